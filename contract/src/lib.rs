@@ -1,0 +1,66 @@
+//! What the deployer and the handler must agree on: the function's environment, the secret's
+//! JSON, the labels and tags, and where SES listens for SMTP.
+//!
+//! Pure data without I/O. The deployer writes [`Settings`] into the function's environment, the
+//! handler reads them back; neither defines a name of its own.
+
+mod secret_value;
+mod settings;
+mod smtp_endpoint;
+
+pub use secret_value::{SecretValue, SecretValueError};
+pub use settings::{Hosts, Settings, SettingsError, TestMail};
+pub use smtp_endpoint::{SmtpEndpoint, SmtpEndpointError, Tls};
+
+/// Staging label of ours, beside AWS's: the newest version that any host may have been told of.
+///
+/// `createSecret` sets it together with AWSPENDING, in one call, so that a key that a host may run
+/// on stays protected when an operator clears a stuck AWSPENDING.
+pub const LABEL_DEPLOYING: &str = "DEPLOYING";
+
+/// Tag on everything that a deployment owns; its value is `<region>/<deployment name>`.
+pub const TAG_DEPLOYMENT: &str = "deployer:deployment";
+
+/// Tag on the IAM user, owned or not; its value is `<region>/<secret name>`.
+///
+/// A user serves exactly one secret: two secrets on one user would delete each other's keys.
+pub const TAG_SECRET: &str = "deployer:secret";
+
+/// The document of AWS's that runs any shell command. Used only where the configuration names it.
+pub const RUN_SHELL_SCRIPT: &str = "AWS-RunShellScript";
+
+/// Name of the one parameter of our own document.
+pub const DOCUMENT_PARAMETER: &str = "SecretArn";
+
+/// Seconds that Systems Manager may take to deliver a command to an instance: the least that
+/// SendCommand accepts as `TimeoutSeconds`.
+pub const COMMAND_DELIVERY_SECONDS: u64 = 30;
+
+/// Seconds for which the login gate waits for a new key to be accepted everywhere.
+///
+/// IAM publishes no figure; 5–15 s are usual and 30 s were seen, so this leaves a factor of four.
+pub const LOGIN_GATE_SECONDS: u64 = 120;
+
+/// Seconds that one invocation needs beside the waits above: API calls, the test mail, the answer.
+pub const INVOCATION_MARGIN_SECONDS: u64 = 15;
+
+/// Environment variable with the function's log level: `error`, `warn`, `info`, `debug` or `trace`.
+pub const LOG_LEVEL: &str = "LOG_LEVEL";
+
+/// Field of the handler's log lines: the level, such as `INFO` or `ERROR`.
+pub const LOG_FIELD_LEVEL: &str = "level";
+
+/// Field of the handler's log lines: the rotation's id, which is its `ClientRequestToken`.
+pub const LOG_FIELD_ROTATION: &str = "rotation_id";
+
+/// Field of the handler's log lines: the step, as Secrets Manager spells it.
+pub const LOG_FIELD_STEP: &str = "step";
+
+/// Field of a failed step's last log line: the error's type.
+pub const LOG_FIELD_ERROR: &str = "error";
+
+/// Field of the handler's log lines: the text.
+pub const LOG_FIELD_MESSAGE: &str = "message";
+
+/// Text of a finished step's last log line.
+pub const LOG_MESSAGE_FINISHED: &str = "step finished";

@@ -1,0 +1,239 @@
+use std::{collections::BTreeMap, fmt::Display, str::FromStr, time::Duration};
+
+use crate::{SmtpEndpoint, SmtpEndpointError};
+
+/// Everything that the handler is told by its environment. It follows from the configuration alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The secret's ARN without the six random characters that Secrets Manager appends, and
+    /// without the hyphen before them.
+    pub secret_arn_prefix: String,
+    /// ARN of the IAM user whose keys are rotated.
+    pub iam_user_arn: String,
+    /// Whether the deployment owns the user. Only on an owned user may a key be freed that no
+    /// version of the secret names.
+    pub iam_user_owned: bool,
+    /// Access key ids that the configuration declares replaced, and that may therefore be freed.
+    pub replaces: Vec<String>,
+    /// Where SES listens for SMTP.
+    pub smtp_endpoint: SmtpEndpoint,
+    /// The test mail; without it the test is a login.
+    pub test_mail: Option<TestMail>,
+    /// The hosts that are told of a new credential; none where nothing needs it pushed.
+    pub hosts: Option<Hosts>,
+    /// How long the previous key stays usable after a rotation. Whole seconds.
+    pub keep_previous: Duration,
+}
+
+/// The mail that `testSecret` sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestMail {
+    /// The From header and the return path.
+    pub sender: String,
+    /// Its one recipient.
+    pub recipient: String,
+}
+
+/// How hosts learn of a new credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hosts {
+    /// EC2 instance ids, at least one; SendCommand takes at most 50.
+    pub instance_ids: Vec<String>,
+    /// The SSM document that is run: our own, or [`crate::RUN_SHELL_SCRIPT`].
+    pub document: String,
+    /// Path of the script on the host. Our own document has it built in.
+    pub script: String,
+    /// The document's execution timeout. Whole seconds.
+    pub timeout: Duration,
+}
+
+/// The environment is not what the deployer writes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// A variable that must be there is not.
+    #[error("environment variable {0} is missing")]
+    Missing(&'static str),
+    /// A variable's text is not of its form.
+    #[error("environment variable {name} is `{value}`, which is not {expected}")]
+    Invalid {
+        /// The variable.
+        name: &'static str,
+        /// Its text.
+        value: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// The endpoint is none.
+    #[error("environment variable {SMTP_ENDPOINT}: {0}")]
+    SmtpEndpoint(#[from] SmtpEndpointError),
+}
+
+const SECRET_ARN_PREFIX: &str = "SECRET_ARN_PREFIX";
+const IAM_USER_ARN: &str = "IAM_USER_ARN";
+const IAM_USER_OWNED: &str = "IAM_USER_OWNED";
+const REPLACES: &str = "REPLACES";
+const SMTP_ENDPOINT: &str = "SMTP_ENDPOINT";
+const SES_SENDER: &str = "SES_SENDER";
+const SES_RECIPIENT: &str = "SES_RECIPIENT";
+const INSTANCE_IDS: &str = "INSTANCE_IDS";
+const DOCUMENT: &str = "DOCUMENT";
+const SCRIPT: &str = "SCRIPT";
+const SCRIPT_TIMEOUT_SECONDS: &str = "SCRIPT_TIMEOUT_SECONDS";
+const KEEP_PREVIOUS_SECONDS: &str = "KEEP_PREVIOUS_SECONDS";
+
+impl Settings {
+    /// The environment variables that say this. What is optional and absent has no variable.
+    #[must_use]
+    pub fn to_env(&self) -> BTreeMap<String, String> {
+        let mut env = BTreeMap::new();
+        let mut set = |name: &str, value: &dyn Display| env.insert(name.to_owned(), value.to_string());
+        set(SECRET_ARN_PREFIX, &self.secret_arn_prefix);
+        set(IAM_USER_ARN, &self.iam_user_arn);
+        set(IAM_USER_OWNED, &self.iam_user_owned);
+        if !self.replaces.is_empty() {
+            set(REPLACES, &self.replaces.join(","));
+        }
+        set(SMTP_ENDPOINT, &self.smtp_endpoint);
+        if let Some(mail) = &self.test_mail {
+            set(SES_SENDER, &mail.sender);
+            set(SES_RECIPIENT, &mail.recipient);
+        }
+        if let Some(hosts) = &self.hosts {
+            set(INSTANCE_IDS, &hosts.instance_ids.join(","));
+            set(DOCUMENT, &hosts.document);
+            set(SCRIPT, &hosts.script);
+            set(SCRIPT_TIMEOUT_SECONDS, &hosts.timeout.as_secs());
+        }
+        set(KEEP_PREVIOUS_SECONDS, &self.keep_previous.as_secs());
+        env
+    }
+
+    /// Reads what [`Settings::to_env`] wrote; `variable` looks one variable up.
+    pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let optional = |name: &'static str| variable(name).filter(|value| !value.is_empty());
+        let required = |name| optional(name).ok_or(SettingsError::Missing(name));
+        let seconds = |name| parse(name, &required(name)?, "a number of seconds").map(Duration::from_secs);
+        let list = |text: String| text.split(',').map(str::to_owned).collect::<Vec<_>>();
+
+        let hosts = match optional(INSTANCE_IDS) {
+            None => None,
+            Some(ids) => Some(Hosts {
+                instance_ids: list(ids),
+                document: required(DOCUMENT)?,
+                script: required(SCRIPT)?,
+                timeout: seconds(SCRIPT_TIMEOUT_SECONDS)?,
+            }),
+        };
+        let test_mail = match optional(SES_SENDER) {
+            None => None,
+            Some(sender) => Some(TestMail { sender, recipient: required(SES_RECIPIENT)? }),
+        };
+        Ok(Self {
+            secret_arn_prefix: required(SECRET_ARN_PREFIX)?,
+            iam_user_arn: required(IAM_USER_ARN)?,
+            iam_user_owned: parse(IAM_USER_OWNED, &required(IAM_USER_OWNED)?, "true or false")?,
+            replaces: optional(REPLACES).map(list).unwrap_or_default(),
+            smtp_endpoint: required(SMTP_ENDPOINT)?.parse()?,
+            test_mail,
+            hosts,
+            keep_previous: seconds(KEEP_PREVIOUS_SECONDS)?,
+        })
+    }
+
+    /// The IAM user's name: the last part of its ARN, after any path.
+    #[must_use]
+    pub fn iam_user_name(&self) -> &str {
+        self.iam_user_arn.rsplit('/').next().unwrap_or(&self.iam_user_arn)
+    }
+
+    /// Whether an ARN is the secret's: the prefix, a hyphen and six characters.
+    #[must_use]
+    pub fn is_our_secret(&self, arn: &str) -> bool {
+        arn.strip_prefix(&self.secret_arn_prefix)
+            .and_then(|rest| rest.strip_prefix('-'))
+            .is_some_and(|suffix| suffix.len() == 6 && suffix.chars().all(|c| c.is_ascii_alphanumeric()))
+    }
+
+    /// The region, which is the secret's.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        self.secret_arn_part(3)
+    }
+
+    /// The value of the tag [`crate::TAG_SECRET`] that the user must carry: `<region>/<secret name>`.
+    #[must_use]
+    pub fn user_tag(&self) -> String {
+        format!("{}/{}", self.region(), self.secret_arn_part(6))
+    }
+
+    /// A part of `arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME`; a name has no colon.
+    fn secret_arn_part(&self, index: usize) -> &str {
+        self.secret_arn_prefix.split(':').nth(index).unwrap_or_default()
+    }
+}
+
+fn parse<T: FromStr>(name: &'static str, value: &str, expected: &'static str) -> Result<T, SettingsError> {
+    value.parse().map_err(|_| SettingsError::Invalid { name, value: value.to_owned(), expected })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings {
+            secret_arn_prefix: "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mail-prod/smtp".into(),
+            iam_user_arn: "arn:aws:iam::123456789012:user/mail/smtp".into(),
+            iam_user_owned: true,
+            replaces: vec!["AKIAIOSFODNN7EXAMPLE".into()],
+            smtp_endpoint: SmtpEndpoint::of_region("eu-west-1"),
+            test_mail: Some(TestMail { sender: "a@example.com".into(), recipient: "b@example.com".into() }),
+            hosts: Some(Hosts {
+                instance_ids: vec!["i-0123456789abcdef0".into(), "i-0123456789abcdef1".into()],
+                document: "mail-prod-rotate-smtp".into(),
+                script: "/usr/local/bin/rotate_smtp.sh".into(),
+                timeout: Duration::from_mins(2),
+            }),
+            keep_previous: Duration::from_hours(24),
+        }
+    }
+
+    #[test]
+    fn settings_survive_the_environment() {
+        let least = Settings { replaces: vec![], test_mail: None, hosts: None, ..settings() };
+        for settings in [settings(), least] {
+            let env = settings.to_env();
+            assert_eq!(Settings::from_env(|name| env.get(name).cloned()).unwrap(), settings);
+        }
+    }
+
+    #[test]
+    fn every_missing_or_malformed_variable_is_named() {
+        let env = settings().to_env();
+        for name in env.keys().filter(|name| ![INSTANCE_IDS, SES_SENDER, REPLACES].contains(&name.as_str())) {
+            let error = Settings::from_env(|n| (n != name).then(|| env.get(n).cloned()).flatten()).unwrap_err();
+            assert!(error.to_string().contains(name.as_str()), "{error}");
+        }
+        for name in [IAM_USER_OWNED, SMTP_ENDPOINT, KEEP_PREVIOUS_SECONDS, SCRIPT_TIMEOUT_SECONDS] {
+            let lookup = |n: &str| if n == name { Some("-1".into()) } else { env.get(n).cloned() };
+            let error = Settings::from_env(lookup).unwrap_err();
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_user_name_and_tag_follow_from_the_arns() {
+        assert_eq!(settings().iam_user_name(), "smtp");
+        assert_eq!(settings().user_tag(), "eu-west-1/mail-prod/smtp");
+        assert_eq!(settings().region(), "eu-west-1");
+    }
+
+    #[test]
+    fn only_the_secret_itself_is_ours() {
+        let prefix = settings().secret_arn_prefix;
+        assert!(settings().is_our_secret(&format!("{prefix}-AbCd12")));
+        for other in ["", "-AbCd1", "-AbCd123", "-two-AbCd12", "AbCd12", "-AbCd1?"] {
+            assert!(!settings().is_our_secret(&format!("{prefix}{other}")), "{other}");
+        }
+    }
+}
