@@ -1,0 +1,102 @@
+"""`python -m sandbox COMMAND [ARG…]`: starts the sandbox, runs COMMAND with it, stops it, and exits as COMMAND did.
+
+Without COMMAND it serves until SIGTERM or SIGINT. SANDBOX_DIR/env, for a shell to source, appears when it answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+from .account import ACCOUNT_ID, REGION
+from .command import Command
+
+LOG_LINES_SHOWN = 20
+
+
+def main() -> int:
+    """The process's whole life."""
+    asked_for = os.environ.get("SANDBOX_DIR")
+    directory = Path(asked_for or tempfile.mkdtemp(prefix="sandbox-")).resolve()
+    for name in ("logs", "tmp", "mail", "host"):
+        (directory / name).mkdir(parents=True, exist_ok=True)
+    (directory / "env").unlink(missing_ok=True)  # of an earlier run in this folder
+    command = Command(sys.argv[1:], dict(os.environ)) if sys.argv[1:] else None
+    if command:
+        _log_to(directory / "sandbox.log")
+    try:
+        code = _serve(directory, command)
+    except Exception:
+        traceback.print_exc()
+        code = _explain(directory / "sandbox.log", command)
+    if not asked_for:
+        _tidy_up(directory, code, command)
+    return code
+
+
+def _serve(directory: Path, command: Command | None) -> int:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    listener = socket.create_server(("127.0.0.1", 0))
+    _prepare_environment(directory, listener.getsockname()[1])
+    # Not before: ministack reads its settings when it is imported.
+    from .server import serve
+
+    return asyncio.run(serve(directory, listener, command))
+
+
+def _prepare_environment(directory: Path, port: int) -> None:
+    """ministack's settings. Nothing of the user's own AWS settings may reach it: it would trust their key."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(
+        {
+            "AUTH": "true",
+            "LAMBDA_EXECUTOR": "local",
+            "MINISTACK_ACCOUNT_ID": ACCOUNT_ID,
+            "MINISTACK_REGION": REGION,
+            "GATEWAY_PORT": str(port),
+            "TMPDIR": str(directory / "tmp"),
+            "LOG_LEVEL": "WARNING",
+            "PERSIST_STATE": "0",
+            "SFTP_ENABLED": "0",
+            "IOT_MTLS_ENABLED": "0",
+            # No daemon there: ministack would tidy up containers.
+            "DOCKER_HOST": "unix:///nonexistent",
+        }
+    )
+    tempfile.tempdir = None
+
+
+def _log_to(file: Path) -> None:
+    """Our own output goes to the log; the standard streams are COMMAND's."""
+    log = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+
+
+def _explain(log: Path, command: Command | None) -> int:
+    """Tells the user why the sandbox did not start, or died."""
+    if command:
+        tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES_SHOWN:]
+        command.tell(f"with-sandbox: the sandbox failed; the end of {log}:\n" + "\n".join(tail))
+    return 1
+
+
+def _tidy_up(directory: Path, code: int, command: Command | None) -> None:
+    """A folder of our own goes, unless COMMAND failed and it may explain why."""
+    if code == 0 or command is None:
+        shutil.rmtree(directory, ignore_errors=True)
+    else:
+        command.tell(f"with-sandbox: calls, mails and logs are kept in {directory}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

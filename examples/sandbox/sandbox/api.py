@@ -1,0 +1,52 @@
+"""The types that the sandbox's modules share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Call:
+    """One AWS call whose signature was checked."""
+
+    service: str
+    """As in IAM action prefixes: "ssm", "secretsmanager", "iam", "lambda"."""
+    action: str
+    """As in IAM actions: "SendCommand"."""
+    caller: str
+    """ARN of the caller; for a role "arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION"."""
+    account: str
+    region: str
+    params: dict[str, Any]
+    """The decoded request: the JSON body, the query protocol's form as a flat dict, or the REST body."""
+
+
+current_call: ContextVar[Call | None] = ContextVar("current_call", default=None)
+"""The call that is being answered, where ministack's own functions do not pass it on."""
+
+
+class AwsError(Exception):
+    """An error that the caller gets in the wire format of its service."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+
+
+Override = Callable[[Call], dict[str, Any] | None]
+"""Answers a call in ministack's place: the JSON answer, or None to let ministack answer. Raises AwsError.
+
+It runs after the signature check and authorisation, in a worker thread: guard module state with a lock.
+A module that has some exposes them as `OVERRIDES: dict[str, Override]`, by "service:Action".
+"""
+
+Control = Callable[[dict[str, Any]], dict[str, Any]]
+"""Answers POST /_sandbox/NAME. A module that has some exposes them as `CONTROLS: dict[str, Control]`, by NAME.
+
+A module with facts for GET /_sandbox/state exposes `state() -> dict[str, Any]`; the answers are merged.
+"""

@@ -1,0 +1,190 @@
+"""The ASGI application around ministack's: writes down each call, injects faults, answers what ministack does not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from types import ModuleType
+from typing import Any
+from urllib.parse import parse_qs
+
+from hypercorn.protocol.events import StreamClosed
+from ministack import app as ministack_app
+from ministack.core import iam_actions
+from ministack.core.router import extract_access_key_id
+from ministack.core.sigv4 import decode_header_value
+
+from . import faults, iam, wire
+from .api import AwsError, Call, Control, Override, current_call
+from .calls import CallLog
+from .faults import Faults, Rule
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class Sandbox:
+    """Serves AWS and, below /_sandbox/, the control endpoints."""
+
+    def __init__(
+        self, call_log: CallLog, injected: Faults, modules: Iterable[ModuleType], *states: Callable[[], dict[str, Any]]
+    ) -> None:
+        self._call_log = call_log
+        self._faults = injected
+        modules = list(modules)
+        self._overrides: dict[str, Override] = _merged(modules, "OVERRIDES")
+        self._controls: dict[str, Control] = {"faults": injected.replace, **_merged(modules, "CONTROLS")}
+        self._states = [*states, *(module.state for module in modules if hasattr(module, "state"))]
+        for service, handler in ministack_app.SERVICE_HANDLERS.items():
+            ministack_app.SERVICE_HANDLERS[service] = self._override(handler)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """One HTTP request, or the server's start and stop."""
+        if scope["type"] != "http":
+            await ministack_app.app(scope, receive, send)
+            return
+        body = await _read(receive)
+        if scope["path"].startswith("/_sandbox/"):
+            await _send(send, self._control(scope["method"], scope["path"].removeprefix("/_sandbox/"), body))
+        elif scope["path"].startswith("/_"):
+            await ministack_app.app(scope, _replay(body), send)
+        else:
+            await self._answer_call(scope, body, send)
+
+    async def _answer_call(self, scope: Message, body: bytes, send: Send) -> None:
+        headers = {name.decode().lower(): decode_header_value(value) for name, value in scope["headers"]}
+        query = parse_qs(scope["query_string"].decode(), keep_blank_values=True)
+        request = (scope["method"], scope["path"], headers, body, query)
+        call = wire.identify(*request)
+        current_call.set(call)
+        resource = _resource(call, *request)
+        rule = self._faults.of(call)
+        status, response_headers, payload = await self._perform(call, rule, scope, body)
+        self._call_log.record(
+            caller=call.caller,
+            service=call.service,
+            action=call.action,
+            resource=resource,
+            status=status,
+            error=wire.error_code(status, response_headers, payload),
+            fault=rule.kind if rule else None,
+        )
+        access_key_id = extract_access_key_id(headers, query) or ""
+        if access_key_id.startswith("AKIA") and status < 400:
+            iam.note_use(access_key_id, call.service, call.region)
+        if rule and rule.kind == "lose_reply":
+            await _drop_connection(send)
+        else:
+            await _send(send, (status, response_headers, payload))
+
+    async def _perform(self, call: Call, rule: Rule | None, scope: Message, body: bytes) -> wire.Response:
+        if rule and rule.kind in ("fail", "throttle"):
+            return wire.error(call.service, faults.error_of(rule, call))
+        if rule and rule.kind == "delay":
+            await asyncio.sleep(rule.seconds)
+        return await _ministacks_response(scope, body)
+
+    def _override(self, handler: Callable) -> Callable:
+        """A service's handler that lets our own answer go first; signature and policies were checked before."""
+
+        async def handle(*request: Any) -> Any:
+            call = current_call.get()
+            override = self._overrides.get(f"{call.service}:{call.action}") if call else None
+            if override is None:
+                return await handler(*request)
+            try:
+                result = await asyncio.to_thread(override, call)
+            except AwsError as failure:
+                return wire.error(call.service, failure)
+            return await handler(*request) if result is None else wire.answer(call, result)
+
+        return handle
+
+    def _control(self, method: str, name: str, body: bytes) -> wire.Response:
+        if method == "GET" and name == "state":
+            facts: dict[str, Any] = {}
+            for state in self._states:
+                facts |= state()
+            return _json(200, facts)
+        control = self._controls.get(name)
+        if method != "POST" or control is None:
+            return _json(
+                404, {"message": f"there is POST /_sandbox/{{{','.join(sorted(self._controls))}}} and GET state"}
+            )
+        try:
+            return _json(200, control(json.loads(body or b"{}")))
+        except (AwsError, ValueError) as problem:
+            return _json(400, {"message": str(problem)})
+
+
+def _merged(modules: list[ModuleType], name: str) -> dict[str, Any]:
+    return {key: value for module in modules for key, value in getattr(module, name, {}).items()}
+
+
+def _json(status: int, value: dict[str, Any]) -> wire.Response:
+    return status, {"content-type": "application/json"}, json.dumps(value).encode()
+
+
+def _resource(
+    call: Call, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
+) -> str:
+    """The ARN that the call is about, by the same function that authorisation asks."""
+    routing = ministack_app._routing_params(method, path, headers, body, query)
+    service = "ses" if call.service == "ses" else ministack_app.detect_service(method, path, headers, routing)
+    return iam_actions.extract_resource_arn(service, method, path, headers, body, routing, call.region, call.account)
+
+
+async def _read(receive: Receive) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+def _replay(body: bytes) -> Receive:
+    """A `receive` that gives a body that was read already, then waits like an open connection."""
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        return await asyncio.Future()
+
+    return receive
+
+
+async def _ministacks_response(scope: Message, body: bytes) -> wire.Response:
+    """ministack's whole answer, kept back so that the call's line is written before it is sent."""
+    start: Message = {}
+    chunks: list[bytes] = []
+
+    async def keep(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            start.update(message)
+        elif message["type"] == "http.response.body":
+            chunks.append(message.get("body", b""))
+
+    await ministack_app.app(scope, _replay(body), keep)
+    headers = {name.decode().lower(): value.decode("latin-1") for name, value in start["headers"]}
+    return start["status"], headers, b"".join(chunks)
+
+
+async def _send(send: Send, response: wire.Response) -> None:
+    status, headers, payload = response
+    headers = {name.lower(): value for name, value in headers.items()}
+    if status not in (204, 304):
+        headers["content-length"] = str(len(payload))
+    encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
+    await send({"type": "http.response.body", "body": payload})
+
+
+async def _drop_connection(send: Send) -> None:
+    """Closes the connection without a byte of an answer. ASGI has no word for it, so hypercorn's stream is told."""
+    stream = send.__self__  # type: ignore[attr-defined]
+    stream.closed = True
+    await stream.send(StreamClosed(stream_id=stream.stream_id))

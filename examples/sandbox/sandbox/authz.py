@@ -1,0 +1,297 @@
+"""What a call is authorised on: resources and condition keys, as in AWS's service authorisation reference.
+
+ministack's evaluator decides; it is only told too little. For the actions below, `install` makes it ask about
+every resource that AWS asks about, with the condition keys that AWS sets. Other actions stay as ministack has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from ministack.core import iam_actions, iam_evaluator
+from ministack.core.iam_evaluator import EvalContext, combine_resource_policy, evaluate
+from ministack.services import iam as iam_service
+from ministack.services import kms as kms_service
+from ministack.services import secretsmanager as secrets_service
+
+from . import account
+from .api import Call, current_call
+
+
+@dataclass(frozen=True)
+class Check:
+    """One resource on which a call must be allowed, and the condition keys that it has there."""
+
+    resource: str
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _tag_context(tags: Mapping[str, str], *prefixes: str) -> dict[str, str]:
+    return {f"{prefix}/{key}": value for prefix in prefixes for key, value in tags.items()}
+
+
+def _as_map(tags: list[dict[str, str]] | None) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in tags or []}
+
+
+def _secret(call: Call) -> list[Check]:
+    secret_id = call.params.get("SecretId", "")
+    _, secret = secrets_service._resolve(secret_id)
+    context: dict[str, Any] = {"secretsmanager:SecretId": secret_id}
+    # Present only where the request says it: no stage in the request is not AWSCURRENT to a policy
+    # (https://github.com/aws/aws-cli/issues/5031).
+    for key in ("VersionId", "VersionStage", "RotationLambdaARN", "ForceDeleteWithoutRecovery", "KmsKeyId"):
+        if key in call.params:
+            context[f"secretsmanager:{key}"] = call.params[key]
+    if secret is None:
+        name_or_arn = secret_id if secret_id.startswith("arn:") else _arn(call, "secretsmanager", f"secret:{secret_id}")
+        return [Check(name_or_arn, context)]
+    if rotation_function := secret.get("RotationLambdaARN"):
+        context["secretsmanager:resource/AllowRotationLambdaArn"] = rotation_function
+    tags = _tag_context(_as_map(secret.get("Tags")), "aws:ResourceTag", "secretsmanager:ResourceTag")
+    return [Check(secret["ARN"], {**context, **tags})]
+
+
+def _create_secret(call: Call) -> list[Check]:
+    name = call.params.get("Name", "")
+    return [Check(_arn(call, "secretsmanager", f"secret:{name}"), {"secretsmanager:Name": name})]
+
+
+def _iam_entity(kind: str, entity: Mapping[str, Any] | None, name: str, call: Call) -> Check:
+    if entity is None:
+        path = call.params.get("Path") or "/"
+        return Check(f"arn:aws:iam::{call.account}:{kind}{path}{name}")
+    return Check(entity["Arn"], _tag_context(_as_map(entity.get("Tags")), "aws:ResourceTag", "iam:ResourceTag"))
+
+
+def _user(call: Call) -> list[Check]:
+    name = call.params.get("UserName")
+    if not name:
+        return [Check(call.caller)]
+    return [_iam_entity("user", iam_service._users.get(name), name, call)]
+
+
+def _role(call: Call) -> list[Check]:
+    name = call.params.get("RoleName", "")
+    return [_iam_entity("role", iam_service._roles.get(name), name, call)]
+
+
+def _key_owner(call: Call) -> list[Check]:
+    key = iam_service._access_keys.get(call.params.get("AccessKeyId", ""))
+    name = key["UserName"] if key else ""
+    user = iam_service._users.get(name)
+    return [Check("*")] if user is None else [_iam_entity("user", user, name, call)]
+
+
+def _document(call: Call) -> list[Check]:
+    return [Check(document_arn(call, call.params.get("Name") or call.params.get("ResourceId", "")))]
+
+
+def document_arn(call: Call, name: str) -> str:
+    """The ARN of an SSM document; AWS's own have no account in it."""
+    if name.startswith("arn:"):
+        return name
+    owner = "" if name.startswith(("AWS-", "Amazon")) else call.account
+    return f"arn:aws:ssm:{call.region}:{owner}:document/{name}"
+
+
+def _tagged_ssm_resource(call: Call) -> list[Check]:
+    if call.params.get("ResourceType") == "Document":
+        return _document(call)
+    name = call.params.get("ResourceId", "").lstrip("/")
+    return [Check(_arn(call, "ssm", f"parameter/{name}"))]
+
+
+def _send_command(call: Call) -> list[Check]:
+    """SendCommand must be allowed on the document and on every instance."""
+    document = Check(document_arn(call, call.params.get("DocumentName", "")))
+    ids = call.params.get("InstanceIds") or ["*"]
+    return [document, *(_instance(call, instance_id) for instance_id in ids)]
+
+
+def _instance(call: Call, instance_id: str) -> Check:
+    instance = account.INSTANCES.get(instance_id)
+    tags = instance.tags if instance else {}
+    arn = _arn(call, "ec2", f"instance/{instance_id}")
+    return Check(arn, _tag_context(tags, "aws:ResourceTag", "ssm:resourceTag", "ec2:ResourceTag"))
+
+
+def _key(call: Call) -> list[Check]:
+    key_id = call.params.get("KeyId") or iam_actions._kms_key_id_from_ciphertext(call.params.get("CiphertextBlob", ""))
+    key = kms_service._resolve_key(key_id)
+    context: dict[str, Any] = {"kms:CallerAccount": call.account}
+    if encryption_context := call.params.get("EncryptionContext"):
+        context["kms:EncryptionContextKeys"] = list(encryption_context)
+        context |= {f"kms:EncryptionContext:{name}": value for name, value in encryption_context.items()}
+    if key_id.startswith("alias/"):
+        context["kms:RequestAlias"] = key_id
+    return [Check(key["Arn"] if key else "*", context)]
+
+
+def key_use(call: Call, key_id: str, secret_arn: str, version_id: str) -> Check:
+    """Secrets Manager's use of a secret's KMS key, for which the caller needs the permission."""
+    key = kms_service._resolve_key(key_id)
+    context = {
+        "kms:CallerAccount": call.account,
+        "kms:ViaService": f"secretsmanager.{call.region}.amazonaws.com",
+        "kms:EncryptionContextKeys": ["SecretARN", "SecretVersionId"],
+        "kms:EncryptionContext:SecretARN": secret_arn,
+        "kms:EncryptionContext:SecretVersionId": version_id,
+    }
+    return Check(key["Arn"] if key else "*", context)
+
+
+def _log_stream(call: Call) -> list[Check]:
+    group, stream = call.params.get("logGroupName", ""), call.params.get("logStreamName", "")
+    return [Check(log_stream_arn(call.region, call.account, group, stream))]
+
+
+def log_stream_arn(region: str, account_id: str, group: str, stream: str) -> str:
+    """Both CreateLogStream and PutLogEvents are authorised on it: a policy on the bare group's ARN allows neither."""
+    return f"arn:aws:logs:{region}:{account_id}:log-group:{group}:log-stream:{stream}"
+
+
+def _arn(call: Call, service: str, resource: str) -> str:
+    return f"arn:aws:{service}:{call.region}:{call.account}:{resource}"
+
+
+def _by_action(service: str, actions: str, checks: Callable[[Call], list[Check]]) -> dict[str, Callable]:
+    return {f"{service}:{action}": checks for action in actions.split()}
+
+
+_CHECKS: dict[str, Callable[[Call], list[Check]]] = {
+    **_by_action(
+        "secretsmanager",
+        "CancelRotateSecret DeleteResourcePolicy DeleteSecret DescribeSecret GetResourcePolicy GetSecretValue"
+        " ListSecretVersionIds PutResourcePolicy PutSecretValue RestoreSecret RotateSecret TagResource UntagResource"
+        " UpdateSecret UpdateSecretVersionStage",
+        _secret,
+    ),
+    "secretsmanager:CreateSecret": _create_secret,
+    **_by_action(
+        "iam",
+        "CreateAccessKey CreateUser DeleteAccessKey DeleteUser DeleteUserPolicy GetUser GetUserPolicy ListAccessKeys"
+        " ListAttachedUserPolicies ListGroupsForUser ListUserPolicies ListUserTags PutUserPolicy TagUser UntagUser"
+        " UpdateAccessKey UpdateUser",
+        _user,
+    ),
+    **_by_action(
+        "iam",
+        "CreateRole DeleteRole DeleteRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies"
+        " ListInstanceProfilesForRole ListRolePolicies ListRoleTags PutRolePolicy TagRole UntagRole"
+        " UpdateAssumeRolePolicy UpdateRole",
+        _role,
+    ),
+    "iam:GetAccessKeyLastUsed": _key_owner,
+    **_by_action(
+        "ssm",
+        "CreateDocument DeleteDocument DescribeDocument DescribeDocumentPermission GetDocument ListDocumentVersions"
+        " ModifyDocumentPermission UpdateDocument UpdateDocumentDefaultVersion",
+        _document,
+    ),
+    **_by_action("ssm", "AddTagsToResource ListTagsForResource RemoveTagsFromResource", _tagged_ssm_resource),
+    "ssm:SendCommand": _send_command,
+    # These take no resource: "*" is all that a policy can allow them on.
+    **_by_action(
+        "ssm",
+        "CancelCommand DescribeInstanceInformation GetCommandInvocation ListCommandInvocations ListCommands"
+        " ListDocuments",
+        lambda _: [Check("*")],
+    ),
+    **_by_action("kms", "Decrypt DescribeKey Encrypt GenerateDataKey GetKeyPolicy ListResourceTags", _key),
+    **_by_action("logs", "CreateLogStream PutLogEvents", _log_stream),
+}
+
+
+def checks(call: Call) -> list[Check] | None:
+    """Every check that a call must pass, or None where ministack's own single one is right."""
+    find = _CHECKS.get(f"{call.service}:{call.action}")
+    return find(call) if find else None
+
+
+def may(principal: str, action: str, check: Check, account_id: str, region: str) -> bool:
+    """Whether an IAM user or an assumed role, given by its ARN, may do something beyond the call that it made."""
+    if ":assumed-role/" in principal:
+        policies = iam_evaluator._gather_role_policies(principal.split("/")[1], account_id)
+    else:
+        policies = iam_evaluator._gather_user_policies(principal.rsplit("/", 1)[-1], account_id)
+    context = EvalContext(
+        principal_arn=principal,
+        principal_type="AssumedRole" if ":assumed-role/" in principal else "User",
+        principal_account=account_id,
+        action=action,
+        resource_arn=check.resource,
+        region=region,
+        service_context={key.lower(): value for key, value in check.context.items()},
+    )
+    result = evaluate(context, policies)
+    service = action.partition(":")[0]
+    if policy := iam_evaluator._resource_policy(service, check.resource):
+        result = combine_resource_policy(result, context, *policy, required=service == "kms")
+    return result.decision == "Allow"
+
+
+_denied_resource: ContextVar[str] = ContextVar("denied_resource", default="*")
+
+
+def install() -> None:
+    """Puts the checks between ministack's dispatcher and its evaluator."""
+    iam_evaluator.enforce = _enforce_every_check(iam_evaluator.enforce)
+    iam_actions.extract_resource_arn = _first_resource(iam_actions.extract_resource_arn)
+    iam_actions.access_denied_response = _name_the_resource(iam_actions.access_denied_response)
+    # ministack lets some well-known keys (`test`, account ids) do everything, unsigned.
+    iam_evaluator.is_root_access_key = lambda access_key_id: not access_key_id
+
+
+def _enforce_every_check(enforce: Callable) -> Callable:
+    def enforce_every_check(
+        access_key_id: str,
+        iam_action: str,
+        service: str,
+        region: str,
+        resource_arn: str = "*",
+        service_context: dict[str, Any] | None = None,
+    ) -> Any:
+        call = current_call.get()
+        is_the_call = call is not None and iam_action == f"{call.service}:{call.action}"
+        for check in (checks(call) if is_the_call else None) or [Check(resource_arn)]:
+            context = {**(service_context or {}), **check.context}
+            denied = enforce(
+                access_key_id, iam_action, service, region, resource_arn=check.resource, service_context=context
+            )
+            if denied:
+                _denied_resource.set(check.resource)
+                return denied
+        return None
+
+    return enforce_every_check
+
+
+def _first_resource(extract_resource_arn: Callable) -> Callable:
+    def first_resource(*arguments: Any) -> str:
+        call = current_call.get()
+        found = checks(call) if call else None
+        return found[0].resource if found else extract_resource_arn(*arguments)
+
+    return first_resource
+
+
+def _name_the_resource(access_denied_response: Callable) -> Callable:
+    """AWS's text names the resource for every service; JSON services answer 400, not 403."""
+
+    def name_the_resource(service: str, action: str, principal_arn: str, request_id: str, **options: Any) -> Any:
+        if options.get("error_code") or options.get("resource_policy_arn"):
+            return access_denied_response(service, action, principal_arn, request_id, **options)
+        resource = _denied_resource.get()
+        options["message"] = iam_actions.identity_denial_message(
+            action, principal_arn, resource, options.pop("explicit_deny", False)
+        )
+        options["resource_arn"] = resource
+        status, headers, body = access_denied_response(service, action, principal_arn, request_id, **options)
+        is_target_protocol = "x-amz-target" in (options.get("headers") or {})
+        return (400 if is_target_protocol else status), headers, body
+
+    return name_the_resource

@@ -1,0 +1,57 @@
+"""The command that runs with the sandbox: its streams, its environment, its signals, its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+
+class Command:
+    """A command line, and the process's streams and environment as they were before the sandbox changed any."""
+
+    def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
+        self._arguments = arguments
+        self._environment = environment
+        self._stdout, self._stderr = os.dup(1), os.dup(2)
+
+    def tell(self, text: str) -> None:
+        """Writes a line where the user sees it."""
+        os.write(self._stderr, f"{text}\n".encode())
+
+    async def run(self, additional_environment: dict[str, str]) -> int:
+        """Runs it to its end. Answers its exit code, or as a shell does 128 and the signal that ended it."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._arguments,
+                stdout=self._stdout,
+                stderr=self._stderr,
+                env=self._full_environment(additional_environment),
+            )
+        except OSError as problem:
+            self.tell(f"with-sandbox: {self._arguments[0]}: {problem.strerror}")
+            return 127
+        loop = asyncio.get_running_loop()
+        # Ctrl-C reaches the command by itself, being sent to everything in the terminal's foreground.
+        loop.add_signal_handler(signal.SIGINT, lambda: None)
+        for forwarded in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(forwarded, process.send_signal, forwarded)
+        code = await process.wait()
+        return code if code >= 0 else 128 - code
+
+    def _full_environment(self, additional: dict[str, str]) -> dict[str, str]:
+        """AWS settings of the user's own would lead the command, or a part of it, to the real AWS."""
+        own = {name: value for name, value in self._environment.items() if not name.startswith("AWS_")}
+        for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):
+            own.pop(name, None)  # with-sandbox set them, for us
+        tools = Path(sys.executable).parent
+        return {
+            # cargo-lambda looks for zig in this Python's packages.
+            "CARGO_ZIGBUILD_PYTHON_PATH": sys.executable,
+            **own,
+            "PATH": f"{own.get('PATH', os.defpath)}:{tools}",
+            "SANDBOX_PYTHON": sys.executable,
+            **additional,
+        }

@@ -1,0 +1,102 @@
+"""Faults: chosen calls fail, lose their reply, are throttled or are delayed.
+
+A rule is a JSON object, by SANDBOX_FAULTS or POST /_sandbox/faults (which takes `{"rules": […]}` and replaces all):
+
+    {"action": "iam:CreateAccessKey",   or "*" for any; one HTTP request is one call, so an SDK's retry counts
+     "caller": "mail-prod-rotation",    optional: only calls whose caller's ARN contains this
+     "call": 2,                         the first call that it hits, from 1 (the default)
+     "times": 3,                        how many in a row from there; default 1
+     "kind": "fail",                    before it takes effect; "code", "status" and "message" may say how
+             "throttle",                before it takes effect, with the service's own throttling error
+             "lose_reply",              after it took effect, the connection closes without an answer
+             "delay",                   for "seconds", before it takes effect
+     "seconds": 1.5}
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from .api import AwsError, Call
+
+KINDS = ("fail", "throttle", "lose_reply", "delay")
+
+_INTERNAL_ERRORS = {
+    "iam": ("ServiceFailure", 500),
+    "lambda": ("ServiceException", 500),
+    "secretsmanager": ("InternalServiceError", 500),
+    "ssm": ("InternalServerError", 500),
+    "logs": ("ServiceUnavailableException", 500),
+    "kms": ("KMSInternalException", 500),
+}
+_THROTTLING_ERRORS = {
+    "iam": ("Throttling", 400),
+    "sts": ("Throttling", 400),
+    "lambda": ("TooManyRequestsException", 429),
+    "ses": ("TooManyRequestsException", 429),
+}
+
+
+@dataclass
+class Rule:
+    """One rule and how many calls it has seen."""
+
+    kind: str
+    action: str = "*"
+    caller: str = ""
+    call: int = 1
+    times: int = 1
+    seconds: float = 0.0
+    code: str = ""
+    status: int = 500
+    message: str = "An internal error occurred (fault injection)."
+    seen: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise AwsError("ValidationException", f"a fault's kind is one of {', '.join(KINDS)}, not {self.kind!r}")
+
+    def hits(self, call: Call) -> bool:
+        """Counts the call if the rule is about such calls; whether it is one of those to be hit."""
+        if self.action not in ("*", f"{call.service}:{call.action}") or self.caller not in call.caller:
+            return False
+        self.seen += 1
+        return self.call <= self.seen < self.call + self.times
+
+
+class Faults:
+    """The rules in force."""
+
+    def __init__(self, rules: list[dict[str, Any]]) -> None:
+        self._lock = threading.Lock()
+        self._rules = [Rule(**rule) for rule in rules]
+
+    def replace(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The control endpoint: new rules, whose counts start anew."""
+        try:
+            rules = [Rule(**rule) for rule in request["rules"]]
+        except (KeyError, TypeError) as problem:
+            raise AwsError("ValidationException", f"not fault rules: {problem}") from problem
+        with self._lock:
+            seen = [rule.seen for rule in self._rules]
+            self._rules = rules
+        return {"replaced": len(seen), "seen": seen}
+
+    def of(self, call: Call) -> Rule | None:
+        """The fault of this call. Every rule counts it; the first that hits decides."""
+        with self._lock:
+            hits = [rule for rule in self._rules if rule.hits(call)]
+        return hits[0] if hits else None
+
+
+def error_of(rule: Rule, call: Call) -> AwsError:
+    """What the caller of a failed or throttled call is told."""
+    if rule.kind == "throttle":
+        code, status = _THROTTLING_ERRORS.get(call.service, ("ThrottlingException", 400))
+        return AwsError(code, "Rate exceeded", status)
+    if rule.code:
+        return AwsError(rule.code, rule.message, rule.status)
+    code, status = _INTERNAL_ERRORS.get(call.service, ("InternalFailure", 500))
+    return AwsError(code, rule.message, status)

@@ -1,0 +1,310 @@
+"""Lambda where ministack differs: the function's environment, its log, its states, its role and its policy."""
+
+from __future__ import annotations
+
+import copy
+import json
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ministack.core import lambda_runtime
+from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
+from ministack.services import cloudwatch_logs, lambda_svc
+from ministack.services import iam as iam_service
+
+from . import authz
+from .api import AwsError, Call
+
+DEFAULT_SETTLING_SECONDS = 0.1
+
+_environment_of_all: dict[str, str] = {}
+_settling_seconds = DEFAULT_SETTLING_SECONDS
+_log_folder: Path
+
+
+def install(environment: dict[str, str], log_folder: Path) -> None:
+    """`environment` is given to every function, over what was deployed with it."""
+    global _environment_of_all, _log_folder
+    _environment_of_all, _log_folder = environment, log_folder
+    lambda_svc._provided_worker_env = _environment
+    lambda_svc._execute_function_provided_warm = _with_lambdas_words(lambda_svc._execute_function_provided_warm)
+    lambda_svc._emit_lambda_logs = _emit_log
+    lambda_svc._schedule_state_transition = _active_while_updating(lambda_svc._schedule_state_transition)
+    lambda_svc.json_response = _without_empty_members(lambda_svc.json_response)
+
+
+def stop() -> None:
+    """Ends every function's process."""
+    lambda_runtime.reset()
+
+
+def configure(change: dict[str, Any]) -> dict[str, Any]:
+    """POST /_sandbox/functions: `settling_seconds`, for which a function is Pending or its update InProgress."""
+    global _settling_seconds
+    _settling_seconds = float(change.get("settling_seconds", DEFAULT_SETTLING_SECONDS))
+    return {"settling_seconds": _settling_seconds}
+
+
+def _environment(config: dict[str, Any], code_dir: str, port: int) -> dict[str, str]:
+    """The environment of a `provided` function's process: Lambda's variables, nothing of this process's own."""
+    region = config["FunctionArn"].split(":")[3]
+    log = config["LoggingConfig"]
+    return {
+        "LANG": "en_US.UTF-8",
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "TZ": ":UTC",
+        "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}",
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_LAMBDA_FUNCTION_NAME": config["FunctionName"],
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(config["MemorySize"]),
+        "AWS_LAMBDA_FUNCTION_VERSION": config["Version"],
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_FORMAT": log.get("LogFormat", "Text"),
+        "AWS_LAMBDA_LOG_GROUP_NAME": _log_group(config),
+        "AWS_LAMBDA_LOG_STREAM_NAME": _log_stream(config),
+        "LAMBDA_TASK_ROOT": code_dir,
+        "_HANDLER": config["Handler"],
+        **({"AWS_LAMBDA_LOG_LEVEL": log["ApplicationLogLevel"]} if "ApplicationLogLevel" in log else {}),
+        **lambda_runtime.execution_credentials(config),
+        **lambda_svc._runtime_env_vars(config),
+        **_environment_of_all,
+    }
+
+
+def _with_lambdas_words(execute: Callable) -> Callable:
+    """A timeout and an exit are worded as Lambda words them, in the answer and in the log."""
+
+    def execute_and_reword(func: dict[str, Any], event: Any, request_id: str) -> dict[str, Any]:
+        result = execute(func, event, request_id)
+        body = result.get("body")
+        if not result.get("error") or not isinstance(body, dict):
+            return result
+        error_type, message = body.get("errorType"), body.get("errorMessage")
+        if error_type not in ("Sandbox.Timedout", "Runtime.ExitError"):
+            return result
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        if error_type == "Sandbox.Timedout":
+            said = f"{now} {request_id} {message}"
+        else:
+            message = "Runtime exited without providing a reason"
+            said = f"RequestId: {request_id} Error: {message}\n{error_type}"
+        body = {**body, "errorMessage": f"RequestId: {request_id} Error: {message}"}
+        return {**result, "body": body, "log": "\n".join(filter(None, [result.get("log"), said]))}
+
+    return execute_and_reword
+
+
+def _log_group(config: dict[str, Any]) -> str:
+    return config["LoggingConfig"].get("LogGroup") or f"/aws/lambda/{config['FunctionName']}"
+
+
+def _log_stream(config: dict[str, Any]) -> str:
+    """One stream per day and state of the function; Lambda has one per execution environment."""
+    environment = uuid.uuid5(uuid.NAMESPACE_URL, f"{config['FunctionArn']} {config['RevisionId']}").hex
+    return f"{datetime.now(UTC):%Y/%m/%d}/[{config['Version']}]{environment}"
+
+
+def _emit_log(
+    func: dict[str, Any], request_id: str, log_text: str, error: bool, duration_ms: int, *, log_source: Any = None
+) -> None:
+    """Writes one invocation's output and Lambda's own lines to a file, and to CloudWatch if the role may."""
+    config = func.get("config") or func
+    if config["LoggingConfig"].get("LogFormat") == "JSON":
+        lines = _as_json(config, request_id, log_text, error, duration_ms)
+    else:
+        lines = _as_text(config, request_id, log_text, duration_ms)
+    with (_log_folder / f"{config['FunctionName']}.log").open("a", encoding="utf-8") as file:
+        file.writelines(line + "\n" for line in lines)
+    _put_log_events(config, lines)
+
+
+def _as_text(config: dict[str, Any], request_id: str, log_text: str, duration_ms: int) -> list[str]:
+    report = (
+        f"REPORT RequestId: {request_id}\tDuration: {duration_ms}.00 ms\tBilled Duration: {duration_ms} ms\t"
+        f"Memory Size: {config['MemorySize']} MB\tMax Memory Used: {config['MemorySize']} MB\t"
+    )
+    start = f"START RequestId: {request_id} Version: {config['Version']}"
+    return [start, *log_text.splitlines(), f"END RequestId: {request_id}", report]
+
+
+def _as_json(config: dict[str, Any], request_id: str, log_text: str, error: bool, duration_ms: int) -> list[str]:
+    metrics = {"durationMs": duration_ms, "billedDurationMs": duration_ms, "memorySizeMB": config["MemorySize"]}
+    report = {"requestId": request_id, "metrics": metrics, "status": "error" if error else "success"}
+    start = {"requestId": request_id, "version": config["Version"]}
+    return [
+        _platform_event("platform.start", start),
+        *log_text.splitlines(),
+        _platform_event("platform.report", report),
+    ]
+
+
+def _platform_event(kind: str, record: dict[str, Any]) -> str:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return json.dumps({"time": now, "type": kind, "record": record})
+
+
+def _put_log_events(config: dict[str, Any], lines: list[str]) -> None:
+    """What the function's role may not do is silently not done, as on AWS."""
+    _, _, _, region, account, *_ = config["FunctionArn"].split(":")
+    role = config["Role"].rsplit("/", 1)[-1]
+    principal = f"arn:aws:sts::{account}:assumed-role/{role}/{config['FunctionName']}"
+    group_name, stream_name = _log_group(config), _log_stream(config)
+    check = authz.Check(authz.log_stream_arn(region, account, group_name, stream_name))
+
+    def may(action: str) -> bool:
+        return authz.may(principal, f"logs:{action}", check, account, region)
+
+    if group_name not in cloudwatch_logs._log_groups and may("CreateLogGroup"):
+        cloudwatch_logs._create_log_group({"logGroupName": group_name})
+    group = cloudwatch_logs._log_groups.get(group_name)
+    if group is None:
+        return
+    if stream_name not in group["streams"] and may("CreateLogStream"):
+        cloudwatch_logs._create_log_stream({"logGroupName": group_name, "logStreamName": stream_name})
+    stream = group["streams"].get(stream_name)
+    if stream is not None and may("PutLogEvents"):
+        now = int(datetime.now(UTC).timestamp() * 1000)
+        events = [{"timestamp": now, "message": line, "ingestionTime": now} for line in lines]
+        cloudwatch_logs._append_log_events(stream, events)
+
+
+def _active_while_updating(schedule_transition: Callable) -> Callable:
+    """An update leaves State at Active and shows in LastUpdateStatus alone."""
+
+    def schedule(name: str, _delay: float) -> None:
+        config = lambda_svc._functions[name]["config"]
+        if config["StateReasonCode"] == "Updating":
+            config.update(State="Active", StateReason="", StateReasonCode="")
+        schedule_transition(name, _settling_seconds)
+
+    return schedule
+
+
+_LEFT_OUT_WHEN_EMPTY = (
+    "KMSKeyArn",
+    "LastUpdateStatusReason",
+    "LastUpdateStatusReasonCode",
+    "StateReason",
+    "StateReasonCode",
+)
+
+
+def _without_empty_members(json_response: Callable) -> Callable:
+    """Lambda leaves these members out; empty, they would be unknown values of their enumerations."""
+
+    def stripped(config: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in config.items() if value or name not in _LEFT_OUT_WHEN_EMPTY}
+
+    def respond(data: dict[str, Any], *arguments: Any, **options: Any) -> Any:
+        if "FunctionArn" in data:
+            data = stripped(data)
+        elif "Configuration" in data:
+            data = {**data, "Configuration": stripped(data["Configuration"])}
+        return json_response(data, *arguments, **options)
+
+    return respond
+
+
+def _check_role(call: Call) -> None:
+    """Lambda must be able to assume the role. One that is not there yet is answered in the same words."""
+    role_arn = call.params.get("Role")
+    if role_arn is None:
+        return
+    role = iam_service._roles.get(role_arn.rsplit("/", 1)[-1])
+    context = EvalContext("lambda.amazonaws.com", "Service", call.account, "sts:AssumeRole", "*", call.region)
+    trusts = (
+        role is not None
+        and role["Arn"] == role_arn
+        and (
+            evaluate_resource_policy(role["AssumeRolePolicyDocument"], context, service="lambda.amazonaws.com").decision
+            == "Allow"
+        )
+    )
+    if not trusts:
+        raise AwsError(
+            "InvalidParameterValueException", "The role defined for the function cannot be assumed by Lambda."
+        )
+
+
+def _function(call: Call) -> dict[str, Any] | None:
+    return lambda_svc._functions.get(lambda_svc._resolve_request_scoped_name(call.params["FunctionName"]))
+
+
+def _check_settled(call: Call) -> None:
+    """One update at a time."""
+    func = _function(call)
+    if func is None:
+        return
+    config = func["config"]
+    if config["State"] == "Pending":
+        raise AwsError(
+            "ResourceConflictException",
+            "The operation cannot be performed at this time. The function is currently in the following state: Pending",
+            409,
+        )
+    if config["LastUpdateStatus"] == "InProgress":
+        raise AwsError(
+            "ResourceConflictException",
+            "The operation cannot be performed at this time. An update is in progress for resource: "
+            + config["FunctionArn"],
+            409,
+        )
+
+
+def _update_configuration(call: Call) -> None:
+    _check_settled(call)
+    _check_role(call)
+
+
+def _policy_revision(func: dict[str, Any]) -> str:
+    """The policy's RevisionId: it changes with every change of the policy."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(func["policy"], sort_keys=True)))
+
+
+def _check_policy_revision(call: Call) -> None:
+    func, revision = _function(call), call.params.get("RevisionId")
+    if func is not None and revision is not None and revision != _policy_revision(func):
+        raise AwsError(
+            "PreconditionFailedException",
+            "The RevisionId provided does not match the latest RevisionId for the Lambda function or alias. Call the "
+            "GetFunction/GetAlias API to retrieve the latest Revision Id",
+            412,
+        )
+
+
+def _get_policy(call: Call) -> dict[str, Any] | None:
+    func = _function(call)
+    if func is None or call.params.get("Qualifier"):
+        return None
+    if not func["policy"]["Statement"]:
+        raise AwsError("ResourceNotFoundException", "The resource you requested does not exist.", 404)
+    return {"Policy": json.dumps(copy.deepcopy(func["policy"])), "RevisionId": _policy_revision(func)}
+
+
+def _remove_permission(call: Call) -> None:
+    _check_policy_revision(call)
+    func = _function(call)
+    sids = {statement.get("Sid") for statement in func["policy"]["Statement"]} if func else set()
+    if func is not None and call.params["StatementId"] not in sids:
+        raise AwsError(
+            "ResourceNotFoundException",
+            f"Statement {call.params['StatementId']} is not found in resource policy.",
+            404,
+        )
+
+
+OVERRIDES = {
+    "lambda:CreateFunction": _check_role,
+    "lambda:UpdateFunctionCode": _check_settled,
+    "lambda:UpdateFunctionConfiguration": _update_configuration,
+    "lambda:PublishVersion": _check_settled,
+    "lambda:AddPermission": _check_policy_revision,
+    "lambda:RemovePermission": _remove_permission,
+    "lambda:GetPolicy": _get_policy,
+}
+
+CONTROLS = {"functions": configure}

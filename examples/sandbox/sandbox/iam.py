@@ -1,0 +1,163 @@
+"""IAM where ministack differs: access keys with limit, owner and last use; what a user's deletion waits for."""
+
+from __future__ import annotations
+
+import base64
+import os
+import threading
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from ministack.services import iam as ministack_iam
+
+from . import wire
+from .api import AwsError, Call
+
+ACCESS_KEYS_PER_USER = 2
+
+_lock = threading.Lock()
+_last_uses: dict[str, dict[str, str]] = {}
+_issued_secrets: set[str] = set()
+
+
+def note_use(access_key_id: str, service: str, region: str) -> None:
+    """Remembers that an access key was used, for GetAccessKeyLastUsed."""
+    with _lock:
+        _last_uses[access_key_id] = {"LastUsedDate": _now(), "ServiceName": service, "Region": region}
+
+
+def note_issued(secret_access_key: str) -> None:
+    """Remembers a secret access key for the search for leaks."""
+    with _lock:
+        _issued_secrets.add(secret_access_key)
+
+
+def state() -> dict[str, Any]:
+    """Every secret access key that was ever issued."""
+    with _lock:
+        return {"secret_access_keys": sorted(_issued_secrets)}
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _user(call: Call) -> dict[str, Any]:
+    name = call.params.get("UserName") or call.caller.rsplit("/", 1)[-1]
+    user = ministack_iam._users.get(name)
+    if user is None:
+        raise AwsError("NoSuchEntity", f"The user with name {name} cannot be found.", 404)
+    return user
+
+
+def _keys_of(user_name: str) -> list[dict[str, Any]]:
+    return [key for key in ministack_iam._access_keys.values() if key["UserName"] == user_name]
+
+
+def _key(call: Call) -> dict[str, Any]:
+    """The access key of the call, which must be the named user's."""
+    user, key_id = _user(call), call.params.get("AccessKeyId", "")
+    key = ministack_iam._access_keys.get(key_id)
+    if key is None or key["UserName"] != user["UserName"]:
+        raise AwsError("NoSuchEntity", f"The Access Key with id {key_id} cannot be found.", 404)
+    return key
+
+
+def _create_access_key(call: Call) -> dict[str, Any]:
+    user = _user(call)
+    with _lock:
+        # Inactive keys count.
+        if len(_keys_of(user["UserName"])) >= ACCESS_KEYS_PER_USER:
+            raise AwsError("LimitExceeded", f"Cannot exceed quota for AccessKeysPerUser: {ACCESS_KEYS_PER_USER}", 409)
+        key = {
+            "UserName": user["UserName"],
+            "AccessKeyId": "AKIA" + base64.b32encode(os.urandom(10)).decode(),
+            "Status": "Active",
+            "SecretAccessKey": base64.b64encode(os.urandom(30)).decode(),
+            "CreateDate": _now(),
+        }
+        ministack_iam._access_keys[key["AccessKeyId"]] = key
+        _issued_secrets.add(key["SecretAccessKey"])
+    return {"AccessKey": key}
+
+
+def _list_access_keys(call: Call) -> dict[str, Any]:
+    keys = _keys_of(_user(call)["UserName"])
+    shown = ("UserName", "AccessKeyId", "Status", "CreateDate")
+    return {"AccessKeyMetadata": [{name: key[name] for name in shown} for key in keys], "IsTruncated": False}
+
+
+def _update_access_key(call: Call) -> dict[str, Any]:
+    status = call.params.get("Status")
+    if status not in ("Active", "Inactive"):
+        raise AwsError("ValidationError", f"Value '{status}' at 'status' failed to satisfy constraint")
+    _key(call)["Status"] = status
+    return {}
+
+
+def _delete_access_key(call: Call) -> dict[str, Any]:
+    ministack_iam._access_keys.pop(_key(call)["AccessKeyId"], None)
+    return {}
+
+
+def _get_access_key_last_used(call: Call) -> dict[str, Any]:
+    key_id = call.params.get("AccessKeyId", "")
+    key = ministack_iam._access_keys.get(key_id)
+    if key is None:
+        raise AwsError("NoSuchEntity", f"The Access Key with id {key_id} cannot be found.", 404)
+    with _lock:
+        # A key that was never used has no LastUsedDate and says N/A (GetAccessKeyLastUsed's reference).
+        used = _last_uses.get(key_id, {"ServiceName": "N/A", "Region": "N/A"})
+    return {"UserName": key["UserName"], "AccessKeyLastUsed": used}
+
+
+def _delete_user(call: Call) -> None:
+    """Refuses a user who has inline policies; the other conflicts are ministack's."""
+    if ministack_iam._user_inline_policies.get(_user(call)["UserName"]):
+        raise AwsError("DeleteConflict", "Cannot delete entity, must delete policies first.", 409)
+
+
+def _list_user_tags(call: Call) -> dict[str, Any]:
+    return {"Tags": _user(call)["Tags"], "IsTruncated": False}
+
+
+def _list_role_tags(call: Call) -> dict[str, Any] | None:
+    role = ministack_iam._roles.get(call.params.get("RoleName", ""))
+    return {"Tags": role["Tags"], "IsTruncated": False} if role else None
+
+
+OVERRIDES = {
+    "iam:CreateAccessKey": _create_access_key,
+    "iam:ListAccessKeys": _list_access_keys,
+    "iam:UpdateAccessKey": _update_access_key,
+    "iam:DeleteAccessKey": _delete_access_key,
+    "iam:GetAccessKeyLastUsed": _get_access_key_last_used,
+    "iam:DeleteUser": _delete_user,
+    "iam:ListUserTags": _list_user_tags,
+    "iam:ListRoleTags": _list_role_tags,
+}
+
+
+def install() -> None:
+    """Escapes what ministack writes into XML as it is: a tag `R&D` must not break the answer."""
+    ministack_iam._user_xml = lambda name, boundary=True: _entity_xml(ministack_iam._users[name], boundary)
+    ministack_iam._role_xml = lambda name, boundary=True: _entity_xml(ministack_iam._roles[name], boundary)
+
+
+def _entity_xml(entity: dict[str, Any], in_full: bool) -> str:
+    """A user or a role. Lists (not `in_full`) leave out its tags and boundary, as IAM's do."""
+    names = ("UserName", "UserId", "RoleName", "RoleId", "Arn", "Path", "CreateDate", "MaxSessionDuration")
+    shown = {name: entity[name] for name in names if name in entity}
+    if entity.get("Description"):
+        shown["Description"] = entity["Description"]
+    if "AssumeRolePolicyDocument" in entity:
+        shown["AssumeRolePolicyDocument"] = quote(entity["AssumeRolePolicyDocument"], safe="")
+    if in_full and entity.get("Tags"):
+        shown["Tags"] = entity["Tags"]
+    if in_full and entity.get("PermissionsBoundary"):
+        shown["PermissionsBoundary"] = {
+            "PermissionsBoundaryType": "Policy",
+            "PermissionsBoundaryArn": entity["PermissionsBoundary"],
+        }
+    return wire.to_xml(shown)

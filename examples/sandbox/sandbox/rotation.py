@@ -1,0 +1,336 @@
+"""RotateSecret and CancelRotateSecret: the rotation by Secrets Manager's real contract.
+
+AWS publishes neither how often a failed rotation is retried nor whether it keeps its token, so both are settings.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
+from ministack.services import lambda_svc
+
+from . import authz, schedule
+from .api import AwsError, Call
+from .calls import CallLog
+from .secretsmanager import (
+    CURRENT,
+    PENDING,
+    Secret,
+    add_version,
+    attach,
+    detach,
+    find,
+    holder,
+    lock,
+    now,
+    open_rotation,
+)
+
+STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
+PRINCIPAL = "secretsmanager.amazonaws.com"
+
+logger = logging.getLogger("sandbox.rotation")
+
+
+@dataclass
+class Settings:
+    """How failed rotations are retried."""
+
+    attempts: int = 2
+    retry_token: str = "same"
+    """"same", or "new": each attempt has a token and an empty version of its own."""
+    retry_seconds: float = 1.0
+
+
+@dataclass
+class Rotation:
+    """One rotation with all its attempts, as GET /_sandbox/state shows it."""
+
+    secret: str
+    token: str
+    account: str
+    region: str
+    steps: tuple[str, ...]
+    rotation_token: str = ""
+    status: str = "running"
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+settings = Settings()
+_call_log: CallLog
+_rotations: list[Rotation] = []
+_issued_tokens: set[str] = set()
+_stopping = threading.Event()
+
+
+def configure(new: Settings, call_log: CallLog) -> None:
+    """Sets how rotations are retried and where their invocations are written down."""
+    global settings, _call_log
+    settings, _call_log = new, call_log
+
+
+def change_settings(request: dict[str, Any]) -> dict[str, Any]:
+    """POST /_sandbox/rotation: changes some of the settings."""
+    global settings
+    try:
+        settings = Settings(**{**asdict(settings), **request})
+    except TypeError as problem:
+        raise AwsError("ValidationException", str(problem)) from problem
+    return asdict(settings)
+
+
+def state() -> dict[str, Any]:
+    """Every rotation token that was issued, and every rotation without its token."""
+    with lock:
+        rotations = [
+            {name: value for name, value in asdict(rotation).items() if name != "rotation_token"}
+            for rotation in _rotations
+        ]
+        return {"rotation_tokens": sorted(_issued_tokens), "rotations": rotations}
+
+
+def stop() -> None:
+    """No further attempt begins."""
+    _stopping.set()
+
+
+def _rotate_secret(call: Call) -> dict[str, Any]:
+    rules = call.params.get("RotationRules")
+    if rules is not None:
+        schedule.check(rules)
+    with lock:
+        secret = find(call.params["SecretId"])
+        function_arn = call.params.get("RotationLambdaARN") or secret.get("RotationLambdaARN")
+        if not function_arn:
+            raise AwsError("InvalidRequestException", "No Lambda rotation function ARN is associated with this secret.")
+        _check_invocable(call, secret["ARN"], function_arn)
+        token = call.params.get("ClientRequestToken") or str(uuid.uuid4())
+        answer = {"ARN": secret["ARN"], "Name": secret["Name"], "VersionId": token}
+        if token in secret["Versions"]:
+            return answer  # the repetition of a call that was answered, or whose answer was lost
+        if open_rotation(secret):
+            raise AwsError(
+                "InvalidRequestException",
+                "A previous rotation isn't complete. That rotation will be reattempted.",
+            )
+        secret["RotationEnabled"] = True
+        secret["RotationLambdaARN"] = function_arn
+        secret["RotationRules"] = rules or secret.get("RotationRules") or {}
+        secret["LastChangedDate"] = now()
+        _plan_next(secret)
+        _start(secret, token, call, immediately=call.params.get("RotateImmediately", True))
+        return answer
+
+
+def _check_invocable(call: Call, secret_arn: str, function_arn: str) -> None:
+    caller_check = authz.Check(function_arn)
+    if not authz.may(call.caller, "lambda:InvokeFunction", caller_check, call.account, call.region):
+        raise AwsError(
+            "AccessDeniedException",
+            f"User: {call.caller} is not authorized to perform: lambda:InvokeFunction on resource: {function_arn} "
+            "because no identity-based policy allows the lambda:InvokeFunction action",
+        )
+    if not _secrets_manager_may_invoke(secret_arn, function_arn, call.account, call.region):
+        raise AwsError(
+            "AccessDeniedException",
+            "Secrets Manager cannot invoke the specified Lambda function. Ensure that the function policy grants "
+            f"access to the principal {PRINCIPAL}.",
+        )
+
+
+def _secrets_manager_may_invoke(secret_arn: str, function_arn: str, account: str, region: str) -> bool:
+    """Whether the function is there and its own policy lets Secrets Manager invoke it for this secret."""
+    found = lambda_svc.function_policy_for_arn(function_arn)
+    if found is None:
+        return False
+    context = EvalContext(
+        principal_arn=PRINCIPAL,
+        principal_type="Service",
+        principal_account=account,
+        action="lambda:InvokeFunction",
+        resource_arn=function_arn,
+        region=region,
+        service_context={"aws:sourcearn": secret_arn, "aws:sourceaccount": account},
+    )
+    return evaluate_resource_policy(found[0], context, service=PRINCIPAL).decision == "Allow"
+
+
+def _plan_next(secret: Secret) -> None:
+    due = schedule.next_rotation(secret["RotationRules"], datetime.now(UTC))
+    secret["NextRotationDate"] = due.timestamp() if due else None
+
+
+def _start(secret: Secret, token: str, call: Call, *, immediately: bool) -> None:
+    """Opens AWSPENDING and runs the steps on a thread; the caller holds the lock."""
+    if immediately:
+        add_version(secret, token, None, None)
+        run = _run
+    else:
+        # Only the test runs, against a temporary version that carries the existing value.
+        current = secret["Versions"].get(holder(secret, CURRENT)) or {"SecretString": None, "SecretBinary": None}
+        add_version(secret, token, current["SecretString"], current["SecretBinary"])
+        run = _run_test
+    attach(secret, PENDING, token)
+    steps = STEPS if immediately else ("testSecret",)
+    rotation = Rotation(secret["ARN"], token, call.account, call.region, steps)
+    _rotations.append(rotation)
+    _in_background(run, rotation)
+
+
+def _in_background(run: Callable[[Rotation], None], rotation: Rotation) -> None:
+    def guarded() -> None:
+        try:
+            run(rotation)
+        except Exception:
+            logger.exception("the sandbox itself failed in the rotation of %s", rotation.secret)
+            rotation.status = "broken"
+
+    # The context carries the account and the region that ministack's stores are scoped by.
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(guarded,), name="rotation", daemon=True).start()
+
+
+def _run(rotation: Rotation) -> None:
+    for attempt in range(1, settings.attempts + 1):
+        if attempt > 1 and (_stopping.wait(settings.retry_seconds) or not _reopen(rotation)):
+            break
+        if _attempt(rotation, attempt) and _complete(rotation):
+            return
+    with lock:
+        rotation.status = "failed" if _is_open(rotation) else "abandoned"
+    logger.warning("rotation of %s %s", rotation.secret, rotation.status)
+
+
+def _run_test(rotation: Rotation) -> None:
+    passed = _attempt(rotation, 1)
+    with lock:
+        rotation.status = "tested" if passed else "failed"
+        _close(rotation)
+        secret = _secret(rotation)
+        if secret and holder(secret, PENDING) == rotation.token:
+            detach(secret, PENDING)
+            del secret["Versions"][rotation.token]
+
+
+def _attempt(rotation: Rotation, attempt: int) -> bool:
+    """Runs the steps in order up to the first that fails."""
+    with lock:
+        rotation.rotation_token = str(uuid.uuid4())
+        _issued_tokens.add(rotation.rotation_token)
+        if secret := _secret(rotation):
+            secret["_RotationTokens"] = {rotation.rotation_token}
+    for step in rotation.steps:
+        error = _invoke(rotation, step)
+        with lock:
+            rotation.history.append({"attempt": attempt, "token": rotation.token, "step": step, "error": error})
+        if error is not None:
+            logger.warning("rotation of %s: %s failed: %s", rotation.secret, step, error)
+            return False
+    return True
+
+
+def _invoke(rotation: Rotation, step: str) -> str | None:
+    """Invokes the function for one step. Answers the error, or None."""
+    with lock:
+        secret = _secret(rotation)
+        if secret is None or not secret["RotationEnabled"]:
+            return "the rotation was cancelled"
+        function_arn = secret["RotationLambdaARN"]
+    if not _secrets_manager_may_invoke(rotation.secret, function_arn, rotation.account, rotation.region):
+        return f"Secrets Manager may not invoke {function_arn}"
+    event = {
+        "Step": step,
+        "SecretId": rotation.secret,
+        "ClientRequestToken": rotation.token,
+        "RotationToken": rotation.rotation_token,
+    }
+    name = function_arn.partition(":function:")[2].partition(":")[0]
+    result = lambda_svc._execute_function(lambda_svc._functions[name], event)
+    failed = bool(result.get("error") or result.get("throttle"))
+    _call_log.record(
+        caller=PRINCIPAL,
+        service="lambda",
+        action="InvokeFunction",
+        resource=function_arn,
+        status=200,
+        error="FunctionError: Unhandled" if failed else None,
+        fault=None,
+    )
+    body = result.get("body")
+    return (str(body.get("errorMessage")) if isinstance(body, dict) else str(body)) if failed else None
+
+
+def _secret(rotation: Rotation) -> Secret | None:
+    try:
+        return find(rotation.secret)
+    except AwsError:
+        return None
+
+
+def _is_open(rotation: Rotation) -> bool:
+    secret = _secret(rotation)
+    return secret is not None and secret["RotationEnabled"] and open_rotation(secret) == rotation.token
+
+
+def _reopen(rotation: Rotation) -> bool:
+    """Prepares another attempt, unless somebody ended the rotation meanwhile."""
+    with lock:
+        if not _is_open(rotation):
+            return False
+        if settings.retry_token == "new":
+            secret = find(rotation.secret)
+            rotation.token = str(uuid.uuid4())
+            add_version(secret, rotation.token, None, None)
+            attach(secret, PENDING, rotation.token)
+        return True
+
+
+def _complete(rotation: Rotation) -> bool:
+    """Every step succeeded; it is complete if AWSCURRENT really is on the new version."""
+    with lock:
+        secret = _secret(rotation)
+        if secret is None or holder(secret, CURRENT) != rotation.token:
+            logger.warning("rotation of %s: every step succeeded, yet AWSCURRENT did not move", rotation.secret)
+            return False
+        secret["LastRotatedDate"] = secret["LastChangedDate"] = now()
+        _plan_next(secret)
+        if "ScheduleExpression" in secret["RotationRules"] and secret["NextRotationDate"]:
+            # Calculated from the schedule after every rotation (RotationRulesType's reference), so that
+            # DescribeSecret then answers both.
+            days = round((secret["NextRotationDate"] - now()) / 86_400)
+            secret["RotationRules"] = {**secret["RotationRules"], "AutomaticallyAfterDays": max(1, days)}
+        rotation.status = "complete"
+        _close(rotation)
+        return True
+
+
+def _close(rotation: Rotation) -> None:
+    if secret := _secret(rotation):
+        secret["_RotationTokens"] = set()
+
+
+def _cancel_rotate_secret(call: Call) -> dict[str, Any]:
+    """Turns rotation off. AWSPENDING stays where it is."""
+    with lock:
+        secret = find(call.params["SecretId"])
+        secret["RotationEnabled"] = False
+        secret["LastChangedDate"] = now()
+        pending = holder(secret, PENDING)
+        answer = {"ARN": secret["ARN"], "Name": secret["Name"]}
+        return answer | ({"VersionId": pending} if pending else {})
+
+
+OVERRIDES = {
+    "secretsmanager:RotateSecret": _rotate_secret,
+    "secretsmanager:CancelRotateSecret": _cancel_rotate_secret,
+}
+
+CONTROLS = {"rotation": change_settings}

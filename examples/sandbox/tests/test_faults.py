@@ -1,0 +1,114 @@
+"""Injected faults: which call is hit, and whether it took effect."""
+
+from __future__ import annotations
+
+import time
+import unittest
+from typing import Any
+
+import botocore.exceptions
+from support import ACCOUNT, SandboxTest, assume, calls, client, control, make_role, policy, unique
+
+from sandbox.api import AwsError, Call
+from sandbox.faults import Faults
+
+
+def call(action: str = "CreateUser", caller: str = "arn:aws:iam::1:user/a") -> Call:
+    return Call("iam", action, caller, "1", "eu-west-1", {})
+
+
+class Rules(unittest.TestCase):
+    def kinds(self, rules: list[dict[str, Any]], seen: list[Call]) -> list[str | None]:
+        faults = Faults(rules)
+        hits = [faults.of(call) for call in seen]
+        return [rule.kind if rule else None for rule in hits]
+
+    def test_the_kth_call_of_an_action_is_hit(self) -> None:
+        seen = [call(), call("GetUser"), call(), call()]
+        rules = [{"kind": "fail", "action": "iam:CreateUser", "call": 2}]
+        self.assertEqual(self.kinds(rules, seen), [None, None, "fail", None])
+
+    def test_the_kth_call_of_any_action_is_hit(self) -> None:
+        self.assertEqual(
+            self.kinds([{"kind": "fail", "call": 2}], [call(), call("GetUser"), call()]), [None, "fail", None]
+        )
+
+    def test_several_calls_in_a_row_are_hit(self) -> None:
+        rules = [{"kind": "throttle", "call": 2, "times": 2}]
+        self.assertEqual(self.kinds(rules, [call()] * 4), [None, "throttle", "throttle", None])
+
+    def test_only_a_callers_calls_count(self) -> None:
+        seen = [call(), call(caller="arn:aws:sts::1:assumed-role/rotation/f")]
+        self.assertEqual(self.kinds([{"kind": "fail", "caller": "rotation"}], seen), [None, "fail"])
+
+    def test_of_two_rules_that_hit_the_first_decides_and_both_count(self) -> None:
+        rules = [{"kind": "fail"}, {"kind": "throttle"}, {"kind": "delay", "call": 2}]
+        self.assertEqual(self.kinds(rules, [call(), call()]), ["fail", "delay"])
+
+    def test_what_is_no_rule_is_refused(self) -> None:
+        for rules in ([{"kind": "explode"}], [{"kind": "fail", "when": 1}], [{}]):
+            with self.subTest(rules), self.assertRaises((AwsError, TypeError)):
+                Faults(rules)
+            with self.subTest(rules), self.assertRaises(AwsError):
+                Faults([]).replace({"rules": rules})
+
+
+class Injection(SandboxTest):
+    def setUp(self) -> None:
+        self.addCleanup(control, "faults", {"rules": []})
+        self.user = unique("user")
+        self.iam = client("iam")
+
+    def inject(self, **rule: Any) -> None:
+        control("faults", {"rules": [rule]})
+
+    def user_exists(self) -> bool:
+        return any(user["UserName"] == self.user for user in self.iam.list_users()["Users"])
+
+    def test_a_failed_call_has_no_effect(self) -> None:
+        self.inject(kind="fail", action="iam:CreateUser")
+        with self.assert_error("ServiceFailure"):
+            self.iam.create_user(UserName=self.user)
+        self.assertEqual((calls()[-1]["fault"], calls()[-1]["status"]), ("fail", 500))
+        self.assertFalse(self.user_exists())
+
+    def test_a_failed_call_can_be_given_its_error(self) -> None:
+        self.inject(kind="fail", action="lambda:GetFunction", code="CodeOfMine", status=418, message="teapot")
+        with self.assert_error("CodeOfMine", "teapot"):
+            client("lambda").get_function(FunctionName="any")
+        self.assertEqual(calls()[-1]["status"], 418)
+
+    def test_a_call_whose_reply_is_lost_took_effect(self) -> None:
+        self.inject(kind="lose_reply", action="iam:CreateUser")
+        with self.assertRaises(botocore.exceptions.ConnectionClosedError):
+            self.iam.create_user(UserName=self.user)
+        self.assertEqual((calls()[-1]["fault"], calls()[-1]["status"]), ("lose_reply", 200))
+        self.assertTrue(self.user_exists())
+
+    def test_throttling_has_each_services_own_shape_and_no_effect(self) -> None:
+        for service, operation, arguments, code in (
+            ("iam", "create_user", {"UserName": self.user}, "Throttling"),
+            ("secretsmanager", "list_secrets", {}, "ThrottlingException"),
+            ("ssm", "list_documents", {}, "ThrottlingException"),
+            ("lambda", "list_functions", {}, "TooManyRequestsException"),
+            ("sesv2", "list_email_identities", {}, "TooManyRequestsException"),
+        ):
+            self.inject(kind="throttle")
+            with self.subTest(service), self.assert_error(code, "Rate exceeded"):
+                getattr(client(service), operation)(**arguments)
+        self.assertFalse(self.user_exists())
+
+    def test_a_delayed_call_takes_its_time_and_succeeds(self) -> None:
+        self.inject(kind="delay", action="iam:CreateUser", seconds=0.5)
+        before = time.monotonic()
+        self.iam.create_user(UserName=self.user)
+        self.assertGreaterEqual(time.monotonic() - before, 0.5)
+
+    def test_others_are_served_during_a_delay_and_after_a_lost_reply(self) -> None:
+        role = make_role({"AWS": ACCOUNT}, policy("iam:ListUsers", "*"))
+        session = client("iam", **assume(role))
+        self.inject(kind="lose_reply", caller=role)
+        self.iam.list_users()
+        with self.assertRaises(botocore.exceptions.ConnectionClosedError):
+            session.list_users()
+        session.list_users()
