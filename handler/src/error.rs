@@ -1,0 +1,566 @@
+//! Every refusal is a variant of its own. Its text says what was found, what was not done and what
+//! to do next; it never holds a secret.
+
+use std::{fmt::Display, time::Duration};
+
+use aws_sdk_iam::operation::RequestId;
+use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use contract::{SettingsError, SmtpEndpoint, TAG_SECRET};
+
+use crate::{
+    aws::Cause,
+    host::HostResult,
+    keys::{KeptKey, MustStay},
+    smtp::{Attempts, Refusal},
+};
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The function's environment is not what the deployer writes.
+    #[error("{0}; nothing was done; run `deployer apply` to write the function's environment again")]
+    Settings(#[from] SettingsError),
+
+    /// A field of the event is missing or is not a string.
+    #[error(
+        "the event has no text in its field {field}; nothing was done; this function is to be invoked by Secrets \
+         Manager's rotation"
+    )]
+    EventFieldMissing {
+        /// The field.
+        field: &'static str,
+    },
+
+    /// The event's step is none of the four.
+    #[error(
+        "the event's Step is `{step}`, which is none of createSecret, setSecret, testSecret and finishSecret; nothing \
+         was done"
+    )]
+    UnknownStep {
+        /// What was found.
+        step: String,
+    },
+
+    /// The event names a secret that this function does not rotate.
+    #[error(
+        "the event is about the secret {found}, and this function rotates {expected} only; nothing was done; point that \
+         secret's rotation at its own function"
+    )]
+    WrongSecret {
+        /// The event's.
+        found: String,
+        /// Ours, without the suffix.
+        expected: String,
+    },
+
+    /// Rotation is turned off.
+    #[error(
+        "rotation is turned off for {secret}; nothing was done; run `deployer apply` to turn it on again, after a look at \
+         who ran CancelRotateSecret"
+    )]
+    RotationDisabled {
+        /// The secret.
+        secret: String,
+    },
+
+    /// The token names no version.
+    #[error(
+        "the secret has no version {version}, so Secrets Manager did not begin this rotation, or has dropped it; nothing \
+         was done; start a new one with `deployer rotate`"
+    )]
+    UnknownToken {
+        /// The token.
+        version: String,
+    },
+
+    /// The token's version is neither AWSPENDING nor AWSCURRENT.
+    #[error(
+        "the version {version} is not AWSPENDING (its labels: {}), so somebody ended this rotation; nothing was done; start \
+         a new one with `deployer rotate`: it goes on with the credential that hosts may have been told of",
+        list(labels)
+    )]
+    NotPending {
+        /// The token.
+        version: String,
+        /// Its labels.
+        labels: Vec<String>,
+    },
+
+    /// The pending version lacks the label that keeps its key alive once a host knows it.
+    #[error(
+        "the version {version} is AWSPENDING without the label DEPLOYING, so it was not stored by this function, or another \
+         rotation overtook it; no host was told of it; clear AWSPENDING (aws secretsmanager update-secret-version-stage \
+         --version-stage AWSPENDING --remove-from-version-id {version}) and start a new rotation"
+    )]
+    NotMarkedDeploying {
+        /// The token.
+        version: String,
+    },
+
+    /// The endpoint's name does not resolve.
+    #[error(
+        "the SMTP endpoint {host} does not resolve ({cause}); no key was made; not every region has an endpoint: check the \
+         region, or the DNS of the function's network"
+    )]
+    EndpointUnresolved {
+        /// The host name.
+        host: String,
+        /// Why not.
+        cause: String,
+    },
+
+    /// Nobody answers at the endpoint.
+    #[error(
+        "the SMTP endpoint {endpoint} cannot be reached ({cause}); no key was made; check that the function's network lets \
+         it out to that port"
+    )]
+    EndpointUnreachable {
+        /// The endpoint.
+        endpoint: SmtpEndpoint,
+        /// Why not.
+        cause: String,
+    },
+
+    /// The roots to trust cannot be used.
+    #[error("TLS cannot be set up ({cause}); no login was tried; check SSL_CERT_FILE and the platform's certificates")]
+    TlsUnusable {
+        /// Why not.
+        cause: String,
+    },
+
+    /// The IAM user does not exist.
+    #[error(
+        "the IAM user {user} does not exist; no key was made; create it, or run `deployer apply` if it is ours to create"
+    )]
+    UserMissing {
+        /// Its name.
+        user: String,
+    },
+
+    /// The user's tag names no secret or another one.
+    #[error(
+        "the IAM user {user} {}, and this secret is {expected}; no key was made, since two secrets on one user would \
+         delete each other's keys; give each secret a user of its own, or correct the tag",
+        found.as_ref().map_or_else(|| format!("has no tag {TAG_SECRET}"), |found| format!("serves {found} (tag {TAG_SECRET})"))
+    )]
+    UserServesAnother {
+        /// The user.
+        user: String,
+        /// Its tag's value.
+        found: Option<String>,
+        /// What it should be.
+        expected: String,
+    },
+
+    /// There is no AWSCURRENT value to rotate.
+    #[error(
+        "{secret} has no AWSCURRENT value; no key was made; store one first, a placeholder will do: \
+         {{\"username\": \"the IAM user's name\"}}"
+    )]
+    NoCurrentValue {
+        /// The secret.
+        secret: String,
+    },
+
+    /// A version's value is not our JSON.
+    #[error(
+        "version {version} of the secret (labels: {}): {problem}; no key was made or deleted; correct the value, or take the \
+         labels off a version that nobody needs",
+        list(labels)
+    )]
+    MalformedSecret {
+        /// The version.
+        version: String,
+        /// Its labels.
+        labels: Vec<String>,
+        /// What is wrong; does not quote the value.
+        problem: String,
+    },
+
+    /// AWSCURRENT's value names another IAM user.
+    #[error(
+        "the secret's value belongs to the IAM user {found}, and this function rotates the keys of {expected}; no key was \
+         made; correct iam_user in the configuration, or username and iam_user_arn in the secret"
+    )]
+    SecretOfAnotherUser {
+        /// Name or ARN in the value.
+        found: String,
+        /// The configured ARN.
+        expected: String,
+    },
+
+    /// A host does not answer Systems Manager.
+    #[error(
+        "Systems Manager cannot reach every host ({}); no key was made, since such a host would keep the old credential; \
+         start the host and its SSM agent, or remove it from the configuration",
+        hosts.join("; ")
+    )]
+    HostsOffline {
+        /// Each with its state.
+        hosts: Vec<String>,
+    },
+
+    /// The pending version has no credential.
+    #[error(
+        "the AWSPENDING version holds no credential; no host was told; start a new rotation once this one has been given up \
+         (AWSPENDING is cleared with aws secretsmanager update-secret-version-stage)"
+    )]
+    PendingEmpty,
+
+    /// The pending version's key is not there any more, or not Active.
+    #[error(
+        "the pending credential's access key {key} is {state}, so it can never be accepted; no key was made; {}clear \
+         AWSPENDING (aws secretsmanager update-secret-version-stage) and start a new rotation",
+        if *state == "Inactive" { "activate the key again, or " } else { "" }
+    )]
+    PendingKeyGone {
+        /// The key.
+        key: String,
+        /// `deleted` or `Inactive`.
+        state: &'static str,
+    },
+
+    /// An operator moved AWSCURRENT back behind the version that hosts were told of.
+    #[error(
+        "AWSCURRENT was moved back from version {version}, which hosts were told of (it is labelled AWSPREVIOUS and \
+         DEPLOYING); no key was made or deleted, since hosts may use either; if that version works, move AWSCURRENT to it \
+         again; if every host is back on AWSCURRENT, move DEPLOYING to AWSCURRENT's version (aws secretsmanager \
+         update-secret-version-stage --secret-id {secret}) and rotate again"
+    )]
+    RolledBack {
+        /// The secret.
+        secret: String,
+        /// The version that hosts were told of.
+        version: String,
+    },
+
+    /// Both of the user's keys may be in use.
+    #[error(
+        "the IAM user {user} has two access keys, which is the most that IAM allows, and neither may go: {}; no key was made \
+         or deleted; wait until one may go, or delete the one that you know is not needed, or list it under \
+         iam_user.replaces",
+        list(keys)
+    )]
+    NoSafeSlot {
+        /// The user.
+        user: String,
+        /// Both keys, each with the reason.
+        keys: Vec<KeptKey>,
+    },
+
+    /// Labels were moved while a key was being freed.
+    #[error(
+        "the access key {key} was about to be deleted, and then {reason}; it is as it was before, and no key was made; \
+         Secrets Manager tries again; do not move labels while a rotation runs"
+    )]
+    LabelsMoved {
+        /// The key.
+        key: String,
+        /// Why it stays.
+        reason: MustStay,
+    },
+
+    /// The answer to CreateAccessKey was lost.
+    #[error(
+        "it is not known whether IAM made an access key for {user} ({cause}); the call was not sent again, and nothing was \
+         stored; if it made one, nobody knows its secret: on a user that the deployer owns a later rotation deletes it, \
+         else delete the newest, never used key by hand"
+    )]
+    KeyCreationUnclear {
+        /// The user.
+        user: String,
+        /// What was heard instead.
+        cause: Cause,
+    },
+
+    /// Secrets Manager refused the new value.
+    #[error(
+        "the credential with the new access key {key} was not stored ({cause}); {}; no host was told{}",
+        not_deleted.as_ref().map_or_else(
+            || "the key was deleted again".to_owned(),
+            |error| format!("the key could not be deleted ({error}): delete it by hand, nobody uses it"),
+        ),
+        cause_hint(cause)
+    )]
+    StoreRefused {
+        /// The key.
+        key: String,
+        /// AWS's refusal.
+        cause: Cause,
+        /// Why the key is still there.
+        not_deleted: Option<Box<Error>>,
+    },
+
+    /// It is not known whether Secrets Manager stored the new value.
+    #[error(
+        "it is not known whether the credential with the access key {key} was stored ({cause}); the key was kept, since it \
+         may have been; Secrets Manager tries again, and the next attempt finds out"
+    )]
+    StoreUnclear {
+        /// The key.
+        key: String,
+        /// What was heard instead.
+        cause: Cause,
+    },
+
+    /// Another invocation stored another value under this token.
+    #[error(
+        "another invocation of createSecret stored another credential under this token first; the one with the access key \
+         {key} was dropped, and a key made for it was deleted; nothing needs to be done: Secrets Manager tries again and goes \
+         on with the stored one"
+    )]
+    TokenTaken {
+        /// The key that was not stored.
+        key: String,
+    },
+
+    /// SES did not accept the pending credential.
+    #[error(
+        "{endpoint} did not accept {in_a_row} logins in a row with the access key {key}: {}; hosts were not told and keep \
+         their credential; if this is 535, look whether the key is Active and try again later",
+        describe(attempts)
+    )]
+    LoginRefused {
+        /// The endpoint.
+        endpoint: SmtpEndpoint,
+        /// The key.
+        key: String,
+        /// How many were needed.
+        in_a_row: u32,
+        /// How it went.
+        attempts: Attempts,
+    },
+
+    /// The script did not succeed on every host.
+    #[error(
+        "the script did not succeed on every host; AWSCURRENT was not moved, and no key was touched; correct the \
+         script or the host (Run Command {command}) and let the rotation run again; {}",
+        list(results)
+    )]
+    HostsFailed {
+        /// The command's id.
+        command: String,
+        /// Every host's result.
+        results: Vec<HostResult>,
+    },
+
+    /// The configured addresses make no mail.
+    #[error(
+        "`{address}` cannot be used for the test mail ({cause}); no mail was sent; correct ses.sender and ses.recipient"
+    )]
+    TestMailMalformed {
+        /// The address.
+        address: String,
+        /// Why not.
+        cause: String,
+    },
+
+    /// SES did not take the test mail.
+    #[error(
+        "{endpoint} did not take the test mail with the access key {key}: {}; AWSCURRENT was not moved, and no key was \
+         touched; on 554, look at the user's policy (ses:SendRawEmail) and at whether the sender's identity is verified",
+        describe(attempts)
+    )]
+    TestMailRefused {
+        /// The endpoint.
+        endpoint: SmtpEndpoint,
+        /// The key.
+        key: String,
+        /// How it went.
+        attempts: Attempts,
+    },
+
+    /// AWSCURRENT was moved by somebody else meanwhile.
+    #[error(
+        "AWSCURRENT was on version {expected} and is on {found} now, so somebody moved it while the rotation ran; it was not \
+         moved to {version}; look who did, and start a new rotation: it goes on with the credential that hosts were told of"
+    )]
+    CurrentMoved {
+        /// The pending version.
+        version: String,
+        /// Where AWSCURRENT was.
+        expected: String,
+        /// Where it is.
+        found: String,
+    },
+
+    /// There is not enough time left for what must not be cut off.
+    #[error(
+        "{} s of the function's time are left, and {} s are needed {purpose}; it was not begun; Secrets Manager tries again; if \
+         this repeats, raise function.timeout",
+        remaining.as_secs(), needed.as_secs()
+    )]
+    NotEnoughTime {
+        /// What it is needed for.
+        purpose: &'static str,
+        /// How much that takes.
+        needed: Duration,
+        /// How much is left.
+        remaining: Duration,
+    },
+
+    /// The function's time is over.
+    #[error(
+        "the function's time ended before the step did; AWS may still carry out the last call, whose outcome the log does not \
+         show; Secrets Manager tries again, and every step can be repeated; if this repeats, raise function.timeout"
+    )]
+    DeadlineReached,
+
+    /// A call failed, and what it should have done was not done, or may not have been.
+    #[error("{action} failed: {cause}; the step ended there{}", cause_hint(cause))]
+    Aws {
+        /// The call, as an IAM policy names it.
+        action: &'static str,
+        /// AWS's words.
+        cause: Cause,
+    },
+}
+
+impl Error {
+    /// A failed call.
+    pub fn aws<E>(action: &'static str, error: SdkError<E, HttpResponse>) -> Self
+    where
+        E: std::error::Error + ProvideErrorMetadata + RequestId + Send + Sync + 'static,
+    {
+        Self::Aws { action, cause: Cause::from(error) }
+    }
+
+    /// An answer that is not what the API promises.
+    #[must_use]
+    pub fn aws_answer(action: &'static str, problem: &str) -> Self {
+        let cause = Cause { code: None, message: problem.to_owned(), request_id: None, refused: false };
+        Self::Aws { action, cause }
+    }
+
+    /// The variant's name: the error type that Lambda reports and that the log carries.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Settings(_) => "Settings",
+            Self::EventFieldMissing { .. } => "EventFieldMissing",
+            Self::UnknownStep { .. } => "UnknownStep",
+            Self::WrongSecret { .. } => "WrongSecret",
+            Self::RotationDisabled { .. } => "RotationDisabled",
+            Self::UnknownToken { .. } => "UnknownToken",
+            Self::NotPending { .. } => "NotPending",
+            Self::NotMarkedDeploying { .. } => "NotMarkedDeploying",
+            Self::EndpointUnresolved { .. } => "EndpointUnresolved",
+            Self::EndpointUnreachable { .. } => "EndpointUnreachable",
+            Self::TlsUnusable { .. } => "TlsUnusable",
+            Self::UserMissing { .. } => "UserMissing",
+            Self::UserServesAnother { .. } => "UserServesAnother",
+            Self::NoCurrentValue { .. } => "NoCurrentValue",
+            Self::MalformedSecret { .. } => "MalformedSecret",
+            Self::SecretOfAnotherUser { .. } => "SecretOfAnotherUser",
+            Self::HostsOffline { .. } => "HostsOffline",
+            Self::PendingEmpty => "PendingEmpty",
+            Self::PendingKeyGone { .. } => "PendingKeyGone",
+            Self::RolledBack { .. } => "RolledBack",
+            Self::NoSafeSlot { .. } => "NoSafeSlot",
+            Self::LabelsMoved { .. } => "LabelsMoved",
+            Self::KeyCreationUnclear { .. } => "KeyCreationUnclear",
+            Self::StoreRefused { .. } => "StoreRefused",
+            Self::StoreUnclear { .. } => "StoreUnclear",
+            Self::TokenTaken { .. } => "TokenTaken",
+            Self::LoginRefused { .. } => "LoginRefused",
+            Self::HostsFailed { .. } => "HostsFailed",
+            Self::TestMailMalformed { .. } => "TestMailMalformed",
+            Self::TestMailRefused { .. } => "TestMailRefused",
+            Self::CurrentMoved { .. } => "CurrentMoved",
+            Self::NotEnoughTime { .. } => "NotEnoughTime",
+            Self::DeadlineReached => "DeadlineReached",
+            Self::Aws { .. } => "Aws",
+        }
+    }
+}
+
+fn list(items: &[impl Display]) -> String {
+    if items.is_empty() {
+        return "none".to_owned();
+    }
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn describe(attempts: &Attempts) -> String {
+    let Attempts { made, accepted, lasted, last } = attempts;
+    let seconds = lasted.as_secs();
+    let last = last.as_ref().map_or("none was answered", |Refusal { text, .. }| text);
+    format!("{accepted} of {made} attempts in {seconds} s were accepted, the last refusal: {last}")
+}
+
+fn cause_hint(cause: &Cause) -> &'static str {
+    if cause.is_denied() {
+        "; run `deployer apply` to give the function's role its policy again, and look for a policy elsewhere that denies this"
+    } else if cause.refused && !cause.is_throttling() {
+        ""
+    } else {
+        "; Secrets Manager tries again"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cause(code: &str) -> Cause {
+        Cause { code: Some(code.into()), message: "no.".into(), request_id: Some("r-1".into()), refused: true }
+    }
+
+    #[test]
+    fn the_error_type_is_the_variants_name() {
+        let errors = [
+            Error::PendingEmpty,
+            Error::DeadlineReached,
+            Error::UnknownToken { version: "v".into() },
+            Error::aws_answer("iam:GetUser", "garbage"),
+        ];
+        for error in errors {
+            let debug = format!("{error:?}");
+            assert_eq!(debug.split(|c: char| !c.is_alphanumeric()).next().unwrap(), error.kind());
+        }
+    }
+
+    #[test]
+    fn a_denied_call_is_told_with_awss_words_once_and_what_to_do() {
+        let error = Error::Aws { action: "iam:GetUser", cause: cause("AccessDenied") };
+        assert_eq!(
+            error.to_string(),
+            "iam:GetUser failed: AccessDenied: no (request r-1); the step ended there; run `deployer apply` to give the \
+             function's role its policy again, and look for a policy elsewhere that denies this"
+        );
+    }
+
+    #[test]
+    fn a_refused_value_says_whether_the_key_is_gone() {
+        let refused = |not_deleted| {
+            Error::StoreRefused { key: "AKIA".into(), cause: cause("LimitExceededException"), not_deleted }.to_string()
+        };
+        assert!(refused(None).contains("the key was deleted again"));
+        let still_there = Error::Aws { action: "iam:DeleteAccessKey", cause: cause("ServiceFailure") };
+        assert!(refused(Some(Box::new(still_there))).contains("delete it by hand"));
+    }
+
+    #[test]
+    fn a_user_without_the_tag_and_a_user_of_another_secret_are_told_apart() {
+        let error = |found: Option<&str>| {
+            Error::UserServesAnother { user: "u".into(), found: found.map(Into::into), expected: "r/s".into() }
+                .to_string()
+        };
+        assert!(error(None).starts_with("the IAM user u has no tag deployer:secret, and this secret is r/s;"));
+        assert!(error(Some("r/t")).starts_with("the IAM user u serves r/t (tag deployer:secret), and"));
+    }
+
+    #[test]
+    fn a_login_that_was_not_accepted_quotes_the_last_refusal() {
+        let last = Some(Refusal { code: Some(535), text: "permanent error (535): no".into() });
+        let attempts = Attempts { made: 40, accepted: 2, lasted: Duration::from_secs(119), last };
+        let endpoint = SmtpEndpoint::of_region("eu-west-1");
+        let error = Error::LoginRefused { endpoint, key: "AKIA".into(), in_a_row: 3, attempts };
+        assert!(
+            error
+                .to_string()
+                .contains("2 of 40 attempts in 119 s were accepted, the last refusal: permanent error (535): no")
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! Raw event → typed request.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::{error::Error, sensitive::Sensitive};
+
+/// One of the four steps in which Secrets Manager rotates a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Make the new credential and store it as AWSPENDING.
+    Create,
+    /// Prove it and tell every host.
+    Set,
+    /// Send a mail with it.
+    Test,
+    /// Make it AWSCURRENT.
+    Finish,
+}
+
+impl Step {
+    /// Both spellings: the service sends the first, and the guide's text also has the second.
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "createSecret" | "create_secret" => Self::Create,
+            "setSecret" | "set_secret" => Self::Set,
+            "testSecret" | "test_secret" => Self::Test,
+            "finishSecret" | "finish_secret" => Self::Finish,
+            _ => return None,
+        })
+    }
+
+    /// The name as Secrets Manager spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "createSecret",
+            Self::Set => "setSecret",
+            Self::Test => "testSecret",
+            Self::Finish => "finishSecret",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What Secrets Manager asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The step to take.
+    pub step: Step,
+    /// ARN of the secret.
+    pub secret_arn: String,
+    /// `ClientRequestToken`: names the rotation, and is the id of the version that it makes.
+    pub token: String,
+    /// `RotationToken`, to be passed on to PutSecretValue where it was given.
+    pub rotation_token: Option<Sensitive>,
+}
+
+impl Request {
+    /// Reads an event. An error names the field and never quotes the event, which may hold a
+    /// `RotationToken`.
+    pub fn parse(event: &Value) -> Result<Self, Error> {
+        let text = |name: &'static str| match event.get(name) {
+            Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),
+            _ => Err(Error::EventFieldMissing { field: name }),
+        };
+        let step = text("Step")?;
+        Ok(Self {
+            step: Step::parse(&step).ok_or(Error::UnknownStep { step })?,
+            secret_arn: text("SecretId")?,
+            token: text("ClientRequestToken")?,
+            rotation_token: text("RotationToken").ok().map(Sensitive::new),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn event(step: &str) -> Value {
+        json!({"Step": step, "SecretId": "arn", "ClientRequestToken": "token", "RotationToken": "hunter2"})
+    }
+
+    #[test]
+    fn both_spellings_of_every_step_are_accepted() {
+        for (spelling, step) in [
+            ("createSecret", Step::Create),
+            ("create_secret", Step::Create),
+            ("setSecret", Step::Set),
+            ("set_secret", Step::Set),
+            ("testSecret", Step::Test),
+            ("test_secret", Step::Test),
+            ("finishSecret", Step::Finish),
+            ("finish_secret", Step::Finish),
+        ] {
+            assert_eq!(Request::parse(&event(spelling)).unwrap().step, step);
+        }
+    }
+
+    #[test]
+    fn another_step_is_refused_by_name() {
+        let error = Request::parse(&event("deleteSecret")).unwrap_err();
+        assert_eq!(error.kind(), "UnknownStep");
+        assert!(error.to_string().contains("deleteSecret"));
+    }
+
+    #[test]
+    fn a_missing_or_malformed_field_is_named() {
+        for field in ["Step", "SecretId", "ClientRequestToken"] {
+            for bad in [Value::Null, json!(7), json!("")] {
+                let mut event = event("createSecret");
+                event[field] = bad;
+                let error = Request::parse(&event).unwrap_err();
+                assert_eq!(error.kind(), "EventFieldMissing");
+                assert!(error.to_string().contains(field), "{error}");
+            }
+        }
+        assert_eq!(Request::parse(&json!([1])).unwrap_err().kind(), "EventFieldMissing");
+    }
+
+    #[test]
+    fn the_rotation_token_is_optional_and_never_shown() {
+        let mut event = event("createSecret");
+        let request = Request::parse(&event).unwrap();
+        assert_eq!(request.rotation_token.as_ref().unwrap().reveal(), "hunter2");
+        assert!(!format!("{request:?}").contains("hunter2"));
+        event.as_object_mut().unwrap().remove("RotationToken");
+        assert_eq!(Request::parse(&event).unwrap().rotation_token, None);
+    }
+}

@@ -1,0 +1,277 @@
+//! The hosts: whether they are there, and the script on each of them, by Systems Manager.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use aws_sdk_ssm::{
+    operation::get_command_invocation::GetCommandInvocationOutput,
+    types::{CommandInvocationStatus, InstanceInformationStringFilter, PingStatus},
+};
+use contract::{COMMAND_DELIVERY_SECONDS, DOCUMENT_PARAMETER, Hosts, RUN_SHELL_SCRIPT};
+use tracing::info;
+
+use crate::{
+    aws::{Cause, Clients},
+    error::Error,
+    rotation::Rotation,
+    sensitive::{Sensitive, without_secret_like},
+    time::pause,
+};
+
+const POLL: Duration = Duration::from_secs(2);
+
+/// Longest piece of a script's output that an error quotes, in characters; the end says why it failed.
+const LONGEST_OUTPUT: usize = 400;
+
+/// How the script ended on one host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostResult {
+    /// The instance.
+    pub instance: String,
+    /// Systems Manager's words for how it stands, such as `Success` or `Execution Timed Out`.
+    pub status: String,
+    /// The script's exit code, if it ended.
+    pub exit_code: Option<i32>,
+    /// The end of its output, without what looks like a secret.
+    pub output: String,
+    finished: bool,
+}
+
+impl HostResult {
+    fn waiting(instance: &str) -> Self {
+        Self {
+            instance: instance.to_owned(),
+            status: "Pending".to_owned(),
+            exit_code: None,
+            output: String::new(),
+            finished: false,
+        }
+    }
+
+    fn succeeded(&self) -> bool {
+        self.status == "Success"
+    }
+}
+
+impl fmt::Display for HostResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.instance, self.status)?;
+        if let Some(code) = self.exit_code.filter(|code| *code > 0) {
+            write!(f, ", exit code {code}")?;
+        }
+        if !self.succeeded() && !self.output.is_empty() {
+            write!(f, ", its output ends: {}", self.output)?;
+        }
+        Ok(())
+    }
+}
+
+/// Refuses to begin while a host does not answer: it would keep the old credential.
+pub async fn check_online(clients: &Clients, hosts: &Hosts) -> Result<(), Error> {
+    let filter = InstanceInformationStringFilter::builder()
+        .key("InstanceIds")
+        .set_values(Some(hosts.instance_ids.clone()))
+        .build()
+        .map_err(|error| Error::aws_answer("ssm:DescribeInstanceInformation", &error.to_string()))?;
+    let mut found = BTreeMap::new();
+    let mut pages = clients.ssm.describe_instance_information().filters(filter).max_results(50).into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| Error::aws("ssm:DescribeInstanceInformation", error))?;
+        for instance in page.instance_information_list.unwrap_or_default() {
+            found.insert(instance.instance_id.unwrap_or_default(), instance.ping_status);
+        }
+    }
+    let offline: Vec<String> = hosts
+        .instance_ids
+        .iter()
+        .filter_map(|id| match found.get(id) {
+            Some(Some(PingStatus::Online)) => None,
+            Some(Some(status)) => Some(format!("{id}: {status}")),
+            Some(None) | None => Some(format!("{id}: not known to Systems Manager")),
+        })
+        .collect();
+    if offline.is_empty() { Ok(()) } else { Err(Error::HostsOffline { hosts: offline }) }
+}
+
+/// Runs the script on every host and waits until it has ended on all of them.
+pub async fn tell(rotation: &Rotation<'_>, hosts: &Hosts, password: &Sensitive) -> Result<(), Error> {
+    let command = send(rotation, hosts).await?;
+    info!(command, document = hosts.document, hosts = hosts.instance_ids.join(","), "running the script on every host");
+    let results = wait(rotation, hosts, &command, password).await?;
+    if results.iter().all(HostResult::succeeded) {
+        info!(command, hosts = results.len(), "every host has the new credential");
+        Ok(())
+    } else {
+        Err(Error::HostsFailed { command, results })
+    }
+}
+
+/// Systems Manager may run the document twice if this answer is lost; the script takes a lock and
+/// is safe to run again.
+async fn send(rotation: &Rotation<'_>, hosts: &Hosts) -> Result<String, Error> {
+    const ACTION: &str = "ssm:SendCommand";
+    let answer = rotation
+        .clients
+        .ssm
+        .send_command()
+        .document_name(&hosts.document)
+        .set_instance_ids(Some(hosts.instance_ids.clone()))
+        .set_parameters(Some(parameters(hosts, &rotation.request.secret_arn).into_iter().collect()))
+        .timeout_seconds(i32::try_from(COMMAND_DELIVERY_SECONDS).unwrap_or(i32::MAX))
+        .comment(format!("rotation {}", rotation.request.token))
+        .send()
+        .await
+        .map_err(|error| Error::aws(ACTION, error))?;
+    let command = answer.command.and_then(|command| command.command_id);
+    command.ok_or_else(|| Error::aws_answer(ACTION, "the answer holds no command id"))
+}
+
+/// Our own document has the script and the timeout built in.
+fn parameters(hosts: &Hosts, secret_arn: &str) -> BTreeMap<String, Vec<String>> {
+    let parameters = if hosts.document == RUN_SHELL_SCRIPT {
+        vec![
+            ("commands", format!("{} {}", shell_word(&hosts.script), shell_word(secret_arn))),
+            ("executionTimeout", hosts.timeout.as_secs().to_string()),
+        ]
+    } else {
+        vec![(DOCUMENT_PARAMETER, secret_arn.to_owned())]
+    };
+    parameters.into_iter().map(|(name, value)| (name.to_owned(), vec![value])).collect()
+}
+
+/// One word for a POSIX shell, whatever is in it.
+fn shell_word(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Asks for the hosts that have not finished until all have, or until the time is over.
+async fn wait(
+    rotation: &Rotation<'_>,
+    hosts: &Hosts,
+    command: &str,
+    password: &Sensitive,
+) -> Result<Vec<HostResult>, Error> {
+    let mut results: Vec<_> = hosts.instance_ids.iter().map(|id| HostResult::waiting(id)).collect();
+    loop {
+        for result in results.iter_mut().filter(|result| !result.finished) {
+            *result = ask(rotation, command, &result.instance, password).await?;
+            if result.finished {
+                info!(command, instance = result.instance, status = result.status, "the script has ended");
+            }
+        }
+        let running = results.iter().filter(|result| !result.finished).count();
+        if running == 0 || rotation.time.remaining() <= 2 * POLL {
+            return Ok(results);
+        }
+        pause(POLL, &format!("the script has not ended on {running} of {} hosts", results.len())).await;
+    }
+}
+
+async fn ask(
+    rotation: &Rotation<'_>,
+    command: &str,
+    instance: &str,
+    password: &Sensitive,
+) -> Result<HostResult, Error> {
+    let answer = rotation.clients.ssm.get_command_invocation().command_id(command).instance_id(instance).send().await;
+    match answer.map_err(Cause::from) {
+        Ok(answer) => Ok(read(instance, &answer, password)),
+        // Right after SendCommand the invocation may not be there yet.
+        Err(cause) if cause.is("InvocationDoesNotExist") => Ok(HostResult::waiting(instance)),
+        Err(cause) => Err(Error::Aws { action: "ssm:GetCommandInvocation", cause }),
+    }
+}
+
+fn read(instance: &str, answer: &GetCommandInvocationOutput, password: &Sensitive) -> HostResult {
+    use CommandInvocationStatus::{Cancelled, Failed, Success, TimedOut};
+    let status = answer.status();
+    let details = answer.status_details().filter(|details| !details.is_empty());
+    let errors = answer.standard_error_content().unwrap_or_default().trim();
+    let output = if errors.is_empty() { answer.standard_output_content().unwrap_or_default().trim() } else { errors };
+    HostResult {
+        instance: instance.to_owned(),
+        status: details.or(status.map(CommandInvocationStatus::as_str)).unwrap_or("Unknown").to_owned(),
+        exit_code: Some(answer.response_code()).filter(|code| *code >= 0),
+        output: end_of(&without_secret_like(&password.redact(output))),
+        // A status that this SDK does not know is waited out.
+        finished: matches!(status, Some(Success | Cancelled | TimedOut | Failed)),
+    }
+}
+
+fn end_of(text: &str) -> String {
+    let length = text.chars().count();
+    if length <= LONGEST_OUTPUT {
+        return text.to_owned();
+    }
+    format!("…{}", text.chars().skip(length - LONGEST_OUTPUT).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mail-AbCd12";
+
+    fn hosts(document: &str, script: &str) -> Hosts {
+        Hosts {
+            instance_ids: vec!["i-0123456789abcdef0".into()],
+            document: document.into(),
+            script: script.into(),
+            timeout: Duration::from_mins(2),
+        }
+    }
+
+    #[test]
+    fn our_own_document_is_given_the_arn_and_nothing_else() {
+        let parameters = parameters(&hosts("mail-rotate-smtp", "/usr/local/bin/rotate.sh"), ARN);
+        assert_eq!(parameters, BTreeMap::from([(DOCUMENT_PARAMETER.to_owned(), vec![ARN.to_owned()])]));
+    }
+
+    #[test]
+    fn the_shell_document_is_given_a_quoted_command_and_the_timeout() {
+        let parameters = parameters(&hosts(RUN_SHELL_SCRIPT, "/opt/it's here/rotate.sh"), ARN);
+        assert_eq!(parameters["commands"], [format!(r"'/opt/it'\''s here/rotate.sh' '{ARN}'")]);
+        assert_eq!(parameters["executionTimeout"], ["120"]);
+    }
+
+    fn result(status: CommandInvocationStatus, details: &str, code: i32, errors: &str) -> HostResult {
+        let answer = GetCommandInvocationOutput::builder()
+            .status(status)
+            .status_details(details)
+            .response_code(code)
+            .standard_output_content("on its way")
+            .standard_error_content(errors)
+            .build();
+        read("i-0", &answer, &Sensitive::new("hunter2"))
+    }
+
+    #[test]
+    fn only_a_finished_status_ends_the_wait_and_only_success_is_success() {
+        use CommandInvocationStatus as Status;
+        for status in [Status::Pending, Status::InProgress, Status::Delayed, Status::Cancelling] {
+            assert!(!result(status, "", -1, "").finished);
+        }
+        for status in [Status::Failed, Status::TimedOut, Status::Cancelled] {
+            let result = result(status, "", -1, "");
+            assert!(result.finished && !result.succeeded());
+        }
+        let success = result(Status::Success, "Success", 0, "");
+        assert!(success.finished && success.succeeded());
+        assert_eq!(success.to_string(), "i-0: Success");
+    }
+
+    #[test]
+    fn a_failed_script_is_described_with_its_exit_code_and_the_end_of_its_output() {
+        let failed = result(CommandInvocationStatus::Failed, "Failed", 1, "postmap: no\n");
+        assert_eq!(failed.to_string(), "i-0: Failed, exit code 1, its output ends: postmap: no");
+        let timed_out = result(CommandInvocationStatus::TimedOut, "Delivery Timed Out", -1, "");
+        assert_eq!(timed_out.to_string(), "i-0: Delivery Timed Out, its output ends: on its way");
+    }
+
+    #[test]
+    fn a_scripts_output_is_cut_and_cleared_of_secrets() {
+        let errors = format!("{}+ echo hunter2 BMXhUYlu5Z3gSXVQORxlVa7XPaz91aGWdfHxvkOZdWZ2", "é ".repeat(1000));
+        let failed = result(CommandInvocationStatus::Failed, "Failed", 1, &errors);
+        assert!(failed.output.ends_with("+ echo [redacted] [redacted]"), "{}", failed.output);
+        assert_eq!(failed.output.chars().count(), LONGEST_OUTPUT + 1);
+    }
+}

@@ -1,0 +1,549 @@
+//! Which of a user's access keys may be freed. Pure: from labels, keys, last uses, dates and
+//! configuration to a verdict with a reason.
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+use aws_smithy_types::{DateTime, date_time::Format};
+use contract::LABEL_DEPLOYING;
+
+use crate::secret::{AWSCURRENT, AWSPENDING, AWSPREVIOUS};
+
+/// IAM allows a user two access keys, Inactive ones included.
+pub const KEYS_PER_USER: usize = 2;
+
+/// One of the user's access keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessKey {
+    /// Access key id; not secret.
+    pub id: String,
+    /// Whether it is Active.
+    pub active: bool,
+    /// When it was made.
+    pub created: Option<SystemTime>,
+}
+
+/// An access key, and when IAM last saw it used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsedKey {
+    /// The key.
+    pub key: AccessKey,
+    /// Its last use. It can lag, so it is only ever a veto.
+    pub last_used: Option<SystemTime>,
+}
+
+/// A version of the secret that carries labels, and the key that it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelledVersion {
+    /// Its labels, at least one.
+    pub labels: Vec<String>,
+    /// The access key id in its value; none in an empty version or a placeholder.
+    pub names_key: Option<String>,
+}
+
+/// Everything that the choice depends on.
+#[derive(Clone, Debug)]
+pub struct Situation {
+    /// The user's keys.
+    pub keys: Vec<UsedKey>,
+    /// The secret's labelled versions.
+    pub versions: Vec<LabelledVersion>,
+    /// The later of the secret's LastRotatedDate and AWSCURRENT's creation.
+    pub grace_began: Option<SystemTime>,
+    /// How long the previous key stays usable.
+    pub keep_previous: Duration,
+    /// The date.
+    pub now: SystemTime,
+    /// Whether the deployment owns the user.
+    pub user_owned: bool,
+    /// Access key ids that the configuration declares replaced.
+    pub replaces: Vec<String>,
+    /// From this age on, no running invocation can have made a key.
+    pub orphan_age: Duration,
+}
+
+/// What is to be done for a free slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// There is one.
+    Free,
+    /// This key is to be freed first.
+    After {
+        /// The key.
+        key: UsedKey,
+        /// Why it may go.
+        reason: MayGo,
+    },
+    /// No key may go.
+    None(Vec<KeptKey>),
+}
+
+/// A key that may not go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptKey {
+    /// The key.
+    pub key: UsedKey,
+    /// Why it stays.
+    pub reason: MustStay,
+    /// The date, for the ages in its description.
+    pub now: SystemTime,
+}
+
+/// Whether a key may be freed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may.
+    MayGo(MayGo),
+    /// It may not.
+    MustStay(MustStay),
+}
+
+/// Why a key may be freed. The order is the order of preference.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MayGo {
+    /// Never used, and no version names it: what a crashed createSecret leaves behind.
+    Orphan,
+    /// The configuration lists it under `iam_user.replaces`.
+    Replaced,
+    /// A version names it whose labels do not protect it, or no longer.
+    Superseded {
+        /// A label of that version.
+        label: String,
+    },
+}
+
+/// Why a key may not be freed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MustStay {
+    /// A host may be using it.
+    Protected {
+        /// The label that protects it.
+        label: &'static str,
+    },
+    /// It is the previous key, and its grace has not ended.
+    InGrace {
+        /// When the grace ends; unknown where Secrets Manager has no date.
+        ends: Option<SystemTime>,
+    },
+    /// It was used since the last grace ended, or since it began where it still runs: somebody uses it.
+    StillUsed {
+        /// Its last use.
+        last_used: SystemTime,
+    },
+    /// No version names it, and it was used: somebody else's, as far as we can see.
+    Foreign,
+    /// No version names it and it was never used, but the user is not ours to tidy.
+    UserNotOwned,
+    /// No version names it and it was never used, but an invocation that still runs may have made it.
+    TooYoung,
+}
+
+/// What is to be done for a free slot. The order of the keys and versions never matters.
+#[must_use]
+pub fn choose(situation: &Situation) -> Slot {
+    if situation.keys.len() < KEYS_PER_USER {
+        return Slot::Free;
+    }
+    let mut may_go = Vec::new();
+    let mut kept = Vec::new();
+    for key in &situation.keys {
+        match judge(situation, key) {
+            Verdict::MayGo(reason) => may_go.push((reason, key)),
+            Verdict::MustStay(reason) => kept.push(KeptKey { key: key.clone(), reason, now: situation.now }),
+        }
+    }
+    may_go.sort_by(|(a, x), (b, y)| {
+        (a, x.last_used, x.key.created, &x.key.id).cmp(&(b, y.last_used, y.key.created, &y.key.id))
+    });
+    kept.sort_by(|a, b| a.key.key.id.cmp(&b.key.key.id));
+    match may_go.into_iter().next() {
+        Some((reason, key)) => Slot::After { key: key.clone(), reason },
+        None => Slot::None(kept),
+    }
+}
+
+/// Whether one key may be freed.
+#[must_use]
+pub fn judge(situation: &Situation, key: &UsedKey) -> Verdict {
+    let Situation { now, grace_began, keep_previous, .. } = *situation;
+    let named_with =
+        |label: &str| situation.naming(&key.key.id).any(|version| version.labels.iter().any(|it| it == label));
+
+    for label in [AWSCURRENT, LABEL_DEPLOYING, AWSPENDING] {
+        if named_with(label) {
+            return Verdict::MustStay(MustStay::Protected { label });
+        }
+    }
+    let grace_ends = grace_began.map(|began| began + keep_previous);
+    if named_with(AWSPREVIOUS) && grace_ends.is_none_or(|ends| now < ends) {
+        return Verdict::MustStay(MustStay::InGrace { ends: grace_ends });
+    }
+    // Use within a grace is what the grace is for. While it runs, though, nothing tells a host that is done from one
+    // that is not.
+    let quiet_since = grace_ends.filter(|ends| *ends <= now).or(grace_began);
+    if let Some(last_used) = key.last_used
+        && quiet_since.is_none_or(|since| last_used >= since)
+    {
+        return Verdict::MustStay(MustStay::StillUsed { last_used });
+    }
+    if situation.replaces.contains(&key.key.id) {
+        return Verdict::MayGo(MayGo::Replaced);
+    }
+    if let Some(label) = situation.naming(&key.key.id).flat_map(|version| &version.labels).min() {
+        return Verdict::MayGo(MayGo::Superseded { label: label.clone() });
+    }
+    if key.last_used.is_some() {
+        return Verdict::MustStay(MustStay::Foreign);
+    }
+    if !situation.user_owned {
+        return Verdict::MustStay(MustStay::UserNotOwned);
+    }
+    let is_old = key.key.created.is_some_and(|created| created + situation.orphan_age < now);
+    if is_old { Verdict::MayGo(MayGo::Orphan) } else { Verdict::MustStay(MustStay::TooYoung) }
+}
+
+impl Situation {
+    fn naming<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a LabelledVersion> {
+        self.versions.iter().filter(move |version| version.names_key.as_deref() == Some(key))
+    }
+}
+
+impl fmt::Display for MayGo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Orphan => f.write_str("it was never used and no version of the secret names it"),
+            Self::Replaced => f.write_str("iam_user.replaces lists it"),
+            Self::Superseded { label } => {
+                write!(f, "only a superseded version ({label}) names it, and nobody used it after its grace")
+            }
+        }
+    }
+}
+
+impl fmt::Display for MustStay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Protected { label } => write!(f, "the version labelled {label} names it, so a host may be using it"),
+            Self::InGrace { ends: Some(ends) } => {
+                write!(f, "it is the previous key, kept until {} (rotation.keep_previous)", date(*ends))
+            }
+            Self::InGrace { ends: None } => {
+                f.write_str("it is the previous key, and the secret has no date from which its grace could be counted")
+            }
+            Self::StillUsed { last_used } => {
+                write!(f, "it was used at {}, later than it should have been, so somebody still uses it", date(*last_used))
+            }
+            Self::Foreign => {
+                f.write_str("no version of the secret names it and it was used, so it may be somebody else's")
+            }
+            Self::UserNotOwned => f.write_str(
+                "no version of the secret names it, and the user is not owned by this deployment; if it is not needed, \
+                 list it under iam_user.replaces",
+            ),
+            Self::TooYoung => f.write_str(
+                "no version of the secret names it and it was never used, but it is so young that a rotation that still \
+                 runs may have made it",
+            ),
+        }
+    }
+}
+
+impl fmt::Display for KeptKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let UsedKey { key, last_used } = &self.key;
+        let state = if key.active { "Active" } else { "Inactive" };
+        let age = key.created.map_or("of unknown age".to_owned(), |created| age(created, self.now));
+        let last_used = last_used.map_or("never used".to_owned(), |used| format!("last used {}", date(used)));
+        write!(f, "{} ({state}, {age}, {last_used}): {}", key.id, self.reason)
+    }
+}
+
+fn date(time: SystemTime) -> String {
+    DateTime::from(time).fmt(Format::DateTime).unwrap_or_else(|_| "an unknown date".to_owned())
+}
+
+fn age(created: SystemTime, now: SystemTime) -> String {
+    let minutes = now.duration_since(created).unwrap_or_default().as_secs() / 60;
+    match minutes {
+        0..120 => format!("{minutes} minutes old"),
+        120..2880 => format!("{} hours old", minutes / 60),
+        _ => format!("{} days old", minutes / 1440),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+    const DAY: Duration = Duration::from_hours(24);
+
+    fn now() -> SystemTime {
+        SystemTime::UNIX_EPOCH + 20_000 * DAY
+    }
+
+    fn key(id: &str, age: Duration, used: Option<Duration>) -> UsedKey {
+        UsedKey {
+            key: AccessKey { id: id.into(), active: true, created: Some(now() - age) },
+            last_used: used.map(|ago| now() - ago),
+        }
+    }
+
+    fn version(labels: &[&str], names_key: &str) -> LabelledVersion {
+        LabelledVersion {
+            labels: labels.iter().map(|&label| label.into()).collect(),
+            names_key: Some(names_key.into()),
+        }
+    }
+
+    /// A month after a rotation: `new` is current, `old` is previous and was last used before it.
+    fn a_month_later() -> Situation {
+        Situation {
+            keys: vec![key("new", 30 * DAY, Some(HOUR)), key("old", 60 * DAY, Some(31 * DAY))],
+            versions: vec![version(&[AWSCURRENT, LABEL_DEPLOYING], "new"), version(&[AWSPREVIOUS], "old")],
+            grace_began: Some(now() - 30 * DAY),
+            keep_previous: DAY,
+            now: now(),
+            user_owned: true,
+            replaces: vec![],
+            orphan_age: Duration::from_mins(5),
+        }
+    }
+
+    fn verdict_on(situation: &Situation, id: &str) -> Verdict {
+        judge(situation, situation.keys.iter().find(|key| key.key.id == id).unwrap())
+    }
+
+    fn superseded() -> Verdict {
+        Verdict::MayGo(MayGo::Superseded { label: AWSPREVIOUS.into() })
+    }
+
+    #[test]
+    fn with_fewer_than_two_keys_a_slot_is_free() {
+        let situation = Situation { keys: vec![key("new", DAY, None)], ..a_month_later() };
+        assert_eq!(choose(&situation), Slot::Free);
+        assert_eq!(choose(&Situation { keys: vec![], ..situation }), Slot::Free);
+    }
+
+    #[test]
+    fn the_previous_key_goes_after_its_grace() {
+        let situation = a_month_later();
+        assert_eq!(verdict_on(&situation, "old"), superseded());
+        let Slot::After { key, .. } = choose(&situation) else { panic!("no slot") };
+        assert_eq!(key.key.id, "old");
+    }
+
+    #[test]
+    fn each_label_protects_the_key_that_its_version_names() {
+        for label in [AWSCURRENT, AWSPENDING, LABEL_DEPLOYING] {
+            let mut situation = a_month_later();
+            situation.versions[1].labels.push(label.into());
+            assert_eq!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::Protected { label }));
+            assert!(matches!(choose(&situation), Slot::None(_)));
+        }
+    }
+
+    #[test]
+    fn the_previous_key_stays_until_the_very_end_of_its_grace() {
+        let began = now() - DAY;
+        let at = |now| {
+            let mut situation = Situation { grace_began: Some(began), now, ..a_month_later() };
+            situation.keys[1].last_used = None;
+            verdict_on(&situation, "old")
+        };
+        let in_grace = Verdict::MustStay(MustStay::InGrace { ends: Some(began + DAY) });
+        assert_eq!(at(began + DAY - Duration::from_secs(1)), in_grace);
+        assert_eq!(at(began + DAY), superseded());
+    }
+
+    #[test]
+    fn without_a_date_the_grace_has_not_ended() {
+        let situation = Situation { grace_began: None, ..a_month_later() };
+        assert_eq!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::InGrace { ends: None }));
+    }
+
+    #[test]
+    fn a_key_used_since_the_grace_ended_stays_whatever_speaks_for_freeing_it() {
+        let mut situation = a_month_later();
+        situation.replaces = vec!["old".into()];
+        let last_used = situation.grace_began.unwrap() + situation.keep_previous;
+        situation.keys[1].last_used = Some(last_used);
+        assert_eq!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::StillUsed { last_used }));
+        situation.keys[1].last_used = Some(last_used - Duration::from_secs(1));
+        assert_eq!(verdict_on(&situation, "old"), Verdict::MayGo(MayGo::Replaced));
+    }
+
+    #[test]
+    fn a_key_used_during_a_grace_that_still_runs_stays() {
+        let mut situation = Situation { grace_began: Some(now() - HOUR), ..a_month_later() };
+        situation.replaces = vec!["old".into()];
+        situation.versions.truncate(1);
+        let last_used = now() - HOUR;
+        situation.keys[1].last_used = Some(last_used);
+        assert_eq!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::StillUsed { last_used }));
+        situation.keys[1].last_used = Some(last_used - Duration::from_secs(1));
+        assert_eq!(verdict_on(&situation, "old"), Verdict::MayGo(MayGo::Replaced));
+    }
+
+    #[test]
+    fn without_a_date_any_use_is_a_veto() {
+        let mut situation = Situation { grace_began: None, replaces: vec!["old".into()], ..a_month_later() };
+        situation.versions.truncate(1);
+        assert!(matches!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::StillUsed { .. })));
+    }
+
+    #[test]
+    fn a_replaced_key_goes_on_an_owned_and_on_a_referenced_user() {
+        for user_owned in [true, false] {
+            let mut situation = Situation { replaces: vec!["old".into()], user_owned, ..a_month_later() };
+            situation.versions.truncate(1);
+            assert_eq!(verdict_on(&situation, "old"), Verdict::MayGo(MayGo::Replaced));
+        }
+    }
+
+    #[test]
+    fn an_orphan_goes_only_on_an_owned_user_and_only_when_it_is_old_enough() {
+        let orphan = |user_owned, age| {
+            let mut situation = Situation { user_owned, ..a_month_later() };
+            situation.versions.truncate(1);
+            situation.keys[1] = key("old", age, None);
+            verdict_on(&situation, "old")
+        };
+        let limit = Duration::from_mins(5);
+        assert_eq!(orphan(true, limit + Duration::from_secs(1)), Verdict::MayGo(MayGo::Orphan));
+        assert_eq!(orphan(true, limit), Verdict::MustStay(MustStay::TooYoung));
+        assert_eq!(orphan(false, 30 * DAY), Verdict::MustStay(MustStay::UserNotOwned));
+    }
+
+    #[test]
+    fn a_key_of_unknown_age_is_too_young() {
+        let mut situation = a_month_later();
+        situation.versions.truncate(1);
+        situation.keys[1] = key("old", DAY, None);
+        situation.keys[1].key.created = None;
+        assert_eq!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::TooYoung));
+    }
+
+    #[test]
+    fn a_used_key_that_no_version_names_is_somebody_elses() {
+        for user_owned in [true, false] {
+            let mut situation = Situation { user_owned, ..a_month_later() };
+            situation.versions.truncate(1);
+            assert_eq!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::Foreign));
+        }
+    }
+
+    #[test]
+    fn of_two_keys_that_may_go_the_orphan_goes_first() {
+        let mut situation = a_month_later();
+        situation.keys = vec![key("old", 60 * DAY, None), key("stray", DAY, None)];
+        let Slot::After { key, reason } = choose(&situation) else { panic!("no slot") };
+        assert_eq!((key.key.id.as_str(), reason), ("stray", MayGo::Orphan));
+    }
+
+    #[test]
+    fn a_kept_key_is_described_with_its_state_age_last_use_and_reason() {
+        let mut situation = a_month_later();
+        situation.grace_began = Some(now() - HOUR);
+        situation.keys[1].key.active = false;
+        let Slot::None(kept) = choose(&situation) else { panic!("a key may go") };
+        let lines: Vec<String> = kept.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            lines,
+            [
+                "new (Active, 30 days old, last used 2024-10-03T23:00:00Z): the version labelled AWSCURRENT names it, so \
+                 a host may be using it",
+                "old (Inactive, 60 days old, last used 2024-09-03T00:00:00Z): it is the previous key, kept until \
+                 2024-10-04T23:00:00Z (rotation.keep_previous)",
+            ]
+        );
+    }
+
+    fn any_time() -> impl Strategy<Value = SystemTime> {
+        (0_u32..100).prop_map(|hours| now() - hours * HOUR)
+    }
+
+    fn any_situation() -> impl Strategy<Value = Situation> {
+        let ids = || prop::sample::select(vec!["a", "b", "c"]).prop_map(str::to_owned);
+        let labels =
+            prop::sample::subsequence(vec![AWSCURRENT, AWSPENDING, AWSPREVIOUS, LABEL_DEPLOYING, "custom"], 1..3);
+        let versions = prop::collection::vec((labels, prop::option::of(ids())), 0..4);
+        let used = (any::<bool>(), prop::option::of(any_time()), prop::option::of(any_time()));
+        (
+            prop::collection::vec(used, KEYS_PER_USER),
+            versions,
+            prop::option::of(any_time()),
+            0_u32..60,
+            any::<bool>(),
+            prop::collection::vec(ids(), 0..2),
+        )
+            .prop_map(|(keys, versions, grace_began, keep_hours, user_owned, replaces)| Situation {
+                keys: ["a", "b"]
+                    .into_iter()
+                    .zip(keys)
+                    .map(|(id, (active, created, last_used))| UsedKey {
+                        key: AccessKey { id: id.into(), active, created },
+                        last_used,
+                    })
+                    .collect(),
+                versions: versions
+                    .into_iter()
+                    .map(|(labels, names_key)| LabelledVersion {
+                        labels: labels.into_iter().map(str::to_owned).collect(),
+                        names_key,
+                    })
+                    .collect(),
+                grace_began,
+                keep_previous: keep_hours * HOUR,
+                now: now(),
+                user_owned,
+                replaces,
+                orphan_age: HOUR,
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_that_could_be_in_use_is_never_freed(situation in any_situation()) {
+            if let Slot::After { key, .. } = choose(&situation) {
+                let grace_is_open = situation.grace_began.is_none_or(|began| situation.now < began + situation.keep_previous);
+                for version in situation.versions.iter().filter(|version| version.names_key.as_ref() == Some(&key.key.id)) {
+                    for label in &version.labels {
+                        prop_assert!(![AWSCURRENT, AWSPENDING, LABEL_DEPLOYING].contains(&label.as_str()));
+                        prop_assert!(label != AWSPREVIOUS || !grace_is_open);
+                    }
+                }
+                let quiet_since = |began| if grace_is_open { began } else { began + situation.keep_previous };
+                prop_assert!(key.last_used.is_none_or(|used| situation.grace_began.is_some_and(|began| used < quiet_since(began))));
+            }
+        }
+
+        #[test]
+        fn the_order_of_keys_and_versions_never_matters(situation in any_situation()) {
+            let mut reversed = situation.clone();
+            reversed.keys.reverse();
+            reversed.versions.reverse();
+            reversed.versions.iter_mut().for_each(|version| version.labels.reverse());
+            reversed.replaces.reverse();
+            prop_assert_eq!(choose(&situation), choose(&reversed));
+        }
+
+        #[test]
+        fn the_same_situation_has_the_same_verdict(situation in any_situation()) {
+            prop_assert_eq!(choose(&situation), choose(&situation.clone()));
+        }
+
+        #[test]
+        fn on_a_referenced_user_a_key_goes_only_if_it_is_named_or_replaced(situation in any_situation()) {
+            let situation = Situation { user_owned: false, ..situation };
+            if let Slot::After { key, .. } = choose(&situation) {
+                let is_named = situation.naming(&key.key.id).next().is_some();
+                prop_assert!(is_named || situation.replaces.contains(&key.key.id));
+            }
+        }
+    }
+}

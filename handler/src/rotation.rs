@@ -1,0 +1,148 @@
+//! The guard, then one match over the steps.
+
+use contract::{LABEL_DEPLOYING, Settings};
+use tracing::info;
+
+use crate::{
+    aws::Clients,
+    create_secret,
+    error::Error,
+    event::{Request, Step},
+    finish_secret,
+    secret::{self, AWSCURRENT, AWSPENDING, Secret},
+    set_secret, test_secret,
+    time::TimeLimit,
+};
+
+/// Everything that a step works with.
+#[derive(Clone, Copy, Debug)]
+pub struct Rotation<'a> {
+    /// The clients.
+    pub clients: &'a Clients,
+    /// What the deployer told the function.
+    pub settings: &'a Settings,
+    /// What Secrets Manager asks for.
+    pub request: &'a Request,
+    /// The time that there is.
+    pub time: TimeLimit,
+}
+
+/// Takes one step.
+pub async fn run(rotation: Rotation<'_>) -> Result<(), Error> {
+    let Rotation { clients, settings, request, .. } = rotation;
+    if !settings.is_our_secret(&request.secret_arn) {
+        return Err(Error::WrongSecret {
+            found: request.secret_arn.clone(),
+            expected: settings.secret_arn_prefix.clone(),
+        });
+    }
+    let secret = secret::describe(clients, &request.secret_arn).await?;
+    if guard(request, &secret)? == Standing::Done {
+        info!("the version is AWSCURRENT already, nothing to do");
+        return Ok(());
+    }
+    match request.step {
+        Step::Create => create_secret::run(&rotation, &secret).await,
+        Step::Set => set_secret::run(&rotation, &secret).await,
+        Step::Test => test_secret::run(&rotation, &secret).await,
+        Step::Finish => finish_secret::run(&rotation, &secret).await,
+    }
+}
+
+/// What is left to do for a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Pending,
+    Done,
+}
+
+/// Refuses a rotation that Secrets Manager did not begin, or has given up.
+fn guard(request: &Request, secret: &Secret) -> Result<Standing, Error> {
+    let version = || request.token.clone();
+    if !secret.rotation_enabled {
+        return Err(Error::RotationDisabled { secret: secret.arn.clone() });
+    }
+    let Some(labels) = secret.versions.get(&request.token) else {
+        return Err(Error::UnknownToken { version: version() });
+    };
+    let is_pending = secret.has(&request.token, AWSPENDING);
+    // Secrets Manager tests the configuration by testSecret alone, with a pending version that can be the current one.
+    let is_tested = request.step == Step::Test && is_pending;
+    if secret.has(&request.token, AWSCURRENT) && !is_tested {
+        return Ok(Standing::Done);
+    }
+    if !is_pending {
+        return Err(Error::NotPending { version: version(), labels: labels.clone() });
+    }
+    // A host may be told only of a key that stays protected when somebody clears AWSPENDING.
+    if request.step == Step::Set && !secret.has(&request.token, LABEL_DEPLOYING) {
+        return Err(Error::NotMarkedDeploying { version: version() });
+    }
+    Ok(Standing::Pending)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEPS: [Step; 4] = [Step::Create, Step::Set, Step::Test, Step::Finish];
+
+    fn verdict(step: Step, enabled: bool, versions: &[(&str, &[&str])]) -> Result<Standing, &'static str> {
+        let request = Request { step, secret_arn: "arn".into(), token: "new".into(), rotation_token: None };
+        let labels = |labels: &[&str]| labels.iter().map(|&label| label.into()).collect();
+        let secret = Secret {
+            arn: "arn".into(),
+            rotation_enabled: enabled,
+            last_rotated: None,
+            versions: versions.iter().map(|(id, list)| ((*id).to_owned(), labels(list))).collect(),
+        };
+        guard(&request, &secret).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn a_rotation_that_is_turned_off_is_refused_in_every_step() {
+        for step in STEPS {
+            let versions: [(&str, &[&str]); 1] = [("new", &[AWSPENDING, LABEL_DEPLOYING])];
+            assert_eq!(verdict(step, false, &versions), Err("RotationDisabled"));
+            assert_eq!(verdict(step, true, &versions), Ok(Standing::Pending));
+        }
+    }
+
+    #[test]
+    fn a_token_that_no_version_has_is_refused_in_every_step() {
+        for step in STEPS {
+            assert_eq!(verdict(step, true, &[("old", &[AWSCURRENT, AWSPENDING])]), Err("UnknownToken"));
+        }
+    }
+
+    #[test]
+    fn a_version_that_is_not_pending_is_refused_in_every_step() {
+        for step in STEPS {
+            for labels in [&[][..], &[LABEL_DEPLOYING], &["AWSPREVIOUS"]] {
+                assert_eq!(verdict(step, true, &[("new", labels)]), Err("NotPending"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_version_that_is_current_is_done() {
+        for step in STEPS {
+            assert_eq!(verdict(step, true, &[("new", &[AWSCURRENT, LABEL_DEPLOYING])]), Ok(Standing::Done));
+        }
+    }
+
+    #[test]
+    fn of_a_version_that_is_both_current_and_pending_only_the_test_is_left() {
+        for step in STEPS {
+            let left = if step == Step::Test { Standing::Pending } else { Standing::Done };
+            assert_eq!(verdict(step, true, &[("new", &[AWSCURRENT, AWSPENDING])]), Ok(left));
+        }
+    }
+
+    #[test]
+    fn hosts_are_not_told_of_a_version_without_the_deploying_label() {
+        let versions: [(&str, &[&str]); 1] = [("new", &[AWSPENDING])];
+        assert_eq!(verdict(Step::Set, true, &versions), Err("NotMarkedDeploying"));
+        assert_eq!(verdict(Step::Create, true, &versions), Ok(Standing::Pending));
+    }
+}

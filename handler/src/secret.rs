@@ -1,0 +1,177 @@
+//! The secret as Secrets Manager has it: labels, versions and values.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
+
+use contract::{LABEL_DEPLOYING, SecretValue};
+use tracing::info;
+
+use crate::{
+    aws::{Cause, Clients},
+    error::Error,
+    event::Request,
+    time::pause,
+};
+
+/// AWS's label of the version in use.
+pub const AWSCURRENT: &str = "AWSCURRENT";
+/// AWS's label of the version that is being rotated to.
+pub const AWSPENDING: &str = "AWSPENDING";
+/// AWS's label of the version that was in use before.
+pub const AWSPREVIOUS: &str = "AWSPREVIOUS";
+
+/// How often storing a value is tried where AWS throttles it or its answer is lost.
+const STORE_ATTEMPTS: u32 = 4;
+
+/// The secret without any value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secret {
+    /// Its ARN.
+    pub arn: String,
+    /// Whether rotation is turned on.
+    pub rotation_enabled: bool,
+    /// When a rotation last completed.
+    pub last_rotated: Option<SystemTime>,
+    /// Version id → its labels.
+    pub versions: BTreeMap<String, Vec<String>>,
+}
+
+impl Secret {
+    /// Whether a version carries a label.
+    #[must_use]
+    pub fn has(&self, version: &str, label: &str) -> bool {
+        self.versions.get(version).is_some_and(|labels| labels.iter().any(|it| it == label))
+    }
+
+    /// The version that carries a label.
+    #[must_use]
+    pub fn version_labelled(&self, label: &str) -> Option<&str> {
+        self.versions.keys().find(|version| self.has(version, label)).map(String::as_str)
+    }
+}
+
+/// A version's value.
+#[derive(Clone, Debug)]
+pub struct Version {
+    /// The value.
+    pub value: SecretValue,
+    /// When the version was made.
+    pub created: Option<SystemTime>,
+}
+
+/// Reads the secret's labels.
+pub async fn describe(clients: &Clients, arn: &str) -> Result<Secret, Error> {
+    let answer = clients
+        .secrets
+        .describe_secret()
+        .secret_id(arn)
+        .send()
+        .await
+        .map_err(|error| Error::aws("secretsmanager:DescribeSecret", error))?;
+    Ok(Secret {
+        arn: arn.to_owned(),
+        rotation_enabled: answer.rotation_enabled() == Some(true),
+        last_rotated: answer.last_rotated_date().and_then(|date| SystemTime::try_from(*date).ok()),
+        versions: answer.version_ids_to_stages.unwrap_or_default().into_iter().collect(),
+    })
+}
+
+/// Reads a version's value: none where the version is empty, as AWSPENDING is before createSecret.
+pub async fn read(clients: &Clients, secret: &Secret, version: &str) -> Result<Option<Version>, Error> {
+    let request = clients.secrets.get_secret_value().secret_id(&secret.arn).version_id(version);
+    let answer = match request.send().await.map_err(Cause::from) {
+        Ok(answer) => answer,
+        Err(cause) if cause.is("ResourceNotFoundException") => return Ok(None),
+        Err(cause) => return Err(Error::Aws { action: "secretsmanager:GetSecretValue", cause }),
+    };
+    let malformed = |problem: String| Error::MalformedSecret {
+        version: version.to_owned(),
+        labels: secret.versions.get(version).cloned().unwrap_or_default(),
+        problem,
+    };
+    let Some(text) = answer.secret_string() else {
+        return Err(malformed("the secret's value is binary, not a string".to_owned()));
+    };
+    let value = SecretValue::parse(text).map_err(|error| malformed(error.to_string()))?;
+    let created = answer.created_date().and_then(|date| SystemTime::try_from(*date).ok());
+    Ok(Some(Version { value, created }))
+}
+
+/// Why a value is not stored.
+#[derive(Debug)]
+pub enum NotStored {
+    /// AWS refused every attempt: there is no version with this value, and there will be none.
+    Refused(Cause),
+    /// The token already stands for another value, so ours never can be stored.
+    Taken,
+    /// An answer was lost, and reading back did not settle it: the value may be stored yet.
+    Unclear(Cause),
+}
+
+/// Stores a value under the rotation's token and labels it AWSPENDING and DEPLOYING, in one call:
+/// there must be no instant at which a key is known and no label protects it.
+///
+/// The SDK's retries are off, because a refusal after a lost answer would hide that the first
+/// attempt may have taken effect. To store the same value under the same token again is harmless.
+pub async fn store(
+    clients: &Clients,
+    secret: &Secret,
+    request: &Request,
+    value: &SecretValue,
+) -> Result<(), NotStored> {
+    let mut lost: Option<Cause> = None;
+    let mut attempt = 1;
+    loop {
+        let cause = match put(clients, request, value).await {
+            Ok(()) => return Ok(()),
+            Err(cause) => cause,
+        };
+        let is_final = cause.refused && !cause.is_throttling();
+        if !cause.refused {
+            lost = Some(cause.clone());
+        }
+        if lost.is_some() || cause.is("ResourceExistsException") {
+            // An unreadable answer settles nothing; it is the next attempt's to find out.
+            match read(clients, secret, &request.token).await {
+                Ok(Some(stored)) if stored.value == *value => {
+                    info!("the value was stored although its answer was lost");
+                    return Ok(());
+                }
+                Ok(Some(_)) => return Err(NotStored::Taken),
+                Ok(None) | Err(_) => {}
+            }
+        }
+        if is_final || attempt == STORE_ATTEMPTS {
+            return Err(lost.map_or(NotStored::Refused(cause), NotStored::Unclear));
+        }
+        pause(Duration::from_secs(1 << (attempt - 1)), &format!("PutSecretValue was not confirmed: {cause}")).await;
+        attempt += 1;
+    }
+}
+
+async fn put(clients: &Clients, request: &Request, value: &SecretValue) -> Result<(), Cause> {
+    let no_retries = aws_sdk_secretsmanager::config::Builder::new()
+        .retry_config(aws_sdk_secretsmanager::config::retry::RetryConfig::disabled());
+    let answer = clients
+        .secrets
+        .put_secret_value()
+        .secret_id(&request.secret_arn)
+        .client_request_token(&request.token)
+        .secret_string(value.to_json())
+        .version_stages(AWSPENDING)
+        .version_stages(LABEL_DEPLOYING)
+        .set_rotation_token(request.rotation_token.as_ref().map(|token| token.reveal().to_owned()))
+        .customize()
+        .config_override(no_retries)
+        .send()
+        .await;
+    let secrets = [Some(crate::sensitive::Sensitive::new(&value.smtp_password)), request.rotation_token.clone()];
+    answer.map(drop).map_err(Cause::from).map_err(|mut cause| {
+        for secret in secrets.iter().flatten() {
+            cause.message = secret.redact(&cause.message);
+        }
+        cause
+    })
+}

@@ -1,0 +1,83 @@
+use std::fmt;
+
+/// A secret access key, a password or a token: `Debug` never shows it, and it has no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sensitive(String);
+
+impl Sensitive {
+    /// Takes the secret in.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    /// The secret itself, for the one call that needs it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// The text with the secret taken out, for words of others that may quote it.
+    #[must_use]
+    pub fn redact(&self, text: &str) -> String {
+        if self.0.is_empty() { text.to_owned() } else { text.replace(&self.0, REDACTED) }
+    }
+}
+
+impl fmt::Debug for Sensitive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REDACTED)
+    }
+}
+
+const REDACTED: &str = "[redacted]";
+
+/// Length from which an unbroken run of base64 characters is taken for a secret: a secret access
+/// key has 40, an SMTP password 44.
+const SECRET_LIKE: usize = 40;
+
+/// A script's output with everything that looks like a secret taken out.
+#[must_use]
+pub fn without_secret_like(text: &str) -> String {
+    let belongs = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(belongs) {
+        let (before, from_run) = rest.split_at(start);
+        let (run, after) = from_run.split_at(from_run.find(|c| !belongs(c)).unwrap_or(from_run.len()));
+        clean.push_str(before);
+        clean.push_str(if run.len() >= SECRET_LIKE { REDACTED } else { run });
+        rest = after;
+    }
+    clean.push_str(rest);
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_does_not_show_the_secret() {
+        assert_eq!(format!("{:?}", Sensitive::new("hunter2")), "[redacted]");
+    }
+
+    #[test]
+    fn a_quoted_secret_is_taken_out_of_a_text() {
+        assert_eq!(Sensitive::new("hunter2").redact("bad value 'hunter2'"), "bad value '[redacted]'");
+        assert_eq!(Sensitive::new("").redact("as it is"), "as it is");
+    }
+
+    #[test]
+    fn passwords_and_secret_access_keys_are_taken_out_of_a_scripts_output() {
+        for secret in ["BMXhUYlu5Z3gSXVQORxlVa7XPaz91aGWdfHxvkOZdWZ2", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"] {
+            let clean = without_secret_like(&format!("+ echo 'AKIAIOSFODNN7EXAMPLE:{secret}' é"));
+            assert_eq!(clean, "+ echo 'AKIAIOSFODNN7EXAMPLE:[redacted]' é");
+        }
+    }
+
+    #[test]
+    fn ordinary_output_is_left_alone() {
+        let text = "postmap: fatal: /etc/postfix/sasl_passwd.db: Permission denied\n";
+        assert_eq!(without_secret_like(text), text);
+    }
+}

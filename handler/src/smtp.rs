@@ -1,0 +1,248 @@
+//! SES over SMTP: encrypted always, and a new connection for every login.
+
+use std::{fmt, time::Duration};
+
+use contract::{SecretValue, SmtpEndpoint, Tls as Encryption};
+use lettre::{
+    AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
+    transport::smtp::{
+        authentication::{Credentials, Mechanism},
+        client::{Tls, TlsParameters},
+    },
+};
+use tokio::time::{Instant, timeout};
+use tracing::info;
+
+use crate::{error::Error, sensitive::Sensitive, time::pause};
+
+/// Longest that one connection may take, from its first byte to the last.
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(15);
+
+/// Between a refusal and the next attempt.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// SES's answer to a credential that is wrong, or that it does not know yet.
+const WRONG_OR_NOT_YET: u16 = 535;
+
+/// What a host logs in with.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// The access key id.
+    pub user: String,
+    /// The SMTP password.
+    pub password: Sensitive,
+}
+
+impl Credential {
+    /// The credential in a secret's value.
+    #[must_use]
+    pub fn of(value: &SecretValue) -> Self {
+        Self { user: value.access_key_id.clone(), password: Sensitive::new(&value.smtp_password) }
+    }
+}
+
+/// What SES answered, or why it could not be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The SMTP reply code.
+    pub code: Option<u16>,
+    /// The reply's text, or what went wrong on the way.
+    pub text: String,
+}
+
+impl Refusal {
+    /// Whether to ask again is useless. 535 is not final: a new key reaches SES's servers with a delay.
+    fn is_final(&self) -> bool {
+        self.code.is_some_and(|code| code >= 500 && code != WRONG_OR_NOT_YET)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl From<lettre::transport::smtp::Error> for Refusal {
+    fn from(error: lettre::transport::smtp::Error) -> Self {
+        let code = error.status().map(u16::from);
+        Self { code, text: error.to_string().chars().take(300).collect() }
+    }
+}
+
+/// How the attempts went, where they were not all that was needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempts {
+    /// How many were made.
+    pub made: u32,
+    /// How many were accepted.
+    pub accepted: u32,
+    /// For how long.
+    pub lasted: Duration,
+    /// The last refusal.
+    pub last: Option<Refusal>,
+}
+
+/// SES's endpoint, and whom to trust as such.
+#[derive(Debug)]
+pub struct Smtp<'a> {
+    endpoint: &'a SmtpEndpoint,
+    tls: Tls,
+}
+
+impl<'a> Smtp<'a> {
+    /// Loads the roots to trust: the platform's, or those in `SSL_CERT_FILE`.
+    pub fn new(endpoint: &'a SmtpEndpoint) -> Result<Self, Error> {
+        let parameters = TlsParameters::new(endpoint.host.clone())
+            .map_err(|error| Error::TlsUnusable { cause: error.to_string() })?;
+        let tls = match endpoint.tls {
+            Encryption::Implicit => Tls::Wrapper(parameters),
+            Encryption::StartTls => Tls::Required(parameters),
+        };
+        Ok(Self { endpoint, tls })
+    }
+
+    /// Logs in until so many logins in a row were accepted.
+    pub async fn prove(&self, credential: &Credential, in_a_row: u32, limit: Duration) -> Result<(), Error> {
+        let login = async || {
+            let transport = self.transport(credential);
+            within(async { transport.test_connection().await.map(drop) }).await
+        };
+        let logins = accepted_in_a_row(in_a_row, limit, login).await.map_err(|attempts| Error::LoginRefused {
+            endpoint: self.endpoint.clone(),
+            key: credential.user.clone(),
+            in_a_row,
+            attempts,
+        })?;
+        info!(key = credential.user, logins, in_a_row, "SES accepts the credential");
+        Ok(())
+    }
+
+    /// Sends a mail; a refusal that may pass is met with another attempt, so it can arrive twice.
+    pub async fn send(&self, credential: &Credential, mail: &Message, limit: Duration) -> Result<(), Error> {
+        let send = async || {
+            let transport = self.transport(credential);
+            within(async { transport.send(mail.clone()).await.map(drop) }).await
+        };
+        accepted_in_a_row(1, limit, send).await.map(drop).map_err(|attempts| Error::TestMailRefused {
+            endpoint: self.endpoint.clone(),
+            key: credential.user.clone(),
+            attempts,
+        })
+    }
+
+    /// A transport without a pool: each use of it is a connection of its own.
+    fn transport(&self, credential: &Credential) -> AsyncSmtpTransport<Tokio1Executor> {
+        // Dangerous is only the builder's default, which is not to encrypt.
+        AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&self.endpoint.host)
+            .port(self.endpoint.port)
+            .tls(self.tls.clone())
+            .authentication(vec![Mechanism::Plain, Mechanism::Login])
+            .credentials(Credentials::new(credential.user.clone(), credential.password.reveal().to_owned()))
+            .build()
+    }
+}
+
+async fn within(attempt: impl Future<Output = Result<(), lettre::transport::smtp::Error>>) -> Result<(), Refusal> {
+    let too_slow = || Refusal { code: None, text: format!("no answer in {} s", ATTEMPT_LIMIT.as_secs()) };
+    timeout(ATTEMPT_LIMIT, attempt).await.map_err(|_| too_slow())?.map_err(Refusal::from)
+}
+
+/// Repeats an attempt until it was accepted so many times in a row. Answers how many it took.
+async fn accepted_in_a_row(
+    needed: u32,
+    limit: Duration,
+    mut attempt: impl AsyncFnMut() -> Result<(), Refusal>,
+) -> Result<u32, Attempts> {
+    let began = Instant::now();
+    let mut attempts = Attempts { made: 0, accepted: 0, lasted: Duration::ZERO, last: None };
+    let mut in_a_row = 0;
+    loop {
+        let left = limit.saturating_sub(began.elapsed());
+        // The last attempt is cut off at the limit; what it would have said is not known.
+        let Ok(answer) = timeout(left, attempt()).await else {
+            return Err(Attempts { lasted: began.elapsed(), ..attempts });
+        };
+        attempts.made += 1;
+        let Err(refusal) = answer else {
+            attempts.accepted += 1;
+            in_a_row += 1;
+            info!(in_a_row, needed, "accepted");
+            if in_a_row == needed {
+                return Ok(attempts.made);
+            }
+            continue;
+        };
+        in_a_row = 0;
+        let is_final = refusal.is_final();
+        let reason = format!("not accepted: {refusal}");
+        attempts.last = Some(refusal);
+        if is_final || began.elapsed() + PAUSE >= limit {
+            info!("{reason}");
+            return Err(Attempts { lasted: began.elapsed(), ..attempts });
+        }
+        pause(PAUSE, &reason).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_mins(2);
+
+    fn refused(code: u16) -> Result<(), Refusal> {
+        Err(Refusal { code: Some(code), text: code.to_string() })
+    }
+
+    /// Plays the answers in order, the last one for ever.
+    async fn play(needed: u32, answers: &[Result<(), Refusal>]) -> Result<u32, Attempts> {
+        let mut next = 0;
+        accepted_in_a_row(needed, LIMIT, async || {
+            let answer = answers[next.min(answers.len() - 1)].clone();
+            next += 1;
+            answer
+        })
+        .await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn three_accepted_logins_in_a_row_are_enough() {
+        assert_eq!(play(3, &[Ok(()), Ok(()), Ok(()), refused(535)]).await, Ok(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_in_between_starts_the_count_again() {
+        let answers = [Ok(()), Ok(()), refused(535), Ok(()), Ok(()), refused(535), Ok(()), Ok(()), Ok(())];
+        assert_eq!(play(3, &answers).await, Ok(9));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_pass_is_met_with_another_login() {
+        assert_eq!(play(1, &[refused(535), refused(421), refused(454), refused(451), Ok(())]).await, Ok(5));
+        let no_connection = Err(Refusal { code: None, text: "connection refused".into() });
+        assert_eq!(play(1, &[no_connection, Ok(())]).await, Ok(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_final_is_not_asked_again() {
+        let attempts = play(1, &[refused(554), Ok(())]).await.unwrap_err();
+        assert_eq!((attempts.made, attempts.last.unwrap().code), (1, Some(554)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_is_never_accepted_is_given_up_at_the_limit() {
+        let began = Instant::now();
+        let attempts = play(3, &[refused(535)]).await.unwrap_err();
+        assert!(began.elapsed() <= LIMIT && began.elapsed() + 2 * PAUSE >= LIMIT, "{:?}", began.elapsed());
+        assert_eq!((attempts.accepted, attempts.last.unwrap().code), (0, Some(535)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_that_hangs_is_cut_off_at_the_limit() {
+        let began = Instant::now();
+        let hangs = async || std::future::pending::<Result<(), Refusal>>().await;
+        let attempts = accepted_in_a_row(3, LIMIT, hangs).await.unwrap_err();
+        assert_eq!((attempts.made, began.elapsed()), (0, LIMIT));
+    }
+}

@@ -1,0 +1,83 @@
+//! The clock, and every wait. [`TimeLimit::start`] is where the time of day enters.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+use tracing::info;
+
+use crate::error::Error;
+
+/// Kept free at the end of an invocation, so that it answers with an error rather than being killed.
+const RESERVE: Duration = Duration::from_secs(3);
+
+/// The time that one invocation has.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeLimit {
+    /// When the invocation began; every decision of it that depends on the date uses this.
+    pub began: SystemTime,
+    /// The function's timeout, as far as it can be seen from inside.
+    pub timeout: Duration,
+    ends: Instant,
+}
+
+impl TimeLimit {
+    /// The invocation begins now and Lambda kills it at `deadline`.
+    #[must_use]
+    pub fn start(deadline: SystemTime) -> Self {
+        let began = SystemTime::now();
+        let timeout = deadline.duration_since(began).unwrap_or_default();
+        Self { began, timeout, ends: Instant::now() + timeout.saturating_sub(RESERVE) }
+    }
+
+    /// How long work may go on.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.ends.saturating_duration_since(Instant::now())
+    }
+
+    /// Refuses to begin what could not be brought to its end.
+    pub fn require(&self, needed: Duration, purpose: &'static str) -> Result<(), Error> {
+        let remaining = self.remaining();
+        if remaining < needed { Err(Error::NotEnoughTime { purpose, needed, remaining }) } else { Ok(()) }
+    }
+
+    /// Runs a step, and gives it up when the time is over.
+    pub async fn bound(&self, step: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+        tokio::time::timeout_at(self.ends, step).await.unwrap_or(Err(Error::DeadlineReached))
+    }
+}
+
+/// Waits, and says why. Every caller bounds how often it does.
+pub async fn pause(duration: Duration, reason: &str) {
+    info!(seconds = duration.as_secs_f64(), "waiting: {reason}");
+    tokio::time::sleep(duration).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_that_takes_too_long_is_given_up_before_lambda_kills_it() {
+        let limit = TimeLimit::start(SystemTime::now() + Duration::from_secs(10));
+        let began = Instant::now();
+        let result = limit.bound(std::future::pending()).await;
+        assert_eq!(result.unwrap_err().kind(), "DeadlineReached");
+        assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_brought_to_its_end_is_not_begun() {
+        let limit = TimeLimit::start(SystemTime::now() + Duration::from_secs(63));
+        limit.require(Duration::from_secs(59), "this").unwrap();
+        assert_eq!(limit.require(Duration::from_secs(61), "this").unwrap_err().kind(), "NotEnoughTime");
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert_eq!(limit.require(Duration::from_secs(31), "this").unwrap_err().kind(), "NotEnoughTime");
+    }
+
+    #[tokio::test]
+    async fn a_deadline_in_the_past_leaves_no_time() {
+        let limit = TimeLimit::start(SystemTime::UNIX_EPOCH);
+        assert_eq!(limit.remaining(), Duration::ZERO);
+    }
+}
