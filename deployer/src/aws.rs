@@ -1,0 +1,111 @@
+//! The AWS clients, made once, and the identity that they act as.
+
+use std::{env, time::Duration};
+
+use aws_config::{
+    BehaviorVersion, Region, retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig,
+    timeout::TimeoutConfig,
+};
+use aws_credential_types::provider::ProvideCredentials;
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+
+use crate::{
+    config::Config,
+    error::{Error, FailedTo as _},
+};
+
+/// One client per service; cloning is cheap.
+#[derive(Clone, Debug)]
+pub(crate) struct Aws {
+    pub(crate) iam: aws_sdk_iam::Client,
+    pub(crate) kms: aws_sdk_kms::Client,
+    pub(crate) lambda: aws_sdk_lambda::Client,
+    pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
+    pub(crate) secretsmanager: aws_sdk_secretsmanager::Client,
+    pub(crate) sesv2: aws_sdk_sesv2::Client,
+    pub(crate) ssm: aws_sdk_ssm::Client,
+}
+
+/// Who the credentials belong to.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    /// The twelve digits.
+    pub(crate) account_id: String,
+    /// `aws`, `aws-cn`, `aws-us-gov`.
+    pub(crate) partition: String,
+    /// ARN of the caller.
+    pub(crate) arn: String,
+}
+
+/// Connects with the default chain of credentials and refuses any account but the configured one.
+///
+/// # Errors
+/// No credentials, credentials that AWS refuses, no network, another account.
+pub(crate) async fn connect(config: &Config) -> Result<(Aws, Identity), Error> {
+    let region = config.region.to_string();
+    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let sdk = aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(region))
+        .http_client(http)
+        .retry_config(RetryConfig::standard().with_max_attempts(4))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_secs(5))
+                .operation_attempt_timeout(Duration::from_secs(30))
+                .build(),
+        )
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .load()
+        .await;
+
+    if let Some(provider) = sdk.credentials_provider() {
+        provider.provide_credentials().await.map_err(|error| {
+            Error::new("found no AWS credentials")
+                .cause(crate::error::innermost(&error))
+                .hint("set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in with `aws sso login`")
+        })?;
+    }
+
+    let sts = aws_sdk_sts::Client::new(&sdk);
+    let identity = identify(&sts).await?;
+    if let Some(expected) = config.account_id.as_ref().filter(|expected| ***expected != identity.account_id) {
+        let mut error = Error::new(format!(
+            "these credentials belong to account {}, but {} declares account {expected}",
+            identity.account_id, config.name
+        ))
+        .hint("choose the right credentials (AWS_PROFILE), or correct account_id; nothing was read or changed");
+        if let Ok(profile) = env::var("AWS_PROFILE") {
+            error = error.cause(format!("AWS_PROFILE is {profile}, the caller is {}", identity.arn));
+        }
+        return Err(error);
+    }
+
+    let aws = Aws {
+        iam: aws_sdk_iam::Client::new(&sdk),
+        kms: aws_sdk_kms::Client::new(&sdk),
+        lambda: aws_sdk_lambda::Client::new(&sdk),
+        logs: aws_sdk_cloudwatchlogs::Client::new(&sdk),
+        secretsmanager: aws_sdk_secretsmanager::Client::new(&sdk),
+        sesv2: aws_sdk_sesv2::Client::new(&sdk),
+        ssm: aws_sdk_ssm::Client::new(&sdk),
+    };
+    Ok((aws, identity))
+}
+
+async fn identify(sts: &aws_sdk_sts::Client) -> Result<Identity, Error> {
+    let answer = sts.get_caller_identity().send().await.failed_to(|| "ask AWS who we are".to_owned())?;
+    let arn = answer.arn.unwrap_or_default();
+    // arn:PARTITION:sts::ACCOUNT:…
+    let mut parts = arn.split(':').skip(1);
+    match (parts.next(), answer.account) {
+        (Some(partition), Some(account_id)) if account_id.len() == 12 => {
+            Ok(Identity { account_id, partition: partition.to_owned(), arn })
+        }
+        _ => Err(Error::new("failed to ask AWS who we are")
+            .cause("the answer names no account")
+            .hint("check AWS_ENDPOINT_URL: what answers there does not speak as AWS does")),
+    }
+}

@@ -1,0 +1,539 @@
+//! Raw documents → [`Config`]s: every rule that a configuration must keep, and every default.
+//!
+//! Each function reads all of its values before it gives up (`?`), so that one run shows all mistakes.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use contract::{
+    COMMAND_DELIVERY_SECONDS, INVOCATION_MARGIN_SECONDS, LOGIN_GATE_SECONDS, SmtpEndpoint, SmtpEndpointError, TestMail,
+};
+use serde_saphyr::Location;
+
+use super::{
+    Architecture, Config, Function, IamUser, Instance, KmsKey, LOG_RETENTION_DAYS, LogLevel, Region, Rotation,
+    Schedule, Secret, Ses,
+    duration::{self, DAY, HOUR, MINUTE, SECOND, spell},
+    leaf::{Found, Leaf, Optional},
+    mail,
+    problem::{Place, Problem, Source},
+    raw::{self, RawConfig, RawFunction, RawIamUser, RawInstance, RawRotation, RawSecret, RawSes},
+    reader::{Reader, if_given, or_default},
+    text::InvalidValue,
+};
+
+/// A deployment, and where the three names stand that no other deployment may have.
+pub(super) struct Placed {
+    pub(super) config: Config,
+    pub(super) name: Place,
+    pub(super) secret: Place,
+    pub(super) user: Place,
+}
+
+/// Checks one document; all problems in it are reported together.
+pub(super) fn check(source: Source<'_>, raw: &RawConfig) -> Result<Placed, Vec<Problem>> {
+    let mut reader = Reader { source, problems: Vec::new() };
+    let config = reader.config(raw);
+    match config {
+        Some(config) if reader.problems.is_empty() => Ok(Placed {
+            config,
+            name: source.place(raw.name.at),
+            secret: source.place(raw.secret.name.at),
+            user: source.place(raw.iam_user.name.at),
+        }),
+        _ => {
+            reader.problems.sort_by_key(Problem::position);
+            Err(reader.problems)
+        }
+    }
+}
+
+impl Reader<'_> {
+    fn config(&mut self, raw: &RawConfig) -> Option<Config> {
+        let name = self.parsed("name", &raw.name);
+        let account_id = if_given(&raw.account_id, |leaf| self.parsed("account_id", leaf));
+        let region = self.parsed::<Region>("region", &raw.region);
+        let tags = or_default(&raw.tags, BTreeMap::new(), |leaf| self.tags(leaf));
+        let secret = self.secret(&raw.secret, region.as_ref());
+        let iam_user = self.iam_user(&raw.iam_user);
+        let instance = if_given(&raw.instance, |raw| self.instance(raw));
+        let ses = self.ses(raw.ses.get().unwrap_or(&RawSes::default()), region.as_ref());
+        let rotation = self.rotation(raw.rotation.get().unwrap_or(&RawRotation::default()));
+        let function = self.function(raw.function.get().unwrap_or(&RawFunction::default()));
+
+        let config = Config {
+            name: name?,
+            account_id: account_id?,
+            region: region?,
+            tags: tags?,
+            secret: secret?,
+            iam_user: iam_user?,
+            instance: instance?,
+            ses: ses?,
+            rotation: rotation?,
+            function: function?,
+            source: self.source.path.to_owned(),
+        };
+        self.time_limits(raw, &config);
+        self.senders_of_an_existing_user(raw, &config);
+        Some(config)
+    }
+
+    fn tags(&mut self, leaf: &Leaf<BTreeMap<String, String>>) -> Option<BTreeMap<String, String>> {
+        let Found::Map(entries) = &leaf.found else {
+            let message = format!("`tags` must be keys and values, and this is {}", leaf.found);
+            return self.refuse(leaf.at, message, "write {team: platform}, or one `team: platform` line per tag");
+        };
+        if entries.len() > MAX_TAGS {
+            let message = format!("these are {} tags", entries.len());
+            let hint = format!("write at most {MAX_TAGS}: AWS allows 50 on a resource, and some of them are ours");
+            return self.refuse(leaf.at, message, hint);
+        }
+        let mut tags = BTreeMap::<String, String>::new();
+        for (key_leaf, value_leaf) in entries {
+            let label = format!("tags.{}", self.source.verbatim(key_leaf.at));
+            let key = self.text_or_empty(&label, key_leaf);
+            let (Some(key), Some(value)) = (key, self.text_or_empty(&label, value_leaf)) else { continue };
+            if let Some(other) = tags.keys().find(|other| other.eq_ignore_ascii_case(key)) {
+                let message = format!("the tags `{other}` and `{key}` differ only in case");
+                self.refuse::<()>(key_leaf.at, message, "IAM takes them for the same tag: remove one of the two");
+            }
+            self.accept(key_leaf.at, check_tag_key(key));
+            self.accept(value_leaf.at, check_tag_value(value));
+            tags.insert(key.to_owned(), value.to_owned());
+        }
+        Some(tags)
+    }
+
+    fn secret(&mut self, raw: &RawSecret, region: Option<&Region>) -> Option<Secret> {
+        let name = self.parsed("secret.name", &raw.name);
+        let existing = or_default(&raw.existing, false, |leaf| self.flag("secret.existing", leaf));
+        let kms_key = if_given(&raw.kms_key, |leaf| self.kms_key(leaf, region));
+        let recovery = self.days("secret.recovery_window", &raw.recovery_window, raw::DEFAULT_RECOVERY_WINDOW);
+        let recovery_window_days = recovery.and_then(|(days, at)| {
+            let kept = u8::try_from(days).ok().filter(|days| (7..=30).contains(days));
+            let refused = format!("a deleted secret cannot be kept for {days} days");
+            kept.or_else(|| self.refuse(at?, refused, "Secrets Manager keeps it for 7d to 30d"))
+        });
+
+        let secret =
+            Secret { name: name?, existing: existing?, kms_key: kms_key?, recovery_window_days: recovery_window_days? };
+        if secret.existing {
+            self.unused_with_existing_secret("kms_key", raw.kms_key.get().map(|leaf| leaf.at));
+            self.unused_with_existing_secret("recovery_window", raw.recovery_window.get().map(|leaf| leaf.at));
+        } else if let Some(shorter) = ends_like_an_arn(&secret.name) {
+            self.refuse::<()>(
+                raw.name.at,
+                format!("the secret's name `{}` ends in a hyphen and six characters", secret.name),
+                format!(
+                    "choose another, such as {shorter}: every secret's ARN ends like that, and AWS may take this name \
+                     for the ARN of `{shorter}`"
+                ),
+            );
+        }
+        Some(secret)
+    }
+
+    fn unused_with_existing_secret(&mut self, key: &str, at: Option<Location>) {
+        if let Some(at) = at {
+            let message = format!("`secret.{key}` has no effect on a secret with `existing: true`");
+            self.refuse::<()>(at, message, format!("remove `{key}`: the secret stays as it is, and is never deleted"));
+        }
+    }
+
+    fn kms_key(&mut self, leaf: &Leaf<String>, region: Option<&Region>) -> Option<KmsKey> {
+        let key = self.parsed::<KmsKey>("secret.kms_key", leaf)?;
+        match (key.region(), region) {
+            (Some(of_key), Some(region)) if of_key != &**region => self.refuse(
+                leaf.at,
+                format!("this key is in {of_key}, and the secret in {region}"),
+                format!("name a key in {region}: Secrets Manager cannot use one of another region"),
+            ),
+            _ => Some(key),
+        }
+    }
+
+    fn iam_user(&mut self, raw: &RawIamUser) -> Option<IamUser> {
+        let name = self.parsed("iam_user.name", &raw.name);
+        let existing = or_default(&raw.existing, false, |leaf| self.flag("iam_user.existing", leaf));
+        let replaces = or_default(&raw.replaces, Vec::new(), |leaf| {
+            self.list("iam_user.replaces", leaf, MAX_ACCESS_KEYS, str::parse)
+        });
+        Some(IamUser { name: name?, existing: existing?, replaces: replaces? })
+    }
+
+    fn instance(&mut self, raw: &RawInstance) -> Option<Instance> {
+        let ids = match (raw.id.get(), raw.ids.get()) {
+            (Some(id), None) => self.parsed("instance.id", id).map(|id| vec![id]),
+            (None, Some(ids)) => self.list("instance.ids", ids, MAX_INSTANCES, str::parse),
+            (Some(_), Some(ids)) => {
+                self.refuse(ids.at, "`instance.id` and `instance.ids` are both there", "keep one: `ids` takes several")
+            }
+            (None, None) => self.refuse(
+                raw.script.at,
+                "`instance` has neither `id` nor `ids`",
+                "add `id: i-0123456789abcdef0`, or remove `instance` if no host needs to be told",
+            ),
+        };
+        let script = self.text("instance.script", &raw.script).map(str::to_owned);
+        let script = script.and_then(|script| self.accept(raw.script.at, check_script(&script)).map(|()| script));
+        let timeout = self.duration_or("instance.timeout", &raw.timeout, raw::DEFAULT_INSTANCE_TIMEOUT);
+        let role = if_given(&raw.role, |leaf| self.parsed("instance.role", leaf));
+        let document = if_given(&raw.document, |leaf| self.parsed("instance.document", leaf));
+        Some(Instance { ids: ids?, script: script?, timeout: timeout?, role: role?, document: document? })
+    }
+
+    fn ses(&mut self, raw: &RawSes, region: Option<&Region>) -> Option<Ses> {
+        let from = or_default(&raw.from, Vec::new(), |leaf| self.senders(leaf));
+        let sender = if_given(&raw.sender, |leaf| self.address("ses.sender", leaf));
+        let recipient = if_given(&raw.recipient, |leaf| self.address("ses.recipient", leaf));
+        let endpoint = if_given(&raw.endpoint, |leaf| self.endpoint(leaf, region));
+
+        let from = from?;
+        if let (Some(Some(sender)), Some(leaf)) = (&sender, raw.sender.get())
+            && !from.is_empty()
+            && !from.iter().any(|pattern| mail::covers(pattern, sender))
+        {
+            let message = format!("`ses.from` does not allow the sender {sender}");
+            self.refuse::<()>(leaf.at, message, format!("add \"{sender}\" to `ses.from`, or send from what it allows"));
+        }
+        let test_mail = match (sender?, recipient?) {
+            (Some(sender), Some(recipient)) => Some(TestMail { sender, recipient }),
+            (None, None) => None,
+            (sender, _) => return self.half_a_test_mail(raw, sender.is_some()),
+        };
+        let endpoint = endpoint?.unwrap_or(SmtpEndpoint::of_region(region?));
+        Some(Ses { from, test_mail, endpoint })
+    }
+
+    fn half_a_test_mail<V>(&mut self, raw: &RawSes, has_sender: bool) -> Option<V> {
+        let at = raw.sender.get().or(raw.recipient.get())?.at;
+        if has_sender {
+            let hint = "add `recipient: success@simulator.amazonses.com`, which always accepts";
+            self.refuse(at, "`ses.sender` is there without `ses.recipient`", hint)
+        } else {
+            let hint = "add `sender: no-reply@example.com`, or remove both: the test is then a login";
+            self.refuse(at, "`ses.recipient` is there without `ses.sender`", hint)
+        }
+    }
+
+    fn senders(&mut self, leaf: &Leaf<Vec<String>>) -> Option<Vec<String>> {
+        let checked = |text: &str| mail::check_pattern(text).map(|()| text.to_owned());
+        let from = self.list("ses.from", leaf, usize::MAX, checked)?;
+        let length: usize = from.iter().map(String::len).sum();
+        if length > MAX_SENDERS_LENGTH {
+            let message = format!("`ses.from` is {length} characters long");
+            let hint = format!(
+                "write at most {MAX_SENDERS_LENGTH}: it becomes an IAM policy; \"*@example.com\" covers a domain"
+            );
+            return self.refuse(leaf.at, message, hint);
+        }
+        Some(from)
+    }
+
+    fn address(&mut self, key: &str, leaf: &Leaf<String>) -> Option<String> {
+        let text = self.text(key, leaf)?;
+        self.accept(leaf.at, mail::check_address(text)).map(|()| text.to_owned())
+    }
+
+    fn endpoint(&mut self, leaf: &Leaf<String>, region: Option<&Region>) -> Option<SmtpEndpoint> {
+        let parsed = self.text("ses.endpoint", leaf)?.parse::<SmtpEndpoint>();
+        let endpoint = self.accept(leaf.at, parsed.map_err(|error| not_an_endpoint(&error)))?;
+        match (region_of_host(&endpoint.host), region) {
+            (Some(of_host), Some(region)) if of_host != &**region => self.refuse(
+                leaf.at,
+                format!("this endpoint is in {of_host}, and the deployment in {region}"),
+                "remove `endpoint` to use the region's own: an SMTP password works in one region only",
+            ),
+            _ => Some(endpoint),
+        }
+    }
+
+    fn rotation(&mut self, raw: &RawRotation) -> Option<Rotation> {
+        let schedule = match raw.schedule.get() {
+            Some(leaf) => self.parsed::<Schedule>("rotation.schedule", leaf),
+            None => raw::DEFAULT_SCHEDULE.parse().ok(),
+        };
+        let window =
+            if_given(&raw.window, |leaf| self.duration("rotation.window", leaf).map(|window| (window, leaf.at)));
+        let rotate_on_create = or_default(&raw.rotate_on_create, raw::DEFAULT_ROTATE_ON_CREATE, |leaf| {
+            self.flag("rotation.rotate_on_create", leaf)
+        });
+        let keep = if_given(&raw.keep_previous, |leaf| self.duration("rotation.keep_previous", leaf));
+
+        let (schedule, window, rotate_on_create, keep) = (schedule?, window?, rotate_on_create?, keep?);
+        if let Some((window, at)) = window {
+            self.window_fits(&schedule, window, at)?;
+        }
+        let window = window.map(|(window, _)| window);
+        // A day lets whatever caches a credential fetch the new one; half the period leaves as much time again in
+        // which a late rotation still finds a free slot.
+        let keep_previous = keep.unwrap_or_else(|| DAY.min(schedule.shortest_period() / 2));
+        self.grace_fits(raw, &schedule, window, keep_previous)?;
+        Some(Rotation { schedule, window, rotate_on_create, keep_previous })
+    }
+
+    /// The rules for a window's length: whole hours, not into the next window, not into the next UTC day.
+    fn window_fits(&mut self, schedule: &Schedule, window: Duration, at: Location) -> Option<()> {
+        let longest = schedule.shortest_period().min(DAY.saturating_sub(schedule.latest_opening()));
+        if !window.as_secs().is_multiple_of(HOUR.as_secs()) {
+            return self.refuse(at, "`rotation.window` is not in whole hours", "write 1h to 24h");
+        }
+        if window > longest {
+            return self.refuse(
+                at,
+                format!("a window of {} does not fit the schedule {schedule}", spell(window)),
+                format!(
+                    "write at most {}: a window ends before the next one opens and before midnight UTC",
+                    hours(longest)
+                ),
+            );
+        }
+        Some(())
+    }
+
+    /// The previous key occupies the slot that the next rotation needs, so it must be gone when a window opens.
+    ///
+    /// A rotation may begin at any time of its window, and the next one when the next window opens.
+    fn grace_fits(
+        &mut self,
+        raw: &RawRotation,
+        schedule: &Schedule,
+        window: Option<Duration>,
+        keep: Duration,
+    ) -> Option<()> {
+        let period = schedule.shortest_period();
+        let open = window.unwrap_or(schedule.default_window());
+        let longest = period.saturating_sub(open);
+        if keep <= longest {
+            return Some(());
+        }
+        let at = raw.keep_previous.get().map(|leaf| leaf.at).or(raw.schedule.get().map(|leaf| leaf.at))?;
+        let message = format!(
+            "the previous key would still be kept ({}) when the next window opens: a rotation may begin up to {} into \
+             its window, and windows open {} apart",
+            spell(keep),
+            spell(open),
+            spell(period),
+        );
+        let mut ways = Vec::new();
+        if let Some(shorter) = period.checked_sub(keep).filter(|window| *window >= HOUR) {
+            ways.push(format!("set `rotation.window` to {} or less", hours(shorter)));
+        }
+        if !longest.is_zero() {
+            ways.push(format!("set `rotation.keep_previous` to {} or less", spell(longest)));
+        }
+        if ways.is_empty() {
+            ways.push("set a shorter `rotation.keep_previous`, and a `rotation.window`".to_owned());
+        }
+        self.refuse(at, message, ways.join(", or "))
+    }
+
+    fn function(&mut self, raw: &RawFunction) -> Option<Function> {
+        let memory_mb =
+            or_default(&raw.memory, raw::DEFAULT_MEMORY, |leaf| self.number("function.memory", leaf, 128..=10_240));
+        let timeout = self.duration_or("function.timeout", &raw.timeout, raw::DEFAULT_FUNCTION_TIMEOUT);
+        let timeout = timeout.and_then(|timeout| match raw.timeout.get() {
+            Some(leaf) if timeout > LONGEST_INVOCATION => {
+                self.refuse(leaf.at, "a Lambda function may run for 15 minutes at most", "write 15m or less")
+            }
+            _ => Some(timeout),
+        });
+        let architecture = or_default(&raw.architecture, Architecture::X86_64, |leaf| {
+            self.choice("function.architecture", leaf, &Architecture::ALL)
+        });
+        let log_level =
+            or_default(&raw.log_level, LogLevel::Info, |leaf| self.choice("function.log_level", leaf, &LogLevel::ALL));
+        let retention = self.days("function.log_retention", &raw.log_retention, raw::DEFAULT_LOG_RETENTION);
+        let log_retention_days = retention.and_then(|(days, at)| self.log_retention(days, at));
+        let package = if_given(&raw.package, |leaf| self.text("function.package", leaf).map(str::to_owned));
+
+        Some(Function {
+            memory_mb: memory_mb?,
+            timeout: timeout?,
+            architecture: architecture?,
+            log_level: log_level?,
+            log_retention_days: log_retention_days?,
+            package: package?.map(|path| self.source.path.with_file_name("").join(path)),
+        })
+    }
+
+    fn log_retention(&mut self, days: u64, at: Option<Location>) -> Option<u32> {
+        if let Some(accepted) = LOG_RETENTION_DAYS.into_iter().find(|accepted| u64::from(*accepted) == days) {
+            return Some(accepted);
+        }
+        let longer = LOG_RETENTION_DAYS.into_iter().find(|accepted| u64::from(*accepted) > days);
+        let longest = LOG_RETENTION_DAYS[LOG_RETENTION_DAYS.len() - 1];
+        let message = format!("CloudWatch Logs cannot keep a log for {days} days");
+        let hint = format!("write {}d, the next that it can", longer.unwrap_or(longest));
+        self.refuse(at?, message, hint)
+    }
+
+    /// One invocation has to outlast all that it may have to wait for.
+    fn time_limits(&mut self, raw: &RawConfig, config: &Config) {
+        let fixed = SECOND * u32::try_from(LOGIN_GATE_SECONDS + INVOCATION_MARGIN_SECONDS).unwrap_or(u32::MAX);
+        let mut parts = vec![
+            format!("{} for the new key to be accepted", spell(Duration::from_secs(LOGIN_GATE_SECONDS))),
+            format!("{} margin", spell(Duration::from_secs(INVOCATION_MARGIN_SECONDS))),
+        ];
+        let mut needed = fixed;
+        if let Some(instance) = &config.instance {
+            let delivery = Duration::from_secs(COMMAND_DELIVERY_SECONDS);
+            needed += delivery + instance.timeout;
+            parts.insert(0, format!("{} `instance.timeout`", spell(instance.timeout)));
+            parts.insert(0, format!("{} to deliver the command", spell(delivery)));
+        }
+        let limit = config.function.timeout;
+        let function_at = raw.function.get().and_then(|function| function.timeout.get()).map(|leaf| leaf.at);
+        let script_at = raw.instance.get().and_then(|instance| instance.timeout.get()).map(|leaf| leaf.at);
+        // The defaults fit, so that one of the two was given.
+        let Some(at) = function_at.or(script_at).filter(|_| needed > limit) else { return };
+
+        let message = format!(
+            "a rotation may need more time than `function.timeout` allows: {} = {}, more than {}",
+            parts.join(" + "),
+            spell(needed),
+            spell(limit),
+        );
+        let mut ways = Vec::new();
+        let enough = MINUTE * u32::try_from(needed.as_secs().div_ceil(60)).unwrap_or(u32::MAX);
+        if enough <= LONGEST_INVOCATION {
+            ways.push(format!("set `function.timeout` to {}", spell(enough)));
+        }
+        if let Some(instance) = &config.instance
+            && let Some(rest) = (limit + instance.timeout).checked_sub(needed).filter(|rest| !rest.is_zero())
+        {
+            ways.push(format!("set `instance.timeout` to {} or less", spell(rest)));
+        }
+        self.refuse::<()>(at, message, ways.join(", or "));
+    }
+
+    fn senders_of_an_existing_user(&mut self, raw: &RawConfig, config: &Config) {
+        let from = raw.ses.get().and_then(|ses| ses.from.get());
+        if let Some(leaf) = from.filter(|_| config.iam_user.existing) {
+            self.refuse::<()>(
+                leaf.at,
+                "`ses.from` has no effect on a user with `existing: true`",
+                format!("remove `from`: what {} may send as is up to its own policies", config.iam_user.name),
+            );
+        }
+    }
+
+    /// A duration that may be left out.
+    fn duration_or(
+        &mut self,
+        key: &str,
+        leaf: &Optional<Leaf<duration::DurationText>>,
+        default: &str,
+    ) -> Option<Duration> {
+        leaf.get().map_or_else(|| duration::parse(default).ok(), |leaf| self.duration(key, leaf))
+    }
+
+    /// Whole days, and where they were given.
+    fn days(
+        &mut self,
+        key: &str,
+        leaf: &Optional<Leaf<duration::DurationText>>,
+        default: &str,
+    ) -> Option<(u64, Option<Location>)> {
+        let duration = self.duration_or(key, leaf, default)?;
+        let at = leaf.get().map(|leaf| leaf.at);
+        if !duration.as_secs().is_multiple_of(DAY.as_secs()) {
+            return self.refuse(at?, format!("`{key}` is not in whole days"), "write it in days, such as 30d");
+        }
+        Some((duration.as_secs() / DAY.as_secs(), at))
+    }
+}
+
+/// AWS allows 50 tags on a resource; ours have room in the rest.
+const MAX_TAGS: usize = 40;
+
+/// IAM allows two access keys per user.
+const MAX_ACCESS_KEYS: usize = 2;
+
+/// `SendCommand` takes at most 50 instance ids.
+const MAX_INSTANCES: usize = 50;
+
+/// All inline policies of a user together may have 2048 characters, and ours has about 400 beside the senders.
+const MAX_SENDERS_LENGTH: usize = 1200;
+
+/// Lambda's limit.
+const LONGEST_INVOCATION: Duration = Duration::from_mins(15);
+
+/// Whole hours, rounded down.
+fn hours(duration: Duration) -> String {
+    format!("{}h", duration.as_secs() / HOUR.as_secs())
+}
+
+/// The name without its ending, where it ends in a hyphen and six characters. AWS warns of such names: they cannot be
+/// told from a shorter name's ARN, whose six characters are letters and digits (Secrets Manager API reference,
+/// `CreateSecret`, "Name").
+fn ends_like_an_arn(name: &str) -> Option<&str> {
+    let (start, end) = name.rsplit_once('-')?;
+    (end.len() == 6 && end.chars().all(|c| c.is_ascii_alphanumeric())).then_some(start)
+}
+
+fn check_script(text: &str) -> Result<(), InvalidValue> {
+    let is_segment = |segment: &str| {
+        !segment.is_empty()
+            && !segment.starts_with('.')
+            && segment.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    };
+    if text.len() <= 256 && text.strip_prefix('/').is_some_and(|path| path.split('/').all(is_segment)) {
+        return Ok(());
+    }
+    let hint = if text.starts_with('/') {
+        "write a plain path of letters, digits, `.`, `_` and `-`, without arguments: /usr/local/bin/rotate_smtp.sh"
+    } else {
+        "write the absolute path on the host: /usr/local/bin/rotate_smtp.sh"
+    };
+    Err(InvalidValue::new(format!("`{text}` cannot be the script"), hint))
+}
+
+/// Lower-case beginnings of tags that a configuration may not set: AWS's, and those that say what is ours.
+const RESERVED_TAG_PREFIXES: [&str; 2] = ["aws:", "deployer:"];
+
+fn check_tag_key(key: &str) -> Result<(), InvalidValue> {
+    let lower = key.to_ascii_lowercase();
+    if let Some(prefix) = RESERVED_TAG_PREFIXES.iter().find(|prefix| lower.starts_with(**prefix)) {
+        let message = format!("the tag `{key}` begins with `{prefix}`, which is taken");
+        return Err(InvalidValue::new(message, "choose another key"));
+    }
+    check_tag_text(key, "key", 1, 128)
+}
+
+fn check_tag_value(value: &str) -> Result<(), InvalidValue> {
+    check_tag_text(value, "value", 0, 256)
+}
+
+/// What IAM, Lambda, Secrets Manager, SSM and the log service all accept (IAM is the strictest).
+fn check_tag_text(text: &str, part: &str, min: usize, max: usize) -> Result<(), InvalidValue> {
+    let length = text.chars().count();
+    if length < min {
+        return Err(InvalidValue::new(format!("this tag's {part} is empty"), "write one"));
+    }
+    if length > max {
+        let message = format!("this tag's {part} is {length} characters long");
+        return Err(InvalidValue::new(message, format!("write at most {max}")));
+    }
+    match text.chars().find(|c| !(c.is_alphanumeric() || *c == ' ' || "_.:/=+-@".contains(*c))) {
+        Some(c) => Err(InvalidValue::new(
+            format!("`{c}` cannot stand in a tag's {part}"),
+            "use letters, digits, spaces and _.:/=+-@",
+        )),
+        None => Ok(()),
+    }
+}
+
+fn not_an_endpoint(error: &SmtpEndpointError) -> InvalidValue {
+    InvalidValue::new(
+        format!("`{}` is not an SMTP endpoint", error.text),
+        "write smtps://HOST:465 (TLS) or smtp://HOST:587 (STARTTLS)",
+    )
+}
+
+/// The region in the name of an SES endpoint, also a private one (`….email-smtp.REGION.vpce.amazonaws.com`).
+fn region_of_host(host: &str) -> Option<&str> {
+    let mut labels = host.split('.');
+    labels.find(|label| ["email-smtp", "email-smtp-fips"].contains(label))?;
+    labels.next().filter(|label| label.parse::<Region>().is_ok())
+}

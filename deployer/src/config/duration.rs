@@ -1,0 +1,69 @@
+use std::{borrow::Cow, fmt::Write as _, time::Duration};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::text::InvalidValue;
+
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const MINUTE: Duration = Duration::from_mins(1);
+pub(super) const HOUR: Duration = Duration::from_hours(1);
+pub(super) const DAY: Duration = Duration::from_hours(24);
+
+const UNITS: [(char, Duration); 4] = [('d', DAY), ('h', HOUR), ('m', MINUTE), ('s', SECOND)];
+
+/// The longest number that is read; six digits of days are enough, and cannot overflow.
+const MAX_DIGITS: usize = 6;
+
+/// What a duration looks like in the YAML, for the schema.
+pub(super) struct DurationText;
+
+impl DurationText {
+    /// Regular expression for the JSON Schema.
+    pub(super) const PATTERN: &str = "^[1-9][0-9]{0,5}[smhd]$";
+}
+
+impl JsonSchema for DurationText {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": Self::PATTERN })
+    }
+}
+
+/// Reads `30s`, `2m`, `24h` or `30d`.
+pub(super) fn parse(text: &str) -> Result<Duration, InvalidValue> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let unit = UNITS.iter().find(|(letter, _)| unit.chars().eq([*letter]));
+    let count =
+        number.parse().ok().filter(|count| *count > 0 && number.len() <= MAX_DIGITS && !number.starts_with('0'));
+    match (count, unit) {
+        (Some(count), Some((_, unit))) => Ok(*unit * count),
+        _ => Err(InvalidValue::new(
+            format!("`{text}` is not a duration"),
+            "write a whole number and one unit: 30s, 2m, 24h or 30d",
+        )),
+    }
+}
+
+/// The shortest way to write a duration of whole seconds: `90s` is `1m30s`, a day is `24h`, more whole days `30d`.
+pub(super) fn spell(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let days = DAY.as_secs();
+    if seconds > days && seconds.is_multiple_of(days) {
+        return format!("{}d", seconds / days);
+    }
+    let mut text = String::new();
+    for (count, unit) in [(seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")] {
+        if count > 0 {
+            let _ = write!(text, "{count}{unit}");
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}

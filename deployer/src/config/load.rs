@@ -1,0 +1,133 @@
+//! Files and folders → [`Config`]s that do not get into each other's way.
+
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind, Read},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Config, ConfigError,
+    check::{self, Placed},
+    problem::{Place, Problem, Source},
+    yaml,
+};
+
+/// The most that is read of a file; real ones have a few hundred bytes.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// Reads the deployments of a file, or those of every `*.yaml` and `*.yml` file in a folder, in order of their names.
+///
+/// Fails with all that is wrong in all files, also if two deployments have the same name and region, or share a
+/// secret or a user.
+pub fn load(path: &Path) -> Result<Vec<Config>, ConfigError> {
+    let files = if path.is_dir() { files_in(path)? } else { vec![path.to_owned()] };
+    let mut found = Vec::new();
+    let mut problems = Vec::new();
+    for file in files {
+        match read(&file).map_err(ConfigError::from).and_then(|text| documents(&file, &text)) {
+            Ok(documents) => found.extend(documents),
+            Err(error) => problems.extend(error.into_problems()),
+        }
+    }
+    configs(found, problems)
+}
+
+/// Reads the deployments of a text; `source` is the file that it is said to come from.
+pub fn parse(source: &Path, text: &str) -> Result<Vec<Config>, ConfigError> {
+    configs(documents(source, text)?, Vec::new())
+}
+
+fn documents(path: &Path, text: &str) -> Result<Vec<Placed>, ConfigError> {
+    let source = Source { path, text: text.strip_prefix('\u{feff}').unwrap_or(text) };
+    let mut found = Vec::new();
+    let mut problems = Vec::new();
+    for raw in yaml::documents(source)? {
+        match check::check(source, &raw) {
+            Ok(placed) => found.push(placed),
+            Err(more) => problems.extend(more),
+        }
+    }
+    if problems.is_empty() { Ok(found) } else { Err(ConfigError::new(problems)) }
+}
+
+fn configs(found: Vec<Placed>, mut problems: Vec<Problem>) -> Result<Vec<Config>, ConfigError> {
+    for (index, later) in found.iter().enumerate() {
+        problems.extend(found[..index].iter().flat_map(|earlier| conflicts(earlier, later)));
+    }
+    if !problems.is_empty() {
+        return Err(ConfigError::new(problems));
+    }
+    Ok(found.into_iter().map(|placed| placed.config).collect())
+}
+
+/// What two deployments may not have in common. Of two that name different accounts, nothing is the same.
+fn conflicts(earlier: &Placed, later: &Placed) -> Vec<Problem> {
+    let (a, b) = (&earlier.config, &later.config);
+    let other_account = a.account_id.is_some() && b.account_id.is_some() && a.account_id != b.account_id;
+    if other_account {
+        return Vec::new();
+    }
+    let problem = |here: &Place, there: &Place, message: String, hint: &str| {
+        Problem::at(here.clone(), message, format!("{hint}; the other one is at {}", there.link()))
+    };
+    let mut problems = Vec::new();
+    if a.region == b.region && a.name == b.name {
+        let message = format!("there are two deployments `{}` in {}", b.name, b.region);
+        problems.push(problem(&later.name, &earlier.name, message, "rename one of them"));
+    }
+    if a.region == b.region && a.secret.name == b.secret.name {
+        let message = format!("two deployments rotate the secret `{}`", b.secret.name);
+        problems.push(problem(&later.secret, &earlier.secret, message, "give each a secret of its own"));
+    }
+    // Users are of the account, not of a region, and IAM does not tell upper from lower case.
+    if a.iam_user.name.eq_ignore_ascii_case(&b.iam_user.name) {
+        let message = format!("two deployments rotate the keys of the user `{}`", b.iam_user.name);
+        let hint = "give each a user of its own: a user has two keys, and they would delete each other's";
+        problems.push(problem(&later.user, &earlier.user, message, hint));
+    }
+    problems
+}
+
+/// Hidden files are left out, as they are of `*.yaml` in a shell: editors keep backups and locks there.
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = entries.map_err(|error| unreadable(folder, &error))?;
+    let is_yaml = |path: &PathBuf| {
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        !hidden && path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+    };
+    let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).filter(is_yaml).collect();
+    files.sort();
+    if files.is_empty() {
+        return Err(Problem::of_file(
+            format!("the folder {} has no configuration in it", folder.display()),
+            "put files there whose names end in .yaml or .yml, or name a file",
+        ));
+    }
+    Ok(files)
+}
+
+fn read(path: &Path) -> Result<String, Problem> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
+    let size = read.map_err(|error| unreadable(path, &error))?;
+    if size as u64 > MAX_FILE_BYTES {
+        let message = format!("{} is larger than 1 MiB", path.display());
+        return Err(Problem::of_file(message, "this is not a configuration: name the right file"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
+        let message = format!("{} is not UTF-8 text: see line {line}", path.display());
+        Problem::of_file(message, "save it as UTF-8")
+    })
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Problem {
+    let hint = match error.kind() {
+        ErrorKind::NotFound => "name the file or folder that holds the configuration; config.example.yaml shows one",
+        ErrorKind::PermissionDenied => "look at its permissions, and at those of the folders above it",
+        _ => "name another file or folder",
+    };
+    Problem::of_file(format!("failed to read {}: {error}", path.display()), hint)
+}

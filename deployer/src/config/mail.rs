@@ -1,0 +1,77 @@
+//! E-mail addresses, and the patterns of them that an IAM policy compares senders with.
+
+use super::text::InvalidValue;
+
+/// Regular expression of an address, for the JSON Schema.
+pub(super) const ADDRESS_PATTERN: &str = "^[A-Za-z0-9.!#%&'+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)+$";
+
+/// Regular expression of a pattern, for the JSON Schema.
+pub(super) const SENDER_PATTERN: &str = "^[A-Za-z0-9.!#%&'+/=^_`{|}~*-]{1,64}@(\\*\\.)?[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)+$";
+
+/// Characters of a local part besides letters and digits that need no quoting (RFC 5322, "atext" and the dot),
+/// without `$`, which IAM reads as a policy variable, and without `*`, which is the wildcard.
+const LOCAL_PART_CHARACTERS: &str = ".!#%&'+/=?^_`{|}~-";
+
+/// Checks one plain address.
+pub(super) fn check_address(text: &str) -> Result<(), InvalidValue> {
+    if is_address(text, false) {
+        return Ok(());
+    }
+    let inside = text.split_once('<').and_then(|(_, rest)| rest.strip_suffix('>'));
+    let hint = match inside {
+        Some(address) => format!("write the address alone: {address}"),
+        None => "write one address, such as no-reply@example.com".to_owned(),
+    };
+    Err(InvalidValue::new(format!("`{text}` is not an e-mail address"), hint))
+}
+
+/// Checks one pattern of addresses. A domain has to be named: "any sender" is said by leaving `from` out.
+pub(super) fn check_pattern(text: &str) -> Result<(), InvalidValue> {
+    if is_address(text, true) {
+        return Ok(());
+    }
+    let hint = match text {
+        "*" | "*@*" => "leave `from` out to allow every verified identity".to_owned(),
+        domain if is_domain(domain.trim_start_matches('@')) => {
+            format!("for all addresses of a domain write \"*@{}\"", domain.trim_start_matches('@'))
+        }
+        _ => "write an address or \"*@example.com\"; `*` may stand in front of the @ and as the first part of the \
+              domain"
+            .to_owned(),
+    };
+    Err(InvalidValue::new(format!("`{text}` is not a pattern of e-mail addresses"), hint))
+}
+
+fn is_address(text: &str, wildcards: bool) -> bool {
+    let Some((local, domain)) = text.rsplit_once('@') else { return false };
+    let domain = if wildcards { domain.strip_prefix("*.").unwrap_or(domain) } else { domain };
+    // `?` is a wildcard to IAM; as the address's own character it could not be meant in a pattern.
+    let character = |c: char| {
+        c.is_ascii_alphanumeric()
+            || (c == '*' && wildcards)
+            || (LOCAL_PART_CHARACTERS.contains(c) && !(c == '?' && wildcards))
+    };
+    (1..=64).contains(&local.len()) && local.chars().all(character) && is_domain(domain)
+}
+
+fn is_domain(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= 253 && text.contains('.') && text.split('.').all(label)
+}
+
+/// Whether an IAM policy with this pattern (`StringLike`: case matters, `*` is any text) allows the sender.
+pub(super) fn covers(pattern: &str, sender: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else { return pattern == sender };
+    let (middle, end) = rest.rsplit_once('*').unwrap_or(("", rest));
+    let between = sender.strip_prefix(start).and_then(|sender| sender.strip_suffix(end));
+    // Taking each piece where it first occurs leaves the most text for those after it.
+    let unmatched = middle
+        .split('*')
+        .try_fold(between, |text, piece| text.map(|text| text.split_once(piece).map(|(_, after)| after)));
+    unmatched.flatten().is_some()
+}

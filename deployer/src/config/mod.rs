@@ -1,0 +1,215 @@
+//! Strict YAML → [`Config`].
+//!
+//! `load` reads files, `yaml` turns text into raw documents (`raw`) and the library's errors into ours, `check` turns
+//! raw documents into [`Config`]s; only `load` touches the file system. Every error shows its place and says what to
+//! write instead. What a `Config` holds has been checked: nothing later in the program validates it again.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+
+pub use self::{
+    load::{load, parse},
+    problem::ConfigError,
+    schedule::Schedule,
+    schema::json_schema,
+    text::{
+        AccessKeyId, AccountId, DocumentName, InstanceId, InvalidValue, KmsKey, Name, Region, RoleName, SecretName,
+        UserName,
+    },
+};
+
+mod check;
+mod duration;
+mod leaf;
+mod load;
+mod mail;
+mod problem;
+mod raw;
+mod reader;
+mod schedule;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod text;
+mod yaml;
+
+/// One deployment, as one YAML document declares it, with every default filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Prefixes every name that is derived.
+    pub name: Name,
+    /// The only account to work in, where one is named.
+    pub account_id: Option<AccountId>,
+    /// Region of everything but IAM.
+    pub region: Region,
+    /// Tags on everything that is created, beside our own.
+    pub tags: BTreeMap<String, String>,
+    /// The secret that holds the credential.
+    pub secret: Secret,
+    /// The user whose access keys are the credential.
+    pub iam_user: IamUser,
+    /// The hosts that are told of a new credential, if any.
+    pub instance: Option<Instance>,
+    /// Who sends, and the test mail.
+    pub ses: Ses,
+    /// When the credential rotates.
+    pub rotation: Rotation,
+    /// The Lambda function.
+    pub function: Function,
+    /// The file that says all this.
+    pub source: PathBuf,
+}
+
+/// The secret that holds the credential.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Secret {
+    /// Its name in Secrets Manager.
+    pub name: SecretName,
+    /// Whether it is referenced, not owned.
+    pub existing: bool,
+    /// Its key; none means AWS's own. Only on an owned secret.
+    pub kms_key: Option<KmsKey>,
+    /// Days for which the deleted secret can be restored, 7 to 30.
+    pub recovery_window_days: u8,
+}
+
+/// The user whose access keys are the credential.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IamUser {
+    /// Its name, without a path.
+    pub name: UserName,
+    /// Whether it is referenced, not owned.
+    pub existing: bool,
+    /// Access keys that were declared replaced, and that may therefore be freed.
+    pub replaces: Vec<AccessKeyId>,
+}
+
+/// The hosts that are told of a new credential.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instance {
+    /// 1 to 50 different instances: `SendCommand` takes no more.
+    pub ids: Vec<InstanceId>,
+    /// Absolute path of the script on the hosts, without a character that a shell would interpret.
+    pub script: String,
+    /// How long the script may run; whole seconds.
+    pub timeout: Duration,
+    /// The instances' role, which may then read the secret.
+    pub role: Option<RoleName>,
+    /// A document of AWS's instead of our own.
+    pub document: Option<DocumentName>,
+}
+
+/// Who sends, and the test mail.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ses {
+    /// Patterns of what an owned user may send as; empty means any verified identity.
+    pub from: Vec<String>,
+    /// The test mail; without it the test is a login.
+    pub test_mail: Option<contract::TestMail>,
+    /// Where SES listens for SMTP.
+    pub endpoint: contract::SmtpEndpoint,
+}
+
+/// When the credential rotates.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rotation {
+    /// When windows open.
+    pub schedule: Schedule,
+    /// How long they stay open, in whole hours; without it, as long as Secrets Manager decides.
+    pub window: Option<Duration>,
+    /// Whether a new deployment rotates at once.
+    pub rotate_on_create: bool,
+    /// How long the previous key stays usable; it ends before the next window opens. Whole seconds.
+    pub keep_previous: Duration,
+}
+
+/// The Lambda function.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Function {
+    /// Memory in MB, 128 to 10240.
+    pub memory_mb: u32,
+    /// Time limit of one invocation, whole seconds, at most 15 minutes.
+    pub timeout: Duration,
+    /// The processor that it runs on.
+    pub architecture: Architecture,
+    /// How much it logs.
+    pub log_level: LogLevel,
+    /// Days for which its log is kept; a number that the log service accepts.
+    pub log_retention_days: u32,
+    /// The zip to deploy, found from where the program runs; without it, the one that is carried or built.
+    pub package: Option<PathBuf>,
+}
+
+/// A processor that Lambda offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Architecture {
+    /// 64-bit Intel and AMD.
+    X86_64,
+    /// 64-bit Arm (Graviton).
+    Arm64,
+}
+
+impl Architecture {
+    const ALL: [(&str, Self); 2] = [("x86_64", Self::X86_64), ("arm64", Self::Arm64)];
+
+    /// As the YAML and Lambda spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Arm64 => "arm64",
+        }
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The least important events that are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Failures only.
+    Error,
+    /// Also what may become a failure.
+    Warn,
+    /// Also every decision.
+    Info,
+    /// Also what the decisions rest on.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    const ALL: [(&str, Self); 5] = [
+        ("error", Self::Error),
+        ("warn", Self::Warn),
+        ("info", Self::Info),
+        ("debug", Self::Debug),
+        ("trace", Self::Trace),
+    ];
+
+    /// As the YAML and the function's environment spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The numbers of days that `PutRetentionPolicy` accepts (API reference of its log service, `CloudWatch` Logs).
+const LOG_RETENTION_DAYS: [u32; 22] =
+    [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];

@@ -1,0 +1,332 @@
+//! Checked texts. Each type's `FromStr` is the only way to make one, so whoever holds one need not look again.
+
+use std::{fmt, ops::Deref, str::FromStr};
+
+/// Why a text is refused, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidValue {
+    /// One sentence that quotes the text.
+    pub message: String,
+    /// What to write instead.
+    pub hint: String,
+}
+
+impl InvalidValue {
+    /// Both parts.
+    pub(super) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: hint.into() }
+    }
+}
+
+impl fmt::Display for InvalidValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.message, self.hint)
+    }
+}
+
+impl std::error::Error for InvalidValue {}
+
+macro_rules! checked_text {
+    ($(#[$doc:meta])* $name:ident, $pattern:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Regular expression for the JSON Schema. It may accept more than `FromStr` does, never less.
+            pub(super) const PATTERN: &str = $pattern;
+
+            /// The text itself.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidValue;
+
+            fn from_str(text: &str) -> Result<Self, InvalidValue> {
+                let check: fn(&str) -> Result<(), InvalidValue> = $check;
+                check(text).map(|()| Self(text.to_owned()))
+            }
+        }
+
+        impl Deref for $name {
+            type Target = str;
+
+            fn deref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+checked_text!(
+    /// Name of a deployment; it prefixes every name that is derived.
+    ///
+    /// It has to suit them all: the role `<name>-rotation-<region>` may have 64 characters, and roles whose names
+    /// differ only in case are the same; the function `<name>-rotation` may have letters, digits, `-` and `_`; the
+    /// document `<name>-rotate-smtp` must not begin as AWS's own do.
+    Name,
+    "^[a-z]([a-z0-9-]{0,36}[a-z0-9])?$",
+    check_name
+);
+
+checked_text!(
+    /// Twelve digits.
+    AccountId,
+    "^[0-9]{12}$",
+    |text| ensure(
+        text.len() == 12 && text.chars().all(|c| c.is_ascii_digit()),
+        || format!("`{text}` is not an AWS account id"),
+        "it has twelve digits, in quotes: \"123456789012\"",
+    )
+);
+
+checked_text!(
+    /// A region by its shape: AWS adds regions, so no list of them is complete.
+    Region,
+    "^[a-z]{2,4}(-[a-z]{2,12}){1,2}-[0-9]{1,2}$",
+    check_region
+);
+
+checked_text!(
+    /// Name of a secret (Secrets Manager: letters, digits and `/_+=.@-`, at most 512).
+    SecretName,
+    "^[A-Za-z0-9/_+=.@-]{1,512}$",
+    check_secret_name
+);
+
+checked_text!(
+    /// The key that encrypts the secret: `alias/…`, a key id, or the ARN of either.
+    KmsKey,
+    "^(alias/[A-Za-z0-9/_-]{1,250}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|mrk-[0-9a-f]{32}|arn:aws[a-z-]{0,10}:kms:[a-z0-9-]{9,16}:[0-9]{12}:(key|alias)/[A-Za-z0-9/_-]{1,250})$",
+    check_kms_key
+);
+
+checked_text!(
+    /// Name of an IAM user, without its path (IAM: letters, digits and `_+=,.@-`, at most 64).
+    UserName,
+    "^[A-Za-z0-9_+=,.@-]{1,64}$",
+    |text| check_iam_name("user", text)
+);
+
+checked_text!(
+    /// Name of an IAM role, without its path.
+    RoleName,
+    "^[A-Za-z0-9_+=,.@-]{1,64}$",
+    |text| check_iam_name("role", text)
+);
+
+checked_text!(
+    /// Id of a long-lived access key. Temporary credentials, which begin with ASIA, cannot be SMTP credentials.
+    AccessKeyId,
+    "^AKIA[A-Z0-9]{12,60}$",
+    |text| ensure(
+        text.strip_prefix("AKIA")
+            .is_some_and(|rest| (12..=60).contains(&rest.len()) && is_made_of(rest, upper_or_digit, "")),
+        || format!("`{text}` is not an access key id"),
+        "it begins with AKIA and is not secret, such as AKIAIOSFODNN7EXAMPLE; the secret access key does not belong here",
+    )
+);
+
+checked_text!(
+    /// Id of an EC2 instance.
+    InstanceId,
+    "^i-([0-9a-f]{8}|[0-9a-f]{17})$",
+    |text| ensure(
+        text.strip_prefix("i-").is_some_and(|rest| [8, 17].contains(&rest.len()) && is_made_of(rest, lower_hex, "")),
+        || format!("`{text}` is not an EC2 instance id"),
+        "it is `i-` and 17 (long ago 8) digits or letters a to f, such as i-0123456789abcdef0",
+    )
+);
+
+checked_text!(
+    /// Name of an SSM document of somebody else's. Only one has the parameters that we fill in.
+    DocumentName,
+    "^AWS-RunShellScript$",
+    |text| ensure(
+        text == contract::RUN_SHELL_SCRIPT,
+        || format!("`{text}` is not a document that rotations can run"),
+        "leave `document` out: a document of our own then runs the script and nothing else; the only other choice is \
+         AWS-RunShellScript, which lets the function run any command as root",
+    )
+);
+
+fn ensure(holds: bool, message: impl FnOnce() -> String, hint: &str) -> Result<(), InvalidValue> {
+    if holds { Ok(()) } else { Err(InvalidValue::new(message(), hint)) }
+}
+
+fn is_made_of(text: &str, letter: fn(char) -> bool, others: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| letter(c) || others.contains(c))
+}
+
+fn upper_or_digit(c: char) -> bool {
+    c.is_ascii_uppercase() || c.is_ascii_digit()
+}
+
+fn lower_or_digit(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit()
+}
+
+fn lower_hex(c: char) -> bool {
+    matches!(c, '0'..='9' | 'a'..='f')
+}
+
+fn alphanumeric(c: char) -> bool {
+    c.is_ascii_alphanumeric()
+}
+
+/// Beginnings that SSM keeps for AWS's own documents (`CreateDocument`, "Name").
+const RESERVED_DOCUMENT_PREFIXES: [&str; 3] = ["aws", "amazon", "amzn"];
+
+fn check_name(text: &str) -> Result<(), InvalidValue> {
+    ensure(
+        is_made_of(text, lower_or_digit, "-")
+            && text.len() <= 38
+            && text.starts_with(|c: char| c.is_ascii_lowercase())
+            && !text.ends_with('-'),
+        || format!("`{text}` is not a deployment name"),
+        "use at most 38 lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen, \
+         such as mail-prod",
+    )?;
+    ensure(
+        !RESERVED_DOCUMENT_PREFIXES.iter().any(|prefix| text.starts_with(prefix)),
+        || format!("`{text}` cannot name a deployment: AWS keeps names that begin with aws, amazon or amzn to itself"),
+        "begin with another word, such as mail-prod",
+    )
+}
+
+fn is_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let [area, places @ .., number] = parts.as_slice() else { return false };
+    (2..=4).contains(&area.len())
+        && (1..=2).contains(&places.len())
+        && (1..=2).contains(&number.len())
+        && places.iter().all(|place| (2..=12).contains(&place.len()))
+        && parts[..=places.len()].iter().all(|part| part.chars().all(|c| c.is_ascii_lowercase()))
+        && number.chars().all(|c| c.is_ascii_digit())
+        // The role `<name>-rotation-<region>` has 64 characters, 48 of them for the rest.
+        && text.len() <= 16
+}
+
+fn check_region(text: &str) -> Result<(), InvalidValue> {
+    if is_region(text) {
+        return Ok(());
+    }
+    let lower = text.to_ascii_lowercase().replace('_', "-");
+    let without_zone = lower.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    let (words, number) = without_zone.split_at(without_zone.trim_end_matches(|c: char| c.is_ascii_digit()).len());
+    let meant = format!("{}-{number}", words.trim_end_matches('-'));
+    let hint = if !is_region(&meant) {
+        "write it as AWS does, such as eu-west-1".to_owned()
+    } else if lower.len() > without_zone.len() {
+        format!("that is an availability zone; its region is {meant}")
+    } else {
+        format!("did you mean {meant}?")
+    };
+    Err(InvalidValue::new(format!("`{text}` is not an AWS region"), hint))
+}
+
+fn check_secret_name(text: &str) -> Result<(), InvalidValue> {
+    if let Some((_, name)) = text.split_once(":secret:") {
+        // The ARN ends in a hyphen and six characters that are not part of the name.
+        let name = name.rsplit_once('-').map_or(name, |(name, _)| name);
+        return Err(InvalidValue::new(
+            format!("`{text}` is an ARN, not a secret's name"),
+            format!("write the name alone: {name}"),
+        ));
+    }
+    ensure(
+        is_made_of(text, alphanumeric, "/_+=.@-") && text.len() <= 512,
+        || format!("`{text}` is not a secret's name"),
+        "use at most 512 letters, digits and /_+=.@-, such as mail-prod/smtp",
+    )
+}
+
+fn check_iam_name(thing: &str, text: &str) -> Result<(), InvalidValue> {
+    if let Some((_, name)) = text.rsplit_once('/').filter(|(_, name)| !name.is_empty()) {
+        return Err(InvalidValue::new(
+            format!("`{text}` is more than a {thing}'s name"),
+            format!("write the name alone, without ARN and path: {name}"),
+        ));
+    }
+    ensure(
+        is_made_of(text, alphanumeric, "_+=,.@-") && text.len() <= 64,
+        || format!("`{text}` is not an IAM {thing}'s name"),
+        "use at most 64 letters, digits and _+=,.@-",
+    )
+}
+
+fn check_kms_key(text: &str) -> Result<(), InvalidValue> {
+    if text.starts_with("arn:") {
+        return check_kms_arn(text);
+    }
+    if text.starts_with("alias/aws/") {
+        return Err(InvalidValue::new(
+            format!("`{text}` is AWS's own key, which is used anyway"),
+            "leave `kms_key` out, or name a key of yours: alias/mail",
+        ));
+    }
+    ensure(
+        is_alias(text) || is_key_id(text),
+        || format!("`{text}` is not a KMS key"),
+        "write an alias (alias/mail), a key id (1234abcd-12ab-34cd-56ef-1234567890ab), or the ARN of either",
+    )
+}
+
+fn check_kms_arn(text: &str) -> Result<(), InvalidValue> {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let holds = match parts.as_slice() {
+        ["arn", partition, "kms", region, account, key] => {
+            partition.strip_prefix("aws").is_some_and(|rest| rest.len() <= 10 && rest.chars().all(lower_or_hyphen))
+                && is_region(region)
+                && account.parse::<AccountId>().is_ok()
+                && (is_alias(key) || key.strip_prefix("key/").is_some_and(is_key_id))
+        }
+        _ => false,
+    };
+    ensure(
+        holds,
+        || format!("`{text}` is not the ARN of a KMS key"),
+        "it looks like arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab, or ends in :alias/mail",
+    )
+}
+
+fn lower_or_hyphen(c: char) -> bool {
+    c.is_ascii_lowercase() || c == '-'
+}
+
+fn is_alias(text: &str) -> bool {
+    text.strip_prefix("alias/").is_some_and(|name| is_made_of(name, alphanumeric, "/_-") && name.len() <= 250)
+}
+
+fn is_key_id(text: &str) -> bool {
+    if let Some(multi_region) = text.strip_prefix("mrk-") {
+        return multi_region.len() == 32 && is_made_of(multi_region, lower_hex, "");
+    }
+    let groups: Vec<&str> = text.split('-').collect();
+    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
+        && groups.iter().all(|group| is_made_of(group, lower_hex, ""))
+}
+
+impl KmsKey {
+    /// The region that an ARN names; none of an alias or an id, which are of the deployment's region.
+    #[must_use]
+    pub fn region(&self) -> Option<&str> {
+        self.0.strip_prefix("arn:")?.split(':').nth(2)
+    }
+}

@@ -1,0 +1,276 @@
+//! From text to raw documents, and from the YAML library's errors to ours.
+
+use serde_saphyr::{
+    Error, Location, MergeKeyPolicy, MessageFormatter, NonFiniteFloatPolicy, UserMessageFormatter,
+    granit_parser::{self, Event, Parser, ScalarStyle, Span},
+};
+
+use super::{
+    problem::{Problem, Source},
+    raw::RawConfig,
+    schema,
+};
+
+/// Reads every document of a text.
+///
+/// Anchors, aliases, merge keys and tags are refused: a value stands once, where its error message points.
+pub(super) fn documents(source: Source<'_>) -> Result<Vec<RawConfig>, Problem> {
+    let outline = Outline::of(source)?;
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        merge_keys: MergeKeyPolicy::Error,
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
+        with_snippet: false,
+    };
+    serde_saphyr::from_multiple_with_options(source.text, options).map_err(|error| problem(source, &outline, &error))
+}
+
+/// Where in the file each key and value stands, to say which key an error of the library is about.
+struct Outline {
+    nodes: Vec<Node>,
+}
+
+struct Node {
+    line: usize,
+    column: usize,
+    /// The keys that lead to it, joined by dots; for a key, those that lead to its group.
+    path: String,
+    is_group: bool,
+}
+
+/// A collection that is open while the events go by.
+enum Open {
+    Map { key: Option<String> },
+    List,
+}
+
+impl Outline {
+    /// Walks through the text once. Stops at a syntax error, which the library will report.
+    fn of(source: Source<'_>) -> Result<Self, Problem> {
+        let mut options = granit_parser::Options::default();
+        options.emit_unresolved_aliases = true;
+        options.emit_anchor_events = true;
+        let mut outline = Self { nodes: Vec::new() };
+        let mut open: Vec<Open> = Vec::new();
+        let mut begins = false;
+        for (event, span) in Parser::new_from_str_with_options(source.text, options).map_while(Result::ok) {
+            if let Some(problem) = refused(source, &event, span, begins) {
+                return Err(problem);
+            }
+            begins = matches!(event, Event::DocumentStart(..));
+            outline.follow(&mut open, &event, span);
+        }
+        if source.text.lines().all(is_blank) {
+            return Err(Problem::of_file(format!("{} is empty", source.path.display()), FIRST_LINES));
+        }
+        Ok(outline)
+    }
+
+    fn follow(&mut self, open: &mut Vec<Open>, event: &Event<'_>, span: Span) {
+        let is_group = matches!(event, Event::MappingStart(..));
+        if is_group || matches!(event, Event::Scalar(..) | Event::SequenceStart(..)) {
+            let (line, column) = (span.start.line(), span.start.col() + 1);
+            self.nodes.push(Node { line, column, path: path(open), is_group });
+        }
+        match event {
+            Event::Scalar(text, ..) => match open.last_mut() {
+                Some(Open::Map { key: key @ None }) => *key = Some(text.to_string()),
+                _ => end_value(open),
+            },
+            Event::MappingStart(..) => open.push(Open::Map { key: None }),
+            Event::SequenceStart(..) => open.push(Open::List),
+            Event::MappingEnd | Event::SequenceEnd => {
+                open.pop();
+                end_value(open);
+            }
+            _ => {}
+        }
+    }
+
+    /// The path of what stands at a place.
+    fn path_at(&self, at: Location) -> &str {
+        let here = |node: &&Node| (node.line as u64, node.column as u64) == (at.line(), at.column());
+        self.nodes.iter().find(here).map_or("", |node| &node.path)
+    }
+
+    /// The beginning of the group that a place is in, by that group's path.
+    fn group_around(&self, at: Location, path: &str) -> Option<&Node> {
+        let before = |node: &&Node| (node.line as u64, node.column as u64) <= (at.line(), at.column());
+        self.nodes.iter().take_while(before).filter(|node| node.is_group && node.path == path).last()
+    }
+}
+
+fn end_value(open: &mut [Open]) {
+    if let Some(Open::Map { key }) = open.last_mut() {
+        *key = None;
+    }
+}
+
+fn path(open: &[Open]) -> String {
+    let keys = open.iter().filter_map(|open| match open {
+        Open::Map { key } => key.as_deref(),
+        Open::List => None,
+    });
+    keys.collect::<Vec<_>>().join(".")
+}
+
+fn is_blank(line: &str) -> bool {
+    line.trim().is_empty() || line.trim_start().starts_with('#')
+}
+
+/// What is YAML but not accepted here. `begins` says that the event is a document's first.
+fn refused(source: Source<'_>, event: &Event<'_>, span: Span, begins: bool) -> Option<Problem> {
+    let place = |span: Span| source.place_of(span.start.line(), span.start.col() + 1, span.len());
+    match event {
+        Event::Scalar(_, _, _, Some(_)) | Event::SequenceStart(_, _, Some(_)) | Event::MappingStart(_, _, Some(_)) => {
+            Some(Problem::at(
+                place(span.tag_span().unwrap_or(span)),
+                "tags such as `!Sub` or `!!str` are not accepted",
+                "remove it; text that begins with `!` needs quotes",
+            ))
+        }
+        Event::Alias(_) | Event::UnresolvedAlias(_) => Some(Problem::at(
+            place(span),
+            "a value that begins with `*` needs quotes",
+            "write \"*@example.com\"; if an alias was meant: they are not accepted, write the value out",
+        )),
+        Event::Anchor(..) => Some(Problem::at(
+            place(span),
+            "anchors are not accepted",
+            "remove it, and write the value out wherever it is needed; text that begins with `&` needs quotes",
+        )),
+        Event::Scalar(text, ScalarStyle::Plain, ..) if begins && matches!(&**text, "" | "~" | "null") => {
+            Some(Problem::at(place(span), "this document is empty", "remove the `---`, or write a deployment after it"))
+        }
+        _ => None,
+    }
+}
+
+fn problem(source: Source<'_>, outline: &Outline, error: &Error) -> Problem {
+    let error = error.without_snippet();
+    let Some(at) = error.location() else {
+        return Problem::of_file(format!("{} cannot be read as YAML", source.path.display()), rendered(error));
+    };
+    let path = outline.path_at(at);
+    let place = source.place(at);
+    match error {
+        Error::SerdeUnknownField { field, expected, .. } => {
+            Problem::at(place, format!("unknown key `{field}`{}", in_group(path)), unknown_key_hint(field, expected))
+        }
+        Error::SerdeMissingField { field, .. } => Problem::at(
+            outline.group_around(at, path).map_or(place, |group| source.place_of(group.line, group.column, 1)),
+            if path.is_empty() { format!("`{field}` is missing") } else { format!("`{path}` has no `{field}`") },
+            missing_key_hint(path, field),
+        ),
+        Error::DuplicateMappingKey { key, .. } => Problem::at(
+            place,
+            format!("`{}` is there twice{}", key.as_deref().unwrap_or("this key"), in_group(path)),
+            "remove one of the two",
+        ),
+        Error::MergeKeyNotAllowed { .. } => Problem::at(
+            place,
+            "merge keys (`<<`) are not accepted",
+            "write the keys out: a deployment is short, and its errors then point at one place",
+        ),
+        Error::Unexpected { .. } if path.is_empty() => {
+            Problem::at(place, "a deployment must be a group of keys", not_yaml(source.text).unwrap_or(FIRST_LINES))
+        }
+        Error::Unexpected { .. } => Problem::at(
+            place,
+            format!("`{path}` must be a group of keys"),
+            format!("write them below it, indented, such as `  {}: …`, or remove `{path}`", first_key(path)),
+        ),
+        _ => syntax_problem(source, at, &rendered(error)),
+    }
+}
+
+/// The library's words without a place, which is ours to show.
+fn rendered(error: &Error) -> String {
+    UserMessageFormatter.format_message(error).into_owned()
+}
+
+fn in_group(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!(" in `{path}`") }
+}
+
+fn unknown_key_hint(key: &str, allowed: &[&str]) -> String {
+    if let Some(near) = nearest(key, allowed.iter().copied()) {
+        return format!("did you mean `{near}`?");
+    }
+    let groups = schema::groups_with(key);
+    if !groups.is_empty() {
+        let groups: Vec<String> = groups.iter().map(|group| format!("`{group}`")).collect();
+        return format!("`{key}` is a key of {}", groups.join(" and of "));
+    }
+    format!("the keys here are {}", allowed.join(", "))
+}
+
+/// The candidate that is at most a few typing mistakes away.
+pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase().replace('-', "_");
+    let tolerated = 1.max(word.chars().count() / 3);
+    candidates
+        .map(|candidate| (strsim::damerau_levenshtein(&word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= tolerated)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+const FIRST_LINES: &str = "begin with `name: mail-prod`; config.example.yaml shows every key";
+
+fn missing_key_hint(group: &str, key: &str) -> String {
+    let example = match (group, key) {
+        ("", "name") => "name: mail-prod",
+        ("", "region") => "region: eu-west-1",
+        ("", "secret") => "secret: {name: mail-prod/smtp}",
+        ("", "iam_user") => "iam_user: {name: mail-prod-smtp}",
+        ("secret", _) => "name: mail-prod/smtp",
+        ("iam_user", _) => "name: mail-prod-smtp",
+        _ => "script: /usr/local/bin/rotate_smtp.sh",
+    };
+    format!("add `{example}`")
+}
+
+/// The key to begin a group with.
+fn first_key(group: &str) -> &'static str {
+    match group {
+        "instance" => "id",
+        "ses" => "sender",
+        "rotation" => "schedule",
+        "function" => "timeout",
+        _ => "name",
+    }
+}
+
+fn syntax_problem(source: Source<'_>, at: Location, message: &str) -> Problem {
+    let message = format!("this is not YAML: {message}");
+    let place = source.place(at).beginning();
+    if let Some(other_language) = not_yaml(source.text) {
+        return Problem::at(place, message, other_language);
+    }
+    // The library may notice a tab only at the value before it.
+    let indentation = |line: &str| line.chars().take_while(|c| c.is_whitespace()).position(|c| c == '\t');
+    let tab = source.text.lines().enumerate().find_map(|(index, line)| Some((index + 1, indentation(line)? + 1)));
+    if let Some((line, column)) = tab {
+        let place = source.place_of(line, column, 1);
+        return Problem::at(place, message, "indent with spaces: YAML does not allow tabs");
+    }
+    let hint = if place.text().starts_with(['@', '`', '%', '!', '&', '|', '>']) {
+        "a value that begins with a special character needs quotes"
+    } else {
+        "look at the indentation, the quotes and the brackets here; text with `: ` or ` #` in it needs quotes"
+    };
+    Problem::at(place, message, hint)
+}
+
+/// Tells from its first line whether a file is in another configuration language.
+fn not_yaml(text: &str) -> Option<&'static str> {
+    let first = text.lines().find(|line| !is_blank(line) && !line.trim_start().starts_with("//"))?.trim();
+    let word = first.split([' ', '=', '{', '"']).next().unwrap_or_default();
+    let is_word = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+    let assigns = is_word && first[word.len()..].trim_start().starts_with('=');
+    let is_section = first.starts_with('[') && first.ends_with(']') && !first.contains(',');
+    let is_block = is_word && first.contains('{') && !first.contains(':');
+    (assigns || is_section || is_block)
+        .then_some("this looks like TOML or Terraform; in YAML it is written `name: mail-prod`, one key per line")
+}

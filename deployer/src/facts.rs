@@ -1,0 +1,71 @@
+//! What AWS alone knows and goals depend on. Read in the same concurrent round as everything else,
+//! so that a plan never says "known after apply".
+
+use crate::{
+    aws::Aws,
+    config::Config,
+    error::{Error, FailedTo as _, absent_is_none},
+    names::Names,
+    package::Package,
+};
+
+/// What goals depend on beside the configuration and the names.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    /// ARN of the user. A referenced one may have a path, which only IAM knows.
+    pub(crate) user_arn: String,
+    /// ARN of the customer-managed key that encrypts the secret; none for `aws/secretsmanager`.
+    pub(crate) kms_key_arn: Option<String>,
+    /// The code that the function should have.
+    pub(crate) package: Package,
+    /// The function does not exist yet.
+    pub(crate) deployment_is_new: bool,
+}
+
+/// Reads them.
+pub(crate) async fn read(aws: &Aws, config: &Config, names: &Names) -> Result<Facts, Error> {
+    let (user_arn, kms_key_arn, deployment_is_new) = tokio::try_join!(
+        user_arn(aws, config, names),
+        kms_key_arn(aws, config, names),
+        function_is_absent(aws, names)
+    )?;
+    Ok(Facts { user_arn, kms_key_arn, package: Package::locate(config)?, deployment_is_new })
+}
+
+async fn function_is_absent(aws: &Aws, names: &Names) -> Result<bool, Error> {
+    let answer = aws.lambda.get_function_configuration().function_name(&names.function).send().await;
+    let answer = answer.failed_to(|| format!("read function {}", names.function));
+    Ok(absent_is_none(answer, &["ResourceNotFoundException"])?.is_none())
+}
+
+async fn user_arn(aws: &Aws, config: &Config, names: &Names) -> Result<String, Error> {
+    if !config.iam_user.existing {
+        return Ok(names.owned_user_arn());
+    }
+    let answer = aws.iam.get_user().user_name(&names.user).send().await;
+    let found = absent_is_none(answer.failed_to(|| format!("read user {}", names.user)), &["NoSuchEntity"])?;
+    let user = found.and_then(|answer| answer.user);
+    // An absent referenced user is reported by its own kind, with a hint; the goal is then of no use.
+    Ok(user.map_or_else(|| names.owned_user_arn(), |user| user.arn))
+}
+
+async fn kms_key_arn(aws: &Aws, config: &Config, names: &Names) -> Result<Option<String>, Error> {
+    let key = if config.secret.existing {
+        let answer = aws.secretsmanager.describe_secret().secret_id(&names.secret).send().await;
+        let answer = answer.failed_to(|| format!("read secret {}", names.secret));
+        absent_is_none(answer, &["ResourceNotFoundException"])?.and_then(|secret| secret.kms_key_id)
+    } else {
+        config.secret.kms_key.as_ref().map(ToString::to_string)
+    };
+    let Some(key) = key.filter(|key| !key.ends_with("alias/aws/secretsmanager")) else { return Ok(None) };
+    if key.contains(":key/") {
+        return Ok(Some(key));
+    }
+    let answer = aws.kms.describe_key().key_id(&key).send().await;
+    let described = answer.failed_to(|| format!("read KMS key {key}")).map_err(|error| match error.code() {
+        Some("NotFoundException") => error.hint("correct secret.kms_key, or create the key or its alias first"),
+        _ => error,
+    })?;
+    let arn = described.key_metadata.and_then(|metadata| metadata.arn);
+    Ok(Some(arn.unwrap_or_else(|| names.kms_key_arn(&key))))
+}

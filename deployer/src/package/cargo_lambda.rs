@@ -1,0 +1,207 @@
+//! Builds the function's program with cargo-lambda, which brings a linker for Lambda's glibc.
+//!
+//! The program must not depend on where it is built. Cargo names the workspace's crates by their place in the
+//! workspace and gives the compiler paths relative to it; that leaves three absolute paths that the compiler writes
+//! into panic messages: of dependencies (Cargo's home), of what their build scripts generate (the target directory),
+//! and, where the component rust-src is installed, of the standard library. All three are renamed.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::{OsStr, OsString},
+    fs::{self, File},
+    io,
+    path::{self, Path, PathBuf},
+    process::{Output, Stdio},
+};
+
+use tokio::{process::Command, task};
+
+use super::archive::BOOTSTRAP;
+use crate::{config::Architecture, error::Error};
+
+/// The glibc of Amazon Linux 2023.
+const GLIBC: &str = "2.34";
+
+/// Variables of the caller that would change the program: each stands for itself and for all that begin with it and
+/// an underscore. What only says how to fetch (proxies, registries, `CARGO_HOME`) stays.
+const CHANGES_THE_PROGRAM: [&str; 15] = [
+    "AR",
+    "CARGO_BUILD",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "CARGO_INCREMENTAL",
+    "CARGO_LAMBDA",
+    "CARGO_PROFILE",
+    "CARGO_TARGET",
+    "CC",
+    "CFLAGS",
+    "CPATH",
+    "RUSTC",
+    "RUSTFLAGS",
+    "TARGET_AR",
+    "TARGET_CC",
+    "TARGET_CFLAGS",
+];
+
+/// Lines of a failed build's output that are shown.
+const SHOWN_LINES: usize = 20;
+
+/// What the caller's environment holds.
+pub(super) type Environment = BTreeMap<OsString, OsString>;
+
+/// The arguments that decide what is built.
+pub(super) fn arguments(architecture: Architecture) -> Vec<String> {
+    let target = format!("{}.{GLIBC}", triple(architecture));
+    format!("lambda build --locked --profile lambda --package handler --bin {BOOTSTRAP} --target {target}")
+        .split(' ')
+        .map(str::to_owned)
+        .collect()
+}
+
+fn triple(architecture: Architecture) -> &'static str {
+    match architecture {
+        Architecture::X86_64 => "x86_64-unknown-linux-gnu",
+        Architecture::Arm64 => "aarch64-unknown-linux-gnu",
+    }
+}
+
+/// The program, built from the workspace at `root`, which is an absolute path.
+pub(super) async fn build(root: &Path, architecture: Architecture, caller: Environment) -> Result<Vec<u8>, Error> {
+    let compiler = Compiler::of(root, architecture, &caller).await?;
+    let target_dir = folder(&caller, "CARGO_TARGET_DIR", || Ok(root.join("target")))?;
+    let output_dir = target_dir.join("function").join(architecture.as_str());
+    let environment = environment(caller, &compiler, &target_dir)?;
+    let _lock = lock(&output_dir).await?;
+    let program = output_dir.join(BOOTSTRAP).join(BOOTSTRAP);
+    // Nothing older may be taken for what this build makes. Mostly, it is not there.
+    let _ = fs::remove_file(&program);
+    let mut command = Command::new("cargo-lambda");
+    // The target was looked at already; cargo-lambda would install it, which is not for us to do.
+    command.args(arguments(architecture)).arg("--skip-target-check").arg("--lambda-dir").arg(&output_dir);
+    let output = run(command, root, &environment).await.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::new("cargo-lambda, which builds the function, is not on the PATH").hint(
+            "install it: `pip install cargo-lambda` or `brew install cargo-lambda/tap/cargo-lambda`; both bring zig",
+        ),
+        _ => Error::new("failed to run cargo-lambda").cause(error),
+    })?;
+    if !output.status.success() {
+        return Err(Error::new("failed to build the function").cause(last_lines(&output)));
+    }
+    fs::read(&program).map_err(|error| Error::new(format!("failed to read {}", program.display())).cause(error))
+}
+
+/// Waits until no other deployer builds here: cargo-lambda moves the program to where we read it, so that a second
+/// one would find it half written or gone. The lock ends with the returned file.
+async fn lock(output_dir: &Path) -> Result<File, Error> {
+    let folder = output_dir.to_owned();
+    let open_and_wait = move || {
+        fs::create_dir_all(&folder)?;
+        let file = File::create(folder.join("lock"))?;
+        file.lock().map(|()| file)
+    };
+    let locked = task::spawn_blocking(open_and_wait).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    locked.map_err(|error| Error::new(format!("failed to lock {}", output_dir.display())).cause(error))
+}
+
+/// The folder that a variable names, absolute: the build runs in another one than we do.
+fn folder(
+    caller: &Environment,
+    name: &str,
+    default: impl FnOnce() -> Result<PathBuf, Error>,
+) -> Result<PathBuf, Error> {
+    let Some(value) = caller.get(OsStr::new(name)) else { return default() };
+    path::absolute(value)
+        .map_err(|error| Error::new(format!("failed to find the folder that {name} names")).cause(error))
+}
+
+/// The compiler that will be used.
+struct Compiler {
+    sysroot: PathBuf,
+    commit: String,
+}
+
+impl Compiler {
+    /// Fails if it cannot compile for the target.
+    async fn of(root: &Path, architecture: Architecture, environment: &Environment) -> Result<Self, Error> {
+        let triple = triple(architecture);
+        let version = rustc(root, environment, &["--version", "--verbose"]).await?;
+        let folders =
+            rustc(root, environment, &["--print", "sysroot", "--print", "target-libdir", "--target", triple]).await?;
+        let commit = version.lines().find_map(|line| line.strip_prefix("commit-hash: "));
+        let (Some(commit), Some((sysroot, libraries))) = (commit, folders.trim_end().split_once('\n')) else {
+            return Err(Error::new("rustc does not say what it is").cause(version + &folders));
+        };
+        if !Path::new(libraries).is_dir() {
+            return Err(Error::new(format!("this Rust cannot compile for {architecture}: {triple} is not installed"))
+                .hint(format!("rustup target add {triple}")));
+        }
+        Ok(Self { sysroot: sysroot.into(), commit: commit.to_owned() })
+    }
+}
+
+async fn rustc(root: &Path, environment: &Environment, arguments: &[&str]) -> Result<String, Error> {
+    let mut command = Command::new("rustc");
+    command.args(arguments);
+    let output = run(command, root, environment).await.map_err(|error| {
+        Error::new("failed to run rustc, which builds the function")
+            .cause(error)
+            .hint("install Rust from https://rustup.rs, or let function.package name a zip")
+    })?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(Error::new("rustc, which builds the function, failed").cause(last_lines(&output)))
+    }
+}
+
+/// The caller's, less what would change the program.
+fn environment(caller: Environment, compiler: &Compiler, target_dir: &Path) -> Result<Environment, Error> {
+    let cargo_home = folder(&caller, "CARGO_HOME", || Ok(home(&caller)?.join(".cargo")))?;
+    let mut renamed = [
+        (cargo_home.clone(), "/cargo".to_owned()),
+        (target_dir.to_owned(), "/target".to_owned()),
+        // As the compiler names it where rust-src is not installed.
+        (compiler.sysroot.join("lib/rustlib/src/rust"), format!("/rustc/{}", compiler.commit)),
+    ];
+    // The compiler takes the last one that fits; one of the folders may be inside another.
+    renamed.sort_by_key(|(from, _)| from.as_os_str().len());
+    // The encoded form, unlike RUSTFLAGS, has room for spaces. It also goes before all flags from Cargo's settings.
+    let flags: Vec<OsString> = renamed.into_iter().map(|(from, to)| flag(&from, &to)).collect();
+    let mut environment: Environment = caller.into_iter().filter(|(name, _)| !changes_the_program(name)).collect();
+    environment.insert("CARGO_HOME".into(), cargo_home.into());
+    environment.insert("CARGO_TARGET_DIR".into(), target_dir.into());
+    environment.insert("CARGO_ENCODED_RUSTFLAGS".into(), flags.join(OsStr::new("\u{1f}")));
+    Ok(environment)
+}
+
+fn home(caller: &Environment) -> Result<PathBuf, Error> {
+    let home = caller.get(OsStr::new("HOME")).map(PathBuf::from).or_else(env::home_dir);
+    home.ok_or_else(|| Error::new("failed to find the home directory, where Cargo keeps its files").hint("set HOME"))
+}
+
+fn flag(from: &Path, to: &str) -> OsString {
+    let mut flag = OsString::from("--remap-path-prefix=");
+    flag.push(from);
+    flag.push("=");
+    flag.push(to);
+    flag
+}
+
+fn changes_the_program(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    CHANGES_THE_PROGRAM
+        .iter()
+        .any(|start| name.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
+}
+
+async fn run(mut command: Command, root: &Path, environment: &Environment) -> io::Result<Output> {
+    let command = command.current_dir(root).env_clear().envs(environment).stdin(Stdio::null()).kill_on_drop(true);
+    command.output().await
+}
+
+/// The errors are at the end; the compiler's progress before them is of no interest.
+fn last_lines(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = text.lines().collect();
+    format!("{}\n{}", output.status, lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n"))
+}

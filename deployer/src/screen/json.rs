@@ -1,0 +1,71 @@
+//! One JSON object per line, each with a `type`.
+
+use serde_json::{Value, json};
+
+use crate::{error::Error, events::Event, plan::Plan, stack::Deployment, status::Status};
+
+pub(super) fn plan(deployment: &Deployment, plan: &Plan) -> Value {
+    let [create, change, destroy] = plan.counts();
+    let things: Vec<_> = plan.things.iter().filter(|thing| !thing.ops.is_empty()).collect();
+    json!({
+        "type": "plan",
+        "deployment": &*deployment.config.name,
+        "region": &*deployment.config.region,
+        "things": things,
+        "create": create,
+        "change": change,
+        "destroy": destroy,
+        "rotates": plan.rotates(),
+    })
+}
+
+pub(super) fn event(event: &Event) -> Value {
+    match event {
+        Event::Building => json!({"type": "building"}),
+        Event::Built { bytes, took } => json!({"type": "built", "bytes": bytes, "seconds": took.as_secs_f64()}),
+        Event::Started(address, op) => json!({"type": "op_started", "address": address, "call": op.call}),
+        Event::Waiting { address, limit, reason } => {
+            json!({"type": "waiting", "address": address, "limit_seconds": limit.as_secs(), "reason": reason})
+        }
+        Event::Done(address, op, took) => {
+            json!({"type": "op_done", "address": address, "call": op.call, "verb": op.verb, "seconds": took.as_secs_f64()})
+        }
+        Event::Failed(address, failure) => {
+            let mut value = error(failure);
+            value["address"] = json!(address);
+            value
+        }
+        Event::Skipped(address) => json!({"type": "skipped", "address": address}),
+        Event::Rotation(rotation) => {
+            let mut value = json!(rotation);
+            value["type"] = "rotation".into();
+            value
+        }
+    }
+}
+
+pub(super) fn status(deployment: &Deployment, status: &Status) -> Value {
+    let mut value = json!(status);
+    value["type"] = "status".into();
+    value["deployment"] = (*deployment.config.name).into();
+    value["region"] = (*deployment.config.region).into();
+    value
+}
+
+pub(super) fn done(sentence: &str) -> Value {
+    json!({"type": "done", "message": sentence})
+}
+
+pub(super) fn error(error: &Error) -> Value {
+    json!({
+        "type": "error",
+        "message": error.what,
+        "cause": error.cause.as_ref().map(ToString::to_string),
+        "code": error.code(),
+        "hint": error.hint,
+    })
+}
+
+pub(super) fn config_error(error: &dyn std::fmt::Display) -> Value {
+    json!({"type": "error", "message": error.to_string()})
+}

@@ -1,0 +1,248 @@
+//! Text for people. Pure: every function answers the text.
+
+use std::{fmt::Write as _, time::Duration};
+
+use anstyle::{AnsiColor, Style};
+use serde_json::Value;
+use similar::{ChangeTag, TextDiff};
+
+use crate::{
+    aws::Identity,
+    error::Error,
+    events::{Event, RotationEvent},
+    kind::{Change, Op, Toward, Verb},
+    plan::{Plan, Planned},
+    stack::Deployment,
+    status::{State, Status},
+};
+
+const BOLD: Style = Style::new().bold();
+const GREEN: Style = AnsiColor::Green.on_default();
+const YELLOW: Style = AnsiColor::Yellow.on_default();
+const RED: Style = AnsiColor::Red.on_default();
+const CYAN: Style = AnsiColor::Cyan.on_default();
+
+/// Columns that a value may take before it is broken into lines.
+const WIDTH: usize = 96;
+
+pub(super) fn plan(deployment: &Deployment, identity: &Identity, plan: &Plan) -> String {
+    let config = &deployment.config;
+    let mut text = format!("{BOLD}{}{BOLD:#} in {} ({})\n", config.name, config.region, identity.arn);
+    for thing in &plan.things {
+        push_thing(&mut text, thing);
+    }
+    text.push('\n');
+    if plan.toward == Toward::Present && config.ses.from.is_empty() {
+        let _ =
+            writeln!(text, "{YELLOW}note:{YELLOW:#} ses.from is empty, so the user may send as any verified identity");
+    }
+    let _ = writeln!(text, "{}", credential_line(deployment, plan));
+    let [create, change, destroy] = plan.counts();
+    if plan.is_empty() {
+        let _ = match plan.toward {
+            Toward::Present => writeln!(text, "{GREEN}No changes.{GREEN:#} AWS is as the configuration declares."),
+            Toward::Absent { .. } => writeln!(text, "{GREEN}No changes.{GREEN:#} Nothing of this deployment is there."),
+        };
+    } else {
+        let _ = writeln!(text, "{BOLD}Plan:{BOLD:#} {create} to create, {change} to change, {destroy} to destroy.");
+    }
+    text
+}
+
+/// The line that a plan always has: whether the credential will rotate.
+fn credential_line(deployment: &Deployment, plan: &Plan) -> String {
+    let schedule = &deployment.config.rotation.schedule;
+    match plan.toward {
+        Toward::Present if plan.rotates() => {
+            format!(
+                "{BOLD}The credential rotates{BOLD:#} as soon as rotation is enabled, and then by its schedule, {schedule}."
+            )
+        }
+        Toward::Present => format!("The credential does not rotate now; its schedule is {schedule}."),
+        Toward::Absent { stop_mail: true } => {
+            format!("{RED}Mail sent with this credential stops.{RED:#} The credential does not rotate any more.")
+        }
+        Toward::Absent { stop_mail: false } => {
+            "The credential stays as it is, and does not rotate any more.".to_owned()
+        }
+    }
+}
+
+fn push_thing(text: &mut String, thing: &Planned) {
+    let Some(verb) = thing.verb() else { return };
+    let (sign, style) = sign(verb);
+    let _ = writeln!(text, "\n  {style}{sign}{style:#} {BOLD}{}{BOLD:#}", thing.address);
+    for op in &thing.ops {
+        push_op(text, op);
+    }
+}
+
+fn sign(verb: Verb) -> (char, Style) {
+    match verb {
+        Verb::Create => ('+', GREEN),
+        Verb::Update => ('~', YELLOW),
+        Verb::Delete => ('-', RED),
+    }
+}
+
+fn push_op(text: &mut String, op: &Op) {
+    let _ = writeln!(text, "      {CYAN}{}{CYAN:#}", op.call);
+    let width = op.changes.iter().map(|change| change.field.len()).max().unwrap_or_default();
+    for change in &op.changes {
+        push_change(text, change, width);
+    }
+}
+
+fn push_change(text: &mut String, change: &Change, width: usize) {
+    let field = format!("        {:width$}  ", change.field);
+    let indent = " ".repeat(10);
+    match (&change.from, &change.to) {
+        (Some(from), Some(to)) if is_long(from) || is_long(to) => {
+            let _ = writeln!(text, "{}", field.trim_end());
+            push_diff(text, &indent, from, to);
+        }
+        (Some(from), Some(to)) => {
+            let _ = writeln!(text, "{field}{} → {}", inline(from), inline(to));
+        }
+        (None, Some(to)) if is_long(to) => {
+            let _ = writeln!(text, "{}", field.trim_end());
+            let _ = writeln!(text, "{indent}{}", broken(to).replace('\n', &format!("\n{indent}")));
+        }
+        (None, Some(to)) => {
+            let _ = writeln!(text, "{field}{}", inline(to));
+        }
+        (Some(from), None) => {
+            let _ = writeln!(text, "{field}{} → (none)", inline(from));
+        }
+        (None, None) => {}
+    }
+}
+
+fn push_diff(text: &mut String, indent: &str, from: &Value, to: &Value) {
+    let (from, to) = (broken(from), broken(to));
+    for change in TextDiff::from_lines(&from, &to).iter_all_changes() {
+        let line = change.value().trim_end();
+        let _ = match change.tag() {
+            ChangeTag::Equal => writeln!(text, "{indent}  {line}"),
+            ChangeTag::Delete => writeln!(text, "{indent}{RED}- {line}{RED:#}"),
+            ChangeTag::Insert => writeln!(text, "{indent}{GREEN}+ {line}{GREEN:#}"),
+        };
+    }
+}
+
+fn inline(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn is_long(value: &Value) -> bool {
+    inline(value).len() > WIDTH
+}
+
+/// JSON of which every part that fits into a line has one line.
+fn broken(value: &Value) -> String {
+    let compact = value.to_string();
+    let parts: Vec<String> = match value {
+        _ if compact.len() <= WIDTH => return compact,
+        Value::Object(fields) => fields.iter().map(|(key, value)| format!("{key:?}: {}", broken(value))).collect(),
+        Value::Array(items) => items.iter().map(broken).collect(),
+        _ => return compact,
+    };
+    let (open, close) = if value.is_object() { ('{', '}') } else { ('[', ']') };
+    let parts = parts.join(",\n").replace('\n', "\n  ");
+    format!("{open}\n  {parts}\n{close}")
+}
+
+pub(super) fn event(event: &Event) -> String {
+    match event {
+        Event::Building => "building the handler with cargo lambda; this takes minutes the first time\n".to_owned(),
+        Event::Built { bytes, took } => format!("built the handler: {} KiB in {}\n", bytes / 1024, seconds(*took)),
+        Event::Started(..) => String::new(),
+        Event::Waiting { address, limit, reason } => {
+            format!("  … {address}: waiting up to {}: {reason}\n", seconds(*limit))
+        }
+        Event::Done(address, op, took) => {
+            let (sign, style) = sign(op.verb);
+            format!("  {style}{sign}{style:#} {address}: {} ({})\n", op.call, seconds(*took))
+        }
+        Event::Failed(address, failure) => format!("  {RED}✗{RED:#} {address}\n{}", error(failure)),
+        Event::Skipped(address) => format!("  - {address}: left alone, because something it needs failed\n"),
+        Event::Rotation(event) => rotation(event),
+    }
+}
+
+fn rotation(event: &RotationEvent) -> String {
+    match event {
+        RotationEvent::Started { version } => format!("  ⟳ rotation started: version {version}\n"),
+        RotationEvent::StepFinished { step } => format!("  {GREEN}✓{GREEN:#} {step}\n"),
+        RotationEvent::Completed { version, took_seconds } => {
+            format!("  {GREEN}✓{GREEN:#} rotation completed: version {version} is AWSCURRENT ({took_seconds:.1} s)\n")
+        }
+    }
+}
+
+pub(super) fn status(deployment: &Deployment, status: &Status) -> String {
+    let mut text = format!("{BOLD}{}{BOLD:#} in {}\n\n", deployment.config.name, deployment.config.region);
+    for (address, state) in &status.things {
+        let (word, style) = match state {
+            State::AsDeclared => ("ok", GREEN),
+            State::Missing => ("missing", RED),
+            State::Differs => ("differs", YELLOW),
+        };
+        let _ = writeln!(text, "  {style}{word:8}{style:#} {address}");
+    }
+    text.push('\n');
+    let credential = &status.credential;
+    let date = |date: &Option<String>| date.clone().unwrap_or_else(|| "never".to_owned());
+    let _ = writeln!(text, "rotation       {}", if credential.rotation_enabled { "enabled" } else { "not enabled" });
+    let _ = writeln!(text, "last rotated   {}", date(&credential.last_rotated));
+    let _ = writeln!(text, "next rotation  {}", credential.next_rotation.as_deref().unwrap_or("not scheduled"));
+    let _ = writeln!(text, "AWSCURRENT     {}", credential.current.as_deref().unwrap_or("(no version)"));
+    if let Some(pending) = &credential.pending {
+        let _ = writeln!(text, "AWSPENDING     {pending} {YELLOW}(a rotation is open){YELLOW:#}");
+    }
+    for key in &status.keys {
+        let _ = writeln!(
+            text,
+            "access key     {} {}, made {}, last used {}",
+            key.id,
+            key.status,
+            key.created,
+            date(&key.last_used)
+        );
+    }
+    text
+}
+
+pub(super) fn error(error: &Error) -> String {
+    let mut text = format!("{RED}error:{RED:#} {error}\n");
+    if let Some(cause) = &error.cause {
+        let _ = writeln!(text, "  cause: {cause}");
+    }
+    if let Some(hint) = &error.hint {
+        let _ = writeln!(text, "\n{CYAN}hint:{CYAN:#} {hint}");
+    }
+    text
+}
+
+/// Its text begins each problem with `error:` and is complete.
+pub(super) fn config_error(error: &dyn std::fmt::Display) -> String {
+    let text = error.to_string();
+    let line = |line: &str| match line.split_once(':') {
+        Some((word @ "error", rest)) => format!("{RED}{word}:{RED:#}{rest}\n"),
+        Some((word @ "hint", rest)) => format!("{CYAN}{word}:{CYAN:#}{rest}\n"),
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
+pub(super) fn question(question: &str) -> String {
+    format!("\n{BOLD}{question}{BOLD:#} Only 'yes' is accepted: ")
+}
+
+fn seconds(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds < 100.0 { format!("{seconds:.1} s") } else { format!("{:.0} min", seconds / 60.0) }
+}

@@ -1,0 +1,120 @@
+//! What stands in the way before the first change: a clear error, exit code 1, nothing done.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    thread,
+};
+
+use crate::sandbox::Sandbox;
+
+/// What varies from run to run.
+fn snapshot(text: &str, sandbox: &Sandbox) -> String {
+    let text = text.replace(sandbox.path("").to_str().unwrap(), "FOLDER/");
+    let mut words: Vec<String> = Vec::new();
+    for word in text.split_inclusive([' ', '\n']) {
+        let is_port = |part: &str| part.parse::<u16>().is_ok();
+        let port = word.trim().rsplit(':').next().filter(|part| is_port(part) && word.contains("127.0.0.1"));
+        words.push(port.map_or_else(|| word.to_owned(), |port| word.replace(port, "PORT")));
+    }
+    words.concat()
+}
+
+fn refused(sandbox: &Sandbox, config: &str, variables: &[(&str, &str)]) -> String {
+    let before = sandbox.calls().len();
+    let ran = sandbox.deployer_with(&["apply", "--auto-approve", config], variables).expect(1);
+    assert_eq!(ran.stdout, "");
+    let calls = sandbox.calls();
+    let made: Vec<_> = calls[before..].iter().map(|call| call["action"].as_str().unwrap()).collect();
+    assert!(made.iter().all(|action| *action == "GetCallerIdentity"), "{made:?}");
+    snapshot(&ran.stderr, sandbox)
+}
+
+/// Nothing that could lead to credentials by another way.
+const NO_CREDENTIALS: [(&str, &str); 6] = [
+    ("AWS_ACCESS_KEY_ID", ""),
+    ("AWS_SECRET_ACCESS_KEY", ""),
+    ("AWS_SESSION_TOKEN", ""),
+    ("AWS_PROFILE", ""),
+    ("AWS_EC2_METADATA_DISABLED", "true"),
+    ("HOME", "/nonexistent"),
+];
+
+#[test]
+fn the_account_and_the_way_to_it_are_checked_first() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+
+    insta::assert_snapshot!("no_credentials", refused(&sandbox, &config, &NO_CREDENTIALS));
+
+    let invalid = [("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")];
+    let error = refused(&sandbox, &config, &invalid);
+    assert!(error.contains("error: failed to ask AWS who we are"), "{error}");
+    assert!(error.contains("AWS_PROFILE"), "{error}");
+
+    let wrong_account = sandbox.config(&[("\"123456789012\"", "\"210987654321\"")]);
+    insta::assert_snapshot!("wrong_account", refused(&sandbox, &wrong_account, &[]));
+
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let no_network = format!("http://{closed}");
+    insta::assert_snapshot!("no_network", refused(&sandbox, &config, &[("AWS_ENDPOINT_URL", &no_network)]));
+
+    let garbage = answering("HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello");
+    insta::assert_snapshot!("garbage", refused(&sandbox, &config, &[("AWS_ENDPOINT_URL", &garbage)]));
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_an_error() {
+    let sandbox = Sandbox::start();
+    insta::assert_snapshot!("missing_file", refused(&sandbox, "missing.yaml", &[]));
+    let empty = sandbox.file("empty.yaml", "");
+    insta::assert_snapshot!("empty_file", refused(&sandbox, &empty, &[]));
+    let misspelled = sandbox.config(&[("iam_user:", "iam_usr:")]);
+    insta::assert_snapshot!("misspelled_key", refused(&sandbox, &misspelled, &[]));
+}
+
+#[test]
+fn usage_errors_exit_with_1_because_2_means_changes() {
+    let sandbox = Sandbox::start();
+    let ran = sandbox.deployer(&["aply"]).expect(1);
+    assert!(ran.stderr.contains("apply"), "{}", ran.stderr);
+    sandbox.deployer(&["--help"]).expect(0);
+}
+
+#[test]
+fn without_a_terminal_nobody_approves() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    let ran = sandbox.deployer(&["apply", &config]).expect(1);
+    assert!(ran.stderr.contains("--auto-approve"), "{}", ran.stderr);
+    assert_eq!(Sandbox::mutations(&sandbox.calls()), Vec::<String>::new());
+}
+
+#[test]
+fn json_says_the_same_as_the_text() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    let plan = sandbox.deployer(&["plan", "--json", &config]).expect(0).json();
+    assert_eq!(plan[0]["type"], "plan");
+    assert_eq!(plan[0]["create"], 9);
+    assert_eq!(plan[0]["rotates"], true);
+    let wrong = sandbox.config(&[("\"123456789012\"", "\"210987654321\"")]);
+    let error = sandbox.deployer(&["plan", "--json", &wrong]).expect(1).json();
+    assert_eq!(error[0]["type"], "error");
+    assert!(error[0]["hint"].as_str().unwrap().contains("account_id"));
+}
+
+/// A server that answers every request with the same bytes, for as long as the test runs.
+fn answering(response: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            let mut buffer = [0; 4096];
+            let _ = stream.read(&mut buffer);
+            let _ = stream.write_all(response.as_bytes());
+        }
+    });
+    format!("http://{address}")
+}

@@ -1,0 +1,136 @@
+//! From nothing to a rotated credential, and back to nothing.
+
+use aws_sdk_iam::types::StatusType;
+
+use crate::sandbox::{DOCUMENT, FUNCTION, INSTANCE_ROLE, LOG_GROUP, ROLE, SECRET, Sandbox, USER};
+
+#[test]
+fn a_second_apply_and_plan_and_status_only_read() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+
+    let planned = sandbox.deployer(&["plan", "--detailed-exitcode", &config]).expect(2);
+    assert!(planned.stdout.contains("9 to create, 0 to change, 0 to destroy"), "{}", planned.stdout);
+    assert!(planned.stdout.contains("The credential rotates as soon as rotation is enabled"), "{}", planned.stdout);
+    assert_eq!(Sandbox::mutations(&sandbox.calls()), Vec::<String>::new());
+
+    let applied = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+    assert!(applied.stdout.contains("Apply complete: 9 created"), "{}", applied.stdout);
+    assert!(applied.stderr.contains("rotation completed"), "{}", applied.stderr);
+
+    let before = sandbox.calls().len();
+    let again = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+    assert!(again.stdout.contains("No changes."), "{}", again.stdout);
+    assert!(again.stdout.contains("The credential does not rotate now"), "{}", again.stdout);
+    sandbox.deployer(&["plan", "--detailed-exitcode", &config]).expect(0);
+    let status = sandbox.deployer(&["status", &config]).expect(0);
+    assert!(!status.stdout.contains("missing") && !status.stdout.contains("differs"), "{}", status.stdout);
+    let calls = sandbox.calls();
+    assert!(calls.len() > before, "the second apply read nothing");
+    assert_eq!(Sandbox::mutations(&calls[before..]), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn rotate_changes_the_credential_on_the_host_and_leaves_the_previous_key_active() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+    let before = sandbox.secret("AWSCURRENT").await;
+    assert!(sandbox.logs_in(&before));
+
+    sandbox.deployer(&["rotate", &config]).expect(0);
+
+    let after = sandbox.secret("AWSCURRENT").await;
+    assert_ne!(after.access_key_id, before.access_key_id);
+    assert!(sandbox.logs_in(&after));
+    assert!(sandbox.host_file().contains(&after.access_key_id));
+    let iam = aws_sdk_iam::Client::new(&sandbox.sdk().await);
+    let keys = iam.list_access_keys().user_name(USER).send().await.unwrap().access_key_metadata;
+    let previous = keys.iter().find(|key| key.access_key_id() == Some(&before.access_key_id)).unwrap();
+    assert_eq!(previous.status, Some(StatusType::Active));
+    assert!(sandbox.logs_in(&before), "mail in flight on the previous key must still go out");
+}
+
+#[tokio::test]
+async fn destroy_leaves_nothing_that_is_ours() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+
+    let before = sandbox.calls().len();
+    let refused = sandbox.deployer(&["destroy", "--auto-approve", &config]).expect(1);
+    assert!(refused.stderr.contains("--stop-mail"), "{}", refused.stderr);
+    assert_eq!(Sandbox::mutations(&sandbox.calls()[before..]), Vec::<String>::new());
+    sandbox.deployer(&["destroy", "--auto-approve", "--stop-mail", &config]).expect(0);
+
+    let sdk = sandbox.sdk().await;
+    let iam = aws_sdk_iam::Client::new(&sdk);
+    assert!(iam.get_user().user_name(USER).send().await.is_err());
+    assert!(iam.get_role().role_name(ROLE).send().await.is_err());
+    let inline = iam.list_role_policies().role_name(INSTANCE_ROLE).send().await.unwrap();
+    assert!(inline.policy_names.is_empty(), "{:?}", inline.policy_names);
+    let lambda = aws_sdk_lambda::Client::new(&sdk);
+    assert!(lambda.get_function().function_name(FUNCTION).send().await.is_err());
+    assert!(lambda.get_policy().function_name(FUNCTION).send().await.is_err());
+    let logs = aws_sdk_cloudwatchlogs::Client::new(&sdk);
+    let groups = logs.describe_log_groups().log_group_name_prefix(LOG_GROUP).send().await.unwrap();
+    assert!(groups.log_groups().is_empty());
+    let ssm = aws_sdk_ssm::Client::new(&sdk);
+    assert!(ssm.describe_document().name(DOCUMENT).send().await.is_err());
+    let secrets = aws_sdk_secretsmanager::Client::new(&sdk);
+    let secret = secrets.describe_secret().secret_id(SECRET).send().await.unwrap();
+    assert!(secret.deleted_date.is_some());
+    assert_ne!(secret.rotation_enabled, Some(true));
+
+    let again = sandbox.deployer(&["destroy", "--auto-approve", "--stop-mail", &config]).expect(0);
+    assert!(again.stdout.contains("No changes."), "{}", again.stdout);
+}
+
+#[tokio::test]
+async fn a_destroyed_deployment_can_be_applied_again_at_once() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+    sandbox.deployer(&["destroy", "--auto-approve", "--stop-mail", &config]).expect(0);
+
+    let applied = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+
+    assert!(applied.stdout.contains("secretsmanager:RestoreSecret"), "{}", applied.stdout);
+    assert!(sandbox.logs_in(&sandbox.secret("AWSCURRENT").await));
+}
+
+#[tokio::test]
+async fn a_referenced_user_and_secret_outlive_the_deployment() {
+    let sandbox = Sandbox::start();
+    let sdk = sandbox.sdk().await;
+    let (iam, secrets) = (aws_sdk_iam::Client::new(&sdk), aws_sdk_secretsmanager::Client::new(&sdk));
+    iam.create_user().user_name(USER).path("/mail/").send().await.unwrap();
+    let policy =
+        r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ses:SendRawEmail","Resource":"*"}}"#;
+    iam.put_user_policy().user_name(USER).policy_name("theirs").policy_document(policy).send().await.unwrap();
+    let value =
+        format!(r#"{{"username":"{USER}","AccessKeyId":"","SMTPPassword":"","iam_user_arn":"","host":"kept"}}"#);
+    secrets.create_secret().name(SECRET).secret_string(value).send().await.unwrap();
+    let config = sandbox.config(&[
+        ("  existing: false\n  # An alias", "  existing: true\n  # An alias"),
+        ("  kms_key: alias/mail\n", ""),
+        ("  recovery_window: 30d\n", ""),
+        ("  existing: false\n  # Access keys", "  existing: true\n  # Access keys"),
+        ("  from: [\"*@example.com\"]\n", ""),
+    ]);
+
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+    let rotated = sandbox.secret("AWSCURRENT").await;
+    assert!(sandbox.logs_in(&rotated));
+    assert_eq!(rotated.other["host"], "kept");
+    sandbox.deployer(&["destroy", "--auto-approve", &config]).expect(0);
+
+    let user = iam.get_user().user_name(USER).send().await.unwrap().user.unwrap();
+    assert!(user.tags().is_empty(), "{:?}", user.tags());
+    let policies = iam.list_user_policies().user_name(USER).send().await.unwrap().policy_names;
+    assert_eq!(policies, ["theirs"]);
+    let secret = secrets.describe_secret().secret_id(SECRET).send().await.unwrap();
+    assert!(secret.deleted_date.is_none() && secret.tags().is_empty(), "{secret:?}");
+    assert_eq!(sandbox.secret("AWSCURRENT").await, rotated);
+    assert!(sandbox.logs_in(&rotated), "destroy must not stop mail that it does not own");
+}

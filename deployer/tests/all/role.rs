@@ -1,0 +1,176 @@
+//! The function's role: enough for a rotation, and for nothing else.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use aws_sdk_lambda::{primitives::Blob, types::Environment};
+use serde_json::{Value, json};
+
+use crate::sandbox::{FUNCTION, LOG_GROUP, ROLE, SECRET, Sandbox, USER};
+
+const POLICY: &str = "mail-prod-rotation";
+
+/// With a grace that is over, the third rotation frees the slot of the first key: every action is used.
+const SHORT_GRACE: [(&str, &str); 1] = [("keep_previous: 24h", "keep_previous: 1s")];
+const GRACE: Duration = Duration::from_secs(1);
+
+struct Role<'a> {
+    sandbox: &'a Sandbox,
+    iam: aws_sdk_iam::Client,
+    lambda: aws_sdk_lambda::Client,
+    logs: aws_sdk_cloudwatchlogs::Client,
+    secrets: aws_sdk_secretsmanager::Client,
+    config: String,
+}
+
+impl<'a> Role<'a> {
+    async fn deploy(sandbox: &'a Sandbox) -> Self {
+        let config = sandbox.config(&SHORT_GRACE);
+        sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+        let sdk = sandbox.sdk().await;
+        Self {
+            sandbox,
+            iam: aws_sdk_iam::Client::new(&sdk),
+            lambda: aws_sdk_lambda::Client::new(&sdk),
+            logs: aws_sdk_cloudwatchlogs::Client::new(&sdk),
+            secrets: aws_sdk_secretsmanager::Client::new(&sdk),
+            config,
+        }
+    }
+
+    async fn policy(&self) -> Value {
+        let answer = self.iam.get_role_policy().role_name(ROLE).policy_name(POLICY).send().await.unwrap();
+        let text = percent_encoding::percent_decode_str(&answer.policy_document).decode_utf8().unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    async fn put(&self, policy: &Value) {
+        let request = self.iam.put_role_policy().role_name(ROLE).policy_name(POLICY);
+        request.policy_document(policy.to_string()).send().await.unwrap();
+    }
+
+    /// Rotates once the grace of the rotation before is over.
+    async fn rotates(&self) -> Result<(), String> {
+        // Dates count from whole seconds.
+        tokio::time::sleep(GRACE + Duration::from_millis(200)).await;
+        let ran = self.sandbox.deployer(&["rotate", &self.config]);
+        if ran.code == 0 { Ok(()) } else { Err(ran.stderr) }
+    }
+
+    /// Rotates in a new execution environment, which begins a log stream of its own.
+    async fn log_lines_of_a_rotation(&self) -> usize {
+        let description = uuid::Uuid::new_v4().to_string();
+        let request = self.lambda.update_function_configuration().function_name(FUNCTION).description(description);
+        request.send().await.unwrap();
+        let before = self.log_lines().await;
+        self.rotates().await.unwrap();
+        self.log_lines().await - before
+    }
+
+    async fn log_lines(&self) -> usize {
+        let pages = self.logs.filter_log_events().log_group_name(LOG_GROUP).into_paginator().send();
+        let pages: Vec<_> = pages.collect().await;
+        pages.into_iter().map(|page| page.unwrap().events().len()).sum()
+    }
+
+    /// As an operator would after a failed rotation.
+    async fn clear_pending(&self) {
+        let secret = self.secrets.describe_secret().secret_id(SECRET).send().await.unwrap();
+        let versions = secret.version_ids_to_stages.unwrap();
+        let pending = versions.iter().find(|(_, labels)| labels.contains(&"AWSPENDING".to_owned()));
+        if let Some((version, _)) = pending {
+            let request = self.secrets.update_secret_version_stage().secret_id(SECRET).version_stage("AWSPENDING");
+            request.remove_from_version_id(version).send().await.unwrap();
+        }
+    }
+}
+
+fn actions(policy: &Value) -> Vec<(usize, String)> {
+    let statements = policy["Statement"].as_array().unwrap().iter().enumerate();
+    let of = |statement: &Value| statement["Action"].as_array().unwrap().clone();
+    statements
+        .flat_map(|(index, statement)| of(statement).into_iter().map(move |a| (index, a.as_str().unwrap().to_owned())))
+        .collect()
+}
+
+fn without(policy: &Value, index: usize, action: &str) -> Value {
+    let mut policy = policy.clone();
+    let statement = &mut policy["Statement"][index];
+    statement["Action"].as_array_mut().unwrap().retain(|other| other != action);
+    if statement["Action"].as_array().unwrap().is_empty() {
+        policy["Statement"].as_array_mut().unwrap().remove(index);
+    }
+    policy
+}
+
+#[tokio::test]
+async fn a_rotation_needs_every_action_of_the_role() {
+    let sandbox = Sandbox::with(&[("SANDBOX_ROTATION_ATTEMPTS", "1"), ("SANDBOX_KEY_PROPAGATION_SECONDS", "0")]);
+    let role = Role::deploy(&sandbox).await;
+    let policy = role.policy().await;
+    role.rotates().await.expect("a second key");
+    role.rotates().await.expect("the first key's slot is freed");
+
+    for (index, action) in actions(&policy) {
+        role.put(&without(&policy, index, &action)).await;
+        if action.starts_with("logs:") {
+            // Lambda writes the log, in the role's name: the rotation goes on, and nothing explains it.
+            let lines = role.log_lines_of_a_rotation().await;
+            assert_eq!(lines, 0, "the function logs without {action}");
+            role.put(&policy).await;
+            assert_ne!(role.log_lines_of_a_rotation().await, 0, "with {action} again");
+            continue;
+        }
+        let error = role.rotates().await.expect_err(&format!("a rotation succeeds without {action}"));
+        // Secrets Manager does not say which action on its key it lacks.
+        let named = if action.starts_with("kms:") { "Access to KMS is not allowed" } else { &action };
+        assert!(error.contains(named), "without {action}, the error does not name it:\n{error}");
+        role.put(&policy).await;
+        role.clear_pending().await;
+        role.rotates().await.unwrap_or_else(|error| panic!("with {action} again: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn the_role_is_denied_on_anything_else() {
+    let sandbox = Sandbox::with(&[("SANDBOX_ROTATION_ATTEMPTS", "1")]);
+    let role = Role::deploy(&sandbox).await;
+    role.iam.create_user().user_name("somebody").send().await.unwrap();
+    role.secrets.create_secret().name("other").secret_string("{}").send().await.unwrap();
+    let environment = role.lambda.get_function_configuration().function_name(FUNCTION).send().await.unwrap();
+    let ours = environment.environment.unwrap().variables.unwrap();
+
+    let foreign = [
+        ("IAM_USER_ARN", ours["IAM_USER_ARN"].replace(USER, "somebody"), "iam:GetUser"),
+        ("INSTANCE_IDS", "i-0123456789abcdef1".to_owned(), "ssm:SendCommand"),
+        ("DOCUMENT", contract::RUN_SHELL_SCRIPT.to_owned(), "ssm:SendCommand"),
+    ];
+    let mut denied = BTreeSet::new();
+    for (variable, value, action) in foreign {
+        let mut variables = ours.clone();
+        variables.insert(variable.to_owned(), value);
+        let changed = Environment::builder().set_variables(Some(variables)).build();
+        role.lambda.update_function_configuration().function_name(FUNCTION).environment(changed).send().await.unwrap();
+        let error = role.rotates().await.expect_err(variable);
+        assert!(error.contains(action) && error.contains("AccessDenied"), "{variable}: {error}");
+        denied.insert(variable);
+        role.clear_pending().await;
+    }
+    assert_eq!(denied.len(), 3);
+
+    // Secrets Manager itself would refuse this one, so the function is asked directly.
+    let prefix = ours["SECRET_ARN_PREFIX"].replace(SECRET, "other");
+    let mut variables = ours.clone();
+    variables.insert("SECRET_ARN_PREFIX".to_owned(), prefix);
+    let changed = Environment::builder().set_variables(Some(variables)).build();
+    role.lambda.update_function_configuration().function_name(FUNCTION).environment(changed).send().await.unwrap();
+    let other = role.secrets.describe_secret().secret_id("other").send().await.unwrap();
+    let event = json!({
+        "Step": "createSecret",
+        "SecretId": other.arn,
+        "ClientRequestToken": "00000000-0000-4000-8000-000000000000",
+    });
+    let payload = Blob::new(event.to_string());
+    let answer = role.lambda.invoke().function_name(FUNCTION).payload(payload).send().await.unwrap();
+    let text = String::from_utf8(answer.payload.unwrap().into_inner()).unwrap();
+    assert!(text.contains("secretsmanager:DescribeSecret") && text.contains("AccessDenied"), "{text}");
+}

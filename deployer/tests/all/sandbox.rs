@@ -1,0 +1,249 @@
+//! A sandbox for one test, and the search for secrets in everything that was printed or logged with it.
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Output, Stdio},
+    sync::Mutex,
+};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use lettre::{SmtpTransport, transport::smtp::authentication::Credentials};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// What `config.example.yaml` declares.
+pub(crate) const SECRET: &str = "mail-prod/smtp";
+pub(crate) const USER: &str = "mail-prod-smtp";
+pub(crate) const FUNCTION: &str = "mail-prod-rotation";
+pub(crate) const ROLE: &str = "mail-prod-rotation-eu-west-1";
+pub(crate) const INSTANCE_ROLE: &str = "mail-prod-instance";
+pub(crate) const DOCUMENT: &str = "mail-prod-rotate-smtp";
+pub(crate) const LOG_GROUP: &str = "/aws/lambda/mail-prod-rotation";
+pub(crate) const ACCOUNT: &str = "123456789012";
+pub(crate) const REGION: &str = "eu-west-1";
+
+/// A running sandbox. It ends with this value, which also searches for leaks.
+pub(crate) struct Sandbox {
+    directory: TempDir,
+    environment: HashMap<String, String>,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    /// Everything that the deployer printed.
+    printed: Mutex<String>,
+}
+
+/// How a run of the deployer ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    /// Fails the test unless it ended with this code.
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// The lines of `--json`.
+    pub(crate) fn json(&self) -> Vec<Value> {
+        self.stdout.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+}
+
+impl Sandbox {
+    /// A sandbox whose keys are accepted almost at once.
+    pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// A sandbox with settings of its own.
+    pub(crate) fn with(settings: &[(&str, &str)]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let mut command = Command::new(root().join("examples/sandbox/with-sandbox"));
+        // Prints the environment that it was given, then stays until its input ends.
+        command.args(["sh", "-c", "env && echo READY && cat"]).env("SANDBOX_DIR", directory.path());
+        command.env("SANDBOX_KEY_PROPAGATION_SECONDS", "0.2").envs(settings.iter().copied());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let stdin = child.stdin.take();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut environment = HashMap::new();
+        for line in lines.map(Result::unwrap) {
+            if line == "READY" {
+                return Self { directory, environment, child, stdin, printed: Mutex::default() };
+            }
+            if let Some((name, value)) = line.split_once('=') {
+                environment.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        panic!("the sandbox did not start: {}", child.wait().unwrap());
+    }
+
+    /// Runs the deployer in the sandbox's folder.
+    pub(crate) fn deployer(&self, arguments: &[&str]) -> Ran {
+        self.deployer_with(arguments, &[])
+    }
+
+    /// Runs the deployer with other variables than the sandbox's; an empty one is taken away.
+    pub(crate) fn deployer_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_deployer"));
+        command.args(arguments).env_clear().envs(&self.environment).current_dir(self.directory.path());
+        for (name, value) in variables {
+            if value.is_empty() {
+                command.env_remove(name)
+            } else {
+                command.env(name, value)
+            };
+        }
+        let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let ran = Ran { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) };
+        self.printed.lock().unwrap().extend([&*ran.stdout, &*ran.stderr]);
+        ran
+    }
+
+    /// Writes `config.yaml`: the example, with these texts replaced. Everything is logged.
+    pub(crate) fn config(&self, replacements: &[(&str, &str)]) -> String {
+        let mut text = fs::read_to_string(root().join("config.example.yaml")).unwrap();
+        for (from, to) in [&("log_level: info", "log_level: trace")].into_iter().chain(replacements) {
+            assert!(text.contains(from), "the example does not contain {from:?}");
+            text = text.replace(from, to);
+        }
+        self.file("config.yaml", &text)
+    }
+
+    /// Writes a file into the sandbox's folder.
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        let path = self.path(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// A file below SANDBOX_DIR.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Every AWS call so far, oldest first.
+    pub(crate) fn calls(&self) -> Vec<Value> {
+        let log = fs::read_to_string(self.path("calls.jsonl")).unwrap_or_default();
+        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Calls of these that change something, by their actions' names.
+    pub(crate) fn mutations(calls: &[Value]) -> Vec<String> {
+        const READS: [&str; 5] = ["Get", "List", "Describe", "Filter", "Simulate"];
+        let action =
+            |call: &Value| format!("{}:{}", call["service"].as_str().unwrap(), call["action"].as_str().unwrap());
+        let is_read = |call: &&Value| READS.iter().any(|read| call["action"].as_str().unwrap().starts_with(read));
+        calls.iter().filter(|call| !is_read(call)).map(action).collect()
+    }
+
+    /// The SDK's configuration as the sandbox's administrator.
+    pub(crate) async fn sdk(&self) -> SdkConfig {
+        let variable = |name: &str| self.environment[name].clone();
+        let credentials = aws_credential_types::Credentials::new(
+            variable("AWS_ACCESS_KEY_ID"),
+            variable("AWS_SECRET_ACCESS_KEY"),
+            None,
+            None,
+            "sandbox",
+        );
+        aws_config::defaults(BehaviorVersion::latest())
+            .region(Region::new(REGION))
+            .credentials_provider(credentials)
+            .endpoint_url(variable("AWS_ENDPOINT_URL"))
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .load()
+            .await
+    }
+
+    /// The secret's value under a label.
+    pub(crate) async fn secret(&self, label: &str) -> contract::SecretValue {
+        let client = aws_sdk_secretsmanager::Client::new(&self.sdk().await);
+        let answer = client.get_secret_value().secret_id(SECRET).version_stage(label).send().await.unwrap();
+        contract::SecretValue::parse(answer.secret_string().unwrap()).unwrap()
+    }
+
+    /// Whether SES's SMTP endpoint accepts the credential.
+    pub(crate) fn logs_in(&self, value: &contract::SecretValue) -> bool {
+        let endpoint: contract::SmtpEndpoint = self.environment["SANDBOX_SMTP_ENDPOINT"].parse().unwrap();
+        let authority = fs::read(&self.environment["SANDBOX_CA_FILE"]).unwrap();
+        let authority = lettre::transport::smtp::client::Certificate::from_pem(&authority).unwrap();
+        let tls = lettre::transport::smtp::client::TlsParameters::builder(endpoint.host.clone())
+            .add_root_certificate(authority)
+            .build_rustls()
+            .unwrap();
+        SmtpTransport::builder_dangerous(&endpoint.host)
+            .port(endpoint.port)
+            .tls(lettre::transport::smtp::client::Tls::Wrapper(tls))
+            .credentials(Credentials::new(value.access_key_id.clone(), value.smtp_password.clone()))
+            .build()
+            .test_connection()
+            .is_ok()
+    }
+
+    /// What the host's script installed.
+    pub(crate) fn host_file(&self) -> String {
+        fs::read_to_string(self.path("host/etc/mail/smtp-credentials")).unwrap()
+    }
+
+    fn issued_secrets(&self) -> Vec<String> {
+        let url = format!("{}/_sandbox/state", self.environment["AWS_ENDPOINT_URL"]);
+        let state: Value = ureq::get(url).call().unwrap().body_mut().read_json().unwrap();
+        let lists = ["secret_access_keys", "smtp_passwords", "rotation_tokens"].map(|name| {
+            state[name].as_array().unwrap_or_else(|| panic!("the sandbox does not tell its {name}: {state}")).clone()
+        });
+        let secrets: Vec<String> =
+            lists.into_iter().flatten().map(|secret| secret.as_str().unwrap().to_owned()).collect();
+        // The administrator's own key is the first.
+        assert!(!secrets.is_empty());
+        secrets
+    }
+
+    /// Every secret that was issued must be nowhere in what was printed or logged.
+    fn search_for_leaks(&self) {
+        let secrets = self.issued_secrets();
+        let mut texts = vec![("what the deployer printed".to_owned(), self.printed.lock().unwrap().clone())];
+        let mut folders = vec![self.directory.path().to_owned()];
+        // Where a secret belongs: the host's own file, the sandbox's own state, the administrator's key in `env`.
+        let belongs = |path: &Path| ["host", "tmp", "env"].iter().any(|name| path == self.path(name));
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().map(Result::unwrap).filter(|entry| !belongs(&entry.path())) {
+                let kind = entry.file_type().unwrap();
+                if kind.is_dir() {
+                    folders.push(entry.path());
+                } else if kind.is_file() {
+                    let text = String::from_utf8_lossy(&fs::read(entry.path()).unwrap()).into_owned();
+                    texts.push((entry.path().display().to_string(), text));
+                }
+            }
+        }
+        for (place, text) in texts {
+            let leaked = secrets.iter().filter(|secret| text.contains(secret.as_str())).count();
+            assert_eq!(leaked, 0, "{leaked} secrets in {place}");
+        }
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.search_for_leaks();
+        }
+        drop(self.stdin.take());
+        // It has nothing left to wait for.
+        let _ = self.child.wait();
+    }
+}
+
+/// The workspace.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
