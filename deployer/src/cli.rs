@@ -75,6 +75,9 @@ pub struct ApplyArgs {
     /// Exit with 0 where there was nothing to do, 1 on an error, 2 where changes were made.
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Change role, function, permission and document although a rotation is open; else apply waits until it has ended.
+    #[arg(long)]
+    pub during_rotation: bool,
 }
 
 /// Arguments of `destroy`.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::{
     aws::Aws,
     error::{Error, FailedTo as _},
-    events::{Event, Events, RotationEvent},
+    events::{Event, Events, Progress, RotationEvent},
     stack::Deployment,
 };
 
@@ -80,8 +80,7 @@ pub(crate) async fn watch(aws: &Aws, deployment: &Deployment, token: &str, event
     events.say(Event::Rotation(RotationEvent::Started { version: token.to_owned() }));
     let started = Instant::now();
     let since = SystemTime::now() - CLOCK_SKEW;
-    // Four steps, each at most the function's timeout; as a rule the four take seconds.
-    let limit = deployment.config.function.timeout * 4;
+    let limit = longest_rotation(deployment);
     let mut steps_told = 0;
     loop {
         let (credential, steps) = tokio::try_join!(read(aws, deployment), steps(aws, deployment, token, since))?;
@@ -110,6 +109,42 @@ pub(crate) async fn watch(aws: &Aws, deployment: &Deployment, token: &str, event
         }
         tokio::time::sleep(POLL_EVERY).await;
     }
+}
+
+/// Waits until no rotation is open, so that what it runs on does not change under it.
+///
+/// # Errors
+/// The rotation failed and waits for Secrets Manager's next try, or takes longer than its steps may.
+pub(crate) async fn wait_until_closed(aws: &Aws, deployment: &Deployment, progress: &Progress) -> Result<(), Error> {
+    let limit = longest_rotation(deployment);
+    let since = SystemTime::now() - limit - CLOCK_SKEW;
+    let started = Instant::now();
+    loop {
+        let Some(pending) = read(aws, deployment).await?.pending else { return Ok(()) };
+        let steps = steps(aws, deployment, &pending, since).await?;
+        let failure = steps.last().and_then(|step| step.error.as_ref().map(|error| (step, error)));
+        let cause = match failure {
+            Some((step, error)) => format!("it failed in {}: {error}: {}", step.step, step.message),
+            None if started.elapsed() > limit => {
+                format!("version {pending} is not AWSCURRENT after {} s", limit.as_secs())
+            }
+            None => {
+                if started.elapsed() < POLL_EVERY {
+                    progress.waiting(limit, &format!("a rotation is open (version {pending})"));
+                }
+                tokio::time::sleep(POLL_EVERY).await;
+                continue;
+            }
+        };
+        return Err(Error::new(format!("a rotation of secret {} is open", deployment.names.secret)).cause(cause).hint(
+            "Secrets Manager tries it again by itself; to change what it runs on now, to mend it for one, add --during-rotation",
+        ));
+    }
+}
+
+/// Four steps, each at most the function's timeout; as a rule the four take seconds.
+fn longest_rotation(deployment: &Deployment) -> Duration {
+    deployment.config.function.timeout * 4
 }
 
 /// How often a running rotation is looked at.

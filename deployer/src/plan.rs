@@ -71,6 +71,12 @@ impl Plan {
         })
     }
 
+    /// Whether it changes what an open rotation runs on. What is made new, none can be running on.
+    pub(crate) fn changes_what_rotates(&self) -> bool {
+        let runs_it = |thing: &&Planned| ["role", "function", "permission", "document"].contains(&thing.address.kind);
+        self.things.iter().filter(runs_it).any(|thing| !thing.ops.is_empty()) && !self.facts.deployment_is_new
+    }
+
     /// Whether an op uploads the function's code.
     pub(crate) fn uploads_code(&self) -> bool {
         self.ops().any(|op| ["lambda:CreateFunction", "lambda:UpdateFunctionCode"].contains(&op.call))

@@ -9,13 +9,22 @@ use crate::{
         for_each_deployment,
     },
     credential,
-    kind::Toward,
+    events::Progress,
+    kind::{Address, Toward},
     screen::Screen,
 };
 
 pub(super) async fn run(screen: Screen, args: &ApplyArgs) -> Result<Done, Shown> {
     for_each_deployment(screen, &args.target.config, async |session: Session| {
         let plan = session.plan(Toward::Present).await?;
+        if plan.changes_what_rotates() && !args.during_rotation {
+            let closed = with_events(&session, async |events| {
+                let address = Address { kind: "secret", name: session.deployment.names.secret.clone() };
+                let progress = Progress { events, address };
+                credential::wait_until_closed(&session.aws, &session.deployment, &progress).await
+            });
+            session.fail(closed.await)?;
+        }
         let executed = execute::run(&session, &plan, "apply", args.auto_approve).await?;
         if plan.rotates() {
             let watched = with_events(&session, async |events| {

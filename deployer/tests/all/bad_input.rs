@@ -63,14 +63,42 @@ fn the_account_and_the_way_to_it_are_checked_first() {
     insta::assert_snapshot!("garbage", refused(&sandbox, &config, &[("AWS_ENDPOINT_URL", &garbage)]));
 }
 
+/// A name, a text of the example, and what stands there instead.
+const MISTAKES: [(&str, &str, &str); 12] = [
+    ("misspelled_key", "iam_user:", "iam_usr:"),
+    ("unknown_key", "name: mail-prod\n", "name: mail-prod\nbudget: 3\n"),
+    ("wrong_type", "rotate_on_create: true", "rotate_on_create: often"),
+    ("missing_key", "region: eu-west-1\n", ""),
+    ("bad_arn", "kms_key: alias/mail", "kms_key: arn:aws:kms:key"),
+    ("bad_instance_id", "id: i-0123456789abcdef0", "id: web-1"),
+    ("bad_sender", "sender: no-reply@example.com", "sender: no-reply"),
+    ("bad_schedule", "schedule: rate(30 days)", "schedule: every month"),
+    ("bad_region", "region: eu-west-1\n", "region: eu-west1\n"),
+    ("bad_name", "name: mail-prod\n", "name: Mail Prod\n"),
+    ("bad_user_name", "name: mail-prod-smtp", "name: mail prod"),
+    ("not_yaml", "secret:\n", "resource \"aws_secretsmanager_secret\" {\n"),
+];
+
+#[test]
+fn every_mistake_in_the_file_is_refused_before_any_call() {
+    let sandbox = Sandbox::start();
+    for (name, right, wrong) in MISTAKES {
+        let config = sandbox.config(&[(right, wrong)]);
+        insta::assert_snapshot!(name, refused(&sandbox, &config, &[]));
+    }
+    assert_eq!(sandbox.calls(), Vec::<serde_json::Value>::new());
+}
+
 #[test]
 fn a_file_that_cannot_be_used_is_an_error() {
     let sandbox = Sandbox::start();
     insta::assert_snapshot!("missing_file", refused(&sandbox, "missing.yaml", &[]));
     let empty = sandbox.file("empty.yaml", "");
     insta::assert_snapshot!("empty_file", refused(&sandbox, &empty, &[]));
-    let misspelled = sandbox.config(&[("iam_user:", "iam_usr:")]);
-    insta::assert_snapshot!("misspelled_key", refused(&sandbox, &misspelled, &[]));
+    let latin1 = sandbox.file("latin1.yaml", "");
+    std::fs::write(sandbox.path("latin1.yaml"), b"name: caf\xe9\n").unwrap();
+    insta::assert_snapshot!("not_utf8", refused(&sandbox, &latin1, &[]));
+    insta::assert_snapshot!("folder_without_yaml", refused(&sandbox, sandbox.path("mail").to_str().unwrap(), &[]));
 }
 
 #[test]

@@ -52,6 +52,34 @@ async fn rotate_changes_the_credential_on_the_host_and_leaves_the_previous_key_a
 }
 
 #[tokio::test]
+async fn an_apply_whose_rotation_fails_says_which_step_and_why() {
+    let sandbox = Sandbox::with(&[("SANDBOX_INSTANCE_OFFLINE", "1")]);
+    let config = sandbox.config(&[]);
+
+    let failed = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(1);
+    assert!(failed.stderr.contains("failed in createSecret"), "{}", failed.stderr);
+    assert!(
+        failed.stderr.contains("HostsOffline") && failed.stderr.contains("i-0123456789abcdef0"),
+        "{}",
+        failed.stderr
+    );
+
+    // Nothing is half made: what is missing is only the rotation, which Secrets Manager tries again.
+    let status = sandbox.deployer(&["status", &config]).expect(0);
+    assert!(status.stdout.contains("a rotation is open"), "{}", status.stdout);
+    sandbox.deployer(&["plan", "--detailed-exitcode", &config]).expect(0);
+    let refused = sandbox.deployer(&["rotate", &config]).expect(1);
+    assert!(refused.stderr.contains("is open"), "{}", refused.stderr);
+    let changed = sandbox.config(&[("memory: 128", "memory: 256")]);
+    let refused = sandbox.deployer(&["apply", "--auto-approve", &changed]).expect(1);
+    assert!(refused.stderr.contains("--during-rotation"), "{}", refused.stderr);
+    sandbox.deployer(&["apply", "--auto-approve", "--during-rotation", &changed]).expect(0);
+    let iam = aws_sdk_iam::Client::new(&sandbox.sdk().await);
+    let keys = iam.list_access_keys().user_name(USER).send().await.unwrap().access_key_metadata;
+    assert!(keys.is_empty(), "no key is made for a host that cannot be told: {keys:?}");
+}
+
+#[tokio::test]
 async fn destroy_leaves_nothing_that_is_ours() {
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
