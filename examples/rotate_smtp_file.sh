@@ -3,7 +3,8 @@
 # Installs the SMTP credential for an application that reads it from a file. The smallest useful host script.
 #
 #   rotate_smtp_file.sh ARN             the new credential of the rotation that is under way (AWSPENDING)
-#   rotate_smtp_file.sh --current ARN   the credential in use (AWSCURRENT), for a host that boots
+#   rotate_smtp_file.sh --current ARN   the credential in use (AWSCURRENT), for a host that boots; during a rotation,
+#                                       a host that already has the new one (DEPLOYING) keeps it
 #
 # Writes /etc/mail/smtp-credentials, two lines: AccessKeyId=… and SMTPPassword=…, readable by its owner only; give the
 # file to the application's user once, and it stays theirs. The credential before is kept beside it as .previous.
@@ -48,11 +49,30 @@ file=${HOST_ROOT:-}/etc/mail/smtp-credentials
 exec 9>"$file.lock"
 flock --wait 30 9 || fail "another run has held $file.lock for 30 seconds"
 
-secret=$(aws secretsmanager get-secret-value --region "$region" --secret-id "$arn" \
-  --version-stage "$label" --query SecretString --output text) || fail "cannot read $label of $arn"
+# What a killed run left behind, which nobody else can be writing: the lock is ours.
+rm -f "$file".new.??????
+new=$(mktemp "$file.new.XXXXXX")
+errors=$(mktemp "$file.new.XXXXXX")
+trap 'rm -f "$new" "$errors"' EXIT
 
-new=$(mktemp "$file.XXXXXX")
-trap 'rm -f "$new"' EXIT
+get() {
+  aws secretsmanager get-secret-value --region "$region" --secret-id "$arn" --version-stage "$1" \
+    --query SecretString --output text
+}
+
+# Whether the installed key is the one that a rotation is bringing to the hosts. The way back to AWSCURRENT's would be
+# undone by nobody: the rotation counts this host as told.
+is_deploying() {
+  local installed secret
+  read -r installed <"$file"
+  if ! secret=$(get DEPLOYING 2>"$errors"); then
+    [[ $(<"$errors") == *ResourceNotFoundException* ]] && return 1
+    fail "cannot read DEPLOYING of $arn: $(<"$errors")"
+  fi
+  [[ $(printf '%s' "$secret" | parse 2>/dev/null) == "$installed"$'\n'* ]]
+}
+
+secret=$(get "$label") || fail "cannot read $label of $arn"
 printf '%s' "$secret" | parse 2>/dev/null >"$new" || fail "$label of $arn is not the JSON of an SMTP credential"
 mapfile -t lines <"$new"
 [[ ${#lines[@]} -eq 2 && ${lines[0]} =~ ^AccessKeyId=[A-Z0-9]{16,128}$ &&
@@ -64,11 +84,16 @@ if [[ -e $file ]]; then
     echo "unchanged: $file already has $label, access key $key"
     exit 0
   fi
+  if [[ $label == AWSCURRENT ]] && is_deploying; then
+    echo "unchanged: $file keeps the credential that a rotation has brought (DEPLOYING)"
+    exit 0
+  fi
   chown --reference="$file" "$new"
   # A second name for the old file: the rename below takes only the first from it.
   ln -f "$file" "$file.previous"
 fi
 sync "$new"
 mv -f "$new" "$file"
+sync "${file%/*}"
 # An application that reads the file only once is told here, for example: systemctl reload myapp
 echo "installed: $file has $label, access key $key"

@@ -113,12 +113,14 @@ impl Settings {
         let optional = |name: &'static str| variable(name).filter(|value| !value.is_empty());
         let required = |name| optional(name).ok_or(SettingsError::Missing(name));
         let seconds = |name| parse(name, &required(name)?, "a number of seconds").map(Duration::from_secs);
-        let list = |text: String| text.split(',').map(str::to_owned).collect::<Vec<_>>();
-
         let hosts = match optional(INSTANCE_IDS) {
+            // Nobody would notice hosts that are never told.
+            None if [DOCUMENT, SCRIPT, SCRIPT_TIMEOUT_SECONDS].into_iter().any(|name| optional(name).is_some()) => {
+                return Err(SettingsError::Missing(INSTANCE_IDS));
+            }
             None => None,
             Some(ids) => Some(Hosts {
-                instance_ids: list(ids),
+                instance_ids: list(INSTANCE_IDS, &ids)?,
                 document: required(DOCUMENT)?,
                 script: required(SCRIPT)?,
                 timeout: seconds(SCRIPT_TIMEOUT_SECONDS)?,
@@ -132,7 +134,7 @@ impl Settings {
             secret_arn_prefix: required(SECRET_ARN_PREFIX)?,
             iam_user_arn: required(IAM_USER_ARN)?,
             iam_user_owned: parse(IAM_USER_OWNED, &required(IAM_USER_OWNED)?, "true or false")?,
-            replaces: optional(REPLACES).map(list).unwrap_or_default(),
+            replaces: optional(REPLACES).map_or(Ok(Vec::new()), |ids| list(REPLACES, &ids))?,
             smtp_endpoint: required(SMTP_ENDPOINT)?.parse()?,
             test_mail,
             hosts,
@@ -170,6 +172,14 @@ impl Settings {
     fn secret_arn_part(&self, index: usize) -> &str {
         self.secret_arn_prefix.split(':').nth(index).unwrap_or_default()
     }
+}
+
+fn list(name: &'static str, value: &str) -> Result<Vec<String>, SettingsError> {
+    let items: Vec<_> = value.split(',').map(str::to_owned).collect();
+    if items.iter().any(|item| item.trim().is_empty()) {
+        return Err(SettingsError::Invalid { name, value: value.to_owned(), expected: "a list without empty items" });
+    }
+    Ok(items)
 }
 
 fn parse<T: FromStr>(name: &'static str, value: &str, expected: &'static str) -> Result<T, SettingsError> {
@@ -210,7 +220,7 @@ mod tests {
     #[test]
     fn every_missing_or_malformed_variable_is_named() {
         let env = settings().to_env();
-        for name in env.keys().filter(|name| ![INSTANCE_IDS, SES_SENDER, REPLACES].contains(&name.as_str())) {
+        for name in env.keys().filter(|name| ![SES_SENDER, REPLACES].contains(&name.as_str())) {
             let error = Settings::from_env(|n| (n != name).then(|| env.get(n).cloned()).flatten()).unwrap_err();
             assert!(error.to_string().contains(name.as_str()), "{error}");
         }
@@ -218,6 +228,21 @@ mod tests {
             let lookup = |n: &str| if n == name { Some("-1".into()) } else { env.get(n).cloned() };
             let error = Settings::from_env(lookup).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_list_with_an_empty_item_is_refused() {
+        let env = settings().to_env();
+        for name in [INSTANCE_IDS, REPLACES] {
+            for value in [",", "one,", ",one", "one,,two", "one, ,two"] {
+                let lookup = |n: &str| if n == name { Some(value.into()) } else { env.get(n).cloned() };
+                let error = Settings::from_env(lookup).unwrap_err();
+                assert!(
+                    matches!(error, SettingsError::Invalid { name: found, .. } if found == name),
+                    "{value}: {error}"
+                );
+            }
         }
     }
 

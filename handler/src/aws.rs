@@ -66,7 +66,7 @@ impl Clients {
 pub struct Cause {
     /// AWS's error code, such as `AccessDeniedException`.
     pub code: Option<String>,
-    /// AWS's message, or what went wrong on the way.
+    /// AWS's message, or what went wrong on the way; in full, so that what it must not quote can be found in it.
     pub message: String,
     /// AWS's request id.
     pub request_id: Option<String>,
@@ -75,6 +75,12 @@ pub struct Cause {
 }
 
 impl Cause {
+    /// There is no answer, or none that can be used: the call may have had an effect.
+    #[must_use]
+    pub fn no_answer(problem: &str) -> Self {
+        Self { code: None, message: problem.to_owned(), request_id: None, refused: false }
+    }
+
     /// Whether AWS asks for fewer calls; it refused this one.
     #[must_use]
     pub fn is_throttling(&self) -> bool {
@@ -106,7 +112,7 @@ where
         let message = error.message().map_or_else(|| chain(&error), str::to_owned);
         Self {
             code: error.code().map(str::to_owned),
-            message: message.chars().take(LONGEST_QUOTE).collect(),
+            message,
             request_id: error.as_service_error().and_then(RequestId::request_id).map(str::to_owned),
             refused,
         }
@@ -127,7 +133,8 @@ impl fmt::Display for Cause {
         if let Some(code) = &self.code {
             write!(f, "{code}: ")?;
         }
-        f.write_str(self.message.trim_end_matches('.'))?;
+        let quote: String = self.message.trim_end_matches('.').chars().take(LONGEST_QUOTE).collect();
+        f.write_str(&quote)?;
         match &self.request_id {
             Some(id) => write!(f, " (request {id})"),
             None => Ok(()),

@@ -3,21 +3,26 @@
 use std::time::Duration;
 
 use contract::{LABEL_DEPLOYING, SecretValue};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     aws::Cause,
     credential, endpoint,
-    error::Error,
+    error::{CrossedLabels, Error, KeyFate, KeyState},
     host,
     keys::AccessKey,
     rotation::Rotation,
-    secret::{self, AWSCURRENT, AWSPREVIOUS, NotStored, Secret},
-    slot, user,
+    secret::{self, AWSCURRENT, AWSPREVIOUS, NotStored, Secret, Version},
+    slot,
+    smtp::Smtp,
+    test_secret, user,
 };
 
-/// Enough to make a key and to store it, with lost answers on the way.
+/// Enough to make a key and to store it, with lost answers on the way. Longer than this is unusual, and cut off.
 const TIME_FOR_A_KEY: Duration = Duration::from_secs(45);
+
+/// Kept free behind the storing of a value, so that the step ends with an error that names the key.
+const TIME_TO_NAME_THE_KEY: Duration = Duration::from_secs(1);
 
 /// Takes the step.
 pub async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
@@ -26,35 +31,54 @@ pub async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> 
 }
 
 /// Stores the pending credential: the one that is there, the one that hosts may know, or a new one.
-async fn provide(rotation: &Rotation<'_>, secret: &Secret, current: SecretValue) -> Result<(), Error> {
+async fn provide(rotation: &Rotation<'_>, secret: &Secret, current: Version) -> Result<(), Error> {
     let keys = user::keys(rotation.clients, rotation.settings).await?;
+    warn_if_inactive(&keys, &current.value.access_key_id, AWSCURRENT);
 
     if let Some(pending) = secret::read(rotation.clients, secret, &rotation.request.token).await? {
-        return check_pending(&pending.value, &keys);
+        return check_pending(rotation, &pending.value, &keys);
     }
-    if let Some(deploying) = to_roll_forward(rotation, secret, &keys).await? {
-        return roll_forward(rotation, secret, &deploying).await;
+    if let Some(deploying) = to_roll_forward(rotation, secret, &current, &keys).await? {
+        let value = SecretValue { other: current.value.other, ..deploying };
+        return roll_forward(rotation, secret, &value).await;
     }
     slot::secure(rotation, secret, keys).await?;
-    make_credential(rotation, secret, current).await
+    make_credential(rotation, secret, current.value).await
 }
 
-/// Everything that can fail while no key exists. Answers with AWSCURRENT's value.
-async fn preflight(rotation: &Rotation<'_>, secret: &Secret) -> Result<SecretValue, Error> {
+/// Everything that can fail while no key exists. Answers with AWSCURRENT's version.
+async fn preflight(rotation: &Rotation<'_>, secret: &Secret) -> Result<Version, Error> {
     let Rotation { clients, settings, .. } = *rotation;
+    check_mail(rotation)?;
     endpoint::reach(&settings.smtp_endpoint).await?;
     user::check(clients, settings).await?;
     let current = match secret.version_labelled(AWSCURRENT) {
         Some(version) => secret::read(clients, secret, version).await?,
         None => None,
     };
-    let current = current.ok_or_else(|| Error::NoCurrentValue { secret: secret.arn.clone() })?.value;
-    check_user_of(&current, rotation)?;
+    let current = current.ok_or_else(|| Error::NoCurrentValue { secret: secret.arn.clone() })?;
+    check_user_of(&current.value, rotation)?;
     if let Some(hosts) = &settings.hosts {
         host::check_online(clients, hosts).await?;
     }
     info!("the endpoint, the user, the secret and the hosts are as they should be");
     Ok(current)
+}
+
+/// What the later steps need for their logins and for their mail, and what needs no network.
+fn check_mail(rotation: &Rotation<'_>) -> Result<(), Error> {
+    Smtp::new(&rotation.settings.smtp_endpoint)?;
+    match &rotation.settings.test_mail {
+        Some(mail) => test_secret::message(rotation, mail, "no key yet").map(drop),
+        None => Ok(()),
+    }
+}
+
+/// No step makes a key Active that somebody made Inactive, but whoever reads the log should know why mail fails.
+fn warn_if_inactive(keys: &[AccessKey], key: &str, label: &str) {
+    if keys.iter().any(|it| it.id == key && !it.active) {
+        warn!(key, "the version labelled {label} names an access key that is Inactive: no host can log in with it");
+    }
 }
 
 fn check_user_of(current: &SecretValue, rotation: &Rotation<'_>) -> Result<(), Error> {
@@ -71,18 +95,26 @@ fn check_user_of(current: &SecretValue, rotation: &Rotation<'_>) -> Result<(), E
 }
 
 /// An earlier attempt stored the pending value. Its key must still work.
-fn check_pending(pending: &SecretValue, keys: &[AccessKey]) -> Result<(), Error> {
+fn check_pending(rotation: &Rotation<'_>, pending: &SecretValue, keys: &[AccessKey]) -> Result<(), Error> {
+    let Rotation { settings, request, .. } = *rotation;
     if pending.is_placeholder() {
-        return Err(Error::PendingEmpty);
+        return Err(Error::pending_empty(request));
     }
+    let gone = |key: String, state| Error::PendingKeyGone {
+        user: settings.iam_user_name().to_owned(),
+        key,
+        state,
+        secret: request.secret_arn.clone(),
+        version: request.token.clone(),
+    };
     let key = pending.access_key_id.clone();
     match keys.iter().find(|it| it.id == key) {
         Some(AccessKey { active: true, .. }) => {
             info!(key, "an earlier attempt stored the pending credential, no key is made");
             Ok(())
         }
-        Some(_) => Err(Error::PendingKeyGone { key, state: "Inactive" }),
-        None => Err(Error::PendingKeyGone { key, state: "deleted" }),
+        Some(_) => Err(gone(key, KeyState::Inactive)),
+        None => Err(gone(key, KeyState::Deleted)),
     }
 }
 
@@ -91,22 +123,44 @@ fn check_pending(pending: &SecretValue, keys: &[AccessKey]) -> Result<(), Error>
 async fn to_roll_forward(
     rotation: &Rotation<'_>,
     secret: &Secret,
+    current: &Version,
     keys: &[AccessKey],
 ) -> Result<Option<SecretValue>, Error> {
     let Some(version) = secret.version_labelled(LABEL_DEPLOYING) else { return Ok(None) };
     if secret.has(version, AWSCURRENT) {
         return Ok(None);
     }
-    if secret.has(version, AWSPREVIOUS) {
-        return Err(Error::RolledBack { secret: secret.arn.clone(), version: version.to_owned() });
-    }
     let Some(deploying) = secret::read(rotation.clients, secret, version).await? else { return Ok(None) };
     let key = &deploying.value.access_key_id;
+    if *key == current.value.access_key_id {
+        // Somebody edited another field: a new version, the same credential.
+        return Ok(None);
+    }
+    warn_if_inactive(keys, key, LABEL_DEPLOYING);
+    let labels = || CrossedLabels {
+        secret: secret.arn.clone(),
+        current: secret.version_labelled(AWSCURRENT).unwrap_or_default().to_owned(),
+        deploying: version.to_owned(),
+    };
+    if secret.has(version, AWSPREVIOUS) {
+        return Err(Error::RolledBack(labels()));
+    }
     let is_active = keys.iter().any(|it| it.id == *key && it.active);
     if !is_active {
         info!(key, version, "hosts may have been told of this key, but it is not Active: a new one is needed");
     }
+    if is_active && is_newer(current, &deploying, keys) {
+        return Err(Error::CurrentIsNewer(labels()));
+    }
     Ok(is_active.then_some(deploying.value))
+}
+
+/// Whether AWSCURRENT holds a credential that somebody made and stored after the one that hosts may have been told of.
+/// A version alone is no proof: an edit of another field makes one too, of the key that was there before.
+fn is_newer(current: &Version, deploying: &Version, keys: &[AccessKey]) -> bool {
+    let made = |version: &Version| keys.iter().find(|key| key.id == version.value.access_key_id)?.created;
+    let is_older_key = made(current).zip(made(deploying)).is_some_and(|(current, deploying)| current < deploying);
+    current.created > deploying.created && !current.value.is_placeholder() && !is_older_key
 }
 
 async fn roll_forward(rotation: &Rotation<'_>, secret: &Secret, value: &SecretValue) -> Result<(), Error> {
@@ -114,13 +168,13 @@ async fn roll_forward(rotation: &Rotation<'_>, secret: &Secret, value: &SecretVa
     info!(key, "rolling forward with the credential that hosts may have been told of, no key is made");
     secret::store(rotation.clients, secret, rotation.request, value).await.map_err(|problem| match problem {
         NotStored::Refused(cause) => Error::Aws { action: "secretsmanager:PutSecretValue", cause },
-        NotStored::Taken => Error::TokenTaken { key },
+        NotStored::Taken => Error::TokenTaken { key, fate: KeyFate::NotMade },
         NotStored::Unclear(cause) => Error::StoreUnclear { key, cause },
     })
 }
 
 async fn make_credential(rotation: &Rotation<'_>, secret: &Secret, current: SecretValue) -> Result<(), Error> {
-    let Rotation { clients, settings, request, time } = *rotation;
+    let Rotation { clients, settings, time, .. } = *rotation;
     time.require(TIME_FOR_A_KEY, "to make an access key and to store it")?;
 
     let key = user::create_key(clients, settings).await?;
@@ -132,27 +186,40 @@ async fn make_credential(rotation: &Rotation<'_>, secret: &Secret, current: Secr
         username: settings.iam_user_name().to_owned(),
         other: current.other,
     };
-    match secret::store(clients, secret, request, &value).await {
+    match store_in_time(rotation, secret, &value).await {
         Ok(()) => {
             info!(key = key.id, "stored the new credential, labelled AWSPENDING and DEPLOYING");
             Ok(())
         }
         // Nothing may be deleted that might be stored: somebody could come to use it.
         Err(NotStored::Unclear(cause)) => Err(Error::StoreUnclear { key: key.id, cause }),
-        Err(NotStored::Refused(cause)) => Err(take_back(rotation, key.id, cause).await),
+        Err(NotStored::Refused(cause)) => {
+            let fate = take_back(rotation, &key.id).await;
+            Err(Error::StoreRefused { key: key.id, cause, fate })
+        }
         Err(NotStored::Taken) => {
-            user::delete_key(clients, settings, &key.id).await?;
-            info!(key = key.id, "deleted the new key: another invocation of this step stored its own first");
-            Err(Error::TokenTaken { key: key.id })
+            let fate = take_back(rotation, &key.id).await;
+            Err(Error::TokenTaken { key: key.id, fate })
         }
     }
 }
 
+/// Where AWS is so slow that the time would end, the key is still to be named.
+async fn store_in_time(rotation: &Rotation<'_>, secret: &Secret, value: &SecretValue) -> Result<(), NotStored> {
+    let Rotation { clients, request, time, .. } = *rotation;
+    let limit = time.remaining().saturating_sub(TIME_TO_NAME_THE_KEY);
+    let stored = tokio::time::timeout(limit, secret::store(clients, secret, request, value)).await;
+    stored.unwrap_or_else(|_| Err(NotStored::Unclear(Cause::no_answer("no answer in the function's time"))))
+}
+
 /// Deletes a key that certainly nobody knows.
-async fn take_back(rotation: &Rotation<'_>, key: String, cause: Cause) -> Error {
-    let deleted = user::delete_key(rotation.clients, rotation.settings, &key).await;
-    info!(key, deleted = deleted.is_ok(), "the value was refused, taking the new key back");
-    Error::StoreRefused { key, cause, not_deleted: deleted.err().map(Box::new) }
+async fn take_back(rotation: &Rotation<'_>, key: &str) -> KeyFate {
+    let fate = match user::delete_key(rotation.clients, rotation.settings, key).await {
+        Ok(_) => KeyFate::Deleted,
+        Err(error) => KeyFate::NotDeleted(Box::new(error)),
+    };
+    info!(key, "the value was not stored: {fate}");
+    fate
 }
 
 #[cfg(test)]
@@ -162,6 +229,8 @@ mod tests {
         fake_aws::{FakeAws, Fault},
         secret::AWSPENDING,
     };
+
+    const OVERTAKEN: Fault = Fault::Overtaken { key: "OTHER" };
 
     /// A rotation that has just begun: AWSPENDING is empty.
     fn begun(keys: &[&str]) -> FakeAws {
@@ -173,7 +242,8 @@ mod tests {
 
     async fn provide_in(aws: &FakeAws) -> Result<(), Error> {
         aws.rotate(async |rotation, secret| {
-            let current = SecretValue::parse(r#"{"username":"mail","note":"kept"}"#).unwrap();
+            let mut current = aws.current();
+            current.value.other.insert("note".into(), "kept".into());
             provide(rotation, secret, current).await
         })
         .await
@@ -222,7 +292,9 @@ mod tests {
             .keys(&["OLD", "TOLD"]);
         provide_in(&aws).await.unwrap();
         assert_eq!(aws.calls(), ["ListAccessKeys", "GetSecretValue", "GetSecretValue", "PutSecretValue"]);
-        assert_eq!(aws.value("new"), aws.value("told"));
+        let (stored, told) = (aws.value("new"), aws.value("told"));
+        assert_eq!((stored.access_key_id, stored.smtp_password), (told.access_key_id, told.smtp_password));
+        assert_eq!(stored.other["note"], "kept", "fields of others are AWSCURRENT's");
         assert_eq!(aws.labels("new"), [AWSPENDING, LABEL_DEPLOYING]);
     }
 
@@ -245,7 +317,78 @@ mod tests {
             .empty_version("new", &[AWSPENDING])
             .keys(&["OLD", "BAD"]);
         assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "RolledBack");
-        assert_eq!(aws.calls(), ["ListAccessKeys", "GetSecretValue"]);
+        assert_eq!(aws.calls(), ["ListAccessKeys", "GetSecretValue", "GetSecretValue"]);
+    }
+
+    #[tokio::test]
+    async fn an_edit_of_another_field_by_hand_is_no_rollback() {
+        let aws = FakeAws::new()
+            .version("edited", &[AWSCURRENT], "KEY")
+            .version("told", &[LABEL_DEPLOYING, AWSPREVIOUS], "KEY")
+            .empty_version("new", &[AWSPENDING])
+            .keys(&["KEY"])
+            .made_later("edited", 60);
+        provide_in(&aws).await.unwrap();
+        assert_eq!(aws.value("new").access_key_id, "NEW");
+        assert_eq!(aws.active_keys(), ["KEY", "NEW"]);
+    }
+
+    /// A rotation to TOLD did not finish, and then somebody stored `key` by hand.
+    fn put_by_hand(key: &str) -> FakeAws {
+        FakeAws::new()
+            .version("put", &[AWSCURRENT], key)
+            .version("told", &[LABEL_DEPLOYING], "TOLD")
+            .empty_version("new", &[AWSPENDING])
+            .keys(&[key, "TOLD"])
+            .made_later("TOLD", 60)
+            .made_later("told", 61)
+            .made_later("put", 90)
+    }
+
+    #[tokio::test]
+    async fn a_newer_credential_that_was_put_by_hand_is_not_rolled_over() {
+        for aws in [put_by_hand("HAND").made_later("HAND", 89), put_by_hand("HAND").keys(&["TOLD"])] {
+            assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "CurrentIsNewer");
+            assert_eq!(aws.calls(), ["ListAccessKeys", "GetSecretValue", "GetSecretValue"]);
+            assert_eq!(aws.labels("told"), [LABEL_DEPLOYING]);
+        }
+    }
+
+    #[tokio::test]
+    async fn after_a_newer_credential_a_deleted_key_is_in_nobodys_way() {
+        let aws = put_by_hand("HAND").made_later("HAND", 89).keys(&["HAND"]);
+        provide_in(&aws).await.unwrap();
+        assert_eq!(aws.active_keys(), ["HAND", "NEW"]);
+    }
+
+    #[tokio::test]
+    async fn an_edit_of_the_credential_before_does_not_stop_the_rolling_forward() {
+        let aws = put_by_hand("OLD");
+        provide_in(&aws).await.unwrap();
+        assert_eq!(aws.value("new").access_key_id, "TOLD");
+    }
+
+    #[test]
+    fn an_inactive_key_that_hosts_may_use_is_warned_of() {
+        for (inactive, label) in [("OLD", AWSCURRENT), ("TOLD", LABEL_DEPLOYING)] {
+            let aws = put_by_hand("OLD").inactive(inactive);
+            let lines = crate::log::tests::lines(None, || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                drop(runtime.block_on(provide_in(&aws)));
+            });
+            let warnings: Vec<_> = lines.iter().filter(|line| line["level"] == "WARN").collect();
+            assert_eq!(warnings.len(), 1, "{lines:?}");
+            assert_eq!(warnings[0]["key"], inactive);
+            assert!(warnings[0]["message"].as_str().unwrap().contains(label), "{warnings:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_makes_no_mail_is_found_before_anything_is_asked() {
+        let aws = begun(&["OLD"]).sender("nobody");
+        let error = aws.rotate(async |rotation, secret| run(rotation, secret).await).await.unwrap_err();
+        assert_eq!(error.kind(), "TestMailMalformed");
+        assert_eq!(aws.calls(), [""; 0]);
     }
 
     #[tokio::test]
@@ -264,6 +407,44 @@ mod tests {
         let password = credential::smtp_password(&crate::sensitive::Sensitive::new("secret-of-NEW"), "eu-west-1");
         assert!(text.contains("[redacted]") && !text.contains(password.reveal()), "{text}");
         assert!(!text.contains(crate::fake_aws::ROTATION_TOKEN), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_cut_only_after_what_is_secret_was_taken_out() {
+        for note in (600..900).step_by(10) {
+            let aws = begun(&["OLD"]).fault("PutSecretValue", Fault::Refused);
+            let stored = aws.rotate(async |rotation, secret| {
+                let mut current = aws.current();
+                current.value.other.insert("note".into(), "-".repeat(note).into());
+                provide(rotation, secret, current).await
+            });
+            let text = stored.await.unwrap_err().to_string();
+            assert!(!text.contains(&crate::fake_aws::ROTATION_TOKEN[..10]), "{note}: {text}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_is_not_answered_in_time_names_its_key() {
+        let aws = begun(&["OLD"]).fault("PutSecretValue", Fault::Hangs);
+        let step =
+            aws.rotate(async |rotation, secret| rotation.time.bound(provide(rotation, secret, aws.current())).await);
+        let error = step.await.unwrap_err();
+        assert!(matches!(&error, Error::StoreUnclear { key, .. } if key == "NEW"), "{error}");
+        assert_eq!(aws.active_keys(), ["OLD", "NEW"]);
+    }
+
+    #[tokio::test]
+    async fn a_stored_value_is_known_by_its_key() {
+        let aws = begun(&["OLD"]).fault("PutSecretValue", Fault::Overtaken { key: "NEW" });
+        provide_in(&aws).await.unwrap();
+        assert_eq!(aws.active_keys(), ["OLD", "NEW"]);
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_another_invocation_reached_is_told_as_such() {
+        let aws = begun(&["OLD"]).fault("CreateAccessKey", Fault::RefusedAs("LimitExceeded"));
+        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "KeyLimitReached");
+        assert_eq!((aws.count("CreateAccessKey"), aws.count("PutSecretValue")), (1, 0));
     }
 
     #[tokio::test(start_paused = true)]
@@ -291,10 +472,27 @@ mod tests {
 
     #[tokio::test]
     async fn a_token_that_stands_for_another_value_costs_the_new_key() {
-        let aws = begun(&["OLD"]).fault("PutSecretValue", Fault::Overtaken);
+        let aws = begun(&["OLD"]).fault("PutSecretValue", OVERTAKEN);
         assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "TokenTaken");
         assert_eq!(aws.active_keys(), ["OLD"]);
         assert_eq!(aws.value("new").access_key_id, "OTHER");
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_taken_is_told_even_where_the_new_key_stays() {
+        let aws = begun(&["OLD"]).fault("PutSecretValue", OVERTAKEN).fault("DeleteAccessKey", Fault::Refused);
+        let error = provide_in(&aws).await.unwrap_err();
+        assert_eq!(error.kind(), "TokenTaken");
+        assert!(error.to_string().contains("the access key NEW was dropped; the key could not be deleted"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_taken_while_rolling_forward_costs_no_key() {
+        let aws = put_by_hand("OLD").fault("PutSecretValue", OVERTAKEN);
+        let error = provide_in(&aws).await.unwrap_err();
+        assert_eq!(error.kind(), "TokenTaken");
+        assert!(error.to_string().contains("no key was made or deleted"), "{error}");
+        assert_eq!(aws.active_keys(), ["OLD", "TOLD"]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -323,7 +521,14 @@ mod tests {
         provide_in(&aws).await.unwrap();
         let changes: Vec<_> =
             aws.calls().into_iter().filter(|call| !call.starts_with("Get") && call != "ListAccessKeys").collect();
-        let order = ["UpdateAccessKey", "DescribeSecret", "DeleteAccessKey", "CreateAccessKey", "PutSecretValue"];
+        let order = [
+            "UpdateAccessKey",
+            "DescribeSecret",
+            "DescribeSecret",
+            "DeleteAccessKey",
+            "CreateAccessKey",
+            "PutSecretValue",
+        ];
         assert_eq!(changes, order);
         assert_eq!(aws.active_keys(), ["OLD", "NEW"]);
     }
@@ -334,6 +539,42 @@ mod tests {
         assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "LabelsMoved");
         assert_eq!(aws.active_keys(), ["OLD", "OLDER"]);
         assert_eq!((aws.count("DeleteAccessKey"), aws.count("CreateAccessKey")), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_label_that_moves_while_the_values_are_read_again_makes_the_key_active_again() {
+        let moved = Fault::LabelMoved { to: "older", label: AWSCURRENT };
+        let aws = with_a_previous_key().fault_after(1, "DescribeSecret", moved);
+        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "LabelsMoved");
+        assert_eq!(aws.active_keys(), ["OLD", "OLDER"]);
+        assert_eq!(aws.count("DeleteAccessKey"), 0);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_became_the_only_active_one_is_active_again() {
+        let aws = with_a_previous_key().fault("UpdateAccessKey", Fault::KeyDeactivated("OLD"));
+        let error = provide_in(&aws).await.unwrap_err();
+        assert!(error.to_string().contains("only Active key"), "{error}");
+        assert_eq!(aws.active_keys(), ["OLDER"]);
+        assert_eq!(aws.count("DeleteAccessKey"), 0);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_cannot_be_made_active_again_is_told_with_the_command_that_does() {
+        let aws = with_a_previous_key()
+            .fault("DescribeSecret", Fault::LabelMoved { to: "older", label: AWSCURRENT })
+            .fault_after(1, "UpdateAccessKey", Fault::Refused);
+        let error = provide_in(&aws).await.unwrap_err();
+        assert_eq!(error.kind(), "KeyLeftInactive");
+        let command = "`aws iam update-access-key --user-name mail --access-key-id OLDER --status Active`";
+        assert!(error.to_string().contains(command), "{error}");
+    }
+
+    #[tokio::test]
+    async fn without_the_time_to_bring_it_back_no_key_is_deactivated() {
+        let aws = with_a_previous_key().seconds(55);
+        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "NotEnoughTime");
+        assert_eq!(aws.count("UpdateAccessKey"), 0);
     }
 
     #[tokio::test]

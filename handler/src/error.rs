@@ -1,17 +1,21 @@
 //! Every refusal is a variant of its own. Its text says what was found, what was not done and what
 //! to do next; it never holds a secret.
 
-use std::{fmt::Display, time::Duration};
+use std::{
+    fmt::{self, Display},
+    time::Duration,
+};
 
 use aws_sdk_iam::operation::RequestId;
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use contract::{SettingsError, SmtpEndpoint, TAG_SECRET};
+use contract::{LABEL_DEPLOYING, SettingsError, SmtpEndpoint, TAG_SECRET};
 
 use crate::{
     aws::Cause,
+    event::Request,
     host::HostResult,
-    keys::{KeptKey, MustStay},
+    keys::KeptKey,
     smtp::{Attempts, Refusal},
 };
 
@@ -19,7 +23,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The function's environment is not what the deployer writes.
-    #[error("{0}; nothing was done; run `deployer apply` to write the function's environment again")]
+    #[error("{0}; nothing was done; run `deployer apply --during-rotation` to write the function's environment again")]
     Settings(#[from] SettingsError),
 
     /// A field of the event is missing or is not a string.
@@ -56,7 +60,7 @@ pub enum Error {
 
     /// Rotation is turned off.
     #[error(
-        "rotation is turned off for {secret}; nothing was done; run `deployer apply` to turn it on again, after a look at \
+        "rotation is turned off for {secret}; the step went no further; run `deployer apply` to turn it on again, after a look at \
          who ran CancelRotateSecret"
     )]
     RotationDisabled {
@@ -66,8 +70,8 @@ pub enum Error {
 
     /// The token names no version.
     #[error(
-        "the secret has no version {version}, so Secrets Manager did not begin this rotation, or has dropped it; nothing \
-         was done; start a new one with `deployer rotate`"
+        "the secret has no version {version}, so Secrets Manager did not begin this rotation, or has dropped it; the step \
+         went no further; start a new one with `deployer rotate`"
     )]
     UnknownToken {
         /// The token.
@@ -76,8 +80,8 @@ pub enum Error {
 
     /// The token's version is neither AWSPENDING nor AWSCURRENT.
     #[error(
-        "the version {version} is not AWSPENDING (its labels: {}), so somebody ended this rotation; nothing was done; start \
-         a new one with `deployer rotate`: it goes on with the credential that hosts may have been told of",
+        "the version {version} is not AWSPENDING (its labels: {}), so somebody ended this rotation; the step went no \
+         further; start a new one with `deployer rotate`: it goes on with the credential that hosts may have been told of",
         list(labels)
     )]
     NotPending {
@@ -90,10 +94,12 @@ pub enum Error {
     /// The pending version lacks the label that keeps its key alive once a host knows it.
     #[error(
         "the version {version} is AWSPENDING without the label DEPLOYING, so it was not stored by this function, or another \
-         rotation overtook it; no host was told of it; clear AWSPENDING (aws secretsmanager update-secret-version-stage \
-         --version-stage AWSPENDING --remove-from-version-id {version}) and start a new rotation"
+         rotation overtook it; the step went no further; clear AWSPENDING (`{}`) and start a new rotation",
+        clear_pending(secret, version)
     )]
     NotMarkedDeploying {
+        /// The secret.
+        secret: String,
         /// The token.
         version: String,
     },
@@ -203,44 +209,70 @@ pub enum Error {
 
     /// The pending version has no credential.
     #[error(
-        "the AWSPENDING version holds no credential; no host was told; start a new rotation once this one has been given up \
-         (AWSPENDING is cleared with aws secretsmanager update-secret-version-stage)"
+        "the AWSPENDING version {version} holds no credential; no host was told; Secrets Manager tries again; if this \
+         repeats, clear AWSPENDING (`{}`) and start a new rotation",
+        clear_pending(secret, version)
     )]
-    PendingEmpty,
+    PendingEmpty {
+        /// The secret.
+        secret: String,
+        /// The token.
+        version: String,
+    },
 
     /// The pending version's key is not there any more, or not Active.
     #[error(
-        "the pending credential's access key {key} is {state}, so it can never be accepted; no key was made; {}clear \
-         AWSPENDING (aws secretsmanager update-secret-version-stage) and start a new rotation",
-        if *state == "Inactive" { "activate the key again, or " } else { "" }
+        "the pending credential's access key {key} is {state}, so it cannot be accepted; no key was made; {}clear AWSPENDING \
+         (`{}`) and start a new rotation",
+        match state {
+            KeyState::Deleted => String::new(),
+            KeyState::Inactive => format!(
+                "activate the key (`{}`), and Secrets Manager goes on with it; or, if no host uses it, delete it (`{}`), ",
+                activate(user, key),
+                delete(user, key)
+            ),
+        },
+        clear_pending(secret, version)
     )]
     PendingKeyGone {
+        /// The IAM user.
+        user: String,
         /// The key.
         key: String,
-        /// `deleted` or `Inactive`.
-        state: &'static str,
+        /// How it is.
+        state: KeyState,
+        /// The secret.
+        secret: String,
+        /// The token.
+        version: String,
     },
 
     /// An operator moved AWSCURRENT back behind the version that hosts were told of.
     #[error(
-        "AWSCURRENT was moved back from version {version}, which hosts were told of (it is labelled AWSPREVIOUS and \
-         DEPLOYING); no key was made or deleted, since hosts may use either; if that version works, move AWSCURRENT to it \
-         again; if every host is back on AWSCURRENT, move DEPLOYING to AWSCURRENT's version (aws secretsmanager \
-         update-secret-version-stage --secret-id {secret}) and rotate again"
+        "AWSCURRENT was moved back from version {}, which hosts were told of (it is labelled AWSPREVIOUS and DEPLOYING); no \
+         key was made or deleted, since hosts may use either; {}",
+        .0.deploying,
+        .0
     )]
-    RolledBack {
-        /// The secret.
-        secret: String,
-        /// The version that hosts were told of.
-        version: String,
-    },
+    RolledBack(CrossedLabels),
+
+    /// An operator put a newer credential behind AWSCURRENT. To roll forward would take it away again, and to make a new
+    /// key would move DEPLOYING, which is all that protects the key that hosts may have been told of.
+    #[error(
+        "AWSCURRENT's version {} holds a credential that was put there after version {}, which hosts may have been told of \
+         (it is labelled DEPLOYING); no key was made or deleted, since hosts may use either; {}",
+        .0.current,
+        .0.deploying,
+        .0
+    )]
+    CurrentIsNewer(CrossedLabels),
 
     /// Both of the user's keys may be in use.
     #[error(
         "the IAM user {user} has two access keys, which is the most that IAM allows, and neither may go: {}; no key was made \
-         or deleted; wait until one may go, or delete the one that you know is not needed, or list it under \
-         iam_user.replaces",
-        list(keys)
+         or deleted; one of the two has to become free, then Secrets Manager goes on; a key is deleted with `{}`",
+        list(keys),
+        delete(user, "KEY")
     )]
     NoSafeSlot {
         /// The user.
@@ -257,8 +289,37 @@ pub enum Error {
     LabelsMoved {
         /// The key.
         key: String,
-        /// Why it stays.
-        reason: MustStay,
+        /// What was found.
+        reason: String,
+    },
+
+    /// A key that was deactivated is to stay, and could not be made Active again.
+    #[error(
+        "the access key {key} was deactivated to be deleted, then this was found: {found}; and it is not Active again \
+         ({problem}): a host that uses it cannot send; run `{}` now; no key was made",
+        activate(user, key)
+    )]
+    KeyLeftInactive {
+        /// The user.
+        user: String,
+        /// The key.
+        key: String,
+        /// Why it is to stay.
+        found: String,
+        /// Why it is not Active.
+        problem: Box<Error>,
+    },
+
+    /// The user has two keys, though fewer were listed a moment ago.
+    #[error(
+        "IAM makes no further access key for {user} ({cause}), although a slot was free: another invocation was faster, or \
+         the list of keys was an old one; nothing was made; nothing needs to be done: Secrets Manager tries again"
+    )]
+    KeyLimitReached {
+        /// The user.
+        user: String,
+        /// AWS's refusal.
+        cause: Cause,
     },
 
     /// The answer to CreateAccessKey was lost.
@@ -276,11 +337,7 @@ pub enum Error {
 
     /// Secrets Manager refused the new value.
     #[error(
-        "the credential with the new access key {key} was not stored ({cause}); {}; no host was told{}",
-        not_deleted.as_ref().map_or_else(
-            || "the key was deleted again".to_owned(),
-            |error| format!("the key could not be deleted ({error}): delete it by hand, nobody uses it"),
-        ),
+        "the credential with the new access key {key} was not stored ({cause}); {fate}; no host was told{}",
         cause_hint(cause)
     )]
     StoreRefused {
@@ -288,8 +345,8 @@ pub enum Error {
         key: String,
         /// AWS's refusal.
         cause: Cause,
-        /// Why the key is still there.
-        not_deleted: Option<Box<Error>>,
+        /// What became of the key.
+        fate: KeyFate,
     },
 
     /// It is not known whether Secrets Manager stored the new value.
@@ -306,19 +363,22 @@ pub enum Error {
 
     /// Another invocation stored another value under this token.
     #[error(
-        "another invocation of createSecret stored another credential under this token first; the one with the access key \
-         {key} was dropped, and a key made for it was deleted; nothing needs to be done: Secrets Manager tries again and goes \
-         on with the stored one"
+        "another invocation of createSecret stored another credential under this token first, so the one with the access \
+         key {key} was dropped; {fate}; Secrets Manager tries again and goes on with the stored one"
     )]
     TokenTaken {
         /// The key that was not stored.
         key: String,
+        /// What became of the key.
+        fate: KeyFate,
     },
 
     /// SES did not accept the pending credential.
     #[error(
-        "{endpoint} did not accept {in_a_row} logins in a row with the access key {key}: {}; hosts were not told and keep \
-         their credential; if this is 535, look whether the key is Active and try again later",
+        "{endpoint} did not accept {in_a_row} logins in a row with the access key {key}: {}; AWSCURRENT was not \
+         moved, and every host keeps what it has; Secrets Manager tries again; on 535, look whether the key is Active; if it \
+         is never accepted and no host uses it (setSecret tells hosts only after this), delete it: the next attempt then \
+         names the command that makes way for a new one",
         describe(attempts)
     )]
     LoginRefused {
@@ -429,8 +489,13 @@ impl Error {
     /// An answer that is not what the API promises.
     #[must_use]
     pub fn aws_answer(action: &'static str, problem: &str) -> Self {
-        let cause = Cause { code: None, message: problem.to_owned(), request_id: None, refused: false };
-        Self::Aws { action, cause }
+        Self::Aws { action, cause: Cause::no_answer(problem) }
+    }
+
+    /// The pending version has no credential.
+    #[must_use]
+    pub fn pending_empty(request: &Request) -> Self {
+        Self::PendingEmpty { secret: request.secret_arn.clone(), version: request.token.clone() }
     }
 
     /// The variant's name: the error type that Lambda reports and that the log carries.
@@ -454,11 +519,14 @@ impl Error {
             Self::MalformedSecret { .. } => "MalformedSecret",
             Self::SecretOfAnotherUser { .. } => "SecretOfAnotherUser",
             Self::HostsOffline { .. } => "HostsOffline",
-            Self::PendingEmpty => "PendingEmpty",
+            Self::PendingEmpty { .. } => "PendingEmpty",
             Self::PendingKeyGone { .. } => "PendingKeyGone",
-            Self::RolledBack { .. } => "RolledBack",
+            Self::RolledBack(_) => "RolledBack",
+            Self::CurrentIsNewer(_) => "CurrentIsNewer",
             Self::NoSafeSlot { .. } => "NoSafeSlot",
             Self::LabelsMoved { .. } => "LabelsMoved",
+            Self::KeyLeftInactive { .. } => "KeyLeftInactive",
+            Self::KeyLimitReached { .. } => "KeyLimitReached",
             Self::KeyCreationUnclear { .. } => "KeyCreationUnclear",
             Self::StoreRefused { .. } => "StoreRefused",
             Self::StoreUnclear { .. } => "StoreUnclear",
@@ -473,6 +541,92 @@ impl Error {
             Self::Aws { .. } => "Aws",
         }
     }
+}
+
+/// How a key is that cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyState {
+    /// It does not exist any more.
+    Deleted,
+    /// Somebody deactivated it.
+    Inactive,
+}
+
+impl fmt::Display for KeyState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deleted => "deleted",
+            Self::Inactive => "Inactive",
+        })
+    }
+}
+
+/// What became of the key of a value that was not stored.
+#[derive(Debug)]
+pub enum KeyFate {
+    /// It was made for that value, and is gone.
+    Deleted,
+    /// It was made for that value, and is still there.
+    NotDeleted(Box<Error>),
+    /// It is the key of a value that another rotation stored.
+    NotMade,
+}
+
+impl fmt::Display for KeyFate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deleted => f.write_str("the key was deleted again"),
+            Self::NotDeleted(error) => {
+                write!(f, "the key could not be deleted ({error}): delete it by hand, nobody uses it")
+            }
+            Self::NotMade => f.write_str("no key was made or deleted"),
+        }
+    }
+}
+
+/// AWSCURRENT on one version, DEPLOYING on another, and only a person knows which of them the hosts use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CrossedLabels {
+    /// The secret.
+    pub secret: String,
+    /// AWSCURRENT's version.
+    pub current: String,
+    /// DEPLOYING's version.
+    pub deploying: String,
+}
+
+/// The two ways out.
+impl fmt::Display for CrossedLabels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { secret, current, deploying } = self;
+        write!(
+            f,
+            "if the hosts use the one labelled DEPLOYING, move AWSCURRENT to it (`{}`); if every host uses AWSCURRENT, move \
+             DEPLOYING to it (`{}`), and Secrets Manager goes on",
+            move_label(secret, "AWSCURRENT", current, deploying),
+            move_label(secret, LABEL_DEPLOYING, deploying, current)
+        )
+    }
+}
+
+const MOVE_LABEL: &str = "aws secretsmanager update-secret-version-stage";
+
+fn clear_pending(secret: &str, version: &str) -> String {
+    format!("{MOVE_LABEL} --secret-id {secret} --version-stage AWSPENDING --remove-from-version-id {version}")
+}
+
+fn move_label(secret: &str, label: &str, from: &str, to: &str) -> String {
+    format!(
+        "{MOVE_LABEL} --secret-id {secret} --version-stage {label} --move-to-version-id {to} --remove-from-version-id {from}"
+    )
+}
+
+fn activate(user: &str, key: &str) -> String {
+    format!("aws iam update-access-key --user-name {user} --access-key-id {key} --status Active")
+}
+
+fn delete(user: &str, key: &str) -> String {
+    format!("aws iam delete-access-key --user-name {user} --access-key-id {key}")
 }
 
 fn list(items: &[impl Display]) -> String {
@@ -491,7 +645,8 @@ fn describe(attempts: &Attempts) -> String {
 
 fn cause_hint(cause: &Cause) -> &'static str {
     if cause.is_denied() {
-        "; run `deployer apply` to give the function's role its policy again, and look for a policy elsewhere that denies this"
+        "; run `deployer apply --during-rotation` to give the function's role its policy again, and look for a policy \
+         elsewhere that denies this"
     } else if cause.refused && !cause.is_throttling() {
         ""
     } else {
@@ -507,10 +662,55 @@ mod tests {
         Cause { code: Some(code.into()), message: "no.".into(), request_id: Some("r-1".into()), refused: true }
     }
 
+    fn crossed() -> CrossedLabels {
+        CrossedLabels { secret: "arn".into(), current: "v1".into(), deploying: "v2".into() }
+    }
+
+    #[test]
+    fn every_way_out_over_labels_is_a_complete_command() {
+        let (secret, version) = ("arn".to_owned(), "v2".to_owned());
+        let clear = "(`aws secretsmanager update-secret-version-stage --secret-id arn --version-stage AWSPENDING \
+                     --remove-from-version-id v2`)";
+        let gone = |state| {
+            let (user, key, secret, version) = ("u".into(), "AKIA".into(), secret.clone(), version.clone());
+            Error::PendingKeyGone { user, key, state, secret, version }.to_string()
+        };
+        for error in [
+            Error::PendingEmpty { secret: secret.clone(), version: version.clone() }.to_string(),
+            Error::NotMarkedDeploying { secret: secret.clone(), version: version.clone() }.to_string(),
+            gone(KeyState::Deleted),
+            gone(KeyState::Inactive),
+        ] {
+            assert!(error.contains(clear), "{error}");
+        }
+        for key_command in [
+            "aws iam update-access-key --user-name u --access-key-id AKIA --status Active",
+            "aws iam delete-access-key --user-name u --access-key-id AKIA",
+        ] {
+            assert!(gone(KeyState::Inactive).contains(key_command) && !gone(KeyState::Deleted).contains(key_command));
+        }
+        for error in [Error::RolledBack(crossed()).to_string(), Error::CurrentIsNewer(crossed()).to_string()] {
+            for command in [
+                "--secret-id arn --version-stage AWSCURRENT --move-to-version-id v2 --remove-from-version-id v1`",
+                "--secret-id arn --version-stage DEPLOYING --move-to-version-id v1 --remove-from-version-id v2`",
+            ] {
+                assert!(error.contains(command), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_taken_says_whether_a_key_is_left() {
+        let error = |fate| Error::TokenTaken { key: "AKIA".into(), fate }.to_string();
+        assert!(error(KeyFate::Deleted).contains("the key was deleted again"));
+        assert!(error(KeyFate::NotMade).contains("no key was made or deleted"));
+    }
+
     #[test]
     fn the_error_type_is_the_variants_name() {
         let errors = [
-            Error::PendingEmpty,
+            Error::PendingEmpty { secret: "s".into(), version: "v".into() },
+            Error::CurrentIsNewer(crossed()),
             Error::DeadlineReached,
             Error::UnknownToken { version: "v".into() },
             Error::aws_answer("iam:GetUser", "garbage"),
@@ -526,19 +726,18 @@ mod tests {
         let error = Error::Aws { action: "iam:GetUser", cause: cause("AccessDenied") };
         assert_eq!(
             error.to_string(),
-            "iam:GetUser failed: AccessDenied: no (request r-1); the step ended there; run `deployer apply` to give the \
-             function's role its policy again, and look for a policy elsewhere that denies this"
+            "iam:GetUser failed: AccessDenied: no (request r-1); the step ended there; run `deployer apply \
+             --during-rotation` to give the function's role its policy again, and look for a policy elsewhere that denies this"
         );
     }
 
     #[test]
     fn a_refused_value_says_whether_the_key_is_gone() {
-        let refused = |not_deleted| {
-            Error::StoreRefused { key: "AKIA".into(), cause: cause("LimitExceededException"), not_deleted }.to_string()
-        };
-        assert!(refused(None).contains("the key was deleted again"));
+        let refused =
+            |fate| Error::StoreRefused { key: "AKIA".into(), cause: cause("LimitExceededException"), fate }.to_string();
+        assert!(refused(KeyFate::Deleted).contains("the key was deleted again"));
         let still_there = Error::Aws { action: "iam:DeleteAccessKey", cause: cause("ServiceFailure") };
-        assert!(refused(Some(Box::new(still_there))).contains("delete it by hand"));
+        assert!(refused(KeyFate::NotDeleted(Box::new(still_there))).contains("delete it by hand"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Secrets Manager and IAM in memory, as far as createSecret and finishSecret use them, to test the order of calls and
-//! lost answers in microseconds. Whether the services are like this is for the sandbox to tell.
+//! Secrets Manager, IAM and Systems Manager in memory, as far as the steps use them, to test the order of calls and lost
+//! answers in microseconds. Whether the services are like this is for the sandbox to tell.
 
 use std::{
     collections::BTreeMap,
@@ -16,8 +16,8 @@ use aws_smithy_runtime_api::{
     },
     http::StatusCode,
 };
-use aws_smithy_types::body::SdkBody;
-use contract::{SecretValue, Settings, SmtpEndpoint};
+use aws_smithy_types::{DateTime, body::SdkBody, date_time::Format};
+use contract::{Hosts, SecretValue, Settings, SmtpEndpoint, TestMail};
 use serde_json::{Value, json};
 
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
     error::Error,
     event::{Request, Step},
     rotation::Rotation,
-    secret::{self, AWSCURRENT, AWSPREVIOUS, Secret},
+    secret::{self, AWSCURRENT, AWSPREVIOUS, Secret, Version},
     sensitive::Sensitive,
     time::TimeLimit,
 };
@@ -34,19 +34,31 @@ pub(crate) const ROTATION_TOKEN: &str = "rotation-token-of-the-event";
 
 const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mail-AbCd12";
 
+/// Seconds of the epoch: when the secret was rotated, and when all is made that is not said to be made later.
+const LONG_AGO: i64 = 1_700_000_000;
+
+/// Stands for no answer at all.
+const NO_STATUS: u16 = 0;
+
 /// What goes wrong with one action.
 #[derive(Clone, Copy)]
 pub(crate) enum Fault {
     /// It answers 400 and quotes the request.
     Refused,
+    /// It answers 400 with this code.
+    RefusedAs(&'static str),
+    /// It never answers, and has no effect.
+    Hangs,
     /// The first call answers that there were too many.
     ThrottledOnce,
     /// It takes effect and answers 500.
     AnswerLost,
     /// It answers 500 without effect.
     Down,
-    /// Another invocation stores its own value under the token just before.
-    Overtaken,
+    /// Another invocation stores its own value, with this key, under the token just before.
+    Overtaken { key: &'static str },
+    /// It works as ever, and somebody deactivates a key just before.
+    KeyDeactivated(&'static str),
     /// It works as ever, and somebody moves a label just before.
     LabelMoved { to: &'static str, label: &'static str },
 }
@@ -54,6 +66,7 @@ pub(crate) enum Fault {
 #[derive(Clone)]
 pub(crate) struct FakeAws {
     state: Arc<Mutex<State>>,
+    settings: Settings,
     seconds: u64,
 }
 
@@ -62,7 +75,11 @@ struct State {
     versions: BTreeMap<String, (Vec<String>, Option<String>)>,
     keys: Vec<(String, bool)>,
     used: Vec<String>,
-    fault: Option<(&'static str, Fault)>,
+    /// What was made later than [`LONG_AGO`], and by how many seconds.
+    made_later: BTreeMap<String, i64>,
+    does_not_say_whether_rotation_is_on: bool,
+    /// An action, how many calls of it go well before, and what goes wrong from then on.
+    faults: Vec<(&'static str, usize, Fault)>,
     calls: Vec<String>,
 }
 
@@ -70,7 +87,17 @@ type Answer = Result<Value, &'static str>;
 
 impl FakeAws {
     pub(crate) fn new() -> Self {
-        Self { state: Arc::default(), seconds: 300 }
+        let settings = Settings {
+            secret_arn_prefix: "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mail".into(),
+            iam_user_arn: "arn:aws:iam::123456789012:user/mail".into(),
+            iam_user_owned: true,
+            replaces: vec![],
+            smtp_endpoint: SmtpEndpoint::of_region("eu-west-1"),
+            test_mail: None,
+            hosts: None,
+            keep_previous: Duration::ZERO,
+        };
+        Self { state: Arc::default(), settings, seconds: 300 }
     }
 
     fn with(self, change: impl FnOnce(&mut State)) -> Self {
@@ -102,39 +129,71 @@ impl FakeAws {
     }
 
     pub(crate) fn fault(self, action: &'static str, fault: Fault) -> Self {
-        self.with(|state| state.fault = Some((action, fault)))
+        self.fault_after(0, action, fault)
+    }
+
+    pub(crate) fn fault_after(self, calls: usize, action: &'static str, fault: Fault) -> Self {
+        self.with(|state| state.faults.push((action, calls, fault)))
+    }
+
+    /// A version or a key.
+    pub(crate) fn made_later(self, what: &str, seconds: i64) -> Self {
+        self.with(|state| {
+            state.made_later.insert(what.into(), seconds);
+        })
+    }
+
+    pub(crate) fn not_saying_whether_rotation_is_on(self) -> Self {
+        self.with(|state| state.does_not_say_whether_rotation_is_on = true)
+    }
+
+    pub(crate) fn host(mut self) -> Self {
+        self.settings.hosts = Some(Hosts {
+            instance_ids: vec!["i-0".into()],
+            document: "mail-rotate-smtp".into(),
+            script: "/usr/local/bin/rotate_smtp.sh".into(),
+            timeout: Duration::from_mins(2),
+        });
+        self
+    }
+
+    pub(crate) fn sender(mut self, sender: &str) -> Self {
+        self.settings.test_mail = Some(TestMail { sender: sender.into(), recipient: "b@example.com".into() });
+        self
     }
 
     pub(crate) fn seconds(self, seconds: u64) -> Self {
         Self { seconds, ..self }
     }
 
-    /// Runs a part of a rotation whose token is `new`. Only the calls of that part are recorded.
+    /// Runs a part of createSecret.
     pub(crate) async fn rotate(
         &self,
         part: impl AsyncFn(&Rotation<'_>, &Secret) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        self.take(Step::Create, part).await
+    }
+
+    /// Runs a part of a step of a rotation whose token is `new`. Only that part meets faults, and only its calls are
+    /// recorded.
+    pub(crate) async fn take(
+        &self,
+        step: Step,
+        part: impl AsyncFn(&Rotation<'_>, &Secret) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let clients = self.clients();
-        let settings = Settings {
-            secret_arn_prefix: "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mail".into(),
-            iam_user_arn: "arn:aws:iam::123456789012:user/mail".into(),
-            iam_user_owned: true,
-            replaces: vec![],
-            smtp_endpoint: SmtpEndpoint::of_region("eu-west-1"),
-            test_mail: None,
-            hosts: None,
-            keep_previous: Duration::ZERO,
-        };
         let request = Request {
-            step: Step::Create,
+            step,
             secret_arn: ARN.into(),
             token: "new".into(),
             rotation_token: Some(Sensitive::new(ROTATION_TOKEN)),
         };
         let time = TimeLimit::start(SystemTime::now() + Duration::from_secs(self.seconds));
+        let faults = std::mem::take(&mut self.state.lock().unwrap().faults);
         let secret = secret::describe(&clients, ARN).await?;
         self.state.lock().unwrap().calls.clear();
-        part(&Rotation { clients: &clients, settings: &settings, request: &request, time }, &secret).await
+        self.state.lock().unwrap().faults = faults;
+        part(&Rotation { clients: &clients, settings: &self.settings, request: &request, time }, &secret).await
     }
 
     fn clients(&self) -> Clients {
@@ -172,6 +231,18 @@ impl FakeAws {
         SecretValue::parse(self.state.lock().unwrap().versions[version].1.as_deref().unwrap()).unwrap()
     }
 
+    /// AWSCURRENT's version.
+    pub(crate) fn current(&self) -> Version {
+        let state = self.state.lock().unwrap();
+        let is_current = |labels: &[String]| labels.iter().any(|label| label == AWSCURRENT);
+        let (id, (_, value)) = state.versions.iter().find(|(_, (labels, _))| is_current(labels)).unwrap();
+        let created = Duration::from_secs(state.made(id).try_into().unwrap());
+        Version {
+            value: SecretValue::parse(value.as_deref().unwrap()).unwrap(),
+            created: Some(SystemTime::UNIX_EPOCH + created),
+        }
+    }
+
     pub(crate) fn active_keys(&self) -> Vec<String> {
         let state = self.state.lock().unwrap();
         state.keys.iter().filter(|(_, active)| *active).map(|(id, _)| id.clone()).collect()
@@ -182,19 +253,24 @@ impl State {
     fn answer(&mut self, action: &str, body: &Value) -> (u16, Answer) {
         self.calls.push(action.to_owned());
         let text = |name: &str| body[name].as_str().unwrap_or_default();
-        let fault = self.fault.filter(|(it, _)| *it == action).map(|(_, fault)| fault);
-        match fault {
+        let calls = self.calls.iter().filter(|call| *call == action).count();
+        let fault = self.faults.iter().position(|(it, after, _)| *it == action && calls > *after);
+        let fault = fault.map(|index| (index, self.faults[index].2));
+        match fault.map(|(_, fault)| fault) {
             Some(Fault::Refused) => return (400, Err("Refused")),
+            Some(Fault::RefusedAs(code)) => return (400, Err(code)),
+            Some(Fault::Hangs) => return (NO_STATUS, Err("nobody reads this")),
             Some(Fault::Down) => return (500, Err("InternalServiceError")),
             Some(Fault::ThrottledOnce) => {
-                self.fault = None;
+                self.faults.remove(fault.unwrap().0);
                 return (400, Err("ThrottlingException"));
             }
-            Some(Fault::Overtaken) => {
-                let other = json!({"username": "mail", "AccessKeyId": "OTHER", "SMTPPassword": "other"});
+            Some(Fault::Overtaken { key }) => {
+                let other = json!({"username": "mail", "AccessKeyId": key, "SMTPPassword": "other"});
                 self.versions.get_mut(text("ClientRequestToken")).unwrap().1 = Some(other.to_string());
             }
             Some(Fault::LabelMoved { to, label }) => self.move_label(label, to),
+            Some(Fault::KeyDeactivated(key)) => self.set_active(key, false),
             Some(Fault::AnswerLost) | None => {}
         }
         let answer = match action {
@@ -202,23 +278,32 @@ impl State {
             "GetSecretValue" => self.get_value(text("VersionId")),
             "PutSecretValue" => self.put_value(body),
             "UpdateSecretVersionStage" => self.update_stage(body),
+            "SendCommand" => Ok(json!({"Command": {"CommandId": "c-0"}})),
+            "GetCommandInvocation" => Ok(json!({"Status": "Success", "StatusDetails": "Success", "ResponseCode": 0})),
             _ => Ok(json!(self.iam(action, body))),
         };
         match (fault, answer) {
-            (Some(Fault::AnswerLost), _) => (500, Err("InternalServiceError")),
+            (Some((_, Fault::AnswerLost)), _) => (500, Err("InternalServiceError")),
             (_, answer) => (if answer.is_ok() { 200 } else { 400 }, answer),
         }
     }
 
     fn describe(&self) -> Value {
         let labels: BTreeMap<_, _> = self.versions.iter().map(|(id, (labels, _))| (id, labels)).collect();
-        json!({"ARN": ARN, "RotationEnabled": true, "VersionIdsToStages": labels, "LastRotatedDate": 1_700_000_000})
+        let rotation_enabled = (!self.does_not_say_whether_rotation_is_on).then_some(true);
+        json!({
+            "ARN": ARN, "RotationEnabled": rotation_enabled, "VersionIdsToStages": labels, "LastRotatedDate": LONG_AGO,
+        })
+    }
+
+    fn made(&self, what: &str) -> i64 {
+        LONG_AGO + self.made_later.get(what).unwrap_or(&0)
     }
 
     fn get_value(&self, version: &str) -> Answer {
         let value = self.versions.get(version).and_then(|(_, value)| value.clone());
         let value = value.ok_or("ResourceNotFoundException")?;
-        Ok(json!({"SecretString": value, "VersionId": version, "CreatedDate": 1_700_000_000}))
+        Ok(json!({"SecretString": value, "VersionId": version, "CreatedDate": self.made(version)}))
     }
 
     fn put_value(&mut self, body: &Value) -> Answer {
@@ -267,7 +352,9 @@ impl State {
             "ListAccessKeys" => {
                 let member = |(id, active): &(String, bool)| {
                     let status = if *active { "Active" } else { "Inactive" };
-                    format!("<member><AccessKeyId>{id}</AccessKeyId><Status>{status}</Status></member>")
+                    let date = DateTime::from_secs(self.made(id)).fmt(Format::DateTime).unwrap();
+                    let date = format!("<CreateDate>{date}</CreateDate>");
+                    format!("<member><AccessKeyId>{id}</AccessKeyId><Status>{status}</Status>{date}</member>")
                 };
                 let members: String = self.keys.iter().map(member).collect();
                 format!("<AccessKeyMetadata>{members}</AccessKeyMetadata><IsTruncated>false</IsTruncated>")
@@ -340,6 +427,9 @@ impl HttpConnector for FakeAws {
         } else {
             state.answer_xml(text)
         };
+        if status == NO_STATUS {
+            return HttpConnectorFuture::new(std::future::pending());
+        }
         HttpConnectorFuture::ready(Ok(HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body))))
     }
 }

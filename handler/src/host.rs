@@ -7,6 +7,7 @@ use aws_sdk_ssm::{
     types::{CommandInvocationStatus, InstanceInformationStringFilter, PingStatus},
 };
 use contract::{COMMAND_DELIVERY_SECONDS, DOCUMENT_PARAMETER, Hosts, RUN_SHELL_SCRIPT};
+use tokio::time::timeout;
 use tracing::info;
 
 use crate::{
@@ -18,6 +19,9 @@ use crate::{
 };
 
 const POLL: Duration = Duration::from_secs(2);
+
+/// Systems Manager's words for a script that ended well.
+const SUCCESS: &str = "Success";
 
 /// Longest piece of a script's output that an error quotes, in characters; the end says why it failed.
 const LONGEST_OUTPUT: usize = 400;
@@ -48,15 +52,18 @@ impl HostResult {
     }
 
     fn succeeded(&self) -> bool {
-        self.status == "Success"
+        self.status == SUCCESS && self.exit_code == Some(0)
     }
 }
 
 impl fmt::Display for HostResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.instance, self.status)?;
-        if let Some(code) = self.exit_code.filter(|code| *code > 0) {
-            write!(f, ", exit code {code}")?;
+        match self.exit_code {
+            Some(0) => {}
+            Some(code) => write!(f, ", exit code {code}")?,
+            None if self.status == SUCCESS => f.write_str(", but no exit code")?,
+            None => {}
         }
         if !self.succeeded() && !self.output.is_empty() {
             write!(f, ", its output ends: {}", self.output)?;
@@ -153,7 +160,12 @@ async fn wait(
     let mut results: Vec<_> = hosts.instance_ids.iter().map(|id| HostResult::waiting(id)).collect();
     loop {
         for result in results.iter_mut().filter(|result| !result.finished) {
-            *result = ask(rotation, command, &result.instance, password).await?;
+            let left = rotation.time.remaining().saturating_sub(POLL);
+            // The last question is cut off, so that there is time to say how every host stands.
+            let Ok(answer) = timeout(left, ask(rotation, command, &result.instance, password)).await else { break };
+            if let Some(answer) = answer? {
+                *result = answer;
+            }
             if result.finished {
                 info!(command, instance = result.instance, status = result.status, "the script has ended");
             }
@@ -166,17 +178,23 @@ async fn wait(
     }
 }
 
+/// How the script stands on one host; none where that was not told this time.
 async fn ask(
     rotation: &Rotation<'_>,
     command: &str,
     instance: &str,
     password: &Sensitive,
-) -> Result<HostResult, Error> {
+) -> Result<Option<HostResult>, Error> {
     let answer = rotation.clients.ssm.get_command_invocation().command_id(command).instance_id(instance).send().await;
     match answer.map_err(Cause::from) {
-        Ok(answer) => Ok(read(instance, &answer, password)),
+        Ok(answer) => Ok(Some(read(instance, &answer, password))),
         // Right after SendCommand the invocation may not be there yet.
-        Err(cause) if cause.is("InvocationDoesNotExist") => Ok(HostResult::waiting(instance)),
+        Err(cause) if cause.is("InvocationDoesNotExist") => Ok(None),
+        // The script runs on, whatever became of the question.
+        Err(cause) if cause.is_throttling() || !cause.refused => {
+            info!(command, instance, "no answer on how the script stands: {cause}");
+            Ok(None)
+        }
         Err(cause) => Err(Error::Aws { action: "ssm:GetCommandInvocation", cause }),
     }
 }
@@ -208,6 +226,10 @@ fn end_of(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        event::Step,
+        fake_aws::{FakeAws, Fault},
+    };
 
     const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mail-AbCd12";
 
@@ -257,6 +279,11 @@ mod tests {
         let success = result(Status::Success, "Success", 0, "");
         assert!(success.finished && success.succeeded());
         assert_eq!(success.to_string(), "i-0: Success");
+        for (code, text) in [(-1, "i-0: Success, but no exit code"), (3, "i-0: Success, exit code 3")] {
+            let odd = result(Status::Success, "Success", code, "");
+            assert!(odd.finished && !odd.succeeded());
+            assert!(odd.to_string().starts_with(text), "{odd}");
+        }
     }
 
     #[test]
@@ -273,5 +300,29 @@ mod tests {
         let failed = result(CommandInvocationStatus::Failed, "Failed", 1, &errors);
         assert!(failed.output.ends_with("+ echo [redacted] [redacted]"), "{}", failed.output);
         assert_eq!(failed.output.chars().count(), LONGEST_OUTPUT + 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_whose_script_is_not_told_of_is_waited_for_to_the_end() {
+        for fault in [Fault::RefusedAs("ThrottlingException"), Fault::Down, Fault::Hangs] {
+            let aws = FakeAws::new().host().fault("GetCommandInvocation", fault);
+            let told = aws.take(Step::Set, async |rotation, _| {
+                let hosts = rotation.settings.hosts.as_ref().unwrap();
+                rotation.time.bound(tell(rotation, hosts, &Sensitive::new("hunter2"))).await
+            });
+            let error = told.await.unwrap_err();
+            assert_eq!(error.kind(), "HostsFailed");
+            assert!(error.to_string().ends_with("; i-0: Pending"), "{error}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_aws_refuses_for_good_ends_the_wait() {
+        let aws = FakeAws::new().host().fault("GetCommandInvocation", Fault::RefusedAs("AccessDenied"));
+        let told = aws.take(Step::Set, async |rotation, _| {
+            tell(rotation, rotation.settings.hosts.as_ref().unwrap(), &Sensitive::new("hunter2")).await
+        });
+        assert_eq!(told.await.unwrap_err().kind(), "Aws");
+        assert_eq!(aws.count("GetCommandInvocation"), 1);
     }
 }

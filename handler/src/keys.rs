@@ -46,10 +46,12 @@ pub struct LabelledVersion {
 /// Everything that the choice depends on.
 #[derive(Clone, Debug)]
 pub struct Situation {
-    /// The user's keys.
+    /// The user's keys, all of them.
     pub keys: Vec<UsedKey>,
     /// The secret's labelled versions.
     pub versions: Vec<LabelledVersion>,
+    /// Whether a rotation of this secret ever completed.
+    pub was_rotated: bool,
     /// The later of the secret's LastRotatedDate and AWSCURRENT's creation.
     pub grace_began: Option<SystemTime>,
     /// How long the previous key stays usable.
@@ -122,16 +124,20 @@ pub enum MustStay {
         /// The label that protects it.
         label: &'static str,
     },
-    /// It is the previous key, and its grace has not ended.
+    /// It is the previous key, or may be: it is as old as that, and the grace has not ended.
     InGrace {
         /// When the grace ends; unknown where Secrets Manager has no date.
         ends: Option<SystemTime>,
     },
-    /// It was used since the last grace ended, or since it began where it still runs: somebody uses it.
+    /// It was used when, and as lately as, only a host that still needs it would use it.
     StillUsed {
         /// Its last use.
         last_used: SystemTime,
     },
+    /// The user has no other Active key: without this one, nobody could log in.
+    OnlyActiveKey,
+    /// The configuration lists it under `iam_user.replaces`, and no rotation has put a working key in its place.
+    NoSuccessorYet,
     /// No version names it, and it was used: somebody else's, as far as we can see.
     Foreign,
     /// No version names it and it was never used, but the user is not ours to tidy.
@@ -164,32 +170,29 @@ pub fn choose(situation: &Situation) -> Slot {
     }
 }
 
-/// Whether one key may be freed.
+/// Whether one of the situation's keys may be freed.
 #[must_use]
 pub fn judge(situation: &Situation, key: &UsedKey) -> Verdict {
-    let Situation { now, grace_began, keep_previous, .. } = *situation;
-    let named_with =
-        |label: &str| situation.naming(&key.key.id).any(|version| version.labels.iter().any(|it| it == label));
-
     for label in [AWSCURRENT, LABEL_DEPLOYING, AWSPENDING] {
-        if named_with(label) {
+        if situation.is_named(&key.key.id, label) {
             return Verdict::MustStay(MustStay::Protected { label });
         }
     }
-    let grace_ends = grace_began.map(|began| began + keep_previous);
-    if named_with(AWSPREVIOUS) && grace_ends.is_none_or(|ends| now < ends) {
-        return Verdict::MustStay(MustStay::InGrace { ends: grace_ends });
+    if situation.is_in_grace(&key.key) {
+        return Verdict::MustStay(MustStay::InGrace { ends: situation.grace_ends() });
     }
-    // Use within a grace is what the grace is for. While it runs, though, nothing tells a host that is done from one
-    // that is not.
-    let quiet_since = grace_ends.filter(|ends| *ends <= now).or(grace_began);
-    if let Some(last_used) = key.last_used
-        && quiet_since.is_none_or(|since| last_used >= since)
-    {
+    if let Some(last_used) = key.last_used.filter(|used| situation.is_telling(*used)) {
         return Verdict::MustStay(MustStay::StillUsed { last_used });
     }
+    if key.key.active && !situation.keys.iter().any(|other| other.key.active && other.key.id != key.key.id) {
+        return Verdict::MustStay(MustStay::OnlyActiveKey);
+    }
     if situation.replaces.contains(&key.key.id) {
-        return Verdict::MayGo(MayGo::Replaced);
+        return if situation.has_successor() {
+            Verdict::MayGo(MayGo::Replaced)
+        } else {
+            Verdict::MustStay(MustStay::NoSuccessorYet)
+        };
     }
     if let Some(label) = situation.naming(&key.key.id).flat_map(|version| &version.labels).min() {
         return Verdict::MayGo(MayGo::Superseded { label: label.clone() });
@@ -200,13 +203,52 @@ pub fn judge(situation: &Situation, key: &UsedKey) -> Verdict {
     if !situation.user_owned {
         return Verdict::MustStay(MustStay::UserNotOwned);
     }
-    let is_old = key.key.created.is_some_and(|created| created + situation.orphan_age < now);
+    let is_old = key.key.created.is_some_and(|created| created + situation.orphan_age < situation.now);
     if is_old { Verdict::MayGo(MayGo::Orphan) } else { Verdict::MustStay(MustStay::TooYoung) }
 }
 
 impl Situation {
     fn naming<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a LabelledVersion> {
         self.versions.iter().filter(move |version| version.names_key.as_deref() == Some(key))
+    }
+
+    fn is_named(&self, key: &str, label: &str) -> bool {
+        self.naming(key).any(|version| version.labels.iter().any(|it| it == label))
+    }
+
+    fn grace_ends(&self) -> Option<SystemTime> {
+        self.grace_began.map(|began| began + self.keep_previous)
+    }
+
+    fn grace_is_open(&self) -> bool {
+        self.grace_ends().is_none_or(|ends| self.now < ends)
+    }
+
+    /// The grace is the key's, not the label's: whoever edits the secret by hand during it pushes AWSPREVIOUS on, and
+    /// the label of the version with the previous key is gone. What is certain is that the key was there already.
+    fn is_in_grace(&self, key: &AccessKey) -> bool {
+        let is_as_old = match (self.grace_began, key.created) {
+            (Some(began), Some(created)) => created <= began,
+            _ => true,
+        };
+        self.grace_is_open() && (is_as_old || self.is_named(&key.id, AWSPREVIOUS))
+    }
+
+    /// Whether a key's last use tells that somebody needs the key. Use within a grace is what the grace is for: while it
+    /// runs, nothing tells a host that is done from one that is not, and after it that use ages out, as long after it as
+    /// the grace is long. Use after the grace's end does not: it was a host that the rotation did not reach.
+    fn is_telling(&self, last_used: SystemTime) -> bool {
+        let (Some(began), Some(ends)) = (self.grace_began, self.grace_ends()) else { return true };
+        if self.grace_is_open() {
+            return last_used >= began;
+        }
+        last_used >= ends || self.now < last_used + self.keep_previous
+    }
+
+    /// Whether a rotation has moved the hosts to a key that works.
+    fn has_successor(&self) -> bool {
+        let is_current = |key: &UsedKey| key.key.active && self.is_named(&key.key.id, AWSCURRENT);
+        self.was_rotated && self.keys.iter().any(is_current)
     }
 }
 
@@ -222,29 +264,51 @@ impl fmt::Display for MayGo {
     }
 }
 
+/// Each with the way out, as it differs.
 impl fmt::Display for MustStay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Protected { label } => write!(f, "the version labelled {label} names it, so a host may be using it"),
-            Self::InGrace { ends: Some(ends) } => {
-                write!(f, "it is the previous key, kept until {} (rotation.keep_previous)", date(*ends))
+            Self::Protected { label: AWSCURRENT } => {
+                write!(f, "the version labelled {AWSCURRENT} names it, so hosts are using it")
             }
-            Self::InGrace { ends: None } => {
-                f.write_str("it is the previous key, and the secret has no date from which its grace could be counted")
-            }
-            Self::StillUsed { last_used } => {
-                write!(f, "it was used at {}, later than it should have been, so somebody still uses it", date(*last_used))
-            }
-            Self::Foreign => {
-                f.write_str("no version of the secret names it and it was used, so it may be somebody else's")
-            }
+            Self::Protected { label } => write!(
+                f,
+                "the version labelled {label} names it, so a host may be using it; if it is Inactive, activate it, or delete \
+                 it if no host uses it"
+            ),
+            Self::InGrace { ends: Some(ends) } => write!(
+                f,
+                "it is the previous key, or as old as that, and kept until {} (rotation.keep_previous): wait until then",
+                date(*ends)
+            ),
+            Self::InGrace { ends: None } => f.write_str(
+                "it may be the previous key, and the secret has no date from which its grace could be counted: delete it if \
+                 no host uses it",
+            ),
+            Self::StillUsed { last_used } => write!(
+                f,
+                "it was used at {}, later than it should have been: give whoever uses it the current credential, then delete \
+                 it",
+                date(*last_used)
+            ),
+            Self::OnlyActiveKey => f.write_str(
+                "it is the user's only Active key: activate the other one if a host needs it, else delete the other one",
+            ),
+            Self::NoSuccessorYet => f.write_str(
+                "iam_user.replaces lists it, but no rotation has moved the hosts to another key yet, and the first one needs \
+                 a free slot: delete whichever key no host uses",
+            ),
+            Self::Foreign => f.write_str(
+                "no version of the secret names it and it was used, so it may be somebody else's: if nobody needs it, delete \
+                 it, or list it under iam_user.replaces",
+            ),
             Self::UserNotOwned => f.write_str(
-                "no version of the secret names it, and the user is not owned by this deployment; if it is not needed, \
-                 list it under iam_user.replaces",
+                "no version of the secret names it, and the user is not owned by this deployment: if nobody needs it, delete \
+                 it, or list it under iam_user.replaces",
             ),
             Self::TooYoung => f.write_str(
                 "no version of the secret names it and it was never used, but it is so young that a rotation that still \
-                 runs may have made it",
+                 runs may have made it: wait a few minutes",
             ),
         }
     }
@@ -305,6 +369,7 @@ mod tests {
         Situation {
             keys: vec![key("new", 30 * DAY, Some(HOUR)), key("old", 60 * DAY, Some(31 * DAY))],
             versions: vec![version(&[AWSCURRENT, LABEL_DEPLOYING], "new"), version(&[AWSPREVIOUS], "old")],
+            was_rotated: true,
             grace_began: Some(now() - 30 * DAY),
             keep_previous: DAY,
             now: now(),
@@ -366,34 +431,92 @@ mod tests {
         assert_eq!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::InGrace { ends: None }));
     }
 
+    /// What is said of `old`, last used so long ago, where the grace of a day began so long ago.
+    fn of_use(grace_began: Duration, used: Duration) -> Verdict {
+        let mut situation = Situation { grace_began: Some(now() - grace_began), ..a_month_later() };
+        situation.keys[1] = key("old", 60 * DAY, Some(used));
+        verdict_on(&situation, "old")
+    }
+
+    fn still_used(ago: Duration) -> Verdict {
+        Verdict::MustStay(MustStay::StillUsed { last_used: now() - ago })
+    }
+
     #[test]
-    fn a_key_used_since_the_grace_ended_stays_whatever_speaks_for_freeing_it() {
+    fn a_key_used_after_its_grace_stays_however_long_ago_that_was() {
+        assert_eq!(of_use(30 * DAY, 29 * DAY), still_used(29 * DAY));
+        assert_eq!(of_use(30 * DAY, 29 * DAY + Duration::from_secs(1)), superseded());
+    }
+
+    #[test]
+    fn use_within_a_grace_that_is_over_is_a_veto_for_as_long_as_the_grace_was() {
+        let almost = Duration::from_secs(24 * 60 * 60 - 1);
+        assert_eq!(of_use(DAY, almost), still_used(almost));
+        assert_eq!(of_use(DAY + HOUR, almost), still_used(almost));
+        assert_eq!(of_use(DAY + HOUR, DAY), superseded(), "a late use ages out");
+    }
+
+    #[test]
+    fn a_key_made_and_used_during_a_grace_that_still_runs_stays() {
+        let mut situation = Situation { grace_began: Some(now() - 2 * HOUR), ..a_month_later() };
+        situation.versions[1] = version(&["custom"], "old");
+        situation.keys[1] = key("old", HOUR, Some(HOUR));
+        assert_eq!(verdict_on(&situation, "old"), still_used(HOUR));
+        situation.keys[1].last_used = None;
+        assert_eq!(verdict_on(&situation, "old"), Verdict::MayGo(MayGo::Superseded { label: "custom".into() }));
+    }
+
+    #[test]
+    fn during_a_grace_a_key_as_old_as_it_stays_whatever_names_it() {
+        let began = now() - HOUR;
+        let at = |created, label: &str| {
+            let mut situation = Situation { grace_began: Some(began), ..a_month_later() };
+            situation.versions[1] = version(&[label], if label == "none" { "another" } else { "old" });
+            situation.keys[1] = key("old", DAY, None);
+            situation.keys[1].key.created = created;
+            verdict_on(&situation, "old")
+        };
+        let in_grace = Verdict::MustStay(MustStay::InGrace { ends: Some(began + DAY) });
+        let second = Duration::from_secs(1);
+        for (created, label, expected) in [
+            (Some(began), "none", in_grace.clone()),
+            (None, "none", in_grace.clone()),
+            (Some(began), "custom", in_grace.clone()),
+            (Some(began + second), AWSPREVIOUS, in_grace),
+            (Some(began + second), "none", Verdict::MayGo(MayGo::Orphan)),
+        ] {
+            assert_eq!(at(created, label), expected, "made {created:?}, labelled {label}");
+        }
+    }
+
+    #[test]
+    fn use_is_a_veto_whatever_speaks_for_freeing_the_key() {
+        let mut situation = Situation { replaces: vec!["old".into()], ..a_month_later() };
+        situation.keys[1].last_used = Some(now() - HOUR);
+        assert_eq!(verdict_on(&situation, "old"), still_used(HOUR));
+    }
+
+    #[test]
+    fn the_only_active_key_stays() {
         let mut situation = a_month_later();
-        situation.replaces = vec!["old".into()];
-        let last_used = situation.grace_began.unwrap() + situation.keep_previous;
-        situation.keys[1].last_used = Some(last_used);
-        assert_eq!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::StillUsed { last_used }));
-        situation.keys[1].last_used = Some(last_used - Duration::from_secs(1));
-        assert_eq!(verdict_on(&situation, "old"), Verdict::MayGo(MayGo::Replaced));
+        situation.keys[0].key.active = false;
+        assert_eq!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::OnlyActiveKey));
+        situation.keys[1].key.active = false;
+        assert_eq!(verdict_on(&situation, "old"), superseded(), "an Inactive key is nobody's login");
     }
 
     #[test]
-    fn a_key_used_during_a_grace_that_still_runs_stays() {
-        let mut situation = Situation { grace_began: Some(now() - HOUR), ..a_month_later() };
-        situation.replaces = vec!["old".into()];
-        situation.versions.truncate(1);
-        let last_used = now() - HOUR;
-        situation.keys[1].last_used = Some(last_used);
-        assert_eq!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::StillUsed { last_used }));
-        situation.keys[1].last_used = Some(last_used - Duration::from_secs(1));
-        assert_eq!(verdict_on(&situation, "old"), Verdict::MayGo(MayGo::Replaced));
-    }
-
-    #[test]
-    fn without_a_date_any_use_is_a_veto() {
-        let mut situation = Situation { grace_began: None, replaces: vec!["old".into()], ..a_month_later() };
-        situation.versions.truncate(1);
-        assert!(matches!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::StillUsed { .. })));
+    fn a_replaced_key_stays_until_a_rotation_has_put_a_working_key_in_its_place() {
+        let replaced = Situation { replaces: vec!["old".into()], ..a_month_later() };
+        assert_eq!(verdict_on(&replaced, "old"), Verdict::MayGo(MayGo::Replaced));
+        let never_rotated = Situation { was_rotated: false, ..replaced.clone() };
+        let mut placeholder = replaced.clone();
+        placeholder.versions[0].names_key = None;
+        let mut of_another_user = replaced;
+        of_another_user.versions[0].names_key = Some("elsewhere".into());
+        for situation in [never_rotated, placeholder, of_another_user] {
+            assert_eq!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::NoSuccessorYet));
+        }
     }
 
     #[test]
@@ -456,9 +579,9 @@ mod tests {
             lines,
             [
                 "new (Active, 30 days old, last used 2024-10-03T23:00:00Z): the version labelled AWSCURRENT names it, so \
-                 a host may be using it",
-                "old (Inactive, 60 days old, last used 2024-09-03T00:00:00Z): it is the previous key, kept until \
-                 2024-10-04T23:00:00Z (rotation.keep_previous)",
+                 hosts are using it",
+                "old (Inactive, 60 days old, last used 2024-09-03T00:00:00Z): it is the previous key, or as old as that, \
+                 and kept until 2024-10-04T23:00:00Z (rotation.keep_previous): wait until then",
             ]
         );
     }
@@ -479,30 +602,34 @@ mod tests {
             prop::option::of(any_time()),
             0_u32..60,
             any::<bool>(),
+            any::<bool>(),
             prop::collection::vec(ids(), 0..2),
         )
-            .prop_map(|(keys, versions, grace_began, keep_hours, user_owned, replaces)| Situation {
-                keys: ["a", "b"]
-                    .into_iter()
-                    .zip(keys)
-                    .map(|(id, (active, created, last_used))| UsedKey {
-                        key: AccessKey { id: id.into(), active, created },
-                        last_used,
-                    })
-                    .collect(),
-                versions: versions
-                    .into_iter()
-                    .map(|(labels, names_key)| LabelledVersion {
-                        labels: labels.into_iter().map(str::to_owned).collect(),
-                        names_key,
-                    })
-                    .collect(),
-                grace_began,
-                keep_previous: keep_hours * HOUR,
-                now: now(),
-                user_owned,
-                replaces,
-                orphan_age: HOUR,
+            .prop_map(|(keys, versions, grace_began, keep_hours, was_rotated, user_owned, replaces)| {
+                Situation {
+                    keys: ["a", "b"]
+                        .into_iter()
+                        .zip(keys)
+                        .map(|(id, (active, created, last_used))| UsedKey {
+                            key: AccessKey { id: id.into(), active, created },
+                            last_used,
+                        })
+                        .collect(),
+                    versions: versions
+                        .into_iter()
+                        .map(|(labels, names_key)| LabelledVersion {
+                            labels: labels.into_iter().map(str::to_owned).collect(),
+                            names_key,
+                        })
+                        .collect(),
+                    was_rotated,
+                    grace_began,
+                    keep_previous: keep_hours * HOUR,
+                    now: now(),
+                    user_owned,
+                    replaces,
+                    orphan_age: HOUR,
+                }
             })
     }
 
@@ -517,8 +644,32 @@ mod tests {
                         prop_assert!(label != AWSPREVIOUS || !grace_is_open);
                     }
                 }
-                let quiet_since = |began| if grace_is_open { began } else { began + situation.keep_previous };
-                prop_assert!(key.last_used.is_none_or(|used| situation.grace_began.is_some_and(|began| used < quiet_since(began))));
+                if grace_is_open {
+                    prop_assert!(key.key.created.zip(situation.grace_began).is_some_and(|(made, began)| made > began));
+                }
+                if let Some(used) = key.last_used {
+                    let began = situation.grace_began.unwrap();
+                    let quiet_since = if grace_is_open { began } else { began + situation.keep_previous };
+                    prop_assert!(used < quiet_since);
+                    prop_assert!(grace_is_open || situation.now >= used + situation.keep_previous);
+                }
+            }
+        }
+
+        #[test]
+        fn the_only_active_key_is_never_freed(situation in any_situation()) {
+            if let Slot::After { key, .. } = choose(&situation) {
+                let active = situation.keys.iter().filter(|it| it.key.active);
+                prop_assert!(!key.key.active || active.count() > 1);
+            }
+        }
+
+        #[test]
+        fn a_key_is_replaced_only_where_current_is_another_that_works(situation in any_situation()) {
+            if let Slot::After { key, reason: MayGo::Replaced } = choose(&situation) {
+                prop_assert!(situation.was_rotated);
+                let other = situation.keys.iter().find(|it| it.key.id != key.key.id).unwrap();
+                prop_assert!(other.key.active && situation.is_named(&other.key.id, AWSCURRENT));
             }
         }
 

@@ -126,6 +126,9 @@ pub(crate) mod tests {
         let subscriber = subscriber(level, move |line| {
             sink.lock().unwrap().push(serde_json::from_str(line).unwrap());
         });
+        // While only one subscriber lives, tracing asks the thread that reaches a line first whether anybody wants it, and
+        // that may be another test's.
+        let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
         tracing::subscriber::with_default(subscriber, run);
         std::mem::take(&mut written.lock().unwrap())
     }

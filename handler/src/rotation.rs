@@ -49,6 +49,21 @@ pub async fn run(rotation: Rotation<'_>) -> Result<(), Error> {
     }
 }
 
+/// Refuses to go on with a rotation that somebody ended since this step began: waits are long enough for that.
+pub(crate) async fn still_pending(rotation: &Rotation<'_>) -> Result<(), Error> {
+    let Rotation { clients, request, .. } = *rotation;
+    let secret = secret::describe(clients, &request.secret_arn).await?;
+    match guard(request, &secret)? {
+        Standing::Pending => Ok(()),
+        Standing::Done => Err(not_pending(request, &secret)),
+    }
+}
+
+fn not_pending(request: &Request, secret: &Secret) -> Error {
+    let labels = secret.versions.get(&request.token).cloned().unwrap_or_default();
+    Error::NotPending { version: request.token.clone(), labels }
+}
+
 /// What is left to do for a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
@@ -62,21 +77,22 @@ fn guard(request: &Request, secret: &Secret) -> Result<Standing, Error> {
     if !secret.rotation_enabled {
         return Err(Error::RotationDisabled { secret: secret.arn.clone() });
     }
-    let Some(labels) = secret.versions.get(&request.token) else {
+    if !secret.versions.contains_key(&request.token) {
         return Err(Error::UnknownToken { version: version() });
-    };
+    }
     let is_pending = secret.has(&request.token, AWSPENDING);
     // Secrets Manager tests the configuration by testSecret alone, with a pending version that can be the current one.
-    let is_tested = request.step == Step::Test && is_pending;
-    if secret.has(&request.token, AWSCURRENT) && !is_tested {
+    // Where it comes to setSecret, somebody moved AWSCURRENT before the hosts were told, and they still have to be.
+    let is_left = matches!(request.step, Step::Set | Step::Test) && is_pending;
+    if secret.has(&request.token, AWSCURRENT) && !is_left {
         return Ok(Standing::Done);
     }
     if !is_pending {
-        return Err(Error::NotPending { version: version(), labels: labels.clone() });
+        return Err(not_pending(request, secret));
     }
     // A host may be told only of a key that stays protected when somebody clears AWSPENDING.
     if request.step == Step::Set && !secret.has(&request.token, LABEL_DEPLOYING) {
-        return Err(Error::NotMarkedDeploying { version: version() });
+        return Err(Error::NotMarkedDeploying { secret: secret.arn.clone(), version: version() });
     }
     Ok(Standing::Pending)
 }
@@ -132,11 +148,17 @@ mod tests {
     }
 
     #[test]
-    fn of_a_version_that_is_both_current_and_pending_only_the_test_is_left() {
+    fn of_a_version_that_is_both_current_and_pending_the_hosts_and_the_test_are_left() {
         for step in STEPS {
-            let left = if step == Step::Test { Standing::Pending } else { Standing::Done };
-            assert_eq!(verdict(step, true, &[("new", &[AWSCURRENT, AWSPENDING])]), Ok(left));
+            let left = if matches!(step, Step::Set | Step::Test) { Standing::Pending } else { Standing::Done };
+            let versions: [(&str, &[&str]); 1] = [("new", &[AWSCURRENT, AWSPENDING, LABEL_DEPLOYING])];
+            assert_eq!(verdict(step, true, &versions), Ok(left));
         }
+    }
+
+    #[test]
+    fn a_configuration_is_tested_with_a_version_that_is_not_marked_deploying() {
+        assert_eq!(verdict(Step::Test, true, &[("new", &[AWSCURRENT, AWSPENDING])]), Ok(Standing::Pending));
     }
 
     #[test]

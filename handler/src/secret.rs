@@ -12,6 +12,7 @@ use crate::{
     aws::{Cause, Clients},
     error::Error,
     event::Request,
+    rotation::Rotation,
     time::pause,
 };
 
@@ -30,7 +31,7 @@ const STORE_ATTEMPTS: u32 = 4;
 pub struct Secret {
     /// Its ARN.
     pub arn: String,
-    /// Whether rotation is turned on.
+    /// Whether rotation is not turned off; the answer's field is optional.
     pub rotation_enabled: bool,
     /// When a rotation last completed.
     pub last_rotated: Option<SystemTime>,
@@ -72,7 +73,7 @@ pub async fn describe(clients: &Clients, arn: &str) -> Result<Secret, Error> {
         .map_err(|error| Error::aws("secretsmanager:DescribeSecret", error))?;
     Ok(Secret {
         arn: arn.to_owned(),
-        rotation_enabled: answer.rotation_enabled() == Some(true),
+        rotation_enabled: answer.rotation_enabled() != Some(false),
         last_rotated: answer.last_rotated_date().and_then(|date| SystemTime::try_from(*date).ok()),
         versions: answer.version_ids_to_stages.unwrap_or_default().into_iter().collect(),
     })
@@ -97,6 +98,13 @@ pub async fn read(clients: &Clients, secret: &Secret, version: &str) -> Result<O
     let value = SecretValue::parse(text).map_err(|error| malformed(error.to_string()))?;
     let created = answer.created_date().and_then(|date| SystemTime::try_from(*date).ok());
     Ok(Some(Version { value, created }))
+}
+
+/// The pending version's credential, which must be there.
+pub async fn read_pending(rotation: &Rotation<'_>, secret: &Secret) -> Result<SecretValue, Error> {
+    let pending = read(rotation.clients, secret, &rotation.request.token).await?;
+    let value = pending.map(|version| version.value).filter(|value| !value.is_placeholder());
+    value.ok_or_else(|| Error::pending_empty(rotation.request))
 }
 
 /// Why a value is not stored.
@@ -133,9 +141,10 @@ pub async fn store(
             lost = Some(cause.clone());
         }
         if lost.is_some() || cause.is("ResourceExistsException") {
-            // An unreadable answer settles nothing; it is the next attempt's to find out.
+            // An unreadable answer settles nothing; it is the next attempt's to find out. A key stands for its value: the
+            // numbers in fields of others need not be the same to the last bit once they were written and read.
             match read(clients, secret, &request.token).await {
-                Ok(Some(stored)) if stored.value == *value => {
+                Ok(Some(stored)) if stored.value.access_key_id == value.access_key_id => {
                     info!("the value was stored although its answer was lost");
                     return Ok(());
                 }
@@ -174,4 +183,20 @@ async fn put(clients: &Clients, request: &Request, value: &SecretValue) -> Resul
         }
         cause
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fake_aws::FakeAws;
+
+    #[tokio::test]
+    async fn rotation_that_is_not_said_to_be_off_is_on() {
+        let aws = FakeAws::new().not_saying_whether_rotation_is_on();
+        aws.rotate(async |_, secret| {
+            assert!(secret.rotation_enabled);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
 }

@@ -16,10 +16,26 @@ impl Sensitive {
         &self.0
     }
 
-    /// The text with the secret taken out, for words of others that may quote it.
+    /// The text with the secret taken out, for words of others that may quote it, or a piece of it: Systems Manager
+    /// cuts a script's output anywhere.
     #[must_use]
     pub fn redact(&self, text: &str) -> String {
-        if self.0.is_empty() { text.to_owned() } else { text.replace(&self.0, REDACTED) }
+        let secret: Vec<char> = self.0.chars().collect();
+        let text: Vec<char> = text.chars().collect();
+        let shortest = SHORTEST_PIECE.min(secret.len()).max(1);
+        let mut clean = String::with_capacity(text.len());
+        let mut at = 0;
+        while at < text.len() {
+            let pieces = (0..secret.len()).map(|from| common_start(&secret[from..], &text[at..]));
+            if let Some(length) = pieces.max().filter(|length| *length >= shortest) {
+                clean.push_str(REDACTED);
+                at += length;
+            } else {
+                clean.push(text[at]);
+                at += 1;
+            }
+        }
+        clean
     }
 }
 
@@ -28,6 +44,13 @@ impl fmt::Debug for Sensitive {
         f.write_str(REDACTED)
     }
 }
+
+fn common_start(one: &[char], other: &[char]) -> usize {
+    one.iter().zip(other).take_while(|(one, other)| one == other).count()
+}
+
+/// Length from which a piece of a known secret is taken out, in characters: a shorter one is likely to be a word.
+const SHORTEST_PIECE: usize = 12;
 
 const REDACTED: &str = "[redacted]";
 
@@ -65,6 +88,15 @@ mod tests {
     fn a_quoted_secret_is_taken_out_of_a_text() {
         assert_eq!(Sensitive::new("hunter2").redact("bad value 'hunter2'"), "bad value '[redacted]'");
         assert_eq!(Sensitive::new("").redact("as it is"), "as it is");
+    }
+
+    #[test]
+    fn a_piece_of_a_secret_is_taken_out_of_a_text() {
+        let password = Sensitive::new("BMXhUYlu5Z3gSXVQORxlVa7XPaz91aGWdfHxvkOZdWZ2");
+        for piece in ["BMXhUYlu5Z3g", "SXVQORxlVa7XPaz91a", "HxvkOZdWZ2", "hello"] {
+            let expected = if piece.len() < SHORTEST_PIECE { piece } else { REDACTED };
+            assert_eq!(password.redact(&format!("é {piece}\n")), format!("é {expected}\n"));
+        }
     }
 
     #[test]

@@ -98,12 +98,13 @@ mod tests {
 
     #[test]
     fn a_failed_step_ends_with_one_line_that_says_what_lambda_is_told() {
-        let (lines, answer) = end(Err(Error::PendingEmpty));
+        let (lines, answer) = end(Err(Error::DeadlineReached));
         let expected = json!({
-            LOG_FIELD_LEVEL: "ERROR", LOG_FIELD_MESSAGE: Error::PendingEmpty.to_string(), LOG_FIELD_ERROR: "PendingEmpty",
+            LOG_FIELD_LEVEL: "ERROR", LOG_FIELD_MESSAGE: Error::DeadlineReached.to_string(), LOG_FIELD_ERROR: "DeadlineReached",
             LOG_FIELD_ROTATION: "r-1", LOG_FIELD_STEP: "setSecret", "request_id": "q-1",
         });
-        let told = Diagnostic { error_type: "PendingEmpty".into(), error_message: Error::PendingEmpty.to_string() };
+        let told =
+            Diagnostic { error_type: "DeadlineReached".into(), error_message: Error::DeadlineReached.to_string() };
         assert_eq!((lines, answer), (vec![expected], Err(told)));
     }
 }

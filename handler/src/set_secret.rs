@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use contract::{COMMAND_DELIVERY_SECONDS, LOGIN_GATE_SECONDS};
+use contract::{COMMAND_DELIVERY_SECONDS, Hosts, LOGIN_GATE_SECONDS};
 use tracing::info;
 
 use crate::{
     error::Error,
     host,
-    rotation::Rotation,
+    rotation::{self, Rotation},
     secret::{self, Secret},
     smtp::{Credential, Smtp},
 };
@@ -22,23 +22,77 @@ const TIME_TO_SEE: Duration = Duration::from_secs(5);
 
 /// Takes the step.
 pub async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
-    let Rotation { clients, settings, request, time } = *rotation;
-    let pending = secret::read(clients, secret, &request.token).await?;
-    let value = pending.map(|version| version.value).filter(|value| !value.is_placeholder());
-    let value = value.ok_or(Error::PendingEmpty)?;
-
-    let time_for_hosts = settings
-        .hosts
-        .as_ref()
-        .map_or(Duration::ZERO, |hosts| Duration::from_secs(COMMAND_DELIVERY_SECONDS) + hosts.timeout + TIME_TO_SEE);
+    let Rotation { settings, time, .. } = *rotation;
+    let credential = Credential::of(&secret::read_pending(rotation, secret).await?);
+    let smtp = Smtp::new(&settings.smtp_endpoint)?;
+    let time_for_hosts = settings.hosts.as_ref().map_or(Duration::ZERO, time_for);
     let limit = Duration::from_secs(LOGIN_GATE_SECONDS).min(time.remaining().saturating_sub(time_for_hosts));
-    let credential = Credential::of(&value);
-    Smtp::new(&settings.smtp_endpoint)?.prove(&credential, LOGINS_IN_A_ROW, limit).await?;
+    smtp.prove(&credential, LOGINS_IN_A_ROW, limit).await?;
+    tell_hosts(rotation, &credential).await
+}
 
-    let Some(hosts) = &settings.hosts else {
+/// The script fetches by label, and the gate may have taken minutes: the labels are looked at right before, so that no
+/// host fetches what was not proved, and after, so that nothing counts as told that was fetched from elsewhere.
+async fn tell_hosts(rotation: &Rotation<'_>, credential: &Credential) -> Result<(), Error> {
+    let Some(hosts) = &rotation.settings.hosts else {
         info!("no host needs the new credential pushed");
         return Ok(());
     };
-    time.require(time_for_hosts, "to run the script on the hosts and to see how it ended")?;
-    host::tell(rotation, hosts, &credential.password).await
+    rotation.time.require(time_for(hosts), "to run the script on the hosts and to see how it ended")?;
+    rotation::still_pending(rotation).await?;
+    host::tell(rotation, hosts, &credential.password).await?;
+    rotation::still_pending(rotation).await
+}
+
+/// What the hosts may take.
+fn time_for(hosts: &Hosts) -> Duration {
+    Duration::from_secs(COMMAND_DELIVERY_SECONDS) + hosts.timeout + TIME_TO_SEE
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::LABEL_DEPLOYING;
+
+    use super::*;
+    use crate::{
+        event::Step,
+        fake_aws::{FakeAws, Fault},
+        secret::{AWSCURRENT, AWSPENDING},
+        sensitive::Sensitive,
+    };
+
+    fn proven() -> FakeAws {
+        FakeAws::new()
+            .version("old", &[AWSCURRENT], "OLD")
+            .version("new", &[AWSPENDING, LABEL_DEPLOYING], "NEW")
+            .version("odd", &["odd"], "ODD")
+            .host()
+    }
+
+    async fn tell_in(aws: &FakeAws) -> Result<(), Error> {
+        let credential = Credential { user: "NEW".into(), password: Sensitive::new("password-of-NEW") };
+        aws.take(Step::Set, async |rotation, _| tell_hosts(rotation, &credential).await).await
+    }
+
+    #[tokio::test]
+    async fn the_labels_are_looked_at_right_before_and_right_after_the_hosts_are_told() {
+        let aws = proven();
+        tell_in(&aws).await.unwrap();
+        assert_eq!(aws.calls(), ["DescribeSecret", "SendCommand", "GetCommandInvocation", "DescribeSecret"]);
+    }
+
+    #[tokio::test]
+    async fn no_host_is_told_of_a_version_that_lost_a_label_during_the_gate() {
+        for (label, error) in [(AWSPENDING, "NotPending"), (LABEL_DEPLOYING, "NotMarkedDeploying")] {
+            let aws = proven().fault("DescribeSecret", Fault::LabelMoved { to: "odd", label });
+            assert_eq!(tell_in(&aws).await.unwrap_err().kind(), error);
+            assert_eq!(aws.count("SendCommand"), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn hosts_that_were_told_while_a_label_moved_do_not_count() {
+        let aws = proven().fault("SendCommand", Fault::LabelMoved { to: "odd", label: AWSPENDING });
+        assert_eq!(tell_in(&aws).await.unwrap_err().kind(), "NotPending");
+    }
 }

@@ -21,8 +21,17 @@ const ATTEMPT_LIMIT: Duration = Duration::from_secs(15);
 /// Between a refusal and the next attempt.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// Between an accepted login and the next: what spreads to SES's servers is to be seen over some time.
+const PAUSE_AFTER_LOGIN: Duration = Duration::from_secs(1);
+
+/// How long a mail that may not be sent is tried again: the policy of a user that was just made reaches SES with a delay.
+const NOT_ALLOWED_LIMIT: Duration = Duration::from_mins(1);
+
 /// SES's answer to a credential that is wrong, or that it does not know yet.
 const WRONG_OR_NOT_YET: u16 = 535;
+
+/// SES's answer to a mail that the user may not send, or whose sender is not verified.
+const NOT_ALLOWED: u16 = 554;
 
 /// What a host logs in with.
 #[derive(Clone, Debug)]
@@ -54,6 +63,10 @@ impl Refusal {
     /// Whether to ask again is useless. 535 is not final: a new key reaches SES's servers with a delay.
     fn is_final(&self) -> bool {
         self.code.is_some_and(|code| code >= 500 && code != WRONG_OR_NOT_YET)
+    }
+
+    fn is_final_for_a_mail(&self, lasted: Duration) -> bool {
+        self.is_final() && (self.code != Some(NOT_ALLOWED) || lasted >= NOT_ALLOWED_LIMIT)
     }
 }
 
@@ -108,7 +121,8 @@ impl<'a> Smtp<'a> {
             let transport = self.transport(credential);
             within(async { transport.test_connection().await.map(drop) }).await
         };
-        let logins = accepted_in_a_row(in_a_row, limit, login).await.map_err(|attempts| Error::LoginRefused {
+        let accepted = accepted_in_a_row(in_a_row, limit, |refusal, _| refusal.is_final(), login);
+        let logins = accepted.await.map_err(|attempts| Error::LoginRefused {
             endpoint: self.endpoint.clone(),
             key: credential.user.clone(),
             in_a_row,
@@ -124,10 +138,8 @@ impl<'a> Smtp<'a> {
             let transport = self.transport(credential);
             within(async { transport.send(mail.clone()).await.map(drop) }).await
         };
-        accepted_in_a_row(1, limit, send).await.map(drop).map_err(|attempts| Error::TestMailRefused {
-            endpoint: self.endpoint.clone(),
-            key: credential.user.clone(),
-            attempts,
+        accepted_in_a_row(1, limit, Refusal::is_final_for_a_mail, send).await.map(drop).map_err(|attempts| {
+            Error::TestMailRefused { endpoint: self.endpoint.clone(), key: credential.user.clone(), attempts }
         })
     }
 
@@ -148,10 +160,12 @@ async fn within(attempt: impl Future<Output = Result<(), lettre::transport::smtp
     timeout(ATTEMPT_LIMIT, attempt).await.map_err(|_| too_slow())?.map_err(Refusal::from)
 }
 
-/// Repeats an attempt until it was accepted so many times in a row. Answers how many it took.
+/// Repeats an attempt until it was accepted so many times in a row. Answers how many it took. What is final may depend
+/// on how long it has lasted.
 async fn accepted_in_a_row(
     needed: u32,
     limit: Duration,
+    is_final: impl Fn(&Refusal, Duration) -> bool,
     mut attempt: impl AsyncFnMut() -> Result<(), Refusal>,
 ) -> Result<u32, Attempts> {
     let began = Instant::now();
@@ -171,10 +185,11 @@ async fn accepted_in_a_row(
             if in_a_row == needed {
                 return Ok(attempts.made);
             }
+            pause(PAUSE_AFTER_LOGIN, "one accepted login proves one server").await;
             continue;
         };
         in_a_row = 0;
-        let is_final = refusal.is_final();
+        let is_final = is_final(&refusal, began.elapsed());
         let reason = format!("not accepted: {refusal}");
         attempts.last = Some(refusal);
         if is_final || began.elapsed() + PAUSE >= limit {
@@ -198,17 +213,24 @@ mod tests {
     /// Plays the answers in order, the last one for ever.
     async fn play(needed: u32, answers: &[Result<(), Refusal>]) -> Result<u32, Attempts> {
         let mut next = 0;
-        accepted_in_a_row(needed, LIMIT, async || {
-            let answer = answers[next.min(answers.len() - 1)].clone();
-            next += 1;
-            answer
-        })
+        accepted_in_a_row(
+            needed,
+            LIMIT,
+            |refusal, _| refusal.is_final(),
+            async || {
+                let answer = answers[next.min(answers.len() - 1)].clone();
+                next += 1;
+                answer
+            },
+        )
         .await
     }
 
     #[tokio::test(start_paused = true)]
-    async fn three_accepted_logins_in_a_row_are_enough() {
+    async fn three_accepted_logins_in_a_row_are_enough_and_span_some_time() {
+        let began = Instant::now();
         assert_eq!(play(3, &[Ok(()), Ok(()), Ok(()), refused(535)]).await, Ok(3));
+        assert_eq!(began.elapsed(), 2 * PAUSE_AFTER_LOGIN);
     }
 
     #[tokio::test(start_paused = true)]
@@ -231,6 +253,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_mail_that_may_not_be_sent_is_tried_for_a_minute() {
+        let send = async |allowed_after: u32| {
+            let mut made = 0;
+            accepted_in_a_row(1, LIMIT, Refusal::is_final_for_a_mail, async || {
+                made += 1;
+                if made > allowed_after { Ok(()) } else { refused(554) }
+            })
+            .await
+        };
+        assert_eq!(send(20).await, Ok(21));
+        let began = Instant::now();
+        assert_eq!(send(u32::MAX).await.unwrap_err().last.unwrap().code, Some(554));
+        assert_eq!(began.elapsed(), NOT_ALLOWED_LIMIT);
+        let other = accepted_in_a_row(1, LIMIT, Refusal::is_final_for_a_mail, async || refused(550)).await;
+        assert_eq!(other.unwrap_err().made, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_key_that_is_never_accepted_is_given_up_at_the_limit() {
         let began = Instant::now();
         let attempts = play(3, &[refused(535)]).await.unwrap_err();
@@ -242,7 +282,7 @@ mod tests {
     async fn a_login_that_hangs_is_cut_off_at_the_limit() {
         let began = Instant::now();
         let hangs = async || std::future::pending::<Result<(), Refusal>>().await;
-        let attempts = accepted_in_a_row(3, LIMIT, hangs).await.unwrap_err();
+        let attempts = accepted_in_a_row(3, LIMIT, |_, _| false, hangs).await.unwrap_err();
         assert_eq!((attempts.made, began.elapsed()), (0, LIMIT));
     }
 }

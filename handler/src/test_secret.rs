@@ -16,7 +16,8 @@ use crate::{
 /// Takes the step.
 pub async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
     let Rotation { clients, settings, request, time } = *rotation;
-    let pending = secret::read(clients, secret, &request.token).await?.ok_or(Error::PendingEmpty)?.value;
+    let pending =
+        secret::read(clients, secret, &request.token).await?.ok_or_else(|| Error::pending_empty(request))?.value;
     if pending.is_placeholder() {
         // Secrets Manager tests a configuration with a copy of the existing value; setSecret and
         // finishSecret do not follow.
@@ -37,7 +38,7 @@ pub async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> 
     }
 }
 
-fn message(rotation: &Rotation<'_>, mail: &contract::TestMail, key: &str) -> Result<Message, Error> {
+pub(crate) fn message(rotation: &Rotation<'_>, mail: &contract::TestMail, key: &str) -> Result<Message, Error> {
     let Rotation { request, time, .. } = *rotation;
     let address = |text: &str| {
         text.parse().map_err(|error| Error::TestMailMalformed { address: text.to_owned(), cause: format!("{error}") })

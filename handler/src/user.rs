@@ -92,7 +92,9 @@ pub async fn create_key(clients: &Clients, settings: &Settings) -> Result<NewKey
         .await
         .map_err(Cause::from)
         .map_err(|cause| {
-            if cause.refused {
+            if cause.is("LimitExceeded") {
+                Error::KeyLimitReached { user: user.to_owned(), cause }
+            } else if cause.refused {
                 Error::Aws { action: "iam:CreateAccessKey", cause }
             } else {
                 Error::KeyCreationUnclear { user: user.to_owned(), cause }
@@ -100,7 +102,7 @@ pub async fn create_key(clients: &Clients, settings: &Settings) -> Result<NewKey
         })?;
     let key = answer.access_key.ok_or_else(|| Error::KeyCreationUnclear {
         user: user.to_owned(),
-        cause: Cause { code: None, message: "the answer holds no key".to_owned(), request_id: None, refused: false },
+        cause: Cause::no_answer("the answer holds no key"),
     })?;
     Ok(NewKey { id: key.access_key_id, secret: Sensitive::new(key.secret_access_key) })
 }
