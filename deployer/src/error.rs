@@ -72,6 +72,20 @@ impl Error {
         matches!(&self.cause, Some(Cause::Aws { code, message, .. }) if code == wanted && message.contains(part))
     }
 
+    /// Whether the same call may well succeed a moment later: no answer came, or AWS throttles.
+    #[must_use]
+    pub(crate) fn is_passing(&self) -> bool {
+        const THROTTLED: [&str; 4] =
+            ["Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"];
+        self.is_ambiguous() || self.code().is_some_and(|code| THROTTLED.contains(&code))
+    }
+
+    /// The sentence and its reason, where the error is only worth a note.
+    #[must_use]
+    pub(crate) fn in_one_line(&self) -> String {
+        self.cause.as_ref().map_or_else(|| self.what.clone(), |cause| format!("{}: {cause}", self.what))
+    }
+
     /// Whether it is unknown if the call took effect.
     #[must_use]
     pub(crate) fn is_ambiguous(&self) -> bool {
@@ -176,8 +190,8 @@ pub(crate) fn innermost(error: &dyn StdError) -> String {
 
 fn hint_for(cause: &Cause) -> Option<String> {
     match cause {
-        Cause::Aws { code, .. } => match code.as_str() {
-            "AccessDenied" | "AccessDeniedException" => {
+        Cause::Aws { code, message, .. } => match code.as_str() {
+            "AccessDenied" | "AccessDeniedException" if message.contains("not authorized to perform") => {
                 Some("allow the action named above for these credentials, then run the command again")
             }
             "ExpiredToken" | "ExpiredTokenException" => {

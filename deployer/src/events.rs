@@ -39,6 +39,8 @@ pub(crate) enum Event {
     Failed(Address, Error),
     /// A thing was left alone because one that it needs failed.
     Skipped(Address),
+    /// Something worth knowing that changes nothing.
+    Note(String),
     /// A rotation was started, or is watched.
     Rotation(RotationEvent),
 }

@@ -23,11 +23,14 @@ impl Pauses {
         Self { deadline: Instant::now() + limit, next: FIRST_PAUSE }
     }
 
-    /// Pauses once more; false where the deadline has passed instead.
-    pub(crate) async fn pause(&mut self) -> bool {
+    /// Pauses once more; false where the deadline has passed instead. Says once what it waits for.
+    pub(crate) async fn pause(&mut self, progress: &Progress, reason: &str) -> bool {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return false;
+        }
+        if self.next == FIRST_PAUSE {
+            progress.waiting(left, reason);
         }
         sleep(self.next.min(left)).await;
         self.next = (self.next * 2).min(LONGEST_PAUSE);
@@ -44,18 +47,13 @@ pub(crate) async fn eventually<T, F: Future<Output = Result<T, Error>>>(
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, Error> {
     let mut pauses = Pauses::within(limit);
-    let mut said = false;
     loop {
         let error = match attempt().await {
             Err(error) if waits_for(&error) => error,
             outcome => return outcome,
         };
-        if !said {
-            let reason = error.cause.as_ref().map(ToString::to_string).unwrap_or_default();
-            progress.waiting(limit, &reason);
-            said = true;
-        }
-        if !pauses.pause().await {
+        let reason = error.cause.as_ref().map(ToString::to_string).unwrap_or_default();
+        if !pauses.pause(progress, &reason).await {
             let what = format!("{}, and {} s of waiting did not help", error.what, limit.as_secs());
             return Err(Error { what, ..error });
         }

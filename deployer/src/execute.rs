@@ -21,7 +21,11 @@ use crate::{
 /// How a thing ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
-    Done { changed: bool },
+    Done {
+        changed: bool,
+    },
+    /// It had nothing to do, and something that it needs failed: what needs it must not go on.
+    Unneeded,
     Failed,
 }
 
@@ -76,10 +80,9 @@ async fn bring(node: &Node, planned: &Planned, needs: Vec<watch::Receiver<Option
         let outcome = need.wait_for(Option::is_some).await.ok().and_then(|outcome| *outcome);
         match outcome {
             Some(Outcome::Done { changed }) => after_change |= changed,
-            Some(Outcome::Failed) | None => {
-                if !planned.ops.is_empty() {
-                    run.events.say(Event::Skipped(planned.address.clone()));
-                }
+            Some(Outcome::Failed | Outcome::Unneeded) | None if planned.ops.is_empty() => return Outcome::Unneeded,
+            Some(Outcome::Failed | Outcome::Unneeded) | None => {
+                run.events.say(Event::Skipped(planned.address.clone()));
                 return Outcome::Failed;
             }
         }
@@ -98,35 +101,47 @@ async fn bring(node: &Node, planned: &Planned, needs: Vec<watch::Receiver<Option
     }
 }
 
+/// Looks after which ops that keep coming back are somebody else's doing.
+const MOST_ROUNDS: usize = 40;
+
 /// Runs approved ops until a look finds nothing left to do.
 async fn converge(node: &Node, planned: &Planned, run: &Run<'_>, context: &Context) -> Result<(), Error> {
     let mut done: Vec<Op> = Vec::new();
     let mut conflict: Option<Error> = None;
     let mut pauses = Pauses::within(CONSISTENT_WITHIN);
-    loop {
+    for _ in 0..MOST_ROUNDS {
         let looked = node.resource.observe(&context.aws).await?;
         let ops = looked.decide(run.plan.toward, &run.plan.facts)?;
         if ops.is_empty() {
             return Ok(());
         }
-        if let Some(stranger) =
-            ops.iter().find(|ready| !planned.ops.iter().any(|approved| ready.op.is_covered_by(approved)))
-        {
+        let is_among = |ready: &ReadyOp, ops: &[Op]| ops.iter().any(|op| ready.op.is_covered_by(op));
+        if let Some(stranger) = ops.iter().find(|ready| !is_among(ready, &planned.ops)) {
             return Err(Error::new(format!("{} changed since the plan", planned.address))
                 .cause(format!("it now needs {}, which was not approved", stranger.op.call))
                 .hint("run the command again and look at the new plan"));
         }
-        let fresh: Vec<ReadyOp> = ops.into_iter().filter(|ready| !done.contains(&ready.op)).collect();
-        let must_wait = fresh.is_empty() || conflict.is_some();
-        if must_wait && !pauses.pause().await {
-            let does_not_show = || {
-                Error::new(format!("AWS accepted the change of {} and does not show it", planned.address))
-                    .hint("run the command again in a minute")
-            };
-            return Err(conflict.unwrap_or_else(does_not_show));
+        let fresh: Vec<ReadyOp> = ops.into_iter().filter(|ready| !is_among(ready, &done)).collect();
+        if fresh.is_empty() || conflict.is_some() {
+            let reason =
+                conflict.as_ref().map_or_else(|| "AWS does not show the change yet".to_owned(), Error::in_one_line);
+            if !pauses.pause(&context.progress, &reason).await {
+                return Err(conflict.unwrap_or_else(|| does_not_show(planned)));
+            }
         }
+        let runs_some = !fresh.is_empty();
         conflict = run_all(fresh, planned, context, &mut done).await?;
+        if runs_some && conflict.is_none() {
+            // AWS gets its time from the last change on.
+            pauses = Pauses::within(CONSISTENT_WITHIN);
+        }
     }
+    Err(conflict.unwrap_or_else(|| does_not_show(planned)))
+}
+
+fn does_not_show(planned: &Planned) -> Error {
+    Error::new(format!("AWS accepted the change of {} and does not show it", planned.address))
+        .hint("run the command again in a minute; if it stays like this, somebody else changes it back")
 }
 
 /// Runs ops in order. A conflict ends the round: what is left is decided by the next look.

@@ -4,7 +4,9 @@
 use crate::{
     aws::Aws,
     config::Config,
+    credential::{self, Credential},
     error::{Error, FailedTo as _, absent_is_none},
+    kind::Toward,
     names::Names,
     package::Package,
 };
@@ -14,28 +16,34 @@ use crate::{
 pub(crate) struct Facts {
     /// ARN of the user. A referenced one may have a path, which only IAM knows.
     pub(crate) user_arn: String,
+    /// Whether the user has an access key.
+    pub(crate) user_has_keys: bool,
     /// ARN of the customer-managed key that encrypts the secret; none for `aws/secretsmanager`.
     pub(crate) kms_key_arn: Option<String>,
-    /// The code that the function should have.
-    pub(crate) package: Package,
-    /// The function does not exist yet.
-    pub(crate) deployment_is_new: bool,
+    /// Where the secret's labels are; nowhere where there is no secret.
+    pub(crate) credential: Credential,
+    /// The code that the function should have; not looked for on the way to absent.
+    pub(crate) package: Option<Package>,
 }
 
-/// Reads them.
-pub(crate) async fn read(aws: &Aws, config: &Config, names: &Names) -> Result<Facts, Error> {
-    let (user_arn, kms_key_arn, deployment_is_new) = tokio::try_join!(
+/// Reads them. On the way to absent, a missing package or KMS key is no obstacle.
+pub(crate) async fn read(aws: &Aws, config: &Config, names: &Names, toward: Toward) -> Result<Facts, Error> {
+    let is_needed = toward == Toward::Present;
+    let kms_key_arn = async { if is_needed { kms_key_arn(aws, config, names).await } else { Ok(None) } };
+    let (user_arn, user_has_keys, kms_key_arn, credential) = tokio::try_join!(
         user_arn(aws, config, names),
-        kms_key_arn(aws, config, names),
-        function_is_absent(aws, names)
+        user_has_keys(aws, names),
+        kms_key_arn,
+        credential::read(aws, names)
     )?;
-    Ok(Facts { user_arn, kms_key_arn, package: Package::locate(config)?, deployment_is_new })
+    let package = if is_needed { Some(Package::locate(config)?) } else { None };
+    Ok(Facts { user_arn, user_has_keys, kms_key_arn, credential: credential.unwrap_or_default(), package })
 }
 
-async fn function_is_absent(aws: &Aws, names: &Names) -> Result<bool, Error> {
-    let answer = aws.lambda.get_function_configuration().function_name(&names.function).send().await;
-    let answer = answer.failed_to(|| format!("read function {}", names.function));
-    Ok(absent_is_none(answer, &["ResourceNotFoundException"])?.is_none())
+async fn user_has_keys(aws: &Aws, names: &Names) -> Result<bool, Error> {
+    let answer = aws.iam.list_access_keys().user_name(&names.user).send().await;
+    let answer = answer.failed_to(|| format!("list the access keys of user {}", names.user));
+    Ok(absent_is_none(answer, &["NoSuchEntity"])?.is_some_and(|answer| !answer.access_key_metadata.is_empty()))
 }
 
 async fn user_arn(aws: &Aws, config: &Config, names: &Names) -> Result<String, Error> {

@@ -200,3 +200,31 @@ impl<K: Kind> Decide for Looked<K> {
         Ok(ops.into_iter().map(ready).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn op(call: &'static str, changes: &[(&str, Option<&str>, Option<&str>)]) -> Op {
+        let value = |text: Option<&str>| text.map(Value::from);
+        changes
+            .iter()
+            .fold(Op::new(Verb::Update, call), |op, (field, from, to)| op.with(field, value(*from), value(*to)))
+    }
+
+    #[test]
+    fn an_approved_op_covers_the_same_goal_from_wherever_it_starts() {
+        let approved = op("iam:TagRole", &[("tags.a", None, Some("1")), ("tags.b", None, Some("2"))]);
+        assert!(op("iam:TagRole", &[("tags.a", Some("x"), Some("1"))]).is_covered_by(&approved));
+        assert!(!op("iam:TagRole", &[("tags.a", None, Some("3"))]).is_covered_by(&approved));
+        assert!(!op("iam:TagRole", &[("tags.c", None, Some("1"))]).is_covered_by(&approved));
+        assert!(!op("iam:TagUser", &[("tags.a", None, Some("1"))]).is_covered_by(&approved));
+    }
+
+    #[test]
+    fn what_an_op_takes_away_must_be_what_was_approved() {
+        let approved = op("iam:DeleteAccessKey", &[("access_key", Some("AKIAONE"), None)]);
+        assert!(approved.is_covered_by(&approved));
+        assert!(!op("iam:DeleteAccessKey", &[("access_key", Some("AKIATWO"), None)]).is_covered_by(&approved));
+    }
+}

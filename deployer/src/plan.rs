@@ -9,8 +9,8 @@ use crate::{
     aws::Aws,
     error::Error,
     facts::{self, Facts},
-    kind::{Address, Op, Toward, Verb, rotation},
-    stack::{Deployment, Node, stack},
+    kind::{Address, Decide, Op, Toward, Verb, rotation},
+    stack::{Deployment, stack},
 };
 
 /// Every op that `apply` or `destroy` would run.
@@ -71,15 +71,21 @@ impl Plan {
         })
     }
 
-    /// Whether it changes what an open rotation runs on. What is made new, none can be running on.
-    pub(crate) fn changes_what_rotates(&self) -> bool {
-        let runs_it = |thing: &&Planned| ["role", "function", "permission", "document"].contains(&thing.address.kind);
-        self.things.iter().filter(runs_it).any(|thing| !thing.ops.is_empty()) && !self.facts.deployment_is_new
+    /// Whether it changes what an open rotation runs on, or what Secrets Manager refuses to change while one is open.
+    pub(crate) fn disturbs_a_rotation(&self) -> bool {
+        const RUN_IT: [&str; 6] = ["document", "function", "permission", "role", "rotation", "secret"];
+        let is_open = self.facts.credential.rotation_enabled && self.facts.credential.pending().is_some();
+        is_open && self.things.iter().any(|thing| RUN_IT.contains(&thing.address.kind) && !thing.ops.is_empty())
+    }
+
+    /// Whether an op makes this call.
+    pub(crate) fn calls(&self, call: &str) -> bool {
+        self.ops().any(|op| op.call == call)
     }
 
     /// Whether an op uploads the function's code.
     pub(crate) fn uploads_code(&self) -> bool {
-        self.ops().any(|op| ["lambda:CreateFunction", "lambda:UpdateFunctionCode"].contains(&op.call))
+        self.calls("lambda:CreateFunction") || self.calls("lambda:UpdateFunctionCode")
     }
 
     fn ops(&self) -> impl Iterator<Item = &Op> {
@@ -87,44 +93,55 @@ impl Plan {
     }
 }
 
+/// What a look at everything found: each thing's ops, or why there are none to name.
+pub(crate) struct Survey {
+    pub(crate) facts: Result<Facts, Error>,
+    pub(crate) things: Vec<(Address, Result<Found, Error>)>,
+}
+
+/// A thing's ops; none where it was read and a missing fact hides what it needs.
+pub(crate) type Found = Option<Vec<Op>>;
+
+/// Observes everything at once and decides on each thing by itself.
+pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, toward: Toward) -> Survey {
+    let nodes = stack(deployment);
+    let observing = join_all(nodes.iter().map(|node| node.resource.observe(aws)));
+    let reading = Box::pin(facts::read(aws, &deployment.config, &deployment.names, toward));
+    let (facts, observed) = tokio::join!(reading, observing);
+    let decide = |observed: Result<Box<dyn Decide>, Error>| {
+        let observed = observed?;
+        let Ok(facts) = &facts else { return Ok(None) };
+        let ready = observed.decide(toward, facts)?;
+        Ok(Some(ready.into_iter().map(|ready| ready.op).collect()))
+    };
+    let things =
+        nodes.iter().zip(observed).map(|(node, observed)| (node.resource.address(), decide(observed))).collect();
+    Survey { facts, things }
+}
+
 /// Plans a deployment. Everything that stands in the way is reported together.
 ///
 /// # Errors
 /// A read that AWS refuses, a thing of that name that is not ours, a referenced thing that is not there.
 pub(crate) async fn plan(aws: &Aws, deployment: &Arc<Deployment>, toward: Toward) -> Result<Plan, Vec<Error>> {
-    let nodes = stack(deployment);
-    let observing = join_all(nodes.iter().map(|node| node.resource.observe(aws)));
-    let (facts, observed) = tokio::join!(facts::read(aws, &deployment.config, &deployment.names), observing);
-
+    let survey = survey(aws, deployment, toward).await;
     let mut errors = Vec::new();
-    let mut looked = Vec::new();
-    for observed in observed {
-        match observed {
-            Ok(decide) => looked.push(decide),
+    let mut things = Vec::new();
+    for (address, ops) in survey.things {
+        match ops {
+            Ok(ops) => things.push(Planned { address, ops: ops.unwrap_or_default() }),
             Err(error) => errors.push(error),
         }
     }
-    let facts = match facts {
-        Ok(facts) if errors.is_empty() => facts,
-        Ok(_) => return Err(errors),
+    match survey.facts {
+        Ok(facts) if errors.is_empty() => Ok(Plan { toward, things, facts }),
+        Ok(_) => Err(errors),
         Err(error) => {
             // A fact may be the very read that an observation made too.
             if !errors.iter().any(|other| other.what == error.what) {
                 errors.push(error);
             }
-            return Err(errors);
-        }
-    };
-
-    let mut things = Vec::new();
-    for (Node { resource, .. }, decide) in nodes.iter().zip(looked) {
-        match decide.decide(toward, &facts) {
-            Ok(ops) => {
-                let ops = ops.into_iter().map(|ready| ready.op).collect();
-                things.push(Planned { address: resource.address(), ops });
-            }
-            Err(error) => errors.push(error),
+            Err(errors)
         }
     }
-    if errors.is_empty() { Ok(Plan { toward, things, facts }) } else { Err(errors) }
 }

@@ -38,7 +38,8 @@ pub(crate) fn stack(deployment: &Arc<Deployment>) -> Vec<Node> {
     let sender = config.ses.test_mail.is_some().then(|| stack.add(&[], Sender));
     let secret = stack.add(&[], Secret);
     let user = stack.add(&[], User);
-    let role = stack.add(&[], Role);
+    // After the secret: a policy on a new KMS key that the secret does not use yet would lock readers out.
+    let role = stack.add(&[secret], Role);
     let log_group = stack.add(&[], LogGroup);
     let function = stack.add(&[role, log_group], Function);
     let permissions = stack.add(&[function], Permissions);
@@ -47,7 +48,7 @@ pub(crate) fn stack(deployment: &Arc<Deployment>) -> Vec<Node> {
     ready.extend(sender);
     if let Some(instance) = &config.instance {
         ready.extend(instance.document.is_none().then(|| stack.add(&[], Document)));
-        ready.extend(instance.role.is_some().then(|| stack.add(&[], InstanceAccess)));
+        ready.extend(instance.role.is_some().then(|| stack.add(&[secret], InstanceAccess)));
     }
     stack.add(&ready, Rotation);
     stack.nodes

@@ -1,6 +1,6 @@
 //! How a deployment stands: every thing, the labels, the keys. Reads only, and never a secret's value.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use aws_smithy_types::{DateTime, date_time::Format};
 use serde::Serialize;
@@ -9,8 +9,8 @@ use crate::{
     aws::Aws,
     credential,
     error::{Error, FailedTo as _, absent_is_none},
-    kind::{Address, Verb},
-    plan::Plan,
+    kind::{Address, Toward, Verb},
+    plan::{self, Planned},
     stack::Deployment,
 };
 
@@ -20,6 +20,9 @@ pub(crate) struct Status {
     pub(crate) things: Vec<(Address, State)>,
     pub(crate) credential: CredentialStatus,
     pub(crate) keys: Vec<Key>,
+    /// What could not be read, or is not as it must be.
+    #[serde(skip)]
+    pub(crate) unread: Vec<Error>,
 }
 
 /// A thing, compared with its declaration.
@@ -29,13 +32,15 @@ pub(crate) enum State {
     AsDeclared,
     Differs,
     Missing,
+    Unknown,
 }
 
 /// Labels and dates of the secret; dates in RFC 3339, UTC.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct CredentialStatus {
     pub(crate) rotation_enabled: bool,
-    pub(crate) current: Option<String>,
+    pub(crate) versions: BTreeMap<String, Vec<String>>,
+    /// The version of an open rotation.
     pub(crate) pending: Option<String>,
     pub(crate) last_rotated: Option<String>,
     pub(crate) next_rotation: Option<String>,
@@ -51,26 +56,56 @@ pub(crate) struct Key {
     pub(crate) last_used: Option<String>,
 }
 
-/// Reads what the plan did not.
-pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>, plan: &Plan) -> Result<Status, Error> {
-    let (credential, keys) = tokio::join!(credential::read(aws, deployment), keys(aws, deployment));
-    let credential = absent_is_none(credential, &["ResourceNotFoundException"])?.unwrap_or_default();
-    let state = |verb| match verb {
+/// Looks at everything. What cannot be read is a part of the answer: this is asked when something is wrong.
+pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
+    let surveying = Box::pin(plan::survey(aws, deployment, Toward::Present));
+    let (survey, credential, keys) =
+        tokio::join!(surveying, credential::read(aws, &deployment.names), keys(aws, deployment));
+    let mut unread = Vec::new();
+    let mut things = Vec::new();
+    for (address, ops) in survey.things {
+        let state = match note(ops, &mut unread).flatten() {
+            None => State::Unknown,
+            Some(ops) => state(Planned { address: address.clone(), ops }.verb()),
+        };
+        things.push((address, state));
+    }
+    note(survey.facts, &mut unread);
+    let credential = note(credential, &mut unread).flatten().unwrap_or_default();
+    let keys = note(keys, &mut unread).unwrap_or_default();
+    Status {
+        things,
+        credential: CredentialStatus {
+            rotation_enabled: credential.rotation_enabled,
+            pending: credential.pending().map(str::to_owned),
+            last_rotated: credential.last_rotated.map(rfc3339),
+            next_rotation: credential.next_rotation.map(rfc3339),
+            versions: credential.versions,
+        },
+        keys,
+        unread,
+    }
+}
+
+/// Keeps an error once, though several looks may have met it.
+fn note<T>(result: Result<T, Error>, unread: &mut Vec<Error>) -> Option<T> {
+    match result {
+        Ok(found) => Some(found),
+        Err(error) => {
+            if !unread.iter().any(|other| other.what == error.what) {
+                unread.push(error);
+            }
+            None
+        }
+    }
+}
+
+fn state(verb: Option<Verb>) -> State {
+    match verb {
         None => State::AsDeclared,
         Some(Verb::Create) => State::Missing,
         Some(_) => State::Differs,
-    };
-    Ok(Status {
-        things: plan.things.iter().map(|thing| (thing.address.clone(), state(thing.verb()))).collect(),
-        credential: CredentialStatus {
-            rotation_enabled: credential.rotation_enabled,
-            current: credential.current,
-            pending: credential.pending,
-            last_rotated: credential.last_rotated.map(rfc3339),
-            next_rotation: credential.next_rotation.map(rfc3339),
-        },
-        keys: keys?,
-    })
+    }
 }
 
 async fn keys(aws: &Aws, deployment: &Deployment) -> Result<Vec<Key>, Error> {

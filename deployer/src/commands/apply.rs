@@ -1,5 +1,5 @@
-//! `deployer apply`: brings AWS to what the configuration declares, and ends when the first
-//! rotation has ended too.
+//! `deployer apply`: brings AWS to what the configuration declares, and ends when the rotation that
+//! it started, or found open, has ended too.
 
 use crate::{
     cli::ApplyArgs,
@@ -8,30 +8,18 @@ use crate::{
         execute::{self, with_events},
         for_each_deployment,
     },
-    credential,
+    credential::{self, Credential},
     events::Progress,
     kind::{Address, Toward},
+    plan::Plan,
     screen::Screen,
 };
 
 pub(super) async fn run(screen: Screen, args: &ApplyArgs) -> Result<Done, Shown> {
     for_each_deployment(screen, &args.target.config, async |session: Session| {
-        let plan = session.plan(Toward::Present).await?;
-        if plan.changes_what_rotates() && !args.during_rotation {
-            let closed = with_events(&session, async |events| {
-                let address = Address { kind: "secret", name: session.deployment.names.secret.clone() };
-                let progress = Progress { events, address };
-                credential::wait_until_closed(&session.aws, &session.deployment, &progress).await
-            });
-            session.fail(closed.await)?;
-        }
+        let plan = plan(&session, args.during_rotation).await?;
         let executed = execute::run(&session, &plan, "apply", args.auto_approve).await?;
-        if plan.rotates() {
-            let watched = with_events(&session, async |events| {
-                credential::watch(&session.aws, &session.deployment, &executed.rotation_token, &events).await
-            });
-            session.fail(watched.await)?;
-        }
+        watch_rotation(&session, &executed.rotation_token).await?;
         if executed.done == Done::Changes {
             let [create, change, destroy] = plan.counts();
             screen.done(&format!("Apply complete: {create} created, {change} changed, {destroy} destroyed."));
@@ -39,4 +27,30 @@ pub(super) async fn run(screen: Screen, args: &ApplyArgs) -> Result<Done, Shown>
         Ok(executed.done)
     })
     .await
+}
+
+/// Plans, if need be again once the open rotation that it would disturb has ended.
+async fn plan(session: &Session, during_rotation: bool) -> Result<Plan, Shown> {
+    let plan = session.plan(Toward::Present).await?;
+    if during_rotation || !plan.disturbs_a_rotation() {
+        return Ok(plan);
+    }
+    let closed = with_events(session, async |events| {
+        let address = Address { kind: "secret", name: session.deployment.names.secret.clone() };
+        credential::wait_until_closed(&session.aws, &session.deployment, &Progress { events, address }).await
+    });
+    session.fail(closed.await)?;
+    session.plan(Toward::Present).await
+}
+
+/// An apply that ends before the rotation did would never say that it failed: neither this run's,
+/// nor one that another run, maybe killed, has started.
+async fn watch_rotation(session: &Session, ours: &str) -> Result<(), Shown> {
+    let credential = session.fail(credential::read(&session.aws, &session.deployment.names).await)?.unwrap_or_default();
+    let is_ours = credential.versions.contains_key(ours);
+    let Some(version) = Some(ours).filter(|_| is_ours).or(Credential::pending(&credential)) else { return Ok(()) };
+    let watched = with_events(session, async |events| {
+        credential::watch(&session.aws, &session.deployment, version, &events).await
+    });
+    session.fail(watched.await)
 }

@@ -32,7 +32,10 @@ pub(super) async fn run(session: &Session, plan: &Plan, verb: &str, auto_approve
     }
     let summary = with_events(session, async |events| {
         // Before anything is made: a build that fails leaves nothing half done.
-        let package = if plan.uploads_code() { Some(Arc::new(plan.facts.package.build(&events).await?)) } else { None };
+        let package = match plan.facts.package.as_ref().filter(|_| plan.uploads_code()) {
+            Some(package) => Some(Arc::new(package.build(&events).await?)),
+            None => None,
+        };
         let address = Address { kind: "deployment", name: session.deployment.config.name.to_string() };
         let context = Context {
             aws: session.aws.clone(),
@@ -49,7 +52,7 @@ pub(super) async fn run(session: &Session, plan: &Plan, verb: &str, auto_approve
         return session.fail(Err(Error::new(format!(
             "{} of {} things are not done",
             summary.unfinished,
-            plan.things.len()
+            plan.counts().iter().sum::<usize>()
         ))
         .hint(format!("nothing is lost: remove the causes above, then run `deployer {verb}` again"))));
     }

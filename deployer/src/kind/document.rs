@@ -193,7 +193,7 @@ impl Document {
                     .failed_to(|| format!("set the default version of document {name}"))
                     .map(drop);
             }
-            if !pauses.pause().await {
+            if !pauses.pause(&context.progress, "Systems Manager makes the new version active").await {
                 let status = document.status.map(|status| status.as_str().to_owned()).unwrap_or_default();
                 return Err(Error::new(format!("document {name} does not become Active"))
                     .cause(format!(

@@ -10,13 +10,14 @@ use aws_sdk_lambda::{
     primitives::Blob,
     types::{Architecture, Environment, FunctionCode, FunctionConfiguration, LastUpdateStatus, Runtime, State},
 };
+use aws_smithy_types::timeout::TimeoutConfig;
 use contract::{Hosts, Settings};
 use serde_json::{Value, json};
 
 use crate::{
     aws::Aws,
     error::{Error, FailedTo as _, absent_is_none},
-    eventually::{Pauses, eventually},
+    eventually::{CONSISTENT_WITHIN, Pauses, eventually},
     facts::Facts,
     kind::{Address, Context, Kind, Op, Toward, Verb},
     package::code_sha256,
@@ -30,6 +31,8 @@ pub(crate) struct Observed {
     configuration: Fields,
     architecture: Option<String>,
     code_sha256: String,
+    /// Why the last update did not take effect.
+    failed: Option<String>,
     tags: Tags,
 }
 
@@ -87,36 +90,40 @@ impl Kind for Function {
         let answer =
             absent_is_none(answer.failed_to(|| format!("read function {name}")), &["ResourceNotFoundException"])?;
         let Some(function) = answer else { return Ok(None) };
+        // Who may read the function and not its tags would else take it for somebody else's.
+        if let Some(denied) = function.tags_error {
+            return Err(Error::new(format!("failed to read the tags of function {name}"))
+                .cause(format!("{}: {}", denied.error_code, denied.message))
+                .hint("allow lambda:ListTags for these credentials, then run the command again"));
+        }
         let configuration = function.configuration.unwrap_or_else(|| FunctionConfiguration::builder().build());
         Ok(Some(Observed {
             architecture: configuration.architectures().first().map(|architecture| architecture.as_str().to_owned()),
             code_sha256: configuration.code_sha256().unwrap_or_default().to_owned(),
+            failed: failure(&configuration),
             configuration: observed_fields(&configuration),
             tags: function.tags.unwrap_or_default().into_iter().collect(),
         }))
     }
 
     fn decide(&self, toward: Toward, facts: &Facts, observed: &Option<Observed>) -> Result<Vec<(Op, Call)>, Error> {
-        let goal = self.goal(facts);
-        let source = facts.package.source_digest.clone();
-        let Some(observed) = observed else {
-            return Ok(match toward {
-                Toward::Absent { .. } => Vec::new(),
-                Toward::Present => vec![self.create(goal, source)],
-            });
-        };
         let way_out = "choose another deployment name, or delete the function first if nothing uses it";
-        tags::check_owner(&self.address(), &observed.tags, &self.0.names, way_out)?;
-        if toward != Toward::Present {
-            return Ok(vec![(Op::new(Verb::Delete, "lambda:DeleteFunction"), Call::Delete)]);
+        if let Some(observed) = observed {
+            tags::check_owner(&self.address(), &observed.tags, &self.0.names, way_out)?;
         }
+        let Some(package) = facts.package.as_ref().filter(|_| toward == Toward::Present) else {
+            let delete = || (Op::new(Verb::Delete, "lambda:DeleteFunction"), Call::Delete);
+            return Ok(observed.iter().map(|_| delete()).collect());
+        };
+        let (goal, source) = (self.goal(facts), package.source_digest.clone());
+        let Some(observed) = observed else { return Ok(vec![self.create(goal, source)]) };
         let mut ops = Vec::new();
         let fields = goal.fields();
-        if observed.configuration != fields {
+        if observed.configuration != fields || observed.failed.is_some() {
+            let failed = observed.failed.as_deref().map(Value::from);
+            let op = Op::new(Verb::Update, "lambda:UpdateFunctionConfiguration").with("failed_update", failed, None);
             let op =
-                fields.iter().fold(Op::new(Verb::Update, "lambda:UpdateFunctionConfiguration"), |op, (field, to)| {
-                    with_field(op, field, observed.configuration.get(field), to)
-                });
+                fields.iter().fold(op, |op, (field, to)| with_field(op, field, observed.configuration.get(field), to));
             ops.push((op, Call::UpdateConfiguration(goal.clone())));
         }
         ops.extend(update_code(&goal, source, observed));
@@ -138,7 +145,7 @@ impl Kind for Function {
         match call {
             Call::Create { goal, source, tags } => self.run_create(context, goal, source, tags).await,
             Call::UpdateConfiguration(goal) => {
-                eventually(&context.progress, ROLE_USABLE_WITHIN, waits_for_role_or_update(context), || async {
+                eventually(&context.progress, role_usable_within(context), waits_for_role_or_update, || async {
                     let request = lambda.update_function_configuration().function_name(name).role(&goal.role_arn);
                     let request = request.runtime(Runtime::Providedal2023).handler(HANDLER);
                     let request = request.timeout(goal.timeout_seconds).memory_size(goal.memory_mb);
@@ -152,7 +159,7 @@ impl Kind for Function {
                 let zip = zip(context)?;
                 eventually(&context.progress, ACTIVE_WITHIN, is_in_progress, || async {
                     let request = lambda.update_function_code().function_name(name).architectures(architecture.clone());
-                    let request = request.zip_file(Blob::new(zip));
+                    let request = request.zip_file(Blob::new(zip)).customize().config_override(upload());
                     request.send().await.failed_to(|| format!("update the code of function {name}")).map(drop)
                 })
                 .await?;
@@ -227,13 +234,14 @@ impl Function {
         let name = &self.0.names.function;
         let zip = zip(context)?;
         tags.extend(code_tags(source, zip));
-        eventually(&context.progress, ROLE_USABLE_WITHIN, waits_for_role_or_update(context), || async {
+        eventually(&context.progress, role_usable_within(context), waits_for_role_or_update, || async {
             let code = FunctionCode::builder().zip_file(Blob::new(zip)).build();
             let request = context.aws.lambda.create_function().function_name(name).role(&goal.role_arn).code(code);
             let request =
                 request.runtime(Runtime::Providedal2023).handler(HANDLER).architectures(goal.architecture.clone());
             let request = request.timeout(goal.timeout_seconds).memory_size(goal.memory_mb);
             let request = request.environment(goal.environment()).set_tags(Some(tags.clone().into_iter().collect()));
+            let request = request.customize().config_override(upload());
             request.send().await.failed_to(|| format!("create function {name}")).map(drop)
         })
         .await?;
@@ -245,19 +253,18 @@ impl Function {
         let name = &self.0.names.function;
         let mut pauses = Pauses::within(ACTIVE_WITHIN);
         loop {
-            let answer = context.aws.lambda.get_function_configuration().function_name(name).send().await;
-            let now = answer.failed_to(|| format!("read function {name}"))?;
+            let answer = context.aws.lambda.get_function().function_name(name).send().await;
+            let now = answer.failed_to(|| format!("read function {name}"))?.configuration;
+            let now = now.unwrap_or_else(|| FunctionConfiguration::builder().build());
             let active = now.state().is_none_or(|state| matches!(state, State::Active | State::Inactive));
             let updated = now.last_update_status().is_none_or(|status| *status == LastUpdateStatus::Successful);
             if active && updated {
                 return Ok(());
             }
-            let failed =
-                now.state() == Some(&State::Failed) || now.last_update_status() == Some(&LastUpdateStatus::Failed);
-            if failed || !pauses.pause().await {
-                let reason = now.last_update_status_reason().or(now.state_reason()).unwrap_or("AWS gives no reason");
+            let failed = failure(&now);
+            if failed.is_some() || !pauses.pause(&context.progress, "Lambda makes the function active").await {
                 return Err(Error::new(format!("function {name} does not become active"))
-                    .cause(reason)
+                    .cause(failed.as_deref().unwrap_or("its update is still in progress"))
                     .hint("run apply again; if it stays like this, look at the function in the Lambda console"));
             }
         }
@@ -279,6 +286,13 @@ impl Goal {
     fn environment(&self) -> Environment {
         Environment::builder().set_variables(Some(self.environment.clone().into_iter().collect())).build()
     }
+}
+
+fn failure(configuration: &FunctionConfiguration) -> Option<String> {
+    let failed = configuration.last_update_status() == Some(&LastUpdateStatus::Failed)
+        || configuration.state() == Some(&State::Failed);
+    let reason = configuration.last_update_status_reason().or(configuration.state_reason());
+    failed.then(|| reason.unwrap_or("AWS gives no reason").to_owned())
 }
 
 fn observed_fields(configuration: &FunctionConfiguration) -> Fields {
@@ -331,21 +345,27 @@ fn code_tags(source: String, zip: &[u8]) -> Tags {
     Tags::from([(TAG_SOURCE.to_owned(), source), (TAG_CODE.to_owned(), code_sha256(zip))])
 }
 
+/// Fifty megabytes, the most that Lambda takes, need minutes on a slow line.
+fn upload() -> aws_sdk_lambda::config::Builder {
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_mins(10)).build();
+    aws_sdk_lambda::config::Builder::new().timeout_config(timeouts)
+}
+
 fn zip(context: &Context) -> Result<&[u8], Error> {
     let missing =
         || Error::new("the handler's zip was not built").hint("run apply again: the code changed since the plan");
     context.package.as_deref().map(Vec::as_slice).ok_or_else(missing)
 }
 
-/// Only after this run changed the role do Lambda's words mean "not yet"; otherwise they are final.
-fn waits_for_role_or_update(context: &Context) -> impl Fn(&Error) -> bool {
-    let role_changed = context.after_change;
-    move |error| {
-        let not_yet =
-            ["cannot be assumed by Lambda", "does not have permissions", "KMS key is invalid for CreateGrant"];
-        let not_usable = not_yet.iter().any(|part| error.is("InvalidParameterValueException", part));
-        (role_changed && not_usable) || is_in_progress(error)
-    }
+/// Lambda's words for a role that it cannot assume *yet* are those for one that it never can.
+fn waits_for_role_or_update(error: &Error) -> bool {
+    let not_yet = ["cannot be assumed by Lambda", "does not have permissions", "KMS key is invalid for CreateGrant"];
+    not_yet.iter().any(|part| error.is("InvalidParameterValueException", part)) || is_in_progress(error)
+}
+
+/// After this run changed the role, it takes as long as it takes; else, maybe, the run before did.
+fn role_usable_within(context: &Context) -> Duration {
+    if context.after_change { ROLE_USABLE_WITHIN } else { CONSISTENT_WITHIN }
 }
 
 /// Another update is under way. A bare ResourceConflictException may also be final.

@@ -8,7 +8,7 @@ use crate::{
     aws::Aws,
     error::{Error, FailedTo as _, absent_is_none},
     facts::Facts,
-    kind::{Address, Context, Kind, Op, Toward, Verb},
+    kind::{Address, Context, Kind, Op, Toward, Verb, iam},
     policy,
     stack::Deployment,
 };
@@ -53,19 +53,20 @@ impl Kind for InstanceAccess {
     }
 
     fn decide(&self, toward: Toward, facts: &Facts, observed: &Observed) -> Result<Vec<(Op, Call)>, Error> {
-        let goal = policy::instance_permissions(&self.0.names, facts);
-        let normalized = policy::normalized(&goal);
+        let put = |policy: Option<&Value>| {
+            let goal = policy::instance_permissions(&self.0.names, facts);
+            iam::put_policy("iam:PutRolePolicy", policy, goal).map(|(op, goal)| (op, Call::Put(goal)))
+        };
         match (toward, observed) {
             (Toward::Present, Observed::NoRole) => {
                 Err(Error::new(format!("the instance's role {} does not exist", self.role()))
                     .hint("correct instance.role, or leave it out and give the instance access to the secret yourself"))
             }
-            (Toward::Present, Observed::Role { policy }) if policy.as_ref() == Some(&normalized) => Ok(Vec::new()),
-            (Toward::Present, Observed::Role { policy }) => {
-                let verb = if policy.is_some() { Verb::Update } else { Verb::Create };
-                let op = Op::new(verb, "iam:PutRolePolicy").with("policy", policy.clone(), Some(normalized));
-                Ok(vec![(op, Call::Put(goal))])
+            (Toward::Present, Observed::Role { policy: None }) => {
+                let create = |(op, call): (Op, Call)| (Op { verb: Verb::Create, ..op }, call);
+                Ok(put(None).into_iter().map(create).collect())
             }
+            (Toward::Present, Observed::Role { policy }) => Ok(put(policy.as_ref()).into_iter().collect()),
             (Toward::Absent { .. }, Observed::Role { policy: Some(_) }) => {
                 Ok(vec![(Op::new(Verb::Delete, "iam:DeleteRolePolicy"), Call::Delete)])
             }

@@ -50,10 +50,11 @@ impl Kind for Role {
         let Some(role) = absent_is_none(answer, &["NoSuchEntity"])?.and_then(|answer| answer.role) else {
             return Ok(None);
         };
-        let inline = aws.iam.list_role_policies().role_name(name).send();
-        let attached = aws.iam.list_attached_role_policies().role_name(name).send();
-        let (inline, attached) = tokio::join!(inline, attached);
-        let inline = inline.failed_to(|| format!("list the policies of role {name}"))?.policy_names;
+        let inline = aws.iam.list_role_policies().role_name(name).into_paginator().items().send();
+        let attached = aws.iam.list_attached_role_policies().role_name(name).into_paginator().items().send();
+        let (inline, attached) =
+            tokio::join!(inline.collect::<Result<Vec<_>, _>>(), attached.collect::<Result<Vec<_>, _>>());
+        let inline = inline.failed_to(|| format!("list the policies of role {name}"))?;
         let attached = attached.failed_to(|| format!("list the policies attached to role {name}"))?;
 
         let ours = &self.0.names.role_policy;
@@ -66,12 +67,7 @@ impl Kind for Role {
             trust: policy::parse(&role.assume_role_policy_document.unwrap_or_default()),
             policy,
             other_policies,
-            attached_policies: attached
-                .attached_policies
-                .unwrap_or_default()
-                .into_iter()
-                .filter_map(|p| p.policy_arn)
-                .collect(),
+            attached_policies: attached.into_iter().filter_map(|policy| policy.policy_arn).collect(),
             tags: tags::read(role.tags, |tag| (Some(tag.key), Some(tag.value))),
         }))
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     aws::Aws,
+    credential::Credential,
     error::{Error, FailedTo as _, absent_is_none},
     eventually::{CONSISTENT_WITHIN, eventually},
     facts::Facts,
@@ -22,13 +23,19 @@ pub(crate) struct Observed {
     function_arn: Option<String>,
     schedule: Option<String>,
     window: Option<String>,
+    /// The version of an open rotation.
+    pending: Option<String>,
     /// The secret is scheduled for deletion: nothing of it can be changed before it is restored.
     deleted: bool,
 }
 
 pub(crate) enum Call {
-    Enable { immediately: bool },
+    Enable {
+        immediately: bool,
+    },
     Cancel,
+    /// Takes AWSPENDING off a version whose rotation will not go on.
+    ClearPending(String),
 }
 
 /// The action whose `rotate_immediately` tells whether the credential will rotate.
@@ -61,15 +68,19 @@ impl Kind for Rotation {
         let answer = answer.failed_to(|| format!("read the rotation of secret {name}"));
         let secret = absent_is_none(answer, &["ResourceNotFoundException"])?;
         Ok(secret.map(|secret| {
-            let rules = secret.rotation_rules;
+            let deleted = secret.deleted_date.is_some();
+            let function_arn = secret.rotation_lambda_arn.clone().filter(|arn| !arn.is_empty());
+            let rules = secret.rotation_rules.clone();
+            let credential = Credential::from(secret);
             let days = rules.as_ref().and_then(|rules| rules.automatically_after_days);
             let expression = rules.as_ref().and_then(|rules| rules.schedule_expression.clone());
             Observed {
-                enabled: secret.rotation_enabled.unwrap_or_default(),
-                function_arn: secret.rotation_lambda_arn.filter(|arn| !arn.is_empty()),
+                enabled: credential.rotation_enabled,
+                function_arn,
                 schedule: expression.or_else(|| days.map(|days| format!("rate({days} days)"))),
                 window: rules.and_then(|rules| rules.duration),
-                deleted: secret.deleted_date.is_some(),
+                deleted,
+                pending: credential.pending().map(str::to_owned),
             }
         }))
     }
@@ -89,14 +100,24 @@ impl Kind for Rotation {
                     self.0.names.secret
                 )));
         }
+        let is_enabled = observed.as_ref().is_some_and(|rotation| rotation.enabled);
+        // CancelRotateSecret leaves AWSPENDING, and with it no rotation can be started or enabled.
+        let clear = |pending: &str| {
+            let op = Op::new(Verb::Update, "secretsmanager:UpdateSecretVersionStage");
+            (op.with("AWSPENDING", Some(pending.into()), None), Call::ClearPending(pending.to_owned()))
+        };
+        let pending = observed.as_ref().and_then(|rotation| rotation.pending.as_deref()).map(clear);
         if toward == Toward::Present {
-            return Ok(self.enable(facts, observed.as_ref()).into_iter().collect());
+            let enable = self.enable(facts, observed.as_ref());
+            return Ok(pending.filter(|_| !is_enabled).into_iter().chain(enable).collect());
         }
+        let deleted = observed.as_ref().is_none_or(|rotation| rotation.deleted);
         let cancel = |rotation: &Observed| {
             let op = Op::new(Verb::Delete, "secretsmanager:CancelRotateSecret");
             (op.with("schedule", rotation.schedule.clone().map(Value::from), None), Call::Cancel)
         };
-        Ok(observed.iter().filter(|rotation| rotation.enabled && !rotation.deleted).map(cancel).collect())
+        let cancel = observed.iter().filter(|rotation| rotation.enabled).map(cancel).chain(pending);
+        Ok(if deleted { Vec::new() } else { cancel.collect() })
     }
 
     async fn run(&self, context: &Context, call: Call) -> Result<(), Error> {
@@ -117,6 +138,11 @@ impl Kind for Rotation {
                 })
                 .await
             }
+            Call::ClearPending(version) => {
+                let request = client.update_secret_version_stage().secret_id(name).version_stage("AWSPENDING");
+                let request = request.remove_from_version_id(version);
+                request.send().await.failed_to(|| format!("clear AWSPENDING of secret {name}")).map(drop)
+            }
             Call::Cancel => {
                 let request = client.cancel_rotate_secret().secret_id(name);
                 request.send().await.failed_to(|| format!("cancel the rotation of secret {name}")).map(drop)
@@ -128,10 +154,10 @@ impl Kind for Rotation {
 impl Rotation {
     fn enable(&self, facts: &Facts, observed: Option<&Observed>) -> Option<(Op, Call)> {
         let (function, schedule, window) = (self.0.names.function_arn(), self.schedule(), self.window());
-        let was_ours = observed.is_some_and(|rotation| rotation.function_arn.as_ref() == Some(&function));
-        let is_enabled = was_ours && observed.is_some_and(|rotation| rotation.enabled);
-        // Somebody who switched the rotation of a running deployment off gets it switched on again, not a rotation.
-        let immediately = self.0.config.rotation.rotate_on_create && (!was_ours || facts.deployment_is_new);
+        let is_enabled = observed.is_some_and(|rotation| rotation.enabled);
+        // Where the rotation of a credential of ours was only switched off, it is switched on again, and that is all.
+        let has_ours = facts.credential.labelled(contract::LABEL_DEPLOYING).is_some() && facts.user_has_keys;
+        let immediately = self.0.config.rotation.rotate_on_create && !has_ours;
         let verb = if is_enabled { Verb::Update } else { Verb::Create };
         let now = observed.filter(|_| is_enabled);
         let op = Op::new(verb, ROTATE)

@@ -161,7 +161,8 @@ impl Secret {
         if same {
             return None;
         }
-        let goal = facts.kms_key_arn.clone().unwrap_or_else(|| "alias/aws/secretsmanager".to_owned());
+        // Empty stands for AWS's own key (API reference of UpdateSecret).
+        let goal = facts.kms_key_arn.clone().unwrap_or_default();
         let from = observed.kms_key.clone().map(Value::from);
         let op =
             Op::new(Verb::Update, "secretsmanager:UpdateSecret").with("kms_key_id", from, Some(goal.clone().into()));

@@ -109,7 +109,18 @@ impl Kind for User {
                 request.send().await.failed_to(|| format!("delete access key {id} of user {name}")).map(drop)
             }
             Call::Delete => {
-                client.delete_user().user_name(name).send().await.failed_to(|| format!("delete user {name}")).map(drop)
+                // What was deleted before is seen with a delay.
+                let conflict = |error: &Error| error.code() == Some("DeleteConflict");
+                eventually(&context.progress, CONSISTENT_WITHIN, conflict, || async {
+                    client
+                        .delete_user()
+                        .user_name(name)
+                        .send()
+                        .await
+                        .failed_to(|| format!("delete user {name}"))
+                        .map(drop)
+                })
+                .await
             }
         }
     }

@@ -35,6 +35,7 @@ pub(super) fn event(event: &Event) -> Value {
             value["address"] = json!(address);
             value
         }
+        Event::Note(note) => json!({"type": "note", "message": note}),
         Event::Skipped(address) => json!({"type": "skipped", "address": address}),
         Event::Rotation(rotation) => {
             let mut value = json!(rotation);
@@ -47,6 +48,7 @@ pub(super) fn event(event: &Event) -> Value {
 pub(super) fn status(deployment: &Deployment, status: &Status) -> Value {
     let mut value = json!(status);
     value["type"] = "status".into();
+    value["unread"] = status.unread.iter().map(error).collect();
     value["deployment"] = (*deployment.config.name).into();
     value["region"] = (*deployment.config.region).into();
     value

@@ -58,13 +58,21 @@ fn credential_line(deployment: &Deployment, plan: &Plan) -> String {
                 "{BOLD}The credential rotates{BOLD:#} as soon as rotation is enabled, and then by its schedule, {schedule}."
             )
         }
-        Toward::Present => format!("The credential does not rotate now; its schedule is {schedule}."),
-        Toward::Absent { stop_mail: true } => {
+        Toward::Present => match plan.facts.credential.pending() {
+            None => format!("The credential does not rotate now; its schedule is {schedule}."),
+            Some(version) => format!(
+                "{YELLOW}A rotation is open{YELLOW:#} (version {version}). No other one starts; the schedule is {schedule}."
+            ),
+        },
+        Toward::Absent { .. } if plan.calls("iam:DeleteAccessKey") => {
             format!("{RED}Mail sent with this credential stops.{RED:#} The credential does not rotate any more.")
         }
-        Toward::Absent { stop_mail: false } => {
-            "The credential stays as it is, and does not rotate any more.".to_owned()
+        Toward::Absent { .. } if plan.calls("secretsmanager:DeleteSecret") => {
+            "The credential does not rotate any more. Its key stays, but nobody can read it from the secret: a host that \
+             reads it when it starts cannot send."
+                .to_owned()
         }
+        Toward::Absent { .. } => "The credential stays as it is, and does not rotate any more.".to_owned(),
     }
 }
 
@@ -169,6 +177,7 @@ pub(super) fn event(event: &Event) -> String {
         }
         Event::Failed(address, failure) => format!("  {RED}✗{RED:#} {address}\n{}", error(failure)),
         Event::Skipped(address) => format!("  - {address}: left alone, because something it needs failed\n"),
+        Event::Note(note) => format!("  {YELLOW}note:{YELLOW:#} {note}\n"),
         Event::Rotation(event) => rotation(event),
     }
 }
@@ -190,18 +199,24 @@ pub(super) fn status(deployment: &Deployment, status: &Status) -> String {
             State::AsDeclared => ("ok", GREEN),
             State::Missing => ("missing", RED),
             State::Differs => ("differs", YELLOW),
+            State::Unknown => ("unknown", RED),
         };
         let _ = writeln!(text, "  {style}{word:8}{style:#} {address}");
     }
     text.push('\n');
+    for error in &status.unread {
+        text.push_str(&self::error(error));
+    }
     let credential = &status.credential;
     let date = |date: &Option<String>| date.clone().unwrap_or_else(|| "never".to_owned());
     let _ = writeln!(text, "rotation       {}", if credential.rotation_enabled { "enabled" } else { "not enabled" });
     let _ = writeln!(text, "last rotated   {}", date(&credential.last_rotated));
     let _ = writeln!(text, "next rotation  {}", credential.next_rotation.as_deref().unwrap_or("not scheduled"));
-    let _ = writeln!(text, "AWSCURRENT     {}", credential.current.as_deref().unwrap_or("(no version)"));
+    for (version, labels) in &credential.versions {
+        let _ = writeln!(text, "version        {version} {}", labels.join(", "));
+    }
     if let Some(pending) = &credential.pending {
-        let _ = writeln!(text, "AWSPENDING     {pending} {YELLOW}(a rotation is open){YELLOW:#}");
+        let _ = writeln!(text, "{YELLOW}a rotation is open:{YELLOW:#} version {pending}");
     }
     for key in &status.keys {
         let _ = writeln!(

@@ -1,6 +1,7 @@
 //! From nothing to a rotated credential, and back to nothing.
 
 use aws_sdk_iam::types::StatusType;
+use serde_json::json;
 
 use crate::sandbox::{DOCUMENT, FUNCTION, INSTANCE_ROLE, LOG_GROUP, ROLE, SECRET, Sandbox, USER};
 
@@ -70,13 +71,109 @@ async fn an_apply_whose_rotation_fails_says_which_step_and_why() {
     sandbox.deployer(&["plan", "--detailed-exitcode", &config]).expect(0);
     let refused = sandbox.deployer(&["rotate", &config]).expect(1);
     assert!(refused.stderr.contains("is open"), "{}", refused.stderr);
+    let again = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(1);
+    assert!(again.stdout.contains("A rotation is open"), "{}", again.stdout);
+    assert!(again.stderr.contains("HostsOffline"), "{}", again.stderr);
     let changed = sandbox.config(&[("memory: 128", "memory: 256")]);
     let refused = sandbox.deployer(&["apply", "--auto-approve", &changed]).expect(1);
     assert!(refused.stderr.contains("--during-rotation"), "{}", refused.stderr);
-    sandbox.deployer(&["apply", "--auto-approve", "--during-rotation", &changed]).expect(0);
+    sandbox.deployer(&["apply", "--auto-approve", "--during-rotation", &changed]).expect(1);
+    sandbox.deployer(&["plan", "--detailed-exitcode", &changed]).expect(0);
     let iam = aws_sdk_iam::Client::new(&sandbox.sdk().await);
     let keys = iam.list_access_keys().user_name(USER).send().await.unwrap().access_key_metadata;
     assert!(keys.is_empty(), "no key is made for a host that cannot be told: {keys:?}");
+}
+
+#[tokio::test]
+async fn a_deployment_destroyed_while_a_rotation_was_open_can_be_applied_again() {
+    let sandbox = Sandbox::with(&[("SANDBOX_INSTANCE_OFFLINE", "1"), ("SANDBOX_ROTATION_ATTEMPTS", "1")]);
+    let config = sandbox.config(&[]);
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(1);
+    sandbox.deployer(&["destroy", "--auto-approve", &config]).expect(0);
+    let without_hosts = sandbox.file("config.yaml", &without_instance());
+
+    sandbox.deployer(&["apply", "--auto-approve", &without_hosts]).expect(0);
+
+    assert!(sandbox.logs_in(&sandbox.secret("AWSCURRENT").await));
+}
+
+/// The example without hosts.
+fn without_instance() -> String {
+    let text = std::fs::read_to_string(crate::sandbox::root().join("config.example.yaml")).unwrap();
+    let (before, rest) = text.split_once("instance:\n").unwrap();
+    let (_, after) = rest.split_once("\nses:\n").unwrap();
+    format!("{before}ses:\n{after}")
+}
+
+#[tokio::test]
+async fn an_apply_that_ended_before_rotation_was_enabled_is_taken_up_again() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+    sandbox.deployer(&["destroy", "--auto-approve", "--stop-mail", &config]).expect(0);
+    let refuse = json!([{"kind": "fail", "action": "secretsmanager:RotateSecret", "status": 400,
+        "code": "InvalidRequestException", "message": "refused by the test"}]);
+    sandbox.faults(&refuse);
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(1);
+
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+
+    assert!(sandbox.logs_in(&sandbox.secret("AWSCURRENT").await));
+}
+
+#[test]
+fn a_lost_answer_and_a_log_that_cannot_be_read_do_not_make_a_rotation_fail() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+    sandbox.faults(&json!([
+        {"kind": "lose_reply", "action": "secretsmanager:RotateSecret", "times": 9},
+        {"kind": "fail", "action": "logs:FilterLogEvents", "times": 999, "status": 400,
+         "code": "AccessDeniedException", "message": "refused by the test"},
+    ]));
+
+    let rotated = sandbox.deployer(&["rotate", &config]).expect(0);
+
+    assert!(rotated.stderr.contains("only the labels are watched"), "{}", rotated.stderr);
+}
+
+#[test]
+fn what_iam_sees_with_a_delay_does_not_make_destroy_fail() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+    sandbox.faults(&json!([
+        {"kind": "fail", "action": "iam:DeleteUser", "times": 2, "status": 409, "code": "DeleteConflict", "message": "m"},
+        {"kind": "fail", "action": "iam:DeleteRole", "times": 2, "status": 409, "code": "DeleteConflict", "message": "m"},
+        {"kind": "lose_reply", "action": "ssm:DeleteDocument", "times": 9},
+    ]));
+    let destroyed = sandbox.deployer(&["destroy", "--auto-approve", "--stop-mail", &config]).expect(0);
+    assert!(destroyed.stderr.contains("waiting up to"), "{}", destroyed.stderr);
+}
+
+#[test]
+fn a_role_that_lambda_cannot_assume_yet_is_waited_for() {
+    let not_yet = json!([{"kind": "fail", "action": "lambda:CreateFunction", "times": 3, "status": 400,
+        "code": "InvalidParameterValueException", "message": "The role defined for the function cannot be assumed by Lambda."}]);
+    let sandbox = Sandbox::with(&[("SANDBOX_FAULTS", &not_yet.to_string())]);
+    let config = sandbox.config(&[]);
+    let applied = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+    assert!(applied.stderr.contains("cannot be assumed by Lambda"), "{}", applied.stderr);
+}
+
+#[test]
+fn status_shows_what_it_can_where_something_cannot_be_read() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+    sandbox
+        .faults(&json!([{"kind": "fail", "action": "iam:GetRole", "times": 99, "status": 403, "code": "AccessDenied",
+        "message": "User: u is not authorized to perform: iam:GetRole on resource: r"}]));
+    let status = sandbox.deployer(&["status", &config]).expect(1);
+    assert!(status.stdout.contains("unknown  role mail-prod-rotation-eu-west-1"), "{}", status.stdout);
+    assert!(status.stdout.contains("AccessDenied") && status.stdout.contains("DEPLOYING"), "{}", status.stdout);
+    let planned = sandbox.deployer(&["plan", &config]).expect(1);
+    assert!(planned.stderr.contains("failed to read role"), "a denied read is no absence: {}", planned.stderr);
 }
 
 #[tokio::test]

@@ -6,7 +6,10 @@ use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Output, Stdio},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -33,6 +36,8 @@ pub(crate) struct Sandbox {
     stdin: Option<ChildStdin>,
     /// Everything that the deployer printed.
     printed: Mutex<String>,
+    /// How often the test itself read the secret's value, as the same administrator as the deployer.
+    own_reads: AtomicUsize,
 }
 
 /// How a run of the deployer ended.
@@ -76,7 +81,14 @@ impl Sandbox {
         let mut environment = HashMap::new();
         for line in lines.map(Result::unwrap) {
             if line == "READY" {
-                return Self { directory, environment, child, stdin, printed: Mutex::default() };
+                return Self {
+                    directory,
+                    environment,
+                    child,
+                    stdin,
+                    printed: Mutex::default(),
+                    own_reads: AtomicUsize::default(),
+                };
             }
             if let Some((name, value)) = line.split_once('=') {
                 environment.insert(name.to_owned(), value.to_owned());
@@ -145,6 +157,12 @@ impl Sandbox {
         calls.iter().filter(|call| !is_read(call)).map(action).collect()
     }
 
+    /// From now on, calls fail as these rules say (examples/sandbox/README.md, "Faults").
+    pub(crate) fn faults(&self, rules: &Value) {
+        let url = format!("{}/_sandbox/faults", self.environment["AWS_ENDPOINT_URL"]);
+        ureq::post(url).send_json(serde_json::json!({"rules": rules})).unwrap();
+    }
+
     /// The SDK's configuration as the sandbox's administrator.
     pub(crate) async fn sdk(&self) -> SdkConfig {
         let variable = |name: &str| self.environment[name].clone();
@@ -166,6 +184,7 @@ impl Sandbox {
 
     /// The secret's value under a label.
     pub(crate) async fn secret(&self, label: &str) -> contract::SecretValue {
+        self.own_reads.fetch_add(1, Ordering::Relaxed);
         let client = aws_sdk_secretsmanager::Client::new(&self.sdk().await);
         let answer = client.get_secret_value().secret_id(SECRET).version_stage(label).send().await.unwrap();
         contract::SecretValue::parse(answer.secret_string().unwrap()).unwrap()
@@ -200,6 +219,8 @@ impl Sandbox {
         let lists = ["secret_access_keys", "smtp_passwords", "rotation_tokens"].map(|name| {
             state[name].as_array().unwrap_or_else(|| panic!("the sandbox does not tell its {name}: {state}")).clone()
         });
+        let rotated = self.calls().iter().any(|call| call["action"] == "RotateSecret" && call["error"].is_null());
+        assert!(!rotated || lists.iter().all(|list| !list.is_empty()), "there is nothing to search for: {state}");
         let secrets: Vec<String> =
             lists.into_iter().flatten().map(|secret| secret.as_str().unwrap().to_owned()).collect();
         // The administrator's own key is the first.
@@ -232,9 +253,23 @@ impl Sandbox {
     }
 }
 
+impl Sandbox {
+    /// The deployer handles no secret: it neither reads the secret's value nor makes an access key.
+    fn check_that_the_deployer_stays_away_from_secrets(&self) {
+        let by_administrator = |action: &str| {
+            let calls = self.calls();
+            let is_it = |call: &&Value| call["action"] == action && call["caller"].as_str().unwrap().contains(":user/");
+            calls.iter().filter(is_it).count()
+        };
+        assert_eq!(by_administrator("GetSecretValue"), self.own_reads.load(Ordering::Relaxed));
+        assert_eq!(by_administrator("CreateAccessKey"), 0);
+    }
+}
+
 impl Drop for Sandbox {
     fn drop(&mut self) {
         if !std::thread::panicking() {
+            self.check_that_the_deployer_stays_away_from_secrets();
             self.search_for_leaks();
         }
         drop(self.stdin.take());
