@@ -116,6 +116,7 @@ pub(crate) async fn watch(aws: &Aws, deployment: &Deployment, version: &str, eve
     let limit = longest_rotation(deployment);
     let mut told = BTreeSet::new();
     let mut log_is_missing = false;
+    let mut was_pending = false;
     loop {
         let (credential, log) = tokio::join!(read(aws, names), read_log(aws, deployment, version));
         let log = log.unwrap_or_else(|error| {
@@ -125,17 +126,27 @@ pub(crate) async fn watch(aws: &Aws, deployment: &Deployment, version: &str, eve
             }
             Vec::new()
         });
-        for end in log.into_iter().filter(|end| told.insert(end.event_id.clone())) {
-            if let Some(error) = &end.error {
-                return Err(failed(names, version, &end, error));
-            }
-            events.say(Event::Rotation(RotationEvent::StepFinished { step: end.step }));
-        }
-        let is_current = match credential {
-            Ok(credential) => credential.is_some_and(|credential| credential.current() == Some(version)),
-            Err(error) if error.is_passing() => false,
+        let credential = match credential {
+            Ok(credential) => credential,
+            Err(error) if error.is_passing() => None,
             Err(error) => return Err(Error { what: format!("{}; the rotation goes on", error.what), ..error }),
         };
+        let is_current = credential.as_ref().is_some_and(|credential| credential.current() == Some(version));
+        let is_pending = credential.as_ref().map(|credential| credential.pending() == Some(version));
+        for end in log.into_iter().filter(|end| told.insert(end.line.clone())) {
+            match &end.error {
+                // An earlier attempt's; a later one has made it.
+                Some(_) if is_current => {}
+                Some(error) => return Err(failed(names, version, &end, error)),
+                None => events.say(Event::Rotation(RotationEvent::StepFinished { step: end.step })),
+            }
+        }
+        if was_pending && !is_current && is_pending == Some(false) {
+            return Err(Error::new(format!("the rotation of secret {} was given up", names.secret))
+                .cause(format!("version {version} carries neither AWSPENDING nor AWSCURRENT: somebody moved a label"))
+                .hint("look at `deployer status`; `deployer rotate` starts anew"));
+        }
+        was_pending |= is_pending == Some(true);
         if is_current {
             let took_seconds = started.elapsed().as_secs_f64();
             events.say(Event::Rotation(RotationEvent::Completed { version: version.to_owned(), took_seconds }));
@@ -211,7 +222,8 @@ fn failed(names: &Names, version: &str, end: &StepEnd, error: &str) -> Error {
 /// How a step ended. The handler writes exactly one line for it; where the process died, Lambda does.
 #[derive(Debug, PartialEq)]
 struct StepEnd {
-    event_id: String,
+    /// The whole line. It names its request, so no two are alike.
+    line: String,
     step: String,
     /// The error's type; absent where the step succeeded.
     error: Option<String>,
@@ -243,25 +255,25 @@ async fn read_log(aws: &Aws, deployment: &Deployment, version: &str) -> Result<V
     let mut lines = Vec::new();
     while let Some(page) = pages.next().await {
         let events = page.failed_to(|| format!("read log group {group}"))?.events.unwrap_or_default();
-        lines.extend(events.into_iter().filter_map(|event| Some((event.event_id?, event.message?))));
+        lines.extend(events.into_iter().filter_map(|event| event.message));
     }
     Ok(step_ends(lines, version))
 }
 
-/// Picks the lines that end a step of one rotation from (event id, text) in the order of their times.
-fn step_ends(lines: Vec<(String, String)>, version: &str) -> Vec<StepEnd> {
+/// Picks the lines that end a step of one rotation; they come in the order of their times.
+fn step_ends(lines: Vec<String>, version: &str) -> Vec<StepEnd> {
     let mut ends = Vec::new();
     let mut invocations = BTreeMap::new();
-    for (event_id, text) in lines {
-        match serde_json::from_str::<Line>(&text) {
-            Ok(line) if line.rotation_id == version => {
-                invocations.insert(line.request_id, line.step.clone());
-                if line.error.is_some() || line.message == contract::LOG_MESSAGE_FINISHED {
-                    ends.push(StepEnd { event_id, step: line.step, error: line.error, message: line.message });
+    for line in lines {
+        match serde_json::from_str::<Line>(&line) {
+            Ok(ours) if ours.rotation_id == version => {
+                invocations.insert(ours.request_id, ours.step.clone());
+                if ours.error.is_some() || ours.message == contract::LOG_MESSAGE_FINISHED {
+                    ends.push(StepEnd { line, step: ours.step, error: ours.error, message: ours.message });
                 }
             }
             Ok(_) => {}
-            Err(_) => ends.extend(death(&text, event_id, &invocations)),
+            Err(_) => ends.extend(death(line, &invocations)),
         }
     }
     ends
@@ -271,11 +283,11 @@ fn step_ends(lines: Vec<(String, String)>, version: &str) -> Vec<StepEnd> {
 const DEATHS: [&str; 3] = ["Task timed out", "Runtime.ExitError", "Runtime exited"];
 
 /// Lambda's line names the request, not the rotation; our own lines before it tie the two together.
-fn death(text: &str, event_id: String, invocations: &BTreeMap<String, String>) -> Option<StepEnd> {
-    let (_, step) = invocations.iter().find(|(request, _)| text.contains(request.as_str()))?;
-    DEATHS.iter().find(|death| text.contains(**death))?;
-    let (error, message) = (Some("FunctionDied".to_owned()), text.trim().to_owned());
-    Some(StepEnd { event_id, step: step.clone(), error, message })
+fn death(line: String, invocations: &BTreeMap<String, String>) -> Option<StepEnd> {
+    let (_, step) = invocations.iter().find(|(request, _)| line.contains(request.as_str()))?;
+    DEATHS.iter().find(|death| line.contains(**death))?;
+    let (error, message) = (Some("FunctionDied".to_owned()), line.trim().to_owned());
+    Some(StepEnd { line, step: step.clone(), error, message })
 }
 
 #[cfg(test)]
@@ -283,7 +295,7 @@ mod tests {
     use super::*;
 
     fn ends(lines: &[&str]) -> Vec<(String, Option<String>)> {
-        let lines = lines.iter().enumerate().map(|(id, text)| (id.to_string(), (*text).to_owned())).collect();
+        let lines = lines.iter().map(|line| (*line).to_owned()).collect();
         step_ends(lines, "v1").into_iter().map(|end| (end.step, end.error)).collect()
     }
 

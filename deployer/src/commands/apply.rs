@@ -10,7 +10,7 @@ use crate::{
     },
     credential::{self, Credential},
     events::Progress,
-    kind::{Address, Toward},
+    kind::{Address, Toward, rotation::ROTATE},
     plan::Plan,
     screen::Screen,
 };
@@ -19,7 +19,10 @@ pub(super) async fn run(screen: Screen, args: &ApplyArgs) -> Result<Done, Shown>
     for_each_deployment(screen, &args.target.config, async |session: Session| {
         let plan = plan(&session, args.during_rotation).await?;
         let executed = execute::run(&session, &plan, "apply", args.auto_approve).await?;
-        watch_rotation(&session, &executed.rotation_token).await?;
+        // Enabling without rotating has Secrets Manager test the configuration with a pending version that goes by itself.
+        if plan.rotates() || !plan.calls(ROTATE) {
+            watch_rotation(&session, &executed.rotation_token).await?;
+        }
         if executed.done == Done::Changes {
             let [create, change, destroy] = plan.counts();
             screen.done(&format!("Apply complete: {create} created, {change} changed, {destroy} destroyed."));
