@@ -24,13 +24,16 @@ use crate::{config::Architecture, error::Error};
 const GLIBC: &str = "2.34";
 
 /// Variables of the caller that would change the program: each stands for itself and for all that begin with it and
-/// an underscore. What only says how to fetch (proxies, registries, `CARGO_HOME`) stays.
-const CHANGES_THE_PROGRAM: [&str; 15] = [
+/// an underscore. What only says how to fetch (proxies, registries, `CARGO_HOME`) stays. `CARGO_MANIFEST_…` and `CARGO_PKG_…`
+/// are there when we run under `cargo run` or `cargo test`; ring's build script watches them and would be built anew.
+const CHANGES_THE_PROGRAM: [&str; 17] = [
     "AR",
     "CARGO_BUILD",
     "CARGO_ENCODED_RUSTFLAGS",
     "CARGO_INCREMENTAL",
     "CARGO_LAMBDA",
+    "CARGO_MANIFEST",
+    "CARGO_PKG",
     "CARGO_PROFILE",
     "CARGO_TARGET",
     "CC",

@@ -282,6 +282,8 @@ async fn the_caller_environment_reaches_the_build_unless_it_changes_the_program(
     let removed = [
         "CARGO_BUILD_TARGET",
         "CARGO_LAMBDA_COMPILER",
+        "CARGO_MANIFEST_DIR",
+        "CARGO_PKG_NAME",
         "CARGO_PROFILE_LAMBDA_LTO",
         "CARGO_TARGET_X86_64_RUNNER",
         "CC",
