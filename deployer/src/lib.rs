@@ -3,7 +3,6 @@
 //!
 //! Data flows one way: configuration → names → stack → observe everything → plan → approve →
 //! execute → events → screen. ARCHITECTURE.md has the map.
-//!
 
 #![cfg_attr(test, expect(unused_crate_dependencies, reason = "some are for the end-to-end tests"))]
 
