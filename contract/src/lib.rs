@@ -4,10 +4,14 @@
 //! Pure data without I/O. The deployer writes [`Settings`] into the function's environment, the
 //! handler reads them back; neither defines a name of its own.
 
+mod event;
+mod report;
 mod secret_value;
 mod settings;
 mod smtp_endpoint;
 
+pub use event::Event;
+pub use report::{HostReport, KeyReport, KeyVerdict, Login, Next, Report, Retired, VersionReport, WayOut};
 pub use secret_value::{SecretValue, SecretValueError};
 pub use settings::{Hosts, Settings, SettingsError, TestMail};
 pub use smtp_endpoint::{SmtpEndpoint, SmtpEndpointError, Tls};

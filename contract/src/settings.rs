@@ -23,6 +23,8 @@ pub struct Settings {
     pub hosts: Option<Hosts>,
     /// How long the previous key stays usable after a rotation. Whole seconds.
     pub keep_previous: Duration,
+    /// ARN of the SNS topic that is told of rotations; none where nobody is to be.
+    pub topic_arn: Option<String>,
 }
 
 /// The mail that `testSecret` sends.
@@ -80,6 +82,7 @@ const DOCUMENT: &str = "DOCUMENT";
 const SCRIPT: &str = "SCRIPT";
 const SCRIPT_TIMEOUT_SECONDS: &str = "SCRIPT_TIMEOUT_SECONDS";
 const KEEP_PREVIOUS_SECONDS: &str = "KEEP_PREVIOUS_SECONDS";
+const TOPIC_ARN: &str = "TOPIC_ARN";
 
 impl Settings {
     /// The environment variables that say this. What is optional and absent has no variable.
@@ -105,6 +108,9 @@ impl Settings {
             set(SCRIPT_TIMEOUT_SECONDS, &hosts.timeout.as_secs());
         }
         set(KEEP_PREVIOUS_SECONDS, &self.keep_previous.as_secs());
+        if let Some(topic) = &self.topic_arn {
+            set(TOPIC_ARN, topic);
+        }
         env
     }
 
@@ -139,6 +145,7 @@ impl Settings {
             test_mail,
             hosts,
             keep_previous: seconds(KEEP_PREVIOUS_SECONDS)?,
+            topic_arn: optional(TOPIC_ARN),
         })
     }
 
@@ -205,12 +212,13 @@ mod tests {
                 timeout: Duration::from_mins(2),
             }),
             keep_previous: Duration::from_hours(24),
+            topic_arn: Some("arn:aws:sns:eu-west-1:123456789012:mail-prod-rotation".into()),
         }
     }
 
     #[test]
     fn settings_survive_the_environment() {
-        let least = Settings { replaces: vec![], test_mail: None, hosts: None, ..settings() };
+        let least = Settings { replaces: vec![], test_mail: None, hosts: None, topic_arn: None, ..settings() };
         for settings in [settings(), least] {
             let env = settings.to_env();
             assert_eq!(Settings::from_env(|name| env.get(name).cloned()).unwrap(), settings);
@@ -220,7 +228,7 @@ mod tests {
     #[test]
     fn every_missing_or_malformed_variable_is_named() {
         let env = settings().to_env();
-        for name in env.keys().filter(|name| ![SES_SENDER, REPLACES].contains(&name.as_str())) {
+        for name in env.keys().filter(|name| ![SES_SENDER, REPLACES, TOPIC_ARN].contains(&name.as_str())) {
             let error = Settings::from_env(|n| (n != name).then(|| env.get(n).cloned()).flatten()).unwrap_err();
             assert!(error.to_string().contains(name.as_str()), "{error}");
         }

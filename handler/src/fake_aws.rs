@@ -96,6 +96,7 @@ impl FakeAws {
             test_mail: None,
             hosts: None,
             keep_previous: Duration::ZERO,
+            topic_arn: None,
         };
         Self { state: Arc::default(), settings, seconds: 300 }
     }

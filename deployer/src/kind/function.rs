@@ -206,6 +206,7 @@ impl Function {
                 timeout: instance.timeout,
             }),
             keep_previous: config.rotation.keep_previous,
+            topic_arn: None,
         };
         let mut environment = settings.to_env();
         environment.insert(contract::LOG_LEVEL.to_owned(), config.function.log_level.to_string());

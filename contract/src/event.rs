@@ -1,0 +1,61 @@
+use serde::{Deserialize, Serialize};
+
+/// What the function is asked for beside the four steps of a rotation.
+///
+/// The deployer and the upkeep rule invoke the function with it; Secrets Manager's own events have a field `Step`
+/// instead, and no field `event`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Event {
+    /// How everything stands: answers a [`crate::Report`] and changes nothing.
+    Report {
+        /// Also try every labelled version's credential at SES. It takes seconds, so only who asks gets it.
+        #[serde(default)]
+        logins: bool,
+    },
+    /// Delete the keys that are past their grace and that nobody can be using: answers a [`crate::Retired`]. Never while a
+    /// rotation is open.
+    Retire {
+        /// Also this key, which somebody looked at: one that no version names and that was never used. On a user that the
+        /// deployment does not own nothing else makes such a key go.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        orphan: Option<String>,
+    },
+    /// End the grace of the previous key now, because it leaked: answers a [`crate::Retired`]. Its use during the grace is
+    /// no veto; that a label protects it, or that it is the only Active key, is.
+    EndGrace {
+        /// The key, so that nothing else than what somebody looked at goes.
+        key: String,
+    },
+    /// What the daily rule asks for: tell the topic of a rotation that is overdue or was never attempted, then retire.
+    /// Answers a [`crate::Retired`].
+    Upkeep,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_survives_its_json() {
+        let events = [
+            (Event::Report { logins: true }, r#"{"event":"report","logins":true}"#),
+            (Event::Retire { orphan: None }, r#"{"event":"retire"}"#),
+            (Event::Retire { orphan: Some("AKIA".into()) }, r#"{"event":"retire","orphan":"AKIA"}"#),
+            (Event::EndGrace { key: "AKIA".into() }, r#"{"event":"end_grace","key":"AKIA"}"#),
+            (Event::Upkeep, r#"{"event":"upkeep"}"#),
+        ];
+        for (event, json) in events {
+            assert_eq!(serde_json::to_string(&event).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Event>(json).unwrap(), event);
+        }
+        assert_eq!(serde_json::from_str::<Event>(r#"{"event":"report"}"#).unwrap(), Event::Report { logins: false });
+    }
+
+    #[test]
+    fn what_is_no_event_or_says_too_much_is_refused() {
+        for json in [r#"{"event":"rotate"}"#, r#"{"event":"end_grace"}"#, r#"{"event":"report","login":true}"#, "{}"] {
+            assert!(serde_json::from_str::<Event>(json).is_err(), "{json}");
+        }
+    }
+}

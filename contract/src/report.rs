@@ -1,0 +1,153 @@
+use serde::{Deserialize, Serialize};
+
+/// How a secret, its user's keys and its hosts stand, and what a rotation would do now. No secret is in it.
+///
+/// Dates are RFC 3339, UTC, in whole seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Report {
+    /// The secret's ARN.
+    pub secret: String,
+    /// The IAM user's name.
+    pub user: String,
+    /// Whether rotation is on.
+    pub rotation_enabled: bool,
+    /// The version of an open rotation: it carries AWSPENDING and not AWSCURRENT.
+    pub open: Option<String>,
+    /// When a rotation last completed.
+    pub last_rotated: Option<String>,
+    /// When Secrets Manager begins the next one.
+    pub next_rotation: Option<String>,
+    /// When the previous key's grace ends; none where there is no date to count it from.
+    pub grace_ends: Option<String>,
+    /// Why a rotation should have happened and did not, as a sentence; none where none is due.
+    pub overdue: Option<String>,
+    /// The labelled versions, in the order of their ids.
+    pub versions: Vec<VersionReport>,
+    /// The user's keys, in the order of their ids.
+    pub keys: Vec<KeyReport>,
+    /// The hosts, in the order of the configuration.
+    pub hosts: Vec<HostReport>,
+    /// What createSecret would do if it were invoked now.
+    pub next: Next,
+}
+
+/// A version of the secret.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct VersionReport {
+    /// Its id.
+    pub version: String,
+    /// Its labels, at least one.
+    pub labels: Vec<String>,
+    /// When it was made; none for a version without a value.
+    pub created: Option<String>,
+    /// The access key that its value names; none in an empty version or a placeholder.
+    pub key: Option<String>,
+    /// What is wrong with its value, which is not quoted.
+    pub problem: Option<String>,
+    /// What SES says to its credential, where that was asked for and there is one.
+    pub login: Option<Login>,
+}
+
+/// SES's answer to a login.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Login {
+    /// It was accepted.
+    Accepted,
+    /// It was refused, or not answered, in these words.
+    Refused(String),
+}
+
+/// An access key of the user.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct KeyReport {
+    /// Its id, which is not secret.
+    pub key: String,
+    /// Whether it is Active.
+    pub active: bool,
+    /// When it was made.
+    pub created: Option<String>,
+    /// When IAM last saw it used.
+    pub last_used: Option<String>,
+    /// Whether it may go, and why.
+    pub verdict: KeyVerdict,
+}
+
+/// Whether a key may go.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyVerdict {
+    /// It may, for this reason.
+    MayGo(String),
+    /// It may not.
+    MustStay {
+        /// Why, and what can be done.
+        reason: String,
+        /// From when on the clock alone changes that.
+        until: Option<String>,
+        /// What somebody who looked at it may do.
+        way_out: Option<WayOut>,
+    },
+}
+
+/// The event that makes a key go that otherwise stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WayOut {
+    /// [`crate::Event::EndGrace`]: only the grace, or its use during it, keeps the key.
+    EndGrace,
+    /// [`crate::Event::Retire`] with this orphan: no version names it and it was never used.
+    RetireOrphan,
+}
+
+/// A host.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct HostReport {
+    /// The instance's id.
+    pub instance: String,
+    /// Systems Manager's word for it, such as `Online` or `ConnectionLost`; or that it does not know it.
+    pub status: String,
+    /// Whether it can be told of a credential.
+    pub online: bool,
+}
+
+/// What createSecret would do.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Next {
+    /// Make a key, in the slot of this one where none is free.
+    MakeKey {
+        /// The key that goes for it.
+        frees: Option<String>,
+    },
+    /// Go on with the credential of this version, which hosts may have been told of.
+    RollForward {
+        /// The version.
+        version: String,
+        /// Its key.
+        key: String,
+    },
+    /// Go on with the credential that the open rotation stored.
+    Resume {
+        /// Its key.
+        key: String,
+    },
+    /// Fail.
+    Fail {
+        /// The error's type.
+        error: String,
+        /// The error's text.
+        message: String,
+        /// From when on the clock alone changes that.
+        until: Option<String>,
+    },
+}
+
+/// What became of the user's keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Retired {
+    /// The keys that were deleted.
+    pub deleted: Vec<String>,
+    /// Why nothing more was, as sentences: one per key that stays, or that a rotation is open.
+    pub kept: Vec<String>,
+}
