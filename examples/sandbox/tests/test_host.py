@@ -155,12 +155,17 @@ class OnTheWire(SandboxTest):
 class ExampleOnTheInstance(SandboxTest):
     """rotate_smtp_file.sh against Secrets Manager."""
 
-    def test_pending_is_installed_by_default_and_current_on_request(self) -> None:
-        secrets = client("secretsmanager")
-        arn = secrets.create_secret(Name=unique("secret"), SecretString=json.dumps(OLD))["ARN"]
+    def secret_of_old(self) -> str:
+        """The ARN of a secret whose AWSCURRENT is OLD, and that the instance may read."""
+        arn: str = client("secretsmanager").create_secret(Name=unique("secret"), SecretString=json.dumps(OLD))["ARN"]
         name = {"RoleName": ROLE, "PolicyName": unique("policy")}
         client("iam").put_role_policy(**name, PolicyDocument=policy("secretsmanager:GetSecretValue", arn))
         self.addCleanup(lambda: client("iam").delete_role_policy(**name))
+        return arn
+
+    def test_pending_is_installed_by_default_and_current_on_request(self) -> None:
+        secrets = client("secretsmanager")
+        arn = self.secret_of_old()
         file = SANDBOX_DIR / f"host-{SECOND}" / "etc/mail/smtp-credentials"
 
         none = run_command(f"/usr/local/bin/rotate_smtp.sh {arn}", SECOND)
@@ -177,6 +182,27 @@ class ExampleOnTheInstance(SandboxTest):
         for found in (none, current, pending):
             self.assertNotIn(OLD["SMTPPassword"], str(found))
             self.assertNotIn(NEW["SMTPPassword"], str(found))
+
+    def test_a_host_that_boots_during_a_rotation_keeps_the_credential_that_was_brought_to_it(self) -> None:
+        secrets = client("secretsmanager")
+        arn = self.secret_of_old()
+        file = SANDBOX_DIR / f"host-{THIRD}" / "etc/mail/smtp-credentials"
+
+        def boot() -> str:
+            found = run_command(f"/usr/local/bin/rotate_smtp.sh --current {arn}", THIRD)
+            self.assertEqual(found["Status"], "Success", found["StandardErrorContent"])
+            return file.read_text()
+
+        new = secrets.put_secret_value(
+            SecretId=arn, SecretString=json.dumps(NEW), VersionStages=["AWSPENDING", "DEPLOYING"]
+        )["VersionId"]
+        self.assertEqual(boot(), file_of(OLD), "a host that has nothing yet gets what is in use")
+        run_command(f"/usr/local/bin/rotate_smtp.sh {arn}", THIRD)
+        self.assertEqual(boot(), file_of(NEW), "a host that was told keeps it")
+        secrets.update_secret_version_stage(SecretId=arn, VersionStage="AWSPENDING", RemoveFromVersionId=new)
+        self.assertEqual(boot(), file_of(NEW), "also where the rotation was given up")
+        secrets.update_secret_version_stage(SecretId=arn, VersionStage="DEPLOYING", RemoveFromVersionId=new)
+        self.assertEqual(boot(), file_of(OLD), "but not where it is not the one that hosts were told of")
 
 
 class Example(unittest.TestCase):
