@@ -163,6 +163,12 @@ impl Settings {
             .is_some_and(|suffix| suffix.len() == 6 && suffix.chars().all(|c| c.is_ascii_alphanumeric()))
     }
 
+    /// The secret's name. Secrets Manager finds a secret by it, and authorises the call on the whole ARN.
+    #[must_use]
+    pub fn secret_name(&self) -> &str {
+        self.secret_arn_part(6)
+    }
+
     /// The region, which is the secret's.
     #[must_use]
     pub fn region(&self) -> &str {
@@ -172,7 +178,7 @@ impl Settings {
     /// The value of the tag [`crate::TAG_SECRET`] that the user must carry: `<region>/<secret name>`.
     #[must_use]
     pub fn user_tag(&self) -> String {
-        format!("{}/{}", self.region(), self.secret_arn_part(6))
+        format!("{}/{}", self.region(), self.secret_name())
     }
 
     /// A part of `arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME`; a name has no colon.
@@ -255,10 +261,11 @@ mod tests {
     }
 
     #[test]
-    fn the_user_name_and_tag_follow_from_the_arns() {
+    fn the_names_and_the_tag_follow_from_the_arns() {
         assert_eq!(settings().iam_user_name(), "smtp");
         assert_eq!(settings().user_tag(), "eu-west-1/mail-prod/smtp");
         assert_eq!(settings().region(), "eu-west-1");
+        assert_eq!(settings().secret_name(), "mail-prod/smtp");
     }
 
     #[test]

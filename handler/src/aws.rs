@@ -31,6 +31,8 @@ pub struct Clients {
     pub iam: aws_sdk_iam::Client,
     /// Systems Manager.
     pub ssm: aws_sdk_ssm::Client,
+    /// The notification service.
+    pub sns: aws_sdk_sns::Client,
 }
 
 impl Clients {
@@ -57,6 +59,7 @@ impl Clients {
             secrets: aws_sdk_secretsmanager::Client::new(&config),
             iam: aws_sdk_iam::Client::new(&config),
             ssm: aws_sdk_ssm::Client::new(&config),
+            sns: aws_sdk_sns::Client::new(&config),
         }
     }
 }

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use contract::{LABEL_DEPLOYING, SecretValue};
+use contract::{LABEL_DEPLOYING, SecretValue, Settings};
 use tracing::{info, warn};
 
 use crate::{
-    aws::Cause,
+    aws::{Cause, Clients},
     credential, endpoint,
     error::{CrossedLabels, Error, KeyFate, KeyState},
     host,
-    keys::AccessKey,
+    invocation::Invocation,
+    keys::{AccessKey, MayGo, UsedKey},
     rotation::Rotation,
     secret::{self, AWSCURRENT, AWSPREVIOUS, NotStored, Secret, Version},
     slot,
@@ -24,32 +25,88 @@ const TIME_FOR_A_KEY: Duration = Duration::from_secs(45);
 /// Kept free behind the storing of a value, so that the step ends with an error that names the key.
 const TIME_TO_NAME_THE_KEY: Duration = Duration::from_secs(1);
 
-/// Takes the step.
-pub async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
-    let current = preflight(rotation, secret).await?;
-    provide(rotation, secret, current).await
+/// What the step is to do.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// Nothing: an earlier attempt stored the pending credential.
+    Resume {
+        /// Its key.
+        key: String,
+    },
+    /// Store the credential again that hosts may have been told of by a rotation that did not finish. That, instead of a
+    /// third key, is what keeps those hosts' key alive.
+    RollForward {
+        /// The version that holds it.
+        version: String,
+        /// The value, with the fields of others as they are in AWSCURRENT.
+        value: SecretValue,
+    },
+    /// Make a key.
+    MakeKey {
+        /// The key that goes for it, and why it may.
+        frees: Option<(UsedKey, MayGo)>,
+        /// AWSCURRENT's value.
+        current: SecretValue,
+    },
 }
 
-/// Stores the pending credential: the one that is there, the one that hosts may know, or a new one.
-async fn provide(rotation: &Rotation<'_>, secret: &Secret, current: Version) -> Result<(), Error> {
-    let keys = user::keys(rotation.clients, rotation.settings).await?;
+/// Takes the step.
+pub async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
+    let decision = decide(&rotation.invocation, secret, Some(&rotation.request.token)).await?;
+    carry_out(rotation, secret, decision).await
+}
+
+/// What the step does for a token, or for one that has no version yet. It changes nothing.
+pub async fn decide(invocation: &Invocation<'_>, secret: &Secret, token: Option<&str>) -> Result<Decision, Error> {
+    let current = preflight(invocation, secret).await?;
+    choose(invocation, secret, token, current).await
+}
+
+/// The pending credential: the one that is there, the one that hosts may know, or a new one.
+async fn choose(
+    invocation: &Invocation<'_>,
+    secret: &Secret,
+    token: Option<&str>,
+    current: Version,
+) -> Result<Decision, Error> {
+    let Invocation { clients, settings, .. } = *invocation;
+    let keys = user::keys(clients, settings).await?;
     warn_if_inactive(&keys, &current.value.access_key_id, AWSCURRENT);
 
-    if let Some(pending) = secret::read(rotation.clients, secret, &rotation.request.token).await? {
-        return check_pending(rotation, &pending.value, &keys);
+    if let Some(token) = token
+        && let Some(pending) = secret::read(clients, secret, token).await?
+    {
+        let key = check_pending(settings, secret, token, &pending.value, &keys)?;
+        return Ok(Decision::Resume { key });
     }
-    if let Some(deploying) = to_roll_forward(rotation, secret, &current, &keys).await? {
+    if let Some((version, deploying)) = to_roll_forward(clients, secret, &current, &keys).await? {
         let value = SecretValue { other: current.value.other, ..deploying };
-        return roll_forward(rotation, secret, &value).await;
+        return Ok(Decision::RollForward { version, value });
     }
-    slot::secure(rotation, secret, keys).await?;
-    make_credential(rotation, secret, current.value).await
+    let frees = slot::choose(invocation, secret, keys).await?;
+    Ok(Decision::MakeKey { frees, current: current.value })
+}
+
+async fn carry_out(rotation: &Rotation<'_>, secret: &Secret, decision: Decision) -> Result<(), Error> {
+    match decision {
+        Decision::Resume { key } => {
+            info!(key, "an earlier attempt stored the pending credential, no key is made");
+            Ok(())
+        }
+        Decision::RollForward { value, .. } => roll_forward(rotation, secret, &value).await,
+        Decision::MakeKey { frees, current } => {
+            if let Some((key, reason)) = &frees {
+                slot::make_room(&rotation.invocation, secret, key, reason).await?;
+            }
+            make_credential(rotation, secret, current).await
+        }
+    }
 }
 
 /// Everything that can fail while no key exists. Answers with AWSCURRENT's version.
-async fn preflight(rotation: &Rotation<'_>, secret: &Secret) -> Result<Version, Error> {
-    let Rotation { clients, settings, .. } = *rotation;
-    check_mail(rotation)?;
+async fn preflight(invocation: &Invocation<'_>, secret: &Secret) -> Result<Version, Error> {
+    let Invocation { clients, settings, .. } = *invocation;
+    check_mail(invocation, secret)?;
     endpoint::reach(&settings.smtp_endpoint).await?;
     user::check(clients, settings).await?;
     let current = match secret.version_labelled(AWSCURRENT) {
@@ -57,7 +114,7 @@ async fn preflight(rotation: &Rotation<'_>, secret: &Secret) -> Result<Version, 
         None => None,
     };
     let current = current.ok_or_else(|| Error::NoCurrentValue { secret: secret.arn.clone() })?;
-    check_user_of(&current.value, rotation)?;
+    check_user_of(&current.value, settings)?;
     if let Some(hosts) = &settings.hosts {
         host::check_online(clients, hosts).await?;
     }
@@ -66,10 +123,11 @@ async fn preflight(rotation: &Rotation<'_>, secret: &Secret) -> Result<Version, 
 }
 
 /// What the later steps need for their logins and for their mail, and what needs no network.
-fn check_mail(rotation: &Rotation<'_>) -> Result<(), Error> {
-    Smtp::new(&rotation.settings.smtp_endpoint)?;
-    match &rotation.settings.test_mail {
-        Some(mail) => test_secret::message(rotation, mail, "no key yet").map(drop),
+fn check_mail(invocation: &Invocation<'_>, secret: &Secret) -> Result<(), Error> {
+    let Invocation { settings, time, .. } = *invocation;
+    Smtp::new(&settings.smtp_endpoint)?;
+    match &settings.test_mail {
+        Some(mail) => test_secret::message(mail, time.began, &secret.arn, "none yet", "none yet").map(drop),
         None => Ok(()),
     }
 }
@@ -81,9 +139,9 @@ fn warn_if_inactive(keys: &[AccessKey], key: &str, label: &str) {
     }
 }
 
-fn check_user_of(current: &SecretValue, rotation: &Rotation<'_>) -> Result<(), Error> {
-    let user = rotation.settings.iam_user_name();
-    let arn = &rotation.settings.iam_user_arn;
+fn check_user_of(current: &SecretValue, settings: &Settings) -> Result<(), Error> {
+    let user = settings.iam_user_name();
+    let arn = &settings.iam_user_arn;
     let found = if current.username != user {
         &current.username
     } else if !current.iam_user_arn.is_empty() && current.iam_user_arn != *arn {
@@ -95,42 +153,43 @@ fn check_user_of(current: &SecretValue, rotation: &Rotation<'_>) -> Result<(), E
 }
 
 /// An earlier attempt stored the pending value. Its key must still work.
-fn check_pending(rotation: &Rotation<'_>, pending: &SecretValue, keys: &[AccessKey]) -> Result<(), Error> {
-    let Rotation { settings, request, .. } = *rotation;
+fn check_pending(
+    settings: &Settings,
+    secret: &Secret,
+    token: &str,
+    pending: &SecretValue,
+    keys: &[AccessKey],
+) -> Result<String, Error> {
     if pending.is_placeholder() {
-        return Err(Error::pending_empty(request));
+        return Err(Error::pending_empty(&secret.arn, token));
     }
-    let gone = |key: String, state| Error::PendingKeyGone {
+    let key = pending.access_key_id.clone();
+    let state = match keys.iter().find(|it| it.id == key) {
+        Some(AccessKey { active: true, .. }) => return Ok(key),
+        Some(_) => KeyState::Inactive,
+        None => KeyState::Deleted,
+    };
+    Err(Error::PendingKeyGone {
         user: settings.iam_user_name().to_owned(),
         key,
         state,
-        secret: request.secret_arn.clone(),
-        version: request.token.clone(),
-    };
-    let key = pending.access_key_id.clone();
-    match keys.iter().find(|it| it.id == key) {
-        Some(AccessKey { active: true, .. }) => {
-            info!(key, "an earlier attempt stored the pending credential, no key is made");
-            Ok(())
-        }
-        Some(_) => Err(gone(key, KeyState::Inactive)),
-        None => Err(gone(key, KeyState::Deleted)),
-    }
+        secret: secret.arn.clone(),
+        version: token.to_owned(),
+    })
 }
 
-/// The value that hosts may already have been told of by a rotation that did not finish. To store
-/// it again, instead of a third key, is what keeps those hosts' key alive.
+/// The version and value that hosts may already have been told of by a rotation that did not finish.
 async fn to_roll_forward(
-    rotation: &Rotation<'_>,
+    clients: &Clients,
     secret: &Secret,
     current: &Version,
     keys: &[AccessKey],
-) -> Result<Option<SecretValue>, Error> {
+) -> Result<Option<(String, SecretValue)>, Error> {
     let Some(version) = secret.version_labelled(LABEL_DEPLOYING) else { return Ok(None) };
     if secret.has(version, AWSCURRENT) {
         return Ok(None);
     }
-    let Some(deploying) = secret::read(rotation.clients, secret, version).await? else { return Ok(None) };
+    let Some(deploying) = secret::read(clients, secret, version).await? else { return Ok(None) };
     let key = &deploying.value.access_key_id;
     if *key == current.value.access_key_id {
         // Somebody edited another field: a new version, the same credential.
@@ -142,17 +201,23 @@ async fn to_roll_forward(
         current: secret.version_labelled(AWSCURRENT).unwrap_or_default().to_owned(),
         deploying: version.to_owned(),
     };
+    let Some(told) = keys.iter().find(|it| it.id == *key) else {
+        // Whatever became of AWSCURRENT since: hosts that hold a deleted key cannot send, and nothing of theirs can be lost.
+        // Of a key so new that IAM does not list it yet, no host was told: the gate takes longer than that.
+        info!(key, version, "hosts may have been told of this key, but it is deleted: a new one is needed");
+        return Ok(None);
+    };
     if secret.has(version, AWSPREVIOUS) {
         return Err(Error::RolledBack(labels()));
     }
-    let is_active = keys.iter().any(|it| it.id == *key && it.active);
-    if !is_active {
-        info!(key, version, "hosts may have been told of this key, but it is not Active: a new one is needed");
+    if !told.active {
+        info!(key, version, "hosts may have been told of this key, but it is Inactive: a new one is needed");
+        return Ok(None);
     }
-    if is_active && is_newer(current, &deploying, keys) {
+    if is_newer(current, &deploying, keys) {
         return Err(Error::CurrentIsNewer(labels()));
     }
-    Ok(is_active.then_some(deploying.value))
+    Ok(Some((version.to_owned(), deploying.value)))
 }
 
 /// Whether AWSCURRENT holds a credential that somebody made and stored after the one that hosts may have been told of.
@@ -166,7 +231,7 @@ fn is_newer(current: &Version, deploying: &Version, keys: &[AccessKey]) -> bool 
 async fn roll_forward(rotation: &Rotation<'_>, secret: &Secret, value: &SecretValue) -> Result<(), Error> {
     let key = value.access_key_id.clone();
     info!(key, "rolling forward with the credential that hosts may have been told of, no key is made");
-    secret::store(rotation.clients, secret, rotation.request, value).await.map_err(|problem| match problem {
+    secret::store(rotation.invocation.clients, secret, rotation.request, value).await.map_err(|problem| match problem {
         NotStored::Refused(cause) => Error::Aws { action: "secretsmanager:PutSecretValue", cause },
         NotStored::Taken => Error::TokenTaken { key, fate: KeyFate::NotMade },
         NotStored::Unclear(cause) => Error::StoreUnclear { key, cause },
@@ -174,7 +239,7 @@ async fn roll_forward(rotation: &Rotation<'_>, secret: &Secret, value: &SecretVa
 }
 
 async fn make_credential(rotation: &Rotation<'_>, secret: &Secret, current: SecretValue) -> Result<(), Error> {
-    let Rotation { clients, settings, time, .. } = *rotation;
+    let Invocation { clients, settings, time } = rotation.invocation;
     time.require(TIME_FOR_A_KEY, "to make an access key and to store it")?;
 
     let key = user::create_key(clients, settings).await?;
@@ -206,7 +271,7 @@ async fn make_credential(rotation: &Rotation<'_>, secret: &Secret, current: Secr
 
 /// Where AWS is so slow that the time would end, the key is still to be named.
 async fn store_in_time(rotation: &Rotation<'_>, secret: &Secret, value: &SecretValue) -> Result<(), NotStored> {
-    let Rotation { clients, request, time, .. } = *rotation;
+    let Rotation { invocation: Invocation { clients, time, .. }, request } = *rotation;
     let limit = time.remaining().saturating_sub(TIME_TO_NAME_THE_KEY);
     let stored = tokio::time::timeout(limit, secret::store(clients, secret, request, value)).await;
     stored.unwrap_or_else(|_| Err(NotStored::Unclear(Cause::no_answer("no answer in the function's time"))))
@@ -214,7 +279,8 @@ async fn store_in_time(rotation: &Rotation<'_>, secret: &Secret, value: &SecretV
 
 /// Deletes a key that certainly nobody knows.
 async fn take_back(rotation: &Rotation<'_>, key: &str) -> KeyFate {
-    let fate = match user::delete_key(rotation.clients, rotation.settings, key).await {
+    let Invocation { clients, settings, .. } = rotation.invocation;
+    let fate = match user::delete_key(clients, settings, key).await {
         Ok(_) => KeyFate::Deleted,
         Err(error) => KeyFate::NotDeleted(Box::new(error)),
     };
@@ -238,6 +304,12 @@ mod tests {
             .version("old", &[AWSCURRENT, LABEL_DEPLOYING], "OLD")
             .empty_version("new", &[AWSPENDING])
             .keys(keys)
+    }
+
+    /// The step behind its preflight, which meets the network.
+    async fn provide(rotation: &Rotation<'_>, secret: &Secret, current: Version) -> Result<(), Error> {
+        let decision = choose(&rotation.invocation, secret, Some(&rotation.request.token), current).await?;
+        carry_out(rotation, secret, decision).await
     }
 
     async fn provide_in(aws: &FakeAws) -> Result<(), Error> {
@@ -426,8 +498,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_store_that_is_not_answered_in_time_names_its_key() {
         let aws = begun(&["OLD"]).fault("PutSecretValue", Fault::Hangs);
-        let step =
-            aws.rotate(async |rotation, secret| rotation.time.bound(provide(rotation, secret, aws.current())).await);
+        let step = aws.rotate(async |rotation, secret| {
+            rotation.invocation.time.bound(provide(rotation, secret, aws.current())).await
+        });
         let error = step.await.unwrap_err();
         assert!(matches!(&error, Error::StoreUnclear { key, .. } if key == "NEW"), "{error}");
         assert_eq!(aws.active_keys(), ["OLD", "NEW"]);

@@ -3,7 +3,7 @@
 
 use std::{
     fmt::{self, Display},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use aws_sdk_iam::operation::RequestId;
@@ -13,9 +13,9 @@ use contract::{LABEL_DEPLOYING, SettingsError, SmtpEndpoint, TAG_SECRET};
 
 use crate::{
     aws::Cause,
-    event::Request,
     host::HostResult,
-    keys::KeptKey,
+    keys::{KeptKey, MustStay},
+    retire::Unsettled,
     smtp::{Attempts, Refusal},
 };
 
@@ -29,11 +29,21 @@ pub enum Error {
     /// A field of the event is missing or is not a string.
     #[error(
         "the event has no text in its field {field}; nothing was done; this function is to be invoked by Secrets \
-         Manager's rotation"
+         Manager's rotation, or with an event of its own (`{{\"event\": \"report\"}}`)"
     )]
     EventFieldMissing {
         /// The field.
         field: &'static str,
+    },
+
+    /// The event has a field `event`, and is none that this function answers.
+    #[error(
+        "the event cannot be read: {problem}; nothing was done; it is one of {{\"event\": \"report\"}}, \"retire\", \
+         \"end_grace\" with a key, and \"upkeep\""
+    )]
+    EventMalformed {
+        /// What is wrong with it.
+        problem: String,
     },
 
     /// The event's step is none of the four.
@@ -283,14 +293,38 @@ pub enum Error {
 
     /// Labels were moved while a key was being freed.
     #[error(
-        "the access key {key} was about to be deleted, and then {reason}; it is as it was before, and no key was made; \
-         Secrets Manager tries again; do not move labels while a rotation runs"
+        "the access key {key} was about to be deleted, and then this was found: {reason}; it is as it was before, and no key \
+         was made or deleted; Secrets Manager tries a rotation again, anything else is to be asked for again; do not move \
+         labels meanwhile"
     )]
     LabelsMoved {
         /// The key.
         key: String,
         /// What was found.
         reason: String,
+    },
+
+    /// A key's grace is not ended while hosts may be changing over, or may be elsewhere than on AWSCURRENT.
+    #[error("{found}; the access key {key} was not touched; {}", way_to_settle(secret, found))]
+    Unsettled {
+        /// The key that was to go.
+        key: String,
+        /// The secret.
+        secret: String,
+        /// What was found.
+        found: Unsettled,
+    },
+
+    /// Something else than its grace keeps a key.
+    #[error(
+        "something else than its grace keeps the access key {key}; it was not touched; {}",
+        way_to_let_go(user, key)
+    )]
+    KeptByMore {
+        /// The IAM user.
+        user: String,
+        /// The key, with the reason.
+        key: KeptKey,
     },
 
     /// A key that was deactivated is to stay, and could not be made Active again.
@@ -494,16 +528,26 @@ impl Error {
 
     /// The pending version has no credential.
     #[must_use]
-    pub fn pending_empty(request: &Request) -> Self {
-        Self::PendingEmpty { secret: request.secret_arn.clone(), version: request.token.clone() }
+    pub fn pending_empty(secret: &str, version: &str) -> Self {
+        Self::PendingEmpty { secret: secret.to_owned(), version: version.to_owned() }
     }
 
-    /// The variant's name: the error type that Lambda reports and that the log carries.
+    /// From when on the clock alone lets the rotation go on.
+    #[must_use]
+    pub fn until(&self) -> Option<SystemTime> {
+        match self {
+            Self::NoSafeSlot { keys, .. } => keys.iter().filter_map(|key| key.until).min(),
+            _ => None,
+        }
+    }
+
+    /// The error type that Lambda reports and that the log carries: the name of the variant, or of what was found unsettled.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Settings(_) => "Settings",
             Self::EventFieldMissing { .. } => "EventFieldMissing",
+            Self::EventMalformed { .. } => "EventMalformed",
             Self::UnknownStep { .. } => "UnknownStep",
             Self::WrongSecret { .. } => "WrongSecret",
             Self::RotationDisabled { .. } => "RotationDisabled",
@@ -525,6 +569,10 @@ impl Error {
             Self::CurrentIsNewer(_) => "CurrentIsNewer",
             Self::NoSafeSlot { .. } => "NoSafeSlot",
             Self::LabelsMoved { .. } => "LabelsMoved",
+            Self::Unsettled { found: Unsettled::RotationOpen { .. }, .. } => "RotationOpen",
+            Self::Unsettled { found: Unsettled::HostsNotOnCurrent { .. }, .. } => "HostsNotOnCurrent",
+            Self::Unsettled { found: Unsettled::CurrentKeyNotActive { .. }, .. } => "CurrentKeyNotActive",
+            Self::KeptByMore { .. } => "KeptByMore",
             Self::KeyLeftInactive { .. } => "KeyLeftInactive",
             Self::KeyLimitReached { .. } => "KeyLimitReached",
             Self::KeyCreationUnclear { .. } => "KeyCreationUnclear",
@@ -627,6 +675,35 @@ fn activate(user: &str, key: &str) -> String {
 
 fn delete(user: &str, key: &str) -> String {
     format!("aws iam delete-access-key --user-name {user} --access-key-id {key}")
+}
+
+fn way_to_settle(secret: &str, found: &Unsettled) -> String {
+    match found {
+        Unsettled::RotationOpen { version } => format!(
+            "wait until the rotation has completed, or give it up (`{}`); then ask again",
+            clear_pending(secret, version)
+        ),
+        Unsettled::HostsNotOnCurrent { .. } => {
+            "run `deployer rotate`: it goes on with the credential that hosts may have \
+                                                been told of, or names the ways out; then ask again"
+                .to_owned()
+        }
+        Unsettled::CurrentKeyNotActive { .. } => {
+            "activate AWSCURRENT's key if a host needs it, or run `deployer rotate` for a new one; then ask again"
+                .to_owned()
+        }
+    }
+}
+
+fn way_to_let_go(user: &str, KeptKey { key, reason, .. }: &KeptKey) -> String {
+    match reason {
+        MustStay::Protected { .. } => {
+            "if it leaked, run `deployer rotate` first: then it is the previous key, and its grace can be ended"
+                .to_owned()
+        }
+        MustStay::OnlyActiveKey | MustStay::TooYoung => "ask again when that has changed".to_owned(),
+        _ => format!("if no host needs it, or it leaked, delete it by hand (`{}`)", delete(user, &key.key.id)),
+    }
 }
 
 fn list(items: &[impl Display]) -> String {

@@ -1,10 +1,44 @@
-//! Raw event → typed request.
+//! Raw event → typed payload.
 
 use std::fmt;
 
+use contract::Event;
 use serde_json::Value;
 
 use crate::{error::Error, sensitive::Sensitive};
+
+/// What the function is invoked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// A step of a rotation, by Secrets Manager.
+    Step(Request),
+    /// Something beside it, by the deployer or by the daily rule.
+    Event(Event),
+}
+
+impl Payload {
+    /// Reads an event: one of ours has a field `event`.
+    pub fn parse(event: &Value) -> Result<Self, Error> {
+        if event.get("event").is_none() {
+            return Request::parse(event).map(Self::Step);
+        }
+        match serde_json::from_value(event.clone()) {
+            Ok(event) => Ok(Self::Event(event)),
+            Err(error) => Err(Error::EventMalformed { problem: error.to_string() }),
+        }
+    }
+}
+
+/// The name by which an event is asked for.
+#[must_use]
+pub fn name_of(event: &Event) -> &'static str {
+    match event {
+        Event::Report { .. } => "report",
+        Event::Retire { .. } => "retire",
+        Event::EndGrace { .. } => "end_grace",
+        Event::Upkeep => "upkeep",
+    }
+}
 
 /// One of the four steps in which Secrets Manager rotates a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +137,32 @@ mod tests {
             ("finish_secret", Step::Finish),
         ] {
             assert_eq!(Request::parse(&event(spelling)).unwrap().step, step);
+        }
+    }
+
+    #[test]
+    fn an_event_of_ours_is_known_by_its_field() {
+        for event in [Event::Report { logins: true }, Event::EndGrace { key: "AKIA".into() }, Event::Upkeep] {
+            let json = serde_json::to_value(&event).unwrap();
+            assert_eq!(json["event"], name_of(&event));
+            assert_eq!(Payload::parse(&json).unwrap(), Payload::Event(event));
+        }
+        assert!(matches!(Payload::parse(&event("setSecret")), Ok(Payload::Step(Request { step: Step::Set, .. }))));
+    }
+
+    #[test]
+    fn an_event_that_is_none_of_ours_is_refused_without_its_values() {
+        let mut both = event("setSecret");
+        both["event"] = json!("report");
+        for (event, problem) in [
+            (both, "unknown field"),
+            (json!({"event": "rotate"}), "unknown variant `rotate`"),
+            (json!({"event": 7}), "expected"),
+            (json!({"event": "end_grace"}), "missing field `key`"),
+        ] {
+            let error = Payload::parse(&event).unwrap_err();
+            assert_eq!(error.kind(), "EventMalformed");
+            assert!(error.to_string().contains(problem) && !error.to_string().contains("hunter2"), "{error}");
         }
     }
 

@@ -24,6 +24,7 @@ use crate::{
     aws::Clients,
     error::Error,
     event::{Request, Step},
+    invocation::Invocation,
     rotation::Rotation,
     secret::{self, AWSCURRENT, AWSPREVIOUS, Secret, Version},
     sensitive::Sensitive,
@@ -194,7 +195,8 @@ impl FakeAws {
         let secret = secret::describe(&clients, ARN).await?;
         self.state.lock().unwrap().calls.clear();
         self.state.lock().unwrap().faults = faults;
-        part(&Rotation { clients: &clients, settings: &self.settings, request: &request, time }, &secret).await
+        let invocation = Invocation { clients: &clients, settings: &self.settings, time };
+        part(&Rotation { invocation, request: &request }, &secret).await
     }
 
     fn clients(&self) -> Clients {
@@ -213,7 +215,12 @@ impl FakeAws {
                 )
             };
         }
-        Clients { secrets: client!(aws_sdk_secretsmanager), iam: client!(aws_sdk_iam), ssm: client!(aws_sdk_ssm) }
+        Clients {
+            secrets: client!(aws_sdk_secretsmanager),
+            iam: client!(aws_sdk_iam),
+            ssm: client!(aws_sdk_ssm),
+            sns: client!(aws_sdk_sns),
+        }
     }
 
     pub(crate) fn calls(&self) -> Vec<String> {

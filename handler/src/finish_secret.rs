@@ -5,6 +5,8 @@ use tracing::info;
 use crate::{
     aws::Cause,
     error::Error,
+    invocation::Invocation,
+    notify,
     rotation::Rotation,
     secret::{self, AWSCURRENT, Secret},
 };
@@ -12,7 +14,7 @@ use crate::{
 /// Takes the step: one compare-and-swap. AWSPENDING is left where it is, because Secrets Manager
 /// takes a separate removal for a rotation that was abandoned.
 pub async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
-    let Rotation { clients, request, .. } = *rotation;
+    let Rotation { invocation: Invocation { clients, .. }, request } = *rotation;
     let previous = secret.version_labelled(AWSCURRENT);
     let answer = clients
         .secrets
@@ -41,6 +43,7 @@ pub async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> 
         }
     }
     info!(version = request.token, previous, "the new credential is AWSCURRENT");
+    notify::rotated(rotation, secret).await;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use aws_sdk_ssm::{
     operation::get_command_invocation::GetCommandInvocationOutput,
     types::{CommandInvocationStatus, InstanceInformationStringFilter, PingStatus},
 };
-use contract::{COMMAND_DELIVERY_SECONDS, DOCUMENT_PARAMETER, Hosts, RUN_SHELL_SCRIPT};
+use contract::{COMMAND_DELIVERY_SECONDS, DOCUMENT_PARAMETER, HostReport, Hosts, RUN_SHELL_SCRIPT};
 use tokio::time::timeout;
 use tracing::info;
 
@@ -74,6 +74,14 @@ impl fmt::Display for HostResult {
 
 /// Refuses to begin while a host does not answer: it would keep the old credential.
 pub async fn check_online(clients: &Clients, hosts: &Hosts) -> Result<(), Error> {
+    let standing = standing(clients, hosts).await?;
+    let offline = standing.iter().filter(|host| !host.online);
+    let offline: Vec<_> = offline.map(|HostReport { instance, status, .. }| format!("{instance}: {status}")).collect();
+    if offline.is_empty() { Ok(()) } else { Err(Error::HostsOffline { hosts: offline }) }
+}
+
+/// How every host stands with Systems Manager, in the order of the configuration.
+pub async fn standing(clients: &Clients, hosts: &Hosts) -> Result<Vec<HostReport>, Error> {
     let filter = InstanceInformationStringFilter::builder()
         .key("InstanceIds")
         .set_values(Some(hosts.instance_ids.clone()))
@@ -87,16 +95,15 @@ pub async fn check_online(clients: &Clients, hosts: &Hosts) -> Result<(), Error>
             found.insert(instance.instance_id.unwrap_or_default(), instance.ping_status);
         }
     }
-    let offline: Vec<String> = hosts
-        .instance_ids
-        .iter()
-        .filter_map(|id| match found.get(id) {
-            Some(Some(PingStatus::Online)) => None,
-            Some(Some(status)) => Some(format!("{id}: {status}")),
-            Some(None) | None => Some(format!("{id}: not known to Systems Manager")),
-        })
-        .collect();
-    if offline.is_empty() { Ok(()) } else { Err(Error::HostsOffline { hosts: offline }) }
+    let standing = |id: &String| {
+        let status = found.get(id).and_then(Option::as_ref);
+        HostReport {
+            instance: id.clone(),
+            status: status.map_or("not known to Systems Manager", PingStatus::as_str).to_owned(),
+            online: status == Some(&PingStatus::Online),
+        }
+    };
+    Ok(hosts.instance_ids.iter().map(standing).collect())
 }
 
 /// Runs the script on every host and waits until it has ended on all of them.
@@ -117,6 +124,7 @@ pub async fn tell(rotation: &Rotation<'_>, hosts: &Hosts, password: &Sensitive) 
 async fn send(rotation: &Rotation<'_>, hosts: &Hosts) -> Result<String, Error> {
     const ACTION: &str = "ssm:SendCommand";
     let answer = rotation
+        .invocation
         .clients
         .ssm
         .send_command()
@@ -160,7 +168,7 @@ async fn wait(
     let mut results: Vec<_> = hosts.instance_ids.iter().map(|id| HostResult::waiting(id)).collect();
     loop {
         for result in results.iter_mut().filter(|result| !result.finished) {
-            let left = rotation.time.remaining().saturating_sub(POLL);
+            let left = rotation.invocation.time.remaining().saturating_sub(POLL);
             // The last question is cut off, so that there is time to say how every host stands.
             let Ok(answer) = timeout(left, ask(rotation, command, &result.instance, password)).await else { break };
             if let Some(answer) = answer? {
@@ -171,7 +179,7 @@ async fn wait(
             }
         }
         let running = results.iter().filter(|result| !result.finished).count();
-        if running == 0 || rotation.time.remaining() <= 2 * POLL {
+        if running == 0 || rotation.invocation.time.remaining() <= 2 * POLL {
             return Ok(results);
         }
         pause(POLL, &format!("the script has not ended on {running} of {} hosts", results.len())).await;
@@ -185,7 +193,8 @@ async fn ask(
     instance: &str,
     password: &Sensitive,
 ) -> Result<Option<HostResult>, Error> {
-    let answer = rotation.clients.ssm.get_command_invocation().command_id(command).instance_id(instance).send().await;
+    let answer =
+        rotation.invocation.clients.ssm.get_command_invocation().command_id(command).instance_id(instance).send().await;
     match answer.map_err(Cause::from) {
         Ok(answer) => Ok(Some(read(instance, &answer, password))),
         // Right after SendCommand the invocation may not be there yet.
@@ -307,8 +316,8 @@ mod tests {
         for fault in [Fault::RefusedAs("ThrottlingException"), Fault::Down, Fault::Hangs] {
             let aws = FakeAws::new().host().fault("GetCommandInvocation", fault);
             let told = aws.take(Step::Set, async |rotation, _| {
-                let hosts = rotation.settings.hosts.as_ref().unwrap();
-                rotation.time.bound(tell(rotation, hosts, &Sensitive::new("hunter2"))).await
+                let hosts = rotation.invocation.settings.hosts.as_ref().unwrap();
+                rotation.invocation.time.bound(tell(rotation, hosts, &Sensitive::new("hunter2"))).await
             });
             let error = told.await.unwrap_err();
             assert_eq!(error.kind(), "HostsFailed");
@@ -320,7 +329,7 @@ mod tests {
     async fn a_question_that_aws_refuses_for_good_ends_the_wait() {
         let aws = FakeAws::new().host().fault("GetCommandInvocation", Fault::RefusedAs("AccessDenied"));
         let told = aws.take(Step::Set, async |rotation, _| {
-            tell(rotation, rotation.settings.hosts.as_ref().unwrap(), &Sensitive::new("hunter2")).await
+            tell(rotation, rotation.invocation.settings.hosts.as_ref().unwrap(), &Sensitive::new("hunter2")).await
         });
         assert_eq!(told.await.unwrap_err().kind(), "Aws");
         assert_eq!(aws.count("GetCommandInvocation"), 1);

@@ -6,13 +6,17 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use aws_smithy_types::{DateTime, date_time::Format};
 use contract::LABEL_DEPLOYING;
 
-use crate::secret::{AWSCURRENT, AWSPENDING, AWSPREVIOUS};
+use crate::{
+    secret::{AWSCURRENT, AWSPENDING, AWSPREVIOUS},
+    time::date,
+};
 
 /// IAM allows a user two access keys, Inactive ones included.
 pub const KEYS_PER_USER: usize = 2;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// One of the user's access keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub struct UsedKey {
 /// A version of the secret that carries labels, and the key that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelledVersion {
+    /// Its id.
+    pub id: String,
     /// Its labels, at least one.
     pub labels: Vec<String>,
     /// The access key id in its value; none in an empty version or a placeholder.
@@ -66,6 +72,17 @@ pub struct Situation {
     pub orphan_age: Duration,
 }
 
+/// What somebody who looked at a key answers for. Everything else holds as it does without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consent {
+    /// Nobody looked at it.
+    None,
+    /// Its grace is over, whatever the clock says, and its use during the grace does not count.
+    GraceEnded,
+    /// If no version names it and it was never used, it may go although the user is not ours to tidy.
+    Orphan,
+}
+
 /// What is to be done for a free slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Slot {
@@ -89,8 +106,18 @@ pub struct KeptKey {
     pub key: UsedKey,
     /// Why it stays.
     pub reason: MustStay,
+    /// From when on the clock alone lets it go.
+    pub until: Option<SystemTime>,
     /// The date, for the ages in its description.
     pub now: SystemTime,
+}
+
+impl KeptKey {
+    /// A key of the situation, which stays for this reason.
+    #[must_use]
+    pub fn new(situation: &Situation, key: &UsedKey, reason: MustStay) -> Self {
+        Self { key: key.clone(), reason, until: until(situation, key), now: situation.now }
+    }
 }
 
 /// Whether a key may be freed.
@@ -157,7 +184,7 @@ pub fn choose(situation: &Situation) -> Slot {
     for key in &situation.keys {
         match judge(situation, key) {
             Verdict::MayGo(reason) => may_go.push((reason, key)),
-            Verdict::MustStay(reason) => kept.push(KeptKey { key: key.clone(), reason, now: situation.now }),
+            Verdict::MustStay(reason) => kept.push(KeptKey::new(situation, key, reason)),
         }
     }
     may_go.sort_by(|(a, x), (b, y)| {
@@ -173,15 +200,21 @@ pub fn choose(situation: &Situation) -> Slot {
 /// Whether one of the situation's keys may be freed.
 #[must_use]
 pub fn judge(situation: &Situation, key: &UsedKey) -> Verdict {
+    judge_with(situation, key, Consent::None)
+}
+
+/// Whether one of the situation's keys may go, given what somebody answers for.
+#[must_use]
+pub fn judge_with(situation: &Situation, key: &UsedKey, consent: Consent) -> Verdict {
     for label in [AWSCURRENT, LABEL_DEPLOYING, AWSPENDING] {
         if situation.is_named(&key.key.id, label) {
             return Verdict::MustStay(MustStay::Protected { label });
         }
     }
-    if situation.is_in_grace(&key.key) {
+    if consent != Consent::GraceEnded && situation.is_in_grace(&key.key) {
         return Verdict::MustStay(MustStay::InGrace { ends: situation.grace_ends() });
     }
-    if let Some(last_used) = key.last_used.filter(|used| situation.is_telling(*used)) {
+    if let Some(last_used) = key.last_used.filter(|used| situation.is_telling(*used, consent)) {
         return Verdict::MustStay(MustStay::StillUsed { last_used });
     }
     if key.key.active && !situation.keys.iter().any(|other| other.key.active && other.key.id != key.key.id) {
@@ -200,23 +233,59 @@ pub fn judge(situation: &Situation, key: &UsedKey) -> Verdict {
     if key.last_used.is_some() {
         return Verdict::MustStay(MustStay::Foreign);
     }
-    if !situation.user_owned {
+    if !situation.user_owned && consent != Consent::Orphan {
         return Verdict::MustStay(MustStay::UserNotOwned);
     }
     let is_old = key.key.created.is_some_and(|created| created + situation.orphan_age < situation.now);
     if is_old { Verdict::MayGo(MayGo::Orphan) } else { Verdict::MustStay(MustStay::TooYoung) }
 }
 
+/// From when on the clock alone lets a key go that must stay now, rounded up to the second; none where it never does.
+///
+/// A verdict changes with the date only when one of three times is over: the grace, a use's ageing, an orphan's youth.
+#[must_use]
+pub fn until(situation: &Situation, key: &UsedKey) -> Option<SystemTime> {
+    let ends = [
+        situation.grace_ends(),
+        key.last_used.map(|used| used + situation.keep_previous),
+        key.key.created.map(|created| created + situation.orphan_age + SECOND),
+    ];
+    let lets_go = |now: &SystemTime| {
+        let then = Situation { now: *now, ..situation.clone() };
+        matches!(judge(&then, key), Verdict::MayGo(_))
+    };
+    ends.into_iter().flatten().map(next_second).filter(|end| *end > situation.now).filter(lets_go).min()
+}
+
+fn next_second(time: SystemTime) -> SystemTime {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs() + u64::from(since.subsec_nanos() > 0))
+}
+
 impl Situation {
+    /// The key that a label's version names.
+    #[must_use]
+    pub fn key_labelled(&self, label: &str) -> Option<&str> {
+        self.labelled(label)?.names_key.as_deref()
+    }
+
+    /// The version that carries a label.
+    #[must_use]
+    pub fn labelled(&self, label: &str) -> Option<&LabelledVersion> {
+        self.versions.iter().find(|version| version.has(label))
+    }
+
     fn naming<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a LabelledVersion> {
         self.versions.iter().filter(move |version| version.names_key.as_deref() == Some(key))
     }
 
     fn is_named(&self, key: &str, label: &str) -> bool {
-        self.naming(key).any(|version| version.labels.iter().any(|it| it == label))
+        self.naming(key).any(|version| version.has(label))
     }
 
-    fn grace_ends(&self) -> Option<SystemTime> {
+    /// When the grace ends; none where there is no date to count it from.
+    #[must_use]
+    pub fn grace_ends(&self) -> Option<SystemTime> {
         self.grace_began.map(|began| began + self.keep_previous)
     }
 
@@ -237,8 +306,11 @@ impl Situation {
     /// Whether a key's last use tells that somebody needs the key. Use within a grace is what the grace is for: while it
     /// runs, nothing tells a host that is done from one that is not, and after it that use ages out, as long after it as
     /// the grace is long. Use after the grace's end does not: it was a host that the rotation did not reach.
-    fn is_telling(&self, last_used: SystemTime) -> bool {
+    fn is_telling(&self, last_used: SystemTime, consent: Consent) -> bool {
         let (Some(began), Some(ends)) = (self.grace_began, self.grace_ends()) else { return true };
+        if consent == Consent::GraceEnded {
+            return last_used >= ends;
+        }
         if self.grace_is_open() {
             return last_used >= began;
         }
@@ -249,6 +321,14 @@ impl Situation {
     fn has_successor(&self) -> bool {
         let is_current = |key: &UsedKey| key.key.active && self.is_named(&key.key.id, AWSCURRENT);
         self.was_rotated && self.keys.iter().any(is_current)
+    }
+}
+
+impl LabelledVersion {
+    /// Whether it carries a label.
+    #[must_use]
+    pub fn has(&self, label: &str) -> bool {
+        self.labels.iter().any(|it| it == label)
     }
 }
 
@@ -278,7 +358,7 @@ impl fmt::Display for MustStay {
             ),
             Self::InGrace { ends: Some(ends) } => write!(
                 f,
-                "it is the previous key, or as old as that, and kept until {} (rotation.keep_previous): wait until then",
+                "it is the previous key, or as old as that, and kept until {} (rotation.keep_previous)",
                 date(*ends)
             ),
             Self::InGrace { ends: None } => f.write_str(
@@ -320,12 +400,12 @@ impl fmt::Display for KeptKey {
         let state = if key.active { "Active" } else { "Inactive" };
         let age = key.created.map_or("of unknown age".to_owned(), |created| age(created, self.now));
         let last_used = last_used.map_or("never used".to_owned(), |used| format!("last used {}", date(used)));
-        write!(f, "{} ({state}, {age}, {last_used}): {}", key.id, self.reason)
+        write!(f, "{} ({state}, {age}, {last_used}): {}", key.id, self.reason)?;
+        match self.until {
+            Some(until) => write!(f, "; without anybody's help it may go from {} on", date(until)),
+            None => Ok(()),
+        }
     }
-}
-
-fn date(time: SystemTime) -> String {
-    DateTime::from(time).fmt(Format::DateTime).unwrap_or_else(|_| "an unknown date".to_owned())
 }
 
 fn age(created: SystemTime, now: SystemTime) -> String {
@@ -359,6 +439,7 @@ mod tests {
 
     fn version(labels: &[&str], names_key: &str) -> LabelledVersion {
         LabelledVersion {
+            id: labels.concat(),
             labels: labels.iter().map(|&label| label.into()).collect(),
             names_key: Some(names_key.into()),
         }
@@ -581,7 +662,8 @@ mod tests {
                 "new (Active, 30 days old, last used 2024-10-03T23:00:00Z): the version labelled AWSCURRENT names it, so \
                  hosts are using it",
                 "old (Inactive, 60 days old, last used 2024-09-03T00:00:00Z): it is the previous key, or as old as that, \
-                 and kept until 2024-10-04T23:00:00Z (rotation.keep_previous): wait until then",
+                 and kept until 2024-10-04T23:00:00Z (rotation.keep_previous); without anybody's help it may go \
+                 from 2024-10-04T23:00:00Z on",
             ]
         );
     }
@@ -617,7 +699,9 @@ mod tests {
                         .collect(),
                     versions: versions
                         .into_iter()
-                        .map(|(labels, names_key)| LabelledVersion {
+                        .enumerate()
+                        .map(|(index, (labels, names_key))| LabelledVersion {
+                            id: index.to_string(),
                             labels: labels.into_iter().map(str::to_owned).collect(),
                             names_key,
                         })

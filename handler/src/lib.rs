@@ -10,6 +10,8 @@
 //! - A rotation that did not finish is rolled forward with the credential that hosts may have been
 //!   told of ([`create_secret`]).
 //!
+//! Beside the steps it answers [`contract::Event`]s: [`report`], [`retire`], [`end_grace`] and [`upkeep`].
+//!
 //! # The log
 //!
 //! One JSON object per line on stdout. Every line of a step has `level`, `message`, and, named by
@@ -22,9 +24,11 @@
 //! {"level":"ERROR","rotation_id":"…","step":"setSecret","error":"HostsFailed","message":"…","request_id":"…"}
 //! ```
 //!
-//! Each invocation ends with exactly one of them, unless the process is killed. `error` is
+//! Each step ends with exactly one of them, unless the process is killed. `error` is
 //! [`error::Error::kind`] and also Lambda's `errorType`; `message` is the error's text and also
-//! Lambda's `errorMessage`. An event that cannot be read has no `rotation_id` and no `step`.
+//! Lambda's `errorMessage`. What is asked for beside the steps
+//! has a field `event` (`report`, `retire`, `end_grace` or `upkeep`) instead of `rotation_id` and `step`; it ends with
+//! `event answered` or with its error. What cannot be read has none of the three.
 //!
 //! # What the role must allow
 //!
@@ -33,30 +37,39 @@
 //! | `secretsmanager:DescribeSecret`, `GetSecretValue`, `PutSecretValue`, `UpdateSecretVersionStage` | the secret |
 //! | `kms:Decrypt`, `kms:GenerateDataKey` | the secret's key, if it is a customer-managed one |
 //! | `iam:GetUser`, `ListAccessKeys`, `CreateAccessKey` | the user |
-//! | `iam:GetAccessKeyLastUsed`, `UpdateAccessKey`, `DeleteAccessKey` | the user; with two keys, or to take a key back |
+//! | `iam:GetAccessKeyLastUsed`, `UpdateAccessKey`, `DeleteAccessKey` | the user; with two keys, to retire one, or to take one back |
 //! | `ssm:DescribeInstanceInformation`, `GetCommandInvocation` | `*`, as neither takes another; with hosts only |
 //! | `ssm:SendCommand` | the document and the instances; with hosts only |
+//! | `sns:Publish` | the topic; with a topic only |
 //! | `logs:CreateLogStream`, `PutLogEvents` | the function's log group; used by Lambda itself |
 
 pub mod aws;
 pub mod create_secret;
 pub mod credential;
+pub mod end_grace;
 pub mod endpoint;
 pub mod error;
 pub mod event;
 pub mod finish_secret;
 pub mod host;
+pub mod invocation;
 pub mod keys;
 pub mod log;
+pub mod notify;
+pub mod overdue;
+pub mod report;
+pub mod retire;
 pub mod rotation;
 pub mod secret;
 /// Secrets that cannot be printed by mistake, and texts of others without them.
 pub mod sensitive;
 pub mod set_secret;
+pub mod situation;
 pub mod slot;
 pub mod smtp;
 pub mod test_secret;
 pub mod time;
+pub mod upkeep;
 pub mod user;
 
 #[cfg(test)]

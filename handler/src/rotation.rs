@@ -1,35 +1,30 @@
 //! The guard, then one match over the steps.
 
-use contract::{LABEL_DEPLOYING, Settings};
+use contract::LABEL_DEPLOYING;
 use tracing::info;
 
 use crate::{
-    aws::Clients,
     create_secret,
     error::Error,
     event::{Request, Step},
     finish_secret,
+    invocation::Invocation,
     secret::{self, AWSCURRENT, AWSPENDING, Secret},
     set_secret, test_secret,
-    time::TimeLimit,
 };
 
 /// Everything that a step works with.
 #[derive(Clone, Copy, Debug)]
 pub struct Rotation<'a> {
-    /// The clients.
-    pub clients: &'a Clients,
-    /// What the deployer told the function.
-    pub settings: &'a Settings,
+    /// What every part of the invocation works with.
+    pub invocation: Invocation<'a>,
     /// What Secrets Manager asks for.
     pub request: &'a Request,
-    /// The time that there is.
-    pub time: TimeLimit,
 }
 
 /// Takes one step.
 pub async fn run(rotation: Rotation<'_>) -> Result<(), Error> {
-    let Rotation { clients, settings, request, .. } = rotation;
+    let Rotation { invocation: Invocation { clients, settings, .. }, request } = rotation;
     if !settings.is_our_secret(&request.secret_arn) {
         return Err(Error::WrongSecret {
             found: request.secret_arn.clone(),
@@ -51,8 +46,8 @@ pub async fn run(rotation: Rotation<'_>) -> Result<(), Error> {
 
 /// Refuses to go on with a rotation that somebody ended since this step began: waits are long enough for that.
 pub(crate) async fn still_pending(rotation: &Rotation<'_>) -> Result<(), Error> {
-    let Rotation { clients, request, .. } = *rotation;
-    let secret = secret::describe(clients, &request.secret_arn).await?;
+    let Rotation { invocation, request } = *rotation;
+    let secret = secret::describe(invocation.clients, &request.secret_arn).await?;
     match guard(request, &secret)? {
         Standing::Pending => Ok(()),
         Standing::Done => Err(not_pending(request, &secret)),
@@ -71,12 +66,15 @@ enum Standing {
     Done,
 }
 
+/// Refuses a secret whose rotation is turned off.
+pub(crate) fn check_enabled(secret: &Secret) -> Result<(), Error> {
+    if secret.rotation_enabled { Ok(()) } else { Err(Error::RotationDisabled { secret: secret.arn.clone() }) }
+}
+
 /// Refuses a rotation that Secrets Manager did not begin, or has given up.
 fn guard(request: &Request, secret: &Secret) -> Result<Standing, Error> {
     let version = || request.token.clone();
-    if !secret.rotation_enabled {
-        return Err(Error::RotationDisabled { secret: secret.arn.clone() });
-    }
+    check_enabled(secret)?;
     if !secret.versions.contains_key(&request.token) {
         return Err(Error::UnknownToken { version: version() });
     }
@@ -110,6 +108,7 @@ mod tests {
             arn: "arn".into(),
             rotation_enabled: enabled,
             last_rotated: None,
+            schedule: None,
             versions: versions.iter().map(|(id, list)| ((*id).to_owned(), labels(list))).collect(),
         };
         guard(&request, &secret).map_err(|error| error.kind())

@@ -5,13 +5,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use contract::{LABEL_DEPLOYING, SecretValue};
+use contract::{LABEL_DEPLOYING, SecretValue, Settings};
 use tracing::info;
 
 use crate::{
     aws::{Cause, Clients},
     error::Error,
     event::Request,
+    overdue::Schedule,
     rotation::Rotation,
     time::pause,
 };
@@ -35,6 +36,8 @@ pub struct Secret {
     pub rotation_enabled: bool,
     /// When a rotation last completed.
     pub last_rotated: Option<SystemTime>,
+    /// When Secrets Manager is to rotate it; none where it was never set up for rotation.
+    pub schedule: Option<Schedule>,
     /// Version id → its labels.
     pub versions: BTreeMap<String, Vec<String>>,
 }
@@ -51,6 +54,18 @@ impl Secret {
     pub fn version_labelled(&self, label: &str) -> Option<&str> {
         self.versions.keys().find(|version| self.has(version, label)).map(String::as_str)
     }
+
+    /// The version of a rotation that is open: a completed one leaves AWSPENDING on AWSCURRENT's version.
+    #[must_use]
+    pub fn open_rotation(&self) -> Option<&str> {
+        self.version_labelled(AWSPENDING).filter(|version| !self.has(version, AWSCURRENT))
+    }
+
+    /// The versions that carry labels, by their ids.
+    pub fn labelled(&self) -> impl Iterator<Item = (&str, &[String])> {
+        let versions = self.versions.iter().map(|(id, labels)| (id.as_str(), labels.as_slice()));
+        versions.filter(|(_, labels)| !labels.is_empty())
+    }
 }
 
 /// A version's value.
@@ -62,19 +77,30 @@ pub struct Version {
     pub created: Option<SystemTime>,
 }
 
-/// Reads the secret's labels.
-pub async fn describe(clients: &Clients, arn: &str) -> Result<Secret, Error> {
+/// Finds the secret that the settings are about, for what is not asked about an ARN.
+pub async fn find(clients: &Clients, settings: &Settings) -> Result<Secret, Error> {
+    let secret = describe(clients, settings.secret_name()).await?;
+    if settings.is_our_secret(&secret.arn) {
+        Ok(secret)
+    } else {
+        Err(Error::WrongSecret { found: secret.arn, expected: settings.secret_arn_prefix.clone() })
+    }
+}
+
+/// Reads the secret's labels and dates, by its ARN or its name.
+pub async fn describe(clients: &Clients, id: &str) -> Result<Secret, Error> {
     let answer = clients
         .secrets
         .describe_secret()
-        .secret_id(arn)
+        .secret_id(id)
         .send()
         .await
         .map_err(|error| Error::aws("secretsmanager:DescribeSecret", error))?;
     Ok(Secret {
-        arn: arn.to_owned(),
+        schedule: Schedule::of(&answer),
         rotation_enabled: answer.rotation_enabled() != Some(false),
         last_rotated: answer.last_rotated_date().and_then(|date| SystemTime::try_from(*date).ok()),
+        arn: answer.arn.unwrap_or_else(|| id.to_owned()),
         versions: answer.version_ids_to_stages.unwrap_or_default().into_iter().collect(),
     })
 }
@@ -102,9 +128,9 @@ pub async fn read(clients: &Clients, secret: &Secret, version: &str) -> Result<O
 
 /// The pending version's credential, which must be there.
 pub async fn read_pending(rotation: &Rotation<'_>, secret: &Secret) -> Result<SecretValue, Error> {
-    let pending = read(rotation.clients, secret, &rotation.request.token).await?;
+    let pending = read(rotation.invocation.clients, secret, &rotation.request.token).await?;
     let value = pending.map(|version| version.value).filter(|value| !value.is_placeholder());
-    value.ok_or_else(|| Error::pending_empty(rotation.request))
+    value.ok_or_else(|| Error::pending_empty(&rotation.request.secret_arn, &rotation.request.token))
 }
 
 /// Why a value is not stored.

@@ -1,15 +1,22 @@
-use contract::{LOG_MESSAGE_FINISHED, Settings, SettingsError};
+use contract::{Event, LOG_MESSAGE_FINISHED, Settings, SettingsError};
 use lambda_runtime::{Diagnostic, LambdaEvent};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tracing::{Instrument as _, Span, error, info, info_span};
 
 use crate::{
     aws::Clients,
+    end_grace,
     error::Error,
-    event::Request,
+    event::{self, Payload, Request},
+    invocation::Invocation,
+    notify, report, retire,
     rotation::{self, Rotation},
     time::TimeLimit,
+    upkeep,
 };
+
+/// Text of an event's last log line, where it was answered.
+const ANSWERED: &str = "event answered";
 
 /// What one process keeps between invocations.
 #[derive(Debug)]
@@ -28,36 +35,65 @@ impl Handler {
         }
     }
 
-    /// Answers one invocation.
-    pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<(), Diagnostic> {
+    /// Answers one invocation: a step with null, an event with what it asks for.
+    pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
         let (payload, context) = event.into_parts();
         let time = TimeLimit::start(context.deadline());
-        let request = Request::parse(&payload);
-        let span = span_of(request.as_ref().ok(), &context.request_id);
-        report(self.take_step(request, time)).instrument(span).await
+        let payload = Payload::parse(&payload);
+        let span = span_of(payload.as_ref().ok(), &context.request_id);
+        let finished = match payload {
+            Ok(Payload::Event(_)) => ANSWERED,
+            _ => LOG_MESSAGE_FINISHED,
+        };
+        end(self.answer(payload, time), finished).instrument(span).await
     }
 
-    async fn take_step(&self, request: Result<Request, Error>, time: TimeLimit) -> Result<(), Error> {
-        let request = request?;
+    async fn answer(&self, payload: Result<Payload, Error>, time: TimeLimit) -> Result<Value, Error> {
+        let payload = payload?;
         let settings = self.settings.as_ref().map_err(|error| Error::Settings(error.clone()))?;
-        let rotation = Rotation { clients: &self.clients, settings, request: &request, time };
-        // On the heap: as a part of main's future its layout is too deep for the compiler.
-        time.bound(Box::pin(rotation::run(rotation))).await
+        let invocation = Invocation { clients: &self.clients, settings, time };
+        match payload {
+            Payload::Step(request) => take_step(Rotation { invocation, request: &request }).await,
+            Payload::Event(event) => time.bound(Box::pin(answer_event(&invocation, event))).await,
+        }
     }
+}
+
+async fn take_step(rotation: Rotation<'_>) -> Result<Value, Error> {
+    // On the heap: as a part of main's future its layout is too deep for the compiler.
+    let step = rotation.invocation.time.bound(Box::pin(rotation::run(rotation))).await;
+    if let Err(error) = &step {
+        notify::step_failed(&rotation, error).await;
+    }
+    step.map(|()| Value::Null)
+}
+
+async fn answer_event(invocation: &Invocation<'_>, event: Event) -> Result<Value, Error> {
+    Ok(match event {
+        Event::Report { logins } => json!(report::run(invocation, logins).await?),
+        Event::Retire { orphan } => json!(retire::run(invocation, orphan.as_deref()).await?),
+        Event::EndGrace { key } => json!(end_grace::run(invocation, &key).await?),
+        Event::Upkeep => json!(upkeep::run(invocation).await?),
+    })
 }
 
 /// The fields of every line of the invocation, named as in [`contract`].
-fn span_of(request: Option<&Request>, request_id: &str) -> Span {
-    let Some(request) = request else { return info_span!("event", request_id) };
-    info_span!("step", rotation_id = request.token, step = request.step.name(), request_id)
+fn span_of(payload: Option<&Payload>, request_id: &str) -> Span {
+    match payload {
+        Some(Payload::Step(Request { token, step, .. })) => {
+            info_span!("step", rotation_id = token, step = step.name(), request_id)
+        }
+        Some(Payload::Event(event)) => info_span!("event", event = event::name_of(event), request_id),
+        None => info_span!("event", request_id),
+    }
 }
 
 /// Ends an invocation with its one line.
-async fn report(step: impl Future<Output = Result<(), Error>>) -> Result<(), Diagnostic> {
-    match step.await {
-        Ok(()) => {
-            info!("{LOG_MESSAGE_FINISHED}");
-            Ok(())
+async fn end<T>(work: impl Future<Output = Result<T, Error>>, finished: &'static str) -> Result<T, Diagnostic> {
+    match work.await {
+        Ok(answer) => {
+            info!("{finished}");
+            Ok(answer)
         }
         Err(error) => {
             error!(error = error.kind(), "{error}");
@@ -74,21 +110,25 @@ mod tests {
     use super::*;
     use crate::{event::Step, log::tests::lines};
 
-    /// The lines of a step that ends so, and what Lambda is told.
-    fn end(result: Result<(), Error>) -> (Vec<Value>, Result<(), Diagnostic>) {
-        let request = Request { step: Step::Set, secret_arn: "arn".into(), token: "r-1".into(), rotation_token: None };
+    fn step() -> Payload {
+        let (secret_arn, token) = ("arn".into(), "r-1".into());
+        Payload::Step(Request { step: Step::Set, secret_arn, token, rotation_token: None })
+    }
+
+    /// The lines of an invocation that ends so, and what Lambda is told.
+    fn end_of(payload: &Payload, result: Result<(), Error>) -> (Vec<Value>, Result<(), Diagnostic>) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut answer = Ok(());
         let lines = lines(None, || {
-            let span = span_of(Some(&request), "q-1");
-            answer = runtime.block_on(report(async { result }).instrument(span));
+            let span = span_of(Some(payload), "q-1");
+            answer = runtime.block_on(end(async { result }, LOG_MESSAGE_FINISHED).instrument(span));
         });
         (lines, answer)
     }
 
     #[test]
     fn a_finished_step_ends_with_the_line_that_the_deployer_looks_for() {
-        let (lines, answer) = end(Ok(()));
+        let (lines, answer) = end_of(&step(), Ok(()));
         let expected = json!({
             LOG_FIELD_LEVEL: "INFO", LOG_FIELD_MESSAGE: LOG_MESSAGE_FINISHED, LOG_FIELD_ROTATION: "r-1",
             LOG_FIELD_STEP: "setSecret", "request_id": "q-1",
@@ -98,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_failed_step_ends_with_one_line_that_says_what_lambda_is_told() {
-        let (lines, answer) = end(Err(Error::DeadlineReached));
+        let (lines, answer) = end_of(&step(), Err(Error::DeadlineReached));
         let expected = json!({
             LOG_FIELD_LEVEL: "ERROR", LOG_FIELD_MESSAGE: Error::DeadlineReached.to_string(), LOG_FIELD_ERROR: "DeadlineReached",
             LOG_FIELD_ROTATION: "r-1", LOG_FIELD_STEP: "setSecret", "request_id": "q-1",
@@ -106,5 +146,12 @@ mod tests {
         let told =
             Diagnostic { error_type: "DeadlineReached".into(), error_message: Error::DeadlineReached.to_string() };
         assert_eq!((lines, answer), (vec![expected], Err(told)));
+    }
+
+    #[test]
+    fn an_events_lines_name_it_and_no_rotation() {
+        let (lines, _) = end_of(&Payload::Event(Event::Upkeep), Err(Error::DeadlineReached));
+        assert_eq!((lines[0]["event"].as_str(), lines[0]["request_id"].as_str()), (Some("upkeep"), Some("q-1")));
+        assert_eq!((lines.len(), lines[0].get(LOG_FIELD_ROTATION)), (1, None));
     }
 }

@@ -8,6 +8,7 @@ use tracing::info;
 use crate::{
     error::Error,
     host,
+    invocation::Invocation,
     rotation::{self, Rotation},
     secret::{self, Secret},
     smtp::{Credential, Smtp},
@@ -22,7 +23,7 @@ const TIME_TO_SEE: Duration = Duration::from_secs(5);
 
 /// Takes the step.
 pub async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
-    let Rotation { settings, time, .. } = *rotation;
+    let Invocation { settings, time, .. } = rotation.invocation;
     let credential = Credential::of(&secret::read_pending(rotation, secret).await?);
     let smtp = Smtp::new(&settings.smtp_endpoint)?;
     let time_for_hosts = settings.hosts.as_ref().map_or(Duration::ZERO, time_for);
@@ -34,11 +35,11 @@ pub async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> 
 /// The script fetches by label, and the gate may have taken minutes: the labels are looked at right before, so that no
 /// host fetches what was not proved, and after, so that nothing counts as told that was fetched from elsewhere.
 async fn tell_hosts(rotation: &Rotation<'_>, credential: &Credential) -> Result<(), Error> {
-    let Some(hosts) = &rotation.settings.hosts else {
+    let Some(hosts) = &rotation.invocation.settings.hosts else {
         info!("no host needs the new credential pushed");
         return Ok(());
     };
-    rotation.time.require(time_for(hosts), "to run the script on the hosts and to see how it ended")?;
+    rotation.invocation.time.require(time_for(hosts), "to run the script on the hosts and to see how it ended")?;
     rotation::still_pending(rotation).await?;
     host::tell(rotation, hosts, &credential.password).await?;
     rotation::still_pending(rotation).await

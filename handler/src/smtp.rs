@@ -34,7 +34,7 @@ const WRONG_OR_NOT_YET: u16 = 535;
 const NOT_ALLOWED: u16 = 554;
 
 /// What a host logs in with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     /// The access key id.
     pub user: String,
@@ -117,10 +117,7 @@ impl<'a> Smtp<'a> {
 
     /// Logs in until so many logins in a row were accepted.
     pub async fn prove(&self, credential: &Credential, in_a_row: u32, limit: Duration) -> Result<(), Error> {
-        let login = async || {
-            let transport = self.transport(credential);
-            within(async { transport.test_connection().await.map(drop) }).await
-        };
+        let login = || self.log_in_once(credential);
         let accepted = accepted_in_a_row(in_a_row, limit, |refusal, _| refusal.is_final(), login);
         let logins = accepted.await.map_err(|attempts| Error::LoginRefused {
             endpoint: self.endpoint.clone(),
@@ -130,6 +127,12 @@ impl<'a> Smtp<'a> {
         })?;
         info!(key = credential.user, logins, in_a_row, "SES accepts the credential");
         Ok(())
+    }
+
+    /// Logs in on a connection of its own.
+    pub async fn log_in_once(&self, credential: &Credential) -> Result<(), Refusal> {
+        let transport = self.transport(credential);
+        within(async { transport.test_connection().await.map(drop) }).await
     }
 
     /// Sends a mail; a refusal that may pass is met with another attempt, so it can arrive twice.

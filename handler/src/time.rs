@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use aws_smithy_types::{DateTime, date_time::Format};
 use tokio::time::Instant;
 use tracing::info;
 
@@ -41,10 +42,17 @@ impl TimeLimit {
         if remaining < needed { Err(Error::NotEnoughTime { purpose, needed, remaining }) } else { Ok(()) }
     }
 
-    /// Runs a step, and gives it up when the time is over.
-    pub async fn bound(&self, step: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
-        tokio::time::timeout_at(self.ends, step).await.unwrap_or(Err(Error::DeadlineReached))
+    /// Runs what an invocation is for, and gives it up when the time is over.
+    pub async fn bound<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::time::timeout_at(self.ends, work).await.unwrap_or(Err(Error::DeadlineReached))
     }
+}
+
+/// A date as people and programs read it: RFC 3339, UTC, the second that it is in.
+#[must_use]
+pub fn date(time: SystemTime) -> String {
+    let second = DateTime::from_secs(DateTime::from(time).secs());
+    second.fmt(Format::DateTime).unwrap_or_else(|_| "an unknown date".to_owned())
 }
 
 /// Waits, and says why. Every caller bounds how often it does.
@@ -61,7 +69,7 @@ mod tests {
     async fn a_step_that_takes_too_long_is_given_up_before_lambda_kills_it() {
         let limit = TimeLimit::start(SystemTime::now() + Duration::from_secs(10));
         let began = Instant::now();
-        let result = limit.bound(std::future::pending()).await;
+        let result = limit.bound::<()>(std::future::pending()).await;
         assert_eq!(result.unwrap_err().kind(), "DeadlineReached");
         assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     }
@@ -73,6 +81,11 @@ mod tests {
         assert_eq!(limit.require(Duration::from_secs(61), "this").unwrap_err().kind(), "NotEnoughTime");
         tokio::time::sleep(Duration::from_secs(30)).await;
         assert_eq!(limit.require(Duration::from_secs(31), "this").unwrap_err().kind(), "NotEnoughTime");
+    }
+
+    #[test]
+    fn a_date_is_in_whole_seconds() {
+        assert_eq!(date(SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_987)), "2023-11-14T22:13:20Z");
     }
 
     #[tokio::test]
