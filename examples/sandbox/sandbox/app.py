@@ -47,7 +47,9 @@ class Sandbox:
             return
         body = await _read(receive)
         if scope["path"].startswith("/_sandbox/"):
-            await _send(send, self._control(scope["method"], scope["path"].removeprefix("/_sandbox/"), body))
+            # On a thread: a control may invoke a function, which then calls us.
+            name = scope["path"].removeprefix("/_sandbox/")
+            await _send(send, await asyncio.to_thread(self._control, scope["method"], name, body))
         elif scope["path"].startswith("/_"):
             await ministack_app.app(scope, _replay(body), send)
         else:

@@ -144,6 +144,17 @@ def key_use(call: Call, key_id: str, secret_arn: str, version_id: str) -> Check:
     return Check(key["Arn"] if key else "*", context)
 
 
+def _topic(call: Call) -> list[Check]:
+    arn = call.params.get("TopicArn") or call.params.get("ResourceArn")
+    return [Check(arn or _arn(call, "sns", call.params.get("Name", "")))]
+
+
+def _rule(call: Call) -> list[Check]:
+    """The name of the default event bus is not in a rule's ARN."""
+    name = call.params.get("Name") or call.params.get("Rule", "")
+    return [Check(call.params.get("ResourceARN") or _arn(call, "events", f"rule/{name}"))]
+
+
 def _log_stream(call: Call) -> list[Check]:
     group, stream = call.params.get("logGroupName", ""), call.params.get("logStreamName", "")
     return [Check(log_stream_arn(call.region, call.account, group, stream))]
@@ -203,6 +214,18 @@ _CHECKS: dict[str, Callable[[Call], list[Check]]] = {
     ),
     **_by_action("kms", "Decrypt DescribeKey Encrypt GenerateDataKey GetKeyPolicy ListResourceTags", _key),
     **_by_action("logs", "CreateLogStream PutLogEvents", _log_stream),
+    **_by_action(
+        "sns",
+        "CreateTopic DeleteTopic GetTopicAttributes ListSubscriptionsByTopic ListTagsForResource Publish Subscribe"
+        " TagResource UntagResource",
+        _topic,
+    ),
+    **_by_action(
+        "events",
+        "DeleteRule DescribeRule DisableRule EnableRule ListTagsForResource ListTargetsByRule PutRule PutTargets"
+        " RemoveTargets TagResource UntagResource",
+        _rule,
+    ),
 }
 
 

@@ -14,12 +14,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
-from ministack.services import lambda_svc
-
-from . import authz, schedule
+from . import authz, invocation, schedule
 from .api import AwsError, Call
-from .calls import CallLog
 from .secretsmanager import (
     CURRENT,
     PENDING,
@@ -65,16 +61,15 @@ class Rotation:
 
 
 settings = Settings()
-_call_log: CallLog
 _rotations: list[Rotation] = []
 _issued_tokens: set[str] = set()
 _stopping = threading.Event()
 
 
-def configure(new: Settings, call_log: CallLog) -> None:
-    """Sets how rotations are retried and where their invocations are written down."""
-    global settings, _call_log
-    settings, _call_log = new, call_log
+def configure(new: Settings) -> None:
+    """Sets how rotations are retried."""
+    global settings
+    settings = new
 
 
 def change_settings(request: dict[str, Any]) -> dict[str, Any]:
@@ -138,29 +133,12 @@ def _check_invocable(call: Call, secret_arn: str, function_arn: str) -> None:
             f"User: {call.caller} is not authorized to perform: lambda:InvokeFunction on resource: {function_arn} "
             "because no identity-based policy allows the lambda:InvokeFunction action",
         )
-    if not _secrets_manager_may_invoke(secret_arn, function_arn, call.account, call.region):
+    if not invocation.may_invoke(PRINCIPAL, secret_arn, function_arn, call.account, call.region):
         raise AwsError(
             "AccessDeniedException",
             "Secrets Manager cannot invoke the specified Lambda function. Ensure that the function policy grants "
             f"access to the principal {PRINCIPAL}.",
         )
-
-
-def _secrets_manager_may_invoke(secret_arn: str, function_arn: str, account: str, region: str) -> bool:
-    """Whether the function is there and its own policy lets Secrets Manager invoke it for this secret."""
-    found = lambda_svc.function_policy_for_arn(function_arn)
-    if found is None:
-        return False
-    context = EvalContext(
-        principal_arn=PRINCIPAL,
-        principal_type="Service",
-        principal_account=account,
-        action="lambda:InvokeFunction",
-        resource_arn=function_arn,
-        region=region,
-        service_context={"aws:sourcearn": secret_arn, "aws:sourceaccount": account},
-    )
-    return evaluate_resource_policy(found[0], context, service=PRINCIPAL).decision == "Allow"
 
 
 def _plan_next(secret: Secret) -> None:
@@ -244,7 +222,7 @@ def _invoke(rotation: Rotation, step: str) -> str | None:
         if secret is None or not secret["RotationEnabled"]:
             return "the rotation was cancelled"
         function_arn = secret["RotationLambdaARN"]
-    if not _secrets_manager_may_invoke(rotation.secret, function_arn, rotation.account, rotation.region):
+    if not invocation.may_invoke(PRINCIPAL, rotation.secret, function_arn, rotation.account, rotation.region):
         return f"Secrets Manager may not invoke {function_arn}"
     event = {
         "Step": step,
@@ -252,20 +230,8 @@ def _invoke(rotation: Rotation, step: str) -> str | None:
         "ClientRequestToken": rotation.token,
         "RotationToken": rotation.rotation_token,
     }
-    name = function_arn.partition(":function:")[2].partition(":")[0]
-    result = lambda_svc._execute_function(lambda_svc._functions[name], event)
-    failed = bool(result.get("error") or result.get("throttle"))
-    _call_log.record(
-        caller=PRINCIPAL,
-        service="lambda",
-        action="InvokeFunction",
-        resource=function_arn,
-        status=200,
-        error="FunctionError: Unhandled" if failed else None,
-        fault=None,
-    )
-    body = result.get("body")
-    return (str(body.get("errorMessage")) if isinstance(body, dict) else str(body)) if failed else None
+    _, error = invocation.invoke(PRINCIPAL, function_arn, event)
+    return error
 
 
 def _secret(rotation: Rotation) -> Secret | None:

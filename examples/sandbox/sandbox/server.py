@@ -16,13 +16,26 @@ from typing import Any
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
-from . import account, authz, functions, host, iam, rotation, secretsmanager, smtp, ssm
+from . import (
+    account,
+    authz,
+    events,
+    functions,
+    host,
+    iam,
+    invocation,
+    notifications,
+    rotation,
+    secretsmanager,
+    smtp,
+    ssm,
+)
 from .app import Sandbox
 from .calls import CallLog
 from .command import Command
 from .faults import Faults
 
-MODULES = (functions, host, iam, rotation, secretsmanager, smtp, ssm)
+MODULES = (events, functions, host, iam, notifications, rotation, secretsmanager, smtp, ssm)
 
 
 async def serve(directory: Path, listener: socket.socket, command: Command | None) -> int:
@@ -30,9 +43,12 @@ async def serve(directory: Path, listener: socket.socket, command: Command | Non
     endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
     call_log = CallLog(directory / "calls.jsonl")
     injected = Faults(json.loads(os.environ.get("SANDBOX_FAULTS") or "[]"))
-    rotation.configure(_rotation_settings(), call_log)
+    invocation.configure(call_log)
+    rotation.configure(_rotation_settings())
     authz.install()
     iam.install()
+    notifications.install(directory)
+    events.install()
     key_id, secret = account.create()
     iam.note_issued(secret)
     mail = smtp.start(directory, float(os.environ.get("SANDBOX_KEY_PROPAGATION_SECONDS") or 1))

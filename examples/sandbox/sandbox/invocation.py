@@ -1,0 +1,55 @@
+"""How AWS's own services invoke a function: only where the function's policy lets them, and in their own name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
+from ministack.services import lambda_svc
+
+from .calls import CallLog
+
+_call_log: CallLog
+
+
+def configure(call_log: CallLog) -> None:
+    """Sets where invocations are written down."""
+    global _call_log
+    _call_log = call_log
+
+
+def may_invoke(principal: str, source_arn: str, function_arn: str, account: str, region: str) -> bool:
+    """Whether the function is there and its own policy lets the service invoke it on behalf of the source."""
+    found = lambda_svc.function_policy_for_arn(function_arn)
+    if found is None:
+        return False
+    context = EvalContext(
+        principal_arn=principal,
+        principal_type="Service",
+        principal_account=account,
+        action="lambda:InvokeFunction",
+        resource_arn=function_arn,
+        region=region,
+        service_context={"aws:sourcearn": source_arn, "aws:sourceaccount": account},
+    )
+    return evaluate_resource_policy(found[0], context, service=principal).decision == "Allow"
+
+
+def invoke(principal: str, function_arn: str, event: Any) -> tuple[Any, str | None]:
+    """Invokes the function and waits. Answers what it answered, or else its error."""
+    name = function_arn.partition(":function:")[2].partition(":")[0]
+    answer = lambda_svc._execute_function(lambda_svc._functions[name], event)
+    failed = bool(answer.get("error") or answer.get("throttle"))
+    _call_log.record(
+        caller=principal,
+        service="lambda",
+        action="InvokeFunction",
+        resource=function_arn,
+        status=200,
+        error="FunctionError: Unhandled" if failed else None,
+        fault=None,
+    )
+    body = answer.get("body")
+    if not failed:
+        return body, None
+    return None, str(body.get("errorMessage")) if isinstance(body, dict) else str(body)
