@@ -20,12 +20,14 @@ use crate::{
 /// One client per service; cloning is cheap.
 #[derive(Clone, Debug)]
 pub(crate) struct Aws {
+    pub(crate) events: aws_sdk_eventbridge::Client,
     pub(crate) iam: aws_sdk_iam::Client,
     pub(crate) kms: aws_sdk_kms::Client,
     pub(crate) lambda: aws_sdk_lambda::Client,
     pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
     pub(crate) secretsmanager: aws_sdk_secretsmanager::Client,
     pub(crate) sesv2: aws_sdk_sesv2::Client,
+    pub(crate) sns: aws_sdk_sns::Client,
     pub(crate) ssm: aws_sdk_ssm::Client,
 }
 
@@ -84,12 +86,14 @@ pub(crate) async fn connect(config: &Config) -> Result<(Aws, Identity), Error> {
     }
 
     let aws = Aws {
+        events: aws_sdk_eventbridge::Client::new(&sdk),
         iam: aws_sdk_iam::Client::new(&sdk),
         kms: aws_sdk_kms::Client::new(&sdk),
         lambda: aws_sdk_lambda::Client::new(&sdk),
         logs: aws_sdk_cloudwatchlogs::Client::new(&sdk),
         secretsmanager: aws_sdk_secretsmanager::Client::new(&sdk),
         sesv2: aws_sdk_sesv2::Client::new(&sdk),
+        sns: aws_sdk_sns::Client::new(&sdk),
         ssm: aws_sdk_ssm::Client::new(&sdk),
     };
     Ok((aws, identity))

@@ -191,7 +191,9 @@ pub(crate) fn innermost(error: &dyn StdError) -> String {
 fn hint_for(cause: &Cause) -> Option<String> {
     match cause {
         Cause::Aws { code, message, .. } => match code.as_str() {
-            "AccessDenied" | "AccessDeniedException" if message.contains("not authorized to perform") => {
+            "AccessDenied" | "AccessDeniedException" | "AuthorizationError"
+                if message.contains("not authorized to perform") =>
+            {
                 Some("allow the action named above for these credentials, then run the command again")
             }
             "ExpiredToken" | "ExpiredTokenException" => {

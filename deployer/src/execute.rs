@@ -168,18 +168,21 @@ async fn run_all(
     Ok(None)
 }
 
-/// Errors that say "not as you saw it", or nothing at all. IAM's codes have no "Exception".
+/// Errors that say "not as you saw it", or nothing at all. The codes of IAM and SNS have no "Exception".
 fn calls_for_a_look(error: &Error) -> bool {
-    const CONFLICTS: [&str; 10] = [
+    const CONFLICTS: [&str; 13] = [
         "ConcurrentModification",
+        "ConcurrentModificationException",
         "DocumentAlreadyExists",
         "DuplicateDocumentContent",
         "EntityAlreadyExists",
         "InvalidDocument",
         "NoSuchEntity",
+        "NotFound",
         "ResourceAlreadyExistsException",
         "ResourceConflictException",
         "ResourceExistsException",
+        "ResourceNotFound",
         "ResourceNotFoundException",
     ];
     error.is_ambiguous() || error.code().is_some_and(|code| CONFLICTS.contains(&code))

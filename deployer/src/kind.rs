@@ -21,6 +21,8 @@ pub(crate) mod role;
 pub(crate) mod rotation;
 pub(crate) mod secret;
 pub(crate) mod sender;
+pub(crate) mod topic;
+pub(crate) mod upkeep;
 pub(crate) mod user;
 
 /// Where a plan leads.
@@ -130,6 +132,11 @@ pub(crate) trait Kind: Send + Sync + Sized + 'static {
     /// The calls that lead from what was observed to the goal, in order. Pure.
     fn decide(&self, toward: Toward, facts: &Facts, observed: &Self::Observed) -> Result<Vec<(Op, Self::Call)>, Error>;
 
+    /// What people should know of a thing that is, or will be, as declared. Pure.
+    fn note(&self, _observed: &Self::Observed) -> Option<String> {
+        None
+    }
+
     /// Makes one call. Safe to run twice: what exists already, or is gone already, is a conflict
     /// that makes [`crate::execute`] look again.
     fn run(&self, context: &Context, call: Self::Call) -> impl Future<Output = Result<(), Error>> + Send;
@@ -158,6 +165,7 @@ pub(crate) trait Resource: Send + Sync {
 /// What was observed, ready to be decided on.
 pub(crate) trait Decide: Send {
     fn decide(&self, toward: Toward, facts: &Facts) -> Result<Vec<ReadyOp>, Error>;
+    fn note(&self) -> Option<String>;
 }
 
 /// An op with the call that it stands for.
@@ -198,6 +206,10 @@ impl<K: Kind> Decide for Looked<K> {
             ReadyOp { op, run: Box::new(move |context| Box::pin(async move { kind.run(&context, call).await })) }
         };
         Ok(ops.into_iter().map(ready).collect())
+    }
+
+    fn note(&self) -> Option<String> {
+        self.kind.note(&self.observed)
     }
 }
 

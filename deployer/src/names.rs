@@ -29,7 +29,13 @@ pub(crate) struct Names {
     /// The inline policy on the instance's role that lets it read the secret.
     pub(crate) instance_policy: String,
     /// The statement in the function's policy that lets Secrets Manager invoke it.
-    pub(crate) permission: String,
+    pub(crate) secretsmanager_permission: String,
+    /// The one that lets EventBridge invoke it.
+    pub(crate) events_permission: String,
+    /// The daily EventBridge rule.
+    pub(crate) upkeep: String,
+    /// The topic that is told of rotations.
+    pub(crate) topic: String,
     /// The secret.
     pub(crate) secret: String,
     /// The IAM user.
@@ -54,7 +60,10 @@ impl Names {
             document: format!("{name}-rotate-smtp"),
             user_policy: format!("{name}-send"),
             instance_policy: format!("{name}-read-secret-{region}"),
-            permission: format!("{name}-secretsmanager"),
+            secretsmanager_permission: format!("{name}-secretsmanager"),
+            events_permission: format!("{name}-events"),
+            upkeep: format!("{name}-upkeep"),
+            topic: format!("{name}-rotation"),
             secret: config.secret.name.to_string(),
             user: config.iam_user.name.to_string(),
         }
@@ -79,6 +88,15 @@ impl Names {
 
     pub(crate) fn function_arn(&self) -> String {
         self.regional("lambda", &format!("function:{}", self.function))
+    }
+
+    /// Of a rule on the default event bus, whose name is not in it.
+    pub(crate) fn upkeep_arn(&self) -> String {
+        self.regional("events", &format!("rule/{}", self.upkeep))
+    }
+
+    pub(crate) fn topic_arn(&self) -> String {
+        self.regional("sns", &self.topic)
     }
 
     pub(crate) fn log_group_arn(&self) -> String {

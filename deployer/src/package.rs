@@ -121,7 +121,7 @@ fn read_zip(path: &Path) -> Result<Vec<u8>, Error> {
 }
 
 /// Half of a SHA-256 as hexadecimal digits: short enough to read, and for a tag.
-fn digest<'a>(parts: impl IntoIterator<Item = &'a (impl AsRef<[u8]> + 'a)>) -> String {
+pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a (impl AsRef<[u8]> + 'a)>) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         let part = part.as_ref();

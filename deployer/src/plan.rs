@@ -20,6 +20,8 @@ pub(crate) struct Plan {
     pub(crate) toward: Toward,
     /// Every thing of the deployment, in the order of the stack, with its ops; none where it is as declared.
     pub(crate) things: Vec<Planned>,
+    /// What people should know, in sentences.
+    pub(crate) notes: Vec<String>,
     pub(crate) facts: Facts,
 }
 
@@ -97,6 +99,8 @@ impl Plan {
 pub(crate) struct Survey {
     pub(crate) facts: Result<Facts, Error>,
     pub(crate) things: Vec<(Address, Result<Found, Error>)>,
+    /// What people should know, in sentences; nothing on the way to absent.
+    pub(crate) notes: Vec<String>,
 }
 
 /// A thing's ops; none where it was read and a missing fact hides what it needs.
@@ -108,6 +112,8 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, toward: Towa
     let observing = join_all(nodes.iter().map(|node| node.resource.observe(aws)));
     let reading = Box::pin(facts::read(aws, &deployment.config, &deployment.names, toward));
     let (facts, observed) = tokio::join!(reading, observing);
+    let present = observed.iter().flatten().filter(|_| toward == Toward::Present);
+    let remarks = present.filter_map(|observed| observed.note()).collect();
     let decide = |observed: Result<Box<dyn Decide>, Error>| {
         let observed = observed?;
         let Ok(facts) = &facts else { return Ok(None) };
@@ -116,7 +122,7 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, toward: Towa
     };
     let things =
         nodes.iter().zip(observed).map(|(node, observed)| (node.resource.address(), decide(observed))).collect();
-    Survey { facts, things }
+    Survey { facts, things, notes: remarks }
 }
 
 /// Plans a deployment. Everything that stands in the way is reported together.
@@ -134,7 +140,7 @@ pub(crate) async fn plan(aws: &Aws, deployment: &Arc<Deployment>, toward: Toward
         }
     }
     match survey.facts {
-        Ok(facts) if errors.is_empty() => Ok(Plan { toward, things, facts }),
+        Ok(facts) if errors.is_empty() => Ok(Plan { toward, things, notes: survey.notes, facts }),
         Ok(_) => Err(errors),
         Err(error) => {
             // A fact may be the very read that an observation made too.

@@ -17,7 +17,7 @@ pub(crate) fn role_trust() -> Value {
 }
 
 /// What the function may do: a rotation of this secret, this user, these instances and this
-/// document, and nothing else.
+/// document, tell this topic of it, and nothing else.
 pub(crate) fn role_permissions(config: &Config, names: &Names, facts: &Facts) -> Value {
     let mut statements = vec![
         allow(
@@ -62,6 +62,7 @@ pub(crate) fn role_permissions(config: &Config, names: &Names, facts: &Facts) ->
     statements.extend(
         facts.kms_key_arn.as_ref().map(|key| key_of_secret(names, key, &["kms:Decrypt", "kms:GenerateDataKey"])),
     );
+    statements.extend(config.notify.as_ref().map(|_| allow("Notify", &["sns:Publish"], [names.topic_arn()])));
     document(statements)
 }
 

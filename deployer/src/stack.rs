@@ -6,7 +6,8 @@ use crate::{
     config::Config,
     kind::{
         Kind, Resource, document::Document, function::Function, instance_access::InstanceAccess, log_group::LogGroup,
-        permissions::Permissions, role::Role, rotation::Rotation, secret::Secret, sender::Sender, user::User,
+        permissions::Permissions, role::Role, rotation::Rotation, secret::Secret, sender::Sender, topic::Topic,
+        upkeep::Upkeep, user::User,
     },
     names::Names,
 };
@@ -44,13 +45,17 @@ pub(crate) fn stack(deployment: &Arc<Deployment>) -> Vec<Node> {
     let function = stack.add(&[role, log_group], Function);
     let permissions = stack.add(&[function], Permissions);
 
+    let topic = config.notify.is_some().then(|| stack.add(&[], Topic));
+
     let mut ready = vec![secret, user, permissions];
     ready.extend(sender);
+    ready.extend(topic);
     if let Some(instance) = &config.instance {
         ready.extend(instance.document.is_none().then(|| stack.add(&[], Document)));
         ready.extend(instance.role.is_some().then(|| stack.add(&[secret], InstanceAccess)));
     }
     stack.add(&ready, Rotation);
+    stack.add(&ready, Upkeep);
     stack.nodes
 }
 

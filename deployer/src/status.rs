@@ -20,6 +20,8 @@ pub(crate) struct Status {
     pub(crate) things: Vec<(Address, State)>,
     pub(crate) credential: CredentialStatus,
     pub(crate) keys: Vec<Key>,
+    /// What people should know, in sentences.
+    pub(crate) notes: Vec<String>,
     /// What could not be read, or is not as it must be.
     #[serde(skip)]
     pub(crate) unread: Vec<Error>,
@@ -83,6 +85,7 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
             versions: credential.versions,
         },
         keys,
+        notes: survey.notes,
         unread,
     }
 }

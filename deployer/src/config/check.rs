@@ -10,7 +10,7 @@ use contract::{
 use serde_saphyr::Location;
 
 use super::{
-    Architecture, Config, Function, IamUser, Instance, KmsKey, LOG_RETENTION_DAYS, LogLevel, Region, Rotation,
+    Architecture, Config, Function, IamUser, Instance, KmsKey, LOG_RETENTION_DAYS, LogLevel, Notify, Region, Rotation,
     Schedule, Secret, Ses,
     duration::{self, DAY, HOUR, MINUTE, SECOND, spell},
     leaf::{Found, Leaf, Optional},
@@ -59,6 +59,7 @@ impl Reader<'_> {
         let ses = self.ses(raw.ses.get().unwrap_or(&RawSes::default()), region.as_ref());
         let rotation = self.rotation(raw.rotation.get().unwrap_or(&RawRotation::default()));
         let function = self.function(raw.function.get().unwrap_or(&RawFunction::default()));
+        let notify = if_given(&raw.notify, |raw| Some(Notify { email: self.address("notify.email", &raw.email)? }));
 
         let config = Config {
             name: name?,
@@ -71,6 +72,7 @@ impl Reader<'_> {
             ses: ses?,
             rotation: rotation?,
             function: function?,
+            notify: notify?,
             source: self.source.path.to_owned(),
         };
         self.time_limits(raw, &config);

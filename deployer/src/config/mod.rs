@@ -55,6 +55,8 @@ pub struct Config {
     pub rotation: Rotation,
     /// The Lambda function.
     pub function: Function,
+    /// Who is told of rotations, if anybody.
+    pub notify: Option<Notify>,
     /// The file that says all this.
     pub source: PathBuf,
 }
@@ -137,6 +139,13 @@ pub struct Function {
     pub log_retention_days: u32,
     /// The zip to deploy, found from where the program runs; without it, the one that is carried or built.
     pub package: Option<PathBuf>,
+}
+
+/// Who is told of rotations.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notify {
+    /// The address that subscribes to the topic.
+    pub email: String,
 }
 
 /// A processor that Lambda offers.

@@ -58,6 +58,9 @@ pub(super) struct RawConfig {
     /// The Lambda function that rotates.
     #[serde(default)]
     pub(super) function: Optional<RawFunction>,
+    /// Who is told of rotations: of each that ends, and of one that is overdue. Leave out when nobody is to be.
+    #[serde(default)]
+    pub(super) notify: Optional<RawNotify>,
 }
 
 /// The secret that holds the SMTP credential.
@@ -208,4 +211,13 @@ pub(super) struct RawFunction {
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub(super) package: Optional<Leaf<String>>,
+}
+
+/// Who is told of rotations.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawNotify {
+    /// The address that notifications go to. It gets a mail that asks it to confirm, and nothing before it has.
+    #[schemars(regex(pattern = mail::ADDRESS_PATTERN))]
+    pub(super) email: Leaf<String>,
 }

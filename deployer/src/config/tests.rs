@@ -165,7 +165,8 @@ fn an_unknown_key_is_refused_at_every_level() {
     assert_snapshot!(errors_with([
         "regoin: eu-west-1",
         "accountId: \"123456789012\"",
-        "notify: {email: ops@example.com}",
+        "notfy: {email: ops@example.com}",
+        "notify: {mail: ops@example.com}",
         "secret: {name: a, kms-key: alias/mail}",
         "iam_user: {name: a, replace: [AKIAIOSFODNN7EXAMPLE]}",
         "instance:\n  id: i-0123456789abcdef0\n  scirpt: /bin/rotate",
@@ -386,6 +387,10 @@ fn addresses_and_patterns_are_checked() {
         "ses: {sender: Mail <no-reply@example.com>, recipient: a@example.com}",
         "ses: {sender: \"*@example.com\", recipient: a@example.com}",
         "ses: {sender: no-reply, recipient: a@localhost}",
+        "notify: {email: Ops <ops@example.com>}",
+        "notify: {email: ops}",
+        "notify: ops@example.com",
+        "notify:",
     ]));
     let many: Vec<String> = (0..60).map(|n| format!("sender-{n}@mail.example.com")).collect();
     assert_snapshot!("too_many_senders", errors([with(&format!("ses: {{from: [{}]}}", many.join(", ")))]));

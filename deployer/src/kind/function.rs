@@ -206,7 +206,7 @@ impl Function {
                 timeout: instance.timeout,
             }),
             keep_previous: config.rotation.keep_previous,
-            topic_arn: None,
+            topic_arn: config.notify.as_ref().map(|_| names.topic_arn()),
         };
         let mut environment = settings.to_env();
         environment.insert(contract::LOG_LEVEL.to_owned(), config.function.log_level.to_string());

@@ -77,6 +77,12 @@ impl Kind for User {
         }
     }
 
+    fn note(&self, _: &Option<Observed>) -> Option<String> {
+        let config = &self.0.config;
+        let is_free = !config.iam_user.existing && config.ses.from.is_empty();
+        is_free.then(|| "ses.from is empty, so the user may send as any verified identity".to_owned())
+    }
+
     async fn run(&self, context: &Context, call: Call) -> Result<(), Error> {
         let (client, name) = (&context.aws.iam, &self.0.names.user);
         match call {

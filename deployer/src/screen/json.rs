@@ -16,6 +16,7 @@ pub(super) fn plan(deployment: &Deployment, plan: &Plan) -> Value {
         "change": change,
         "destroy": destroy,
         "rotates": plan.rotates(),
+        "notes": plan.notes,
     })
 }
 

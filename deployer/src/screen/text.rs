@@ -32,10 +32,7 @@ pub(super) fn plan(deployment: &Deployment, identity: &Identity, plan: &Plan) ->
         push_thing(&mut text, thing);
     }
     text.push('\n');
-    if plan.toward == Toward::Present && config.ses.from.is_empty() {
-        let _ =
-            writeln!(text, "{YELLOW}note:{YELLOW:#} ses.from is empty, so the user may send as any verified identity");
-    }
+    push_notes(&mut text, &plan.notes);
     let _ = writeln!(text, "{}", credential_line(deployment, plan));
     let [create, change, destroy] = plan.counts();
     if plan.is_empty() {
@@ -47,6 +44,12 @@ pub(super) fn plan(deployment: &Deployment, identity: &Identity, plan: &Plan) ->
         let _ = writeln!(text, "{BOLD}Plan:{BOLD:#} {create} to create, {change} to change, {destroy} to destroy.");
     }
     text
+}
+
+fn push_notes(text: &mut String, notes: &[String]) {
+    for note in notes {
+        let _ = writeln!(text, "{YELLOW}note:{YELLOW:#} {note}");
+    }
 }
 
 /// The line that a plan always has: whether the credential will rotate.
@@ -207,6 +210,7 @@ pub(super) fn status(deployment: &Deployment, status: &Status) -> String {
     for error in &status.unread {
         text.push_str(&self::error(error));
     }
+    push_notes(&mut text, &status.notes);
     let credential = &status.credential;
     let date = |date: &Option<String>| date.clone().unwrap_or_else(|| "never".to_owned());
     let _ = writeln!(text, "rotation       {}", if credential.rotation_enabled { "enabled" } else { "not enabled" });

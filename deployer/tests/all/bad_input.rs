@@ -64,7 +64,7 @@ fn the_account_and_the_way_to_it_are_checked_first() {
 }
 
 /// A name, a text of the example, and what stands there instead.
-const MISTAKES: [(&str, &str, &str); 12] = [
+const MISTAKES: [(&str, &str, &str); 13] = [
     ("misspelled_key", "iam_user:", "iam_usr:"),
     ("unknown_key", "name: mail-prod\n", "name: mail-prod\nbudget: 3\n"),
     ("wrong_type", "rotate_on_create: true", "rotate_on_create: often"),
@@ -73,6 +73,7 @@ const MISTAKES: [(&str, &str, &str); 12] = [
     ("bad_instance_id", "id: i-0123456789abcdef0", "id: web-1"),
     ("bad_sender", "sender: no-reply@example.com", "sender: no-reply"),
     ("bad_schedule", "schedule: rate(30 days)", "schedule: every month"),
+    ("bad_email", "email: ops@example.com", "email: ops"),
     ("bad_region", "region: eu-west-1\n", "region: eu-west1\n"),
     ("bad_name", "name: mail-prod\n", "name: Mail Prod\n"),
     ("bad_user_name", "name: mail-prod-smtp", "name: mail prod"),
@@ -124,7 +125,7 @@ fn json_says_the_same_as_the_text() {
     let config = sandbox.config(&[]);
     let plan = sandbox.deployer(&["plan", "--json", &config]).expect(0).json();
     assert_eq!(plan[0]["type"], "plan");
-    assert_eq!(plan[0]["create"], 9);
+    assert_eq!(plan[0]["create"], 11);
     assert_eq!(plan[0]["rotates"], true);
     let wrong = sandbox.config(&[("\"123456789012\"", "\"210987654321\"")]);
     let error = sandbox.deployer(&["plan", "--json", &wrong]).expect(1).json();

@@ -6,10 +6,12 @@ use aws_sdk_lambda::{primitives::Blob, types::Environment};
 use aws_sdk_secretsmanager::types::RotationRulesType;
 use aws_sdk_ssm::types::ResourceTypeForTagging;
 
-use crate::sandbox::{ACCOUNT, DOCUMENT, FUNCTION, INSTANCE_ROLE, LOG_GROUP, REGION, ROLE, SECRET, Sandbox, USER};
+use crate::sandbox::{
+    ACCOUNT, DOCUMENT, EMAIL, FUNCTION, INSTANCE_ROLE, LOG_GROUP, REGION, ROLE, RULE, SECRET, Sandbox, TOPIC, USER,
+};
 
 /// A change from outside, and the call with which the plan answers it.
-const CHANGES: [(&str, &str); 33] = [
+const CHANGES: [(&str, &str); 47] = [
     ("secret: tag changed", "secretsmanager:TagResource"),
     ("secret: tag removed", "secretsmanager:TagResource"),
     ("secret: tag added", "secretsmanager:UntagResource"),
@@ -38,11 +40,25 @@ const CHANGES: [(&str, &str); 33] = [
     ("function: tag changed", "lambda:TagResource"),
     ("permission: removed", "lambda:AddPermission"),
     ("permission: wider", "lambda:RemovePermission"),
+    ("permission: the rule's removed", "lambda:AddPermission"),
     ("document: content", "ssm:UpdateDocument"),
     ("document: tag changed", "ssm:AddTagsToResource"),
     ("instance access: changed", "iam:PutRolePolicy"),
     ("rotation: schedule", "secretsmanager:RotateSecret"),
     ("rotation: cancelled", "secretsmanager:RotateSecret"),
+    ("topic: deleted", "sns:CreateTopic"),
+    ("topic: unsubscribed", "sns:Subscribe"),
+    ("topic: ended by the subscriber", "sns:Subscribe"),
+    ("topic: tag changed", "sns:TagResource"),
+    ("topic: tag added", "sns:UntagResource"),
+    ("upkeep: deleted", "events:PutRule"),
+    ("upkeep: schedule", "events:PutRule"),
+    ("upkeep: disabled", "events:PutRule"),
+    ("upkeep: target removed", "events:PutTargets"),
+    ("upkeep: input", "events:PutTargets"),
+    ("upkeep: target added", "events:RemoveTargets"),
+    ("upkeep: tag changed", "events:TagResource"),
+    ("upkeep: tag added", "events:UntagResource"),
 ];
 
 const WIDE: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
@@ -56,7 +72,7 @@ async fn every_change_from_outside_is_planned_and_put_right() {
     let outside = Outside::new(&sandbox).await;
 
     for (change, call) in CHANGES {
-        outside.make(change).await;
+        outside.make(change, &sandbox).await;
         let planned = sandbox.deployer(&["plan", "--detailed-exitcode", &config]);
         assert_eq!(planned.code, 2, "{change}: {}{}", planned.stdout, planned.stderr);
         assert!(planned.stdout.contains(call), "{change}: the plan lacks {call}:\n{}", planned.stdout);
@@ -84,6 +100,24 @@ async fn what_is_not_ours_is_an_error_and_stays_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_topic_and_a_rule_of_another_owner_are_errors() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    let outside = Outside::new(&sandbox).await;
+    let owner = aws_sdk_sns::types::Tag::builder().key("deployer:deployment").value("eu-west-1/other").build().unwrap();
+    outside.sns.create_topic().name(FUNCTION).tags(owner).send().await.unwrap();
+    outside.events.put_rule().name(RULE).schedule_expression("rate(7 days)").send().await.unwrap();
+
+    let before = sandbox.calls().len();
+    let refused = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(1);
+
+    let told = "topic mail-prod-rotation exists and is not ours\n  cause: deployment eu-west-1/other owns it";
+    assert!(refused.stderr.contains(told), "{}", refused.stderr);
+    assert!(refused.stderr.contains("upkeep mail-prod-upkeep exists and is not ours"), "{}", refused.stderr);
+    assert_eq!(Sandbox::mutations(&sandbox.calls()[before..]), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_secret_that_another_function_rotates_is_an_error() {
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
@@ -97,11 +131,13 @@ async fn a_secret_that_another_function_rotates_is_an_error() {
 
 /// Somebody else with access to the account.
 struct Outside {
+    events: aws_sdk_eventbridge::Client,
     iam: aws_sdk_iam::Client,
     kms: aws_sdk_kms::Client,
     lambda: aws_sdk_lambda::Client,
     logs: aws_sdk_cloudwatchlogs::Client,
     secrets: aws_sdk_secretsmanager::Client,
+    sns: aws_sdk_sns::Client,
     ssm: aws_sdk_ssm::Client,
 }
 
@@ -109,21 +145,25 @@ impl Outside {
     async fn new(sandbox: &Sandbox) -> Self {
         let sdk = sandbox.sdk().await;
         Self {
+            events: aws_sdk_eventbridge::Client::new(&sdk),
             iam: aws_sdk_iam::Client::new(&sdk),
             kms: aws_sdk_kms::Client::new(&sdk),
             lambda: aws_sdk_lambda::Client::new(&sdk),
             logs: aws_sdk_cloudwatchlogs::Client::new(&sdk),
             secrets: aws_sdk_secretsmanager::Client::new(&sdk),
+            sns: aws_sdk_sns::Client::new(&sdk),
             ssm: aws_sdk_ssm::Client::new(&sdk),
         }
     }
 
-    async fn make(&self, change: &str) {
+    async fn make(&self, change: &str, sandbox: &Sandbox) {
         match change.split_once(':').unwrap().0 {
             "secret" | "rotation" => self.change_secret(change).await,
             "user" => self.change_user(change).await,
             "role" | "instance access" => self.change_role(change).await,
             "function" | "permission" => self.change_function(change).await,
+            "topic" => self.change_topic(change, sandbox).await,
+            "upkeep" => self.change_upkeep(change).await,
             _ => self.change_log_group_or_document(change).await,
         }
     }
@@ -237,11 +277,76 @@ impl Outside {
             "function: tag of the source" => drop(tag("deployer:source").await.unwrap()),
             "function: tag changed" => drop(tag("team").await.unwrap()),
             "permission: removed" => drop(remove().await.unwrap()),
+            "permission: the rule's removed" => {
+                let request = lambda.remove_permission().function_name(FUNCTION).statement_id("mail-prod-events");
+                request.send().await.unwrap();
+            }
             "permission: wider" => {
                 remove().await.unwrap();
                 let request = lambda.add_permission().function_name(FUNCTION).statement_id("mail-prod-secretsmanager");
                 let request = request.action("lambda:InvokeFunction").principal("secretsmanager.amazonaws.com");
                 request.send().await.unwrap();
+            }
+            other => panic!("{other}"),
+        }
+    }
+
+    async fn change_topic(&self, change: &str, sandbox: &Sandbox) {
+        let tag = |key: &str| aws_sdk_sns::types::Tag::builder().key(key).value("x").build().unwrap();
+        let sns = &self.sns;
+        let confirm = || sandbox.control("subscriptions", &serde_json::json!({"confirm": EMAIL}));
+        match change {
+            "topic: deleted" => drop(sns.delete_topic().topic_arn(TOPIC).send().await.unwrap()),
+            "topic: unsubscribed" => {
+                confirm();
+                let listed = sns.list_subscriptions_by_topic().topic_arn(TOPIC).send().await.unwrap();
+                let arn = listed.subscriptions()[0].subscription_arn().unwrap();
+                sns.unsubscribe().subscription_arn(arn).send().await.unwrap();
+            }
+            "topic: ended by the subscriber" => {
+                confirm();
+                sandbox.control("subscriptions", &serde_json::json!({"end": EMAIL}));
+            }
+            "topic: tag changed" => {
+                drop(sns.tag_resource().resource_arn(TOPIC).tags(tag("team")).send().await.unwrap());
+            }
+            "topic: tag added" => drop(sns.tag_resource().resource_arn(TOPIC).tags(tag("other")).send().await.unwrap()),
+            other => panic!("{other}"),
+        }
+    }
+
+    async fn change_upkeep(&self, change: &str) {
+        let arn = format!("arn:aws:events:{REGION}:{ACCOUNT}:rule/{RULE}");
+        let tag = |key: &str| aws_sdk_eventbridge::types::Tag::builder().key(key).value("x").build().unwrap();
+        let function = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{FUNCTION}");
+        let target = |id: &str| {
+            let target = aws_sdk_eventbridge::types::Target::builder().id(id).arn(&function);
+            target.input(r#"{"event":"report"}"#).build().unwrap()
+        };
+        let events = &self.events;
+        match change {
+            "upkeep: deleted" => {
+                events.remove_targets().rule(RULE).ids("function").send().await.unwrap();
+                events.delete_rule().name(RULE).send().await.unwrap();
+            }
+            "upkeep: schedule" => {
+                drop(events.put_rule().name(RULE).schedule_expression("rate(9 days)").send().await.unwrap());
+            }
+            "upkeep: disabled" => drop(events.disable_rule().name(RULE).send().await.unwrap()),
+            "upkeep: target removed" => {
+                drop(events.remove_targets().rule(RULE).ids("function").send().await.unwrap());
+            }
+            "upkeep: input" => {
+                drop(events.put_targets().rule(RULE).targets(target("function")).send().await.unwrap());
+            }
+            "upkeep: target added" => {
+                drop(events.put_targets().rule(RULE).targets(target("other")).send().await.unwrap());
+            }
+            "upkeep: tag changed" => {
+                drop(events.tag_resource().resource_arn(arn).tags(tag("team")).send().await.unwrap());
+            }
+            "upkeep: tag added" => {
+                drop(events.tag_resource().resource_arn(arn).tags(tag("other")).send().await.unwrap());
             }
             other => panic!("{other}"),
         }

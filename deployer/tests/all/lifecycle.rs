@@ -3,7 +3,7 @@
 use aws_sdk_iam::types::StatusType;
 use serde_json::json;
 
-use crate::sandbox::{DOCUMENT, FUNCTION, INSTANCE_ROLE, LOG_GROUP, ROLE, SECRET, Sandbox, USER};
+use crate::sandbox::{DOCUMENT, EMAIL, FUNCTION, INSTANCE_ROLE, LOG_GROUP, ROLE, RULE, SECRET, Sandbox, TOPIC, USER};
 
 #[test]
 fn a_second_apply_and_plan_and_status_only_read() {
@@ -11,12 +11,12 @@ fn a_second_apply_and_plan_and_status_only_read() {
     let config = sandbox.config(&[]);
 
     let planned = sandbox.deployer(&["plan", "--detailed-exitcode", &config]).expect(2);
-    assert!(planned.stdout.contains("9 to create, 0 to change, 0 to destroy"), "{}", planned.stdout);
+    assert!(planned.stdout.contains("11 to create, 0 to change, 0 to destroy"), "{}", planned.stdout);
     assert!(planned.stdout.contains("The credential rotates as soon as rotation is enabled"), "{}", planned.stdout);
     assert_eq!(Sandbox::mutations(&sandbox.calls()), Vec::<String>::new());
 
     let applied = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
-    assert!(applied.stdout.contains("Apply complete: 9 created"), "{}", applied.stdout);
+    assert!(applied.stdout.contains("Apply complete: 11 created"), "{}", applied.stdout);
     assert!(applied.stderr.contains("rotation completed"), "{}", applied.stderr);
 
     let before = sandbox.calls().len();
@@ -202,6 +202,10 @@ async fn destroy_leaves_nothing_that_is_ours() {
     assert!(groups.log_groups().is_empty());
     let ssm = aws_sdk_ssm::Client::new(&sdk);
     assert!(ssm.describe_document().name(DOCUMENT).send().await.is_err());
+    let sns = aws_sdk_sns::Client::new(&sdk);
+    assert!(sns.get_topic_attributes().topic_arn(TOPIC).send().await.is_err());
+    let events = aws_sdk_eventbridge::Client::new(&sdk);
+    assert!(events.describe_rule().name(RULE).send().await.is_err());
     let secrets = aws_sdk_secretsmanager::Client::new(&sdk);
     let secret = secrets.describe_secret().secret_id(SECRET).send().await.unwrap();
     assert!(secret.deleted_date.is_some());
@@ -209,6 +213,81 @@ async fn destroy_leaves_nothing_that_is_ours() {
 
     let again = sandbox.deployer(&["destroy", "--auto-approve", "--stop-mail", &config]).expect(0);
     assert!(again.stdout.contains("No changes."), "{}", again.stdout);
+}
+
+/// Addresses that subscribe by e-mail, with whether they have confirmed.
+async fn subscriptions(sandbox: &Sandbox) -> Vec<(String, bool)> {
+    let sns = aws_sdk_sns::Client::new(&sandbox.sdk().await);
+    let listed = sns.list_subscriptions_by_topic().topic_arn(TOPIC).send().await.unwrap().subscriptions.unwrap();
+    let confirmed = |arn: &str| arn != "PendingConfirmation";
+    listed.into_iter().map(|one| (one.endpoint.unwrap(), confirmed(&one.subscription_arn.unwrap()))).collect()
+}
+
+#[tokio::test]
+async fn the_address_is_asked_to_confirm_and_a_new_one_takes_its_place() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    let applied = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+    assert!(applied.stdout.contains("ops@example.com is asked by mail to confirm"), "{}", applied.stdout);
+    let status = sandbox.deployer(&["status", &config]).expect(0);
+    assert!(status.stdout.contains("ops@example.com has not confirmed"), "{}", status.stdout);
+    let json = sandbox.deployer(&["plan", "--json", "--detailed-exitcode", &config]).expect(0).json();
+    assert!(json[0]["notes"][0].as_str().unwrap().contains("has not confirmed"), "{}", json[0]);
+
+    sandbox.control("subscriptions", &json!({"confirm": EMAIL}));
+    let planned = sandbox.deployer(&["plan", "--detailed-exitcode", &config]).expect(0);
+    assert!(!planned.stdout.contains("confirm"), "{}", planned.stdout);
+    let sns = aws_sdk_sns::Client::new(&sandbox.sdk().await);
+    sns.subscribe().topic_arn(TOPIC).protocol("email").endpoint("colleague@example.com").send().await.unwrap();
+    sandbox.control("subscriptions", &json!({"confirm": "colleague@example.com"}));
+
+    let second = sandbox.config(&[(EMAIL, "second@example.com")]);
+    sandbox.deployer(&["apply", "--auto-approve", &second]).expect(0);
+    let theirs = ("colleague@example.com".to_owned(), true);
+    assert_eq!(subscriptions(&sandbox).await, [theirs.clone(), ("second@example.com".to_owned(), false)]);
+    sandbox.deployer(&["plan", "--detailed-exitcode", &second]).expect(0);
+
+    // An address that never confirmed cannot be unsubscribed, and is not waited for.
+    let third = sandbox.config(&[(EMAIL, "third@example.com")]);
+    sandbox.deployer(&["apply", "--auto-approve", &third]).expect(0);
+    let left = [theirs, ("second@example.com".to_owned(), false), ("third@example.com".to_owned(), false)];
+    assert_eq!(subscriptions(&sandbox).await, left);
+    sandbox.deployer(&["plan", "--detailed-exitcode", &third]).expect(0);
+}
+
+#[test]
+fn nobody_is_told_where_the_configuration_names_nobody() {
+    let sandbox = Sandbox::start();
+    let notify = "\nnotify:\n";
+    let example = std::fs::read_to_string(crate::sandbox::root().join("config.example.yaml")).unwrap();
+    let config = sandbox.file("config.yaml", example.split_once(notify).unwrap().0);
+
+    let planned = sandbox.deployer(&["plan", &config]).expect(0);
+
+    assert!(!planned.stdout.contains("sns:") && !planned.stdout.contains("TOPIC_ARN"), "{}", planned.stdout);
+    assert!(planned.stdout.contains("10 to create"), "{}", planned.stdout);
+    assert!(sandbox.calls().iter().all(|call| call["service"] != "sns"));
+}
+
+#[tokio::test]
+async fn the_daily_rule_may_invoke_the_function_and_no_other_rule_may() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+    let events = aws_sdk_eventbridge::Client::new(&sandbox.sdk().await);
+    events.put_rule().name("other").schedule_expression("rate(1 day)").send().await.unwrap();
+    let ours = events.list_targets_by_rule().rule(RULE).send().await.unwrap().targets.unwrap().remove(0);
+    events.put_targets().rule("other").targets(ours).send().await.unwrap();
+    let invoked = || {
+        let is_it = |call: &serde_json::Value| call["caller"] == "events.amazonaws.com";
+        sandbox.calls().iter().filter(|call| is_it(call)).count()
+    };
+
+    let fired = sandbox.control("upkeep", &json!({"rule": "other"}));
+    assert!(fired["invocations"][0]["error"].as_str().unwrap().contains("may not invoke"), "{fired}");
+    assert_eq!(invoked(), 0);
+    sandbox.control("upkeep", &json!({"rule": RULE}));
+    assert_eq!(invoked(), 1);
 }
 
 #[tokio::test]

@@ -25,6 +25,9 @@ pub(crate) const ROLE: &str = "mail-prod-rotation-eu-west-1";
 pub(crate) const INSTANCE_ROLE: &str = "mail-prod-instance";
 pub(crate) const DOCUMENT: &str = "mail-prod-rotate-smtp";
 pub(crate) const LOG_GROUP: &str = "/aws/lambda/mail-prod-rotation";
+pub(crate) const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:mail-prod-rotation";
+pub(crate) const RULE: &str = "mail-prod-upkeep";
+pub(crate) const EMAIL: &str = "ops@example.com";
 pub(crate) const ACCOUNT: &str = "123456789012";
 pub(crate) const REGION: &str = "eu-west-1";
 
@@ -159,8 +162,13 @@ impl Sandbox {
 
     /// From now on, calls fail as these rules say (examples/sandbox/README.md, "Faults").
     pub(crate) fn faults(&self, rules: &Value) {
-        let url = format!("{}/_sandbox/faults", self.environment["AWS_ENDPOINT_URL"]);
-        ureq::post(url).send_json(serde_json::json!({"rules": rules})).unwrap();
+        self.control("faults", &serde_json::json!({"rules": rules}));
+    }
+
+    /// What one of the sandbox's control endpoints answers.
+    pub(crate) fn control(&self, name: &str, request: &Value) -> Value {
+        let url = format!("{}/_sandbox/{name}", self.environment["AWS_ENDPOINT_URL"]);
+        ureq::post(url).send_json(request).unwrap().body_mut().read_json().unwrap()
     }
 
     /// The SDK's configuration as the sandbox's administrator.
