@@ -51,7 +51,7 @@ async fn the_same_sources_in_another_folder_at_another_time_give_the_same_zip_fo
     let first = cargo_lambda::build(&original, Architecture::X86_64, environment.clone()).await.unwrap();
 
     let moved = Folder::new("of another length");
-    for name in ["Cargo.lock", "Cargo.toml", "contract", "deployer", "handler"] {
+    for name in ["Cargo.lock", "Cargo.toml", "contract", "deployer", "examples/footprint/empty", "handler"] {
         copy(&original.join(name), &moved.path().join(name));
     }
     environment.insert("RUSTFLAGS".into(), "-C target-cpu=native -C debuginfo=2".into());
