@@ -22,6 +22,8 @@ class Call:
     region: str
     params: dict[str, Any]
     """The decoded request: the JSON body, the query protocol's form as a flat dict, or the REST body."""
+    access_key_id: str = ""
+    """The caller's."""
 
 
 current_call: ContextVar[Call | None] = ContextVar("current_call", default=None)

@@ -12,10 +12,9 @@ from urllib.parse import parse_qs
 from hypercorn.protocol.events import StreamClosed
 from ministack import app as ministack_app
 from ministack.core import iam_actions
-from ministack.core.router import extract_access_key_id
 from ministack.core.sigv4 import decode_header_value
 
-from . import faults, iam, wire
+from . import faults, iam, processes, watch, wire
 from .api import AwsError, Call, Control, Override, current_call
 from .calls import CallLog
 from .faults import Faults, Rule
@@ -23,6 +22,12 @@ from .faults import Faults, Rule
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+HANGING_POLL_SECONDS = 0.05
+"""How often a call that hangs looks whether its invocation has ended."""
+
+_HANGS_ON = Rule(kind="hang", when="before")
+"""What becomes of every further call of an invocation that hangs."""
 
 
 class Sandbox:
@@ -62,28 +67,31 @@ class Sandbox:
         call = wire.identify(*request)
         current_call.set(call)
         resource = _resource(call, *request)
-        rule = self._faults.of(call)
+        rule = _HANGS_ON if processes.is_cut_off(call.access_key_id) else self._faults.of(call)
+        watch.before_call(call)
         status, response_headers, payload = await self._perform(call, rule, scope, body)
-        self._call_log.record(
+        number = self._call_log.record(
             caller=call.caller,
             service=call.service,
             action=call.action,
             resource=resource,
             status=status,
-            error=wire.error_code(status, response_headers, payload),
+            error=wire.error_code(status, response_headers, payload) if status else "no answer",
             fault=rule.kind if rule else None,
         )
-        access_key_id = extract_access_key_id(headers, query) or ""
-        if access_key_id.startswith("AKIA") and status < 400:
-            iam.note_use(access_key_id, call.service, call.region)
-        if rule and rule.kind == "lose_reply":
-            await _drop_connection(send)
+        if call.access_key_id.startswith("AKIA") and status < 400:
+            iam.note_use(call.access_key_id, call.service, call.region)
+        watch.after_call(number, call, succeeded=0 < status < 400)
+        if rule and rule.kind in faults.WITHOUT_ANSWER:
+            await _leave_unanswered(call, rule, send)
         else:
             await _send(send, (status, response_headers, payload))
 
     async def _perform(self, call: Call, rule: Rule | None, scope: Message, body: bytes) -> wire.Response:
         if rule and rule.kind in ("fail", "throttle"):
             return wire.error(call.service, faults.error_of(rule, call))
+        if rule and not rule.takes_effect:
+            return 0, {}, b""
         if rule and rule.kind == "delay":
             await asyncio.sleep(rule.seconds)
         return await _ministacks_response(scope, body)
@@ -183,6 +191,16 @@ async def _send(send: Send, response: wire.Response) -> None:
     encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": encoded})
     await send({"type": "http.response.body", "body": payload})
+
+
+async def _leave_unanswered(call: Call, rule: Rule, send: Send) -> None:
+    if rule.kind == "kill":
+        processes.kill(call.access_key_id)
+    elif rule.kind == "hang":
+        processes.cut_off(call.access_key_id)
+        while processes.is_cut_off(call.access_key_id):
+            await asyncio.sleep(HANGING_POLL_SECONDS)
+    await _drop_connection(send)
 
 
 async def _drop_connection(send: Send) -> None:

@@ -26,8 +26,8 @@ class CallLog:
         status: int,
         error: str | None,
         fault: str | None,
-    ) -> None:
-        """Writes the line of one call; it is in the file when this returns."""
+    ) -> int:
+        """Writes the line of one call; it is in the file when this returns. Answers the call's number."""
         with self._lock:
             self._number += 1
             line = {
@@ -42,3 +42,4 @@ class CallLog:
                 "fault": fault,
             }
             self._file.write(json.dumps(line) + "\n")
+            return self._number

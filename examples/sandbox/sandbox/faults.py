@@ -1,4 +1,4 @@
-"""Faults: chosen calls fail, lose their reply, are throttled or are delayed.
+"""Faults: chosen calls fail, lose their reply, are throttled or delayed, or end the process that made them.
 
 A rule is a JSON object, by SANDBOX_FAULTS or POST /_sandbox/faults (which takes `{"rules": […]}` and replaces all):
 
@@ -10,7 +10,12 @@ A rule is a JSON object, by SANDBOX_FAULTS or POST /_sandbox/faults (which takes
              "throttle",                before it takes effect, with the service's own throttling error
              "lose_reply",              after it took effect, the connection closes without an answer
              "delay",                   for "seconds", before it takes effect
+             "kill",                    the process of the function that made the call is killed
+             "hang",                    nor this call nor a later one of that invocation is answered
+     "when": "before",                  kill and hang alone: before it takes effect, and not "after" (the default)
      "seconds": 1.5}
+
+A rule of kind kill or hang counts the calls of functions' processes only.
 """
 
 from __future__ import annotations
@@ -19,9 +24,12 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+from . import processes
 from .api import AwsError, Call
 
-KINDS = ("fail", "throttle", "lose_reply", "delay")
+OF_PROCESSES = ("kill", "hang")
+WITHOUT_ANSWER = ("lose_reply", *OF_PROCESSES)
+KINDS = ("fail", "throttle", "lose_reply", "delay", *OF_PROCESSES)
 
 _INTERNAL_ERRORS = {
     "iam": ("ServiceFailure", 500),
@@ -48,6 +56,7 @@ class Rule:
     caller: str = ""
     call: int = 1
     times: int = 1
+    when: str = "after"
     seconds: float = 0.0
     code: str = ""
     status: int = 500
@@ -57,10 +66,19 @@ class Rule:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise AwsError("ValidationException", f"a fault's kind is one of {', '.join(KINDS)}, not {self.kind!r}")
+        if self.when not in ("before", "after"):
+            raise AwsError("ValidationException", f"a fault's when is before or after, not {self.when!r}")
+
+    @property
+    def takes_effect(self) -> bool:
+        """Whether the call that it hits is carried out all the same."""
+        return self.kind in ("lose_reply", "delay") or (self.kind in OF_PROCESSES and self.when == "after")
 
     def hits(self, call: Call) -> bool:
         """Counts the call if the rule is about such calls; whether it is one of those to be hit."""
         if self.action not in ("*", f"{call.service}:{call.action}") or self.caller not in call.caller:
+            return False
+        if self.kind in OF_PROCESSES and not processes.is_one(call.access_key_id):
             return False
         self.seen += 1
         return self.call <= self.seen < self.call + self.times

@@ -15,7 +15,7 @@ from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
 from ministack.services import cloudwatch_logs, lambda_svc
 from ministack.services import iam as iam_service
 
-from . import authz
+from . import authz, processes
 from .api import AwsError, Call
 
 DEFAULT_SETTLING_SECONDS = 0.1
@@ -29,6 +29,7 @@ def install(environment: dict[str, str], log_folder: Path) -> None:
     """`environment` is given to every function, over what was deployed with it."""
     global _environment_of_all, _log_folder
     _environment_of_all, _log_folder = environment, log_folder
+    processes.install()
     lambda_svc._provided_worker_env = _environment
     lambda_svc._execute_function_provided_warm = _with_lambdas_words(lambda_svc._execute_function_provided_warm)
     lambda_svc._emit_lambda_logs = _emit_log
@@ -42,10 +43,12 @@ def stop() -> None:
 
 
 def configure(change: dict[str, Any]) -> dict[str, Any]:
-    """POST /_sandbox/functions: `settling_seconds`, for which a function is Pending or its update InProgress."""
+    """POST /_sandbox/functions: `settling_seconds`, for which a function is Pending or its update InProgress;
+    `deadline_seconds`, which every invocation has in place of its function's timeout."""
     global _settling_seconds
+    processes.set_deadline(change.get("deadline_seconds"))
     _settling_seconds = float(change.get("settling_seconds", DEFAULT_SETTLING_SECONDS))
-    return {"settling_seconds": _settling_seconds}
+    return {"settling_seconds": _settling_seconds, "deadline_seconds": change.get("deadline_seconds")}
 
 
 def _environment(config: dict[str, Any], code_dir: str, port: int) -> dict[str, str]:
@@ -69,7 +72,7 @@ def _environment(config: dict[str, Any], code_dir: str, port: int) -> dict[str, 
         "LAMBDA_TASK_ROOT": code_dir,
         "_HANDLER": config["Handler"],
         **({"AWS_LAMBDA_LOG_LEVEL": log["ApplicationLogLevel"]} if "ApplicationLogLevel" in log else {}),
-        **lambda_runtime.execution_credentials(config),
+        **processes.credentials(config, port),
         **lambda_svc._runtime_env_vars(config),
         **_environment_of_all,
     }

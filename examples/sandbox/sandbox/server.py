@@ -29,13 +29,14 @@ from . import (
     secretsmanager,
     smtp,
     ssm,
+    watch,
 )
 from .app import Sandbox
 from .calls import CallLog
 from .command import Command
 from .faults import Faults
 
-MODULES = (events, functions, host, iam, notifications, rotation, secretsmanager, smtp, ssm)
+MODULES = (events, functions, host, iam, notifications, rotation, secretsmanager, smtp, ssm, watch)
 
 
 async def serve(directory: Path, listener: socket.socket, command: Command | None) -> int:

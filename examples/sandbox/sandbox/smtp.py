@@ -441,6 +441,11 @@ def stop() -> None:
         _service = None
 
 
+def is_usable(access_key_id: str) -> bool:
+    """Whether a login with the key's password is accepted now, whatever answers a test ordered."""
+    return _service is not None and _service.keys.usable(access_key_id, _service.behaviour) is not None
+
+
 def configure(change: dict[str, Any]) -> dict[str, Any]:
     """POST /_sandbox/smtp. What is not named stays.
 

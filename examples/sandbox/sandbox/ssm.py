@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from . import documents, host
+from . import documents, host, watch
 from .api import AwsError, Call, Override
 from .documents import REFERENCE, Document, Version
 from .host import Host
@@ -240,6 +240,7 @@ def _run_step(command: Command, invocation: Invocation, instance: Host, body: di
         invocation.steps.append(step)
     timeout = _execution_seconds(body, command.values)
     result = host.run(instance, script, variables, timeout, invocation.cancelled)
+    watch.after_script(invocation.instance_id)
     with _lock:
         step.finished = time.time()
         step.code = KILLED if result.stopped else result.code

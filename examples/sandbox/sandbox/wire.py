@@ -35,13 +35,15 @@ def identify(method: str, path: str, headers: dict[str, str], body: bytes, query
     service = "ses" if path.startswith("/v2/email/") else detect_service(method, path, headers, routing)
     iam_action = extract_iam_action(service, method, path, headers, body, routing)
     namespace, _, action = (iam_action or f"{service}:{method} {path}").partition(":")
+    access_key_id = extract_access_key_id(headers, query)
     return Call(
         service=namespace,
         action=action,
-        caller=_caller(extract_access_key_id(headers, query)),
+        caller=_caller(access_key_id),
         account=get_account_id(),
         region=extract_region(headers, query),
         params=_params(path, body, routing),
+        access_key_id=access_key_id or "",
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import time
 import unittest
 from typing import Any
 
 import botocore.exceptions
-from support import ACCOUNT, SandboxTest, assume, calls, client, control, make_role, policy, unique
+from support import ACCOUNT, SandboxTest, assume, calls, client, control, make_function, make_role, policy, unique
 
 from sandbox.api import AwsError, Call
 from sandbox.faults import Faults
@@ -46,7 +48,7 @@ class Rules(unittest.TestCase):
         self.assertEqual(self.kinds(rules, [call(), call()]), ["fail", "delay"])
 
     def test_what_is_no_rule_is_refused(self) -> None:
-        for rules in ([{"kind": "explode"}], [{"kind": "fail", "when": 1}], [{}]):
+        for rules in ([{"kind": "explode"}], [{"kind": "kill", "when": "later"}], [{"kind": "fail", "when": 1}], [{}]):
             with self.subTest(rules), self.assertRaises((AwsError, TypeError)):
                 Faults(rules)
             with self.subTest(rules), self.assertRaises(AwsError):
@@ -112,3 +114,79 @@ class Injection(SandboxTest):
         with self.assertRaises(botocore.exceptions.ConnectionClosedError):
             session.list_users()
         session.list_users()
+
+
+# A step per word of the event: calls are by the function's own process.
+CALLS = """
+import os, botocore.config, botocore.session, botocore.exceptions
+settings = botocore.config.Config(retries={"total_max_attempts": 1}, read_timeout=1)
+iam = botocore.session.get_session().create_client("iam", config=settings)
+
+def handle(event):
+    answers = []
+    for user in event["users"]:
+        try:
+            iam.create_user(UserName=user)
+            answers.append("made")
+        except botocore.exceptions.ReadTimeoutError:
+            answers.append("no answer")
+    return {"pid": os.getpid(), "answers": answers}
+"""
+
+
+class Processes(SandboxTest):
+    """Faults that end the process of a function, or cut it off."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.role = make_role({"Service": "lambda.amazonaws.com"}, policy("iam:CreateUser", "*"))
+        cls.function = make_function(CALLS, cls.role)
+
+    def setUp(self) -> None:
+        self.addCleanup(control, "faults", {"rules": []})
+        self.addCleanup(control, "functions", {})
+
+    def invoke(self, *users: str) -> dict[str, Any]:
+        answer = client("lambda").invoke(FunctionName=self.function, Payload=json.dumps({"users": users}))
+        return json.load(answer["Payload"])
+
+    def users(self) -> set[str]:
+        return {user["UserName"] for user in client("iam").list_users()["Users"]}
+
+    def test_a_process_is_killed_before_or_after_its_call_and_the_next_invocation_has_a_new_one(self) -> None:
+        for when in ("before", "after"):
+            with self.subTest(when):
+                first, second = unique("user"), unique("user")
+                pid = self.invoke()["pid"]
+                control("faults", {"rules": [{"kind": "kill", "when": when, "caller": self.role, "call": 2}]})
+                ended = self.invoke(first, second, unique("user"))
+                self.assertEqual(ended["errorType"], "Runtime.ExitError")
+                self.assertEqual({first, second} & self.users(), {first, second} if when == "after" else {first})
+                with self.assertRaises(ProcessLookupError):
+                    os.kill(pid, 0)
+                again = self.invoke(unique("user"))
+                self.assertEqual((again["answers"], again["pid"] == pid), (["made"], False))
+
+    def test_a_process_that_hangs_gets_no_answer_in_that_invocation_and_answers_in_the_next(self) -> None:
+        for when in ("before", "after"):
+            with self.subTest(when):
+                first, second, third = unique("user"), unique("user"), unique("user")
+                control("faults", {"rules": [{"kind": "hang", "when": when, "caller": self.role, "call": 2}]})
+                self.assertEqual(self.invoke(first, second, third)["answers"], ["made", "no answer", "no answer"])
+                made = {first, second} if when == "after" else {first}
+                self.assertEqual({first, second, third} & self.users(), made)
+                self.assertEqual([line["fault"] for line in calls() if line["caller"].find(self.role) >= 0][-1], "hang")
+                self.assertEqual(self.invoke(unique("user"))["answers"], ["made"])
+
+    def test_a_process_that_hangs_is_killed_at_the_deadline(self) -> None:
+        control("functions", {"deadline_seconds": 2})
+        control("faults", {"rules": [{"kind": "hang", "caller": self.role}]})
+        ended = self.invoke(*(unique("user") for _ in range(5)))
+        self.assertEqual(ended["errorType"], "Sandbox.Timedout")
+        self.assertRegex(ended["errorMessage"], "Task timed out after 2.00 seconds$")
+
+    def test_calls_of_others_are_not_counted(self) -> None:
+        control("faults", {"rules": [{"kind": "kill"}]})
+        client("iam").list_users()
+        self.assertEqual(self.invoke(unique("user"))["errorType"], "Runtime.ExitError")

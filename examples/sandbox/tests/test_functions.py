@@ -98,6 +98,15 @@ class Running(SandboxTest):
         with self.assertRaises(ProcessLookupError):
             os.kill(int(pid_file.read_text()), 0)
 
+    def test_its_deadline_can_be_made_shorter_than_its_timeout(self) -> None:
+        self.addCleanup(control, "functions", {})
+        arn = make_function("import time\ndef handle(event): time.sleep(event)", Timeout=60)
+        control("functions", {"deadline_seconds": 1})
+        answer, _ = invoke(arn, 30)
+        self.assertRegex(answer["errorMessage"], "Task timed out after 1.00 seconds$")
+        control("functions", {})
+        self.assertEqual(invoke(arn, 1.5), (None, None))
+
     def test_it_may_run_several_times_at_once(self) -> None:
         source = """
             import os, time

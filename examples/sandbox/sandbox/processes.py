@@ -1,0 +1,120 @@
+"""The processes that functions run in: which of them made a call, and how one is killed, cut off, or given less time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ministack.core import lambda_runtime
+from ministack.core.lambda_runtime import ProvidedWorker
+from ministack.core.responses import new_uuid
+from ministack.services import iam, sts
+
+from . import iam as sandbox_iam
+from .api import AwsError
+
+ROLE_SESSION_SECONDS = 12 * 3600
+
+_lock = threading.Lock()
+_ports: dict[str, int] = {}
+"""Access key id of a process → the port of its Runtime API, by which ministack tells its processes apart."""
+_cut_off: dict[str, str] = {}
+"""Access key id of a process → the invocation in which it gets no answer any more."""
+_deadline_seconds: int | None = None
+
+
+def install() -> None:
+    """From now on, invocations have the time that `set_deadline` says."""
+    ProvidedWorker.invoke = _within_deadline(ProvidedWorker.invoke)
+
+
+def set_deadline(seconds: int | None) -> None:
+    """Gives every invocation so many seconds in place of its function's timeout; None is the timeout again."""
+    global _deadline_seconds
+    if seconds is not None and (not isinstance(seconds, int) or seconds < 1):
+        raise AwsError("ValidationException", f"deadline_seconds is a whole number or null, not {seconds!r}")
+    _deadline_seconds = seconds
+
+
+def _within_deadline(invoke: Callable) -> Callable:
+    def invoke_within(worker: ProvidedWorker, *arguments: Any, **options: Any) -> Any:
+        config = worker.config
+        if _deadline_seconds is not None:
+            worker.config = {**config, "Timeout": _deadline_seconds}
+        try:
+            return invoke(worker, *arguments, **options)
+        finally:
+            worker.config = config
+
+    return invoke_within
+
+
+def credentials(config: dict[str, Any], port: int) -> dict[str, str]:
+    """New temporary credentials of the function's role, for the process whose Runtime API listens on `port`."""
+    name, role = config["FunctionName"], config["Role"].rsplit("/", 1)[-1]
+    account = config["FunctionArn"].split(":")[4]
+    key = iam._gen_session_access_key()
+    session = {
+        "Arn": f"arn:aws:sts::{account}:assumed-role/{role}/{name}",
+        "UserId": f"{role}:{name}",
+        "SecretAccessKey": iam._gen_secret(),
+        "SessionToken": new_uuid(),
+        "Expiration": time.time() + ROLE_SESSION_SECONDS,
+        "AccountId": account,
+        "PrincipalType": "AssumedRole",
+    }
+    sts.register_session(key, session)
+    sandbox_iam.note_issued(session["SecretAccessKey"])
+    with _lock:
+        _ports[key] = port
+    return {
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": session["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": session["SessionToken"],
+    }
+
+
+def is_one(access_key_id: str) -> bool:
+    """Whether the credentials are those of a function's process."""
+    return access_key_id in _ports
+
+
+def kill(access_key_id: str) -> None:
+    """Kills the process that has these credentials. Its invocation ends as Lambda ends it: Runtime.ExitError."""
+    worker = _worker(access_key_id)
+    if worker and worker._proc:
+        worker._proc.kill()
+
+
+def cut_off(access_key_id: str) -> None:
+    """From now on, until the end of the invocation that it works on, the process gets no answer."""
+    if (worker := _worker(access_key_id)) and (invocation := worker._current_request_id):
+        with _lock:
+            _cut_off[access_key_id] = invocation
+
+
+def is_cut_off(access_key_id: str) -> bool:
+    """Whether the process gets no answer."""
+    with _lock:
+        invocation = _cut_off.get(access_key_id)
+    if invocation is None:
+        return False
+    worker = _worker(access_key_id)
+    if worker and worker._current_request_id == invocation:
+        return True
+    with _lock:
+        _cut_off.pop(access_key_id, None)
+    return False
+
+
+def _worker(access_key_id: str) -> ProvidedWorker | None:
+    port = _ports.get(access_key_id)
+    with lambda_runtime._lock:
+        workers = [worker for pool in lambda_runtime._workers.values() for worker in pool]
+    for worker in workers:
+        server = getattr(worker, "_server", None)
+        if server is not None and server.server_address[1] == port:
+            return worker
+    return None
