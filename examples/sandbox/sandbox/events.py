@@ -68,7 +68,7 @@ def _invoke(rule_arn: str, target: dict[str, Any]) -> dict[str, Any]:
         return {"function": function_arn, "result": None, "error": f"EventBridge may not invoke {function_arn}"}
     event = json.loads(target["Input"]) if "Input" in target else {"resources": [rule_arn]}
     result, error = invocation.invoke(PRINCIPAL, function_arn, event)
-    return {"function": function_arn, "result": result, "error": error}
+    return {"function": function_arn, "result": result, "error": error.message if error else None}
 
 
 def _put_rule(call: Call) -> None:

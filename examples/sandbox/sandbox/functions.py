@@ -43,12 +43,20 @@ def stop() -> None:
 
 
 def configure(change: dict[str, Any]) -> dict[str, Any]:
-    """POST /_sandbox/functions: `settling_seconds`, for which a function is Pending or its update InProgress;
-    `deadline_seconds`, which every invocation has in place of its function's timeout."""
+    """POST /_sandbox/functions. What is not named is the default again.
+
+    `settling_seconds`, for which a function is Pending or its update InProgress; `deadline_seconds`, which invocations
+    have in place of their function's timeout: those for the step `deadline_step` of a rotation, or all; the next
+    `deadline_times` of them, or all.
+    """
     global _settling_seconds
-    processes.set_deadline(change.get("deadline_seconds"))
+    deadline = None
+    if change.get("deadline_seconds") is not None:
+        limits = change.get("deadline_step"), change.get("deadline_times")
+        deadline = processes.Deadline(change["deadline_seconds"], *limits)
+    processes.set_deadline(deadline)
     _settling_seconds = float(change.get("settling_seconds", DEFAULT_SETTLING_SECONDS))
-    return {"settling_seconds": _settling_seconds, "deadline_seconds": change.get("deadline_seconds")}
+    return {}
 
 
 def _environment(config: dict[str, Any], code_dir: str, port: int) -> dict[str, str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import copy
 import os
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from . import wire
 from .api import AwsError, Call
 
 ACCESS_KEYS_PER_USER = 2
+DATE_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 _lock = threading.Lock()
 _last_uses: dict[str, dict[str, str]] = {}
@@ -40,7 +42,32 @@ def state() -> dict[str, Any]:
 
 
 def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.now(UTC).strftime(DATE_FORMAT)
+
+
+def earlier(date: str, seconds: float) -> str:
+    """A date of IAM's, so many seconds before."""
+    return (datetime.strptime(date, DATE_FORMAT) - timedelta(seconds=seconds)).strftime(DATE_FORMAT)
+
+
+def age(seconds: float) -> None:
+    """Every last use was so much earlier."""
+    with _lock:
+        for use in _last_uses.values():
+            use["LastUsedDate"] = earlier(use["LastUsedDate"], seconds)
+
+
+def last_uses() -> dict[str, dict[str, str]]:
+    """A copy of every access key's last use."""
+    with _lock:
+        return copy.deepcopy(_last_uses)
+
+
+def restore_last_uses(uses: dict[str, dict[str, str]]) -> None:
+    """Puts a copy back."""
+    with _lock:
+        _last_uses.clear()
+        _last_uses.update(copy.deepcopy(uses))
 
 
 def _user(call: Call) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
 from ministack.services import lambda_svc
 
+from .api import AwsError
 from .calls import CallLog
 
 _call_log: CallLog
@@ -35,7 +36,7 @@ def may_invoke(principal: str, source_arn: str, function_arn: str, account: str,
     return evaluate_resource_policy(found[0], context, service=principal).decision == "Allow"
 
 
-def invoke(principal: str, function_arn: str, event: Any) -> tuple[Any, str | None]:
+def invoke(principal: str, function_arn: str, event: Any) -> tuple[Any, AwsError | None]:
     """Invokes the function and waits. Answers what it answered, or else its error."""
     name = function_arn.partition(":function:")[2].partition(":")[0]
     answer = lambda_svc._execute_function(lambda_svc._functions[name], event)
@@ -52,4 +53,6 @@ def invoke(principal: str, function_arn: str, event: Any) -> tuple[Any, str | No
     body = answer.get("body")
     if not failed:
         return body, None
-    return None, str(body.get("errorMessage")) if isinstance(body, dict) else str(body)
+    if not isinstance(body, dict):
+        return None, AwsError("Unknown", str(body))
+    return None, AwsError(str(body.get("errorType")), str(body.get("errorMessage")))

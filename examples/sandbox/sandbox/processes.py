@@ -1,10 +1,11 @@
-"""The processes that functions run in: which of them made a call, and how one is killed, cut off, or given less time."""
+"""The processes that functions run in: which one made a call, and how it is killed, cut off, or given less time."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from ministack.core import lambda_runtime
@@ -22,7 +23,33 @@ _ports: dict[str, int] = {}
 """Access key id of a process → the port of its Runtime API, by which ministack tells its processes apart."""
 _cut_off: dict[str, str] = {}
 """Access key id of a process → the invocation in which it gets no answer any more."""
-_deadline_seconds: int | None = None
+
+
+@dataclass
+class Deadline:
+    """The time that invocations have in place of their function's timeout."""
+
+    seconds: int
+    step: str | None = None
+    """Only invocations for this step of a rotation; any, where there is none."""
+    times: int | None = None
+    """Only so many invocations; all, where there is none."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.seconds, int) or self.seconds < 1:
+            raise AwsError("ValidationException", f"a deadline is a whole number of seconds, not {self.seconds!r}")
+
+    def applies(self, event: Any) -> bool:
+        """Counts the invocation if it is such a one."""
+        asked_for = event.get("Step") if isinstance(event, dict) else None
+        if self.times == 0 or self.step not in (None, asked_for):
+            return False
+        if self.times is not None:
+            self.times -= 1
+        return True
+
+
+_deadline: Deadline | None = None
 
 
 def install() -> None:
@@ -30,21 +57,19 @@ def install() -> None:
     ProvidedWorker.invoke = _within_deadline(ProvidedWorker.invoke)
 
 
-def set_deadline(seconds: int | None) -> None:
-    """Gives every invocation so many seconds in place of its function's timeout; None is the timeout again."""
-    global _deadline_seconds
-    if seconds is not None and (not isinstance(seconds, int) or seconds < 1):
-        raise AwsError("ValidationException", f"deadline_seconds is a whole number or null, not {seconds!r}")
-    _deadline_seconds = seconds
+def set_deadline(deadline: Deadline | None) -> None:
+    """Gives invocations other time than their function's timeout; None takes that back."""
+    global _deadline
+    _deadline = deadline
 
 
 def _within_deadline(invoke: Callable) -> Callable:
-    def invoke_within(worker: ProvidedWorker, *arguments: Any, **options: Any) -> Any:
+    def invoke_within(worker: ProvidedWorker, event: Any, *arguments: Any, **options: Any) -> Any:
         config = worker.config
-        if _deadline_seconds is not None:
-            worker.config = {**config, "Timeout": _deadline_seconds}
+        if _deadline is not None and _deadline.applies(event):
+            worker.config = {**config, "Timeout": _deadline.seconds}
         try:
-            return invoke(worker, *arguments, **options)
+            return invoke(worker, event, *arguments, **options)
         finally:
             worker.config = config
 

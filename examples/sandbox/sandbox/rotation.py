@@ -6,6 +6,7 @@ AWS publishes neither how often a failed rotation is retried nor whether it keep
 from __future__ import annotations
 
 import contextvars
+import copy
 import logging
 import threading
 import uuid
@@ -90,6 +91,20 @@ def state() -> dict[str, Any]:
             for rotation in _rotations
         ]
         return {"rotation_tokens": sorted(_issued_tokens), "rotations": rotations}
+
+
+def past() -> list[Rotation]:
+    """A copy of every rotation so far. Raises AwsError while one runs."""
+    with lock:
+        if any(rotation.status == "running" for rotation in _rotations):
+            raise AwsError("ConflictException", "a rotation is running")
+        return copy.deepcopy(_rotations)
+
+
+def restore_past(rotations: list[Rotation]) -> None:
+    """Puts a copy back."""
+    with lock:
+        _rotations[:] = copy.deepcopy(rotations)
 
 
 def stop() -> None:
@@ -206,24 +221,25 @@ def _attempt(rotation: Rotation, attempt: int) -> bool:
         if secret := _secret(rotation):
             secret["_RotationTokens"] = {rotation.rotation_token}
     for step in rotation.steps:
-        error = _invoke(rotation, step)
+        failure = _invoke(rotation, step)
+        result = {"error": failure and failure.message, "error_type": failure and failure.code}
         with lock:
-            rotation.history.append({"attempt": attempt, "token": rotation.token, "step": step, "error": error})
-        if error is not None:
-            logger.warning("rotation of %s: %s failed: %s", rotation.secret, step, error)
+            rotation.history.append({"attempt": attempt, "token": rotation.token, "step": step, **result})
+        if failure is not None:
+            logger.warning("rotation of %s: %s failed: %s", rotation.secret, step, failure.message)
             return False
     return True
 
 
-def _invoke(rotation: Rotation, step: str) -> str | None:
-    """Invokes the function for one step. Answers the error, or None."""
+def _invoke(rotation: Rotation, step: str) -> AwsError | None:
+    """Invokes the function for one step. Answers the error, under the function's own name for it, or None."""
     with lock:
         secret = _secret(rotation)
         if secret is None or not secret["RotationEnabled"]:
-            return "the rotation was cancelled"
+            return AwsError("RotationCancelled", "the rotation was cancelled")
         function_arn = secret["RotationLambdaARN"]
     if not invocation.may_invoke(PRINCIPAL, rotation.secret, function_arn, rotation.account, rotation.region):
-        return f"Secrets Manager may not invoke {function_arn}"
+        return AwsError("InvokeDenied", f"Secrets Manager may not invoke {function_arn}")
     event = {
         "Step": step,
         "SecretId": rotation.secret,

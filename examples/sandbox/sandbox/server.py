@@ -18,6 +18,7 @@ from hypercorn.config import Config
 
 from . import (
     account,
+    ageing,
     authz,
     events,
     functions,
@@ -28,6 +29,7 @@ from . import (
     rotation,
     secretsmanager,
     smtp,
+    snapshot,
     ssm,
     watch,
 )
@@ -36,7 +38,7 @@ from .calls import CallLog
 from .command import Command
 from .faults import Faults
 
-MODULES = (events, functions, host, iam, notifications, rotation, secretsmanager, smtp, ssm, watch)
+MODULES = (ageing, events, functions, host, iam, notifications, rotation, secretsmanager, smtp, snapshot, ssm, watch)
 
 
 async def serve(directory: Path, listener: socket.socket, command: Command | None) -> int:

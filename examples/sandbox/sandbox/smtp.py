@@ -148,6 +148,14 @@ class Keys:
             return None
         return history
 
+    def age(self, seconds: float) -> None:
+        """Everything was seen so much earlier."""
+        with self._lock:
+            for history in self._histories.values():
+                history.seen -= seconds
+                if history.gone is not None:
+                    history.gone -= seconds
+
 
 # Who may send what
 
@@ -444,6 +452,12 @@ def stop() -> None:
 def is_usable(access_key_id: str) -> bool:
     """Whether a login with the key's password is accepted now, whatever answers a test ordered."""
     return _service is not None and _service.keys.usable(access_key_id, _service.behaviour) is not None
+
+
+def age(seconds: float) -> None:
+    """The endpoint has known the keys for so much longer."""
+    if _service:
+        _service.keys.age(seconds)
 
 
 def configure(change: dict[str, Any]) -> dict[str, Any]:

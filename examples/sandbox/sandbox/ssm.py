@@ -501,6 +501,14 @@ def _instance_answer(instance: Host) -> dict[str, Any]:
     }
 
 
+def check_idle() -> None:
+    """Raises AwsError while a script runs."""
+    with _lock:
+        running = [it for command in _commands.values() for it in command.invocations.values() if not it.finished]
+    if running:
+        raise AwsError("ConflictException", f"a script is running on {running[0].instance_id}")
+
+
 def stop() -> None:
     """Cancels what still runs and waits until nothing does."""
     with _lock:

@@ -89,6 +89,13 @@ def after_script(instance_id: str) -> None:
         _look(f"a script on {instance_id}")
 
 
+def begin_anew() -> None:
+    """The account is another one now: what was found stays, and what is to be found is new."""
+    with _lock:
+        _standing.clear()
+        _operators_own.clear()
+
+
 def _is_operators(call: Call) -> bool:
     return call.caller.startswith("arn:aws:iam:") and ":user/" in call.caller
 
@@ -141,7 +148,7 @@ def _breach_on_host(instance: host.Host, keys: dict[str, dict[str, Any]]) -> Ite
     if problem := _problem_of(keys.get(key_id)):
         yield Breach(subject, f"{instance.instance_id} holds the access key {key_id or '(none)'}, {problem}", key_id)
     elif not hmac.compare_digest(smtp.smtp_password(keys[key_id]["SecretAccessKey"], REGION), password):
-        yield Breach(subject, f"{instance.instance_id} holds the access key {key_id} with a password that is not its own")
+        yield Breach(subject, f"{instance.instance_id} holds the access key {key_id} with another password")
     elif not _is_known_to_ses(key_id):
         yield Breach(subject, f"{instance.instance_id} holds the access key {key_id}, which SES does not accept yet")
 
@@ -193,7 +200,7 @@ def state() -> dict[str, Any]:
 
 
 def configure(change: dict[str, Any]) -> dict[str, Any]:
-    """POST /_sandbox/watch: `leave_out`, the instances that nobody rotates for any more; `forget`: true, what was found."""
+    """POST /_sandbox/watch: `leave_out`, instances that nobody rotates for any more; `forget`: true, what was found."""
     if unknown := change.keys() - {"leave_out", "forget"}:
         raise AwsError("ValidationException", f"no such setting: {', '.join(sorted(unknown))}")
     with _lock:

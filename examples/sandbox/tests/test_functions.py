@@ -107,6 +107,18 @@ class Running(SandboxTest):
         control("functions", {})
         self.assertEqual(invoke(arn, 1.5), (None, None))
 
+    def test_a_shorter_deadline_can_be_that_of_one_step_and_of_so_many_invocations(self) -> None:
+        self.addCleanup(control, "functions", {})
+        arn = make_function("import time\ndef handle(event): time.sleep(event.get('sleep', 2))", Timeout=60)
+        control("functions", {"deadline_seconds": 1, "deadline_step": "setSecret", "deadline_times": 1})
+        for event, error in (
+            ({"Step": "testSecret"}, None),
+            ({"Step": "setSecret"}, "Sandbox.Timedout"),
+            ({"Step": "setSecret"}, None),
+        ):
+            answer, _ = invoke(arn, event)
+            self.assertEqual(answer and answer["errorType"], error)
+
     def test_it_may_run_several_times_at_once(self) -> None:
         source = """
             import os, time

@@ -182,6 +182,7 @@ class FailedRotation(RotationTest):
         self.assertEqual(self.steps(), ["createSecret", "setSecret", *STEPS])
         self.assertEqual({event["ClientRequestToken"] for event in self.events()}, {version})
         self.assertEqual(rotation["history"][1]["error"], "setSecret was told to fail")
+        self.assertEqual([step["error_type"] for step in rotation["history"][:3]], [None, "ValueError", None])
 
     def test_it_can_be_retried_with_a_new_token(self) -> None:
         control("rotation", {"retry_token": "new"})
