@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from ministack.core.responses import request_scope
+
 from . import authz, invocation, schedule
 from .api import AwsError, Call
 from .secretsmanager import (
@@ -45,6 +47,8 @@ class Settings:
     retry_token: str = "same"
     """"same", or "new": each attempt has a token and an empty version of its own."""
     retry_seconds: float = 1.0
+    hold_before: str = ""
+    """A step before which every rotation waits until this is changed."""
 
 
 @dataclass
@@ -65,6 +69,7 @@ settings = Settings()
 _rotations: list[Rotation] = []
 _issued_tokens: set[str] = set()
 _stopping = threading.Event()
+_settings_changed = threading.Condition()
 
 
 def configure(new: Settings) -> None:
@@ -76,11 +81,27 @@ def configure(new: Settings) -> None:
 def change_settings(request: dict[str, Any]) -> dict[str, Any]:
     """POST /_sandbox/rotation: changes some of the settings."""
     global settings
-    try:
-        settings = Settings(**{**asdict(settings), **request})
-    except TypeError as problem:
-        raise AwsError("ValidationException", str(problem)) from problem
+    with _settings_changed:
+        try:
+            settings = Settings(**{**asdict(settings), **request})
+        except TypeError as problem:
+            raise AwsError("ValidationException", str(problem)) from problem
+        _settings_changed.notify_all()
     return asdict(settings)
+
+
+def try_again(request: dict[str, Any]) -> dict[str, Any]:
+    """POST /_sandbox/retry: the rotation that was left open is tried as often again, as in its next window."""
+    with lock:
+        rotation = next((rotation for rotation in reversed(_rotations) if rotation.status == "failed"), None)
+        if request or rotation is None:
+            raise AwsError("ValidationException", "no rotation has failed, or more was asked than to try it again")
+        with request_scope(rotation.account, rotation.region):
+            if not _is_open(rotation):
+                raise AwsError("ValidationException", "somebody ended the rotation that has failed")
+            rotation.status = "running"
+            _in_background(_run_again, rotation)
+        return {"token": rotation.token}
 
 
 def state() -> dict[str, Any]:
@@ -110,6 +131,8 @@ def restore_past(rotations: list[Rotation]) -> None:
 def stop() -> None:
     """No further attempt begins."""
     _stopping.set()
+    with _settings_changed:
+        _settings_changed.notify_all()
 
 
 def _rotate_secret(call: Call) -> dict[str, Any]:
@@ -192,7 +215,15 @@ def _in_background(run: Callable[[Rotation], None], rotation: Rotation) -> None:
 
 
 def _run(rotation: Rotation) -> None:
-    for attempt in range(1, settings.attempts + 1):
+    _try(rotation, 1)
+
+
+def _run_again(rotation: Rotation) -> None:
+    _try(rotation, rotation.history[-1]["attempt"] + 1)
+
+
+def _try(rotation: Rotation, first: int) -> None:
+    for attempt in range(first, first + settings.attempts):
         if attempt > 1 and (_stopping.wait(settings.retry_seconds) or not _reopen(rotation)):
             break
         if _attempt(rotation, attempt) and _complete(rotation):
@@ -221,6 +252,7 @@ def _attempt(rotation: Rotation, attempt: int) -> bool:
         if secret := _secret(rotation):
             secret["_RotationTokens"] = {rotation.rotation_token}
     for step in rotation.steps:
+        _hold_before(rotation, step)
         failure = _invoke(rotation, step)
         result = {"error": failure and failure.message, "error_type": failure and failure.code}
         with lock:
@@ -229,6 +261,18 @@ def _attempt(rotation: Rotation, attempt: int) -> bool:
             logger.warning("rotation of %s: %s failed: %s", rotation.secret, step, failure.message)
             return False
     return True
+
+
+def _hold_before(rotation: Rotation, step: str) -> None:
+    def goes_on() -> bool:
+        return settings.hold_before != step or _stopping.is_set()
+
+    with _settings_changed:
+        if goes_on():
+            return
+        rotation.status = "held"
+        _settings_changed.wait_for(goes_on)
+        rotation.status = "running"
 
 
 def _invoke(rotation: Rotation, step: str) -> AwsError | None:
@@ -315,4 +359,4 @@ OVERRIDES = {
     "secretsmanager:CancelRotateSecret": _cancel_rotate_secret,
 }
 
-CONTROLS = {"rotation": change_settings}
+CONTROLS = {"rotation": change_settings, "retry": try_again}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -206,6 +207,43 @@ class FailedRotation(RotationTest):
         self.assertEqual(self.steps(), ["createSecret", "setSecret", "testSecret"] * 3)
         self.assertEqual(self.labels()[version], {"AWSPENDING", "DEPLOYING"})
         self.assertNotIn("LastRotatedDate", self.describe())
+
+    def test_one_that_was_left_open_is_tried_again_when_asked(self) -> None:
+        self.make_fail("testSecret", always=True)
+        version = self.rotate()
+        self.ended("failed")
+        control("retry", {})
+        self.ended("failed")
+        self.assertEqual(self.steps(), ["createSecret", "setSecret", "testSecret"] * 4)
+        (self.events_file.parent / f"{self.events_file.name}-fail-testSecret").unlink()
+        control("rotation", {"retry_token": "new"})
+        control("retry", {})
+        rotation = self.ended("complete")
+        self.assertEqual([entry["attempt"] for entry in rotation["history"]][-5:], [4, 5, 5, 5, 5])
+        self.assertNotIn("AWSCURRENT", self.labels().get(version, set()))
+
+    def test_one_that_somebody_ended_is_not_tried_again(self) -> None:
+        control("rotation", {"attempts": 1})
+        self.make_fail("testSecret", always=True)
+        version = self.rotate()
+        self.ended("failed")
+        self.move("AWSPENDING", from_=version)
+        with self.assertRaises(urllib.error.HTTPError) as refused:
+            control("retry", {})
+        self.assertIn(b"somebody ended the rotation", refused.exception.read())
+        self.assertEqual(self.steps(), ["createSecret", "setSecret", "testSecret"])
+
+    def test_it_waits_before_the_step_that_is_held(self) -> None:
+        self.addCleanup(control, "rotation", {"hold_before": ""})
+        control("rotation", {"hold_before": "testSecret"})
+        version = self.rotate()
+        wait_for("the held rotation", lambda: state()["rotations"][-1]["status"] == "held")
+        self.assertEqual(self.steps(), ["createSecret", "setSecret"])
+        self.assertIn("AWSPENDING", self.labels()[version])
+        control("rotation", {"hold_before": "finishSecret"})
+        wait_for("the test", lambda: len(self.steps()) == 3)
+        control("rotation", {"hold_before": ""})
+        self.ended("complete")
 
     def test_while_one_is_open_no_other_begins_until_awspending_is_cleared(self) -> None:
         self.make_fail("testSecret", always=True)
