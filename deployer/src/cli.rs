@@ -32,8 +32,10 @@ pub enum Command {
     Destroy(DestroyArgs),
     /// Show what is there, what differs, and how the rotation stands; reads only.
     Status(Target),
-    /// Rotate the credential now, and wait until it is done.
-    Rotate(Target),
+    /// Rotate the credential now, and wait until it is done; refuses before anything starts where that would fail.
+    Rotate(RotateArgs),
+    /// Show how a rotation stands, and take a stuck one back to health; asks before each change.
+    Recover(RecoverArgs),
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
 }
@@ -95,4 +97,30 @@ pub struct DestroyArgs {
     /// Exit with 0 where there was nothing to do, 1 on an error, 2 where changes were made.
     #[arg(long)]
     pub detailed_exitcode: bool,
+}
+
+/// Arguments of `rotate`.
+#[derive(Debug, Args)]
+pub struct RotateArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub target: Target,
+    /// Before that, delete the previous key although its grace has not ended: any host that still uses it stops sending.
+    /// For a key that leaked.
+    #[arg(long)]
+    pub end_grace: bool,
+    /// With --end-grace: do not ask.
+    #[arg(long, requires = "end_grace")]
+    pub auto_approve: bool,
+}
+
+/// Arguments of `recover`.
+#[derive(Debug, Args)]
+pub struct RecoverArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub target: Target,
+    /// Do not ask.
+    #[arg(long)]
+    pub auto_approve: bool,
 }

@@ -18,6 +18,7 @@ mod apply;
 mod destroy;
 mod execute;
 mod plan_command;
+mod recover;
 mod rotate;
 mod status;
 mod validate;
@@ -44,7 +45,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Apply(args) => (args.detailed_exitcode, apply::run(screen, &args).await),
         Command::Destroy(args) => (args.detailed_exitcode, destroy::run(screen, &args).await),
         Command::Status(target) => (false, status::run(screen, &target).await),
-        Command::Rotate(target) => (false, rotate::run(screen, &target).await),
+        Command::Rotate(args) => (false, rotate::run(screen, &args).await),
+        Command::Recover(args) => (false, recover::run(screen, &args).await),
         Command::Schema => {
             Screen::raw(&format!("{:#}\n", config::json_schema()));
             (false, Ok(Done::NothingToDo))

@@ -18,8 +18,10 @@ use crate::{
     stack::Deployment,
 };
 
-const CURRENT: &str = "AWSCURRENT";
-const PENDING: &str = "AWSPENDING";
+/// AWS's label of the version in use.
+pub(crate) const CURRENT: &str = "AWSCURRENT";
+/// AWS's label of the version that is being rotated to.
+pub(crate) const PENDING: &str = "AWSPENDING";
 
 /// Where the labels are and when the secret rotates.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +31,8 @@ pub(crate) struct Credential {
     pub(crate) versions: BTreeMap<String, Vec<String>>,
     pub(crate) last_rotated: Option<DateTime>,
     pub(crate) next_rotation: Option<DateTime>,
+    /// When anything about the secret changed last, the opening of a rotation included.
+    pub(crate) last_changed: Option<DateTime>,
 }
 
 impl Credential {
@@ -54,6 +58,7 @@ impl From<DescribeSecretOutput> for Credential {
             versions: secret.version_ids_to_stages.unwrap_or_default().into_iter().collect(),
             last_rotated: secret.last_rotated_date,
             next_rotation: secret.next_rotation_date,
+            last_changed: secret.last_changed_date,
         }
     }
 }
@@ -66,15 +71,7 @@ pub(crate) async fn read(aws: &Aws, names: &Names) -> Result<Option<Credential>,
 }
 
 /// Starts a rotation on request. `token` becomes the version's id.
-pub(crate) async fn start(aws: &Aws, deployment: &Deployment, token: &str) -> Result<(), Error> {
-    let names = &deployment.names;
-    let credential = read(aws, names).await?.filter(|credential| credential.rotation_enabled).ok_or_else(|| {
-        Error::new(format!("the rotation of secret {} is not enabled", names.secret)).hint("run `deployer apply` first")
-    })?;
-    if let Some(pending) = credential.pending() {
-        let cause = format!("version {pending} carries AWSPENDING and is not AWSCURRENT");
-        return Err(open(names, pending).cause(cause));
-    }
+pub(crate) async fn start(aws: &Aws, names: &Names, token: &str) -> Result<(), Error> {
     let request = aws.secretsmanager.rotate_secret().secret_id(&names.secret).client_request_token(token);
     let Err(error) = request.send().await.failed_to(|| format!("rotate secret {}", names.secret)) else {
         return Ok(());
@@ -85,21 +82,28 @@ pub(crate) async fn start(aws: &Aws, deployment: &Deployment, token: &str) -> Re
 }
 
 /// A rotation is open and stands in the way.
-fn open(names: &Names, pending: &str) -> Error {
-    Error::new(format!("a rotation of secret {} is open", names.secret)).hint(format!(
-        "Secrets Manager tries it again by itself during its window; `deployer status` shows where it is. To give it up: \
-         {}",
-        clear_command(names, pending)
-    ))
+pub(crate) fn open(names: &Names, pending: &str) -> Error {
+    Error::new(format!("a rotation of secret {} is open (version {pending})", names.secret)).hint(
+        "`deployer recover` shows how it stands, and takes it to its end. Secrets Manager also tries it again by itself \
+         during its window",
+    )
 }
 
-/// Safe at any moment: the label DEPLOYING goes on protecting the key that hosts may have been told of.
-fn clear_command(names: &Names, pending: &str) -> String {
-    format!(
-        "aws secretsmanager update-secret-version-stage --secret-id {} --version-stage AWSPENDING \
-         --remove-from-version-id {pending}",
-        names.secret
-    )
+/// Moves a label off a version, onto another one or nowhere. Safe to run again after its answer was lost: the call names
+/// the version that the label leaves, and the labels tell whether it did.
+pub(crate) async fn move_label(
+    aws: &Aws,
+    names: &Names,
+    label: &str,
+    from: &str,
+    to: Option<&str>,
+) -> Result<(), Error> {
+    let request = aws.secretsmanager.update_secret_version_stage().secret_id(&names.secret).version_stage(label);
+    let request = request.remove_from_version_id(from).set_move_to_version_id(to.map(str::to_owned));
+    let moving = || format!("move the label {label} of secret {} off version {from}", names.secret);
+    let Err(error) = request.send().await.failed_to(moving) else { return Ok(()) };
+    let moved = read(aws, names).await?.is_some_and(|credential| credential.labelled(label) == to);
+    if moved { Ok(()) } else { Err(error) }
 }
 
 /// Waits until a version is AWSCURRENT, or a step of its rotation has failed.
@@ -124,7 +128,7 @@ pub(crate) async fn watch(aws: &Aws, deployment: &Deployment, version: &str, eve
                 log_is_missing = true;
                 events.say(Event::Note(format!("{}; only the labels are watched", error.in_one_line())));
             }
-            Vec::new()
+            RotationLog::default()
         });
         let credential = match credential {
             Ok(credential) => credential,
@@ -133,11 +137,11 @@ pub(crate) async fn watch(aws: &Aws, deployment: &Deployment, version: &str, eve
         };
         let is_current = credential.as_ref().is_some_and(|credential| credential.current() == Some(version));
         let is_pending = credential.as_ref().map(|credential| credential.pending() == Some(version));
-        for end in log.into_iter().filter(|end| told.insert(end.line.clone())) {
+        for end in log.ends.into_iter().filter(|end| told.insert(end.line.clone())) {
             match &end.error {
                 // An earlier attempt's; a later one has made it.
                 Some(_) if is_current => {}
-                Some(error) => return Err(failed(names, version, &end, error)),
+                Some(error) => return Err(failed(names, &end, error)),
                 None => events.say(Event::Rotation(RotationEvent::StepFinished { step: end.step })),
             }
         }
@@ -167,36 +171,60 @@ pub(crate) async fn watch(aws: &Aws, deployment: &Deployment, version: &str, eve
     }
 }
 
+/// How an open rotation stands once no step of it runs.
+#[derive(Debug)]
+pub(crate) enum Standstill {
+    /// No rotation is open.
+    Closed,
+    /// A step failed, and Secrets Manager has not tried again yet.
+    Failed {
+        /// The rotation's version.
+        version: String,
+        /// The step, and the function's own words.
+        reason: String,
+    },
+    /// No step runs, and no step has said why.
+    Silent {
+        /// The rotation's version.
+        version: String,
+    },
+}
+
+/// Waits while a step of a rotation runs. Secrets Manager does not tell; the function's log does.
+pub(crate) async fn stand_still(aws: &Aws, deployment: &Deployment, progress: &Progress) -> Result<Standstill, Error> {
+    let limit = longest_rotation(deployment);
+    let started = Instant::now();
+    let mut said = false;
+    loop {
+        let credential = read(aws, &deployment.names).await?.unwrap_or_default();
+        let Some(version) = credential.pending().map(str::to_owned) else { return Ok(Standstill::Closed) };
+        let log = absent_is_none(read_log(aws, deployment, &version).await, &["ResourceNotFoundException"])?;
+        match log.unwrap_or_default().last_sign(&credential, deployment.config.function.timeout) {
+            LastSign::Failure(reason) => return Ok(Standstill::Failed { version, reason }),
+            LastSign::Fresh if started.elapsed() < limit => {}
+            LastSign::Fresh | LastSign::Old => return Ok(Standstill::Silent { version }),
+        }
+        if !said {
+            progress.waiting(limit, &format!("a rotation runs (version {version})"));
+            said = true;
+        }
+        tokio::time::sleep(POLL_EVERY).await;
+    }
+}
+
 /// Waits until no rotation is open, so that what it runs on does not change under it.
 ///
 /// # Errors
 /// The rotation failed and waits for Secrets Manager's next try, or takes longer than its steps may.
 pub(crate) async fn wait_until_closed(aws: &Aws, deployment: &Deployment, progress: &Progress) -> Result<(), Error> {
-    let names = &deployment.names;
-    let limit = longest_rotation(deployment);
-    let started = Instant::now();
-    let mut said = false;
-    loop {
-        let credential = read(aws, names).await?;
-        let Some(pending) = credential.as_ref().and_then(Credential::pending) else { return Ok(()) };
-        let log = read_log(aws, deployment, pending).await?;
-        let refused = |cause: String| {
-            let mut error = open(names, pending).cause(cause);
-            error.hint = error.hint.map(|hint| format!("{hint}. To change now what it runs on, add --during-rotation"));
-            error
-        };
-        if let Some((end, error)) = log.last().and_then(|end| Some((end, end.error.as_ref()?))) {
-            return Err(refused(format!("it failed in {}: {error}: {}", end.step, end.message)));
-        }
-        if started.elapsed() > limit {
-            return Err(refused(format!("version {pending} is not AWSCURRENT after {} s", limit.as_secs())));
-        }
-        if !said {
-            progress.waiting(limit, &format!("a rotation is open (version {pending})"));
-            said = true;
-        }
-        tokio::time::sleep(POLL_EVERY).await;
-    }
+    let (version, cause) = match stand_still(aws, deployment, progress).await? {
+        Standstill::Closed => return Ok(()),
+        Standstill::Failed { version, reason } => (version, format!("it failed in {reason}")),
+        Standstill::Silent { version } => (version, "no step of it runs, and none has said why".to_owned()),
+    };
+    let mut error = open(&deployment.names, &version).cause(cause);
+    error.hint = error.hint.map(|hint| format!("{hint}. To change now what it runs on, add --during-rotation"));
+    Err(error)
 }
 
 /// Four steps, each at most the function's timeout; as a rule the four take seconds.
@@ -206,17 +234,18 @@ fn longest_rotation(deployment: &Deployment) -> Duration {
 
 /// How often a running rotation is looked at.
 const POLL_EVERY: Duration = Duration::from_secs(1);
+/// From the call that opens a rotation to the first line of its log: Secrets Manager invokes the function within seconds.
+const FIRST_SIGN_WITHIN: Duration = Duration::from_mins(1);
 /// How far back the log of a rotation is searched: longer than a window with its retries.
 const LOG_SEARCHED: Duration = Duration::from_hours(7 * 24);
 
-fn failed(names: &Names, version: &str, end: &StepEnd, error: &str) -> Error {
+fn failed(names: &Names, end: &StepEnd, error: &str) -> Error {
     Error::new(format!("the rotation of secret {} failed in {}", names.secret, end.step))
         .cause(format!("{error}: {}", end.message))
-        .hint(format!(
-            "the credential in use is unchanged. Remove the cause; Secrets Manager then tries again by itself during its \
-             window, and `deployer status` shows it. To start anew instead: {}, then `deployer rotate`",
-            clear_command(names, version)
-        ))
+        .hint(
+            "the credential in use is unchanged. Remove the cause, then run `deployer recover`; Secrets Manager also tries \
+             again by itself during its window",
+        )
 }
 
 /// How a step ended. The handler writes exactly one line for it; where the process died, Lambda does.
@@ -240,9 +269,55 @@ struct Line {
     message: String,
 }
 
-/// The steps of a rotation that have ended, in order. Nothing but rotations logs there, so the lines are few and all are
-/// read: Lambda's own lines do not name the rotation that they are about.
-async fn read_log(aws: &Aws, deployment: &Deployment, version: &str) -> Result<Vec<StepEnd>, Error> {
+/// What the log tells of one rotation.
+#[derive(Debug, Default)]
+struct RotationLog {
+    /// Its steps that have ended, in order.
+    ends: Vec<StepEnd>,
+    /// When its last line was written, whether or not that line ends a step.
+    last_line: Option<SystemTime>,
+    /// Whether a step wrote a line after the last end: it has begun.
+    has_begun_another: bool,
+}
+
+/// What a rotation gave last to see of itself.
+#[derive(Debug, PartialEq, Eq)]
+enum LastSign {
+    /// A step failed, for this reason, and none has begun since.
+    Failure(String),
+    /// Something so lately that a step may be running.
+    Fresh,
+    /// Nothing for longer than a step may take.
+    Old,
+}
+
+impl RotationLog {
+    fn last_sign(&self, credential: &Credential, longest_step: Duration) -> LastSign {
+        if let Some(StepEnd { step, error: Some(error), message, .. }) =
+            self.ends.last().filter(|_| !self.has_begun_another)
+        {
+            return LastSign::Failure(format!("{step}: {error}: {message}"));
+        }
+        let opened = || credential.last_changed.and_then(|date| SystemTime::try_from(date).ok());
+        let (since, limit) = match self.last_line {
+            Some(line) => (Some(line), longest_step),
+            None => (opened(), FIRST_SIGN_WITHIN),
+        };
+        // A clock that differs makes a time in the future, which is fresh.
+        let is_fresh = since.is_some_and(|since| since.elapsed().unwrap_or_default() < limit);
+        if is_fresh { LastSign::Fresh } else { LastSign::Old }
+    }
+}
+
+/// A line of the log.
+struct LogLine {
+    at: Option<SystemTime>,
+    text: String,
+}
+
+/// What the log tells of a rotation. Little but rotations logs there, so the lines are few and all are read: Lambda's own
+/// lines do not name the rotation that they are about.
+async fn read_log(aws: &Aws, deployment: &Deployment, version: &str) -> Result<RotationLog, Error> {
     let group = &deployment.names.log_group;
     let since = (SystemTime::now() - LOG_SEARCHED).duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let mut pages = aws
@@ -255,28 +330,36 @@ async fn read_log(aws: &Aws, deployment: &Deployment, version: &str) -> Result<V
     let mut lines = Vec::new();
     while let Some(page) = pages.next().await {
         let events = page.failed_to(|| format!("read log group {group}"))?.events.unwrap_or_default();
-        lines.extend(events.into_iter().filter_map(|event| event.message));
+        lines.extend(events.into_iter().filter_map(|event| {
+            let at = event.timestamp.map(|millis| Duration::from_millis(millis.try_into().unwrap_or_default()));
+            Some(LogLine { at: at.map(|since| UNIX_EPOCH + since), text: event.message? })
+        }));
     }
-    Ok(step_ends(lines, version))
+    Ok(rotation_log(lines, version))
 }
 
-/// Picks the lines that end a step of one rotation; they come in the order of their times.
-fn step_ends(lines: Vec<String>, version: &str) -> Vec<StepEnd> {
-    let mut ends = Vec::new();
+/// Picks the lines about one rotation; they come in the order of their times.
+fn rotation_log(lines: Vec<LogLine>, version: &str) -> RotationLog {
+    let mut log = RotationLog::default();
     let mut invocations = BTreeMap::new();
-    for line in lines {
-        match serde_json::from_str::<Line>(&line) {
+    for LogLine { at, text: line } in lines {
+        let end = match serde_json::from_str::<Line>(&line) {
             Ok(ours) if ours.rotation_id == version => {
                 invocations.insert(ours.request_id, ours.step.clone());
-                if ours.error.is_some() || ours.message == contract::LOG_MESSAGE_FINISHED {
-                    ends.push(StepEnd { line, step: ours.step, error: ours.error, message: ours.message });
-                }
+                log.last_line = at;
+                log.has_begun_another = true;
+                let ends = ours.error.is_some() || ours.message == contract::LOG_MESSAGE_FINISHED;
+                ends.then(|| StepEnd { line, step: ours.step, error: ours.error, message: ours.message })
             }
-            Ok(_) => {}
-            Err(_) => ends.extend(death(line, &invocations)),
+            Ok(_) => None,
+            Err(_) => death(line, &invocations),
+        };
+        if let Some(end) = end {
+            log.has_begun_another = false;
+            log.ends.push(end);
         }
     }
-    ends
+    log
 }
 
 /// Lambda's words for a process that ended without its own line.
@@ -294,9 +377,16 @@ fn death(line: String, invocations: &BTreeMap<String, String>) -> Option<StepEnd
 mod tests {
     use super::*;
 
+    /// One line a second, the last of them now.
+    fn log(lines: &[&str]) -> RotationLog {
+        let now = SystemTime::now();
+        let at = |ago: usize| Some(now - Duration::from_secs(ago.try_into().unwrap()));
+        let lines = lines.iter().rev().enumerate().map(|(ago, line)| LogLine { at: at(ago), text: (*line).to_owned() });
+        rotation_log(lines.rev().collect(), "v1")
+    }
+
     fn ends(lines: &[&str]) -> Vec<(String, Option<String>)> {
-        let lines = lines.iter().map(|line| (*line).to_owned()).collect();
-        step_ends(lines, "v1").into_iter().map(|end| (end.step, end.error)).collect()
+        log(lines).ends.into_iter().map(|end| (end.step, end.error)).collect()
     }
 
     #[test]
@@ -319,6 +409,44 @@ mod tests {
         assert_eq!(ends(&[ours, died]), [("setSecret".to_owned(), Some("FunctionDied".to_owned()))]);
         assert_eq!(ends(&[ours, "2026-01-01T00:00:00Z r9 Task timed out after 300.00 seconds"]), []);
         assert_eq!(ends(&[ours, "REPORT RequestId: r2 Duration: 1 ms"]), []);
+    }
+
+    const STEP: Duration = Duration::from_mins(5);
+
+    fn changed(ago: Duration) -> Credential {
+        Credential { last_changed: Some((SystemTime::now() - ago).into()), ..Credential::default() }
+    }
+
+    #[test]
+    fn a_rotation_stands_still_when_its_last_step_failed_and_no_other_has_begun() {
+        let line = |request: &str, rest: &str| {
+            format!(r#"{{"rotation_id":"v1","step":"setSecret","request_id":"{request}",{rest}}}"#)
+        };
+        let failed = line("r1", r#""error":"HostsFailed","message":"m""#);
+        let sign = |lines: &[&str]| log(lines).last_sign(&changed(STEP), STEP);
+        assert_eq!(sign(&[&failed]), LastSign::Failure("setSecret: HostsFailed: m".to_owned()));
+        assert_eq!(sign(&[&failed, "REPORT RequestId: r1"]), LastSign::Failure("setSecret: HostsFailed: m".to_owned()));
+        assert_eq!(sign(&[&failed, &line("r2", r#""message":"a login was refused""#)]), LastSign::Fresh);
+        assert_eq!(sign(&[&line("r1", r#""message":"step finished""#)]), LastSign::Fresh);
+    }
+
+    #[test]
+    fn what_has_been_silent_for_longer_than_a_step_may_take_does_not_run() {
+        let ours = r#"{"rotation_id":"v1","step":"setSecret","request_id":"r1","message":"a login was refused"}"#;
+        let log = |ago| {
+            let at = Some(SystemTime::now() - ago);
+            rotation_log(vec![LogLine { at, text: ours.to_owned() }], "v1")
+        };
+        let second = Duration::from_secs(1);
+        assert_eq!(log(STEP + second).last_sign(&changed(second), STEP), LastSign::Old);
+        assert_eq!(log(second).last_sign(&changed(second), STEP), LastSign::Fresh);
+    }
+
+    #[test]
+    fn a_rotation_without_a_line_may_have_just_been_opened() {
+        let sign = |ago| RotationLog::default().last_sign(&changed(ago), STEP);
+        assert_eq!(sign(Duration::from_secs(1)), LastSign::Fresh);
+        assert_eq!(sign(FIRST_SIGN_WITHIN + Duration::from_secs(1)), LastSign::Old);
     }
 
     #[test]

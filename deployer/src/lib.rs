@@ -22,6 +22,8 @@ mod names;
 mod package;
 mod plan;
 mod policy;
+mod remedy;
+mod report;
 mod screen;
 mod stack;
 mod status;

@@ -1,11 +1,14 @@
 //! What people and programs see. Data goes to standard output, everything else to standard error;
 //! nothing is said by colour alone.
 
-use std::io::Write as _;
+use std::{io::Write as _, time::SystemTime};
 
+use contract::Report;
 use serde_json::Value;
 
-use crate::{aws::Identity, error::Error, events::Event, plan::Plan, stack::Deployment, status::Status};
+use crate::{
+    aws::Identity, error::Error, events::Event, plan::Plan, remedy::Diagnosis, stack::Deployment, status::Status,
+};
 
 mod json;
 mod text;
@@ -36,6 +39,24 @@ impl Screen {
     /// How a deployment stands.
     pub(crate) fn status(self, deployment: &Deployment, status: &Status) {
         if self.json { line(&json::status(deployment, status)) } else { out(&text::status(deployment, status)) }
+    }
+
+    /// How a rotation stands.
+    pub(crate) fn report(self, deployment: &Deployment, report: &Report) {
+        if self.json {
+            json::report(report).iter().for_each(line);
+        } else {
+            out(&text::report(deployment, report, SystemTime::now()));
+        }
+    }
+
+    /// What is wrong with a rotation, and what can be done.
+    pub(crate) fn diagnosis(self, diagnosis: &Diagnosis) {
+        if self.json {
+            json::diagnosis(diagnosis).iter().for_each(line);
+        } else {
+            out(&text::diagnosis(diagnosis));
+        }
     }
 
     /// A result in one sentence.

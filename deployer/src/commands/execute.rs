@@ -28,7 +28,7 @@ pub(super) async fn run(session: &Session, plan: &Plan, verb: &str, auto_approve
         return Ok(Executed { done: Done::NothingToDo, rotation_token });
     }
     if !auto_approve {
-        approve(session, verb)?;
+        approve(session, &format!("Run this plan ({verb})?"), verb)?;
     }
     let summary = with_events(session, async |events| {
         // Before anything is made: a build that fails leaves nothing half done.
@@ -71,13 +71,14 @@ pub(super) async fn with_events<T>(session: &Session, work: impl AsyncFnOnce(Eve
     outcome
 }
 
-fn approve(session: &Session, verb: &str) -> Result<(), Shown> {
+/// Asks before something changes. `command` is what was typed, without `deployer` and `--auto-approve`.
+pub(super) fn approve(session: &Session, question: &str, command: &str) -> Result<(), Shown> {
     if !std::io::stdin().is_terminal() {
-        return session.fail(Err(Error::new("nobody can approve this plan: standard input is not a terminal")
-            .hint(format!("look at the plan, then run `deployer {verb} --auto-approve`"))));
+        return session.fail(Err(Error::new("nobody can approve this: standard input is not a terminal")
+            .hint(format!("look at it, then run `deployer {command} --auto-approve`"))));
     }
-    if Screen::ask(&format!("Run this plan ({verb})?")) {
+    if Screen::ask(question) {
         return Ok(());
     }
-    session.fail(Err(Error::new("not approved; nothing was changed")))
+    session.fail(Err(Error::new("not approved, so it was not done")))
 }

@@ -1,8 +1,16 @@
 //! One JSON object per line, each with a `type`.
 
+use contract::Report;
 use serde_json::{Value, json};
 
-use crate::{error::Error, events::Event, plan::Plan, stack::Deployment, status::Status};
+use crate::{
+    error::Error,
+    events::Event,
+    plan::Plan,
+    remedy::{Diagnosis, Remedy},
+    stack::Deployment,
+    status::Status,
+};
 
 pub(super) fn plan(deployment: &Deployment, plan: &Plan) -> Value {
     let [create, change, destroy] = plan.counts();
@@ -53,6 +61,41 @@ pub(super) fn status(deployment: &Deployment, status: &Status) -> Value {
     value["deployment"] = (*deployment.config.name).into();
     value["region"] = (*deployment.config.region).into();
     value
+}
+
+/// A line per thing that was found.
+pub(super) fn report(report: &Report) -> Vec<Value> {
+    let typed = |kind: &str, mut value: Value| {
+        value["type"] = kind.into();
+        value
+    };
+    let mut lines: Vec<_> = report.versions.iter().map(|version| typed("version", json!(version))).collect();
+    lines.extend(report.keys.iter().map(|key| typed("key", json!(key))));
+    lines.extend(report.hosts.iter().map(|host| typed("host", json!(host))));
+    let mut rest = json!(report);
+    if let Some(fields) = rest.as_object_mut() {
+        fields.retain(|name, _| !["versions", "keys", "hosts"].contains(&name.as_str()));
+    }
+    lines.push(typed("rotation_report", rest));
+    lines
+}
+
+/// A line for what is wrong, and one per remedy, in their order.
+pub(super) fn diagnosis(diagnosis: &Diagnosis) -> Vec<Value> {
+    let mut value = json!(diagnosis);
+    value["type"] = "diagnosis".into();
+    let remedies: Vec<&Remedy> = match diagnosis {
+        Diagnosis::Curable { first, then, .. } => std::iter::once(first).chain(then).collect(),
+        Diagnosis::Healthy { .. } | Diagnosis::Person { .. } => Vec::new(),
+    };
+    let remedies = remedies.into_iter().map(|remedy| {
+        let mut value = json!(remedy);
+        value["type"] = "remedy".into();
+        value["call"] = remedy.call().into();
+        value["message"] = remedy.sentence().into();
+        value
+    });
+    std::iter::once(value).chain(remedies).collect()
 }
 
 pub(super) fn done(sentence: &str) -> Value {

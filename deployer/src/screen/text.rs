@@ -16,6 +16,10 @@ use crate::{
     status::{State, Status},
 };
 
+mod recovery;
+
+pub(super) use recovery::{diagnosis, report};
+
 const BOLD: Style = Style::new().bold();
 const GREEN: Style = AnsiColor::Green.on_default();
 const YELLOW: Style = AnsiColor::Yellow.on_default();

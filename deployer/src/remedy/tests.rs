@@ -1,0 +1,328 @@
+use contract::HostReport;
+
+use super::*;
+
+const PREVIOUS: &str = "AWSPREVIOUS";
+const PENDING: &str = "AWSPENDING";
+const REFUSED: &str = "permanent error (535): Authentication Credentials Invalid";
+const UNANSWERED: &str = "transient error (454): Temporary authentication failure";
+
+/// A deployment after its second rotation, in whose grace nothing is wrong but that no further rotation can run.
+fn healthy() -> Report {
+    Report {
+        secret: "arn".into(),
+        user: "mail".into(),
+        rotation_enabled: true,
+        open: None,
+        last_rotated: Some("2026-01-01T00:00:00Z".into()),
+        next_rotation: Some("2026-02-01T00:00:00Z".into()),
+        grace_ends: Some("2026-01-02T00:00:00Z".into()),
+        overdue: None,
+        versions: Vec::new(),
+        keys: Vec::new(),
+        hosts: vec![HostReport { instance: "i-1".into(), status: "Online".into(), online: true }],
+        next: Next::MakeKey { frees: None },
+    }
+    .version("now", &[CURRENT, LABEL_DEPLOYING], "NOW")
+    .version("old", &[PREVIOUS], "OLD")
+    .key("NOW", stays(None))
+    .key("OLD", stays(None))
+}
+
+/// As `healthy`, and a rotation to `new` is open, whose credential SES accepts.
+fn open() -> Report {
+    let report =
+        healthy().without_key("OLD").label("now", &[CURRENT]).version("new", &[PENDING, LABEL_DEPLOYING], "NEW");
+    Report { open: Some("new".into()), next: Next::Resume { key: "NEW".into() }, ..report }.key("NEW", stays(None))
+}
+
+/// As `open`, and somebody took AWSPENDING away.
+fn cleared() -> Report {
+    let next = Next::RollForward { version: "new".into(), key: "NEW".into() };
+    Report { open: None, next, ..open().label("new", &[LABEL_DEPLOYING]) }
+}
+
+/// A rotation to `new` completed, and somebody moved AWSCURRENT back.
+fn rolled_back() -> Report {
+    Report { next: fails("RolledBack", None), ..cleared().label("new", &[LABEL_DEPLOYING, PREVIOUS]) }
+}
+
+fn stays(way_out: Option<WayOut>) -> KeyVerdict {
+    KeyVerdict::MustStay { reason: "it stays".into(), until: None, way_out }
+}
+
+fn fails(error: &str, until: Option<&str>) -> Next {
+    Next::Fail { error: error.into(), message: "no.".into(), until: until.map(Into::into) }
+}
+
+trait Changed {
+    fn version(self, version: &str, labels: &[&str], key: &str) -> Self;
+    fn label(self, version: &str, labels: &[&str]) -> Self;
+    fn without_value(self, version: &str) -> Self;
+    fn login(self, version: &str, login: Login) -> Self;
+    fn key(self, key: &str, verdict: KeyVerdict) -> Self;
+    fn without_key(self, key: &str) -> Self;
+    fn inactive(self, key: &str) -> Self;
+    fn next(self, next: Next) -> Self;
+}
+
+impl Changed for Report {
+    fn version(mut self, version: &str, labels: &[&str], key: &str) -> Self {
+        self.versions.push(VersionReport {
+            version: version.into(),
+            labels: labels.iter().map(|&label| label.into()).collect(),
+            created: Some("2026-01-01T00:00:00Z".into()),
+            key: Some(key.into()),
+            problem: None,
+            login: Some(Login::Accepted),
+        });
+        self
+    }
+
+    fn label(mut self, version: &str, labels: &[&str]) -> Self {
+        let found = self.versions.iter_mut().find(|it| it.version == version).unwrap();
+        found.labels = labels.iter().map(|&label| label.into()).collect();
+        self
+    }
+
+    fn without_value(mut self, version: &str) -> Self {
+        let found = self.versions.iter_mut().find(|it| it.version == version).unwrap();
+        (found.key, found.login, found.created) = (None, None, None);
+        self
+    }
+
+    fn login(mut self, version: &str, login: Login) -> Self {
+        self.versions.iter_mut().find(|it| it.version == version).unwrap().login = Some(login);
+        self
+    }
+
+    fn key(mut self, key: &str, verdict: KeyVerdict) -> Self {
+        let created = Some("2026-01-01T00:00:00Z".into());
+        self.keys.push(KeyReport { key: key.into(), active: true, created, last_used: None, verdict });
+        self
+    }
+
+    fn without_key(mut self, key: &str) -> Self {
+        self.keys.retain(|it| it.key != key);
+        self.with_logins_of(key, || Login::Refused(REFUSED.into()))
+    }
+
+    fn inactive(mut self, key: &str) -> Self {
+        self.keys.iter_mut().find(|it| it.key == key).unwrap().active = false;
+        self.with_logins_of(key, || Login::Refused(REFUSED.into()))
+    }
+
+    fn next(self, next: Next) -> Self {
+        Self { next, ..self }
+    }
+}
+
+trait Logins {
+    fn with_logins_of(self, key: &str, login: impl Fn() -> Login) -> Self;
+}
+
+impl Logins for Report {
+    fn with_logins_of(mut self, key: &str, login: impl Fn() -> Login) -> Self {
+        for version in self.versions.iter_mut().filter(|it| it.key.as_deref() == Some(key)) {
+            version.login = Some(login());
+        }
+        self
+    }
+}
+
+fn refused(words: &str) -> Login {
+    Login::Refused(words.into())
+}
+
+fn activate(key: &str) -> Remedy {
+    Remedy::Activate { key: key.into() }
+}
+
+fn clear() -> Remedy {
+    Remedy::ClearPending { version: "new".into() }
+}
+
+fn moves(label: &'static str, from: &str, to: &str) -> Remedy {
+    Remedy::MoveLabel { label, from: from.into(), to: to.into() }
+}
+
+fn orphan() -> Remedy {
+    Remedy::DeleteOrphan { key: "ORPHAN".into(), created: Some("2026-01-01T00:00:00Z".into()) }
+}
+
+/// The remedies of a diagnosis; none where there is nothing to do or nothing that is safe.
+fn remedies(report: &Report) -> Vec<Remedy> {
+    match diagnose(report, false) {
+        Diagnosis::Curable { first, then, .. } => std::iter::once(first).chain(then).collect(),
+        Diagnosis::Healthy { .. } | Diagnosis::Person { .. } => Vec::new(),
+    }
+}
+
+/// What a person is told, and the commands to choose from.
+fn person(report: &Report, owed: bool) -> (String, Vec<String>) {
+    match diagnose(report, owed) {
+        Diagnosis::Person { found, ways } => (found, ways.into_iter().map(|way| way.command).collect()),
+        other => panic!("not a person's to decide: {other:?}"),
+    }
+}
+
+#[test]
+fn every_stuck_state_that_can_be_cured_has_its_remedies_in_their_order() {
+    let grace = || fails(NO_SAFE_SLOT, Some("2026-01-02T00:00:00Z"));
+    let only_now = || healthy().without_key("OLD");
+    let table: [(&str, Report, &[Remedy]); 21] = [
+        ("open, accepted", open(), &[clear(), Remedy::Rotate]),
+        (
+            "open, empty",
+            open().label("now", &[CURRENT, LABEL_DEPLOYING]).label("new", &[PENDING]).without_value("new"),
+            &[clear(), Remedy::Rotate],
+        ),
+        ("open, labelled and empty", open().without_value("new"), &[clear(), Remedy::Rotate]),
+        ("open, without DEPLOYING", open().label("new", &[PENDING]), &[clear(), Remedy::Rotate]),
+        ("open, empty, and no slot is free", open().without_value("new").next(grace()), &[clear()]),
+        (
+            "open, key deleted",
+            open().without_key("NEW").next(fails("PendingKeyGone", None)),
+            &[clear(), Remedy::Rotate],
+        ),
+        (
+            "open, key Inactive",
+            open().inactive("NEW").next(fails("PendingKeyGone", None)),
+            &[activate("NEW"), clear(), Remedy::Rotate],
+        ),
+        (
+            "open, key Inactive, host offline",
+            open().inactive("NEW").next(fails("HostsOffline", None)),
+            &[activate("NEW")],
+        ),
+        ("open, and current is Inactive", open().inactive("NOW"), &[activate("NOW")]),
+        ("open, and current is deleted", open().without_key("NOW"), &[clear(), Remedy::Rotate]),
+        ("current is Inactive", healthy().inactive("NOW"), &[activate("NOW")]),
+        (
+            "current is Inactive, rotation off",
+            Report { rotation_enabled: false, ..healthy().inactive("NOW") },
+            &[activate("NOW")],
+        ),
+        ("current is deleted", healthy().without_key("NOW"), &[Remedy::Rotate]),
+        ("current is refused for good", healthy().login("now", refused(REFUSED)), &[Remedy::Rotate]),
+        ("cleared", cleared(), &[Remedy::Rotate]),
+        (
+            "cleared, key Inactive",
+            cleared().inactive("NEW").next(fails(NO_SAFE_SLOT, None)),
+            &[activate("NEW"), Remedy::Rotate],
+        ),
+        ("cleared, key deleted", cleared().without_key("NEW").next(Next::MakeKey { frees: None }), &[Remedy::Rotate]),
+        (
+            "rolled back, only current works",
+            rolled_back().login("new", refused(REFUSED)),
+            &[moves(LABEL_DEPLOYING, "new", "now")],
+        ),
+        ("rolled back, only deploying works", rolled_back().without_key("NOW"), &[moves(CURRENT, "now", "new")]),
+        (
+            "an orphan in the slot",
+            only_now().key("ORPHAN", stays(Some(WayOut::RetireOrphan))).next(fails(NO_SAFE_SLOT, None)),
+            &[orphan()],
+        ),
+        ("overdue", Report { overdue: Some("It is overdue.".into()), ..only_now() }, &[Remedy::Rotate]),
+    ];
+    for (state, report, expected) in table {
+        assert_eq!(remedies(&report), expected, "{state}: {:?}", diagnose(&report, false));
+    }
+}
+
+#[test]
+fn what_is_not_safe_is_left_to_a_person() {
+    let table = [
+        ("rotation off", Report { rotation_enabled: false, ..healthy() }, "is not enabled", "deployer apply"),
+        ("open, refused", open().login("new", refused(REFUSED)), "does not accept", "delete-access-key"),
+        ("open, unanswered", open().login("new", refused(UNANSWERED)), "does not accept", "deployer recover"),
+        ("open, host offline", open().next(fails("HostsOffline", None)), "HostsOffline: no.", "deployer recover"),
+        ("cleared, refused", cleared().login("new", refused(REFUSED)), "does not accept", "delete-access-key"),
+        ("host offline", healthy().next(fails("HostsOffline", None)), "HostsOffline: no.", "deployer recover"),
+        ("rolled back, both work", rolled_back(), "hosts may use either", "--version-stage AWSCURRENT"),
+        (
+            "rolled back, one is not answered",
+            rolled_back().login("new", refused(UNANSWERED)),
+            "hosts may use either",
+            "--version-stage DEPLOYING",
+        ),
+        (
+            "rolled back, neither works",
+            rolled_back().login("new", refused(REFUSED)).login("now", refused(REFUSED)),
+            "hosts may use either",
+            "--version-stage DEPLOYING",
+        ),
+        ("current unanswered", healthy().login("now", refused(UNANSWERED)), "gave no answer", "deployer recover"),
+        (
+            "current deleted, and no slot",
+            healthy().without_key("NOW").next(fails(NO_SAFE_SLOT, Some("2026-01-02T00:00:00Z"))),
+            "from 2026-01-02T00:00:00Z on",
+            "deployer recover",
+        ),
+        (
+            "the other key is still used",
+            healthy().without_key("OLD").key("OLD", stays(Some(WayOut::EndGrace))).next(fails(NO_SAFE_SLOT, None)),
+            "NoSafeSlot: no.",
+            "deployer rotate --end-grace",
+        ),
+    ];
+    for (state, report, text, command) in table {
+        let (found, commands) = person(&report, false);
+        assert!(found.contains(text), "{state}: {found}");
+        assert!(commands.iter().any(|it| it.contains(command)), "{state}: {commands:?}");
+    }
+}
+
+#[test]
+fn a_credential_that_gave_no_answer_is_never_taken_for_dead() {
+    let (_, commands) = person(&open().login("new", refused(UNANSWERED)), false);
+    assert_eq!(commands, ["deployer recover"]);
+}
+
+#[test]
+fn the_commands_for_crossed_labels_are_complete() {
+    let (_, commands) = person(&rolled_back(), false);
+    let command = "aws secretsmanager update-secret-version-stage --secret-id arn --version-stage";
+    assert_eq!(
+        commands,
+        [
+            format!("{command} AWSCURRENT --move-to-version-id new --remove-from-version-id now"),
+            format!("{command} DEPLOYING --move-to-version-id now --remove-from-version-id new"),
+        ]
+    );
+}
+
+#[test]
+fn within_the_grace_a_deployment_is_healthy_and_says_until_when_it_cannot_rotate() {
+    assert_eq!(diagnose(&healthy(), false), Diagnosis::Healthy { note: None });
+    let in_grace = healthy()
+        .without_key("OLD")
+        .key("OLD", stays(Some(WayOut::EndGrace)))
+        .next(fails(NO_SAFE_SLOT, Some("2026-01-02T00:00:00Z")));
+    let Diagnosis::Healthy { note: Some(note) } = diagnose(&in_grace, false) else { panic!("not healthy") };
+    assert!(note.contains("2026-01-02T00:00:00Z") && note.contains("deployer rotate --end-grace"), "{note}");
+}
+
+#[test]
+fn a_rotation_that_was_given_up_is_made_once_it_can_be() {
+    let rotate = Diagnosis::Curable {
+        found: "the rotation that was given up has still to be made".into(),
+        first: Remedy::Rotate,
+        then: Vec::new(),
+    };
+    assert_eq!(diagnose(&healthy(), true), rotate);
+    let (found, _) = person(&healthy().next(fails(NO_SAFE_SLOT, Some("2026-01-02T00:00:00Z"))), true);
+    assert!(found.contains("from 2026-01-02T00:00:00Z on"), "{found}");
+}
+
+#[test]
+fn another_field_edited_by_hand_is_no_half_done_rotation() {
+    let edited = healthy().label("now", &[LABEL_DEPLOYING, PREVIOUS]).version("edited", &[CURRENT], "NOW");
+    assert_eq!(diagnose(&edited, false), Diagnosis::Healthy { note: None });
+}
+
+#[test]
+fn a_secret_that_was_never_rotated_is_healthy() {
+    let placeholder = healthy().without_value("now").without_key("NOW").without_key("OLD");
+    assert_eq!(diagnose(&placeholder, false), Diagnosis::Healthy { note: None });
+}

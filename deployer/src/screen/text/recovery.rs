@@ -1,0 +1,129 @@
+//! How a rotation stands, and what is wrong with it.
+
+use std::{
+    fmt::Write as _,
+    time::{Duration, SystemTime},
+};
+
+use aws_smithy_types::{DateTime, date_time::Format};
+use contract::{KeyReport, KeyVerdict, Login, Report, VersionReport};
+
+use super::{BOLD, GREEN, RED, YELLOW};
+use crate::{
+    credential::{CURRENT, PENDING},
+    remedy::Diagnosis,
+    stack::Deployment,
+};
+
+pub(in crate::screen) fn report(deployment: &Deployment, report: &Report, now: SystemTime) -> String {
+    let config = &deployment.config;
+    let mut text = format!("{BOLD}{}{BOLD:#} in {}\n\n", config.name, config.region);
+    let rotation = if report.rotation_enabled { "enabled" } else { "not enabled" };
+    let date = |date: &Option<String>, none: &str| date.clone().unwrap_or_else(|| none.to_owned());
+    let (last, next) = (date(&report.last_rotated, "never"), date(&report.next_rotation, "not scheduled"));
+    let _ = writeln!(text, "rotation    {rotation}; last completed {last}, next {next}");
+    let mut versions: Vec<_> = report.versions.iter().collect();
+    versions.sort_by_key(|version| rank(version));
+    for found in versions {
+        let _ = writeln!(text, "version     {} {}: {}", found.version, found.labels.join(", "), version(found));
+    }
+    let mut keys: Vec<_> = report.keys.iter().collect();
+    keys.sort_by(|a, b| (&a.created, &a.key).cmp(&(&b.created, &b.key)));
+    for found in keys {
+        let _ = writeln!(text, "access key  {} {}", found.key, key(found, now));
+    }
+    for host in &report.hosts {
+        let _ = writeln!(text, "host        {} {}", host.instance, host.status);
+    }
+    text
+}
+
+/// The version in use first, as in a person's mind.
+fn rank(version: &VersionReport) -> usize {
+    let order = [CURRENT, PENDING, contract::LABEL_DEPLOYING];
+    order.iter().position(|label| version.labels.iter().any(|it| it == label)).unwrap_or(order.len())
+}
+
+fn version(version: &VersionReport) -> String {
+    let made = version.created.as_ref().map_or_else(String::new, |date| format!("made {date}, "));
+    if let Some(problem) = &version.problem {
+        return format!("{made}{RED}{problem}{RED:#}");
+    }
+    let Some(key) = &version.key else { return format!("{made}no credential") };
+    match &version.login {
+        Some(Login::Accepted) => format!("{made}access key {key}, {GREEN}SES accepts it{GREEN:#}"),
+        Some(Login::Refused(words)) => format!("{made}access key {key}, {RED}SES does not accept it{RED:#}: {words}"),
+        None => format!("{made}access key {key}"),
+    }
+}
+
+fn key(key: &KeyReport, now: SystemTime) -> String {
+    let (state, style) = if key.active { ("Active", GREEN) } else { ("Inactive", YELLOW) };
+    let made = key
+        .created
+        .as_ref()
+        .map_or_else(|| "made at an unknown date".to_owned(), |date| format!("made {date}{}", age(date, now)));
+    let used = key.last_used.as_ref().map_or_else(|| "never used".to_owned(), |date| format!("last used {date}"));
+    let verdict = match &key.verdict {
+        KeyVerdict::MayGo(reason) => format!("may go: {reason}"),
+        KeyVerdict::MustStay { reason, .. } => format!("stays: {reason}"),
+    };
+    format!("{style}{state}{style:#}, {made}, {used}; {verdict}")
+}
+
+fn age(date: &str, now: SystemTime) -> String {
+    let made = DateTime::from_str(date, Format::DateTime).ok().and_then(|date| SystemTime::try_from(date).ok());
+    let age = made.and_then(|made| now.duration_since(made).ok());
+    age.map_or_else(String::new, |age| format!(" ({} ago)", rough(age)))
+}
+
+fn rough(age: Duration) -> String {
+    let seconds = age.as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+pub(in crate::screen) fn diagnosis(diagnosis: &Diagnosis) -> String {
+    match diagnosis {
+        Diagnosis::Healthy { note } => {
+            let note = note.as_ref().map_or_else(String::new, |note| format!("{YELLOW}note:{YELLOW:#} {note}\n"));
+            format!("\n{note}{GREEN}Healthy.{GREEN:#} Nothing has to be done.\n")
+        }
+        Diagnosis::Curable { found, first, then } => {
+            let mut text = format!("\n{YELLOW}Found:{YELLOW:#} {found}.\n{BOLD}Remedy:{BOLD:#}\n");
+            for (at, remedy) in std::iter::once(first).chain(then).enumerate() {
+                let _ = writeln!(text, "  {}. {} ({})", at + 1, remedy.sentence(), remedy.call());
+            }
+            text
+        }
+        Diagnosis::Person { found, ways } => {
+            let mut text = format!("\n{RED}Found:{RED:#} {found}.\n");
+            for way in ways {
+                let _ = writeln!(text, "  {}:\n    {}", way.when, way.command);
+            }
+            text
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_told_in_the_unit_that_a_person_would_choose() {
+        let day = 86_400;
+        for (seconds, text) in
+            [(119, "119 s"), (120, "2 min"), (7200, "2 h"), (2 * day, "2 days"), (90 * day, "90 days")]
+        {
+            assert_eq!(rough(Duration::from_secs(seconds)), text);
+        }
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(180);
+        assert_eq!(age("1970-01-01T00:00:00Z", now), " (3 min ago)");
+        assert_eq!(age("a while ago", now), "");
+    }
+}
