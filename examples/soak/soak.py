@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from load import SENDER, Load, compare
 from postfix import Postfix
+from retirement import Retirement
 
 EXAMPLES = Path(__file__).resolve().parents[1]
 KEEP_PREVIOUS_SECONDS = 2
@@ -36,8 +37,9 @@ def main() -> int:
         postfix.start()
         # The first rotation gives Postfix its first credential.
         deployer("apply", config, "--auto-approve")
-        load = Load(postfix.port)
+        load, retirement = Load(postfix.port), Retirement()
         load.start()
+        retirement.start()
         began = time.monotonic()
         try:
             for number in range(1, rotations + 1):
@@ -46,10 +48,11 @@ def main() -> int:
                 deployer("rotate", config)
                 print(f"soak: rotation {number} of {rotations}: {time.monotonic() - before:.1f} s", flush=True)
         finally:
+            retirement.stop()
             load.stop()
         seconds = time.monotonic() - began
         waiting = catch_up(postfix)
-        return report(load, postfix, sandbox / "mail", rotations, seconds, waiting)
+        return report(load, retirement, postfix, sandbox / "mail", rotations, seconds, waiting)
 
 
 def install_host_script(place: Path, postfix: Postfix) -> None:
@@ -91,7 +94,15 @@ def catch_up(postfix: Postfix) -> int:
     return waiting
 
 
-def report(load: Load, postfix: Postfix, mail: Path, rotations: int, seconds: float, waiting: int) -> int:
+def report(
+    load: Load,
+    retirement: Retirement,
+    postfix: Postfix,
+    mail: Path,
+    rotations: int,
+    seconds: float,
+    waiting: int,
+) -> int:
     """Prints the figures; 0 where every accepted mail arrived unchanged and none bounced."""
     log = postfix.read_log()
     arrived = compare(load.accepted, mail)
@@ -104,6 +115,9 @@ def report(load: Load, postfix: Postfix, mail: Path, rotations: int, seconds: fl
         "delivered": arrived.delivered,
         "duplicates": arrived.duplicates,
         "access keys used": len(arrived.access_keys),
+        "access keys retired": len(retirement.deleted),
+        "retirements put off": retirement.kept,
+        "retirements failed": len(retirement.failures),
         "deferred attempts": len(re.findall(r" status=deferred", log)),
         "refused by Postfix": len(load.refused),
         "still queued": waiting,
@@ -112,13 +126,14 @@ def report(load: Load, postfix: Postfix, mail: Path, rotations: int, seconds: fl
         "lost": len(arrived.lost),
     }
     print("\n".join(f"{name:20} {figure:>8}" for name, figure in figures.items()))
-    for line in (load.refused + arrived.changed + arrived.lost)[:20]:
+    for line in (retirement.failures + load.refused + arrived.changed + arrived.lost)[:20]:
         print(f"  {line}")
     intact = not (bounced or arrived.lost or arrived.changed or waiting)
-    # Without these two the figures would say nothing.
+    # Without these the figures would say nothing.
     under_load = len(load.accepted) >= LEAST_MAILS_PER_SECOND * seconds
     with_each_key = len(arrived.access_keys) == rotations + 1
-    passed = intact and under_load and with_each_key
+    with_retirement = bool(retirement.deleted and retirement.kept) and not retirement.failures
+    passed = intact and under_load and with_each_key and with_retirement
     print("soak: every mail arrived" if passed else "soak: FAILED")
     return 0 if passed else 1
 

@@ -8,3 +8,4 @@ mod drift;
 mod lifecycle;
 mod role;
 mod sandbox;
+mod soak;

@@ -1,0 +1,45 @@
+"""Retirement as the daily upkeep does it, but every few seconds, so that it meets every moment of a rotation."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import botocore.session
+
+FUNCTION = "mail-prod-rotation"
+EVERY_SECONDS = 2
+
+
+class Retirement:
+    """Asks the function to retire keys, from a thread of its own."""
+
+    def __init__(self) -> None:
+        self.deleted: list[str] = []
+        """The access keys that it deleted."""
+        self.kept = 0
+        """How often it answered that something has to stay as it is."""
+        self.failures: list[str] = []
+        """What it failed with, in the function's words."""
+        self._lambda = botocore.session.get_session().create_client("lambda")
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._retire_until_stopped, name="retirement")
+
+    def start(self) -> None:
+        """Begins to ask."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends after the question that is under way."""
+        self._stop.set()
+        self._thread.join()
+
+    def _retire_until_stopped(self) -> None:
+        while not self._stop.wait(EVERY_SECONDS):
+            answer = self._lambda.invoke(FunctionName=FUNCTION, Payload=json.dumps({"event": "retire"}))
+            payload = json.loads(answer["Payload"].read())
+            if "FunctionError" in answer:
+                self.failures.append(f"{payload['errorType']}: {payload['errorMessage']}")
+            else:
+                self.deleted += payload["deleted"]
+                self.kept += bool(payload["kept"])
