@@ -33,7 +33,7 @@ async fn end_grace(invocation: &Invocation<'_>, secret: &Secret, id: &str) -> Re
     };
     retire::decide(&situation, key, Consent::GraceEnded).map_err(|held| match held {
         Held::Unsettled(found) => Error::Unsettled { key: id.to_owned(), secret: secret.arn.clone(), found },
-        Held::Key(key) => Error::KeptByMore { user: user.to_owned(), key },
+        Held::Key(key) => Error::KeptByMore { user: user.to_owned(), key: Box::new(key) },
     })?;
     warn!(key = id, "ending the grace of an access key, as somebody asked for: a host that still uses it cannot send");
     match retire::free(invocation, secret, key, Consent::GraceEnded).await? {

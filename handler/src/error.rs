@@ -324,7 +324,7 @@ pub enum Error {
         /// The IAM user.
         user: String,
         /// The key, with the reason.
-        key: KeptKey,
+        key: Box<KeptKey>,
     },
 
     /// A key that was deactivated is to stay, and could not be made Active again.

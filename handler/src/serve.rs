@@ -60,10 +60,10 @@ impl Handler {
 }
 
 async fn take_step(rotation: Rotation<'_>) -> Result<Value, Error> {
-    // On the heap: as a part of main's future its layout is too deep for the compiler.
+    // On the heap, both: as a part of main's future its layout is too deep for the compiler.
     let step = rotation.invocation.time.bound(Box::pin(rotation::run(rotation))).await;
     if let Err(error) = &step {
-        notify::step_failed(&rotation, error).await;
+        Box::pin(notify::step_failed(&rotation, error)).await;
     }
     step.map(|()| Value::Null)
 }
