@@ -45,7 +45,8 @@ impl Handler {
             Ok(Payload::Event(_)) => ANSWERED,
             _ => LOG_MESSAGE_FINISHED,
         };
-        end(self.answer(payload, time), finished).instrument(span).await
+        // On the heap: as a part of main's future its layout is too deep for the compiler.
+        end(Box::pin(self.answer(payload, time)), finished).instrument(span).await
     }
 
     async fn answer(&self, payload: Result<Payload, Error>, time: TimeLimit) -> Result<Value, Error> {
@@ -54,7 +55,7 @@ impl Handler {
         let invocation = Invocation { clients: &self.clients, settings, time };
         match payload {
             Payload::Step(request) => take_step(Rotation { invocation, request: &request }).await,
-            Payload::Event(event) => time.bound(Box::pin(answer_event(&invocation, event))).await,
+            Payload::Event(event) => time.bound(answer_event(&invocation, event)).await,
         }
     }
 }
