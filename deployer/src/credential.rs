@@ -349,7 +349,7 @@ fn rotation_log(lines: Vec<LogLine>, version: &str) -> RotationLog {
                 log.last_line = at;
                 log.has_begun_another = true;
                 let ends = ours.error.is_some() || ours.message == contract::LOG_MESSAGE_FINISHED;
-                ends.then(|| StepEnd { line, step: ours.step, error: ours.error, message: ours.message })
+                ends.then_some(StepEnd { line, step: ours.step, error: ours.error, message: ours.message })
             }
             Ok(_) => None,
             Err(_) => death(line, &invocations),
