@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 pub enum Event {
     /// How everything stands: answers a [`crate::Report`] and changes nothing.
     Report {
-        /// Also try every labelled version's credential at SES. It takes seconds, so only who asks gets it.
+        /// Also try the credentials at SES that hosts may be using (AWSCURRENT, AWSPENDING, DEPLOYING). It takes seconds, so
+        /// only who asks gets it. A superseded one is not tried: a login counts as use, and use keeps its key from going.
         #[serde(default)]
         logins: bool,
     },

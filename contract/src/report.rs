@@ -44,7 +44,7 @@ pub struct VersionReport {
     pub key: Option<String>,
     /// What is wrong with its value, which is not quoted.
     pub problem: Option<String>,
-    /// What SES says to its credential, where that was asked for and there is one.
+    /// What SES says to its credential, where that was asked for, there is one, and a host may be using it.
     pub login: Option<Login>,
 }
 

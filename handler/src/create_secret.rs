@@ -202,8 +202,9 @@ async fn to_roll_forward(
         deploying: version.to_owned(),
     };
     let Some(told) = keys.iter().find(|it| it.id == *key) else {
-        // Whatever became of AWSCURRENT since: hosts that hold a deleted key cannot send, and nothing of theirs can be lost.
-        // Of a key so new that IAM does not list it yet, no host was told: the gate takes longer than that.
+        // Wherever AWSCURRENT is now: a host that holds a deleted key cannot send, so nothing of its can be broken any more,
+        // and a new key is what mends it. IAM's list can lag by seconds; of a key as young as that no host was told yet, since
+        // SES has to accept it several times first.
         info!(key, version, "hosts may have been told of this key, but it is deleted: a new one is needed");
         return Ok(None);
     };
@@ -390,6 +391,22 @@ mod tests {
             .keys(&["OLD", "BAD"]);
         assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "RolledBack");
         assert_eq!(aws.calls(), ["ListAccessKeys", "GetSecretValue", "GetSecretValue"]);
+    }
+
+    #[tokio::test]
+    async fn after_a_rollback_a_deleted_key_is_in_nobodys_way_and_an_inactive_one_is() {
+        let aws = || {
+            FakeAws::new()
+                .version("old", &[AWSCURRENT], "OLD")
+                .version("bad", &[LABEL_DEPLOYING, AWSPREVIOUS], "BAD")
+                .empty_version("new", &[AWSPENDING])
+        };
+        let deleted = aws().keys(&["OLD"]);
+        provide_in(&deleted).await.unwrap();
+        assert_eq!(deleted.active_keys(), ["OLD", "NEW"]);
+        assert_eq!(deleted.labels("new"), [AWSPENDING, LABEL_DEPLOYING]);
+        let inactive = aws().keys(&["OLD", "BAD"]).inactive("BAD");
+        assert_eq!(provide_in(&inactive).await.unwrap_err().kind(), "RolledBack");
     }
 
     #[tokio::test]

@@ -41,3 +41,100 @@ async fn end_grace(invocation: &Invocation<'_>, secret: &Secret, id: &str) -> Re
         Freed::Kept(reason) => Err(Error::LabelsMoved { key: id.to_owned(), reason }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use contract::LABEL_DEPLOYING;
+
+    use super::*;
+    use crate::{
+        fake_aws::{FakeAws, Fault, LONG_AGO},
+        secret::{AWSCURRENT, AWSPENDING, AWSPREVIOUS},
+    };
+
+    const CENTURY: Duration = Duration::from_hours(24 * 36_500);
+
+    fn just_rotated() -> FakeAws {
+        FakeAws::new()
+            .version("new", &[AWSCURRENT, LABEL_DEPLOYING], "NEW")
+            .version("old", &[AWSPREVIOUS], "OLD")
+            .empty_version("next", &["custom"])
+            .keys(&["NEW", "OLD"])
+            .used_at("OLD", LONG_AGO + 60)
+            .keep_previous(CENTURY)
+    }
+
+    async fn end_in(aws: &FakeAws, key: &str) -> Result<Retired, Error> {
+        aws.ask(async |invocation| run(invocation, key).await).await
+    }
+
+    async fn refused(aws: &FakeAws, key: &str) -> Error {
+        let error = end_in(aws, key).await.unwrap_err();
+        assert_eq!(aws.changes(), [""; 0], "{error}");
+        error
+    }
+
+    #[tokio::test]
+    async fn the_previous_key_goes_although_its_grace_runs_and_it_is_used() {
+        let aws = just_rotated();
+        assert_eq!(end_in(&aws, "OLD").await.unwrap(), Retired { deleted: vec!["OLD".into()], kept: vec![] });
+        assert_eq!(aws.changes(), ["UpdateAccessKey", "DeleteAccessKey"]);
+        assert_eq!(aws.active_keys(), ["NEW"]);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_gone_is_no_error() {
+        let answer = end_in(&just_rotated(), "GONE").await.unwrap();
+        assert!(answer.deleted.is_empty() && answer.kept[0].contains("no access key GONE"), "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn what_a_label_protects_stays_and_the_error_says_to_rotate_first() {
+        let error = refused(&just_rotated(), "NEW").await;
+        assert_eq!(error.kind(), "KeptByMore");
+        assert!(
+            error.to_string().contains("AWSCURRENT names it") && error.to_string().contains("`deployer rotate` first")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_key_used_after_its_grace_stays_and_the_error_says_how_it_goes() {
+        let aws = just_rotated().keep_previous(Duration::from_secs(30));
+        let error = refused(&aws, "OLD").await;
+        assert_eq!(error.kind(), "KeptByMore");
+        let command = "`aws iam delete-access-key --user-name mail --access-key-id OLD`";
+        assert!(error.to_string().contains("was used at") && error.to_string().contains(command), "{error}");
+    }
+
+    #[tokio::test]
+    async fn during_a_rotation_no_grace_ends() {
+        let error = refused(&just_rotated().empty_version("next", &[AWSPENDING]), "OLD").await;
+        assert_eq!(error.kind(), "RotationOpen");
+        let command = "--version-stage AWSPENDING --remove-from-version-id next`";
+        assert!(error.to_string().contains(command) && error.to_string().contains("OLD was not touched"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn where_hosts_may_not_be_on_a_current_key_that_works_no_grace_ends() {
+        let crossed = just_rotated().version("new", &[AWSCURRENT], "NEW").version("told", &[LABEL_DEPLOYING], "TOLD");
+        assert_eq!(refused(&crossed, "OLD").await.kind(), "HostsNotOnCurrent");
+        assert_eq!(refused(&just_rotated().inactive("NEW"), "OLD").await.kind(), "CurrentKeyNotActive");
+    }
+
+    #[tokio::test]
+    async fn a_label_that_moves_meanwhile_brings_the_key_back() {
+        for (to, label) in [("next", AWSPENDING), ("old", AWSCURRENT), ("old", LABEL_DEPLOYING)] {
+            let aws = just_rotated().fault("UpdateAccessKey", Fault::LabelMoved { to, label });
+            assert_eq!(end_in(&aws, "OLD").await.unwrap_err().kind(), "LabelsMoved", "{label}");
+            assert_eq!((aws.active_keys().len(), aws.count("DeleteAccessKey")), (2, 0), "{label}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_key_goes_of_a_user_that_serves_another_secret() {
+        let error = refused(&just_rotated().user_serves("eu-west-1/other"), "OLD").await;
+        assert_eq!(error.kind(), "UserServesAnother");
+    }
+}

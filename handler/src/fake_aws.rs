@@ -1,4 +1,4 @@
-//! Secrets Manager, IAM and Systems Manager in memory, as far as the steps use them, to test the order of calls and lost
+//! Secrets Manager, IAM, Systems Manager and SNS in memory, as far as the steps use them, to test the order of calls and lost
 //! answers in microseconds. Whether the services are like this is for the sandbox to tell.
 
 use std::{
@@ -17,7 +17,7 @@ use aws_smithy_runtime_api::{
     http::StatusCode,
 };
 use aws_smithy_types::{DateTime, body::SdkBody, date_time::Format};
-use contract::{Hosts, SecretValue, Settings, SmtpEndpoint, TestMail};
+use contract::{Hosts, SecretValue, Settings, SmtpEndpoint, TAG_SECRET, TestMail};
 use serde_json::{Value, json};
 
 use crate::{
@@ -36,7 +36,10 @@ pub(crate) const ROTATION_TOKEN: &str = "rotation-token-of-the-event";
 const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mail-AbCd12";
 
 /// Seconds of the epoch: when the secret was rotated, and when all is made that is not said to be made later.
-const LONG_AGO: i64 = 1_700_000_000;
+pub(crate) const LONG_AGO: i64 = 1_700_000_000;
+
+/// Seconds of the epoch: the last use of a key that was used before all that.
+const BEFORE_THAT: i64 = 1_577_836_800;
 
 /// Stands for no answer at all.
 const NO_STATUS: u16 = 0;
@@ -75,13 +78,19 @@ pub(crate) struct FakeAws {
 struct State {
     versions: BTreeMap<String, (Vec<String>, Option<String>)>,
     keys: Vec<(String, bool)>,
-    used: Vec<String>,
+    /// A key and its last use, in seconds of the epoch.
+    used: BTreeMap<String, i64>,
+    serves: Option<&'static str>,
+    next_rotation: Option<i64>,
+    rotation_is_off: bool,
     /// What was made later than [`LONG_AGO`], and by how many seconds.
     made_later: BTreeMap<String, i64>,
     does_not_say_whether_rotation_is_on: bool,
     /// An action, how many calls of it go well before, and what goes wrong from then on.
     faults: Vec<(&'static str, usize, Fault)>,
     calls: Vec<String>,
+    /// The forms of what was published.
+    published: Vec<Value>,
 }
 
 type Answer = Result<Value, &'static str>;
@@ -127,7 +136,58 @@ impl FakeAws {
     }
 
     pub(crate) fn used(self, key: &str) -> Self {
-        self.with(|state| state.used.push(key.into()))
+        self.used_at(key, BEFORE_THAT)
+    }
+
+    pub(crate) fn used_at(self, key: &str, seconds: i64) -> Self {
+        self.with(|state| {
+            state.used.insert(key.into(), seconds);
+        })
+    }
+
+    /// The user's tag is this, instead of what it should be.
+    pub(crate) fn user_serves(self, secret: &'static str) -> Self {
+        self.with(|state| state.serves = Some(secret))
+    }
+
+    /// The secret has a schedule, and its next rotation is then.
+    pub(crate) fn next_rotation(self, seconds: i64) -> Self {
+        self.with(|state| state.next_rotation = Some(seconds))
+    }
+
+    pub(crate) fn rotation_is_off(self) -> Self {
+        self.with(|state| state.rotation_is_off = true)
+    }
+
+    /// A version whose value is no JSON.
+    pub(crate) fn malformed_version(self, id: &str, labels: &[&str]) -> Self {
+        let labels = labels.iter().map(|&label| label.to_owned()).collect();
+        self.with(|state| drop(state.versions.insert(id.into(), (labels, Some("hunter2".into())))))
+    }
+
+    pub(crate) fn keep_previous(mut self, keep_previous: Duration) -> Self {
+        self.settings.keep_previous = keep_previous;
+        self
+    }
+
+    pub(crate) fn referenced_user(mut self) -> Self {
+        self.settings.iam_user_owned = false;
+        self
+    }
+
+    pub(crate) fn topic(mut self) -> Self {
+        self.settings.topic_arn = Some("arn:aws:sns:eu-west-1:123456789012:mail-rotation".into());
+        self
+    }
+
+    pub(crate) fn no_topic(mut self) -> Self {
+        self.settings.topic_arn = None;
+        self
+    }
+
+    pub(crate) fn endpoint(mut self, endpoint: &str) -> Self {
+        self.settings.smtp_endpoint = endpoint.parse().unwrap();
+        self
     }
 
     pub(crate) fn fault(self, action: &'static str, fault: Fault) -> Self {
@@ -183,11 +243,21 @@ impl FakeAws {
         step: Step,
         part: impl AsyncFn(&Rotation<'_>, &Secret) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        self.take_as("new", step, part).await
+    }
+
+    /// The same of another token.
+    pub(crate) async fn take_as(
+        &self,
+        token: &str,
+        step: Step,
+        part: impl AsyncFn(&Rotation<'_>, &Secret) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let clients = self.clients();
         let request = Request {
             step,
             secret_arn: ARN.into(),
-            token: "new".into(),
+            token: token.into(),
             rotation_token: Some(Sensitive::new(ROTATION_TOKEN)),
         };
         let time = TimeLimit::start(SystemTime::now() + Duration::from_secs(self.seconds));
@@ -197,6 +267,13 @@ impl FakeAws {
         self.state.lock().unwrap().faults = faults;
         let invocation = Invocation { clients: &clients, settings: &self.settings, time };
         part(&Rotation { invocation, request: &request }, &secret).await
+    }
+
+    /// Answers an event.
+    pub(crate) async fn ask<T>(&self, event: impl AsyncFn(&Invocation<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        let clients = self.clients();
+        let time = TimeLimit::start(SystemTime::now() + Duration::from_secs(self.seconds));
+        event(&Invocation { clients: &clients, settings: &self.settings, time }).await
     }
 
     fn clients(&self) -> Clients {
@@ -229,6 +306,19 @@ impl FakeAws {
 
     pub(crate) fn count(&self, action: &str) -> usize {
         self.calls().iter().filter(|call| *call == action).count()
+    }
+
+    /// The calls that change something.
+    pub(crate) fn changes(&self) -> Vec<String> {
+        let reads = ["Get", "List", "Describe"];
+        self.calls().into_iter().filter(|call| !reads.iter().any(|read| call.starts_with(read))).collect()
+    }
+
+    /// What was published: subject and message, each encoded as a form's.
+    pub(crate) fn published(&self) -> Vec<(String, String)> {
+        let text = |form: &Value, field: &str| form[field].as_str().unwrap().to_owned();
+        let state = self.state.lock().unwrap();
+        state.published.iter().map(|form| (text(form, "Subject"), text(form, "Message"))).collect()
     }
 
     pub(crate) fn labels(&self, version: &str) -> Vec<String> {
@@ -287,6 +377,9 @@ impl State {
             "PutSecretValue" => self.put_value(body),
             "UpdateSecretVersionStage" => self.update_stage(body),
             "SendCommand" => Ok(json!({"Command": {"CommandId": "c-0"}})),
+            "DescribeInstanceInformation" => {
+                Ok(json!({"InstanceInformationList": [{"InstanceId": "i-0", "PingStatus": "Online"}]}))
+            }
             "GetCommandInvocation" => Ok(json!({"Status": "Success", "StatusDetails": "Success", "ResponseCode": 0})),
             _ => Ok(json!(self.iam(action, body))),
         };
@@ -298,9 +391,11 @@ impl State {
 
     fn describe(&self) -> Value {
         let labels: BTreeMap<_, _> = self.versions.iter().map(|(id, (labels, _))| (id, labels)).collect();
-        let rotation_enabled = (!self.does_not_say_whether_rotation_is_on).then_some(true);
+        let rotation_enabled = (!self.does_not_say_whether_rotation_is_on).then_some(!self.rotation_is_off);
         json!({
             "ARN": ARN, "RotationEnabled": rotation_enabled, "VersionIdsToStages": labels, "LastRotatedDate": LONG_AGO,
+            "RotationRules": self.next_rotation.map(|_| json!({"ScheduleExpression": "rate(30 days)", "Duration": "4h"})),
+            "NextRotationDate": self.next_rotation,
         })
     }
 
@@ -368,13 +463,22 @@ impl State {
                 format!("<AccessKeyMetadata>{members}</AccessKeyMetadata><IsTruncated>false</IsTruncated>")
             }
             "GetAccessKeyLastUsed" => {
-                let date = if self.used.iter().any(|it| it == key) {
-                    "<LastUsedDate>2020-01-01T00:00:00Z</LastUsedDate>"
-                } else {
-                    ""
-                };
+                let date = self.used.get(key).map_or_else(String::new, |seconds| {
+                    let date = DateTime::from_secs(*seconds).fmt(Format::DateTime).unwrap();
+                    format!("<LastUsedDate>{date}</LastUsedDate>")
+                });
                 let place = "<ServiceName>ses</ServiceName><Region>eu-west-1</Region>";
                 format!("<AccessKeyLastUsed>{date}{place}</AccessKeyLastUsed>")
+            }
+            "GetUser" => {
+                let serves = self.serves.unwrap_or("eu-west-1/mail");
+                let tag = format!("<member><Key>{TAG_SECRET}</Key><Value>{serves}</Value></member>");
+                let name = "<UserName>mail</UserName><Path>/</Path><UserId>AIDA</UserId><Arn>arn</Arn>";
+                format!("<User>{name}<CreateDate>2020-01-01T00:00:00Z</CreateDate><Tags>{tag}</Tags></User>")
+            }
+            "Publish" => {
+                self.published.push(body.clone());
+                "<MessageId>m-0</MessageId>".to_owned()
             }
             "CreateAccessKey" => {
                 self.keys.push(("NEW".to_owned(), true));

@@ -16,6 +16,9 @@ use crate::{
 /// IAM allows a user two access keys, Inactive ones included.
 pub const KEYS_PER_USER: usize = 2;
 
+/// The labels whose versions' keys a host may be using.
+pub const PROTECTING: [&str; 3] = [AWSCURRENT, LABEL_DEPLOYING, AWSPENDING];
+
 const SECOND: Duration = Duration::from_secs(1);
 
 /// One of the user's access keys.
@@ -206,7 +209,7 @@ pub fn judge(situation: &Situation, key: &UsedKey) -> Verdict {
 /// Whether one of the situation's keys may go, given what somebody answers for.
 #[must_use]
 pub fn judge_with(situation: &Situation, key: &UsedKey, consent: Consent) -> Verdict {
-    for label in [AWSCURRENT, LABEL_DEPLOYING, AWSPENDING] {
+    for label in PROTECTING {
         if situation.is_named(&key.key.id, label) {
             return Verdict::MustStay(MustStay::Protected { label });
         }
@@ -418,26 +421,26 @@ fn age(created: SystemTime, now: SystemTime) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    const HOUR: Duration = Duration::from_hours(1);
-    const DAY: Duration = Duration::from_hours(24);
+    pub(crate) const HOUR: Duration = Duration::from_hours(1);
+    pub(crate) const DAY: Duration = Duration::from_hours(24);
 
-    fn now() -> SystemTime {
+    pub(crate) fn now() -> SystemTime {
         SystemTime::UNIX_EPOCH + 20_000 * DAY
     }
 
-    fn key(id: &str, age: Duration, used: Option<Duration>) -> UsedKey {
+    pub(crate) fn key(id: &str, age: Duration, used: Option<Duration>) -> UsedKey {
         UsedKey {
             key: AccessKey { id: id.into(), active: true, created: Some(now() - age) },
             last_used: used.map(|ago| now() - ago),
         }
     }
 
-    fn version(labels: &[&str], names_key: &str) -> LabelledVersion {
+    pub(crate) fn version(labels: &[&str], names_key: &str) -> LabelledVersion {
         LabelledVersion {
             id: labels.concat(),
             labels: labels.iter().map(|&label| label.into()).collect(),
@@ -446,7 +449,7 @@ mod tests {
     }
 
     /// A month after a rotation: `new` is current, `old` is previous and was last used before it.
-    fn a_month_later() -> Situation {
+    pub(crate) fn a_month_later() -> Situation {
         Situation {
             keys: vec![key("new", 30 * DAY, Some(HOUR)), key("old", 60 * DAY, Some(31 * DAY))],
             versions: vec![version(&[AWSCURRENT, LABEL_DEPLOYING], "new"), version(&[AWSPREVIOUS], "old")],
@@ -649,6 +652,64 @@ mod tests {
         assert_eq!((key.key.id.as_str(), reason), ("stray", MayGo::Orphan));
     }
 
+    fn with_consent(situation: &Situation, id: &str, consent: Consent) -> Verdict {
+        judge_with(situation, situation.keys.iter().find(|key| key.key.id == id).unwrap(), consent)
+    }
+
+    #[test]
+    fn an_ended_grace_and_use_during_it_keep_nothing_and_use_after_it_does() {
+        for (began, used, expected) in [
+            (2 * HOUR, None, superseded()),
+            (2 * HOUR, Some(HOUR), superseded()),
+            (DAY + HOUR, Some(2 * HOUR), superseded()),
+            (DAY + HOUR, Some(HOUR), still_used(HOUR)),
+            (30 * DAY, Some(20 * DAY), still_used(20 * DAY)),
+        ] {
+            let mut situation = Situation { grace_began: Some(now() - began), ..a_month_later() };
+            situation.keys[1] = key("old", 60 * DAY, used);
+            assert_eq!(with_consent(&situation, "old", Consent::GraceEnded), expected, "{began:?} {used:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_date_any_use_keeps_a_key_whose_grace_is_ended() {
+        let mut situation = Situation { grace_began: None, ..a_month_later() };
+        assert_eq!(with_consent(&situation, "old", Consent::GraceEnded), still_used(31 * DAY));
+        situation.keys[1].last_used = None;
+        assert_eq!(with_consent(&situation, "old", Consent::GraceEnded), superseded());
+    }
+
+    #[test]
+    fn an_orphan_that_somebody_looked_at_goes_on_a_referenced_user_too_when_it_is_old_enough() {
+        let orphan = |age, used, consent| {
+            let mut situation = Situation { user_owned: false, ..a_month_later() };
+            situation.versions.truncate(1);
+            situation.keys[1] = key("old", age, used);
+            with_consent(&situation, "old", consent)
+        };
+        assert_eq!(orphan(HOUR, None, Consent::Orphan), Verdict::MayGo(MayGo::Orphan));
+        assert_eq!(orphan(HOUR, None, Consent::GraceEnded), Verdict::MustStay(MustStay::UserNotOwned));
+        assert_eq!(orphan(Duration::from_mins(5), None, Consent::Orphan), Verdict::MustStay(MustStay::TooYoung));
+        assert_eq!(orphan(60 * DAY, Some(40 * DAY), Consent::Orphan), Verdict::MustStay(MustStay::Foreign));
+    }
+
+    #[test]
+    fn the_clock_alone_lets_go_of_what_only_the_clock_keeps() {
+        let began = now() - HOUR;
+        let mut situation = Situation { grace_began: Some(began), ..a_month_later() };
+        let until_of = |situation: &Situation, index: usize| until(situation, &situation.keys[index]);
+        assert_eq!(until_of(&situation, 0), None, "AWSCURRENT's");
+        assert_eq!(until_of(&situation, 1), Some(began + DAY), "the previous one");
+        situation.keys[1].last_used = Some(now() - Duration::from_millis(1500));
+        assert_eq!(until_of(&situation, 1), Some(now() + DAY - SECOND), "used during its grace, and a second is whole");
+        situation.versions.truncate(1);
+        assert_eq!(until_of(&situation, 1), None, "somebody else's");
+        situation.keys[1] = key("old", Duration::from_mins(1), None);
+        assert_eq!(until_of(&situation, 1), Some(now() + Duration::from_mins(4) + SECOND), "an orphan");
+        let never = Situation { grace_began: None, ..a_month_later() };
+        assert_eq!(until_of(&never, 1), None, "a grace without a date");
+    }
+
     #[test]
     fn a_kept_key_is_described_with_its_state_age_last_use_and_reason() {
         let mut situation = a_month_later();
@@ -672,7 +733,7 @@ mod tests {
         (0_u32..100).prop_map(|hours| now() - hours * HOUR)
     }
 
-    fn any_situation() -> impl Strategy<Value = Situation> {
+    pub(crate) fn any_situation() -> impl Strategy<Value = Situation> {
         let ids = || prop::sample::select(vec!["a", "b", "c"]).prop_map(str::to_owned);
         let labels =
             prop::sample::subsequence(vec![AWSCURRENT, AWSPENDING, AWSPREVIOUS, LABEL_DEPLOYING, "custom"], 1..3);
@@ -754,6 +815,38 @@ mod tests {
                 prop_assert!(situation.was_rotated);
                 let other = situation.keys.iter().find(|it| it.key.id != key.key.id).unwrap();
                 prop_assert!(other.key.active && situation.is_named(&other.key.id, AWSCURRENT));
+            }
+        }
+
+        #[test]
+        fn a_key_that_must_stay_goes_when_the_clock_says_so_and_not_a_second_before(
+            situation in any_situation(),
+            hours in 0_u32..400,
+        ) {
+            for key in &situation.keys {
+                let may_go_at = |now| matches!(judge(&Situation { now, ..situation.clone() }, key), Verdict::MayGo(_));
+                if may_go_at(situation.now) {
+                    continue;
+                }
+                let later = situation.now + hours * HOUR;
+                match until(&situation, key) {
+                    None => prop_assert!(!may_go_at(later)),
+                    Some(until) => {
+                        prop_assert!(until > situation.now && may_go_at(until) && !may_go_at(until - SECOND));
+                        prop_assert!(later >= until || !may_go_at(later));
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn consent_only_ever_lets_a_key_go(situation in any_situation()) {
+            for key in &situation.keys {
+                if let Verdict::MayGo(_) = judge(&situation, key) {
+                    for consent in [Consent::GraceEnded, Consent::Orphan] {
+                        prop_assert!(matches!(judge_with(&situation, key, consent), Verdict::MayGo(_)));
+                    }
+                }
             }
         }
 

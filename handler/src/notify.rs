@@ -77,15 +77,14 @@ pub async fn publish(invocation: &Invocation<'_>, subject: &str, message: &str) 
         info!("there is no topic to tell");
         return Ok(());
     };
-    clients
+    let request = clients
         .sns
         .publish()
         .topic_arn(topic)
         .subject(subject_of(settings.secret_name(), subject))
-        .message(message.chars().take(LONGEST_MESSAGE).collect::<String>())
-        .send()
-        .await
-        .map_err(|error| Error::aws("sns:Publish", error))?;
+        .message(message.chars().take(LONGEST_MESSAGE).collect::<String>());
+    // On the heap: every step may end with it, and none is to grow by it.
+    Box::pin(request.send()).await.map_err(|error| Error::aws("sns:Publish", error))?;
     info!(topic, "told the topic: {subject}");
     Ok(())
 }
@@ -94,4 +93,100 @@ fn subject_of(secret: &str, what: &str) -> String {
     let text = format!("{what} ({secret})");
     let printable = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
     text.chars().map(printable).take(LONGEST_SUBJECT).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::LABEL_DEPLOYING;
+
+    use super::*;
+    use crate::{
+        event::Step,
+        fake_aws::{FakeAws, Fault},
+        finish_secret,
+        secret::{AWSCURRENT, AWSPENDING},
+    };
+
+    fn tested() -> FakeAws {
+        FakeAws::new()
+            .version("old", &[AWSCURRENT], "OLD")
+            .version("new", &[AWSPENDING, LABEL_DEPLOYING], "NEW")
+            .keep_previous(Duration::from_hours(24))
+    }
+
+    async fn finish_in(aws: &FakeAws) -> Result<(), Error> {
+        aws.take(Step::Finish, async |rotation, secret| {
+            rotation.invocation.time.bound(finish_secret::run(rotation, secret)).await
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn a_completed_rotation_is_told_with_its_key_and_no_secret() {
+        let aws = tested().topic();
+        finish_in(&aws).await.unwrap();
+        let [(subject, message)] = aws.published().try_into().unwrap();
+        assert!(subject.starts_with("rotated"), "{subject}");
+        assert!(message.contains("NEW") && message.contains("usable") && !message.contains("password-of"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn without_a_topic_nothing_is_told_and_nothing_is_read_for_it() {
+        let aws = tested();
+        finish_in(&aws).await.unwrap();
+        assert_eq!(aws.calls(), ["UpdateSecretVersionStage"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_topic_that_cannot_be_told_fails_no_step() {
+        for (action, fault) in [
+            ("Publish", Fault::RefusedAs("AuthorizationError")),
+            ("Publish", Fault::Down),
+            ("Publish", Fault::Hangs),
+            ("GetSecretValue", Fault::Hangs),
+        ] {
+            let aws = tested().topic().fault(action, fault);
+            finish_in(&aws).await.unwrap();
+            assert!(aws.labels("new").contains(&AWSCURRENT.to_owned()));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_waits_for_the_topic_a_few_seconds_and_never_to_its_deadline() {
+        for (seconds, limit) in [(300, LIMIT), (5, Duration::from_millis(1500))] {
+            let aws = tested().topic().seconds(seconds).fault("Publish", Fault::Hangs);
+            let began = tokio::time::Instant::now();
+            finish_in(&aws).await.unwrap();
+            let lasted = began.elapsed();
+            assert!(lasted <= limit + Duration::from_millis(100), "{seconds}: {lasted:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failed_step_is_told_with_the_errors_text() {
+        let aws = tested().topic();
+        let told = aws.take(Step::Set, async |rotation, _| {
+            step_failed(rotation, &Error::DeadlineReached).await;
+            Ok(())
+        });
+        told.await.unwrap();
+        let [(subject, message)] = aws.published().try_into().unwrap();
+        assert!(subject.contains("setSecret") && subject.contains("DeadlineReached"), "{subject}");
+        assert!(message.contains("raise"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn a_message_is_bounded() {
+        let aws = FakeAws::new().topic();
+        aws.ask(async |invocation| publish(invocation, "s", &"é".repeat(300_000)).await).await.unwrap();
+        let encoded = aws.published()[0].1.len();
+        assert_eq!(encoded, LONGEST_MESSAGE * "%C3%A9".len());
+    }
+
+    #[test]
+    fn a_subject_is_short_printable_ascii() {
+        let subject = subject_of(&"x".repeat(300), "failed: \u{e9}\n\u{7f}");
+        assert!(subject.starts_with("failed: ??? (xxx"), "{subject}");
+        assert_eq!(subject.len(), LONGEST_SUBJECT);
+    }
 }

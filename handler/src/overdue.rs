@@ -103,3 +103,85 @@ pub fn overdue(secret: &Secret, now: SystemTime) -> Option<String> {
         ),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::{AWSCURRENT, AWSPENDING};
+
+    const TICK: Duration = Duration::from_secs(1);
+
+    /// Ten in the morning of some day.
+    fn ten() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(20_000 * DAY + 10 * HOUR)
+    }
+
+    fn hours(hours: u64) -> Duration {
+        Duration::from_secs(hours * HOUR)
+    }
+
+    /// Its next rotation is at ten, with a window of four hours.
+    fn scheduled() -> Secret {
+        Secret {
+            arn: "arn".into(),
+            rotation_enabled: true,
+            last_rotated: Some(ten() - hours(720)),
+            schedule: Some(Schedule { next: Some(ten()), window: Window::Hours(4), last_changed: None }),
+            versions: [("v1".to_owned(), vec![AWSCURRENT.to_owned(), AWSPENDING.to_owned()])].into(),
+        }
+    }
+
+    #[test]
+    fn a_rotation_is_overdue_some_hours_after_its_window() {
+        let limit = ten() + hours(4) + SLACK;
+        assert_eq!(overdue(&scheduled(), limit), None);
+        let sentence = overdue(&scheduled(), limit + TICK).unwrap();
+        assert!(sentence.contains("due until 2024-10-04T14:00:00Z"), "{sentence}");
+    }
+
+    #[test]
+    fn without_a_duration_the_window_ends_with_the_day_or_after_an_hour() {
+        for (duration, expression, ends) in [
+            (Some("4h"), Some("rate(30 days)"), 4),
+            (None, None, 14),
+            (None, Some("rate(30 days)"), 14),
+            (None, Some("cron(0 10 ? * MON *)"), 14),
+            (None, Some("rate(12 hours)"), 1),
+            (Some("2h"), Some("rate(12 hours)"), 2),
+        ] {
+            assert_eq!(Window::of(duration, expression).end(ten()), ten() + hours(ends), "{duration:?} {expression:?}");
+        }
+    }
+
+    #[test]
+    fn an_attempt_that_failed_is_told_from_one_that_never_was() {
+        let late = ten() + hours(100);
+        let never = overdue(&scheduled(), late).unwrap();
+        assert!(never.contains("never attempted") && never.contains("deployer rotate"), "{never}");
+        let mut failed = scheduled();
+        failed.versions =
+            [("v1".to_owned(), vec![AWSCURRENT.into()]), ("v2".to_owned(), vec![AWSPENDING.into()])].into();
+        let failed = overdue(&failed, late).unwrap();
+        assert!(failed.contains("still open since version v2") && !failed.contains("never attempted"), "{failed}");
+    }
+
+    #[test]
+    fn a_secret_that_was_never_rotated_is_overdue_with_and_without_a_date() {
+        let never = |next, last_changed| {
+            let schedule = Some(Schedule { next, last_changed, window: Window::Hours(4) });
+            overdue(&Secret { last_rotated: None, schedule, ..scheduled() }, ten())
+        };
+        assert_eq!(never(Some(ten() + hours(24)), None), None, "it is still to come");
+        assert_eq!(never(None, Some(ten() - SLACK)), None, "it was just set up");
+        for sentence in [never(Some(ten() - hours(8)), None), never(None, Some(ten() - hours(8))), never(None, None)] {
+            assert!(sentence.unwrap().contains("no rotation of this secret has ever completed"));
+        }
+    }
+
+    #[test]
+    fn where_rotation_is_off_or_was_never_set_up_none_is_overdue() {
+        let late = ten() + hours(100);
+        assert_eq!(overdue(&Secret { rotation_enabled: false, ..scheduled() }, late), None);
+        assert_eq!(overdue(&Secret { schedule: None, ..scheduled() }, late), None);
+    }
+}

@@ -37,7 +37,7 @@ pub async fn run(invocation: &Invocation<'_>, with_logins: bool) -> Result<Repor
         vec![]
     });
     let situation = situation_of(invocation, &secret, &values, &keys).await;
-    let logins = if with_logins { log_in(invocation, &values).await } else { vec![] };
+    let logins = if with_logins { log_in(invocation, &secret, &values).await } else { vec![] };
     Ok(Report {
         user: settings.iam_user_name().to_owned(),
         rotation_enabled: secret.rotation_enabled && secret.schedule.is_some(),
@@ -91,11 +91,16 @@ fn version(
     }
 }
 
-/// Tries each credential once, one after the other: SES counts connections.
-async fn log_in(invocation: &Invocation<'_>, values: &Values<'_>) -> Vec<(Credential, Login)> {
+/// Tries each credential once that a host may be using, one after the other: SES counts connections. A login is a use of
+/// the key, and use is what keeps a superseded one from going: those are left alone.
+async fn log_in(invocation: &Invocation<'_>, secret: &Secret, values: &Values<'_>) -> Vec<(Credential, Login)> {
     let mut logins: Vec<(Credential, Login)> = Vec::new();
     let smtp = Smtp::new(&invocation.settings.smtp_endpoint);
-    for version in values.values().flatten().flatten().filter(|version| !version.value.is_placeholder()) {
+    let in_use = values.iter().filter(|(id, _)| keys::PROTECTING.iter().any(|label| secret.has(id, label)));
+    for version in in_use.filter_map(|(_, value)| value.as_ref().ok()?.as_ref()) {
+        if version.value.is_placeholder() {
+            continue;
+        }
         let credential = Credential::of(&version.value);
         if logins.iter().any(|(it, _)| *it == credential) {
             continue;
@@ -171,5 +176,195 @@ async fn next(invocation: &Invocation<'_>, secret: &Secret) -> Next {
         Err(error) => {
             Next::Fail { error: error.kind().to_owned(), until: error.until().map(date), message: error.to_string() }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeSet,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering::SeqCst},
+        },
+        time::Duration,
+    };
+
+    use contract::{LABEL_DEPLOYING, WayOut};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::{
+        event::Step,
+        fake_aws::{FakeAws, Fault, LONG_AGO},
+        secret::{AWSCURRENT, AWSPENDING, AWSPREVIOUS},
+    };
+
+    const ROTATED: &str = "2023-11-14T22:13:20Z";
+
+    /// A month after a rotation.
+    fn rotated() -> FakeAws {
+        FakeAws::new()
+            .version("new", &[AWSCURRENT, LABEL_DEPLOYING], "NEW")
+            .version("old", &[AWSPREVIOUS], "OLD")
+            .keys(&["OLD", "NEW"])
+            .used("OLD")
+            .next_rotation(LONG_AGO + 100 * 365 * 86_400)
+            .host()
+    }
+
+    /// An endpoint that is there, and how many connections it got.
+    async fn listening() -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("smtps://{}", listener.local_addr().unwrap());
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
+        tokio::spawn(async move {
+            while listener.accept().await.is_ok() {
+                count.fetch_add(1, SeqCst);
+            }
+        });
+        (endpoint, connections)
+    }
+
+    async fn report_in(aws: FakeAws) -> Report {
+        let aws = aws.endpoint(&listening().await.0);
+        let report = aws.ask(async |invocation| run(invocation, false).await).await.unwrap();
+        assert_eq!(aws.changes(), [""; 0], "a report changes nothing");
+        report
+    }
+
+    #[tokio::test]
+    async fn everything_is_told_where_all_is_well() {
+        let report = report_in(rotated()).await;
+        assert_eq!((report.user.as_str(), report.rotation_enabled, report.open), ("mail", true, None));
+        assert_eq!((report.last_rotated.as_deref(), report.grace_ends.as_deref()), (Some(ROTATED), Some(ROTATED)));
+        assert_eq!((report.overdue, report.next_rotation.is_some()), (None, true));
+        let versions: Vec<_> = report.versions.iter().map(|it| (it.version.as_str(), it.key.as_deref())).collect();
+        assert_eq!(versions, [("new", Some("NEW")), ("old", Some("OLD"))]);
+        assert_eq!(report.versions[1].labels, [AWSPREVIOUS]);
+        assert_eq!(report.versions[1].created.as_deref(), Some(ROTATED));
+        let keys: Vec<_> = report.keys.iter().map(|it| (it.key.as_str(), it.active, it.last_used.as_deref())).collect();
+        assert_eq!(keys, [("NEW", true, None), ("OLD", true, Some("2020-01-01T00:00:00Z"))]);
+        assert!(matches!(report.keys[0].verdict, KeyVerdict::MustStay { until: None, way_out: None, .. }));
+        assert!(matches!(report.keys[1].verdict, KeyVerdict::MayGo(_)));
+        let host = HostReport { instance: "i-0".into(), status: "Online".into(), online: true };
+        assert_eq!(report.hosts, [host]);
+        assert_eq!(report.next, Next::MakeKey { frees: Some("OLD".into()) });
+    }
+
+    #[tokio::test]
+    async fn within_the_grace_the_way_out_and_the_end_of_it_are_told() {
+        let report = report_in(rotated().keep_previous(Duration::from_hours(24 * 36_500))).await;
+        let KeyVerdict::MustStay { until, way_out, .. } = &report.keys[1].verdict else { panic!("{report:?}") };
+        assert_eq!((until, *way_out), (&report.grace_ends, Some(WayOut::EndGrace)));
+        let Next::Fail { error, until: next_until, .. } = &report.next else { panic!("{report:?}") };
+        assert_eq!((error.as_str(), next_until), ("NoSafeSlot", until));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_told_as_such_and_the_rest_is_still_told() {
+        let report = report_in(rotated().malformed_version("odd", &["odd"])).await;
+        let odd = report.versions.iter().find(|version| version.version == "odd").unwrap();
+        assert!(odd.problem.as_deref().is_some_and(|it| it.contains("JSON") && !it.contains("hunter2")), "{odd:?}");
+        assert!(
+            report
+                .keys
+                .iter()
+                .all(|key| matches!(&key.verdict, KeyVerdict::MustStay { reason, .. } if reason.contains("odd")))
+        );
+        assert!(matches!(&report.next, Next::Fail { error, .. } if error == "MalformedSecret"));
+        assert_eq!(report.versions.len(), 3);
+
+        let report = report_in(rotated().fault("ListAccessKeys", Fault::RefusedAs("AccessDenied"))).await;
+        assert_eq!((report.keys.len(), report.versions.len(), report.hosts.len()), (0, 2, 1));
+        assert!(matches!(&report.next, Next::Fail { message, .. } if message.contains("iam:ListAccessKeys")));
+
+        let report = report_in(rotated().fault("GetAccessKeyLastUsed", Fault::RefusedAs("AccessDenied"))).await;
+        assert_eq!((report.keys.len(), report.keys[0].active), (2, true));
+        assert!(matches!(&report.next, Next::Fail { message, .. } if message.contains("iam:GetAccessKeyLastUsed")));
+
+        let report = report_in(rotated().fault("DescribeInstanceInformation", Fault::RefusedAs("AccessDenied"))).await;
+        assert!(!report.hosts[0].online && report.hosts[0].status.contains("AccessDenied"), "{report:?}");
+        assert_eq!(report.keys.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_a_rotation_would_fail_of_is_told_with_the_errors_type() {
+        for (aws, kind) in [
+            (rotated().fault("GetUser", Fault::RefusedAs("NoSuchEntity")), "UserMissing"),
+            (rotated().user_serves("eu-west-1/other"), "UserServesAnother"),
+            (rotated().rotation_is_off(), "RotationDisabled"),
+            (rotated().sender("nobody"), "TestMailMalformed"),
+        ] {
+            let report = report_in(aws).await;
+            assert!(matches!(&report.next, Next::Fail { error, .. } if error == kind), "{kind}: {:?}", report.next);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_overdue_rotation_is_told() {
+        let report = report_in(rotated().next_rotation(LONG_AGO)).await;
+        assert!(report.overdue.unwrap().contains("never attempted"));
+    }
+
+    /// What createSecret then does, told in the same words.
+    async fn done_by_create_secret(aws: &FakeAws) -> Next {
+        let before = aws.active_keys();
+        let pending = aws.labels("next");
+        assert_eq!(pending, [AWSPENDING]);
+        let done =
+            aws.take_as("next", Step::Create, async |rotation, secret| create_secret::run(rotation, secret).await);
+        match done.await {
+            Err(error) => {
+                Next::Fail { error: error.kind().into(), message: error.to_string(), until: error.until().map(date) }
+            }
+            Ok(()) if aws.count("CreateAccessKey") == 1 => {
+                let after = aws.active_keys();
+                Next::MakeKey { frees: before.into_iter().find(|key| !after.contains(key)) }
+            }
+            Ok(()) if aws.count("PutSecretValue") == 1 => {
+                Next::RollForward { version: "told".into(), key: aws.value("next").access_key_id }
+            }
+            Ok(()) => Next::Resume { key: aws.value("next").access_key_id },
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_report_says_of_a_rotation_is_what_createsecret_does() {
+        let open = || rotated().version("new", &[AWSCURRENT, LABEL_DEPLOYING], "NEW");
+        let told = || rotated().version("new", &[AWSCURRENT], "NEW").keys(&["NEW", "TOLD"]);
+        let (endpoint, _) = listening().await;
+        let mut seen = BTreeSet::new();
+        for aws in [
+            open().empty_version("next", &[AWSPENDING]),
+            open().empty_version("next", &[AWSPENDING]).keys(&["NEW"]),
+            open().empty_version("next", &[AWSPENDING]).used_at("OLD", LONG_AGO + 1),
+            open().version("next", &[AWSPENDING], "OLD"),
+            open().version("next", &[AWSPENDING], "GONE"),
+            told().version("told", &[LABEL_DEPLOYING], "TOLD").empty_version("next", &[AWSPENDING]),
+            told().version("told", &[LABEL_DEPLOYING, AWSPREVIOUS], "TOLD").empty_version("next", &[AWSPENDING]),
+        ] {
+            let aws = aws.endpoint(&endpoint);
+            let report = aws.ask(async |invocation| run(invocation, false).await).await.unwrap();
+            assert_eq!(report.open.as_deref(), Some("next"));
+            assert_eq!(report.next, done_by_create_secret(&aws).await);
+            seen.insert(format!("{:?}", report.next).chars().take(25).collect::<String>());
+        }
+        assert_eq!(seen.len(), 7, "each case is one of its own: {seen:?}");
+    }
+
+    #[tokio::test]
+    async fn each_credential_that_a_host_may_be_using_is_tried_once_and_no_other() {
+        let (endpoint, connections) = listening().await;
+        let aws = rotated().version("edited", &[AWSPENDING], "NEW").version("told", &[LABEL_DEPLOYING], "TOLD");
+        let aws = aws.endpoint(&endpoint);
+        let report = aws.ask(async |invocation| run(invocation, true).await).await.unwrap();
+        for version in &report.versions {
+            let is_tried = version.version != "old";
+            assert_eq!(matches!(version.login, Some(Login::Refused(_))), is_tried, "{version:?}");
+        }
+        let for_createsecret = 1;
+        assert_eq!(connections.load(SeqCst), 2 + for_createsecret);
     }
 }

@@ -180,3 +180,244 @@ impl fmt::Display for Held {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        fake_aws::{FakeAws, Fault},
+        keys::{
+            MustStay,
+            tests::{DAY, HOUR, a_month_later, any_situation, key, now, version},
+        },
+        secret::AWSPREVIOUS,
+    };
+
+    #[test]
+    fn a_completed_rotation_whose_credential_works_is_settled() {
+        let mut situation = a_month_later();
+        assert_eq!(unsettled(&situation), None);
+        situation.versions[0].labels.push(AWSPENDING.into());
+        assert_eq!(unsettled(&situation), None, "a completed rotation leaves AWSPENDING on AWSCURRENT's version");
+    }
+
+    #[test]
+    fn an_edit_of_another_field_by_hand_leaves_everything_settled() {
+        let mut situation = a_month_later();
+        situation.versions = vec![version(&[AWSCURRENT], "new"), version(&[LABEL_DEPLOYING, AWSPREVIOUS], "new")];
+        assert_eq!(unsettled(&situation), None);
+    }
+
+    #[test]
+    fn everything_else_is_unsettled() {
+        let with = |versions| unsettled(&Situation { versions, ..a_month_later() });
+        let open = Unsettled::RotationOpen { version: AWSPENDING.into() };
+        let current = || version(&[AWSCURRENT, LABEL_DEPLOYING], "new");
+        assert_eq!(with(vec![current(), version(&[AWSPENDING], "next")]), Some(open.clone()));
+        let empty = keys::LabelledVersion { names_key: None, ..version(&[AWSPENDING], "") };
+        assert_eq!(with(vec![current(), empty]), Some(open));
+        let crossed = [version(&[AWSCURRENT], "new"), version(&[LABEL_DEPLOYING, AWSPREVIOUS], "old")];
+        let elsewhere = |deploying: Option<String>| Some(Unsettled::HostsNotOnCurrent { deploying });
+        assert_eq!(with(crossed.to_vec()), elsewhere(Some("DEPLOYINGAWSPREVIOUS".into())));
+        assert_eq!(with(vec![version(&[AWSCURRENT], "new")]), elsewhere(None));
+        assert_eq!(with(vec![]), elsewhere(None));
+        let placeholder = keys::LabelledVersion { names_key: None, ..current() };
+        assert_eq!(with(vec![placeholder]), elsewhere(Some("AWSCURRENTDEPLOYING".into())));
+
+        let gone = |id: &str| Some(Unsettled::CurrentKeyNotActive { key: id.into() });
+        assert_eq!(with(vec![version(&[AWSCURRENT, LABEL_DEPLOYING], "elsewhere")]), gone("elsewhere"));
+        let mut inactive = a_month_later();
+        inactive.keys[0].key.active = false;
+        inactive.keys.push(key("other", DAY, None));
+        assert_eq!(unsettled(&inactive), gone("new"));
+    }
+
+    #[test]
+    fn an_orphan_that_somebody_looked_at_goes_before_the_first_rotation_but_not_during_one() {
+        let mut situation = Situation { user_owned: false, ..a_month_later() };
+        situation.keys = vec![key("hosts", 60 * DAY, Some(HOUR)), key("orphan", HOUR, None)];
+        situation.versions = vec![keys::LabelledVersion { names_key: None, ..version(&[AWSCURRENT], "") }];
+        let on = |situation: &Situation, index: usize| decide(situation, &situation.keys[index], Consent::Orphan);
+        assert_eq!(on(&situation, 1), Ok(MayGo::Orphan));
+        assert!(matches!(on(&situation, 0), Err(Held::Unsettled(Unsettled::HostsNotOnCurrent { .. }))));
+        situation.versions.push(keys::LabelledVersion { names_key: None, ..version(&[AWSPENDING], "") });
+        assert!(matches!(on(&situation, 1), Err(Held::Unsettled(Unsettled::RotationOpen { .. }))));
+    }
+
+    #[test]
+    fn each_way_out_is_offered_where_it_leads_out() {
+        let way = |situation: &Situation| way_out(situation, &situation.keys[1]);
+        let in_grace = Situation { grace_began: Some(now() - HOUR), ..a_month_later() };
+        assert_eq!(way(&in_grace), Some(WayOut::EndGrace));
+        assert_eq!(way_out(&in_grace, &in_grace.keys[0]), None);
+        let mut used_in_it = in_grace.clone();
+        used_in_it.keys[1].last_used = Some(now() - Duration::from_mins(5));
+        assert_eq!(way(&used_in_it), Some(WayOut::EndGrace));
+        let mut used_after_it = a_month_later();
+        used_after_it.keys[1].last_used = Some(now() - HOUR);
+        assert_eq!(way(&used_after_it), None, "whoever uses it is to be looked for");
+        let mut orphan = Situation { user_owned: false, ..a_month_later() };
+        orphan.versions.truncate(1);
+        orphan.keys[1] = key("old", HOUR, None);
+        assert_eq!(way(&orphan), Some(WayOut::RetireOrphan));
+        orphan.keys[1].last_used = Some(now() - HOUR / 2);
+        assert_eq!(way(&orphan), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_reported_as_a_way_out_is_what_the_events_do(situation in any_situation()) {
+            for key in &situation.keys {
+                let end_grace = decide(&situation, key, Consent::GraceEnded).is_ok();
+                let retire_orphan = decide(&situation, key, Consent::Orphan).is_ok();
+                if let Verdict::MustStay(_) = keys::judge(&situation, key) {
+                    let way_out = way_out(&situation, key);
+                    prop_assert_eq!(way_out == Some(WayOut::EndGrace), end_grace);
+                    prop_assert_eq!(way_out == Some(WayOut::RetireOrphan), retire_orphan);
+                    prop_assert!(decide(&situation, key, Consent::None).is_err());
+                }
+            }
+        }
+
+        #[test]
+        fn only_a_key_that_could_be_freed_for_a_rotation_is_retired(situation in any_situation()) {
+            for key in &situation.keys {
+                if let Ok(reason) = decide(&situation, key, Consent::None) {
+                    prop_assert_eq!(keys::judge(&situation, key), Verdict::MayGo(reason));
+                    prop_assert_eq!(unsettled(&situation), None);
+                }
+            }
+        }
+
+        #[test]
+        fn whatever_somebody_answers_for_what_a_host_may_be_using_stays(
+            situation in any_situation(),
+            consent in prop::sample::select(vec![Consent::None, Consent::GraceEnded, Consent::Orphan]),
+        ) {
+            for key in &situation.keys {
+                let id = key.key.id.as_str();
+                let Ok(reason) = decide(&situation, key, consent) else { continue };
+                for label in keys::PROTECTING {
+                    let mut versions = situation.versions.iter().filter(|version| version.has(label));
+                    prop_assert!(versions.all(|version| version.names_key.as_deref() != Some(id)), "{}", label);
+                }
+                prop_assert!(!key.key.active || situation.keys.iter().any(|it| it.key.active && it.key.id != id));
+                let is_open = |it: &keys::LabelledVersion| it.has(AWSPENDING) && !it.has(AWSCURRENT);
+                prop_assert!(!situation.versions.iter().find(|it| it.has(AWSPENDING)).is_some_and(is_open));
+                if consent == Consent::GraceEnded {
+                    let used_after_it = key.last_used.filter(|used| situation.grace_ends().is_none_or(|ends| *used >= ends));
+                    prop_assert_eq!(used_after_it, None);
+                }
+                if reason == MayGo::Orphan {
+                    prop_assert!(key.last_used.is_none());
+                    prop_assert!(situation.versions.iter().all(|version| version.names_key.as_deref() != Some(id)));
+                } else {
+                    let current = situation.key_labelled(AWSCURRENT);
+                    prop_assert!(situation.keys.iter().any(|it| it.key.active && Some(it.key.id.as_str()) == current));
+                    prop_assert_eq!(situation.key_labelled(LABEL_DEPLOYING), current);
+                }
+            }
+        }
+    }
+
+    fn long_rotated() -> FakeAws {
+        FakeAws::new()
+            .version("new", &[AWSCURRENT, LABEL_DEPLOYING, AWSPENDING], "NEW")
+            .version("old", &[AWSPREVIOUS], "OLD")
+            .keys(&["NEW", "OLD"])
+    }
+
+    async fn retire_in(aws: &FakeAws, orphan: Option<&str>) -> Result<Retired, Error> {
+        aws.ask(async |invocation| run(invocation, orphan).await).await
+    }
+
+    #[tokio::test]
+    async fn the_previous_key_goes_after_its_grace_and_the_current_one_is_told_as_kept() {
+        let aws = long_rotated();
+        let retired = retire_in(&aws, None).await.unwrap();
+        assert_eq!(retired.deleted, ["OLD"]);
+        assert!(retired.kept.len() == 1 && retired.kept[0].starts_with("NEW (Active"), "{retired:?}");
+        assert_eq!(aws.changes(), ["UpdateAccessKey", "DeleteAccessKey"]);
+        assert_eq!(aws.active_keys(), ["NEW"]);
+    }
+
+    #[tokio::test]
+    async fn during_the_grace_nothing_goes() {
+        let aws = long_rotated().keep_previous(100 * 365 * DAY);
+        let retired = retire_in(&aws, None).await.unwrap();
+        assert_eq!((retired.deleted.len(), retired.kept.len()), (0, 2));
+        assert_eq!(aws.changes(), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn while_a_rotation_is_open_nothing_goes_and_that_is_what_is_told() {
+        let aws = long_rotated().empty_version("next", &[]).version("new", &[AWSCURRENT, LABEL_DEPLOYING], "NEW");
+        let aws = aws.empty_version("next", &[AWSPENDING]);
+        let retired = retire_in(&aws, None).await.unwrap();
+        assert!(retired.deleted.is_empty() && retired.kept[0].contains("next is AWSPENDING"), "{retired:?}");
+        assert_eq!((retired.kept.len(), aws.changes()), (1, vec![]));
+    }
+
+    #[tokio::test]
+    async fn a_rotation_that_begins_meanwhile_brings_the_key_back() {
+        let begins = Fault::LabelMoved { to: "next", label: AWSPENDING };
+        let aws = long_rotated().empty_version("next", &["custom"]).fault("UpdateAccessKey", begins);
+        let retired = retire_in(&aws, None).await.unwrap();
+        assert_eq!(retired.deleted, [""; 0]);
+        assert!(retired.kept[1].contains("a rotation is open"), "{retired:?}");
+        assert_eq!(aws.changes(), ["UpdateAccessKey", "UpdateAccessKey"]);
+        assert_eq!(aws.active_keys(), ["NEW", "OLD"]);
+    }
+
+    #[tokio::test]
+    async fn after_a_rollback_nothing_goes() {
+        let moved = Fault::LabelMoved { to: "old", label: AWSCURRENT };
+        for aws in [
+            long_rotated().version("new", &[AWSPREVIOUS, LABEL_DEPLOYING], "NEW").version("old", &[AWSCURRENT], "OLD"),
+            long_rotated().fault_after(1, "DescribeSecret", moved),
+        ] {
+            let retired = retire_in(&aws, None).await.unwrap();
+            assert_eq!((retired.deleted, aws.count("DeleteAccessKey")), (vec![], 0));
+            assert_eq!(aws.active_keys(), ["NEW", "OLD"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_orphan_on_a_referenced_user_goes_only_if_it_is_named() {
+        let aws = || long_rotated().referenced_user().keys(&["NEW", "STRAY"]).made_later("STRAY", 60);
+        assert_eq!(retire_in(&aws(), None).await.unwrap().deleted, [""; 0]);
+        assert_eq!(retire_in(&aws(), Some("NEW")).await.unwrap().deleted, [""; 0]);
+        assert_eq!(retire_in(&aws(), Some("STRAY")).await.unwrap().deleted, ["STRAY"]);
+        let used = aws().used_at("STRAY", crate::fake_aws::LONG_AGO - 1);
+        let retired = retire_in(&used, Some("STRAY")).await.unwrap();
+        assert!(retired.deleted.is_empty() && retired.kept[1].contains("somebody else's"), "{retired:?}");
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_not_there_is_told_as_such() {
+        let retired = retire_in(&long_rotated().keys(&["NEW"]), Some("GONE")).await.unwrap();
+        assert!(retired.kept.iter().any(|sentence| sentence.contains("no access key GONE")), "{retired:?}");
+    }
+
+    #[tokio::test]
+    async fn no_key_goes_of_a_user_that_serves_another_secret_or_whose_secret_cannot_be_read() {
+        let aws = long_rotated().user_serves("eu-west-1/other");
+        assert_eq!(retire_in(&aws, None).await.unwrap_err().kind(), "UserServesAnother");
+        assert_eq!(aws.changes(), [""; 0]);
+        let aws = long_rotated().malformed_version("odd", &["odd"]);
+        assert_eq!(retire_in(&aws, None).await.unwrap_err().kind(), "MalformedSecret");
+        assert_eq!(aws.changes(), [""; 0]);
+    }
+
+    #[test]
+    fn a_key_that_is_held_says_why() {
+        let situation = Situation { grace_began: Some(now() - HOUR), ..a_month_later() };
+        let held = decide(&situation, &situation.keys[1], Consent::None).unwrap_err();
+        let ends = MustStay::InGrace { ends: situation.grace_ends() };
+        assert_eq!(held.to_string(), ends.to_string());
+    }
+}

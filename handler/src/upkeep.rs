@@ -26,3 +26,61 @@ async fn tell_if_overdue(invocation: &Invocation<'_>) -> Result<(), Error> {
     warn!("{sentence}");
     notify::publish(invocation, "rotation overdue", &sentence).await
 }
+
+#[cfg(test)]
+mod tests {
+    use contract::LABEL_DEPLOYING;
+
+    use super::*;
+    use crate::{
+        fake_aws::{FakeAws, Fault, LONG_AGO},
+        secret::{AWSCURRENT, AWSPREVIOUS},
+    };
+
+    const OVERDUE: i64 = LONG_AGO;
+    const IN_A_CENTURY: i64 = LONG_AGO + 100 * 365 * 86_400;
+
+    fn rotated(next_rotation: i64) -> FakeAws {
+        FakeAws::new()
+            .version("new", &[AWSCURRENT, LABEL_DEPLOYING], "NEW")
+            .version("old", &[AWSPREVIOUS], "OLD")
+            .keys(&["NEW", "OLD"])
+            .next_rotation(next_rotation)
+            .topic()
+    }
+
+    async fn upkeep_in(aws: &FakeAws) -> Result<Retired, Error> {
+        aws.ask(async |invocation| run(invocation).await).await
+    }
+
+    #[tokio::test]
+    async fn an_overdue_rotation_is_told_and_keys_retire() {
+        let aws = rotated(OVERDUE);
+        assert_eq!(upkeep_in(&aws).await.unwrap().deleted, ["OLD"]);
+        let [(subject, message)] = aws.published().try_into().unwrap();
+        assert!(subject.contains("overdue") && message.contains("never"), "{subject} {message}");
+    }
+
+    #[tokio::test]
+    async fn where_none_is_overdue_or_there_is_no_topic_nobody_is_told() {
+        for aws in [rotated(IN_A_CENTURY), rotated(OVERDUE).no_topic()] {
+            assert_eq!(upkeep_in(&aws).await.unwrap().deleted, ["OLD"]);
+            assert_eq!(aws.count("Publish"), 0);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_topic_that_cannot_be_told_is_an_error_and_keys_retire_all_the_same() {
+        let aws = rotated(OVERDUE).fault("Publish", Fault::RefusedAs("AuthorizationError"));
+        let error = upkeep_in(&aws).await.unwrap_err();
+        assert!(error.to_string().starts_with("sns:Publish failed: AuthorizationError"), "{error}");
+        assert_eq!(aws.active_keys(), ["NEW"]);
+    }
+
+    #[tokio::test]
+    async fn a_retirement_that_fails_is_an_error_and_the_topic_is_told_all_the_same() {
+        let aws = rotated(OVERDUE).user_serves("eu-west-1/other");
+        assert_eq!(upkeep_in(&aws).await.unwrap_err().kind(), "UserServesAnother");
+        assert_eq!(aws.count("Publish"), 1);
+    }
+}
