@@ -41,7 +41,7 @@ class Sandbox:
         modules = list(modules)
         self._overrides: dict[str, Override] = _merged(modules, "OVERRIDES")
         self._controls: dict[str, Control] = {"faults": injected.replace, **_merged(modules, "CONTROLS")}
-        self._states = [*states, *(module.state for module in modules if hasattr(module, "state"))]
+        self._states = [injected.state, *states, *(module.state for module in modules if hasattr(module, "state"))]
         for service, handler in ministack_app.SERVICE_HANDLERS.items():
             ministack_app.SERVICE_HANDLERS[service] = self._override(handler)
 
@@ -94,6 +94,9 @@ class Sandbox:
             return 0, {}, b""
         if rule and rule.kind == "delay":
             await asyncio.sleep(rule.seconds)
+        if rule and rule.kind == "hold":
+            await self._faults.hold(rule, call)
+        iam.lists_stale_keys.set(rule is not None and rule.kind == "stale")
         return await _ministacks_response(scope, body)
 
     def _override(self, handler: Callable) -> Callable:

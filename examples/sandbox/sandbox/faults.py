@@ -1,4 +1,4 @@
-"""Faults: chosen calls fail, lose their reply, are throttled or delayed, or end the process that made them.
+"""Faults: chosen calls fail, lose their reply, are throttled, delayed or held, see an old state, or end their process.
 
 A rule is a JSON object, by SANDBOX_FAULTS or POST /_sandbox/faults (which takes `{"rules": […]}` and replaces all):
 
@@ -10,6 +10,8 @@ A rule is a JSON object, by SANDBOX_FAULTS or POST /_sandbox/faults (which takes
              "throttle",                before it takes effect, with the service's own throttling error
              "lose_reply",              after it took effect, the connection closes without an answer
              "delay",                   for "seconds", before it takes effect
+             "hold",                    until the rules are replaced, before it takes effect
+             "stale",                   iam:ListAccessKeys alone: answers as before the last change of a key
              "kill",                    the process of the function that made the call is killed
              "hang",                    nor this call nor a later one of that invocation is answered
      "when": "before",                  kill and hang alone: before it takes effect, and not "after" (the default)
@@ -20,16 +22,20 @@ A rule of kind kill or hang counts the calls of functions' processes only.
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import processes
 from .api import AwsError, Call
 
+HOLDING_POLL_SECONDS = 0.02
+
 OF_PROCESSES = ("kill", "hang")
 WITHOUT_ANSWER = ("lose_reply", *OF_PROCESSES)
-KINDS = ("fail", "throttle", "lose_reply", "delay", *OF_PROCESSES)
+KINDS = ("fail", "throttle", "lose_reply", "delay", "hold", "stale", *OF_PROCESSES)
+LISTS_KEYS = "iam:ListAccessKeys"
 
 _INTERNAL_ERRORS = {
     "iam": ("ServiceFailure", 500),
@@ -62,17 +68,22 @@ class Rule:
     status: int = 500
     message: str = "An internal error occurred (fault injection)."
     seen: int = 0
+    is_replaced: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise AwsError("ValidationException", f"a fault's kind is one of {', '.join(KINDS)}, not {self.kind!r}")
         if self.when not in ("before", "after"):
             raise AwsError("ValidationException", f"a fault's when is before or after, not {self.when!r}")
+        if self.kind == "stale" and self.action != LISTS_KEYS:
+            raise AwsError("ValidationException", f"only {LISTS_KEYS} can be stale, not {self.action}")
 
     @property
     def takes_effect(self) -> bool:
         """Whether the call that it hits is carried out all the same."""
-        return self.kind in ("lose_reply", "delay") or (self.kind in OF_PROCESSES and self.when == "after")
+        return self.kind in ("lose_reply", "delay", "hold", "stale") or (
+            self.kind in OF_PROCESSES and self.when == "after"
+        )
 
     def hits(self, call: Call) -> bool:
         """Counts the call if the rule is about such calls; whether it is one of those to be hit."""
@@ -90,6 +101,7 @@ class Faults:
     def __init__(self, rules: list[dict[str, Any]]) -> None:
         self._lock = threading.Lock()
         self._rules = [Rule(**rule) for rule in rules]
+        self._held: list[Call] = []
 
     def replace(self, request: dict[str, Any]) -> dict[str, Any]:
         """The control endpoint: new rules, whose counts start anew."""
@@ -99,6 +111,8 @@ class Faults:
             raise AwsError("ValidationException", f"not fault rules: {problem}") from problem
         with self._lock:
             seen = [rule.seen for rule in self._rules]
+            for rule in self._rules:
+                rule.is_replaced = True
             self._rules = rules
         return {"replaced": len(seen), "seen": seen}
 
@@ -107,6 +121,20 @@ class Faults:
         with self._lock:
             hits = [rule for rule in self._rules if rule.hits(call)]
         return hits[0] if hits else None
+
+    async def hold(self, rule: Rule, call: Call) -> None:
+        """Waits until the rules are replaced."""
+        with self._lock:
+            self._held.append(call)
+        while not rule.is_replaced:
+            await asyncio.sleep(HOLDING_POLL_SECONDS)
+        with self._lock:
+            self._held.remove(call)
+
+    def state(self) -> dict[str, Any]:
+        """The calls that are being held, for GET /_sandbox/state."""
+        with self._lock:
+            return {"held_calls": [f"{call.service}:{call.action}" for call in self._held]}
 
 
 def error_of(rule: Rule, call: Call) -> AwsError:

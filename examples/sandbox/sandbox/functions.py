@@ -21,6 +21,7 @@ from .api import AwsError, Call
 DEFAULT_SETTLING_SECONDS = 0.1
 
 _environment_of_all: dict[str, str] = {}
+_environment_of_test: dict[str, str] = {}
 _settling_seconds = DEFAULT_SETTLING_SECONDS
 _log_folder: Path
 
@@ -47,15 +48,16 @@ def configure(change: dict[str, Any]) -> dict[str, Any]:
 
     `settling_seconds`, for which a function is Pending or its update InProgress; `deadline_seconds`, which invocations
     have in place of their function's timeout: those for the step `deadline_step` of a rotation, or all; the next
-    `deadline_times` of them, or all.
+    `deadline_times` of them, or all; `environment`, variables of every process that starts from now on, over all others.
     """
-    global _settling_seconds
+    global _settling_seconds, _environment_of_test
     deadline = None
     if change.get("deadline_seconds") is not None:
         limits = change.get("deadline_step"), change.get("deadline_times")
         deadline = processes.Deadline(change["deadline_seconds"], *limits)
     processes.set_deadline(deadline)
     _settling_seconds = float(change.get("settling_seconds", DEFAULT_SETTLING_SECONDS))
+    _environment_of_test = dict(change.get("environment", {}))
     return {}
 
 
@@ -83,6 +85,7 @@ def _environment(config: dict[str, Any], code_dir: str, port: int) -> dict[str, 
         **processes.credentials(config, port),
         **lambda_svc._runtime_env_vars(config),
         **_environment_of_all,
+        **_environment_of_test,
     }
 
 

@@ -6,6 +6,7 @@ import base64
 import copy
 import os
 import threading
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +22,11 @@ DATE_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _lock = threading.Lock()
 _last_uses: dict[str, dict[str, str]] = {}
 _issued_secrets: set[str] = set()
+_keys_before: dict[str, list[dict[str, Any]]] = {}
+"""User → its keys as they were before the last change of one."""
+
+lists_stale_keys: ContextVar[bool] = ContextVar("lists_stale_keys", default=False)
+"""Whether the list of keys that is being asked for is to be an old one (a fault)."""
 
 
 def note_use(access_key_id: str, service: str, region: str) -> None:
@@ -82,6 +88,11 @@ def _keys_of(user_name: str) -> list[dict[str, Any]]:
     return [key for key in ministack_iam._access_keys.values() if key["UserName"] == user_name]
 
 
+def _note_change(user_name: str) -> None:
+    """Keeps the user's keys as they are before one of them changes."""
+    _keys_before[user_name] = [dict(key) for key in _keys_of(user_name)]
+
+
 def _key(call: Call) -> dict[str, Any]:
     """The access key of the call, which must be the named user's."""
     user, key_id = _user(call), call.params.get("AccessKeyId", "")
@@ -104,13 +115,15 @@ def _create_access_key(call: Call) -> dict[str, Any]:
             "SecretAccessKey": base64.b64encode(os.urandom(30)).decode(),
             "CreateDate": _now(),
         }
+        _note_change(user["UserName"])
         ministack_iam._access_keys[key["AccessKeyId"]] = key
         _issued_secrets.add(key["SecretAccessKey"])
     return {"AccessKey": key}
 
 
 def _list_access_keys(call: Call) -> dict[str, Any]:
-    keys = _keys_of(_user(call)["UserName"])
+    user_name = _user(call)["UserName"]
+    keys = _keys_before.get(user_name, []) if lists_stale_keys.get() else _keys_of(user_name)
     shown = ("UserName", "AccessKeyId", "Status", "CreateDate")
     return {"AccessKeyMetadata": [{name: key[name] for name in shown} for key in keys], "IsTruncated": False}
 
@@ -119,12 +132,16 @@ def _update_access_key(call: Call) -> dict[str, Any]:
     status = call.params.get("Status")
     if status not in ("Active", "Inactive"):
         raise AwsError("ValidationError", f"Value '{status}' at 'status' failed to satisfy constraint")
-    _key(call)["Status"] = status
+    key = _key(call)
+    _note_change(key["UserName"])
+    key["Status"] = status
     return {}
 
 
 def _delete_access_key(call: Call) -> dict[str, Any]:
-    ministack_iam._access_keys.pop(_key(call)["AccessKeyId"], None)
+    key = _key(call)
+    _note_change(key["UserName"])
+    ministack_iam._access_keys.pop(key["AccessKeyId"], None)
     return {}
 
 

@@ -148,7 +148,9 @@ def _breach_on_host(instance: host.Host, keys: dict[str, dict[str, Any]]) -> Ite
     if problem := _problem_of(keys.get(key_id)):
         yield Breach(subject, f"{instance.instance_id} holds the access key {key_id or '(none)'}, {problem}", key_id)
     elif not hmac.compare_digest(smtp.smtp_password(keys[key_id]["SecretAccessKey"], REGION), password):
-        yield Breach(subject, f"{instance.instance_id} holds the access key {key_id} with another password")
+        yield Breach(
+            subject, f"{instance.instance_id} holds the access key {key_id} with a password that is not its own"
+        )
     elif not _is_known_to_ses(key_id):
         yield Breach(subject, f"{instance.instance_id} holds the access key {key_id}, which SES does not accept yet")
 

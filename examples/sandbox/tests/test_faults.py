@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 import unittest
 from typing import Any
 
 import botocore.exceptions
-from support import ACCOUNT, SandboxTest, assume, calls, client, control, make_function, make_role, policy, unique
+from support import (
+    ACCOUNT,
+    SandboxTest,
+    assume,
+    calls,
+    client,
+    control,
+    make_function,
+    make_role,
+    policy,
+    state,
+    unique,
+    wait_for,
+)
 
 from sandbox.api import AwsError, Call
 from sandbox.faults import Faults
@@ -48,7 +62,13 @@ class Rules(unittest.TestCase):
         self.assertEqual(self.kinds(rules, [call(), call()]), ["fail", "delay"])
 
     def test_what_is_no_rule_is_refused(self) -> None:
-        for rules in ([{"kind": "explode"}], [{"kind": "kill", "when": "later"}], [{"kind": "fail", "when": 1}], [{}]):
+        for rules in (
+            [{"kind": "explode"}],
+            [{"kind": "kill", "when": "later"}],
+            [{"kind": "fail", "when": 1}],
+            [{"kind": "stale"}],
+            [{}],
+        ):
             with self.subTest(rules), self.assertRaises((AwsError, TypeError)):
                 Faults(rules)
             with self.subTest(rules), self.assertRaises(AwsError):
@@ -73,6 +93,34 @@ class Injection(SandboxTest):
             self.iam.create_user(UserName=self.user)
         self.assertEqual((calls()[-1]["fault"], calls()[-1]["status"]), ("fail", 500))
         self.assertFalse(self.user_exists())
+
+    def test_a_held_call_takes_effect_when_the_rules_are_replaced(self) -> None:
+        self.inject(kind="hold", action="iam:CreateUser")
+        creating = threading.Thread(target=self.iam.create_user, kwargs={"UserName": self.user})
+        creating.start()
+        wait_for("the held call", lambda: state()["held_calls"] == ["iam:CreateUser"])
+        self.assertFalse(self.user_exists())
+        control("faults", {"rules": []})
+        creating.join()
+        self.assertTrue(self.user_exists())
+        self.assertEqual(state()["held_calls"], [])
+
+    def test_a_stale_list_of_keys_is_that_before_the_last_change(self) -> None:
+        self.iam.create_user(UserName=self.user)
+
+        def listed() -> list[tuple[str, str]]:
+            keys = self.iam.list_access_keys(UserName=self.user)["AccessKeyMetadata"]
+            return [(key["AccessKeyId"], key["Status"]) for key in keys]
+
+        self.inject(kind="stale", action="iam:ListAccessKeys", times=9)
+        key = self.iam.create_access_key(UserName=self.user)["AccessKey"]["AccessKeyId"]
+        self.assertEqual(listed(), [])
+        self.iam.update_access_key(UserName=self.user, AccessKeyId=key, Status="Inactive")
+        self.assertEqual(listed(), [(key, "Active")])
+        self.iam.delete_access_key(UserName=self.user, AccessKeyId=key)
+        self.assertEqual(listed(), [(key, "Inactive")])
+        control("faults", {"rules": []})
+        self.assertEqual(listed(), [])
 
     def test_a_failed_call_can_be_given_its_error(self) -> None:
         self.inject(kind="fail", action="lambda:GetFunction", code="CodeOfMine", status=418, message="teapot")
