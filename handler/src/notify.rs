@@ -116,7 +116,7 @@ mod tests {
 
     async fn finish_in(aws: &FakeAws) -> Result<(), Error> {
         aws.take(Step::Finish, async |rotation, secret| {
-            rotation.invocation.time.bound(finish_secret::run(rotation, secret)).await
+            rotation.invocation.time.bound(Box::pin(finish_secret::run(rotation, secret))).await
         })
         .await
     }
