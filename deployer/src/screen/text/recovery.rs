@@ -122,7 +122,7 @@ mod tests {
         {
             assert_eq!(rough(Duration::from_secs(seconds)), text);
         }
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(180);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_mins(3);
         assert_eq!(age("1970-01-01T00:00:00Z", now), " (3 min ago)");
         assert_eq!(age("a while ago", now), "");
     }
