@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Why a step failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, strum::IntoStaticStr, strum::VariantNames)]
 pub enum Error {
     /// The function's environment is not what the deployer writes.
     #[error("{0}; nothing was done; run `deployer apply --during-rotation` to write the function's environment again")]
@@ -545,48 +545,8 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Settings(_) => "Settings",
-            Self::EventFieldMissing { .. } => "EventFieldMissing",
-            Self::EventMalformed { .. } => "EventMalformed",
-            Self::UnknownStep { .. } => "UnknownStep",
-            Self::WrongSecret { .. } => "WrongSecret",
-            Self::RotationDisabled { .. } => "RotationDisabled",
-            Self::UnknownToken { .. } => "UnknownToken",
-            Self::NotPending { .. } => "NotPending",
-            Self::NotMarkedDeploying { .. } => "NotMarkedDeploying",
-            Self::EndpointUnresolved { .. } => "EndpointUnresolved",
-            Self::EndpointUnreachable { .. } => "EndpointUnreachable",
-            Self::TlsUnusable { .. } => "TlsUnusable",
-            Self::UserMissing { .. } => "UserMissing",
-            Self::UserServesAnother { .. } => "UserServesAnother",
-            Self::NoCurrentValue { .. } => "NoCurrentValue",
-            Self::MalformedSecret { .. } => "MalformedSecret",
-            Self::SecretOfAnotherUser { .. } => "SecretOfAnotherUser",
-            Self::HostsOffline { .. } => "HostsOffline",
-            Self::PendingEmpty { .. } => "PendingEmpty",
-            Self::PendingKeyGone { .. } => "PendingKeyGone",
-            Self::RolledBack(_) => "RolledBack",
-            Self::CurrentIsNewer(_) => "CurrentIsNewer",
-            Self::NoSafeSlot { .. } => "NoSafeSlot",
-            Self::LabelsMoved { .. } => "LabelsMoved",
-            Self::Unsettled { found: Unsettled::RotationOpen { .. }, .. } => "RotationOpen",
-            Self::Unsettled { found: Unsettled::HostsNotOnCurrent { .. }, .. } => "HostsNotOnCurrent",
-            Self::Unsettled { found: Unsettled::CurrentKeyNotActive { .. }, .. } => "CurrentKeyNotActive",
-            Self::KeptByMore { .. } => "KeptByMore",
-            Self::KeyLeftInactive { .. } => "KeyLeftInactive",
-            Self::KeyLimitReached { .. } => "KeyLimitReached",
-            Self::KeyCreationUnclear { .. } => "KeyCreationUnclear",
-            Self::StoreRefused { .. } => "StoreRefused",
-            Self::StoreUnclear { .. } => "StoreUnclear",
-            Self::TokenTaken { .. } => "TokenTaken",
-            Self::LoginRefused { .. } => "LoginRefused",
-            Self::HostsFailed { .. } => "HostsFailed",
-            Self::TestMailMalformed { .. } => "TestMailMalformed",
-            Self::TestMailRefused { .. } => "TestMailRefused",
-            Self::CurrentMoved { .. } => "CurrentMoved",
-            Self::NotEnoughTime { .. } => "NotEnoughTime",
-            Self::DeadlineReached => "DeadlineReached",
-            Self::Aws { .. } => "Aws",
+            Self::Unsettled { found, .. } => found.into(),
+            other => other.into(),
         }
     }
 }
@@ -733,6 +693,10 @@ fn cause_hint(cause: &Cause) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use strum::VariantNames as _;
+
     use super::*;
 
     fn cause(code: &str) -> Cause {
@@ -781,6 +745,19 @@ mod tests {
         let error = |fate| Error::TokenTaken { key: "AKIA".into(), fate }.to_string();
         assert!(error(KeyFate::Deleted).contains("the key was deleted again"));
         assert!(error(KeyFate::NotMade).contains("no key was made or deleted"));
+    }
+
+    #[test]
+    fn every_error_type_has_its_row_in_the_readmes_table_and_every_row_its_error_type() {
+        let rows: BTreeSet<&str> = include_str!("../../README.md")
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once('|'))
+            .map(|(types, _)| types)
+            .filter(|types| types.starts_with(char::is_uppercase))
+            .flat_map(|types| types.split(',').map(|name| name.trim().trim_matches('`')))
+            .collect();
+        let types = Error::VARIANTS.iter().chain(Unsettled::VARIANTS).filter(|name| **name != "Unsettled");
+        assert_eq!(rows, types.copied().collect());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::{
 
 /// Why no key is taken away, whatever is to be said of each: hosts may be changing over, or may be somewhere else than
 /// AWSCURRENT.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::VariantNames)]
 pub enum Unsettled {
     /// A rotation is open.
     RotationOpen {
