@@ -77,14 +77,15 @@ pub async fn publish(invocation: &Invocation<'_>, subject: &str, message: &str) 
         info!("there is no topic to tell");
         return Ok(());
     };
-    let request = clients
+    clients
         .sns
         .publish()
         .topic_arn(topic)
         .subject(subject_of(settings.secret_name(), subject))
-        .message(message.chars().take(LONGEST_MESSAGE).collect::<String>());
-    // On the heap: every step may end with it, and none is to grow by it.
-    Box::pin(request.send()).await.map_err(|error| Error::aws("sns:Publish", error))?;
+        .message(message.chars().take(LONGEST_MESSAGE).collect::<String>())
+        .send()
+        .await
+        .map_err(|error| Error::aws("sns:Publish", error))?;
     info!(topic, "told the topic: {subject}");
     Ok(())
 }
