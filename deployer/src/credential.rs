@@ -22,6 +22,8 @@ use crate::{
 pub(crate) const CURRENT: &str = "AWSCURRENT";
 /// AWS's label of the version that is being rotated to.
 pub(crate) const PENDING: &str = "AWSPENDING";
+/// AWS's label of the version that was in use before.
+pub(crate) const PREVIOUS: &str = "AWSPREVIOUS";
 
 /// Where the labels are and when the secret rotates.
 #[derive(Clone, Debug, Default)]
@@ -183,7 +185,7 @@ pub(crate) enum Standstill {
         /// The step, and the function's own words.
         reason: String,
     },
-    /// No step runs, and no step has said why.
+    /// No step runs, and none has failed: Secrets Manager has stopped, or AWSCURRENT was moved back.
     Silent {
         /// The rotation's version.
         version: String,
@@ -220,7 +222,7 @@ pub(crate) async fn wait_until_closed(aws: &Aws, deployment: &Deployment, progre
     let (version, cause) = match stand_still(aws, deployment, progress).await? {
         Standstill::Closed => return Ok(()),
         Standstill::Failed { version, reason } => (version, format!("it failed in {reason}")),
-        Standstill::Silent { version } => (version, "no step of it runs, and none has said why".to_owned()),
+        Standstill::Silent { version } => (version, "no step of it runs, and none has failed".to_owned()),
     };
     let mut error = open(&deployment.names, &version).cause(cause);
     error.hint = error.hint.map(|hint| format!("{hint}. To change now what it runs on, add --during-rotation"));
@@ -232,6 +234,8 @@ fn longest_rotation(deployment: &Deployment) -> Duration {
     deployment.config.function.timeout * 4
 }
 
+/// The step after which AWSCURRENT has moved.
+const LAST_STEP: &str = "finishSecret";
 /// How often a running rotation is looked at.
 const POLL_EVERY: Duration = Duration::from_secs(1);
 /// From the call that opens a rotation to the first line of its log: Secrets Manager invokes the function within seconds.
@@ -287,7 +291,7 @@ enum LastSign {
     Failure(String),
     /// Something so lately that a step may be running.
     Fresh,
-    /// Nothing for longer than a step may take.
+    /// Nothing for longer than a step may take, or its last step succeeded.
     Old,
 }
 
@@ -297,6 +301,11 @@ impl RotationLog {
             self.ends.last().filter(|_| !self.has_begun_another)
         {
             return LastSign::Failure(format!("{step}: {error}: {message}"));
+        }
+        let ended = self.ends.last().is_some_and(|end| end.step == LAST_STEP && end.error.is_none());
+        if ended && !self.has_begun_another {
+            // It completed, and somebody moved AWSCURRENT back.
+            return LastSign::Old;
         }
         let opened = || credential.last_changed.and_then(|date| SystemTime::try_from(date).ok());
         let (since, limit) = match self.last_line {
@@ -440,6 +449,16 @@ mod tests {
         let second = Duration::from_secs(1);
         assert_eq!(log(STEP + second).last_sign(&changed(second), STEP), LastSign::Old);
         assert_eq!(log(second).last_sign(&changed(second), STEP), LastSign::Fresh);
+    }
+
+    #[test]
+    fn a_rotation_whose_last_step_succeeded_does_not_run() {
+        let line = |step: &str| {
+            let end = contract::LOG_MESSAGE_FINISHED;
+            log(&[&format!(r#"{{"rotation_id":"v1","step":"{step}","request_id":"r1","message":"{end}"}}"#)])
+        };
+        assert_eq!(line("finishSecret").last_sign(&changed(STEP), STEP), LastSign::Old);
+        assert_eq!(line("testSecret").last_sign(&changed(STEP), STEP), LastSign::Fresh);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use contract::{KeyReport, KeyVerdict, LABEL_DEPLOYING, Login, Next, Report, VersionReport, WayOut};
 use serde::Serialize;
 
-use crate::credential::CURRENT;
+use crate::credential::{CURRENT, PREVIOUS};
 
 #[cfg(test)]
 mod tests;
@@ -114,6 +114,8 @@ impl Remedy {
 const CROSSED: [&str; 2] = ["RolledBack", "CurrentIsNewer"];
 /// The handler's errors that are about the open rotation's own version, and go with it.
 const OF_THE_PENDING_VERSION: [&str; 2] = ["PendingKeyGone", "PendingEmpty"];
+/// The handler's error that says: a call of AWS failed. Before createSecret makes a key, all of them read.
+const CALL_FAILED: &str = "Aws";
 /// The handler's error that says: no key may go for a new one.
 pub(crate) const NO_SAFE_SLOT: &str = "NoSafeSlot";
 
@@ -121,9 +123,10 @@ pub(crate) const NO_SAFE_SLOT: &str = "NoSafeSlot";
 /// has completed since.
 pub(crate) fn diagnose(report: &Report, owed: bool) -> Diagnosis {
     current_is_inactive(report)
+        .or_else(|| something_is_unread(report))
         .or_else(|| rotation_is_off(report))
-        .or_else(|| rotation_is_open(report))
         .or_else(|| labels_are_crossed(report))
+        .or_else(|| rotation_is_open(report))
         .or_else(|| told_but_not_current(report))
         .or_else(|| orphan_takes_the_slot(report))
         .or_else(|| current_does_not_work(report))
@@ -138,6 +141,13 @@ fn current_is_inactive(report: &Report) -> Option<Diagnosis> {
     let Credential::Inactive(key) = credential(report, version) else { return None };
     let found = format!("access key {key}, which AWSCURRENT names, is Inactive: a host that uses it cannot send");
     Some(curable(found, Remedy::Activate { key: key.to_owned() }, []))
+}
+
+/// What could not be read must not be taken for absent.
+fn something_is_unread(report: &Report) -> Option<Diagnosis> {
+    let Next::Fail { error, message, .. } = &report.next else { return None };
+    let found = format!("the function could not look at everything: {message}");
+    (error == CALL_FAILED).then(|| Diagnosis::Person { found, ways: vec![again()] })
 }
 
 fn rotation_is_off(report: &Report) -> Option<Diagnosis> {
@@ -157,11 +167,12 @@ fn rotation_is_open(report: &Report) -> Option<Diagnosis> {
         let found = format!("a rotation is open (version {id}), and {why}, so no host can be on it");
         Some(curable(found, clear.clone(), rotate))
     };
-    if !has(version, LABEL_DEPLOYING) {
-        return give_up("its version was never labelled DEPLOYING".to_owned());
+    if let Some(problem) = &version.problem {
+        return give_up(format!("its value cannot be used ({problem})"));
     }
     match credential(report, version) {
         Credential::None => give_up("its version holds no credential".to_owned()),
+        _ if !has(version, LABEL_DEPLOYING) => give_up("its version is not labelled DEPLOYING".to_owned()),
         Credential::Deleted(key) => give_up(format!("its access key {key} is deleted")),
         Credential::Inactive(key) => {
             let found = format!("a rotation is open (version {id}), and its access key {key} is Inactive");
@@ -207,8 +218,8 @@ fn refused(report: &Report, version: &VersionReport, key: &str, words: &str) -> 
 
 fn labels_are_crossed(report: &Report) -> Option<Diagnosis> {
     const REST: &str = ". A host that holds the other one gets a new credential with the next `deployer rotate`";
-    let Next::Fail { error, .. } = &report.next else { return None };
-    if !CROSSED.contains(&error.as_str()) {
+    let refuses = matches!(&report.next, Next::Fail { error, .. } if CROSSED.contains(&error.as_str()));
+    if !refuses && !was_rolled_back_with_its_pending_label(report) {
         return None;
     }
     let (current, deploying) = (labelled(report, CURRENT)?, labelled(report, LABEL_DEPLOYING)?);
@@ -245,6 +256,12 @@ fn labels_are_crossed(report: &Report) -> Option<Diagnosis> {
             ],
         },
     })
+}
+
+/// A rotation that completed may keep AWSPENDING, and looks open again when AWSCURRENT is moved back.
+fn was_rolled_back_with_its_pending_label(report: &Report) -> bool {
+    let open = report.versions.iter().find(|version| Some(&version.version) == report.open.as_ref());
+    open.is_some_and(|version| has(version, PREVIOUS) && has(version, LABEL_DEPLOYING))
 }
 
 /// A rotation was given up after hosts may have been told of its credential.

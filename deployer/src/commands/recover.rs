@@ -73,7 +73,7 @@ async fn wait_while_a_step_runs(session: &Session, is_first: bool) -> Result<(),
         Standstill::Closed => None,
         Standstill::Failed { version, reason } => Some(format!("the rotation to version {version} failed in {reason}")),
         Standstill::Silent { version } => {
-            Some(format!("no step of the rotation to version {version} runs, and none has said why"))
+            Some(format!("no step of the rotation to version {version} runs, and none has failed"))
         }
     };
     if let Some(note) = note.filter(|_| is_first) {

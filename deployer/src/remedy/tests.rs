@@ -2,7 +2,6 @@ use contract::HostReport;
 
 use super::*;
 
-const PREVIOUS: &str = "AWSPREVIOUS";
 const PENDING: &str = "AWSPENDING";
 const REFUSED: &str = "permanent error (535): Authentication Credentials Invalid";
 const UNANSWERED: &str = "transient error (454): Temporary authentication failure";
@@ -45,6 +44,12 @@ fn cleared() -> Report {
 /// A rotation to `new` completed, and somebody moved AWSCURRENT back.
 fn rolled_back() -> Report {
     Report { next: fails("RolledBack", None), ..cleared().label("new", &[LABEL_DEPLOYING, PREVIOUS]) }
+}
+
+/// As `rolled_back`, and AWSPENDING is still where the rotation left it.
+fn rolled_back_open() -> Report {
+    let next = Next::Resume { key: "NEW".into() };
+    Report { open: Some("new".into()), next, ..rolled_back().label("new", &[PENDING, LABEL_DEPLOYING, PREVIOUS]) }
 }
 
 fn stays(way_out: Option<WayOut>) -> KeyVerdict {
@@ -170,7 +175,7 @@ fn person(report: &Report, owed: bool) -> (String, Vec<String>) {
 fn every_stuck_state_that_can_be_cured_has_its_remedies_in_their_order() {
     let grace = || fails(NO_SAFE_SLOT, Some("2026-01-02T00:00:00Z"));
     let only_now = || healthy().without_key("OLD");
-    let table: [(&str, Report, &[Remedy]); 21] = [
+    let table: [(&str, Report, &[Remedy]); 22] = [
         ("open, accepted", open(), &[clear(), Remedy::Rotate]),
         (
             "open, empty",
@@ -217,6 +222,11 @@ fn every_stuck_state_that_can_be_cured_has_its_remedies_in_their_order() {
             rolled_back().login("new", refused(REFUSED)),
             &[moves(LABEL_DEPLOYING, "new", "now")],
         ),
+        (
+            "rolled back with AWSPENDING, only deploying works",
+            rolled_back_open().without_key("NOW"),
+            &[moves(CURRENT, "now", "new")],
+        ),
         ("rolled back, only deploying works", rolled_back().without_key("NOW"), &[moves(CURRENT, "now", "new")]),
         (
             "an orphan in the slot",
@@ -234,11 +244,32 @@ fn every_stuck_state_that_can_be_cured_has_its_remedies_in_their_order() {
 fn what_is_not_safe_is_left_to_a_person() {
     let table = [
         ("rotation off", Report { rotation_enabled: false, ..healthy() }, "is not enabled", "deployer apply"),
+        (
+            "the keys cannot be read",
+            open().without_key("NEW").without_key("NOW").next(fails("Aws", None)),
+            "could not look at everything: no.",
+            "deployer recover",
+        ),
         ("open, refused", open().login("new", refused(REFUSED)), "does not accept", "delete-access-key"),
         ("open, unanswered", open().login("new", refused(UNANSWERED)), "does not accept", "deployer recover"),
         ("open, host offline", open().next(fails("HostsOffline", None)), "HostsOffline: no.", "deployer recover"),
         ("cleared, refused", cleared().login("new", refused(REFUSED)), "does not accept", "delete-access-key"),
         ("host offline", healthy().next(fails("HostsOffline", None)), "HostsOffline: no.", "deployer recover"),
+        (
+            "rolled back with AWSPENDING, both work",
+            rolled_back_open(),
+            "hosts may use either",
+            "--version-stage AWSCURRENT",
+        ),
+        (
+            "rolled back, and the next rotation is open",
+            Report {
+                open: Some("empty".into()),
+                ..rolled_back().version("empty", &[PENDING], "").without_value("empty")
+            },
+            "hosts may use either",
+            "--version-stage DEPLOYING",
+        ),
         ("rolled back, both work", rolled_back(), "hosts may use either", "--version-stage AWSCURRENT"),
         (
             "rolled back, one is not answered",

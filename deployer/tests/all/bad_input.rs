@@ -6,19 +6,7 @@ use std::{
     thread,
 };
 
-use crate::sandbox::Sandbox;
-
-/// What varies from run to run.
-fn snapshot(text: &str, sandbox: &Sandbox) -> String {
-    let text = text.replace(sandbox.path("").to_str().unwrap(), "FOLDER/");
-    let mut words: Vec<String> = Vec::new();
-    for word in text.split_inclusive([' ', '\n']) {
-        let is_port = |part: &str| part.parse::<u16>().is_ok();
-        let port = word.trim().rsplit(':').next().filter(|part| is_port(part) && word.contains("127.0.0.1"));
-        words.push(port.map_or_else(|| word.to_owned(), |port| word.replace(port, "PORT")));
-    }
-    words.concat()
-}
+use crate::{sandbox::Sandbox, shown::assert_shown};
 
 fn refused(sandbox: &Sandbox, config: &str, variables: &[(&str, &str)]) -> String {
     let before = sandbox.calls().len();
@@ -27,7 +15,7 @@ fn refused(sandbox: &Sandbox, config: &str, variables: &[(&str, &str)]) -> Strin
     let calls = sandbox.calls();
     let made: Vec<_> = calls[before..].iter().map(|call| call["action"].as_str().unwrap()).collect();
     assert!(made.iter().all(|action| *action == "GetCallerIdentity"), "{made:?}");
-    snapshot(&ran.stderr, sandbox)
+    ran.stderr
 }
 
 /// Nothing that could lead to credentials by another way.
@@ -45,7 +33,7 @@ fn the_account_and_the_way_to_it_are_checked_first() {
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
 
-    insta::assert_snapshot!("no_credentials", refused(&sandbox, &config, &NO_CREDENTIALS));
+    assert_shown!("no_credentials", &sandbox, &refused(&sandbox, &config, &NO_CREDENTIALS));
 
     let invalid = [("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")];
     let error = refused(&sandbox, &config, &invalid);
@@ -53,14 +41,14 @@ fn the_account_and_the_way_to_it_are_checked_first() {
     assert!(error.contains("AWS_PROFILE"), "{error}");
 
     let wrong_account = sandbox.config(&[("\"123456789012\"", "\"210987654321\"")]);
-    insta::assert_snapshot!("wrong_account", refused(&sandbox, &wrong_account, &[]));
+    assert_shown!("wrong_account", &sandbox, &refused(&sandbox, &wrong_account, &[]));
 
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let no_network = format!("http://{closed}");
-    insta::assert_snapshot!("no_network", refused(&sandbox, &config, &[("AWS_ENDPOINT_URL", &no_network)]));
+    assert_shown!("no_network", &sandbox, &refused(&sandbox, &config, &[("AWS_ENDPOINT_URL", &no_network)]));
 
     let garbage = answering("HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello");
-    insta::assert_snapshot!("garbage", refused(&sandbox, &config, &[("AWS_ENDPOINT_URL", &garbage)]));
+    assert_shown!("garbage", &sandbox, &refused(&sandbox, &config, &[("AWS_ENDPOINT_URL", &garbage)]));
 }
 
 /// A name, a text of the example, and what stands there instead.
@@ -85,7 +73,7 @@ fn every_mistake_in_the_file_is_refused_before_any_call() {
     let sandbox = Sandbox::start();
     for (name, right, wrong) in MISTAKES {
         let config = sandbox.config(&[(right, wrong)]);
-        insta::assert_snapshot!(name, refused(&sandbox, &config, &[]));
+        assert_shown!(name, &sandbox, &refused(&sandbox, &config, &[]));
     }
     assert_eq!(sandbox.calls(), Vec::<serde_json::Value>::new());
 }
@@ -93,13 +81,13 @@ fn every_mistake_in_the_file_is_refused_before_any_call() {
 #[test]
 fn a_file_that_cannot_be_used_is_an_error() {
     let sandbox = Sandbox::start();
-    insta::assert_snapshot!("missing_file", refused(&sandbox, "missing.yaml", &[]));
+    assert_shown!("missing_file", &sandbox, &refused(&sandbox, "missing.yaml", &[]));
     let empty = sandbox.file("empty.yaml", "");
-    insta::assert_snapshot!("empty_file", refused(&sandbox, &empty, &[]));
+    assert_shown!("empty_file", &sandbox, &refused(&sandbox, &empty, &[]));
     let latin1 = sandbox.file("latin1.yaml", "");
     std::fs::write(sandbox.path("latin1.yaml"), b"name: caf\xe9\n").unwrap();
-    insta::assert_snapshot!("not_utf8", refused(&sandbox, &latin1, &[]));
-    insta::assert_snapshot!("folder_without_yaml", refused(&sandbox, sandbox.path("mail").to_str().unwrap(), &[]));
+    assert_shown!("not_utf8", &sandbox, &refused(&sandbox, &latin1, &[]));
+    assert_shown!("folder_without_yaml", &sandbox, &refused(&sandbox, sandbox.path("mail").to_str().unwrap(), &[]));
 }
 
 #[test]

@@ -4,8 +4,15 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "in a test, a panic with its place is the report")]
 
 mod bad_input;
+mod crash_matrix;
+mod deployed;
 mod drift;
 mod lifecycle;
+mod operator;
+mod recover;
 mod role;
+mod rotate;
 mod sandbox;
+mod scenarios;
+mod shown;
 mod soak;

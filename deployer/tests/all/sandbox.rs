@@ -41,6 +41,8 @@ pub(crate) struct Sandbox {
     printed: Mutex<String>,
     /// How often the test itself read the secret's value, as the same administrator as the deployer.
     own_reads: AtomicUsize,
+    /// How many access keys the test itself made, as that administrator.
+    own_keys: AtomicUsize,
     /// Whether the test breaks the rotation's promise on purpose.
     provokes_violations: AtomicBool,
 }
@@ -93,6 +95,7 @@ impl Sandbox {
                     stdin,
                     printed: Mutex::default(),
                     own_reads: AtomicUsize::default(),
+                    own_keys: AtomicUsize::default(),
                     provokes_violations: AtomicBool::default(),
                 };
             }
@@ -124,6 +127,21 @@ impl Sandbox {
         let ran = Ran { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) };
         self.printed.lock().unwrap().extend([&*ran.stdout, &*ran.stderr]);
         ran
+    }
+
+    /// Runs a command line as an operator would, who has the AWS CLI and may do everything.
+    pub(crate) fn operator(&self, command: &str) {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).env_clear().envs(&self.environment).current_dir(self.directory.path());
+        let output = shell.stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{command}\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// An access key of the user that somebody makes by hand.
+    pub(crate) async fn make_key_by_hand(&self) -> aws_sdk_iam::types::AccessKey {
+        self.own_keys.fetch_add(1, Ordering::Relaxed);
+        let client = aws_sdk_iam::Client::new(&self.sdk().await);
+        client.create_access_key().user_name(USER).send().await.unwrap().access_key.unwrap()
     }
 
     /// Writes `config.yaml`: the example, with these texts replaced. Everything is logged.
@@ -170,8 +188,13 @@ impl Sandbox {
 
     /// Changes how the sandbox behaves (examples/sandbox/README.md, "Settings").
     pub(crate) fn control(&self, name: &str, change: &Value) -> Value {
+        self.try_control(name, change).unwrap()
+    }
+
+    /// The same, where the sandbox may refuse it.
+    pub(crate) fn try_control(&self, name: &str, change: &Value) -> Result<Value, ureq::Error> {
         let url = format!("{}/_sandbox/{name}", self.environment["AWS_ENDPOINT_URL"]);
-        ureq::post(url).send_json(change).unwrap().body_mut().read_json().unwrap()
+        ureq::post(url).send_json(change)?.body_mut().read_json()
     }
 
     /// What only tests may know.
@@ -193,18 +216,16 @@ impl Sandbox {
 
     /// The SDK's configuration as the sandbox's administrator.
     pub(crate) async fn sdk(&self) -> SdkConfig {
-        let variable = |name: &str| self.environment[name].clone();
-        let credentials = aws_credential_types::Credentials::new(
-            variable("AWS_ACCESS_KEY_ID"),
-            variable("AWS_SECRET_ACCESS_KEY"),
-            None,
-            None,
-            "sandbox",
-        );
+        self.sdk_with(&self.environment["AWS_ACCESS_KEY_ID"], &self.environment["AWS_SECRET_ACCESS_KEY"]).await
+    }
+
+    /// The SDK's configuration with somebody's access key.
+    pub(crate) async fn sdk_with(&self, key: &str, secret: &str) -> SdkConfig {
+        let credentials = aws_credential_types::Credentials::new(key, secret, None, None, "sandbox");
         aws_config::defaults(BehaviorVersion::latest())
             .region(Region::new(REGION))
             .credentials_provider(credentials)
-            .endpoint_url(variable("AWS_ENDPOINT_URL"))
+            .endpoint_url(&self.environment["AWS_ENDPOINT_URL"])
             .http_client(aws_smithy_http_client::Builder::new().build_http())
             .load()
             .await
@@ -261,7 +282,10 @@ impl Sandbox {
         let mut texts = vec![("what the deployer printed".to_owned(), self.printed.lock().unwrap().clone())];
         let mut folders = vec![self.directory.path().to_owned()];
         // Where a secret belongs: the host's own file, the sandbox's own state, the administrator's key in `env`.
-        let belongs = |path: &Path| ["host", "tmp", "env"].iter().any(|name| path == self.path(name));
+        let belongs = |path: &Path| {
+            let name = path.file_name().unwrap_or_default().to_str().unwrap_or_default();
+            path.parent() == Some(self.directory.path()) && (name.starts_with("host") || ["tmp", "env"].contains(&name))
+        };
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).unwrap().map(Result::unwrap).filter(|entry| !belongs(&entry.path())) {
                 let kind = entry.file_type().unwrap();
@@ -296,7 +320,7 @@ impl Sandbox {
             calls.iter().filter(is_it).count()
         };
         assert_eq!(by_administrator("GetSecretValue"), self.own_reads.load(Ordering::Relaxed));
-        assert_eq!(by_administrator("CreateAccessKey"), 0);
+        assert_eq!(by_administrator("CreateAccessKey"), self.own_keys.load(Ordering::Relaxed));
     }
 }
 

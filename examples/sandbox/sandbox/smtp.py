@@ -10,6 +10,7 @@ import asyncio
 import base64
 import email
 import email.policy
+import functools
 import hashlib
 import hmac
 import itertools
@@ -46,6 +47,7 @@ SUCCESSFUL = "235 Authentication successful."
 REFUSED = "535 Authentication Credentials Invalid"
 
 
+@functools.cache
 def smtp_password(secret_access_key: str, region: str) -> str:
     """The SMTP password of a secret access key in one region (SES guide, "Obtaining SMTP credentials")."""
     signature = ("AWS4" + secret_access_key).encode()

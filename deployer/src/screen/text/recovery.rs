@@ -98,6 +98,7 @@ pub(in crate::screen) fn diagnosis(diagnosis: &Diagnosis) -> String {
             for (at, remedy) in std::iter::once(first).chain(then).enumerate() {
                 let _ = writeln!(text, "  {}. {} ({})", at + 1, remedy.sentence(), remedy.call());
             }
+            text.push('\n');
             text
         }
         Diagnosis::Person { found, ways } => {

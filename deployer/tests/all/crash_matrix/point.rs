@@ -1,0 +1,189 @@
+//! What is tried: the points of the matrix, which of them are run, and what each may end in.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use crate::sandbox::ROLE;
+
+/// Whose IAM user it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum User {
+    Owned,
+    Existing,
+}
+
+impl User {
+    pub(super) const ALL: [Self; 2] = [Self::Owned, Self::Existing];
+}
+
+/// How the account is before the rotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Start {
+    pub(super) user: User,
+    /// 0: the secret is a placeholder. 1: AWSCURRENT's key. 2: that, and one of before, whose grace is over.
+    pub(super) keys: usize,
+}
+
+impl Start {
+    pub(super) const NUMBERS_OF_KEYS: [usize; 3] = [0, 1, 2];
+}
+
+/// An AWS call that the function makes during an undisturbed rotation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Call {
+    /// Such as `iam:CreateAccessKey`.
+    pub(super) action: String,
+    /// Which of the calls of this action it is, from 1.
+    pub(super) number: usize,
+    /// The step that makes it.
+    pub(super) step: &'static str,
+}
+
+/// What happens at the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// AWS refuses it for good.
+    Refused,
+    /// It takes effect, and its answer never arrives.
+    AnswerLost,
+    /// AWS asks for fewer calls.
+    Throttled,
+    /// It takes effect, and then the function's process is killed.
+    Killed,
+    /// It takes effect, and then nothing is answered any more until the function's time is over.
+    DeadlineReached,
+}
+
+impl Fault {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Refused, Self::AnswerLost, Self::Throttled, Self::Killed, Self::DeadlineReached];
+}
+
+/// The version with which Secrets Manager tries a failed rotation again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retry {
+    SameToken,
+    NewToken,
+}
+
+impl Retry {
+    pub(super) const ALL: [Self; 2] = [Self::SameToken, Self::NewToken];
+
+    /// As the sandbox's setting `retry_token` spells it.
+    pub(super) fn token(self) -> &'static str {
+        match self {
+            Self::SameToken => "same",
+            Self::NewToken => "new",
+        }
+    }
+}
+
+/// One fault in one rotation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Point {
+    pub(super) start: Start,
+    pub(super) call: Call,
+    pub(super) fault: Fault,
+    pub(super) retry: Retry,
+}
+
+impl Point {
+    /// The sandbox's rule.
+    pub(super) fn rule(&self) -> Value {
+        let mut rule = json!({"caller": ROLE, "action": self.call.action, "call": self.call.number});
+        let kind = match self.fault {
+            Fault::Refused => {
+                rule["status"] = json!(400);
+                rule["code"] = json!("AccessDeniedException");
+                rule["message"] = json!("refused by the test");
+                "fail"
+            }
+            Fault::AnswerLost => "lose_reply",
+            Fault::Throttled => "throttle",
+            Fault::Killed => "kill",
+            Fault::DeadlineReached => "hang",
+        };
+        rule["kind"] = json!(kind);
+        rule
+    }
+
+    /// Whether a first attempt may end in an error of this type: the handler's own wherever it lives to tell.
+    pub(super) fn explains(&self, error: &str) -> bool {
+        let is_lambdas = error.contains('.');
+        is_lambdas == (self.fault == Fault::Killed) && (!is_lambdas || error == "Runtime.ExitError")
+    }
+
+    /// Whether it leaves a key whose secret nobody knows: IAM made it, and the handler never heard which.
+    ///
+    /// Only then may a rotation without further faults fail, and only with `NoSafeSlot`: on an owned user until the orphan is
+    /// old enough to be told from a key that is just being made, on another user until somebody deletes it.
+    pub(super) fn leaves_an_orphan(&self) -> bool {
+        self.call.action == "iam:CreateAccessKey"
+            && matches!(self.fault, Fault::AnswerLost | Fault::Killed | Fault::DeadlineReached)
+    }
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { start, call, fault, retry } = self;
+        let Call { action, number, step } = call;
+        write!(f, "{:?} user, {} keys: {step}, {action} {number}: {fault:?}, {retry:?}", start.user, start.keys)
+    }
+}
+
+/// Every point: calls × faults × retries, for every start.
+pub(super) fn all(observed: &[(Start, Vec<Call>)]) -> Vec<Point> {
+    let mut points = Vec::new();
+    for (start, calls) in observed {
+        for fault in Fault::ALL {
+            for call in calls {
+                for retry in Retry::ALL {
+                    points.push(Point { start: *start, call: call.clone(), fault, retry });
+                }
+            }
+        }
+    }
+    points
+}
+
+/// Which points are run.
+#[derive(Clone, Debug)]
+pub(super) enum Selection {
+    /// A few of every start and fault, the same ones each time.
+    Spread,
+    /// All.
+    All,
+    /// Those whose description contains the text.
+    Named(String),
+}
+
+/// In a spread, one of so many points of a start and a fault.
+const SPREAD: usize = 37;
+
+impl Selection {
+    /// `CRASH_MATRIX`: `all`, a part of a point's description, or not set.
+    pub(super) fn from_environment() -> Self {
+        match std::env::var("CRASH_MATRIX") {
+            Err(_) => Self::Spread,
+            Ok(all) if all == "all" => Self::All,
+            Ok(text) => Self::Named(text),
+        }
+    }
+
+    pub(super) fn of(&self, points: Vec<Point>) -> Vec<Point> {
+        match self {
+            Self::All => points,
+            Self::Named(text) => points.into_iter().filter(|point| point.to_string().contains(text)).collect(),
+            Self::Spread => {
+                let groups = points.chunk_by(|a, b| a.start == b.start && a.fault == b.fault);
+                // Each group begins elsewhere, so that together they hit calls all over the rotation.
+                groups.enumerate().flat_map(|(index, group)| spread(group, index * 7)).collect()
+            }
+        }
+    }
+}
+
+fn spread(group: &[Point], offset: usize) -> Vec<Point> {
+    group.iter().skip(offset % group.len().min(SPREAD)).step_by(SPREAD).cloned().collect()
+}

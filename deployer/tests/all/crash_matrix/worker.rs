@@ -1,0 +1,286 @@
+//! A sandbox in which points are run, one after the other.
+
+use std::{collections::HashMap, fmt, thread::sleep, time::Duration};
+
+use aws_sdk_iam::types::StatusType;
+use contract::SecretValue;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::point::{Call, Fault, Point, Retry, Start, User};
+use crate::sandbox::{ROLE, SECRET, Sandbox, USER};
+
+const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
+
+/// The call that is repeated until a script has ended: how often depends on the clock, so it counts once.
+const POLL: &str = "ssm:GetCommandInvocation";
+
+/// Longer than `rotation.keep_previous`, and than the age from which on a key counts as an orphan.
+const BETWEEN_ROTATIONS: Duration = Duration::from_hours(48);
+
+/// A deadline that a call can reach, and one for the calls before which the handler demands more time than that: enough to make
+/// a key, or to tell the hosts. There it is the handler's own limits that come first.
+const DEADLINES_SECONDS: [u64; 2] = [8, 66];
+
+/// Between two looks at whether a rotation has ended.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// A rotation with the handler's longest waits takes no longer.
+const LOOKS: u32 = 5 * 300;
+
+/// A deployed sandbox with a snapshot of every start.
+pub(super) struct Worker {
+    sandbox: Sandbox,
+    runtime: Runtime,
+    iam: aws_sdk_iam::Client,
+    secrets: aws_sdk_secretsmanager::Client,
+    user: User,
+}
+
+/// How a rotation ended.
+struct Ended {
+    is_complete: bool,
+    /// Type and text of the last error.
+    error: Option<(String, String)>,
+    /// As the sandbox tells it.
+    rotation: Value,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.rotation)
+    }
+}
+
+impl Worker {
+    /// Deploys, and rotates twice: before, between and after are the three starts.
+    pub(super) fn prepare(user: User) -> Self {
+        let sandbox = Sandbox::start();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let sdk = runtime.block_on(sandbox.sdk());
+        let (iam, secrets) = (aws_sdk_iam::Client::new(&sdk), aws_sdk_secretsmanager::Client::new(&sdk));
+        let worker = Self { sandbox, runtime, iam, secrets, user };
+        worker.deploy();
+        worker.retry_with(Retry::SameToken);
+        worker.save(0);
+        for keys in [1, 2] {
+            let ended = worker.rotate();
+            assert!(ended.is_complete, "{ended}");
+            worker.let_time_pass();
+            worker.save(keys);
+        }
+        worker
+    }
+
+    pub(super) fn user(&self) -> User {
+        self.user
+    }
+
+    fn deploy(&self) {
+        let mut changes =
+            vec![("rotate_on_create: true", "rotate_on_create: false"), ("  timeout: 2m", "  timeout: 10s")];
+        if self.user == User::Existing {
+            changes.push(("  existing: false\n  # Access keys", "  existing: true\n  # Access keys"));
+            changes.push(("  from: [\"*@example.com\"]\n", ""));
+            self.make_user();
+        }
+        let config = self.sandbox.config(&changes);
+        self.sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+    }
+
+    fn make_user(&self) {
+        let policy =
+            r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ses:SendRawEmail","Resource":"*"}}"#;
+        self.runtime.block_on(async {
+            self.iam.create_user().user_name(USER).send().await.unwrap();
+            let put = self.iam.put_user_policy().user_name(USER).policy_name("theirs").policy_document(policy);
+            put.send().await.unwrap();
+        });
+    }
+
+    /// The calls that the function makes in an undisturbed rotation.
+    pub(super) fn observe(&self, start: Start) -> Vec<Call> {
+        self.begin(start);
+        let before = self.sandbox.calls().len();
+        let ended = self.rotate();
+        assert!(ended.is_complete, "{ended}");
+        let mut steps = STEPS.into_iter();
+        let mut step = steps.next().unwrap();
+        let mut numbers: HashMap<String, usize> = HashMap::new();
+        let mut calls = Vec::new();
+        for call in &self.sandbox.calls()[before..] {
+            let caller = call["caller"].as_str().unwrap();
+            if caller == "secretsmanager.amazonaws.com" {
+                // The line of a step's invocation comes after those of its calls.
+                step = steps.next().unwrap_or("none");
+            } else if caller.contains(ROLE) {
+                let action = format!("{}:{}", call["service"].as_str().unwrap(), call["action"].as_str().unwrap());
+                let number = numbers.entry(action.clone()).or_default();
+                *number += 1;
+                if *number == 1 || action != POLL {
+                    calls.push(Call { action, number: *number, step });
+                }
+            }
+        }
+        calls
+    }
+
+    /// Runs one point; panics where something is not as promised. Answers how the first attempt ended.
+    pub(super) fn run(&self, point: &Point) -> String {
+        let first = self.rotate_with_fault(point);
+        let outcome = first.error.as_ref().map_or("complete".to_owned(), |(error, _)| error.clone());
+        if !first.is_complete {
+            assert!(point.explains(&outcome), "the first attempt ended with {first}");
+            self.retry_with(point.retry);
+            self.try_again();
+            self.bring_to_its_end(point, &self.wait());
+        }
+        self.check();
+        self.let_time_pass();
+        self.bring_to_its_end(point, &self.rotate());
+        self.check();
+        outcome
+    }
+
+    /// One attempt of a rotation, with the fault in it.
+    fn rotate_with_fault(&self, point: &Point) -> Ended {
+        for deadline in DEADLINES_SECONDS {
+            self.begin(point.start);
+            self.retry_with(Retry::SameToken);
+            if point.fault == Fault::DeadlineReached {
+                let limit =
+                    json!({"deadline_seconds": deadline, "deadline_step": point.call.step, "deadline_times": 1});
+                self.sandbox.control("functions", &limit);
+            }
+            self.sandbox.faults(&json!([point.rule()]));
+            let ended = self.rotate();
+            let answer = self.sandbox.control("faults", &json!({"rules": []}));
+            self.sandbox.control("functions", &json!({}));
+            if answer["seen"][0].as_u64() >= Some(point.call.number as u64) {
+                return ended;
+            }
+            assert_eq!(point.fault, Fault::DeadlineReached, "the call was not made: {ended}");
+        }
+        panic!("the call was not made before any deadline");
+    }
+
+    /// What is left to do where the rotation fails without a further fault, as its error says.
+    fn bring_to_its_end(&self, point: &Point, ended: &Ended) {
+        if ended.is_complete {
+            return;
+        }
+        let (error, text) = ended.error.as_ref().unwrap_or_else(|| panic!("failed without an error: {ended}"));
+        assert!(error == "NoSafeSlot" && point.leaves_an_orphan(), "a rotation without a fault failed: {ended}");
+        match self.user {
+            User::Owned => {
+                assert!(text.contains("wait a few minutes"), "{text}");
+                self.let_time_pass();
+            }
+            User::Existing => self.delete_orphan(text),
+        }
+        self.try_again();
+        let ended = self.wait();
+        assert!(ended.is_complete, "the error's hint was followed, and then: {ended}");
+    }
+
+    /// Deletes the key that the error names as nobody's, as an operator would.
+    fn delete_orphan(&self, text: &str) {
+        let (before, _) =
+            text.split_once("never used): no version of the secret names it").unwrap_or_else(|| panic!("{text}"));
+        let key = &before[before.rfind("AKIA").unwrap()..];
+        let key = key.split(' ').next().unwrap();
+        let delete = self.iam.delete_access_key().user_name(USER).access_key_id(key).send();
+        self.runtime.block_on(delete).unwrap();
+    }
+
+    /// What must be so whenever a rotation has completed.
+    fn check(&self) {
+        let current = self.runtime.block_on(self.sandbox.secret("AWSCURRENT"));
+        let held = held(&self.sandbox.host_file());
+        assert_eq!(current.access_key_id, held.access_key_id, "AWSCURRENT and the host have different keys");
+        assert!(self.sandbox.logs_in(&held), "what the host holds is refused: {held:?}");
+        assert!(self.sandbox.logs_in(&current), "AWSCURRENT is refused: {current:?}");
+        let keys =
+            self.runtime.block_on(self.iam.list_access_keys().user_name(USER).send()).unwrap().access_key_metadata;
+        assert!(keys.len() <= 2, "{keys:?}");
+        let is_current =
+            |key: &aws_sdk_iam::types::AccessKeyMetadata| key.access_key_id() == Some(&current.access_key_id);
+        let status = keys.iter().find(|key| is_current(key)).and_then(|key| key.status());
+        assert_eq!(status, Some(&StatusType::Active), "{keys:?}");
+        assert_eq!(self.sandbox.violations(), Vec::<Value>::new(), "the promise was broken on the way");
+    }
+
+    fn begin(&self, start: Start) {
+        self.sandbox.control("watch", &json!({"forget": true}));
+        self.snapshot(&json!({"restore": start.keys.to_string()}));
+    }
+
+    fn save(&self, keys: usize) {
+        self.snapshot(&json!({"save": keys.to_string()}));
+    }
+
+    /// A script of the run before may have outlived its rotation.
+    fn snapshot(&self, change: &Value) {
+        for _ in 0..LOOKS {
+            if self.sandbox.try_control("snapshot", change).is_ok() {
+                return;
+            }
+            sleep(LOOK);
+        }
+        panic!("the sandbox does not come to rest");
+    }
+
+    fn let_time_pass(&self) {
+        self.sandbox.control("time", &json!({"pass": BETWEEN_ROTATIONS.as_secs()}));
+    }
+
+    /// One attempt at a time: the next one is ours to order.
+    fn retry_with(&self, retry: Retry) {
+        self.sandbox.control("rotation", &json!({"attempts": 1, "retry_seconds": 0, "retry_token": retry.token()}));
+    }
+
+    fn try_again(&self) {
+        self.sandbox.control("retry", &json!({}));
+    }
+
+    fn rotate(&self) -> Ended {
+        self.runtime.block_on(self.secrets.rotate_secret().secret_id(SECRET).send()).unwrap();
+        self.wait()
+    }
+
+    /// Waits until the last rotation has ended.
+    fn wait(&self) -> Ended {
+        for _ in 0..LOOKS {
+            let mut state = self.sandbox.state();
+            let rotation = state["rotations"].as_array_mut().unwrap().pop().unwrap();
+            if rotation["status"] != "running" {
+                return self.ended(rotation);
+            }
+            sleep(LOOK);
+        }
+        panic!("the rotation does not end");
+    }
+
+    /// A rotation whose last call took effect is complete, though Secrets Manager may not have heard it.
+    fn ended(&self, rotation: Value) -> Ended {
+        let describe = self.secrets.describe_secret().secret_id(SECRET).send();
+        let versions = self.runtime.block_on(describe).unwrap().version_ids_to_stages.unwrap();
+        let labels = &versions[rotation["token"].as_str().unwrap()];
+        let last = rotation["history"].as_array().unwrap().last().unwrap();
+        let text = |name: &str| last[name].as_str().map(str::to_owned);
+        Ended {
+            is_complete: labels.iter().any(|label| label == "AWSCURRENT"),
+            error: text("error_type").zip(text("error")),
+            rotation,
+        }
+    }
+}
+
+/// The credential in a host's file.
+fn held(file: &str) -> SecretValue {
+    let value = |name: &str| file.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+    let mut held = SecretValue::placeholder(USER);
+    held.access_key_id = value("AccessKeyId=");
+    held.smtp_password = value("SMTPPassword=");
+    held
+}

@@ -1,0 +1,88 @@
+//! What others write into the secret.
+
+use serde_json::{Value, json};
+
+use crate::deployed::{CREATE, Deployed, Failure};
+
+/// A rotation from this value fails so, before any key is touched; a rotation from the value before completes.
+async fn fails_with(value: &str, kind: &str) -> Failure {
+    let deployed = Deployed::new().await;
+    let good = deployed.labelled("AWSCURRENT").await.unwrap();
+    let bad = deployed.put(value).await;
+    let before = deployed.mark();
+
+    let failure = deployed.rotate().await.failed(CREATE, kind);
+
+    deployed.touched_no_key(before);
+    deployed.told_no_host(before);
+    deployed.move_label("AWSCURRENT", &good).await;
+    deployed.completes_when_tried_again().await;
+    // Nobody needs the bad one any more, whatever labels are left on it.
+    assert_eq!(deployed.labelled("AWSPREVIOUS").await, Some(good));
+    deployed.completes().await;
+    assert_ne!(deployed.labelled("AWSPREVIOUS").await, Some(bad));
+    failure
+}
+
+#[tokio::test]
+#[ignore = "under work: not yet seen to pass"]
+async fn the_secret_holds_malformed_json() {
+    fails_with(r#"{"username": "mail-prod-smtp", "#, "MalformedSecret")
+        .await
+        .says(&["AWSCURRENT", "no key was made or deleted"]);
+}
+
+#[tokio::test]
+#[ignore = "under work: not yet seen to pass"]
+async fn the_secret_holds_foreign_json() {
+    let foreign = r#"{"engine": "postgres", "host": "db.example.com", "password": "somebody-elses"}"#;
+    let failure = fails_with(foreign, "MalformedSecret").await;
+    failure.says(&["iam_user_arn, AccessKeyId, SMTPPassword and username"]);
+    assert!(!failure.text.contains("somebody-elses"), "{failure:?}");
+}
+
+#[tokio::test]
+#[ignore = "under work: not yet seen to pass"]
+async fn the_secret_holds_the_username_of_another_user() {
+    let other = r#"{"username": "another", "AccessKeyId": "", "SMTPPassword": "", "iam_user_arn": ""}"#;
+    fails_with(other, "SecretOfAnotherUser").await.says(&["the IAM user another", "mail-prod-smtp", "no key was made"]);
+}
+
+#[tokio::test]
+#[ignore = "under work: not yet seen to pass"]
+async fn malformed_json_beside_the_current_value_has_its_labels_taken_off() {
+    let deployed = Deployed::new().await;
+    deployed.completes().await;
+    let good = deployed.labelled("AWSCURRENT").await.unwrap();
+    let bad = deployed.put("not JSON").await;
+    deployed.move_label("AWSCURRENT", &good).await;
+    assert_eq!(deployed.labelled("AWSPREVIOUS").await, Some(bad.clone()));
+    let before = deployed.mark();
+
+    let failure = deployed.rotate().await.failed(CREATE, "MalformedSecret");
+
+    failure.says(&[&bad, "AWSPREVIOUS", "or take the labels off a version that nobody needs"]);
+    deployed.touched_no_key(before);
+    deployed.mail_works().await;
+    let request = deployed.secrets.update_secret_version_stage().secret_id(&deployed.arn).version_stage("AWSPREVIOUS");
+    request.remove_from_version_id(bad).send().await.unwrap();
+    deployed.completes_when_tried_again().await;
+}
+
+#[tokio::test]
+#[ignore = "under work: not yet seen to pass"]
+async fn extra_fields_are_kept() {
+    let deployed = Deployed::new().await;
+    let extra =
+        json!({"host": "email-smtp.eu-west-1.amazonaws.com", "port": 465, "of": {"somebody": ["else", null, 1.5]}});
+    let mut value = deployed.sandbox.secret("AWSCURRENT").await;
+    value.other = extra.as_object().unwrap().clone();
+    deployed.put(&value.to_json()).await;
+
+    for _ in 0..2 {
+        deployed.completes().await;
+        let rotated = deployed.sandbox.secret("AWSCURRENT").await;
+        assert_eq!(Value::Object(rotated.other), extra);
+        assert_ne!(rotated.access_key_id, value.access_key_id);
+    }
+}

@@ -1,0 +1,99 @@
+//! SES as it is on a bad day.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::deployed::{CREATE, Deployed, INSTANCES, SET};
+
+/// What SES's endpoint answered to every login so far, oldest first.
+fn logins(deployed: &Deployed) -> Vec<u64> {
+    let log = fs::read_to_string(deployed.sandbox.path("smtp.jsonl")).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.filter(|line| line["verb"] == "AUTH").map(|line| line["code"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_key_is_accepted_only_after_60_seconds() {
+    let deployed = Deployed::new().await;
+    deployed.sandbox.control("smtp", &json!({"key_propagation_seconds": 60}));
+    let (before, logins_before) = (deployed.mark(), logins(&deployed).len());
+
+    deployed.completes().await;
+
+    let logins = &logins(&deployed)[logins_before..];
+    let refused = logins.iter().take_while(|code| **code == 535).count();
+    assert!(refused > 3, "it was tried again and again: {logins:?}");
+    assert_eq!(deployed.done(before, "ssm:SendCommand"), 1, "the host was told once, and not before");
+}
+
+#[tokio::test]
+async fn a_key_is_accepted_then_refused_then_accepted() {
+    let deployed = Deployed::new().await;
+    deployed.held_before(SET).await;
+    let before = logins(&deployed).len();
+    deployed.answer(&json!([{"verb": "AUTH", "code": 535, "skip": 2}]));
+    deployed.release();
+
+    let rotation = deployed.ended().await;
+    deployed.has_completed(rotation).await;
+
+    assert_eq!(logins(&deployed)[before..][..6], [235, 235, 535, 235, 235, 235], "three in a row are needed");
+}
+
+#[tokio::test]
+async fn ses_answers_421_454_451_then_accepts() {
+    let deployed = Deployed::new().await;
+    deployed.answer(&json!([
+        {"verb": "CONNECT", "code": 421, "text": "Too many concurrent SMTP connections"},
+        {"verb": "AUTH", "code": 454, "text": "Temporary authentication failure"},
+        {"verb": "AUTH", "code": 451, "text": "Temporary service failure", "skip": 3},
+        {"verb": "DATA", "code": 451, "text": "Temporary service failure"},
+        {"verb": "DATA", "code": 454, "text": "Throttling failure: Maximum sending rate exceeded."},
+    ]));
+
+    let rotation = deployed.completes().await;
+
+    assert_eq!(rotation.errors().iter().filter(|(_, error)| error.is_some()).count(), 0);
+}
+
+#[tokio::test]
+async fn ses_is_down_for_the_whole_window_from_before_a_key_is_made() {
+    let deployed = Deployed::new().await;
+    deployed.sandbox.control("rotation", &json!({"attempts": 2}));
+    deployed.sandbox.control("smtp", &json!({"down": true}));
+    let before = deployed.mark();
+
+    let failure = deployed.rotate().await.failed(CREATE, "EndpointUnreachable");
+
+    failure.says(&["no key was made"]);
+    deployed.touched_no_key(before);
+    deployed.told_no_host(before);
+    deployed.sandbox.control("smtp", &json!({"down": false}));
+    deployed.completes_when_tried_again().await;
+}
+
+#[tokio::test]
+async fn ses_is_down_for_the_whole_window_from_after_the_key_was_made() {
+    let deployed = Deployed::new().await;
+    let (before, on_host) = (deployed.mark(), deployed.key_on(INSTANCES[0]));
+    deployed.sandbox.control("rotation", &json!({"attempts": 2}));
+    deployed.held_before(SET).await;
+    // What the hosts may take is kept free, so the gate has some twenty seconds of this minute.
+    deployed.sandbox.control("functions", &json!({"deadline_seconds": 60}));
+    deployed.answer(&json!([{"verb": "CONNECT", "code": 421, "times": 1000}]));
+    deployed.release();
+
+    let ended = deployed.ended().await;
+
+    let failure = ended.failed(SET, "LoginRefused");
+    assert_eq!(ended.errors().iter().filter(|step| **step == (SET, Some("LoginRefused"))).count(), 2);
+    failure.says(&["AWSCURRENT was not moved", "421"]);
+    assert_eq!(deployed.done(before, "iam:CreateAccessKey"), 1);
+    deployed.told_no_host(before);
+    assert_eq!(deployed.key_on(INSTANCES[0]), on_host);
+    deployed.answer(&json!([]));
+    deployed.mail_works().await;
+    deployed.completes_when_tried_again().await;
+    assert_eq!(deployed.done(before, "iam:CreateAccessKey"), 1);
+}

@@ -1,0 +1,124 @@
+//! What a rotation depends on beside keys, labels, hosts and SES; and Secrets Manager's own variants of it.
+
+use aws_sdk_iam::types::Tag;
+use contract::TAG_SECRET;
+use serde_json::json;
+
+use crate::{
+    deployed::{CREATE, Deployed, TEST},
+    sandbox::{REGION, ROLE, SECRET, USER},
+};
+
+async fn tag_user(deployed: &Deployed, value: &str) {
+    let tag = Tag::builder().key(TAG_SECRET).value(value).build().unwrap();
+    deployed.iam.tag_user().user_name(USER).tags(tag).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_user_serves_another_secret() {
+    let deployed = Deployed::new().await;
+    tag_user(&deployed, "eu-west-1/another").await;
+    let before = deployed.mark();
+
+    let failure = deployed.rotate().await.failed(CREATE, "UserServesAnother");
+
+    failure.says(&["serves eu-west-1/another", "eu-west-1/mail-prod/smtp", "or correct the tag"]);
+    deployed.touched_no_key(before);
+    deployed.mail_works().await;
+    tag_user(&deployed, &format!("{REGION}/{SECRET}")).await;
+    deployed.completes_when_tried_again().await;
+}
+
+#[tokio::test]
+async fn rotate_immediately_false_only_tests() {
+    let deployed = Deployed::new().await;
+    let (before, labelled) = (deployed.mark(), deployed.labelled("AWSCURRENT").await);
+
+    deployed.secrets.rotate_secret().secret_id(SECRET).rotate_immediately(false).send().await.unwrap();
+    let tested = deployed.ended().await;
+
+    assert_eq!((&*tested.status, tested.errors()), ("tested", vec![(TEST, None)]));
+    deployed.touched_no_key(before);
+    deployed.told_no_host(before);
+    assert_eq!(deployed.labelled("AWSCURRENT").await, labelled);
+    deployed.completes().await;
+}
+
+#[tokio::test]
+async fn rotate_immediately_false_with_a_placeholder_tests_nothing() {
+    let deployed = Deployed::not_yet_rotated().await;
+    let tested = deployed.last_rotation();
+    assert_eq!((&*tested.status, tested.errors()), ("tested", vec![(TEST, None)]));
+    assert_eq!(std::fs::read_dir(deployed.sandbox.path("mail")).unwrap().count(), 0);
+    deployed.completes().await;
+}
+
+#[tokio::test]
+async fn a_rotation_token_that_is_given_is_passed_on() {
+    let deployed = Deployed::new().await;
+    let token = deployed.held_before(CREATE).await;
+    let before = deployed.mark();
+    // Secrets Manager takes no other than its own, so a wrong one shows that it is passed on at all.
+    let event = |rotation_token: &str| json!({"Step": CREATE, "SecretId": deployed.arn, "ClientRequestToken": token, "RotationToken": rotation_token});
+    let wrong = "00000000-0000-4000-8000-000000000000";
+
+    let failure = deployed.invoke(&event(wrong)).await.unwrap_err();
+
+    assert_eq!(failure.kind, "StoreRefused");
+    failure.says(&["the key was deleted again", "no host was told"]);
+    assert!(!failure.text.contains(wrong), "{failure:?}");
+    assert_eq!(deployed.done(before, "iam:DeleteAccessKey"), 1);
+    deployed.mail_works().await;
+    deployed.release();
+    let rotation = deployed.ended().await;
+    deployed.has_completed(rotation).await;
+}
+
+#[tokio::test]
+#[ignore = "under work: not yet seen to pass"]
+async fn a_secret_under_a_customer_managed_kms_key_needs_the_roles_permission() {
+    let deployed = Deployed::new().await;
+    let secret = deployed.secrets.describe_secret().secret_id(SECRET).send().await.unwrap();
+    assert_eq!(secret.kms_key_id(), Some("alias/mail"), "the example's secret is under such a key");
+    let name = "mail-prod-rotation";
+    let policy = deployed.iam.get_role_policy().role_name(ROLE).policy_name(name).send().await.unwrap().policy_document;
+    let text = percent_encoding::percent_decode_str(&policy).decode_utf8().unwrap();
+    let mut policy: serde_json::Value = serde_json::from_str(&text).unwrap();
+    policy["Statement"].as_array_mut().unwrap().retain(|statement| statement["Sid"] != "Key");
+    deployed
+        .iam
+        .put_role_policy()
+        .role_name(ROLE)
+        .policy_name(name)
+        .policy_document(policy.to_string())
+        .send()
+        .await
+        .unwrap();
+    let before = deployed.mark();
+
+    let failure = deployed.rotate().await.failed(CREATE, "Aws");
+
+    failure.says(&["Access to KMS is not allowed", "run `deployer apply --during-rotation`"]);
+    deployed.touched_no_key(before);
+    deployed.apply(&[]);
+    deployed.completes_when_tried_again().await;
+}
+
+#[tokio::test]
+#[ignore = "under work: not yet seen to pass"]
+async fn a_region_without_an_smtp_endpoint() {
+    let deployed = Deployed::new().await;
+    let endpoint = "smtps://email-smtp.nowhere.invalid:465";
+    deployed.sandbox.control("functions", &json!({"environment": {"SMTP_ENDPOINT": endpoint}}));
+    deployed.new_processes().await;
+    let before = deployed.mark();
+
+    let failure = deployed.rotate().await.failed(CREATE, "EndpointUnresolved");
+
+    failure.says(&["email-smtp.nowhere.invalid", "no key was made", "not every region has an endpoint"]);
+    deployed.touched_no_key(before);
+    deployed.mail_works().await;
+    deployed.sandbox.control("functions", &json!({}));
+    deployed.new_processes().await;
+    deployed.completes_when_tried_again().await;
+}
