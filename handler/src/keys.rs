@@ -729,6 +729,32 @@ pub(crate) mod tests {
         );
     }
 
+    #[test]
+    fn a_kept_key_is_described_with_an_age_in_the_unit_that_fits() {
+        for (made, expected) in [
+            (Duration::ZERO, "0 minutes old"),
+            (Duration::from_mins(119), "119 minutes old"),
+            (2 * HOUR, "2 hours old"),
+            (Duration::from_mins(2879), "47 hours old"),
+            (2 * DAY, "2 days old"),
+        ] {
+            assert_eq!(age(now() - made, now()), expected);
+        }
+    }
+
+    #[test]
+    fn the_log_says_why_a_key_is_freed() {
+        let texts = [MayGo::Orphan, MayGo::Replaced, MayGo::Superseded { label: AWSPREVIOUS.into() }];
+        assert_eq!(
+            texts.map(|reason| reason.to_string()),
+            [
+                "it was never used and no version of the secret names it",
+                "iam_user.replaces lists it",
+                "only a superseded version (AWSPREVIOUS) names it, and nobody used it after its grace",
+            ]
+        );
+    }
+
     fn any_time() -> impl Strategy<Value = SystemTime> {
         (0_u32..100).prop_map(|hours| now() - hours * HOUR)
     }

@@ -98,6 +98,7 @@ fn guard(request: &Request, secret: &Secret) -> Result<Standing, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake_aws::FakeAws;
 
     const STEPS: [Step; 4] = [Step::Create, Step::Set, Step::Test, Step::Finish];
 
@@ -165,5 +166,36 @@ mod tests {
         let versions: [(&str, &[&str]); 1] = [("new", &[AWSPENDING])];
         assert_eq!(verdict(Step::Set, true, &versions), Err("NotMarkedDeploying"));
         assert_eq!(verdict(Step::Create, true, &versions), Ok(Standing::Pending));
+    }
+
+    fn tested() -> FakeAws {
+        FakeAws::new().version("old", &[AWSCURRENT], "OLD").version("new", &[AWSPENDING, LABEL_DEPLOYING], "NEW")
+    }
+
+    #[tokio::test]
+    async fn a_step_of_a_pending_version_is_taken() {
+        let aws = tested();
+        aws.take(Step::Finish, async |rotation, _| run(*rotation).await).await.unwrap();
+        assert_eq!(aws.calls(), ["DescribeSecret", "UpdateSecretVersionStage"]);
+        assert!(aws.labels("new").contains(&AWSCURRENT.to_owned()));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_left_to_do_for_a_version_that_is_current() {
+        let aws = FakeAws::new().version("new", &[AWSCURRENT, LABEL_DEPLOYING], "NEW");
+        aws.take(Step::Finish, async |rotation, _| run(*rotation).await).await.unwrap();
+        assert_eq!(aws.calls(), ["DescribeSecret"]);
+    }
+
+    #[tokio::test]
+    async fn another_secret_is_refused_before_any_call() {
+        let aws = tested();
+        let secret_arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:other-AbCd12";
+        let run = async |rotation: &Rotation<'_>, _: &Secret| {
+            let request = Request { secret_arn: secret_arn.into(), ..rotation.request.clone() };
+            run(Rotation { request: &request, ..*rotation }).await
+        };
+        assert_eq!(aws.take(Step::Finish, run).await.unwrap_err().kind(), "WrongSecret");
+        assert_eq!(aws.calls(), [""; 0]);
     }
 }

@@ -22,8 +22,10 @@ pub(crate) const CREATE: &str = "createSecret";
 pub(crate) const SET: &str = "setSecret";
 pub(crate) const TEST: &str = "testSecret";
 
-/// The script ends long before its timeout, so that this only bounds one that hangs; less than 5 s count as none.
-const SHORT: [(&str, &str); 2] = [("keep_previous: 24h", "keep_previous: 1s"), ("timeout: 2m\n", "timeout: 5s\n")];
+/// Long enough for the script on a machine that is busy.
+const SHORT: [(&str, &str); 2] = [("keep_previous: 24h", "keep_previous: 1s"), ("timeout: 2m\n", "timeout: 40s\n")];
+/// For a script that hangs; less counts as none.
+pub(crate) const SHORTEST_TIMEOUT: (&str, &str) = ("timeout: 40s\n", "timeout: 5s\n");
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The whole window of a rotation whose every login has to wait is shorter.
@@ -274,6 +276,14 @@ impl Deployed {
         request.remove_from_version_id(pending).send().await.unwrap();
     }
 
+    /// The rotation before left AWSPENDING on its version, and with another version current that looks like an open one.
+    pub(crate) async fn clear_what_looks_open(&self) {
+        let (pending, current) = (self.labelled("AWSPENDING").await, self.labelled("AWSCURRENT").await);
+        if pending.is_some() && pending != current {
+            self.clear_pending().await;
+        }
+    }
+
     pub(crate) async fn move_label(&self, label: &str, to: &str) {
         let from = self.labelled(label).await;
         let request = self.secrets.update_secret_version_stage().secret_id(SECRET).version_stage(label);
@@ -283,7 +293,9 @@ impl Deployed {
     /// Stores a value as AWSCURRENT. Answers its version.
     pub(crate) async fn put(&self, value: &str) -> String {
         let request = self.secrets.put_secret_value().secret_id(SECRET).secret_string(value);
-        request.send().await.unwrap().version_id.unwrap()
+        let version = request.send().await.unwrap().version_id.unwrap();
+        self.clear_what_looks_open().await;
+        version
     }
 
     pub(crate) async fn set_active(&self, key: &str, active: bool) {
@@ -316,13 +328,6 @@ impl Deployed {
     /// Replaces a host's script. Its first line is the shell's.
     pub(crate) fn script(&self, instance: &str, text: &str) {
         fs::write(self.folder(instance).join("usr/local/bin/rotate_smtp.sh"), text).unwrap();
-    }
-
-    /// Processes of the function that start from now on are other ones than those that wait for their next invocation.
-    pub(crate) async fn new_processes(&self) {
-        let description = uuid::Uuid::new_v4().to_string();
-        let request = self.lambda.update_function_configuration().function_name(FUNCTION).description(description);
-        request.send().await.unwrap();
     }
 }
 

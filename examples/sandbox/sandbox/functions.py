@@ -48,7 +48,7 @@ def configure(change: dict[str, Any]) -> dict[str, Any]:
 
     `settling_seconds`, for which a function is Pending or its update InProgress; `deadline_seconds`, which invocations
     have in place of their function's timeout: those for the step `deadline_step` of a rotation, or all; the next
-    `deadline_times` of them, or all; `environment`, variables of every process that starts from now on, over all others.
+    `deadline_times` of them, or all; `environment`, variables of every function, over all others; a change of it ends their processes.
     """
     global _settling_seconds, _environment_of_test
     deadline = None
@@ -57,7 +57,9 @@ def configure(change: dict[str, Any]) -> dict[str, Any]:
         deadline = processes.Deadline(change["deadline_seconds"], *limits)
     processes.set_deadline(deadline)
     _settling_seconds = float(change.get("settling_seconds", DEFAULT_SETTLING_SECONDS))
-    _environment_of_test = dict(change.get("environment", {}))
+    if (environment := dict(change.get("environment", {}))) != _environment_of_test:
+        _environment_of_test = environment
+        lambda_runtime.reset()  # processes that run have the old one
     return {}
 
 

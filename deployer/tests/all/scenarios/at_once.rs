@@ -41,14 +41,12 @@ async fn every_step_twice_at_once(deployed: &Deployed, loser_of_create: &str) {
 }
 
 #[tokio::test]
-#[ignore = "under work: not yet seen to pass"]
 async fn the_same_step_invoked_twice_at_once_where_the_user_has_one_key() {
     let deployed = Deployed::new().await;
     every_step_twice_at_once(&deployed, "KeyLimitReached").await;
 }
 
 #[tokio::test]
-#[ignore = "under work: not yet seen to pass"]
 async fn the_same_step_invoked_twice_at_once_where_the_user_has_no_key() {
     let deployed = Deployed::not_yet_rotated().await;
     every_step_twice_at_once(&deployed, "TokenTaken").await;
@@ -56,7 +54,6 @@ async fn the_same_step_invoked_twice_at_once_where_the_user_has_no_key() {
 }
 
 #[tokio::test]
-#[ignore = "under work: not yet seen to pass"]
 async fn two_rotations_at_once() {
     let deployed = Deployed::new().await;
     let before = deployed.mark();
@@ -70,7 +67,8 @@ async fn two_rotations_at_once() {
     deployed.release();
     let (late, rotation) = tokio::join!(deployed.step(SET, &first), deployed.ended());
 
-    assert_eq!(late.unwrap_err().kind, "NotPending");
+    // DEPLOYING has moved on with AWSPENDING, and a version without a label is none to DescribeSecret.
+    assert_eq!(late.unwrap_err().kind, "UnknownToken");
     let rotation = deployed.has_completed(rotation).await;
     assert_eq!(rotation.token, second);
     assert_eq!(deployed.done(before, "iam:CreateAccessKey"), 1, "the second goes on with the first one's key");

@@ -29,7 +29,6 @@ async fn a_stale_list_access_keys_hides_the_second_key() {
 }
 
 #[tokio::test]
-#[ignore = "under work: not yet seen to pass"]
 async fn a_stale_list_access_keys_shows_a_key_that_is_gone() {
     let deployed = Deployed::new().await;
     deployed.completes().await;
@@ -38,13 +37,16 @@ async fn a_stale_list_access_keys_shows_a_key_that_is_gone() {
     next_list_is_stale(&deployed);
     let before = deployed.mark();
 
-    deployed.completes().await;
+    // Its user is not known, and so not who may ask for its last use.
+    deployed.rotate().await.failed(CREATE, "Aws").says(&["iam:GetAccessKeyLastUsed"]);
 
-    assert_eq!(deployed.done(before, "iam:CreateAccessKey"), 1);
+    deployed.touched_no_key(before);
+    deployed.mail_works().await;
+    deployed.completes_when_tried_again().await;
 }
 
 #[tokio::test]
-#[ignore = "under work: not yet seen to pass"]
+#[ignore = "does not hold yet: createSecret takes the hidden key for deleted, and DEPLOYING leaves it"]
 async fn a_stale_list_access_keys_hides_the_key_that_the_hosts_were_told_of() {
     let deployed = Deployed::not_yet_rotated().await;
     deployed.refuse_mails(1);
@@ -72,9 +74,8 @@ async fn a_stale_list_access_keys_hides_the_pending_key() {
     next_list_is_stale(&deployed);
     let before = deployed.mark();
 
-    let ended = deployed.try_again().await;
+    deployed.try_again().await.failed(CREATE, "PendingKeyGone");
 
-    assert_eq!(ended.status, "failed", "{ended:#?}");
     deployed.touched_no_key(before);
     deployed.mail_works().await;
     deployed.completes_when_tried_again().await;
@@ -89,8 +90,7 @@ async fn a_third_partys_second_key_is_in_use() {
 
     let failure = deployed.rotate().await.failed(CREATE, "NoSafeSlot");
 
-    failure
-        .says(&[&theirs, &deployed.key_labelled("AWSCURRENT").await, "never used", "no key was made or deleted"][..2]);
+    failure.says(&[&theirs, &deployed.key_labelled("AWSCURRENT").await, "no key was made or deleted"]);
     deployed.touched_no_key(before);
     assert!(deployed.has_key(&theirs).await);
     deployed.mail_works().await;
@@ -234,7 +234,6 @@ async fn the_pending_key_is_deleted_by_hand_and_the_rotation_is_tried_with_a_new
 }
 
 #[tokio::test]
-#[ignore = "under work: not yet seen to pass"]
 async fn a_rotation_within_the_grace_fails_until_the_grace_is_ended() {
     let deployed = Deployed::with(&[("keep_previous: 1s", "keep_previous: 24h")]).await;
     deployed.completes().await;
@@ -248,7 +247,7 @@ async fn a_rotation_within_the_grace_fails_until_the_grace_is_ended() {
     deployed.mail_works().await;
     // The leaked-key emergency.
     let end_grace = json!({"event": "end_grace", "key": previous});
-    assert_eq!(deployed.invoke(&end_grace).await.unwrap_err().kind, "Unsettled", "not while a rotation is open");
+    assert_eq!(deployed.invoke(&end_grace).await.unwrap_err().kind, "RotationOpen", "not while a rotation is open");
     deployed.clear_pending().await;
     assert_eq!(deployed.invoke(&end_grace).await.unwrap()["deleted"], json!([previous]));
     deployed.completes().await;

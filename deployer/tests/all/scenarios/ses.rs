@@ -30,6 +30,7 @@ async fn a_key_is_accepted_only_after_60_seconds() {
 #[tokio::test]
 async fn a_key_is_accepted_then_refused_then_accepted() {
     let deployed = Deployed::new().await;
+    deployed.sandbox.control("smtp", &json!({"key_propagation_seconds": 0}));
     deployed.held_before(SET).await;
     let before = logins(&deployed).len();
     deployed.answer(&json!([{"verb": "AUTH", "code": 535, "skip": 2}]));
@@ -79,8 +80,8 @@ async fn ses_is_down_for_the_whole_window_from_after_the_key_was_made() {
     let (before, on_host) = (deployed.mark(), deployed.key_on(INSTANCES[0]));
     deployed.sandbox.control("rotation", &json!({"attempts": 2}));
     deployed.held_before(SET).await;
-    // What the hosts may take is kept free, so the gate has some twenty seconds of this minute.
-    deployed.sandbox.control("functions", &json!({"deadline_seconds": 60}));
+    // What the hosts may take is kept free, so the gate has some seconds of these.
+    deployed.sandbox.control("functions", &json!({"deadline_seconds": 95}));
     deployed.answer(&json!([{"verb": "CONNECT", "code": 421, "times": 1000}]));
     deployed.release();
 

@@ -75,11 +75,10 @@ async fn a_rotation_token_that_is_given_is_passed_on() {
 }
 
 #[tokio::test]
-#[ignore = "under work: not yet seen to pass"]
 async fn a_secret_under_a_customer_managed_kms_key_needs_the_roles_permission() {
     let deployed = Deployed::new().await;
     let secret = deployed.secrets.describe_secret().secret_id(SECRET).send().await.unwrap();
-    assert_eq!(secret.kms_key_id(), Some("alias/mail"), "the example's secret is under such a key");
+    assert!(secret.kms_key_id().unwrap().contains(":key/"), "the example's secret is not under such a key");
     let name = "mail-prod-rotation";
     let policy = deployed.iam.get_role_policy().role_name(ROLE).policy_name(name).send().await.unwrap().policy_document;
     let text = percent_encoding::percent_decode_str(&policy).decode_utf8().unwrap();
@@ -105,12 +104,10 @@ async fn a_secret_under_a_customer_managed_kms_key_needs_the_roles_permission() 
 }
 
 #[tokio::test]
-#[ignore = "under work: not yet seen to pass"]
 async fn a_region_without_an_smtp_endpoint() {
     let deployed = Deployed::new().await;
     let endpoint = "smtps://email-smtp.nowhere.invalid:465";
     deployed.sandbox.control("functions", &json!({"environment": {"SMTP_ENDPOINT": endpoint}}));
-    deployed.new_processes().await;
     let before = deployed.mark();
 
     let failure = deployed.rotate().await.failed(CREATE, "EndpointUnresolved");
@@ -119,6 +116,5 @@ async fn a_region_without_an_smtp_endpoint() {
     deployed.touched_no_key(before);
     deployed.mail_works().await;
     deployed.sandbox.control("functions", &json!({}));
-    deployed.new_processes().await;
     deployed.completes_when_tried_again().await;
 }
