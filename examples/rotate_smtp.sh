@@ -65,10 +65,14 @@ fi
 
 # The credential. It comes by standard input: arguments are visible to every user of the host.
 
-fetch() { # LABEL: the map's line for that version
+fetch() { # LABEL: the map's line for that version; 2 where no version has that label
   local secret
-  secret=$(aws secretsmanager get-secret-value --region "$region" --secret-id "$arn" --version-stage "$1" \
-    --cli-connect-timeout 5 --cli-read-timeout 10 --query SecretString --output text) || return
+  if ! secret=$(aws secretsmanager get-secret-value --region "$region" --secret-id "$arn" --version-stage "$1" \
+    --cli-connect-timeout 5 --cli-read-timeout 10 --query SecretString --output text 2>"$errors"); then
+    cat "$errors" >&2
+    [[ $(<"$errors") == *ResourceNotFoundException* ]] && return 2
+    return 1
+  fi
   printf '%s' "$secret" | python3 -c 'import json, sys
 secret = json.load(sys.stdin)
 print(sys.argv[1], secret["AccessKeyId"] + ":" + secret["SMTPPassword"])' "$relay" 2>/dev/null
@@ -76,6 +80,10 @@ print(sys.argv[1], secret["AccessKeyId"] + ":" + secret["SMTPPassword"])' "$rela
 
 exec 9>"$map.lock"
 flock --wait 30 9 || fail "another run has held $map.lock for 30 seconds"
+# The lock is ours, so what is here was left by a run that was killed.
+rm -f "$map".new* "$map".errors
+errors=$map.errors
+trap 'rm -f "$errors"' EXIT
 line=$(fetch "$label") || fail "cannot read $label of $arn, or it is not the JSON of an SMTP credential"
 [[ ${line#"$relay "} =~ ^([A-Z0-9]{16,128}):[A-Za-z0-9+/=]{20,}$ ]] || fail "$label of $arn is not an SMTP credential"
 key=${BASH_REMATCH[1]}
@@ -149,8 +157,11 @@ MAIL
 
 take_back() {
   local outcome="no proven map is there to go back to"
-  rm -f "$map".new*
-  if [[ -e $map.before ]]; then
+  rm -f "$map".new* "$errors"
+  if [[ $label == AWSCURRENT ]]; then
+    # Every host should have it, while the one before may be that of a key which was deleted long ago.
+    outcome="the map stays as it is, since that is the credential in use"
+  elif [[ -e $map.before ]]; then
     take_into_use "$map.before"
     outcome="the map before is back"
   fi
@@ -165,21 +176,30 @@ take_back() {
 state=unchanged
 trap 'exit 1' HUP INT TERM
 if [[ $(lines_of_relay '==') != "$line" ]]; then
-  # A host that boots in the middle of a rotation keeps what it was told.
-  if [[ $label == AWSCURRENT ]] && pending=$(fetch AWSPENDING 2>/dev/null) &&
-    [[ $(lines_of_relay '==') == "$pending" ]]; then
-    echo "unchanged: $map has AWSPENDING, which a rotation has brought here"
-    exit 0
+  # A host that boots in the middle of a rotation keeps what it was told. The way back to AWSCURRENT's would be undone by
+  # nobody: the rotation counts this host as told.
+  if [[ $label == AWSCURRENT ]]; then
+    status_of_fetch=0
+    deploying=$(fetch DEPLOYING 2>/dev/null) || status_of_fetch=$?
+    ((status_of_fetch != 1)) || fail "cannot read DEPLOYING of $arn: $(<"$errors")"
+    if [[ -n $deploying && $(lines_of_relay '==') == "$deploying" ]]; then
+      echo "unchanged: $map keeps the credential that a rotation has brought (DEPLOYING)"
+      exit 0
+    fi
   fi
   state=installed
-  [[ ! -e $map || -e $map.before ]] || cp -p "$map" "$map.before"
+  if [[ -e $map && ! -e $map.before ]]; then
+    cp -p "$map" "$map.new.before"
+    sync "$map.new.before"
+    mv -f "$map.new.before" "$map.before"
+  fi
   trap take_back EXIT
   { lines_of_relay '!=' && printf '%s\n' "$line"; } >"$map.new"
   take_into_use "$map.new"
 fi
 if [[ $label == AWSCURRENT ]] && ! postfix status >/dev/null 2>&1; then
   trap - EXIT
-  rm -f "$map.before"
+  rm -f "$map.before" "$errors"
   echo "$state: $map has $label, access key $key; Postfix does not run, so there is no proof"
   exit 0
 fi
@@ -191,6 +211,7 @@ if ! postfix reload >/dev/null 2>&1; then
 fi
 prove || exit 1
 trap - EXIT
+rm -f "$errors"
 [[ ! -e $map.before ]] || mv -f "$map.before" "$map.previous"
 # While some servers of SES did not know the key, other mail may have been deferred.
 [[ -z $was_deferred ]] || postqueue -f

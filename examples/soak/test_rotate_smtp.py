@@ -54,10 +54,14 @@ def secret_string(credential: Credential) -> str:
     return json.dumps({"AccessKeyId": credential.key, "SMTPPassword": credential.password})
 
 
-def tell_endpoint(**change: object) -> None:
-    """POST /_sandbox/smtp."""
-    url = f"{os.environ['AWS_ENDPOINT_URL']}/_sandbox/smtp"
+def tell_sandbox(name: str, **change: object) -> None:
+    """POST /_sandbox/NAME."""
+    url = f"{os.environ['AWS_ENDPOINT_URL']}/_sandbox/{name}"
     urllib.request.urlopen(urllib.request.Request(url, json.dumps(change).encode(), method="POST"), timeout=10).close()
+
+
+def tell_endpoint(**change: object) -> None:
+    tell_sandbox("smtp", **change)
 
 
 def setUpModule() -> None:
@@ -67,7 +71,7 @@ def setUpModule() -> None:
     aws("iam", "put-user-policy", "--user-name", "postfix-smtp", "--policy-name", "send", "--policy-document", POLICY)
     current, pending = new_credential(), new_credential()
     arn = aws("secretsmanager", "create-secret", "--name", "postfix", "--secret-string", secret_string(current))["ARN"]
-    version = ("--secret-string", secret_string(pending), "--version-stages", "AWSPENDING")
+    version = ("--secret-string", secret_string(pending), "--version-stages", "AWSPENDING", "DEPLOYING")
     aws("secretsmanager", "put-secret-value", "--secret-id", arn, *version)
 
 
@@ -276,8 +280,33 @@ class TextTable(RotateSmtp):
         self.assert_installed(self.run_script())
         code, out, err = self.run_script("--current")
         self.assertEqual((code, err), (0, ""))
-        self.assertIn("has AWSPENDING", out)
+        self.assertIn("keeps the credential that a rotation has brought", out)
         self.assertIn(pending.key, self.map.read_text())
+
+    def test_a_host_that_cannot_ask_what_it_was_told_keeps_what_it_has(self) -> None:
+        self.assert_installed(self.run_script())
+        for number, expected in ((1, "cannot read AWSCURRENT"), (2, "cannot read DEPLOYING")):
+            fault = {"action": "secretsmanager:GetSecretValue", "call": number, "times": 9, "kind": "fail"}
+            tell_sandbox("faults", rules=[fault])
+            self.addCleanup(tell_sandbox, "faults", rules=[])
+            code, out, err = self.run_script("--current", AWS_MAX_ATTEMPTS="1")
+            self.assertEqual((code, out), (1, ""), err)
+            self.assertIn(expected, err)
+            self.assertEqual(self.map.read_text(), FOREIGN_LINE + self.line(pending))
+            self.assert_private()
+
+    def test_the_credential_in_use_stays_though_its_proof_fails(self) -> None:
+        gone = self.line(Credential("AKIAGONEGONEGONEGONE", "x" * 44))
+        self.map.write_text(FOREIGN_LINE + gone)
+        tell_endpoint(refuse_logins=1000)
+        code, out, err = self.run_script("--current", PROOF_SECONDS="3")
+        self.assertEqual((code, out), (1, ""), err)
+        self.assertIn("the map stays as it is, since that is the credential in use", err)
+        self.assertEqual(self.map.read_text(), self.old_map)
+        tell_endpoint(refuse_logins=0)
+        code, out, err = self.run_script("--current")
+        self.assertEqual((code, err), (0, ""))
+        self.assertFalse(self.map.with_suffix(".before").exists())
 
 
 class IndexedTable(RotateSmtp):
