@@ -91,14 +91,18 @@ def change_settings(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def try_again(request: dict[str, Any]) -> dict[str, Any]:
-    """POST /_sandbox/retry: the rotation that was left open is tried as often again, as in its next window."""
+    """POST /_sandbox/retry: the rotation that is open is tried as often again, as in its next window.
+
+    That is one that has failed; or one that completed, kept AWSPENDING, and whose AWSCURRENT was moved back.
+    """
     with lock:
-        rotation = next((rotation for rotation in reversed(_rotations) if rotation.status == "failed"), None)
+        ended = (rotation for rotation in reversed(_rotations) if rotation.status in ("failed", "complete"))
+        rotation = next(ended, None)
         if request or rotation is None:
             raise AwsError("ValidationException", "no rotation has failed, or more was asked than to try it again")
         with request_scope(rotation.account, rotation.region):
             if not _is_open(rotation):
-                raise AwsError("ValidationException", "somebody ended the rotation that has failed")
+                raise AwsError("ValidationException", "somebody ended the rotation, or it is not open")
             rotation.status = "running"
             _in_background(_run_again, rotation)
         return {"token": rotation.token}

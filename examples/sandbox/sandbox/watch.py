@@ -61,6 +61,8 @@ _standing: set[Breach] = set()
 _under_way: list[Call] = []
 _operators_own: set[str] = set()
 """Access keys and versions of secrets that are as they are because an operator wanted it so."""
+_taken_by_roles: set[str] = set()
+"""Access keys that a role deactivated or deleted: no operator's doing, whoever put AWSCURRENT on them."""
 _keys_known_to_ses: set[str] = set()
 _left_out: set[str] = set()
 
@@ -80,6 +82,8 @@ def after_call(number: int, call: Call, *, succeeded: bool) -> None:
         if succeeded:
             for subject in _set(call):
                 (_operators_own.add if _is_operators(call) else _operators_own.discard)(subject)
+            if (key := _taken(call)) is not None:
+                (_taken_by_roles.discard if _is_operators(call) else _taken_by_roles.add)(key)
         _look(f"{call.service}:{call.action} by {call.caller}")
 
 
@@ -94,6 +98,7 @@ def begin_anew() -> None:
     with _lock:
         _standing.clear()
         _operators_own.clear()
+        _taken_by_roles.clear()
 
 
 def _is_operators(call: Call) -> bool:
@@ -114,12 +119,24 @@ def _set(call: Call) -> set[str]:
     return {call.params[name] for name in names if name in call.params}
 
 
+def _taken(call: Call) -> str | None:
+    """The access key that the call deactivates or deletes."""
+    match f"{call.service}:{call.action}":
+        case "iam:DeleteAccessKey":
+            return call.params.get("AccessKeyId")
+        case "iam:UpdateAccessKey" if call.params.get("Status") == "Inactive":
+            return call.params.get("AccessKeyId")
+        case _:
+            return None
+
+
 def _look(after: str) -> None:
     breaches = set(_breaches())
     under_way = [_set(call) for call in _under_way if _is_operators(call)]
     operators = _operators_own.union(*under_way)
     for breach in sorted(breaches - _standing, key=lambda breach: breach.subject):
-        remembered = _operators_doings if {breach.key, breach.version} & operators else _violations
+        is_operators = {breach.key, breach.version} & operators and breach.key not in _taken_by_roles
+        remembered = _operators_doings if is_operators else _violations
         remembered.append(Found(_last_call, after, breach.sentence))
     _standing.clear()
     _standing.update(breaches)

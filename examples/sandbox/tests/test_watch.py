@@ -60,9 +60,8 @@ class Judging(unittest.TestCase):
 
     def forget(self) -> None:
         watch.configure({"forget": True, "leave_out": []})
-        watch._standing.clear()
         watch._keys_known_to_ses.clear()
-        watch._operators_own.clear()
+        watch.begin_anew()
 
     def key(self, key_id: str, *, status: str = "Active", user: str = "mail") -> None:
         with request_scope(ACCOUNT, REGION):
@@ -200,6 +199,14 @@ class Judging(unittest.TestCase):
         moved = {"VersionStage": "AWSCURRENT", "MoveToVersionId": "v1"}
         self.call("secretsmanager", "UpdateSecretVersionStage", FUNCTION, **moved)
         self.assert_violation("AKIAFOREIGN")
+
+    def test_a_key_that_a_role_takes_is_a_violation_although_an_operator_put_it_behind_awscurrent(self) -> None:
+        self.key("AKIAONE")
+        self.current(json.dumps({"username": "mail", "AccessKeyId": "AKIAONE"}))
+        move = {"VersionStage": "AWSCURRENT", "MoveToVersionId": "v1"}
+        self.call("secretsmanager", "UpdateSecretVersionStage", ADMINISTRATOR, **move)
+        self.end("AKIAONE", FUNCTION)
+        self.assert_violation("AWSCURRENT of mail names the access key AKIAONE, which does not exist")
 
     def test_what_is_no_setting_is_refused(self) -> None:
         with self.assertRaisesRegex(Exception, "no such setting: leaveout"):
