@@ -650,6 +650,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_key_that_was_used_meanwhile_is_active_again() {
+        let aws = with_a_previous_key().fault("UpdateAccessKey", Fault::KeyUsed("OLDER"));
+        let error = provide_in(&aws).await.unwrap_err();
+        assert!(error.kind() == "LabelsMoved" && error.to_string().contains("it was used at"), "{error}");
+        assert_eq!(aws.active_keys(), ["OLD", "OLDER"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_is_active_again_where_aws_does_not_answer_any_more() {
+        for (action, fault) in
+            [("DescribeSecret", Fault::Hangs), ("DescribeSecret", Fault::Down), ("UpdateAccessKey", Fault::AnswerLost)]
+        {
+            let aws = with_a_previous_key().fault(action, fault);
+            provide_in(&aws).await.unwrap_err();
+            assert_eq!(aws.active_keys(), ["OLD", "OLDER"], "{action}");
+            assert_eq!(aws.count("DeleteAccessKey"), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_inactive_key_is_deleted_as_it_is_unless_somebody_made_it_active_meanwhile() {
+        let aws = with_a_previous_key().inactive("OLDER");
+        provide_in(&aws).await.unwrap();
+        assert_eq!((aws.count("UpdateAccessKey"), aws.active_keys()), (0, vec!["OLD".to_owned(), "NEW".to_owned()]));
+        let aws = with_a_previous_key().inactive("OLDER").fault("DescribeSecret", Fault::KeyActivated("OLDER"));
+        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "LabelsMoved");
+        assert_eq!((aws.count("UpdateAccessKey"), aws.count("DeleteAccessKey")), (0, 0));
+        assert_eq!(aws.active_keys(), ["OLD", "OLDER"]);
+    }
+
+    #[tokio::test]
     async fn a_key_that_cannot_be_made_active_again_is_told_with_the_command_that_does() {
         let aws = with_a_previous_key()
             .fault("DescribeSecret", Fault::LabelMoved { to: "older", label: AWSCURRENT })

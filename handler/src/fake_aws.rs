@@ -63,6 +63,10 @@ pub(crate) enum Fault {
     Overtaken { key: &'static str },
     /// It works as ever, and somebody deactivates a key just before.
     KeyDeactivated(&'static str),
+    /// It works as ever, and somebody makes a key Active just before.
+    KeyActivated(&'static str),
+    /// It works as ever, and somebody uses a key just before.
+    KeyUsed(&'static str),
     /// It works as ever, and somebody moves a label just before.
     LabelMoved { to: &'static str, label: &'static str },
 }
@@ -369,6 +373,10 @@ impl State {
             }
             Some(Fault::LabelMoved { to, label }) => self.move_label(label, to),
             Some(Fault::KeyDeactivated(key)) => self.set_active(key, false),
+            Some(Fault::KeyActivated(key)) => self.set_active(key, true),
+            Some(Fault::KeyUsed(key)) => {
+                self.used.insert(key.into(), DateTime::from(SystemTime::now()).secs());
+            }
             Some(Fault::AnswerLost) | None => {}
         }
         let answer = match action {

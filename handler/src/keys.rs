@@ -63,6 +63,8 @@ pub struct Situation {
     pub was_rotated: bool,
     /// The later of the secret's LastRotatedDate and AWSCURRENT's creation.
     pub grace_began: Option<SystemTime>,
+    /// When anything about the secret last changed, a label's place included, of which AWS keeps no date.
+    pub last_changed: Option<SystemTime>,
     /// How long the previous key stays usable.
     pub keep_previous: Duration,
     /// The date.
@@ -370,8 +372,8 @@ impl fmt::Display for MustStay {
             ),
             Self::StillUsed { last_used } => write!(
                 f,
-                "it was used at {}, later than it should have been: give whoever uses it the current credential, then delete \
-                 it",
+                "it was used at {}, later than it should have been (a login of `deployer recover` counts too): give whoever uses \
+                 it the current credential, then delete it",
                 date(*last_used)
             ),
             Self::OnlyActiveKey => f.write_str(
@@ -455,6 +457,7 @@ pub(crate) mod tests {
             versions: vec![version(&[AWSCURRENT, LABEL_DEPLOYING], "new"), version(&[AWSPREVIOUS], "old")],
             was_rotated: true,
             grace_began: Some(now() - 30 * DAY),
+            last_changed: Some(now() - 30 * DAY),
             keep_previous: DAY,
             now: now(),
             user_owned: true,
@@ -795,6 +798,7 @@ pub(crate) mod tests {
                         .collect(),
                     was_rotated,
                     grace_began,
+                    last_changed: grace_began,
                     keep_previous: keep_hours * HOUR,
                     now: now(),
                     user_owned,

@@ -26,7 +26,9 @@ const LONGEST_MESSAGE: usize = 32_000;
 
 /// Tells the topic that a rotation has completed, as well as it goes.
 pub async fn rotated(rotation: &Rotation<'_>, secret: &Secret) {
-    as_well_as_it_goes(&rotation.invocation, async {
+    // It is a part of the step, whose time it must not overrun.
+    let time_left = rotation.invocation.time.remaining();
+    as_well_as_it_goes(&rotation.invocation, time_left, async {
         let Rotation { invocation, request } = rotation;
         let value = secret::read_pending(rotation, secret).await?;
         let previous_goes = invocation.time.began + invocation.settings.keep_previous;
@@ -53,16 +55,21 @@ pub async fn step_failed(rotation: &Rotation<'_>, error: &Error) {
         error.kind(),
         request.token
     );
-    as_well_as_it_goes(invocation, publish(invocation, &subject, &message)).await;
+    // The step is over, and where that is because its time was, there still is the time to say so.
+    as_well_as_it_goes(invocation, invocation.time.until_killed(), publish(invocation, &subject, &message)).await;
 }
 
 /// Nothing of a rotation depends on it: it takes a few seconds at most, none of which the step needs, and its failure is a
 /// line in the log.
-async fn as_well_as_it_goes(invocation: &Invocation<'_>, tell: impl Future<Output = Result<(), Error>>) {
+async fn as_well_as_it_goes(
+    invocation: &Invocation<'_>,
+    time_left: Duration,
+    tell: impl Future<Output = Result<(), Error>>,
+) {
     if invocation.settings.topic_arn.is_none() {
         return;
     }
-    let limit = LIMIT.min(invocation.time.remaining().saturating_sub(TIME_TO_END));
+    let limit = LIMIT.min(time_left.saturating_sub(TIME_TO_END));
     match tokio::time::timeout(limit, tell).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => warn!("the topic was not told: {error}"),
@@ -100,12 +107,15 @@ fn subject_of(secret: &str, what: &str) -> String {
 mod tests {
     use contract::LABEL_DEPLOYING;
 
+    use std::time::SystemTime;
+
     use super::*;
     use crate::{
         event::Step,
         fake_aws::{FakeAws, Fault},
         finish_secret,
         secret::{AWSCURRENT, AWSPENDING},
+        time::TimeLimit,
     };
 
     fn tested() -> FakeAws {
@@ -164,10 +174,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failed_step_is_told_with_the_errors_text() {
+    async fn a_step_whose_time_is_over_is_told_with_the_errors_text() {
         let aws = tested().topic();
         let told = aws.take(Step::Set, async |rotation, _| {
-            step_failed(rotation, &Error::DeadlineReached).await;
+            let time = TimeLimit::start(SystemTime::now() + Duration::from_secs(3));
+            assert_eq!(time.remaining(), Duration::ZERO);
+            let rotation = Rotation { invocation: Invocation { time, ..rotation.invocation }, ..*rotation };
+            step_failed(&rotation, &Error::DeadlineReached).await;
             Ok(())
         });
         told.await.unwrap();

@@ -8,7 +8,7 @@ use tracing::info;
 use crate::{
     error::Error,
     invocation::Invocation,
-    keys::{self, Consent, KeptKey, MayGo, Situation, UsedKey, Verdict},
+    keys::{self, Consent, KeptKey, MayGo, MustStay, Situation, UsedKey, Verdict},
     secret::{self, AWSCURRENT, AWSPENDING, Secret},
     situation::{look, with_last_use},
     slot::{self, Freed},
@@ -58,10 +58,20 @@ pub fn decide(situation: &Situation, key: &UsedKey, consent: Consent) -> Result<
             Err(Held::Unsettled(found))
         }
         _ => match verdict {
+            Verdict::MayGo(_) if consent == Consent::None && may_have_been_current(situation) => {
+                let ends = situation.last_changed.map(|changed| changed + situation.keep_previous);
+                Err(Held::Key(KeptKey::new(situation, key, MustStay::InGrace { ends })))
+            }
             Verdict::MayGo(reason) => Ok(reason),
             Verdict::MustStay(reason) => Err(Held::Key(KeptKey::new(situation, key, reason))),
         },
     }
+}
+
+/// An operator who moves AWSCURRENT makes another key the previous one, and leaves no date of it but that of the secret's last
+/// change. Within a grace of that any key may have been current; a rotation that needs a slot has changed that date itself.
+fn may_have_been_current(situation: &Situation) -> bool {
+    situation.last_changed.is_some_and(|changed| situation.now < changed + situation.keep_previous)
 }
 
 /// The event that makes a key go that otherwise stays: what these two events decide, asked beforehand.
@@ -411,6 +421,18 @@ mod tests {
         let aws = long_rotated().malformed_version("odd", &["odd"]);
         assert_eq!(retire_in(&aws, None).await.unwrap_err().kind(), "MalformedSecret");
         assert_eq!(aws.changes(), [""; 0]);
+    }
+
+    #[test]
+    fn within_a_grace_of_a_change_of_the_secret_nothing_goes_unasked() {
+        let changed = now() - HOUR;
+        let situation = Situation { last_changed: Some(changed), ..a_month_later() };
+        let old = &situation.keys[1];
+        let Err(Held::Key(kept)) = decide(&situation, old, Consent::None) else { panic!() };
+        assert_eq!(kept.reason, MustStay::InGrace { ends: Some(changed + situation.keep_previous) });
+        assert!(decide(&situation, old, Consent::GraceEnded).is_ok());
+        let later = Situation { last_changed: Some(now() - situation.keep_previous), ..a_month_later() };
+        assert!(decide(&later, old, Consent::None).is_ok());
     }
 
     #[test]

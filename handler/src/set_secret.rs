@@ -18,6 +18,9 @@ use crate::{
 /// accepted login proves one server.
 const LOGINS_IN_A_ROW: u32 = 3;
 
+/// The least that three logins take.
+const TIME_FOR_LOGINS: Duration = Duration::from_secs(5);
+
 /// From the end of the script to our seeing it.
 const TIME_TO_SEE: Duration = Duration::from_secs(5);
 
@@ -27,6 +30,7 @@ pub async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> 
     let credential = Credential::of(&secret::read_pending(rotation, secret).await?);
     let smtp = Smtp::new(&settings.smtp_endpoint)?;
     let time_for_hosts = settings.hosts.as_ref().map_or(Duration::ZERO, time_for);
+    time.require(time_for_hosts + TIME_FOR_LOGINS, "to see whether SES accepts the key, and to tell the hosts")?;
     let limit = Duration::from_secs(LOGIN_GATE_SECONDS).min(time.remaining().saturating_sub(time_for_hosts));
     smtp.prove(&credential, LOGINS_IN_A_ROW, limit).await?;
     tell_hosts(rotation, &credential).await

@@ -53,6 +53,7 @@ pub fn of(
         versions: secret.labelled().map(version).collect(),
         was_rotated: secret.last_rotated.is_some(),
         grace_began: secret.last_rotated.max(current_created),
+        last_changed: secret.schedule.as_ref().and_then(|schedule| schedule.last_changed),
         keep_previous: settings.keep_previous,
         now: time.began,
         user_owned: settings.iam_user_owned,

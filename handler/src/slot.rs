@@ -16,6 +16,9 @@ use crate::{
 /// Enough to deactivate a key, to look again, and to delete it or to make it Active again.
 const TIME_TO_FREE: Duration = Duration::from_mins(1);
 
+/// Of that, enough to make it Active again. What is looked at takes the rest at most.
+const TIME_TO_ACTIVATE: Duration = Duration::from_secs(30);
+
 /// What became of a key that was to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Freed {
@@ -80,24 +83,39 @@ pub async fn free<Reason: Display>(
     let Invocation { clients, settings, time } = *invocation;
     time.require(TIME_TO_FREE, "to free an access key, or to leave it as it was")?;
     let id = key.key.id.as_str();
-    if !user::set_active(clients, settings, id, false).await? {
+    if key.key.active && !deactivate(invocation, id).await? {
         info!(key = id, "the access key is gone already");
         return Ok(Freed::GoneAlready);
     }
-    let kept = match judge_again(invocation, secret, key, judge).await {
+    let limit = time.remaining().saturating_sub(TIME_TO_ACTIVATE);
+    let judged = tokio::time::timeout(limit, judge_again(invocation, secret, key, judge)).await;
+    let kept = match judged.unwrap_or(Err(Error::DeadlineReached)) {
         Ok(None) => {
-            user::delete_key(clients, settings, id).await?;
-            info!(key = id, "the access key is deleted");
-            return Ok(Freed::Deleted);
+            let deleted = user::delete_key(clients, settings, id).await?;
+            info!(key = id, deleted, "the access key is gone");
+            return Ok(if deleted { Freed::Deleted } else { Freed::GoneAlready });
         }
         Ok(Some(reason)) => Ok(reason),
         Err(error) => Err(error),
     };
+    // One that was Inactive before stays so, or as whoever made it Active meanwhile wants it.
     if key.key.active {
         let found = kept.as_ref().map_or_else(ToString::to_string, Clone::clone);
         activate_again(invocation, id, found).await?;
     }
     kept.map(Freed::Kept)
+}
+
+/// False if the key is gone. Where the answer is lost it may be Inactive, and is made Active again.
+async fn deactivate(invocation: &Invocation<'_>, key: &str) -> Result<bool, Error> {
+    match user::set_active(invocation.clients, invocation.settings, key, false).await {
+        Err(Error::Aws { action, cause }) if !cause.refused => {
+            let lost = Error::Aws { action, cause };
+            activate_again(invocation, key, lost.to_string()).await?;
+            Err(lost)
+        }
+        answer => answer,
+    }
 }
 
 async fn activate_again(invocation: &Invocation<'_>, key: &str, found: String) -> Result<(), Error> {
@@ -113,7 +131,7 @@ async fn activate_again(invocation: &Invocation<'_>, key: &str, found: String) -
     Ok(())
 }
 
-/// Judges the deactivated key as the one it was before; answers why it is to stay. The values are read one by one, so the
+/// Judges the key again, with the state that it had before; answers why it is to stay. The values are read one by one, so the
 /// labels that they were read for are read once more after them: only if they are still the same was all of it true at
 /// one time.
 async fn judge_again<Reason: Display>(
@@ -125,11 +143,18 @@ async fn judge_again<Reason: Display>(
     let Invocation { clients, settings, .. } = *invocation;
     let secret = secret::describe(clients, &secret.arn).await?;
     let mut keys = with_last_use(invocation, user::keys(clients, settings).await?).await?;
-    keys.retain(|other| other.key.id != key.key.id);
-    keys.push(key.clone());
+    let mut judged = key.clone();
+    if let Some(at) = keys.iter().position(|other| other.key.id == key.key.id) {
+        let now = keys.swap_remove(at);
+        if now.key.active && !key.key.active {
+            return Ok(Some("somebody made it Active".to_owned()));
+        }
+        judged.last_used = now.last_used;
+    }
+    keys.push(judged.clone());
     let situation = look(invocation, &secret, keys).await?;
     if secret::describe(clients, &secret.arn).await?.versions != secret.versions {
         return Ok(Some("labels were moved while they were read".to_owned()));
     }
-    Ok(judge(&situation, key).err().map(|reason| reason.to_string()))
+    Ok(judge(&situation, &judged).err().map(|reason| reason.to_string()))
 }

@@ -36,6 +36,12 @@ impl TimeLimit {
         self.ends.saturating_duration_since(Instant::now())
     }
 
+    /// How long it is until Lambda kills the function: longer than work may go on.
+    #[must_use]
+    pub fn until_killed(&self) -> Duration {
+        (self.ends + RESERVE).saturating_duration_since(Instant::now())
+    }
+
     /// Refuses to begin what could not be brought to its end.
     pub fn require(&self, needed: Duration, purpose: &'static str) -> Result<(), Error> {
         let remaining = self.remaining();
