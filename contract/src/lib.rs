@@ -11,7 +11,7 @@ mod settings;
 mod smtp_endpoint;
 
 pub use event::Event;
-pub use report::{HostReport, KeyReport, KeyVerdict, Login, Next, Report, Retired, VersionReport, WayOut};
+pub use report::{HostReport, KeyReport, KeyVerdict, Login, Next, Obstacle, Report, Retired, VersionReport, WayOut};
 pub use secret_value::{SecretValue, SecretValueError};
 pub use settings::{Hosts, Settings, SettingsError, TestMail};
 pub use smtp_endpoint::{SmtpEndpoint, SmtpEndpointError, Tls};

@@ -54,8 +54,10 @@ pub struct VersionReport {
 pub enum Login {
     /// It was accepted.
     Accepted,
-    /// It was refused, or not answered, in these words.
+    /// It was refused as wrong, every time that it was asked, in these words: no host can be using it.
     Refused(String),
+    /// It was not answered, or so that it proves neither: temporarily, or a key so young that not all of SES knows it yet.
+    Unclear(String),
 }
 
 /// An access key of the user.
@@ -136,11 +138,29 @@ pub enum Next {
     Fail {
         /// The error's type.
         error: String,
+        /// What that means for the way out.
+        obstacle: Obstacle,
         /// The error's text.
         message: String,
         /// From when on the clock alone changes that.
         until: Option<String>,
     },
+}
+
+/// What stands in a rotation's way, as far as it decides on the way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Obstacle {
+    /// AWSCURRENT is on one version, DEPLOYING on another, and hosts may use either.
+    CrossedLabels,
+    /// The open rotation's own version: it goes with that.
+    PendingVersion,
+    /// No key may go for a new one.
+    NoSafeSlot,
+    /// Something was not answered, or not clearly: nothing may be concluded from what is missing in the report.
+    Unread,
+    /// Something else, which has to be mended first.
+    Other,
 }
 
 /// What became of the user's keys.

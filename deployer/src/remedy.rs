@@ -3,10 +3,10 @@
 //! One rule is behind every remedy: what DEPLOYING or AWSCURRENT names may be on a host, so neither label leaves a
 //! credential that could still work.
 
-use contract::{KeyReport, KeyVerdict, LABEL_DEPLOYING, Login, Next, Report, VersionReport, WayOut};
+use contract::{KeyReport, KeyVerdict, LABEL_DEPLOYING, Login, Next, Obstacle, Report, VersionReport, WayOut};
 use serde::Serialize;
 
-use crate::credential::{CURRENT, PREVIOUS};
+use crate::credential::{CURRENT, PENDING, PREVIOUS};
 
 #[cfg(test)]
 mod tests;
@@ -110,15 +110,6 @@ impl Remedy {
     }
 }
 
-/// The handler's errors that say: AWSCURRENT is on one version, DEPLOYING on another, and hosts may use either.
-const CROSSED: [&str; 2] = ["RolledBack", "CurrentIsNewer"];
-/// The handler's errors that are about the open rotation's own version, and go with it.
-const OF_THE_PENDING_VERSION: [&str; 2] = ["PendingKeyGone", "PendingEmpty"];
-/// The handler's error that says: a call of AWS failed. Before createSecret makes a key, all of them read.
-const CALL_FAILED: &str = "Aws";
-/// The handler's error that says: no key may go for a new one.
-pub(crate) const NO_SAFE_SLOT: &str = "NoSafeSlot";
-
 /// Finds what is wrong. No step of a rotation may be running. `owed`: this run gave up a rotation that was wanted, and none
 /// has completed since.
 pub(crate) fn diagnose(report: &Report, owed: bool) -> Diagnosis {
@@ -145,9 +136,9 @@ fn current_is_inactive(report: &Report) -> Option<Diagnosis> {
 
 /// What could not be read must not be taken for absent.
 fn something_is_unread(report: &Report) -> Option<Diagnosis> {
-    let Next::Fail { error, message, .. } = &report.next else { return None };
+    let Next::Fail { obstacle: Obstacle::Unread, message, .. } = &report.next else { return None };
     let found = format!("the function could not look at everything: {message}");
-    (error == CALL_FAILED).then(|| Diagnosis::Person { found, ways: vec![again()] })
+    Some(Diagnosis::Person { found, ways: vec![again()] })
 }
 
 fn rotation_is_off(report: &Report) -> Option<Diagnosis> {
@@ -161,17 +152,30 @@ fn rotation_is_open(report: &Report) -> Option<Diagnosis> {
     let version = report.versions.iter().find(|version| Some(&version.version) == report.open.as_ref())?;
     let id = &version.version;
     let clear = Remedy::ClearPending { version: id.clone() };
-    let obstacle = obstacle(report);
+    let obstacle = why_a_new_one_would_fail(report);
     let give_up = |why: String| {
         let rotate = obstacle.is_none().then_some(Remedy::Rotate);
         let found = format!("a rotation is open (version {id}), and {why}, so no host can be on it");
         Some(curable(found, clear.clone(), rotate))
     };
+    let waits = |obstacle: &str| Diagnosis::Person {
+        found: format!(
+            "a rotation is open (version {id}), and it cannot go on yet: {obstacle}. Secrets Manager tries it again by itself \
+             during its window"
+        ),
+        ways: vec![again()],
+    };
     if let Some(problem) = &version.problem {
         return give_up(format!("its value cannot be used ({problem})"));
     }
+    // To give it up would help nobody: the next one would meet the same.
+    let has_to_wait = obstacle.as_deref().filter(|_| self::obstacle(report) == Some(Obstacle::Other));
     match credential(report, version) {
+        Credential::None | Credential::Deleted(_) if has_to_wait.is_some() => has_to_wait.map(waits),
         Credential::None => give_up("its version holds no credential".to_owned()),
+        Credential::Works(key) if !has(version, LABEL_DEPLOYING) && !has(version, PREVIOUS) => {
+            Some(stored_by_another(report, version, key))
+        }
         _ if !has(version, LABEL_DEPLOYING) => give_up("its version is not labelled DEPLOYING".to_owned()),
         Credential::Deleted(key) => give_up(format!("its access key {key} is deleted")),
         Credential::Inactive(key) => {
@@ -188,15 +192,30 @@ fn rotation_is_open(report: &Report) -> Option<Diagnosis> {
                 );
                 curable(found, clear, [Remedy::Rotate])
             }
-            Some(obstacle) => Diagnosis::Person {
-                found: format!(
-                    "a rotation is open (version {id}), and it cannot go on yet: {obstacle}. Secrets Manager tries it again \
-                     by itself during its window"
-                ),
-                ways: vec![again()],
-            },
+            Some(obstacle) => waits(&obstacle),
         }),
-        Credential::Refused { key, words } => Some(refused(report, version, key, words)),
+        Credential::Refused { key, words } | Credential::Unclear { key, words } => {
+            Some(refused(report, version, key, words))
+        }
+    }
+}
+
+/// Another tool stored the pending credential, and may have told hosts of it.
+fn stored_by_another(report: &Report, version: &VersionReport, key: &str) -> Diagnosis {
+    let id = &version.version;
+    let deploying = labelled(report, LABEL_DEPLOYING).map(|version| version.version.as_str());
+    Diagnosis::Person {
+        found: format!(
+            "a rotation is open (version {id}), and SES accepts its credential, but it is not labelled DEPLOYING: this function \
+             did not store it, so nobody but you knows whether a host has access key {key}"
+        ),
+        ways: vec![
+            Way {
+                when: "if a host may have it, so that the rotation goes on with it".to_owned(),
+                command: move_command(report, LABEL_DEPLOYING, deploying, Some(id)),
+            },
+            Way { when: "if no host has it".to_owned(), command: move_command(report, PENDING, Some(id), None) },
+        ],
     }
 }
 
@@ -218,8 +237,7 @@ fn refused(report: &Report, version: &VersionReport, key: &str, words: &str) -> 
 
 fn labels_are_crossed(report: &Report) -> Option<Diagnosis> {
     const REST: &str = ". A host that holds the other one gets a new credential with the next `deployer rotate`";
-    let refuses = matches!(&report.next, Next::Fail { error, .. } if CROSSED.contains(&error.as_str()));
-    if !refuses && !was_rolled_back_with_its_pending_label(report) {
+    if obstacle(report) != Some(Obstacle::CrossedLabels) {
         return None;
     }
     let (current, deploying) = (labelled(report, CURRENT)?, labelled(report, LABEL_DEPLOYING)?);
@@ -247,21 +265,15 @@ fn labels_are_crossed(report: &Report) -> Option<Diagnosis> {
             ways: vec![
                 Way {
                     when: "if the hosts use the one labelled DEPLOYING".to_owned(),
-                    command: move_command(report, CURRENT, current, deploying),
+                    command: move_command(report, CURRENT, Some(&current.version), Some(&deploying.version)),
                 },
                 Way {
                     when: "if every host uses AWSCURRENT".to_owned(),
-                    command: move_command(report, LABEL_DEPLOYING, deploying, current),
+                    command: move_command(report, LABEL_DEPLOYING, Some(&deploying.version), Some(&current.version)),
                 },
             ],
         },
     })
-}
-
-/// A rotation that completed may keep AWSPENDING, and looks open again when AWSCURRENT is moved back.
-fn was_rolled_back_with_its_pending_label(report: &Report) -> bool {
-    let open = report.versions.iter().find(|version| Some(&version.version) == report.open.as_ref());
-    open.is_some_and(|version| has(version, PREVIOUS) && has(version, LABEL_DEPLOYING))
 }
 
 /// A rotation was given up after hosts may have been told of its credential.
@@ -283,26 +295,24 @@ fn told_but_not_current(report: &Report) -> Option<Diagnosis> {
             let rotate = can_rotate_after_activation(report).then_some(Remedy::Rotate);
             Some(curable(found, Remedy::Activate { key: key.to_owned() }, rotate))
         }
-        Credential::Refused { key, words } => Some(refused(report, deploying, key, words)),
-        _ if obstacle(report).is_none() => Some(curable(found, Remedy::Rotate, [])),
+        Credential::Refused { key, words } | Credential::Unclear { key, words } => {
+            Some(refused(report, deploying, key, words))
+        }
+        _ if why_a_new_one_would_fail(report).is_none() => Some(curable(found, Remedy::Rotate, [])),
         _ => None,
     }
 }
 
 /// An Active key is rolled forward, which needs no slot.
 fn can_rotate_after_activation(report: &Report) -> bool {
-    match &report.next {
-        Next::Fail { error, .. } => error == NO_SAFE_SLOT,
-        _ => true,
-    }
+    matches!(obstacle(report), None | Some(Obstacle::NoSafeSlot))
 }
 
 fn orphan_takes_the_slot(report: &Report) -> Option<Diagnosis> {
-    let Next::Fail { error, .. } = &report.next else { return None };
-    let obstacle = obstacle(report).filter(|_| error == NO_SAFE_SLOT)?;
+    let why = why_a_new_one_would_fail(report).filter(|_| obstacle(report) == Some(Obstacle::NoSafeSlot))?;
     let orphan = report.keys.iter().find(|key| way_out(key) == Some(WayOut::RetireOrphan))?;
     let remedy = Remedy::DeleteOrphan { key: orphan.key.clone(), created: orphan.created.clone() };
-    Some(curable(format!("a rotation would fail: {obstacle}"), remedy, []))
+    Some(curable(format!("a rotation would fail: {why}"), remedy, []))
 }
 
 fn current_does_not_work(report: &Report) -> Option<Diagnosis> {
@@ -310,17 +320,17 @@ fn current_does_not_work(report: &Report) -> Option<Diagnosis> {
     let now = credential(report, version);
     let found = match now {
         Credential::Deleted(key) => format!("access key {key}, which AWSCURRENT names, is deleted"),
-        Credential::Refused { words, .. } if now.is_dead() => {
+        Credential::Refused { words, .. } => {
             format!("SES does not accept the credential of AWSCURRENT{}: {words}", now.in_brackets())
         }
-        Credential::Refused { words, .. } => {
+        Credential::Unclear { words, .. } => {
             let found = format!("SES gave no answer to the credential of AWSCURRENT{}: {words}", now.in_brackets());
             return Some(Diagnosis::Person { found, ways: vec![again()] });
         }
         _ => return None,
     };
     let found = format!("{found}: a host that uses it cannot send");
-    Some(match obstacle(report) {
+    Some(match why_a_new_one_would_fail(report) {
         None => curable(found, Remedy::Rotate, []),
         Some(obstacle) => person_about_next(report, format!("{found}. A rotation would fail: {obstacle}")),
     })
@@ -328,15 +338,18 @@ fn current_does_not_work(report: &Report) -> Option<Diagnosis> {
 
 /// Something else than the labels is to be mended first. The clock mends it where it is only the grace.
 fn rotation_would_fail(report: &Report, owed: bool) -> Option<Diagnosis> {
-    let Next::Fail { error, until, .. } = &report.next else { return None };
-    if let Some(until) = until.as_ref().filter(|_| error == NO_SAFE_SLOT && !owed && report.overdue.is_none()) {
+    let why = why_a_new_one_would_fail(report)?;
+    if let Next::Fail { obstacle: Obstacle::NoSafeSlot, until: Some(until), .. } = &report.next
+        && !owed
+        && report.overdue.is_none()
+    {
         let note = format!(
             "no rotation can run before {until}, when the grace of the previous key ends{}",
             end_grace_hint(report)
         );
         return Some(Diagnosis::Healthy { note: Some(note) });
     }
-    let found = format!("a rotation would fail: {}", obstacle(report)?);
+    let found = format!("a rotation would fail: {why}");
     let found = report.overdue.as_ref().map_or_else(|| found.clone(), |overdue| format!("{overdue} {found}"));
     Some(person_about_next(report, found))
 }
@@ -369,10 +382,19 @@ fn end_grace_hint(report: &Report) -> String {
     })
 }
 
-/// Why a new rotation would fail, whatever becomes of the open one.
-fn obstacle(report: &Report) -> Option<String> {
+/// What stands in the way of a rotation that begins now, or of the open one.
+pub(crate) fn obstacle(report: &Report) -> Option<Obstacle> {
     match &report.next {
-        Next::Fail { error, message, until } if !OF_THE_PENDING_VERSION.contains(&error.as_str()) => {
+        Next::Fail { obstacle, .. } => Some(*obstacle),
+        _ => None,
+    }
+}
+
+/// Why a new rotation would fail, whatever becomes of the open one.
+fn why_a_new_one_would_fail(report: &Report) -> Option<String> {
+    match &report.next {
+        Next::Fail { obstacle: Obstacle::PendingVersion, .. } => None,
+        Next::Fail { error, message, until, .. } => {
             let until = until.as_ref().map_or_else(String::new, |until| format!(" (from {until} on it may run)"));
             Some(format!("{error}: {message}{until}"))
         }
@@ -391,18 +413,18 @@ enum Credential<'a> {
     Inactive(&'a str),
     /// SES accepts it, or was not asked.
     Works(&'a str),
-    /// SES refused it or did not answer, though its key is Active.
+    /// SES refuses it for good, though its key is Active.
     Refused { key: &'a str, words: &'a str },
+    /// SES gave no answer that proves anything, though its key is Active.
+    Unclear { key: &'a str, words: &'a str },
 }
 
 impl Credential<'_> {
-    /// Whether no host can send with it. A login that was not answered proves nothing.
+    /// Whether no host can send with it.
     fn is_dead(self) -> bool {
         match self {
-            Self::Deleted(_) | Self::Inactive(_) => true,
-            // "Authentication Credentials Invalid" (SES guide, "SMTP response codes").
-            Self::Refused { words, .. } => words.contains("535"),
-            Self::None | Self::Works(_) => false,
+            Self::Deleted(_) | Self::Inactive(_) | Self::Refused { .. } => true,
+            Self::None | Self::Works(_) | Self::Unclear { .. } => false,
         }
     }
 
@@ -411,7 +433,7 @@ impl Credential<'_> {
             Self::None => " (no credential)".to_owned(),
             Self::Deleted(key) => format!(" (access key {key}, deleted)"),
             Self::Inactive(key) => format!(" (access key {key}, Inactive)"),
-            Self::Works(key) | Self::Refused { key, .. } => format!(" (access key {key})"),
+            Self::Works(key) | Self::Refused { key, .. } | Self::Unclear { key, .. } => format!(" (access key {key})"),
         }
     }
 }
@@ -420,9 +442,12 @@ fn credential<'a>(report: &'a Report, version: &'a VersionReport) -> Credential<
     let Some(key) = version.key.as_deref() else { return Credential::None };
     match (&version.login, report.keys.iter().find(|it| it.key == key)) {
         (Some(Login::Accepted), _) => Credential::Works(key),
+        // IAM's list can be an old one: what it lacks is gone only where SES says so too, or was not asked.
+        (Some(Login::Unclear(words)), None) => Credential::Unclear { key, words },
         (_, None) => Credential::Deleted(key),
         (_, Some(KeyReport { active: false, .. })) => Credential::Inactive(key),
         (Some(Login::Refused(words)), _) => Credential::Refused { key, words },
+        (Some(Login::Unclear(words)), _) => Credential::Unclear { key, words },
         (None, _) => Credential::Works(key),
     }
 }
@@ -450,10 +475,12 @@ fn delete_command(report: &Report, key: &str) -> String {
     format!("aws iam delete-access-key --user-name {} --access-key-id {key}", report.user)
 }
 
-fn move_command(report: &Report, label: &str, from: &VersionReport, to: &VersionReport) -> String {
+fn move_command(report: &Report, label: &str, from: Option<&str>, to: Option<&str>) -> String {
+    let argument = |name: &str, version: Option<&str>| version.map_or_else(String::new, |it| format!(" {name} {it}"));
     format!(
-        "aws secretsmanager update-secret-version-stage --secret-id {} --version-stage {label} --move-to-version-id {} \
-         --remove-from-version-id {}",
-        report.secret, to.version, from.version
+        "aws secretsmanager update-secret-version-stage --secret-id {} --version-stage {label}{}{}",
+        report.secret,
+        argument("--move-to-version-id", to),
+        argument("--remove-from-version-id", from)
     )
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use contract::{LABEL_DEPLOYING, SecretValue, Settings};
+use contract::{LABEL_DEPLOYING, Login, SecretValue, Settings};
 use tracing::{info, warn};
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     rotation::Rotation,
     secret::{self, AWSCURRENT, AWSPREVIOUS, NotStored, Secret, Version},
     slot,
-    smtp::Smtp,
+    smtp::{Credential, Smtp},
     test_secret, user,
 };
 
@@ -58,8 +58,9 @@ pub async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> 
 
 /// What the step does for a token, or for one that has no version yet. It changes nothing.
 pub async fn decide(invocation: &Invocation<'_>, secret: &Secret, token: Option<&str>) -> Result<Decision, Error> {
+    let smtp = Smtp::new(&invocation.settings.smtp_endpoint)?;
     let current = preflight(invocation, secret).await?;
-    choose(invocation, secret, token, current).await
+    choose(invocation, secret, token, current, async |credential: &Credential| smtp.ask(credential).await).await
 }
 
 /// The pending credential: the one that is there, the one that hosts may know, or a new one.
@@ -68,6 +69,7 @@ async fn choose(
     secret: &Secret,
     token: Option<&str>,
     current: Version,
+    ask_ses: impl AsyncFn(&Credential) -> Login,
 ) -> Result<Decision, Error> {
     let Invocation { clients, settings, .. } = *invocation;
     let keys = user::keys(clients, settings).await?;
@@ -76,10 +78,10 @@ async fn choose(
     if let Some(token) = token
         && let Some(pending) = secret::read(clients, secret, token).await?
     {
-        let key = check_pending(settings, secret, token, &pending.value, &keys)?;
+        let key = check_pending(settings, secret, token, &pending.value, &keys, &ask_ses).await?;
         return Ok(Decision::Resume { key });
     }
-    if let Some((version, deploying)) = to_roll_forward(clients, secret, &current, &keys).await? {
+    if let Some((version, deploying)) = to_roll_forward(clients, secret, &current, &keys, &ask_ses).await? {
         let value = SecretValue { other: current.value.other, ..deploying };
         return Ok(Decision::RollForward { version, value });
     }
@@ -106,7 +108,7 @@ async fn carry_out(rotation: &Rotation<'_>, secret: &Secret, decision: Decision)
 /// Everything that can fail while no key exists. Answers with AWSCURRENT's version.
 async fn preflight(invocation: &Invocation<'_>, secret: &Secret) -> Result<Version, Error> {
     let Invocation { clients, settings, .. } = *invocation;
-    check_mail(invocation, secret)?;
+    check_test_mail(invocation, secret)?;
     endpoint::reach(&settings.smtp_endpoint).await?;
     user::check(clients, settings).await?;
     let current = match secret.version_labelled(AWSCURRENT) {
@@ -122,10 +124,8 @@ async fn preflight(invocation: &Invocation<'_>, secret: &Secret) -> Result<Versi
     Ok(current)
 }
 
-/// What the later steps need for their logins and for their mail, and what needs no network.
-fn check_mail(invocation: &Invocation<'_>, secret: &Secret) -> Result<(), Error> {
+fn check_test_mail(invocation: &Invocation<'_>, secret: &Secret) -> Result<(), Error> {
     let Invocation { settings, time, .. } = *invocation;
-    Smtp::new(&settings.smtp_endpoint)?;
     match &settings.test_mail {
         Some(mail) => test_secret::message(mail, time.began, &secret.arn, "none yet", "none yet").map(drop),
         None => Ok(()),
@@ -152,23 +152,45 @@ fn check_user_of(current: &SecretValue, settings: &Settings) -> Result<(), Error
     Err(Error::SecretOfAnotherUser { found: found.clone(), expected: arn.clone() })
 }
 
+/// How a credential's access key is that no host can send with any more; none where it is Active.
+///
+/// IAM's list can be older than its last change, and to let go of a key for that would take the label off one that hosts use.
+/// So a key that it lacks, or calls Inactive, counts as such only where SES refuses it too: what SES refuses, no host can be
+/// using, whatever else is true of it.
+async fn unusable(
+    version: &str,
+    value: &SecretValue,
+    keys: &[AccessKey],
+    ask_ses: impl AsyncFn(&Credential) -> Login,
+) -> Result<Option<KeyState>, Error> {
+    let state = match keys.iter().find(|it| it.id == value.access_key_id) {
+        Some(AccessKey { active: true, .. }) => return Ok(None),
+        Some(_) => KeyState::Inactive,
+        None => KeyState::Deleted,
+    };
+    match ask_ses(&Credential::of(value)).await {
+        Login::Refused(_) => Ok(Some(state)),
+        ses => {
+            let (key, version) = (value.access_key_id.clone(), version.to_owned());
+            Err(Error::KeyStateUnclear { key, version, state, ses })
+        }
+    }
+}
+
 /// An earlier attempt stored the pending value. Its key must still work.
-fn check_pending(
+async fn check_pending(
     settings: &Settings,
     secret: &Secret,
     token: &str,
     pending: &SecretValue,
     keys: &[AccessKey],
+    ask_ses: impl AsyncFn(&Credential) -> Login,
 ) -> Result<String, Error> {
     if pending.is_placeholder() {
         return Err(Error::pending_empty(&secret.arn, token));
     }
     let key = pending.access_key_id.clone();
-    let state = match keys.iter().find(|it| it.id == key) {
-        Some(AccessKey { active: true, .. }) => return Ok(key),
-        Some(_) => KeyState::Inactive,
-        None => KeyState::Deleted,
-    };
+    let Some(state) = unusable(token, pending, keys, ask_ses).await? else { return Ok(key) };
     Err(Error::PendingKeyGone {
         user: settings.iam_user_name().to_owned(),
         key,
@@ -184,6 +206,7 @@ async fn to_roll_forward(
     secret: &Secret,
     current: &Version,
     keys: &[AccessKey],
+    ask_ses: impl AsyncFn(&Credential) -> Login,
 ) -> Result<Option<(String, SecretValue)>, Error> {
     let Some(version) = secret.version_labelled(LABEL_DEPLOYING) else { return Ok(None) };
     if secret.has(version, AWSCURRENT) {
@@ -196,27 +219,18 @@ async fn to_roll_forward(
         return Ok(None);
     }
     warn_if_inactive(keys, key, LABEL_DEPLOYING);
-    let labels = || CrossedLabels {
-        secret: secret.arn.clone(),
-        current: secret.version_labelled(AWSCURRENT).unwrap_or_default().to_owned(),
-        deploying: version.to_owned(),
-    };
-    let Some(told) = keys.iter().find(|it| it.id == *key) else {
-        // Wherever AWSCURRENT is now: a host that holds a deleted key cannot send, so nothing of its can be broken any more,
-        // and a new key is what mends it. IAM's list can lag by seconds; of a key as young as that no host was told yet, since
-        // SES has to accept it several times first.
-        info!(key, version, "hosts may have been told of this key, but it is deleted: a new one is needed");
-        return Ok(None);
-    };
-    if secret.has(version, AWSPREVIOUS) {
-        return Err(Error::RolledBack(labels()));
+    let state = unusable(version, &deploying.value, keys, ask_ses).await?;
+    // Wherever AWSCURRENT is now: a host that holds a deleted key cannot send, so nothing of its can be broken any more, and a
+    // new key is what mends it. An Inactive one can be made Active again, so that it still matters whether hosts hold it.
+    if state != Some(KeyState::Deleted) && secret.has(version, AWSPREVIOUS) {
+        return Err(Error::RolledBack(CrossedLabels::of(secret, version)));
     }
-    if !told.active {
-        info!(key, version, "hosts may have been told of this key, but it is Inactive: a new one is needed");
+    if let Some(state) = state {
+        info!(key, version, "hosts may have been told of this key, but it is {state}: a new one is needed");
         return Ok(None);
     }
     if is_newer(current, &deploying, keys) {
-        return Err(Error::CurrentIsNewer(labels()));
+        return Err(Error::CurrentIsNewer(CrossedLabels::of(secret, version)));
     }
     Ok(Some((version.to_owned(), deploying.value)))
 }
@@ -307,17 +321,36 @@ mod tests {
             .keys(keys)
     }
 
-    /// The step behind its preflight, which meets the network.
+    fn refused() -> Login {
+        Login::Refused("535".into())
+    }
+
+    /// The step behind its preflight, which meets the network. SES is asked only of keys that IAM says cannot be used, and
+    /// says so too.
     async fn provide(rotation: &Rotation<'_>, secret: &Secret, current: Version) -> Result<(), Error> {
-        let decision = choose(&rotation.invocation, secret, Some(&rotation.request.token), current).await?;
+        provide_where(rotation, secret, current, refused()).await
+    }
+
+    async fn provide_where(
+        rotation: &Rotation<'_>,
+        secret: &Secret,
+        current: Version,
+        ses: Login,
+    ) -> Result<(), Error> {
+        let ask_ses = async |_: &Credential| ses.clone();
+        let decision = choose(&rotation.invocation, secret, Some(&rotation.request.token), current, ask_ses).await?;
         carry_out(rotation, secret, decision).await
     }
 
     async fn provide_in(aws: &FakeAws) -> Result<(), Error> {
+        provide_in_where(aws, refused()).await
+    }
+
+    async fn provide_in_where(aws: &FakeAws, ses: Login) -> Result<(), Error> {
         aws.rotate(async |rotation, secret| {
             let mut current = aws.current();
             current.value.other.insert("note".into(), "kept".into());
-            provide(rotation, secret, current).await
+            provide_where(rotation, secret, current, ses.clone()).await
         })
         .await
     }
@@ -380,6 +413,30 @@ mod tests {
             .keys(&["OLD"]);
         provide_in(&aws).await.unwrap();
         assert_eq!(aws.value("new").access_key_id, "NEW");
+    }
+
+    #[tokio::test]
+    async fn a_key_that_ses_does_not_refuse_is_not_taken_for_unusable_whatever_iam_lists() {
+        let told = FakeAws::new()
+            .version("old", &[AWSCURRENT], "OLD")
+            .version("told", &[LABEL_DEPLOYING], "TOLD")
+            .empty_version("new", &[AWSPENDING]);
+        let pending =
+            FakeAws::new().version("old", &[AWSCURRENT], "OLD").version("new", &[AWSPENDING, LABEL_DEPLOYING], "TOLD");
+        let no_answer = Login::Unclear("try later".into());
+        for aws in [told, pending] {
+            for aws in [aws.clone().keys(&["OLD"]), aws.keys(&["OLD", "TOLD"]).inactive("TOLD")] {
+                for (ses, words) in [(Login::Accepted, "SES accepts it"), (no_answer.clone(), "(try later)")] {
+                    let error = provide_in_where(&aws, ses).await.unwrap_err();
+                    assert_eq!(error.kind(), "KeyStateUnclear");
+                    assert!(
+                        error.to_string().contains("access key TOLD") && error.to_string().contains(words),
+                        "{error}"
+                    );
+                    assert_eq!(aws.changes(), [""; 0]);
+                }
+            }
+        }
     }
 
     #[tokio::test]

@@ -9,13 +9,14 @@ use std::{
 use aws_sdk_iam::operation::RequestId;
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use contract::{LABEL_DEPLOYING, SettingsError, SmtpEndpoint, TAG_SECRET};
+use contract::{LABEL_DEPLOYING, Login, Obstacle, SettingsError, SmtpEndpoint, TAG_SECRET};
 
 use crate::{
     aws::Cause,
     host::HostResult,
     keys::{KeptKey, MustStay},
     retire::Unsettled,
+    secret::{AWSCURRENT, AWSPENDING, Secret},
     smtp::{Attempts, Refusal},
 };
 
@@ -104,7 +105,9 @@ pub enum Error {
     /// The pending version lacks the label that keeps its key alive once a host knows it.
     #[error(
         "the version {version} is AWSPENDING without the label DEPLOYING, so it was not stored by this function, or another \
-         rotation overtook it; the step went no further; clear AWSPENDING (`{}`) and start a new rotation",
+         rotation overtook it; the step went no further; if a host may have its credential, put DEPLOYING on it (`{}`), and \
+         Secrets Manager goes on with it; else clear AWSPENDING (`{}`) and start a new rotation",
+        move_label(secret, LABEL_DEPLOYING, deploying.as_deref(), version),
         clear_pending(secret, version)
     )]
     NotMarkedDeploying {
@@ -112,6 +115,8 @@ pub enum Error {
         secret: String,
         /// The token.
         version: String,
+        /// DEPLOYING's version.
+        deploying: Option<String>,
     },
 
     /// The endpoint's name does not resolve.
@@ -276,6 +281,26 @@ pub enum Error {
         .0
     )]
     CurrentIsNewer(CrossedLabels),
+
+    /// IAM says that a key cannot be used, and SES does not say so.
+    #[error(
+        "IAM lists the access key {key} of version {version} as {state}, {}: IAM's list may be older than its last change, \
+         and hosts may be using the key; no key was made or deleted; Secrets Manager tries again, and by then the two agree",
+        match ses {
+            Login::Accepted => "and SES accepts it".to_owned(),
+            Login::Refused(words) | Login::Unclear(words) => format!("and SES did not say whether it accepts it ({words})"),
+        }
+    )]
+    KeyStateUnclear {
+        /// The key.
+        key: String,
+        /// The version that names it.
+        version: String,
+        /// IAM's word.
+        state: KeyState,
+        /// SES's answer to a login with it.
+        ses: Login,
+    },
 
     /// Both of the user's keys may be in use.
     #[error(
@@ -520,6 +545,16 @@ impl Error {
         Self::Aws { action, cause: Cause::from(error) }
     }
 
+    /// The pending version lacks the label that keeps its key alive once a host knows it.
+    #[must_use]
+    pub fn not_marked_deploying(secret: &Secret, version: &str) -> Self {
+        Self::NotMarkedDeploying {
+            secret: secret.arn.clone(),
+            version: version.to_owned(),
+            deploying: secret.version_labelled(LABEL_DEPLOYING).map(str::to_owned),
+        }
+    }
+
     /// An answer that is not what the API promises.
     #[must_use]
     pub fn aws_answer(action: &'static str, problem: &str) -> Self {
@@ -538,6 +573,21 @@ impl Error {
         match self {
             Self::NoSafeSlot { keys, .. } => keys.iter().filter_map(|key| key.until).min(),
             _ => None,
+        }
+    }
+
+    /// What stands in the rotation's way.
+    #[must_use]
+    pub fn obstacle(&self) -> Obstacle {
+        match self {
+            Self::RolledBack(_) | Self::CurrentIsNewer(_) => Obstacle::CrossedLabels,
+            Self::PendingEmpty { .. } | Self::PendingKeyGone { .. } | Self::NotMarkedDeploying { .. } => {
+                Obstacle::PendingVersion
+            }
+            Self::NoSafeSlot { .. } => Obstacle::NoSafeSlot,
+            // Before createSecret makes a key, every call reads.
+            Self::Aws { .. } | Self::KeyStateUnclear { .. } => Obstacle::Unread,
+            _ => Obstacle::Other,
         }
     }
 
@@ -601,19 +651,39 @@ pub struct CrossedLabels {
     pub current: String,
     /// DEPLOYING's version.
     pub deploying: String,
+    /// Whether DEPLOYING's version is AWSPENDING as well, as a completed rotation may leave it.
+    pub is_pending: bool,
+}
+
+impl CrossedLabels {
+    /// The labels of a secret whose DEPLOYING is not on AWSCURRENT's version.
+    #[must_use]
+    pub fn of(secret: &Secret, deploying: &str) -> Self {
+        Self {
+            secret: secret.arn.clone(),
+            current: secret.version_labelled(AWSCURRENT).unwrap_or_default().to_owned(),
+            deploying: deploying.to_owned(),
+            is_pending: secret.has(deploying, AWSPENDING),
+        }
+    }
 }
 
 /// The two ways out.
 impl fmt::Display for CrossedLabels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { secret, current, deploying } = self;
+        let Self { secret, current, deploying, is_pending } = self;
         write!(
             f,
             "if the hosts use the one labelled DEPLOYING, move AWSCURRENT to it (`{}`); if every host uses AWSCURRENT, move \
-             DEPLOYING to it (`{}`), and Secrets Manager goes on",
-            move_label(secret, "AWSCURRENT", current, deploying),
-            move_label(secret, LABEL_DEPLOYING, deploying, current)
-        )
+             DEPLOYING to it (`{}`), ",
+            move_label(secret, AWSCURRENT, Some(current), deploying),
+            move_label(secret, LABEL_DEPLOYING, Some(deploying), current),
+        )?;
+        if *is_pending {
+            write!(f, "clear AWSPENDING (`{}`) and start a new rotation", clear_pending(secret, deploying))
+        } else {
+            f.write_str("and Secrets Manager goes on")
+        }
     }
 }
 
@@ -623,10 +693,9 @@ fn clear_pending(secret: &str, version: &str) -> String {
     format!("{MOVE_LABEL} --secret-id {secret} --version-stage AWSPENDING --remove-from-version-id {version}")
 }
 
-fn move_label(secret: &str, label: &str, from: &str, to: &str) -> String {
-    format!(
-        "{MOVE_LABEL} --secret-id {secret} --version-stage {label} --move-to-version-id {to} --remove-from-version-id {from}"
-    )
+fn move_label(secret: &str, label: &str, from: Option<&str>, to: &str) -> String {
+    let from = from.map_or_else(String::new, |from| format!(" --remove-from-version-id {from}"));
+    format!("{MOVE_LABEL} --secret-id {secret} --version-stage {label} --move-to-version-id {to}{from}")
 }
 
 fn activate(user: &str, key: &str) -> String {
@@ -704,7 +773,7 @@ mod tests {
     }
 
     fn crossed() -> CrossedLabels {
-        CrossedLabels { secret: "arn".into(), current: "v1".into(), deploying: "v2".into() }
+        CrossedLabels { secret: "arn".into(), current: "v1".into(), deploying: "v2".into(), is_pending: false }
     }
 
     #[test]
@@ -716,9 +785,16 @@ mod tests {
             let (user, key, secret, version) = ("u".into(), "AKIA".into(), secret.clone(), version.clone());
             Error::PendingKeyGone { user, key, state, secret, version }.to_string()
         };
+        let not_marked = |deploying: Option<&str>| {
+            let (secret, version, deploying) = (secret.clone(), version.clone(), deploying.map(str::to_owned));
+            Error::NotMarkedDeploying { secret, version, deploying }.to_string()
+        };
+        assert!(not_marked(Some("v1")).contains("--move-to-version-id v2 --remove-from-version-id v1`)"));
+        assert!(not_marked(None).contains("--version-stage DEPLOYING --move-to-version-id v2`)"));
         for error in [
             Error::PendingEmpty { secret: secret.clone(), version: version.clone() }.to_string(),
-            Error::NotMarkedDeploying { secret: secret.clone(), version: version.clone() }.to_string(),
+            not_marked(Some("v1")),
+            not_marked(None),
             gone(KeyState::Deleted),
             gone(KeyState::Inactive),
         ] {
@@ -738,6 +814,13 @@ mod tests {
                 assert!(error.contains(command), "{error}");
             }
         }
+    }
+
+    #[test]
+    fn a_rollback_with_awspending_left_behind_says_to_clear_it_too() {
+        let text = |is_pending| Error::RolledBack(CrossedLabels { is_pending, ..crossed() }).to_string();
+        let clear = "--secret-id arn --version-stage AWSPENDING --remove-from-version-id v2`) and start a new rotation";
+        assert!(text(true).ends_with(clear) && !text(false).contains("AWSPENDING"), "{}", text(true));
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! The event `report`: how everything stands, and what createSecret would do. It changes nothing.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use contract::{HostReport, KeyReport, KeyVerdict, Login, Next, Report, VersionReport};
-use tracing::warn;
+use contract::{HostReport, KeyReport, KeyVerdict, LOGIN_GATE_SECONDS, Login, Next, Report, VersionReport};
 
 use crate::{
     create_secret::{self, Decision},
@@ -31,13 +30,14 @@ pub async fn run(invocation: &Invocation<'_>, with_logins: bool) -> Result<Repor
     for (id, _) in secret.labelled() {
         values.insert(id, secret::read(clients, &secret, id).await);
     }
-    let keys = user::keys(clients, settings).await.unwrap_or_else(|error| {
-        // What createSecret would do begins with them, so the report says it there.
-        warn!("{error}");
-        vec![]
-    });
+    let listed = user::keys(clients, settings).await;
+    let next = match unread(&values, &listed) {
+        Some(error) => fails(error),
+        None => next(invocation, &secret).await,
+    };
+    let keys = listed.unwrap_or_default();
     let situation = situation_of(invocation, &secret, &values, &keys).await;
-    let logins = if with_logins { log_in(invocation, &secret, &values).await } else { vec![] };
+    let logins = if with_logins { log_in(invocation, &secret, &values, &keys).await } else { vec![] };
     Ok(Report {
         user: settings.iam_user_name().to_owned(),
         rotation_enabled: secret.rotation_enabled && secret.schedule.is_some(),
@@ -49,9 +49,15 @@ pub async fn run(invocation: &Invocation<'_>, with_logins: bool) -> Result<Repor
         versions: secret.labelled().map(|(id, labels)| version(id, labels, &values[id], &logins)).collect(),
         keys: key_reports(keys, &situation),
         hosts: hosts(invocation).await,
-        next: next(invocation, &secret).await,
+        next,
         secret: secret.arn,
     })
+}
+
+/// What could not be read, so that nothing is concluded from its absence. A value that is no credential was read.
+fn unread<'a>(values: &'a Values<'_>, keys: &'a Result<Vec<AccessKey>, Error>) -> Option<&'a Error> {
+    let values = values.values().filter_map(|value| value.as_ref().err());
+    values.filter(|error| !matches!(error, Error::MalformedSecret { .. })).chain(keys.as_ref().err()).next()
 }
 
 /// What `keys` decides on; else why no key can be judged.
@@ -93,7 +99,12 @@ fn version(
 
 /// Tries each credential once that a host may be using, one after the other: SES counts connections. A login is a use of
 /// the key, and use is what keeps a superseded one from going: those are left alone.
-async fn log_in(invocation: &Invocation<'_>, secret: &Secret, values: &Values<'_>) -> Vec<(Credential, Login)> {
+async fn log_in(
+    invocation: &Invocation<'_>,
+    secret: &Secret,
+    values: &Values<'_>,
+    keys: &[AccessKey],
+) -> Vec<(Credential, Login)> {
     let mut logins: Vec<(Credential, Login)> = Vec::new();
     let smtp = Smtp::new(&invocation.settings.smtp_endpoint);
     let in_use = values.iter().filter(|(id, _)| keys::PROTECTING.iter().any(|label| secret.has(id, label)));
@@ -105,13 +116,28 @@ async fn log_in(invocation: &Invocation<'_>, secret: &Secret, values: &Values<'_
         if logins.iter().any(|(it, _)| *it == credential) {
             continue;
         }
-        let answer = match &smtp {
-            Ok(smtp) => smtp.log_in_once(&credential).await.map_err(|refusal| refusal.to_string()),
-            Err(error) => Err(error.to_string()),
+        let login = match &smtp {
+            Ok(smtp) => smtp.ask(&credential).await,
+            Err(error) => Login::Unclear(error.to_string()),
         };
-        logins.push((credential, answer.map_or_else(Login::Refused, |()| Login::Accepted)));
+        let login = if is_new(invocation, keys, &credential.user) { not_yet(login) } else { login };
+        logins.push((credential, login));
     }
     logins
+}
+
+/// Whether a key is Active, and so young that SES may not know it yet.
+fn is_new(invocation: &Invocation<'_>, keys: &[AccessKey], key: &str) -> bool {
+    let is_it = |it: &&AccessKey| it.id == key && it.active;
+    let created = keys.iter().find(is_it).and_then(|it| it.created);
+    created.is_some_and(|created| invocation.time.began < created + Duration::from_secs(LOGIN_GATE_SECONDS))
+}
+
+fn not_yet(login: Login) -> Login {
+    match login {
+        Login::Refused(words) => Login::Unclear(format!("{words} (which a new key may be answered for two minutes)")),
+        other => other,
+    }
 }
 
 fn key_reports(keys: Vec<AccessKey>, situation: &Result<Situation, String>) -> Vec<KeyReport> {
@@ -163,19 +189,31 @@ async fn hosts(invocation: &Invocation<'_>) -> Vec<HostReport> {
     })
 }
 
+/// As a step does: the guard, then createSecret.
+async fn decide(invocation: &Invocation<'_>, secret: &Secret, open: Option<&str>) -> Result<Decision, Error> {
+    rotation::check_enabled(secret)?;
+    if let Some(version) = open {
+        rotation::check_not_rolled_back(secret, version)?;
+    }
+    create_secret::decide(invocation, secret, open).await
+}
+
 /// What createSecret decides is asked of createSecret: for the open rotation, or for one that would begin now.
 async fn next(invocation: &Invocation<'_>, secret: &Secret) -> Next {
-    let decision = match rotation::check_enabled(secret) {
-        Ok(()) => create_secret::decide(invocation, secret, secret.open_rotation()).await,
-        Err(error) => Err(error),
-    };
-    match decision {
+    match decide(invocation, secret, secret.open_rotation()).await {
         Ok(Decision::MakeKey { frees, .. }) => Next::MakeKey { frees: frees.map(|(key, _)| key.key.id) },
         Ok(Decision::RollForward { version, value }) => Next::RollForward { version, key: value.access_key_id },
         Ok(Decision::Resume { key }) => Next::Resume { key },
-        Err(error) => {
-            Next::Fail { error: error.kind().to_owned(), until: error.until().map(date), message: error.to_string() }
-        }
+        Err(error) => fails(&error),
+    }
+}
+
+fn fails(error: &Error) -> Next {
+    Next::Fail {
+        error: error.kind().to_owned(),
+        obstacle: error.obstacle(),
+        message: error.to_string(),
+        until: error.until().map(date),
     }
 }
 
@@ -187,10 +225,10 @@ mod tests {
             Arc,
             atomic::{AtomicUsize, Ordering::SeqCst},
         },
-        time::Duration,
+        time::{Duration, SystemTime},
     };
 
-    use contract::{LABEL_DEPLOYING, WayOut};
+    use contract::{LABEL_DEPLOYING, Obstacle, WayOut};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -278,7 +316,12 @@ mod tests {
 
         let report = report_in(rotated().fault("ListAccessKeys", Fault::RefusedAs("AccessDenied"))).await;
         assert_eq!((report.keys.len(), report.versions.len(), report.hosts.len()), (0, 2, 1));
-        assert!(matches!(&report.next, Next::Fail { message, .. } if message.contains("iam:ListAccessKeys")));
+        let Next::Fail { obstacle: Obstacle::Unread, message, .. } = &report.next else { panic!("{report:?}") };
+        assert!(message.contains("iam:ListAccessKeys"), "{message}");
+
+        let report = report_in(rotated().fault("GetSecretValue", Fault::RefusedAs("AccessDeniedException"))).await;
+        assert_eq!((report.keys.len(), report.versions.len(), report.hosts.len()), (2, 2, 1));
+        assert!(matches!(&report.next, Next::Fail { obstacle: Obstacle::Unread, .. }), "{report:?}");
 
         let report = report_in(rotated().fault("GetAccessKeyLastUsed", Fault::RefusedAs("AccessDenied"))).await;
         assert_eq!((report.keys.len(), report.keys[0].active), (2, true));
@@ -316,9 +359,7 @@ mod tests {
         let done =
             aws.take_as("next", Step::Create, async |rotation, secret| create_secret::run(rotation, secret).await);
         match done.await {
-            Err(error) => {
-                Next::Fail { error: error.kind().into(), message: error.to_string(), until: error.until().map(date) }
-            }
+            Err(error) => fails(&error),
             Ok(()) if aws.count("CreateAccessKey") == 1 => {
                 let after = aws.active_keys();
                 Next::MakeKey { frees: before.into_iter().find(|key| !after.contains(key)) }
@@ -355,6 +396,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_ses_refuses_of_a_new_key_proves_nothing() {
+        let refused = || Login::Refused("535".into());
+        assert!(matches!(not_yet(refused()), Login::Unclear(words) if words.starts_with("535 (which a new key")));
+        assert_eq!(not_yet(Login::Accepted), Login::Accepted);
+        let now = SystemTime::now();
+        let key = |age, active| AccessKey { id: "KEY".into(), active, created: Some(now - Duration::from_secs(age)) };
+        let aws = FakeAws::new();
+        let asked = aws.ask(async |invocation| {
+            let is_new = |age, active| is_new(invocation, &[key(age, active)], "KEY");
+            assert!(is_new(0, true) && is_new(LOGIN_GATE_SECONDS - 5, true));
+            assert!(!is_new(LOGIN_GATE_SECONDS + 5, true) && !is_new(0, false));
+            Ok(())
+        });
+        asked.await.unwrap();
+    }
+
+    #[tokio::test]
     async fn each_credential_that_a_host_may_be_using_is_tried_once_and_no_other() {
         let (endpoint, connections) = listening().await;
         let aws = rotated().version("edited", &[AWSPENDING], "NEW").version("told", &[LABEL_DEPLOYING], "TOLD");
@@ -362,7 +420,7 @@ mod tests {
         let report = aws.ask(async |invocation| run(invocation, true).await).await.unwrap();
         for version in &report.versions {
             let is_tried = version.version != "old";
-            assert_eq!(matches!(version.login, Some(Login::Refused(_))), is_tried, "{version:?}");
+            assert_eq!(matches!(version.login, Some(Login::Unclear(_))), is_tried, "{version:?}");
         }
         let for_createsecret = 1;
         assert_eq!(connections.load(SeqCst), 2 + for_createsecret);

@@ -5,11 +5,11 @@ use tracing::info;
 
 use crate::{
     create_secret,
-    error::Error,
+    error::{CrossedLabels, Error},
     event::{Request, Step},
     finish_secret,
     invocation::Invocation,
-    secret::{self, AWSCURRENT, AWSPENDING, Secret},
+    secret::{self, AWSCURRENT, AWSPENDING, AWSPREVIOUS, Secret},
     set_secret, test_secret,
 };
 
@@ -71,7 +71,19 @@ pub(crate) fn check_enabled(secret: &Secret) -> Result<(), Error> {
     if secret.rotation_enabled { Ok(()) } else { Err(Error::RotationDisabled { secret: secret.arn.clone() }) }
 }
 
-/// Refuses a rotation that Secrets Manager did not begin, or has given up.
+/// Refuses to go on with a version that was current before: its rotation had completed and left AWSPENDING behind, then an
+/// operator moved AWSCURRENT back, and to finish it again would undo that.
+pub(crate) fn check_not_rolled_back(secret: &Secret, pending: &str) -> Result<(), Error> {
+    if !secret.has(pending, AWSPREVIOUS) {
+        Ok(())
+    } else if secret.has(pending, LABEL_DEPLOYING) {
+        Err(Error::RolledBack(CrossedLabels::of(secret, pending)))
+    } else {
+        Err(Error::not_marked_deploying(secret, pending))
+    }
+}
+
+/// Refuses a rotation that Secrets Manager did not begin, or that it or an operator has given up.
 fn guard(request: &Request, secret: &Secret) -> Result<Standing, Error> {
     let version = || request.token.clone();
     check_enabled(secret)?;
@@ -88,9 +100,10 @@ fn guard(request: &Request, secret: &Secret) -> Result<Standing, Error> {
     if !is_pending {
         return Err(not_pending(request, secret));
     }
+    check_not_rolled_back(secret, &request.token)?;
     // A host may be told only of a key that stays protected when somebody clears AWSPENDING.
     if request.step == Step::Set && !secret.has(&request.token, LABEL_DEPLOYING) {
-        return Err(Error::NotMarkedDeploying { secret: secret.arn.clone(), version: version() });
+        return Err(Error::not_marked_deploying(secret, &request.token));
     }
     Ok(Standing::Pending)
 }
@@ -153,6 +166,16 @@ mod tests {
             let left = if matches!(step, Step::Set | Step::Test) { Standing::Pending } else { Standing::Done };
             let versions: [(&str, &[&str]); 1] = [("new", &[AWSCURRENT, AWSPENDING, LABEL_DEPLOYING])];
             assert_eq!(verdict(step, true, &versions), Ok(left));
+        }
+    }
+
+    #[test]
+    fn a_version_that_was_current_before_is_not_made_current_again() {
+        for step in STEPS {
+            let versions: [(&str, &[&str]); 1] = [("new", &[AWSPENDING, LABEL_DEPLOYING, AWSPREVIOUS])];
+            assert_eq!(verdict(step, true, &versions), Err("RolledBack"));
+            let versions: [(&str, &[&str]); 1] = [("new", &[AWSPENDING, AWSPREVIOUS])];
+            assert_eq!(verdict(step, true, &versions), Err("NotMarkedDeploying"));
         }
     }
 

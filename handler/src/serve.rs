@@ -55,7 +55,8 @@ impl Handler {
         let invocation = Invocation { clients: &self.clients, settings, time };
         match payload {
             Payload::Step(request) => take_step(Rotation { invocation, request: &request }).await,
-            Payload::Event(event) => time.bound(answer_event(&invocation, event)).await,
+            // On the heap, as a step is.
+            Payload::Event(event) => time.bound(Box::pin(answer_event(&invocation, event))).await,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use contract::{SecretValue, SmtpEndpoint, Tls as Encryption};
+use contract::{Login, SecretValue, SmtpEndpoint, Tls as Encryption};
 use lettre::{
     AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
     transport::smtp::{
@@ -29,6 +29,10 @@ const NOT_ALLOWED_LIMIT: Duration = Duration::from_mins(1);
 
 /// SES's answer to a credential that is wrong, or that it does not know yet.
 const WRONG_OR_NOT_YET: u16 = 535;
+
+/// Refusals as wrong before a credential counts as refused: as many as it takes acceptances before a host is told. SES has
+/// many servers, and one that was not told of a key yet proves nothing of the others.
+const REFUSALS_IN_A_ROW: u32 = 3;
 
 /// SES's answer to a mail that the user may not send, or whose sender is not verified.
 const NOT_ALLOWED: u16 = 554;
@@ -129,8 +133,13 @@ impl<'a> Smtp<'a> {
         Ok(())
     }
 
+    /// Asks what SES says to a credential.
+    pub async fn ask(&self, credential: &Credential) -> Login {
+        answer_of(|| self.log_in_once(credential)).await
+    }
+
     /// Logs in on a connection of its own.
-    pub async fn log_in_once(&self, credential: &Credential) -> Result<(), Refusal> {
+    async fn log_in_once(&self, credential: &Credential) -> Result<(), Refusal> {
         let transport = self.transport(credential);
         within(async { transport.test_connection().await.map(drop) }).await
     }
@@ -200,6 +209,24 @@ async fn accepted_in_a_row(
             return Err(Attempts { lasted: began.elapsed(), ..attempts });
         }
         pause(PAUSE, &reason).await;
+    }
+}
+
+/// Repeats an attempt until it was refused as wrong often enough, or answered otherwise.
+async fn answer_of(mut attempt: impl AsyncFnMut() -> Result<(), Refusal>) -> Login {
+    let mut refusals = 0;
+    loop {
+        match attempt().await {
+            Ok(()) => return Login::Accepted,
+            Err(Refusal { code, text }) if code != Some(WRONG_OR_NOT_YET) => return Login::Unclear(text),
+            Err(Refusal { text, .. }) => {
+                refusals += 1;
+                if refusals == REFUSALS_IN_A_ROW {
+                    return Login::Refused(text);
+                }
+            }
+        }
+        pause(PAUSE, "one refused login proves one server").await;
     }
 }
 
@@ -279,6 +306,23 @@ mod tests {
         let attempts = play(3, &[refused(535)]).await.unwrap_err();
         assert!(began.elapsed() <= LIMIT && began.elapsed() + 2 * PAUSE >= LIMIT, "{:?}", began.elapsed());
         assert_eq!((attempts.accepted, attempts.last.unwrap().code), (0, Some(535)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_credential_is_refused_only_where_every_login_is() {
+        let asked = async |answers: &[Result<(), Refusal>]| {
+            let mut next = answers.iter();
+            let answer = answer_of(async || next.next().unwrap().clone()).await;
+            (answer, next.len())
+        };
+        let unclear = |code: u16| Login::Unclear(code.to_string());
+        assert_eq!(asked(&[refused(535), refused(535), refused(535)]).await, (Login::Refused("535".into()), 0));
+        assert_eq!(asked(&[Ok(())]).await, (Login::Accepted, 0));
+        assert_eq!(asked(&[refused(535), refused(535), Ok(())]).await, (Login::Accepted, 0));
+        assert_eq!(asked(&[refused(535), refused(454), refused(535)]).await, (unclear(454), 1));
+        assert_eq!(asked(&[refused(550)]).await, (unclear(550), 0));
+        let no_connection = Refusal { code: None, text: "connection refused".into() };
+        assert_eq!(asked(&[Err(no_connection)]).await, (Login::Unclear("connection refused".into()), 0));
     }
 
     #[tokio::test(start_paused = true)]

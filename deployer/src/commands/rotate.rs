@@ -1,7 +1,7 @@
 //! `deployer rotate`: rotates the credential now, and waits until it is done. It asks first whether that would succeed,
 //! and starts nothing where it would not.
 
-use contract::{KeyReport, KeyVerdict, Next, Report, WayOut};
+use contract::{KeyReport, KeyVerdict, Next, Obstacle, Report, WayOut};
 
 use crate::{
     cli::RotateArgs,
@@ -13,7 +13,7 @@ use crate::{
     credential,
     error::Error,
     events::Event,
-    remedy::{self, Diagnosis, NO_SAFE_SLOT},
+    remedy::{self, Diagnosis},
     report,
     screen::Screen,
 };
@@ -80,7 +80,7 @@ fn refusal(session: &Session, report: &Report) -> Option<Error> {
     if let Some(pending) = &report.open {
         return Some(credential::open(names, pending));
     }
-    let Next::Fail { error, message, until } = &report.next else { return None };
+    let Next::Fail { error, message, until, .. } = &report.next else { return None };
     let what = format!("a rotation of secret {} would fail, so none was started", names.secret);
     let refusal = Error::new(what).cause(format!("{error}: {message}"));
     let until = until.as_ref().map(|until| format!("from {until} on it may run"));
@@ -112,7 +112,7 @@ fn in_grace(report: &Report) -> impl Iterator<Item = &KeyReport> {
 
 /// Ends the grace of the previous key. Answers whether there was one.
 async fn end_grace(session: &Session, report: &Report, auto_approve: bool) -> Result<bool, Shown> {
-    let is_about_grace = matches!(&report.next, Next::Fail { error, .. } if error == NO_SAFE_SLOT);
+    let is_about_grace = remedy::obstacle(report) == Some(Obstacle::NoSafeSlot);
     if !is_about_grace {
         session.fail(refusal(session, report).map_or(Ok(()), Err))?;
     }

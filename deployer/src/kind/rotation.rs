@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use aws_sdk_secretsmanager::types::RotationRulesType;
+use contract::LABEL_DEPLOYING;
 use serde_json::{Value, json};
 
 use crate::{
@@ -25,6 +26,8 @@ pub(crate) struct Observed {
     window: Option<String>,
     /// The version of an open rotation.
     pending: Option<String>,
+    /// Whether a version carries our label DEPLOYING.
+    has_deploying: bool,
     /// The secret is scheduled for deletion: nothing of it can be changed before it is restored.
     deleted: bool,
 }
@@ -34,6 +37,9 @@ pub(crate) enum Call {
         immediately: bool,
     },
     Cancel,
+    /// Puts DEPLOYING on a version that another tool stored, and may have told hosts of: without a label its key would look
+    /// unused.
+    Protect(String),
     /// Takes AWSPENDING off a version whose rotation will not go on.
     ClearPending(String),
 }
@@ -81,6 +87,7 @@ impl Kind for Rotation {
                 window: rules.and_then(|rules| rules.duration),
                 deleted,
                 pending: credential.pending().map(str::to_owned),
+                has_deploying: credential.labelled(LABEL_DEPLOYING).is_some(),
             }
         }))
     }
@@ -109,7 +116,13 @@ impl Kind for Rotation {
         let pending = observed.as_ref().and_then(|rotation| rotation.pending.as_deref()).map(clear);
         if toward == Toward::Present {
             let enable = self.enable(facts, observed.as_ref());
-            return Ok(pending.filter(|_| !is_enabled).into_iter().chain(enable).collect());
+            let protect = observed.as_ref().filter(|rotation| !rotation.has_deploying).and_then(|rotation| {
+                let version = rotation.pending.clone()?;
+                let op = Op::new(Verb::Update, "secretsmanager:UpdateSecretVersionStage");
+                Some((op.with(LABEL_DEPLOYING, None, Some(version.clone().into())), Call::Protect(version)))
+            });
+            let end = protect.into_iter().chain(pending).filter(|_| !is_enabled);
+            return Ok(end.chain(enable).collect());
         }
         let deleted = observed.as_ref().is_none_or(|rotation| rotation.deleted);
         let cancel = |rotation: &Observed| {
@@ -138,6 +151,15 @@ impl Kind for Rotation {
                 })
                 .await
             }
+            Call::Protect(version) => {
+                let request = client.update_secret_version_stage().secret_id(name).version_stage(LABEL_DEPLOYING);
+                let request = request.move_to_version_id(version);
+                request
+                    .send()
+                    .await
+                    .failed_to(|| format!("label a version of secret {name} {LABEL_DEPLOYING}"))
+                    .map(drop)
+            }
             Call::ClearPending(version) => {
                 let request = client.update_secret_version_stage().secret_id(name).version_stage("AWSPENDING");
                 let request = request.remove_from_version_id(version);
@@ -156,7 +178,7 @@ impl Rotation {
         let (function, schedule, window) = (self.0.names.function_arn(), self.schedule(), self.window());
         let is_enabled = observed.is_some_and(|rotation| rotation.enabled);
         // Where the rotation of a credential of ours was only switched off, it is switched on again, and that is all.
-        let has_ours = facts.credential.labelled(contract::LABEL_DEPLOYING).is_some() && facts.user_has_keys;
+        let has_ours = facts.credential.labelled(LABEL_DEPLOYING).is_some() && facts.user_has_keys;
         let immediately = self.0.config.rotation.rotate_on_create && !has_ours;
         let verb = if is_enabled { Verb::Update } else { Verb::Create };
         let now = observed.filter(|_| is_enabled);

@@ -2,7 +2,6 @@ use contract::HostReport;
 
 use super::*;
 
-const PENDING: &str = "AWSPENDING";
 const REFUSED: &str = "permanent error (535): Authentication Credentials Invalid";
 const UNANSWERED: &str = "transient error (454): Temporary authentication failure";
 
@@ -43,21 +42,20 @@ fn cleared() -> Report {
 
 /// A rotation to `new` completed, and somebody moved AWSCURRENT back.
 fn rolled_back() -> Report {
-    Report { next: fails("RolledBack", None), ..cleared().label("new", &[LABEL_DEPLOYING, PREVIOUS]) }
+    Report { next: fails(Obstacle::CrossedLabels, None), ..cleared().label("new", &[LABEL_DEPLOYING, PREVIOUS]) }
 }
 
 /// As `rolled_back`, and AWSPENDING is still where the rotation left it.
 fn rolled_back_open() -> Report {
-    let next = Next::Resume { key: "NEW".into() };
-    Report { open: Some("new".into()), next, ..rolled_back().label("new", &[PENDING, LABEL_DEPLOYING, PREVIOUS]) }
+    Report { open: Some("new".into()), ..rolled_back().label("new", &[PENDING, LABEL_DEPLOYING, PREVIOUS]) }
 }
 
 fn stays(way_out: Option<WayOut>) -> KeyVerdict {
     KeyVerdict::MustStay { reason: "it stays".into(), until: None, way_out }
 }
 
-fn fails(error: &str, until: Option<&str>) -> Next {
-    Next::Fail { error: error.into(), message: "no.".into(), until: until.map(Into::into) }
+fn fails(obstacle: Obstacle, until: Option<&str>) -> Next {
+    Next::Fail { error: format!("{obstacle:?}"), obstacle, message: "no.".into(), until: until.map(Into::into) }
 }
 
 trait Changed {
@@ -109,12 +107,12 @@ impl Changed for Report {
 
     fn without_key(mut self, key: &str) -> Self {
         self.keys.retain(|it| it.key != key);
-        self.with_logins_of(key, || Login::Refused(REFUSED.into()))
+        self.with_logins_of(key, refused)
     }
 
     fn inactive(mut self, key: &str) -> Self {
         self.keys.iter_mut().find(|it| it.key == key).unwrap().active = false;
-        self.with_logins_of(key, || Login::Refused(REFUSED.into()))
+        self.with_logins_of(key, refused)
     }
 
     fn next(self, next: Next) -> Self {
@@ -135,8 +133,12 @@ impl Logins for Report {
     }
 }
 
-fn refused(words: &str) -> Login {
-    Login::Refused(words.into())
+fn refused() -> Login {
+    Login::Refused(REFUSED.into())
+}
+
+fn unanswered() -> Login {
+    Login::Unclear(UNANSWERED.into())
 }
 
 fn activate(key: &str) -> Remedy {
@@ -173,7 +175,7 @@ fn person(report: &Report, owed: bool) -> (String, Vec<String>) {
 
 #[test]
 fn every_stuck_state_that_can_be_cured_has_its_remedies_in_their_order() {
-    let grace = || fails(NO_SAFE_SLOT, Some("2026-01-02T00:00:00Z"));
+    let grace = || fails(Obstacle::NoSafeSlot, Some("2026-01-02T00:00:00Z"));
     let only_now = || healthy().without_key("OLD");
     let table: [(&str, Report, &[Remedy]); 22] = [
         ("open, accepted", open(), &[clear(), Remedy::Rotate]),
@@ -183,21 +185,25 @@ fn every_stuck_state_that_can_be_cured_has_its_remedies_in_their_order() {
             &[clear(), Remedy::Rotate],
         ),
         ("open, labelled and empty", open().without_value("new"), &[clear(), Remedy::Rotate]),
-        ("open, without DEPLOYING", open().label("new", &[PENDING]), &[clear(), Remedy::Rotate]),
+        (
+            "open, moved back and DEPLOYING with it",
+            open().label("now", &[CURRENT, LABEL_DEPLOYING]).label("new", &[PENDING, PREVIOUS]),
+            &[clear(), Remedy::Rotate],
+        ),
         ("open, empty, and no slot is free", open().without_value("new").next(grace()), &[clear()]),
         (
             "open, key deleted",
-            open().without_key("NEW").next(fails("PendingKeyGone", None)),
+            open().without_key("NEW").next(fails(Obstacle::PendingVersion, None)),
             &[clear(), Remedy::Rotate],
         ),
         (
             "open, key Inactive",
-            open().inactive("NEW").next(fails("PendingKeyGone", None)),
+            open().inactive("NEW").next(fails(Obstacle::PendingVersion, None)),
             &[activate("NEW"), clear(), Remedy::Rotate],
         ),
         (
             "open, key Inactive, host offline",
-            open().inactive("NEW").next(fails("HostsOffline", None)),
+            open().inactive("NEW").next(fails(Obstacle::Other, None)),
             &[activate("NEW")],
         ),
         ("open, and current is Inactive", open().inactive("NOW"), &[activate("NOW")]),
@@ -209,17 +215,17 @@ fn every_stuck_state_that_can_be_cured_has_its_remedies_in_their_order() {
             &[activate("NOW")],
         ),
         ("current is deleted", healthy().without_key("NOW"), &[Remedy::Rotate]),
-        ("current is refused for good", healthy().login("now", refused(REFUSED)), &[Remedy::Rotate]),
+        ("current is refused for good", healthy().login("now", refused()), &[Remedy::Rotate]),
         ("cleared", cleared(), &[Remedy::Rotate]),
         (
             "cleared, key Inactive",
-            cleared().inactive("NEW").next(fails(NO_SAFE_SLOT, None)),
+            cleared().inactive("NEW").next(fails(Obstacle::NoSafeSlot, None)),
             &[activate("NEW"), Remedy::Rotate],
         ),
         ("cleared, key deleted", cleared().without_key("NEW").next(Next::MakeKey { frees: None }), &[Remedy::Rotate]),
         (
             "rolled back, only current works",
-            rolled_back().login("new", refused(REFUSED)),
+            rolled_back().login("new", refused()),
             &[moves(LABEL_DEPLOYING, "new", "now")],
         ),
         (
@@ -230,7 +236,7 @@ fn every_stuck_state_that_can_be_cured_has_its_remedies_in_their_order() {
         ("rolled back, only deploying works", rolled_back().without_key("NOW"), &[moves(CURRENT, "now", "new")]),
         (
             "an orphan in the slot",
-            only_now().key("ORPHAN", stays(Some(WayOut::RetireOrphan))).next(fails(NO_SAFE_SLOT, None)),
+            only_now().key("ORPHAN", stays(Some(WayOut::RetireOrphan))).next(fails(Obstacle::NoSafeSlot, None)),
             &[orphan()],
         ),
         ("overdue", Report { overdue: Some("It is overdue.".into()), ..only_now() }, &[Remedy::Rotate]),
@@ -246,15 +252,21 @@ fn what_is_not_safe_is_left_to_a_person() {
         ("rotation off", Report { rotation_enabled: false, ..healthy() }, "is not enabled", "deployer apply"),
         (
             "the keys cannot be read",
-            open().without_key("NEW").without_key("NOW").next(fails("Aws", None)),
+            open().without_key("NEW").without_key("NOW").next(fails(Obstacle::Unread, None)),
             "could not look at everything: no.",
             "deployer recover",
         ),
-        ("open, refused", open().login("new", refused(REFUSED)), "does not accept", "delete-access-key"),
-        ("open, unanswered", open().login("new", refused(UNANSWERED)), "does not accept", "deployer recover"),
-        ("open, host offline", open().next(fails("HostsOffline", None)), "HostsOffline: no.", "deployer recover"),
-        ("cleared, refused", cleared().login("new", refused(REFUSED)), "does not accept", "delete-access-key"),
-        ("host offline", healthy().next(fails("HostsOffline", None)), "HostsOffline: no.", "deployer recover"),
+        ("open, refused", open().login("new", refused()), "does not accept", "delete-access-key"),
+        ("open, unanswered", open().login("new", unanswered()), "does not accept", "deployer recover"),
+        ("open, host offline", open().next(fails(Obstacle::Other, None)), "Other: no.", "deployer recover"),
+        (
+            "open and empty, host offline",
+            open().without_value("new").next(fails(Obstacle::Other, None)),
+            "cannot go on yet: Other: no.",
+            "deployer recover",
+        ),
+        ("cleared, refused", cleared().login("new", refused()), "does not accept", "delete-access-key"),
+        ("host offline", healthy().next(fails(Obstacle::Other, None)), "Other: no.", "deployer recover"),
         (
             "rolled back with AWSPENDING, both work",
             rolled_back_open(),
@@ -270,29 +282,44 @@ fn what_is_not_safe_is_left_to_a_person() {
             "hosts may use either",
             "--version-stage DEPLOYING",
         ),
+        (
+            "stored by another tool",
+            open().label("new", &[PENDING]),
+            "nobody but you knows whether a host has access key NEW",
+            "--version-stage DEPLOYING --move-to-version-id new",
+        ),
+        (
+            "not listed, unanswered",
+            open().without_key("NEW").login("new", unanswered()),
+            "does not accept",
+            "deployer recover",
+        ),
         ("rolled back, both work", rolled_back(), "hosts may use either", "--version-stage AWSCURRENT"),
         (
             "rolled back, one is not answered",
-            rolled_back().login("new", refused(UNANSWERED)),
+            rolled_back().login("new", unanswered()),
             "hosts may use either",
             "--version-stage DEPLOYING",
         ),
         (
             "rolled back, neither works",
-            rolled_back().login("new", refused(REFUSED)).login("now", refused(REFUSED)),
+            rolled_back().login("new", refused()).login("now", refused()),
             "hosts may use either",
             "--version-stage DEPLOYING",
         ),
-        ("current unanswered", healthy().login("now", refused(UNANSWERED)), "gave no answer", "deployer recover"),
+        ("current unanswered", healthy().login("now", unanswered()), "gave no answer", "deployer recover"),
         (
             "current deleted, and no slot",
-            healthy().without_key("NOW").next(fails(NO_SAFE_SLOT, Some("2026-01-02T00:00:00Z"))),
+            healthy().without_key("NOW").next(fails(Obstacle::NoSafeSlot, Some("2026-01-02T00:00:00Z"))),
             "from 2026-01-02T00:00:00Z on",
             "deployer recover",
         ),
         (
             "the other key is still used",
-            healthy().without_key("OLD").key("OLD", stays(Some(WayOut::EndGrace))).next(fails(NO_SAFE_SLOT, None)),
+            healthy()
+                .without_key("OLD")
+                .key("OLD", stays(Some(WayOut::EndGrace)))
+                .next(fails(Obstacle::NoSafeSlot, None)),
             "NoSafeSlot: no.",
             "deployer rotate --end-grace",
         ),
@@ -306,7 +333,7 @@ fn what_is_not_safe_is_left_to_a_person() {
 
 #[test]
 fn a_credential_that_gave_no_answer_is_never_taken_for_dead() {
-    let (_, commands) = person(&open().login("new", refused(UNANSWERED)), false);
+    let (_, commands) = person(&open().login("new", unanswered()), false);
     assert_eq!(commands, ["deployer recover"]);
 }
 
@@ -329,7 +356,7 @@ fn within_the_grace_a_deployment_is_healthy_and_says_until_when_it_cannot_rotate
     let in_grace = healthy()
         .without_key("OLD")
         .key("OLD", stays(Some(WayOut::EndGrace)))
-        .next(fails(NO_SAFE_SLOT, Some("2026-01-02T00:00:00Z")));
+        .next(fails(Obstacle::NoSafeSlot, Some("2026-01-02T00:00:00Z")));
     let Diagnosis::Healthy { note: Some(note) } = diagnose(&in_grace, false) else { panic!("not healthy") };
     assert!(note.contains("2026-01-02T00:00:00Z") && note.contains("deployer rotate --end-grace"), "{note}");
 }
@@ -342,7 +369,7 @@ fn a_rotation_that_was_given_up_is_made_once_it_can_be() {
         then: Vec::new(),
     };
     assert_eq!(diagnose(&healthy(), true), rotate);
-    let (found, _) = person(&healthy().next(fails(NO_SAFE_SLOT, Some("2026-01-02T00:00:00Z"))), true);
+    let (found, _) = person(&healthy().next(fails(Obstacle::NoSafeSlot, Some("2026-01-02T00:00:00Z"))), true);
     assert!(found.contains("from 2026-01-02T00:00:00Z on"), "{found}");
 }
 

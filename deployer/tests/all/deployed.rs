@@ -1,5 +1,5 @@
-//! A deployment to play a scenario with: rotations as Secrets Manager runs them, what an operator may do meanwhile, and what
-//! must hold whatever happens.
+//! A deployment to try things on: the deployer's commands, rotations as Secrets Manager runs them, what an operator may do by
+//! hand meanwhile, and what must hold whatever happens.
 
 use std::{
     fs,
@@ -13,7 +13,10 @@ use contract::SecretValue;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::sandbox::{FUNCTION, ROLE, SECRET, Sandbox, USER, root};
+use crate::{
+    sandbox::{FUNCTION, ROLE, Ran, SECRET, Sandbox, USER, root},
+    shown::assert_shown,
+};
 
 /// The account's instances; the example's configuration has the first.
 pub(crate) const INSTANCES: [&str; 3] = ["i-0123456789abcdef0", "i-0123456789abcdef1", "i-0123456789abcdef2"];
@@ -32,14 +35,13 @@ const GRACE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_mins(10);
 const POLL: Duration = Duration::from_millis(100);
 
-/// The example, deployed and rotated once, in a sandbox where a rotation is tried once and a grace lasts a second.
+/// The example, deployed, in a sandbox where a rotation that fails is not tried again by itself.
 pub(crate) struct Deployed {
     pub(crate) sandbox: Sandbox,
+    config: String,
     pub(crate) iam: aws_sdk_iam::Client,
     pub(crate) secrets: aws_sdk_secretsmanager::Client,
     pub(crate) lambda: aws_sdk_lambda::Client,
-    /// The secret's.
-    pub(crate) arn: String,
 }
 
 /// A rotation with all its attempts, as Secrets Manager ran it.
@@ -106,15 +108,16 @@ impl Rotation {
 }
 
 impl Deployed {
-    /// The example, deployed and rotated once.
+    /// The example, deployed and rotated once, with a grace that lasts a second.
     pub(crate) async fn new() -> Self {
         Self::with(&[]).await
     }
 
     /// The same with these texts of the example replaced.
     pub(crate) async fn with(replacements: &[(&str, &str)]) -> Self {
-        let sandbox = Sandbox::with(&[("SANDBOX_ROTATION_ATTEMPTS", "1"), ("SANDBOX_ROTATION_RETRY_SECONDS", "0.1")]);
-        let deployed = Self::in_sandbox(sandbox, replacements).await;
+        let deployed = Self::example(&[&SHORT, replacements].concat()).await;
+        // Where rotation is enabled without rotating, its test may still run.
+        deployed.ended().await;
         deployed.mail_works().await;
         deployed
     }
@@ -126,30 +129,53 @@ impl Deployed {
         deployed
     }
 
-    async fn in_sandbox(sandbox: Sandbox, replacements: &[(&str, &str)]) -> Self {
-        let config = sandbox.config(&[&SHORT, replacements].concat());
-        sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
-        let sdk = sandbox.sdk().await;
-        let secrets = aws_sdk_secretsmanager::Client::new(&sdk);
-        let arn = secrets.describe_secret().secret_id(SECRET).send().await.unwrap().arn.unwrap();
-        let deployed = Self {
-            iam: aws_sdk_iam::Client::new(&sdk),
-            lambda: aws_sdk_lambda::Client::new(&sdk),
-            secrets,
-            sandbox,
-            arn,
-        };
-        // Where rotation is enabled without rotating, its test may still run.
-        deployed.ended().await;
+    /// The example with these texts replaced and the grace that it has, deployed and rotated once.
+    pub(crate) async fn example(replacements: &[(&str, &str)]) -> Self {
+        let deployed = Self::before_apply(replacements).await;
+        deployed.run(&["apply", "--auto-approve"]).expect(0);
         deployed
+    }
+
+    /// The same, not yet deployed.
+    pub(crate) async fn before_apply(replacements: &[(&str, &str)]) -> Self {
+        let sandbox = Sandbox::with(&[("SANDBOX_ROTATION_ATTEMPTS", "1"), ("SANDBOX_ROTATION_RETRY_SECONDS", "0.1")]);
+        let config = sandbox.config(replacements);
+        let sdk = sandbox.sdk().await;
+        Self {
+            iam: aws_sdk_iam::Client::new(&sdk),
+            secrets: aws_sdk_secretsmanager::Client::new(&sdk),
+            lambda: aws_sdk_lambda::Client::new(&sdk),
+            sandbox,
+            config,
+        }
+    }
+
+    /// Runs the deployer on the configuration.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        self.sandbox.deployer(&[arguments, &[&self.config]].concat())
+    }
+
+    /// The same on a terminal, at which somebody types this. Answers the exit code and the screen.
+    pub(crate) fn run_on_a_terminal(&self, arguments: &[&str], typed: &str) -> (i32, String) {
+        self.sandbox.deployer_on_a_terminal(&[arguments, &[&self.config]].concat(), typed)
+    }
+
+    /// As `run`, and tells which calls were made that change something: the deployer's and, through it, the function's.
+    pub(crate) fn run_watched(&self, arguments: &[&str]) -> (Ran, Vec<String>) {
+        let before = self.mark();
+        let ran = self.run(arguments);
+        let mut mutations = Sandbox::mutations(&self.sandbox.calls()[before..]);
+        // To ask for a report changes nothing.
+        mutations.retain(|call| call != "lambda:InvokeFunction");
+        (ran, mutations)
     }
 
     /// Changes the configuration of a deployment whose rotation may be open.
     pub(crate) fn apply(&self, replacements: &[(&str, &str)]) {
-        let config = self.sandbox.config(&[&SHORT, replacements].concat());
+        self.sandbox.config(&[&SHORT, replacements].concat());
         // It ends with an error while the rotation that it finds has failed, after it has changed what there is to change.
-        self.sandbox.deployer(&["apply", "--auto-approve", "--during-rotation", &config]);
-        self.sandbox.deployer(&["plan", "--detailed-exitcode", &config]).expect(0);
+        self.run(&["apply", "--auto-approve", "--during-rotation"]);
+        self.run(&["plan", "--detailed-exitcode"]).expect(0);
     }
 }
 
@@ -166,6 +192,22 @@ impl Deployed {
     pub(crate) async fn rotate(&self) -> Rotation {
         self.begin().await;
         self.ended().await
+    }
+
+    /// Has Secrets Manager rotate with this fault in the function's way, and waits until that has failed.
+    pub(crate) async fn rotation_fails_at(&self, action: &str) {
+        let (code, message) = ("InvalidRequestException", "refused by the test");
+        self.sandbox.faults(&json!([
+            {"kind": "fail", "action": action, "caller": FUNCTION, "times": 9, "status": 400, "code": code, "message": message},
+        ]));
+        let rotation = self.rotate().await;
+        assert_eq!(rotation.status, "failed", "{rotation:#?}");
+        self.sandbox.faults(&json!([]));
+    }
+
+    /// A rotation that told the host, and ended before AWSCURRENT moved.
+    pub(crate) async fn rotation_fails_after_the_host_was_told(&self) {
+        self.rotation_fails_at("secretsmanager:UpdateSecretVersionStage").await;
     }
 
     /// Lets Secrets Manager try the open rotation again, as in its next window.
@@ -251,7 +293,7 @@ impl Deployed {
 
     /// One step, invoked beside Secrets Manager.
     pub(crate) async fn step(&self, step: &str, token: &str) -> Result<(), Failure> {
-        let event = json!({"Step": step, "SecretId": self.arn, "ClientRequestToken": token});
+        let event = json!({"Step": step, "SecretId": self.arn().await, "ClientRequestToken": token});
         self.invoke(&event).await.map(drop)
     }
 
@@ -270,10 +312,25 @@ impl Deployed {
 
 /// What an operator may do.
 impl Deployed {
+    /// As if so much time had passed.
+    pub(crate) fn let_pass(&self, seconds: u64) {
+        self.sandbox.control("time", &json!({"pass": seconds}));
+    }
+
+    /// Every instance, or one of them, is there for Systems Manager, or is not.
+    pub(crate) fn set_online(&self, instance: Option<&str>, online: bool) {
+        let change = instance.map_or_else(|| json!({"online": online}), |id| json!({"id": id, "online": online}));
+        self.sandbox.control("instance", &change);
+    }
+
     pub(crate) async fn clear_pending(&self) {
-        let pending = self.labelled("AWSPENDING").await.unwrap();
-        let request = self.secrets.update_secret_version_stage().secret_id(SECRET).version_stage("AWSPENDING");
-        request.remove_from_version_id(pending).send().await.unwrap();
+        self.move_label("AWSPENDING", None).await;
+    }
+
+    /// Moves AWSCURRENT back to where it was before the last rotation. AWSPENDING stays where that left it.
+    pub(crate) async fn roll_back(&self) {
+        let previous = self.labelled("AWSPREVIOUS").await.unwrap();
+        self.move_label("AWSCURRENT", Some(&previous)).await;
     }
 
     /// The rotation before left AWSPENDING on its version, and with another version current that looks like an open one.
@@ -284,10 +341,11 @@ impl Deployed {
         }
     }
 
-    pub(crate) async fn move_label(&self, label: &str, to: &str) {
+    /// Moves a label to a version, or takes it away.
+    pub(crate) async fn move_label(&self, label: &str, to: Option<&str>) {
         let from = self.labelled(label).await;
         let request = self.secrets.update_secret_version_stage().secret_id(SECRET).version_stage(label);
-        request.move_to_version_id(to).set_remove_from_version_id(from).send().await.unwrap();
+        request.set_move_to_version_id(to.map(str::to_owned)).set_remove_from_version_id(from).send().await.unwrap();
     }
 
     /// Stores a value as AWSCURRENT. Answers its version.
@@ -309,10 +367,21 @@ impl Deployed {
 
     /// Somebody else's key of the same user, made by hand and in use for something else.
     pub(crate) async fn somebodys_key_in_use(&self) -> String {
+        // After the grace of the rotation before, and in another second than any other key: what is shown depends on both.
+        tokio::time::sleep(GRACE + Duration::from_millis(1200)).await;
         let key = self.sandbox.make_key_by_hand().await;
         let sdk = self.sandbox.sdk_with(&key.access_key_id, &key.secret_access_key).await;
         aws_sdk_sts::Client::new(&sdk).get_caller_identity().send().await.unwrap();
         key.access_key_id
+    }
+
+    /// A credential of the same user that somebody makes by hand.
+    pub(crate) async fn credential_by_hand(&self) -> SecretValue {
+        let key = self.sandbox.make_key_by_hand().await;
+        let mut value = SecretValue::placeholder(USER);
+        value.smtp_password = self.sandbox.smtp_password(&key.secret_access_key);
+        value.access_key_id = key.access_key_id;
+        value
     }
 
     /// From now on a test mail is refused for good, so many times.
@@ -338,6 +407,21 @@ pub(crate) fn example_script() -> String {
 
 /// What is there.
 impl Deployed {
+    /// Compares what `report` answers and what `recover` prints with their snapshot. Neither changes anything.
+    pub(crate) async fn shows(&self, state: &str) {
+        let mut report = self.invoke(&json!({"event": "report", "logins": true})).await.unwrap();
+        for list in ["versions", "keys"] {
+            // Their ids are random.
+            report[list].as_array_mut().unwrap().sort_by_key(|it| it["created"].as_str().unwrap_or("~").to_owned());
+        }
+        let (ran, mutations) = self.run_watched(&["recover"]);
+        assert_eq!(mutations, Vec::<String>::new());
+        let Ran { code, stdout, stderr } = ran;
+        let report = serde_json::to_string_pretty(&report).unwrap();
+        let text = format!("{stdout}\n{stderr}exit code {code}\n\nThe function's report:\n{report}\n");
+        assert_shown!(format!("state_{state}"), &self.sandbox, &text);
+    }
+
     /// What every host holds logs in to SES, AWSCURRENT's key is Active and logs in, and the user has two keys at most.
     pub(crate) async fn mail_works(&self) {
         for instance in INSTANCES {
@@ -352,6 +436,20 @@ impl Deployed {
             assert!(keys.contains(&(current.access_key_id.clone(), true)), "{current:?} {keys:?}");
             assert!(self.sandbox.logs_in(&current));
         }
+    }
+
+    /// Fails the test unless the host has AWSCURRENT's credential, it works, and the labels are together.
+    pub(crate) async fn expect_health(&self) {
+        self.mail_works().await;
+        assert_eq!(self.key_on(INSTANCES[0]), Some(self.key_labelled("AWSCURRENT").await), "the host has another one");
+        let version = self.labelled("AWSCURRENT").await;
+        assert_eq!(self.labelled("DEPLOYING").await, version);
+        assert!([None, version].contains(&self.labelled("AWSPENDING").await), "a rotation is open");
+    }
+
+    /// The secret's ARN.
+    pub(crate) async fn arn(&self) -> String {
+        self.secrets.describe_secret().secret_id(SECRET).send().await.unwrap().arn.unwrap()
     }
 
     /// The instances that the function tells.

@@ -3,7 +3,9 @@
 use aws_sdk_iam::types::StatusType;
 use serde_json::json;
 
-use crate::sandbox::{DOCUMENT, EMAIL, FUNCTION, INSTANCE_ROLE, LOG_GROUP, ROLE, RULE, SECRET, Sandbox, TOPIC, USER};
+use crate::sandbox::{
+    DOCUMENT, EMAIL, EXISTING_USER, FUNCTION, INSTANCE_ROLE, LOG_GROUP, ROLE, RULE, SECRET, Sandbox, TOPIC, USER,
+};
 
 #[test]
 fn a_second_apply_and_plan_and_status_only_read() {
@@ -308,20 +310,16 @@ async fn a_referenced_user_and_secret_outlive_the_deployment() {
     let sandbox = Sandbox::start();
     let sdk = sandbox.sdk().await;
     let (iam, secrets) = (aws_sdk_iam::Client::new(&sdk), aws_sdk_secretsmanager::Client::new(&sdk));
-    iam.create_user().user_name(USER).path("/mail/").send().await.unwrap();
-    let policy =
-        r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ses:SendRawEmail","Resource":"*"}}"#;
-    iam.put_user_policy().user_name(USER).policy_name("theirs").policy_document(policy).send().await.unwrap();
+    sandbox.make_user_by_hand("/mail/").await;
     let value =
         format!(r#"{{"username":"{USER}","AccessKeyId":"","SMTPPassword":"","iam_user_arn":"","host":"kept"}}"#);
     secrets.create_secret().name(SECRET).secret_string(value).send().await.unwrap();
-    let config = sandbox.config(&[
+    let existing_secret = [
         ("  existing: false\n  # An alias", "  existing: true\n  # An alias"),
         ("  kms_key: alias/mail\n", ""),
         ("  recovery_window: 30d\n", ""),
-        ("  existing: false\n  # Access keys", "  existing: true\n  # Access keys"),
-        ("  from: [\"*@example.com\"]\n", ""),
-    ]);
+    ];
+    let config = sandbox.config(&[&existing_secret[..], &EXISTING_USER].concat());
 
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
     let rotated = sandbox.secret("AWSCURRENT").await;

@@ -8,7 +8,6 @@ mod crash_matrix;
 mod deployed;
 mod drift;
 mod lifecycle;
-mod operator;
 mod recover;
 mod role;
 mod rotate;

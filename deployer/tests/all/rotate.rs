@@ -2,93 +2,93 @@
 
 use serde_json::json;
 
-use crate::{operator::Operator, shown::assert_shown};
+use crate::{deployed::Deployed, shown::assert_shown};
 
 const DAY: u64 = 24 * 60 * 60;
 
 /// Two rotations: the first key is in its grace.
-async fn in_grace() -> Operator {
-    let operator = Operator::deploy(&[]).await;
-    let rotated = operator.run(&["rotate"]).expect(0);
+async fn in_grace() -> Deployed {
+    let deployed = Deployed::example(&[]).await;
+    let rotated = deployed.run(&["rotate"]).expect(0);
     assert!(rotated.stderr.contains("note: the rotation makes an access key\n"), "{}", rotated.stderr);
-    operator
+    deployed
 }
 
 #[tokio::test]
 async fn a_rotation_within_the_grace_is_refused_until_it_ends() {
-    let operator = in_grace().await;
-    let before = operator.keys().await;
+    let deployed = in_grace().await;
+    let before = deployed.keys().await;
 
-    let (refused, mutations) = operator.run_watched(&["rotate"]);
+    let (refused, mutations) = deployed.run_watched(&["rotate"]);
 
     assert_eq!(mutations, Vec::<String>::new());
-    assert_shown!("within_the_grace", &operator.sandbox, &refused.expect(1).stderr);
-    operator.let_pass(2 * DAY);
-    let rotated = operator.run(&["rotate"]).expect(0);
-    assert_shown!("after_the_grace", &operator.sandbox, &rotated.stderr);
-    operator.expect_health().await;
-    assert!(!operator.keys().await.contains(&before[0]));
+    assert_shown!("within_the_grace", &deployed.sandbox, &refused.expect(1).stderr);
+    deployed.let_pass(2 * DAY);
+    let rotated = deployed.run(&["rotate"]).expect(0);
+    assert_shown!("after_the_grace", &deployed.sandbox, &rotated.stderr);
+    deployed.expect_health().await;
+    assert!(!deployed.keys().await.contains(&before[0]));
 }
 
 #[tokio::test]
 async fn a_rotation_whose_host_cannot_be_told_is_refused() {
-    let operator = Operator::deploy(&[]).await;
-    operator.put_host(false);
+    let deployed = Deployed::example(&[]).await;
+    deployed.set_online(None, false);
 
-    let (refused, mutations) = operator.run_watched(&["rotate"]);
+    let (refused, mutations) = deployed.run_watched(&["rotate"]);
 
     assert_eq!(mutations, Vec::<String>::new());
-    assert_shown!("host_offline", &operator.sandbox, &refused.expect(1).stderr);
+    assert_shown!("host_offline", &deployed.sandbox, &refused.expect(1).stderr);
 }
 
 #[tokio::test]
 async fn a_rotation_beside_an_open_one_is_refused() {
-    let operator = Operator::deploy(&[]).await;
-    operator.rotation_fails_after_the_host_was_told().await;
+    let deployed = Deployed::example(&[]).await;
+    deployed.rotation_fails_after_the_host_was_told().await;
 
-    let (refused, mutations) = operator.run_watched(&["rotate"]);
+    let (refused, mutations) = deployed.run_watched(&["rotate"]);
 
     assert_eq!(mutations, Vec::<String>::new());
-    assert_shown!("rotation_open", &operator.sandbox, &refused.expect(1).stderr);
+    assert_shown!("rotation_open", &deployed.sandbox, &refused.expect(1).stderr);
 }
 
 #[tokio::test]
 async fn the_grace_of_a_leaked_key_ends_on_request() {
-    let operator = in_grace().await;
-    let previous = operator.key("AWSPREVIOUS").await;
+    let deployed = in_grace().await;
+    let previous = deployed.key_labelled("AWSPREVIOUS").await;
 
-    let (refused, mutations) = operator.run_watched(&["rotate", "--end-grace"]);
+    let (refused, mutations) = deployed.run_watched(&["rotate", "--end-grace"]);
     assert_eq!(mutations, Vec::<String>::new());
-    assert_shown!("end_grace_unapproved", &operator.sandbox, &refused.expect(1).stderr);
+    assert_shown!("end_grace_unapproved", &deployed.sandbox, &refused.expect(1).stderr);
 
-    let rotated = operator.run(&["rotate", "--end-grace", "--auto-approve"]).expect(0);
+    let rotated = deployed.run(&["rotate", "--end-grace", "--auto-approve"]).expect(0);
 
-    assert_shown!("end_grace", &operator.sandbox, &rotated.stderr);
-    operator.expect_health().await;
-    assert!(operator.keys().await.iter().all(|(key, _)| *key != previous));
+    assert_shown!("end_grace", &deployed.sandbox, &rotated.stderr);
+    deployed.expect_health().await;
+    assert!(deployed.keys().await.iter().all(|(key, _)| *key != previous));
 }
 
 #[tokio::test]
 async fn where_no_key_is_in_its_grace_it_says_so_and_rotates() {
-    let operator = Operator::deploy(&[]).await;
+    let deployed = Deployed::example(&[]).await;
 
-    let rotated = operator.run(&["rotate", "--end-grace", "--auto-approve"]).expect(0);
+    let rotated = deployed.run(&["rotate", "--end-grace", "--auto-approve"]).expect(0);
 
     assert!(rotated.stderr.contains("note: no access key is in its grace\n"), "{}", rotated.stderr);
-    operator.expect_health().await;
+    deployed.expect_health().await;
 }
 
 #[tokio::test]
 async fn a_grace_is_not_ended_for_a_rotation_that_would_fail_all_the_same() {
-    let operator = in_grace().await;
-    let before = operator.keys().await;
-    operator.put_host(false);
+    let deployed = in_grace().await;
+    let before = deployed.keys().await;
+    deployed.set_online(None, false);
 
-    let (refused, mutations) = operator.run_watched(&["rotate", "--end-grace", "--auto-approve"]);
+    let (refused, mutations) = deployed.run_watched(&["rotate", "--end-grace", "--auto-approve"]);
 
     assert!(refused.expect(1).stderr.contains("HostsOffline"));
     assert_eq!(mutations, Vec::<String>::new());
-    assert_eq!(operator.keys().await, before);
+    assert_eq!(deployed.keys().await, before);
 }
 
 #[tokio::test]
@@ -103,13 +103,13 @@ async fn a_deployment_that_is_not_there_is_named_with_the_command_that_makes_it(
 
 #[tokio::test]
 async fn a_rotation_that_cannot_be_asked_about_is_not_started() {
-    let operator = Operator::deploy(&[]).await;
-    operator.sandbox.faults(&json!([
+    let deployed = Deployed::example(&[]).await;
+    deployed.sandbox.faults(&json!([
         {"kind": "fail", "action": "lambda:InvokeFunction", "times": 99, "status": 403, "code": "AccessDeniedException",
          "message": "User: u is not authorized to perform: lambda:InvokeFunction on resource: r"},
     ]));
 
-    let (refused, mutations) = operator.run_watched(&["rotate"]);
+    let (refused, mutations) = deployed.run_watched(&["rotate"]);
 
     assert!(refused.expect(1).stderr.contains("allow the action named above"));
     assert_eq!(mutations, Vec::<String>::new());

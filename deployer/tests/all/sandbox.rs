@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Output, Stdio},
     sync::{
@@ -30,6 +30,12 @@ pub(crate) const RULE: &str = "mail-prod-upkeep";
 pub(crate) const EMAIL: &str = "ops@example.com";
 pub(crate) const ACCOUNT: &str = "123456789012";
 pub(crate) const REGION: &str = "eu-west-1";
+
+/// What to replace in the example for a user that is there already.
+pub(crate) const EXISTING_USER: [(&str, &str); 2] = [
+    ("  existing: false\n  # Access keys", "  existing: true\n  # Access keys"),
+    ("  from: [\"*@example.com\"]\n", ""),
+];
 
 /// A running sandbox. It ends with this value, which also searches for leaks.
 pub(crate) struct Sandbox {
@@ -66,6 +72,11 @@ impl Ran {
     /// The lines of `--json`.
     pub(crate) fn json(&self) -> Vec<Value> {
         self.stdout.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+
+    /// Those of one type.
+    pub(crate) fn json_of(&self, kind: &str) -> Vec<Value> {
+        self.json().into_iter().filter(|line| line["type"] == kind).collect()
     }
 }
 
@@ -129,6 +140,23 @@ impl Sandbox {
         ran
     }
 
+    /// Runs the deployer on a terminal of its own, at which somebody types this. Answers its exit code and the screen.
+    pub(crate) fn deployer_on_a_terminal(&self, arguments: &[&str], typed: &str) -> (i32, String) {
+        // What is typed is there before it is asked for; the terminal keeps it.
+        const PROGRAM: &str = "import os, pty, sys\nsys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+        let mut python = Command::new(&self.environment["SANDBOX_PYTHON"]);
+        python.args(["-c", PROGRAM, env!("CARGO_BIN_EXE_deployer")]).args(arguments);
+        python.env_clear().envs(&self.environment).env("TERM", "xterm").current_dir(self.directory.path());
+        let mut child = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(typed.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        drop(stdin);
+        let screen = String::from_utf8(output.stdout).unwrap();
+        self.printed.lock().unwrap().push_str(&screen);
+        (output.status.code().unwrap_or(-1), screen)
+    }
+
     /// Runs a command line as an operator would, who has the AWS CLI and may do everything.
     pub(crate) fn operator(&self, command: &str) {
         let mut shell = Command::new("sh");
@@ -142,6 +170,32 @@ impl Sandbox {
         self.own_keys.fetch_add(1, Ordering::Relaxed);
         let client = aws_sdk_iam::Client::new(&self.sdk().await);
         client.create_access_key().user_name(USER).send().await.unwrap().access_key.unwrap()
+    }
+
+    /// The SMTP password of a secret access key, derived as AWS's own guide does it.
+    pub(crate) fn smtp_password(&self, secret: &str) -> String {
+        let mut python = Command::new(&self.environment["SANDBOX_PYTHON"]);
+        python.args([
+            "-c",
+            "import sys; from sandbox.smtp import smtp_password; print(smtp_password(sys.stdin.read(), sys.argv[1]))",
+            REGION,
+        ]);
+        python.current_dir(root().join("examples/sandbox")).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = python.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(secret.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Makes the user of [`EXISTING_USER`], as somebody else would.
+    pub(crate) async fn make_user_by_hand(&self, path: &str) {
+        let client = aws_sdk_iam::Client::new(&self.sdk().await);
+        client.create_user().user_name(USER).path(path).send().await.unwrap();
+        let policy =
+            r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ses:SendRawEmail","Resource":"*"}}"#;
+        let put = client.put_user_policy().user_name(USER).policy_name("theirs").policy_document(policy);
+        put.send().await.unwrap();
     }
 
     /// Writes `config.yaml`: the example, with these texts replaced. Everything is logged.
@@ -208,10 +262,10 @@ impl Sandbox {
         self.state()["violations"].as_array().unwrap().clone()
     }
 
-    /// This test breaks the rotation's promise on purpose; every other one fails where it was broken.
-    #[expect(dead_code, reason = "no test does yet")]
-    pub(crate) fn provokes_violations(&self) {
+    /// As `violations`, by a test that breaks the promise on purpose; every other one fails where it was broken.
+    pub(crate) fn provoked_violations(&self) -> Vec<Value> {
         self.provokes_violations.store(true, Ordering::Relaxed);
+        self.violations()
     }
 
     /// The SDK's configuration as the sandbox's administrator.

@@ -8,3 +8,4 @@ mod labels;
 mod secret_value;
 mod ses;
 mod surroundings;
+mod upkeep;

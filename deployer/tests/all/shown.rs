@@ -55,7 +55,7 @@ pub(crate) fn with_numbered_ids(text: &str) -> String {
 fn without_order_of_keys(text: &str) -> String {
     let (begin, end) = ("neither may go: ", "; no key was made");
     match text.split_once(begin).and_then(|(head, rest)| Some((head, rest.split_once(end)?.1))) {
-        Some((head, tail)) => format!("{head}{begin}BOTH KEYS{end}{tail}"),
+        Some((head, tail)) => format!("{head}{begin}BOTH KEYS{end}{}", without_order_of_keys(tail)),
         None => text.to_owned(),
     }
 }

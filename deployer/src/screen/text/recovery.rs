@@ -53,6 +53,9 @@ fn version(version: &VersionReport) -> String {
     match &version.login {
         Some(Login::Accepted) => format!("{made}access key {key}, {GREEN}SES accepts it{GREEN:#}"),
         Some(Login::Refused(words)) => format!("{made}access key {key}, {RED}SES does not accept it{RED:#}: {words}"),
+        Some(Login::Unclear(words)) => {
+            format!("{made}access key {key}, {RED}SES does not say whether it accepts it{RED:#}: {words}")
+        }
         None => format!("{made}access key {key}"),
     }
 }

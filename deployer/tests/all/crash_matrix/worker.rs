@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::point::{Call, Fault, Point, Retry, Start, User};
-use crate::sandbox::{ROLE, SECRET, Sandbox, USER};
+use crate::sandbox::{EXISTING_USER, ROLE, SECRET, Sandbox, USER};
 
 const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
 
@@ -80,22 +80,11 @@ impl Worker {
         let mut changes =
             vec![("rotate_on_create: true", "rotate_on_create: false"), ("  timeout: 2m", "  timeout: 10s")];
         if self.user == User::Existing {
-            changes.push(("  existing: false\n  # Access keys", "  existing: true\n  # Access keys"));
-            changes.push(("  from: [\"*@example.com\"]\n", ""));
-            self.make_user();
+            changes.extend(EXISTING_USER);
+            self.runtime.block_on(self.sandbox.make_user_by_hand("/"));
         }
         let config = self.sandbox.config(&changes);
         self.sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
-    }
-
-    fn make_user(&self) {
-        let policy =
-            r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ses:SendRawEmail","Resource":"*"}}"#;
-        self.runtime.block_on(async {
-            self.iam.create_user().user_name(USER).send().await.unwrap();
-            let put = self.iam.put_user_policy().user_name(USER).policy_name("theirs").policy_document(policy);
-            put.send().await.unwrap();
-        });
     }
 
     /// The calls that the function makes in an undisturbed rotation.

@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::deployed::{CREATE, Deployed, Failure, SET, TEST};
+use crate::{
+    deployed::{CREATE, Deployed, Failure, INSTANCES, SET, TEST},
+    sandbox::SECRET,
+};
 
 /// One of two invocations of a step may lose to the other, in so many words; it changed nothing.
 fn only_one_lost(results: [Result<(), Failure>; 2], words: &[&str]) {
@@ -53,12 +56,49 @@ async fn the_same_step_invoked_twice_at_once_where_the_user_has_no_key() {
     deployed.completes().await;
 }
 
+/// The second begins while the first is about to make its key, since an operator gave the first up in between.
+#[tokio::test]
+async fn the_first_steps_of_two_rotations_at_once() {
+    let deployed = Deployed::not_yet_rotated().await;
+    let first = deployed.held_before(CREATE).await;
+    let hold = json!([{"kind": "hold", "action": "iam:CreateAccessKey", "times": 2}]);
+    deployed.sandbox.faults(&hold);
+    let (one, (two, second)) = tokio::join!(deployed.step(CREATE, &first), async {
+        deployed.held_calls("iam:CreateAccessKey", 1).await;
+        deployed.clear_pending().await;
+        let second = deployed.held_before(CREATE).await;
+        let (two, ()) = tokio::join!(deployed.step(CREATE, &second), async {
+            deployed.held_calls("iam:CreateAccessKey", 2).await;
+            deployed.sandbox.faults(&json!([]));
+        });
+        (two, second)
+    });
+
+    // Both made a key and stored it, and whoever stored last has both labels.
+    assert!(one.is_ok() && two.is_ok(), "{one:?} {two:?}");
+    let told = deployed.labelled("DEPLOYING").await;
+    assert_eq!(deployed.labelled("AWSPENDING").await, told);
+    assert!([&first, &second].contains(&told.as_ref().unwrap()));
+    for token in [&first, &second] {
+        let step = deployed.step(SET, token).await;
+        assert_eq!(step.is_ok(), Some(token) == told.as_ref(), "{step:?}");
+    }
+    let key = deployed.key_labelled("DEPLOYING").await;
+    assert_eq!(deployed.key_on(INSTANCES[0]), Some(key.clone()), "no host has the other one");
+    deployed.clear_pending().await;
+    deployed.release();
+    deployed.let_pass(60 * 60);
+    deployed.completes().await;
+    assert_eq!(deployed.key_labelled("AWSCURRENT").await, key);
+    deployed.completes().await;
+}
+
 #[tokio::test]
 async fn two_rotations_at_once() {
     let deployed = Deployed::new().await;
     let before = deployed.mark();
     let first = deployed.held_before(SET).await;
-    let second = deployed.secrets.rotate_secret().secret_id(&deployed.arn).send().await.unwrap_err();
+    let second = deployed.secrets.rotate_secret().secret_id(SECRET).send().await.unwrap_err();
     let refusal = second.into_service_error();
     assert!(refusal.to_string().contains("InvalidRequest"), "{refusal:?}");
     // So there are two only where an operator gives up the first while its steps still run.

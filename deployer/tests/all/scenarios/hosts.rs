@@ -1,7 +1,5 @@
 //! Hosts and their scripts.
 
-use serde_json::json;
-
 use crate::deployed::{CREATE, Deployed, INSTANCES, SET, SHORTEST_TIMEOUT, example_script};
 
 const ONE: (&str, &str) = ("  id: i-0123456789abcdef0\n", "  ids: [i-0123456789abcdef0]\n");
@@ -9,14 +7,10 @@ const TWO: (&str, &str) = ("  id: i-0123456789abcdef0\n", "  ids: [i-0123456789a
 const THREE: (&str, &str) =
     ("  id: i-0123456789abcdef0\n", "  ids: [i-0123456789abcdef0, i-0123456789abcdef1, i-0123456789abcdef2]\n");
 
-fn set_online(deployed: &Deployed, instance: &str, online: bool) {
-    deployed.sandbox.control("instance", &json!({"id": instance, "online": online}));
-}
-
 #[tokio::test]
 async fn a_host_is_offline_for_two_periods() {
     let deployed = Deployed::with(&[TWO]).await;
-    set_online(&deployed, INSTANCES[1], false);
+    deployed.set_online(Some(INSTANCES[1]), false);
     let before = deployed.mark();
     for period in [1, 2] {
         let ended = if period == 1 { deployed.rotate().await } else { deployed.try_again().await };
@@ -25,15 +19,16 @@ async fn a_host_is_offline_for_two_periods() {
         deployed.told_no_host(before);
         deployed.mail_works().await;
     }
+    deployed.shows("host_offline").await;
 
-    set_online(&deployed, INSTANCES[1], true);
+    deployed.set_online(Some(INSTANCES[1]), true);
     deployed.completes_when_tried_again().await;
 }
 
 #[tokio::test]
 async fn a_host_that_stays_offline_is_removed_from_the_yaml() {
     let deployed = Deployed::with(&[TWO]).await;
-    set_online(&deployed, INSTANCES[1], false);
+    deployed.set_online(Some(INSTANCES[1]), false);
     deployed.rotate().await.failed(CREATE, "HostsOffline").says(&["or remove it from the configuration"]);
 
     deployed.apply(&[ONE]);
@@ -59,6 +54,7 @@ async fn an_instance_is_removed_from_the_yaml_between_rotations_and_still_sends(
     failure.says(&[&removed.access_key_id, "give whoever uses it the current credential, then delete it"]);
     deployed.touched_no_key(before);
     assert!(deployed.sandbox.logs_in(&removed));
+    deployed.shows("a_removed_instance_still_sends").await;
     // So an operator does.
     let file = "etc/mail/smtp-credentials";
     std::fs::copy(deployed.folder(INSTANCES[0]).join(file), deployed.folder(INSTANCES[1]).join(file)).unwrap();
@@ -86,6 +82,7 @@ async fn one_of_three_hosts_fails() {
     assert_eq!(on_hosts, [new.clone(), old.clone(), new.clone()]);
     assert_eq!(deployed.key_labelled("AWSCURRENT").await, old);
     deployed.mail_works().await;
+    deployed.shows("one_of_three_hosts_failed").await;
     deployed.script(INSTANCES[1], &example_script());
     deployed.completes_when_tried_again().await;
     assert_eq!(deployed.key_labelled("AWSCURRENT").await, new);

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    deployed::{CREATE, Deployed, INSTANCES, SET},
+    deployed::{CREATE, Deployed, INSTANCES, SET, TEST},
     sandbox::USER,
 };
 
@@ -25,6 +25,7 @@ async fn a_stale_list_access_keys_hides_the_second_key() {
     failure.says(&["nothing was made", "nothing needs to be done"]);
     deployed.touched_no_key(before);
     deployed.mail_works().await;
+    deployed.shows("open_without_a_credential").await;
     deployed.completes_when_tried_again().await;
 }
 
@@ -45,24 +46,62 @@ async fn a_stale_list_access_keys_shows_a_key_that_is_gone() {
     deployed.completes_when_tried_again().await;
 }
 
+/// The first rotation has told the hosts, and was given up. Answers the key that they have.
+async fn given_up_after_the_hosts_were_told(deployed: &Deployed) -> String {
+    deployed.refuse_mails(1);
+    deployed.rotate().await.failed(TEST, "TestMailRefused");
+    deployed.clear_pending().await;
+    deployed.key_on(INSTANCES[0]).unwrap()
+}
+
 #[tokio::test]
-#[ignore = "does not hold yet: createSecret takes the hidden key for deleted, and DEPLOYING leaves it"]
 async fn a_stale_list_access_keys_hides_the_key_that_the_hosts_were_told_of() {
     let deployed = Deployed::not_yet_rotated().await;
-    deployed.refuse_mails(1);
-    deployed.rotate().await.failed("testSecret", "TestMailRefused");
-    let told = deployed.key_on(INSTANCES[0]).unwrap();
-    deployed.clear_pending().await;
+    let told = given_up_after_the_hosts_were_told(&deployed).await;
     next_list_is_stale(&deployed);
     let before = deployed.mark();
 
-    let ended = deployed.rotate().await;
+    let failure = deployed.rotate().await.failed(CREATE, "KeyStateUnclear");
 
-    assert_eq!(ended.status, "failed", "{ended:#?}");
+    failure.says(&[&told, "as deleted, and SES accepts it", "no key was made or deleted"]);
     deployed.touched_no_key(before);
     assert_eq!(deployed.key_labelled("DEPLOYING").await, told, "the host's key stays protected");
     deployed.completes_when_tried_again().await;
     assert_eq!(deployed.key_labelled("AWSCURRENT").await, told);
+}
+
+#[tokio::test]
+async fn a_stale_list_access_keys_calls_the_key_inactive_that_the_hosts_were_told_of() {
+    let deployed = Deployed::not_yet_rotated().await;
+    let told = given_up_after_the_hosts_were_told(&deployed).await;
+    deployed.set_active(&told, false).await;
+    deployed.set_active(&told, true).await;
+    next_list_is_stale(&deployed);
+    let before = deployed.mark();
+
+    let failure = deployed.rotate().await.failed(CREATE, "KeyStateUnclear");
+
+    failure.says(&[&told, "as Inactive, and SES accepts it"]);
+    deployed.touched_no_key(before);
+    deployed.completes_when_tried_again().await;
+    assert_eq!(deployed.key_labelled("AWSCURRENT").await, told);
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_listed_is_not_replaced_while_ses_does_not_say_that_it_is_gone() {
+    let deployed = Deployed::not_yet_rotated().await;
+    let told = given_up_after_the_hosts_were_told(&deployed).await;
+    deployed.delete_key(&told).await;
+    deployed.answer(&json!([{"verb": "AUTH", "code": 454, "text": "Temporary", "times": 99}]));
+    let before = deployed.mark();
+
+    deployed.rotate().await.failed(CREATE, "KeyStateUnclear").says(&["SES did not say whether it accepts it", "454"]);
+
+    deployed.touched_no_key(before);
+    deployed.shows("told_key_not_listed_and_ses_does_not_answer").await;
+    deployed.answer(&json!([]));
+    deployed.completes_when_tried_again().await;
+    assert_ne!(deployed.key_labelled("AWSCURRENT").await, told);
 }
 
 #[tokio::test]
@@ -74,7 +113,7 @@ async fn a_stale_list_access_keys_hides_the_pending_key() {
     next_list_is_stale(&deployed);
     let before = deployed.mark();
 
-    deployed.try_again().await.failed(CREATE, "PendingKeyGone");
+    deployed.try_again().await.failed(CREATE, "KeyStateUnclear").says(&[&told, "as deleted, and SES accepts it"]);
 
     deployed.touched_no_key(before);
     deployed.mail_works().await;
@@ -94,6 +133,7 @@ async fn a_third_partys_second_key_is_in_use() {
     deployed.touched_no_key(before);
     assert!(deployed.has_key(&theirs).await);
     deployed.mail_works().await;
+    deployed.shows("somebody_elses_key").await;
     deployed.sandbox.operator(&failure.command("delete-access-key").replace("KEY", &theirs));
     deployed.completes_when_tried_again().await;
 }
@@ -140,6 +180,7 @@ async fn a_placeholder_secret_and_a_user_with_two_keys() {
 
     failure.says(&[&theirs[0], &theirs[1], "no key was made or deleted"]);
     deployed.touched_no_key(before);
+    deployed.shows("a_placeholder_and_two_keys").await;
     deployed.sandbox.operator(&failure.command("delete-access-key").replace("KEY", &theirs[0]));
     deployed.completes_when_tried_again().await;
     assert!(deployed.has_key(&theirs[1]).await);
@@ -168,6 +209,7 @@ async fn awscurrents_key_is_deactivated_by_hand_beside_the_previous_one() {
 
     failure.says(&["it is the user's only Active key: activate the other one"]);
     deployed.touched_no_key(before);
+    deployed.shows("current_key_inactive_beside_the_previous_one").await;
     deployed.set_active(&current, true).await;
     deployed.completes_when_tried_again().await;
 }
@@ -176,6 +218,7 @@ async fn awscurrents_key_is_deactivated_by_hand_beside_the_previous_one() {
 async fn awscurrents_key_is_deleted_by_hand() {
     let deployed = Deployed::new().await;
     deployed.delete_key(&deployed.key_labelled("AWSCURRENT").await).await;
+    deployed.shows("current_key_deleted").await;
 
     deployed.completes().await;
 
@@ -201,6 +244,7 @@ async fn the_pending_key_is_deleted_by_hand() {
     failure.says(&[&pending, "is deleted", "no key was made"]);
     deployed.touched_no_key(before);
     deployed.mail_works().await;
+    deployed.shows("pending_key_deleted_before_the_hosts_were_told").await;
     deployed.sandbox.operator(&failure.command("--version-stage AWSPENDING"));
     deployed.completes().await;
 }
@@ -216,6 +260,7 @@ async fn the_pending_key_is_deactivated_by_hand() {
 
     failure.says(&[&pending, "is Inactive", "no key was made"]);
     deployed.touched_no_key(before);
+    deployed.shows("pending_key_inactive_before_the_hosts_were_told").await;
     deployed.sandbox.operator(&failure.command("--status Active"));
     deployed.completes_when_tried_again().await;
     assert_eq!(deployed.key_labelled("AWSCURRENT").await, pending);
@@ -245,6 +290,7 @@ async fn a_rotation_within_the_grace_fails_until_the_grace_is_ended() {
     failure.says(&[&previous, "kept until"]);
     deployed.touched_no_key(before);
     deployed.mail_works().await;
+    deployed.shows("in_grace_and_open").await;
     // The leaked-key emergency.
     let end_grace = json!({"event": "end_grace", "key": previous});
     assert_eq!(deployed.invoke(&end_grace).await.unwrap_err().kind, "RotationOpen", "not while a rotation is open");

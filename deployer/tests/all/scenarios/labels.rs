@@ -1,10 +1,13 @@
 //! Labels that an operator moves, and versions that are tried with a new token.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use serde_json::json;
 
-use crate::deployed::{CREATE, Deployed, INSTANCES, SET, TEST};
+use crate::{
+    deployed::{CREATE, Deployed, INSTANCES, SET, TEST},
+    sandbox::SECRET,
+};
 
 #[tokio::test]
 async fn an_operator_clears_awspending_after_set_secret_succeeded_then_rotates() {
@@ -17,13 +20,13 @@ async fn an_operator_clears_awspending_after_set_secret_succeeded_then_rotates()
     deployed.release();
     let ended = deployed.ended().await;
     assert_eq!(ended.status, "abandoned");
-    ended.ended_with(TEST, "NotPending").says(&["goes on with the credential that hosts may have been told of"]);
 
     let before = deployed.mark();
     deployed.completes().await;
 
     assert_eq!(deployed.key_labelled("AWSCURRENT").await, told, "the host's key is the one that becomes current");
     deployed.touched_no_key(before);
+    ended.ended_with(TEST, "NotPending").says(&["goes on with the credential that hosts may have been told of"]);
 }
 
 #[tokio::test]
@@ -56,8 +59,7 @@ async fn test_secret_fails_and_is_retried_with_a_new_token_and_succeeds() {
 async fn rolled_back(deployed: &Deployed) -> (String, String) {
     deployed.completes().await;
     let (old, new) = (deployed.key_labelled("AWSPREVIOUS").await, deployed.key_labelled("AWSCURRENT").await);
-    let previous = deployed.labelled("AWSPREVIOUS").await.unwrap();
-    deployed.move_label("AWSCURRENT", &previous).await;
+    deployed.roll_back().await;
     deployed.clear_what_looks_open().await;
     (old, new)
 }
@@ -98,6 +100,145 @@ async fn an_operator_moves_awscurrent_back_and_the_hosts_with_it() {
     );
 }
 
+/// To show which credential works, `recover` logs in with each, and to IAM that is use like any other.
+#[tokio::test]
+async fn an_operator_moves_awscurrent_back_and_forth_after_a_look_at_recover() {
+    let deployed = Deployed::new().await;
+    let (old, new) = rolled_back(&deployed).await;
+    let failure = deployed.rotate().await.failed(CREATE, "RolledBack");
+    // The grace of the previous key is over for certain, in whole seconds.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    deployed.shows("rolled_back_and_open").await;
+    deployed.sandbox.operator(&failure.command("--version-stage AWSCURRENT"));
+    let before = deployed.mark();
+
+    let failure = deployed.try_again().await.failed(CREATE, "NoSafeSlot");
+
+    failure.says(&[&old, "a login of `deployer recover` counts too"]);
+    deployed.touched_no_key(before);
+    deployed.sandbox.operator(&failure.command("delete-access-key").replace("KEY", &old));
+    deployed.completes_when_tried_again().await;
+    assert!(deployed.has_key(&new).await);
+}
+
+/// The rotation had completed and left AWSPENDING behind, so Secrets Manager takes it for one that it has to try again.
+#[tokio::test]
+async fn an_operator_moves_awscurrent_back_and_the_rotation_is_tried_again() {
+    let deployed = Deployed::new().await;
+    deployed.completes().await;
+    let (old, new) = (deployed.key_labelled("AWSPREVIOUS").await, deployed.key_labelled("AWSCURRENT").await);
+    deployed.roll_back().await;
+    let before = deployed.mark();
+
+    let failure = deployed.try_again().await.failed(CREATE, "RolledBack");
+
+    deployed.touched_no_key(before);
+    deployed.told_no_host(before);
+    assert_eq!(deployed.key_labelled("AWSCURRENT").await, old, "the operator's word stands");
+    deployed.shows("rolled_back_with_awspending").await;
+    // Every host is brought back by hand, and the operator forgets what the error says at its end.
+    let file = deployed.folder(INSTANCES[0]).join("etc/mail/smtp-credentials");
+    fs::copy(file.with_extension("previous"), &file).unwrap();
+    deployed.sandbox.operator(&failure.command("--version-stage DEPLOYING"));
+    let reminder = deployed.try_again().await.failed(CREATE, "NotMarkedDeploying");
+    deployed.shows("rolled_back_without_deploying").await;
+    assert_eq!(reminder.command("--version-stage AWSPENDING"), failure.command("--version-stage AWSPENDING"));
+    deployed.sandbox.operator(&reminder.command("--version-stage AWSPENDING"));
+    assert_eq!(deployed.key_on(INSTANCES[0]), Some(old.clone()));
+    deployed.delete_key(&new).await;
+    deployed.completes().await;
+    assert!(deployed.has_key(&old).await);
+}
+
+#[tokio::test]
+async fn an_operator_moves_awscurrent_back_and_forth_before_retire() {
+    const DAY: u64 = 24 * 60 * 60;
+    let deployed = Deployed::with(&[("keep_previous: 1s", "keep_previous: 24h")]).await;
+    deployed.completes().await;
+    let (old, new) = (deployed.key_labelled("AWSPREVIOUS").await, deployed.labelled("AWSCURRENT").await.unwrap());
+    deployed.let_pass(5 * DAY);
+    deployed.roll_back().await;
+    deployed.move_label("AWSCURRENT", Some(&new)).await;
+    let retire = json!({"event": "retire"});
+
+    assert_eq!(deployed.invoke(&retire).await.unwrap()["deleted"], json!([]), "it was AWSCURRENT's a moment ago");
+
+    deployed.mail_works().await;
+    deployed.let_pass(2 * DAY);
+    assert_eq!(deployed.invoke(&retire).await.unwrap()["deleted"], json!([old]));
+}
+
+#[tokio::test]
+async fn an_operator_puts_a_newer_credential_by_hand_after_the_hosts_were_told() {
+    let deployed = Deployed::new().await;
+    deployed.refuse_mails(1);
+    deployed.rotate().await.failed(TEST, "TestMailRefused");
+    deployed.clear_pending().await;
+    let told = deployed.key_on(INSTANCES[0]).unwrap();
+    // The slot of the key that no host has any more.
+    deployed.delete_key(&deployed.key_labelled("AWSCURRENT").await).await;
+    deployed.sandbox.control("smtp", &json!({"key_propagation_seconds": 0}));
+    let by_hand = deployed.credential_by_hand().await;
+    deployed.put(&by_hand.to_json()).await;
+    let before = deployed.mark();
+
+    let failure = deployed.rotate().await.failed(CREATE, "CurrentIsNewer");
+
+    failure.says(&["no key was made or deleted, since hosts may use either"]);
+    deployed.touched_no_key(before);
+    deployed.told_no_host(before);
+    assert_eq!(deployed.key_labelled("DEPLOYING").await, told);
+    deployed.shows("a_newer_credential_by_hand").await;
+    deployed.sandbox.operator(&failure.command("--version-stage AWSCURRENT"));
+    // The key that was made by hand was used, so it is not the function's to take.
+    let failure = deployed.try_again().await.failed(CREATE, "NoSafeSlot");
+    deployed.sandbox.operator(&failure.command("delete-access-key").replace("KEY", &by_hand.access_key_id));
+    deployed.completes_when_tried_again().await;
+}
+
+#[tokio::test]
+async fn another_tool_left_a_rotation_open_whose_credential_hosts_may_have() {
+    let deployed = Deployed::new().await;
+    let current = deployed.labelled("AWSCURRENT").await.unwrap();
+    deployed.refuse_mails(1);
+    deployed.rotate().await.failed(TEST, "TestMailRefused");
+    let told = deployed.key_on(INSTANCES[0]).unwrap();
+    // As if another tool had stored it.
+    deployed.move_label("DEPLOYING", Some(&current)).await;
+    let before = deployed.mark();
+
+    let failure = deployed.try_again().await.failed(SET, "NotMarkedDeploying");
+
+    deployed.touched_no_key(before);
+    deployed.told_no_host(before);
+    deployed.shows("stored_by_another_tool").await;
+    deployed.sandbox.operator(&failure.command("--version-stage DEPLOYING"));
+    deployed.completes_when_tried_again().await;
+    assert_eq!(deployed.key_labelled("AWSCURRENT").await, told);
+}
+
+#[tokio::test]
+async fn apply_takes_over_a_rotation_that_another_tool_left_open_with_the_credential_that_hosts_may_have() {
+    let deployed = Deployed::not_yet_rotated().await;
+    deployed.refuse_mails(1);
+    deployed.rotate().await.failed(TEST, "TestMailRefused");
+    let told = deployed.key_on(INSTANCES[0]).unwrap();
+    // As if another tool had stored it, and had been switched off.
+    deployed.move_label("DEPLOYING", None).await;
+    deployed.secrets.cancel_rotate_secret().secret_id(SECRET).send().await.unwrap();
+
+    let plan = deployed.run(&["plan"]).expect(0).stdout;
+    assert!(plan.contains("DEPLOYING"), "{plan}");
+    deployed.run(&["apply", "--auto-approve"]).expect(0);
+
+    // Secrets Manager tests what was enabled, with a pending version of its own.
+    deployed.ended().await;
+    assert_eq!((deployed.labelled("AWSPENDING").await, deployed.key_labelled("DEPLOYING").await), (None, told.clone()));
+    deployed.run(&["plan", "--detailed-exitcode"]).expect(0);
+    deployed.completes().await;
+    assert_eq!(deployed.key_labelled("AWSCURRENT").await, told);
+}
+
 #[tokio::test]
 async fn an_operator_moves_awscurrent_back_before_retire() {
     let deployed = Deployed::new().await;
@@ -118,20 +259,26 @@ async fn an_operator_moves_awscurrent_back_while_retire_takes_the_previous_key()
     let deployed = Deployed::new().await;
     deployed.completes().await;
     let (old, new) = (deployed.key_labelled("AWSPREVIOUS").await, deployed.key_labelled("AWSCURRENT").await);
-    let previous = deployed.labelled("AWSPREVIOUS").await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     deployed.sandbox.faults(&json!([{"kind": "hold", "action": "iam:UpdateAccessKey"}]));
     let before = deployed.mark();
 
     let event = json!({"event": "retire"});
     let (retired, ()) = tokio::join!(deployed.invoke(&event), async {
         deployed.held_calls("iam:UpdateAccessKey", 1).await;
-        deployed.move_label("AWSCURRENT", &previous).await;
+        deployed.roll_back().await;
         deployed.sandbox.faults(&json!([]));
     });
 
     let retired = retired.unwrap();
     assert_eq!(retired["deleted"], json!([]), "{retired}");
+    // Between two calls AWSCURRENT's key was Inactive, which no order of calls can exclude: the operator chose that moment. No
+    // host was on it, and SES goes on accepting a deactivated key for seconds.
+    let [violation] = deployed.sandbox.provoked_violations().try_into().unwrap();
+    assert!(
+        violation["sentence"].as_str().unwrap().contains(&format!("access key {old}, which is Inactive")),
+        "{violation}"
+    );
     assert_eq!(deployed.done(before, "iam:UpdateAccessKey"), 2, "deactivated, and Active again");
     assert_eq!(deployed.done(before, "iam:DeleteAccessKey"), 0);
     assert!(deployed.has_key(&old).await && deployed.has_key(&new).await);

@@ -2,10 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::deployed::{CREATE, Deployed, Failure};
+use crate::{
+    deployed::{CREATE, Deployed, Failure},
+    sandbox::SECRET,
+};
 
 /// A rotation from this value fails so, before any key is touched; a rotation from the value before completes.
-async fn fails_with(value: &str, kind: &str) -> Failure {
+async fn fails_with(value: &str, kind: &str, state: &str) -> Failure {
     let deployed = Deployed::new().await;
     let good = deployed.labelled("AWSCURRENT").await.unwrap();
     let bad = deployed.put(value).await;
@@ -15,7 +18,8 @@ async fn fails_with(value: &str, kind: &str) -> Failure {
 
     deployed.touched_no_key(before);
     deployed.told_no_host(before);
-    deployed.move_label("AWSCURRENT", &good).await;
+    deployed.shows(state).await;
+    deployed.move_label("AWSCURRENT", Some(&good)).await;
     deployed.completes_when_tried_again().await;
     // Nobody needs the bad one any more, whatever labels are left on it.
     assert_eq!(deployed.labelled("AWSPREVIOUS").await, Some(good));
@@ -26,7 +30,7 @@ async fn fails_with(value: &str, kind: &str) -> Failure {
 
 #[tokio::test]
 async fn the_secret_holds_malformed_json() {
-    fails_with(r#"{"username": "mail-prod-smtp", "#, "MalformedSecret")
+    fails_with(r#"{"username": "mail-prod-smtp", "#, "MalformedSecret", "malformed_json")
         .await
         .says(&["AWSCURRENT", "no key was made or deleted"]);
 }
@@ -34,7 +38,7 @@ async fn the_secret_holds_malformed_json() {
 #[tokio::test]
 async fn the_secret_holds_foreign_json() {
     let foreign = r#"{"engine": "postgres", "host": "db.example.com", "password": "somebody-elses"}"#;
-    let failure = fails_with(foreign, "MalformedSecret").await;
+    let failure = fails_with(foreign, "MalformedSecret", "foreign_json").await;
     failure.says(&["iam_user_arn, AccessKeyId, SMTPPassword and username"]);
     assert!(!failure.text.contains("somebody-elses"), "{failure:?}");
 }
@@ -42,7 +46,18 @@ async fn the_secret_holds_foreign_json() {
 #[tokio::test]
 async fn the_secret_holds_the_username_of_another_user() {
     let other = r#"{"username": "another", "AccessKeyId": "", "SMTPPassword": "", "iam_user_arn": ""}"#;
-    fails_with(other, "SecretOfAnotherUser").await.says(&["the IAM user another", "mail-prod-smtp", "no key was made"]);
+    fails_with(other, "SecretOfAnotherUser", "another_username").await.says(&[
+        "the IAM user another",
+        "mail-prod-smtp",
+        "no key was made",
+    ]);
+}
+
+#[tokio::test]
+async fn the_secret_holds_the_arn_of_another_user() {
+    let other = r#"{"username": "mail-prod-smtp", "AccessKeyId": "", "SMTPPassword": "", "iam_user_arn": "arn:aws:iam::123456789012:user/other/mail-prod-smtp"}"#;
+    let failure = fails_with(other, "SecretOfAnotherUser", "another_users_arn").await;
+    failure.says(&["user/other/mail-prod-smtp", "no key was made"]);
 }
 
 #[tokio::test]
@@ -52,7 +67,7 @@ async fn malformed_json_beside_the_current_value_has_its_labels_taken_off() {
     let good = deployed.labelled("AWSCURRENT").await.unwrap();
     let previous = deployed.key_labelled("AWSPREVIOUS").await;
     let bad = deployed.put("not JSON").await;
-    deployed.move_label("AWSCURRENT", &good).await;
+    deployed.move_label("AWSCURRENT", Some(&good)).await;
     assert_eq!(deployed.labelled("AWSPREVIOUS").await, Some(bad.clone()));
     let before = deployed.mark();
 
@@ -61,7 +76,8 @@ async fn malformed_json_beside_the_current_value_has_its_labels_taken_off() {
     failure.says(&[&bad, "AWSPREVIOUS", "or take the labels off a version that nobody needs"]);
     deployed.touched_no_key(before);
     deployed.mail_works().await;
-    let request = deployed.secrets.update_secret_version_stage().secret_id(&deployed.arn).version_stage("AWSPREVIOUS");
+    deployed.shows("malformed_json_beside_current").await;
+    let request = deployed.secrets.update_secret_version_stage().secret_id(SECRET).version_stage("AWSPREVIOUS");
     request.remove_from_version_id(bad).send().await.unwrap();
     // The label was all that named the previous key, so that is a stranger's now, and has an error with a hint of its own.
     let failure = deployed.try_again().await.failed(CREATE, "NoSafeSlot");

@@ -70,6 +70,7 @@ async fn ses_is_down_for_the_whole_window_from_before_a_key_is_made() {
     failure.says(&["no key was made"]);
     deployed.touched_no_key(before);
     deployed.told_no_host(before);
+    deployed.shows("ses_is_down").await;
     deployed.sandbox.control("smtp", &json!({"down": false}));
     deployed.completes_when_tried_again().await;
 }
@@ -93,6 +94,8 @@ async fn ses_is_down_for_the_whole_window_from_after_the_key_was_made() {
     assert_eq!(deployed.done(before, "iam:CreateAccessKey"), 1);
     deployed.told_no_host(before);
     assert_eq!(deployed.key_on(INSTANCES[0]), on_host);
+    deployed.sandbox.control("functions", &json!({}));
+    deployed.shows("ses_answers_nobody_after_the_key_was_made").await;
     deployed.answer(&json!([]));
     deployed.mail_works().await;
     deployed.completes_when_tried_again().await;

@@ -25,6 +25,7 @@ async fn the_user_serves_another_secret() {
     failure.says(&["serves eu-west-1/another", "eu-west-1/mail-prod/smtp", "or correct the tag"]);
     deployed.touched_no_key(before);
     deployed.mail_works().await;
+    deployed.shows("the_user_serves_another_secret").await;
     tag_user(&deployed, &format!("{REGION}/{SECRET}")).await;
     deployed.completes_when_tried_again().await;
 }
@@ -59,10 +60,10 @@ async fn a_rotation_token_that_is_given_is_passed_on() {
     let token = deployed.held_before(CREATE).await;
     let before = deployed.mark();
     // Secrets Manager takes no other than its own, so a wrong one shows that it is passed on at all.
-    let event = |rotation_token: &str| json!({"Step": CREATE, "SecretId": deployed.arn, "ClientRequestToken": token, "RotationToken": rotation_token});
-    let wrong = "00000000-0000-4000-8000-000000000000";
+    let (arn, wrong) = (deployed.arn().await, "00000000-0000-4000-8000-000000000000");
+    let event = json!({"Step": CREATE, "SecretId": arn, "ClientRequestToken": token, "RotationToken": wrong});
 
-    let failure = deployed.invoke(&event(wrong)).await.unwrap_err();
+    let failure = deployed.invoke(&event).await.unwrap_err();
 
     assert_eq!(failure.kind, "StoreRefused");
     failure.says(&["the key was deleted again", "no host was told"]);
@@ -99,6 +100,7 @@ async fn a_secret_under_a_customer_managed_kms_key_needs_the_roles_permission() 
 
     failure.says(&["Access to KMS is not allowed", "run `deployer apply --during-rotation`"]);
     deployed.touched_no_key(before);
+    deployed.shows("kms_denies").await;
     deployed.apply(&[]);
     deployed.completes_when_tried_again().await;
 }
@@ -115,6 +117,7 @@ async fn a_region_without_an_smtp_endpoint() {
     failure.says(&["email-smtp.nowhere.invalid", "no key was made", "not every region has an endpoint"]);
     deployed.touched_no_key(before);
     deployed.mail_works().await;
+    deployed.shows("a_region_without_an_endpoint").await;
     deployed.sandbox.control("functions", &json!({}));
     deployed.completes_when_tried_again().await;
 }

@@ -1,0 +1,95 @@
+//! The daily rule, and who is told of what.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::{
+    deployed::{Deployed, TEST},
+    sandbox::RULE,
+};
+
+const DAY: u64 = 24 * 60 * 60;
+
+/// The subjects of what the topic was told so far, oldest first.
+fn told(deployed: &Deployed) -> Vec<String> {
+    let log = fs::read_to_string(deployed.sandbox.path("notifications.jsonl")).unwrap_or_default();
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.map(|line| line["subject"].as_str().unwrap().to_owned()).collect()
+}
+
+fn fire(deployed: &Deployed) -> Value {
+    let fired = deployed.sandbox.control("upkeep", &json!({"rule": RULE}));
+    assert_eq!(fired["invocations"][0]["error"], Value::Null, "{fired}");
+    fired["invocations"][0]["result"].clone()
+}
+
+#[tokio::test]
+async fn the_topic_is_told_of_a_rotation_that_fails_and_of_one_that_completes() {
+    let deployed = Deployed::new().await;
+    assert_eq!(told(&deployed), ["rotated (mail-prod/smtp)"]);
+    deployed.refuse_mails(1);
+    deployed.rotate().await.failed(TEST, "TestMailRefused");
+
+    deployed.completes_when_tried_again().await;
+
+    let [_, failed, rotated] = told(&deployed).try_into().unwrap();
+    assert_eq!(failed, "testSecret failed: TestMailRefused (mail-prod/smtp)");
+    assert_eq!(rotated, "rotated (mail-prod/smtp)");
+}
+
+#[tokio::test]
+async fn upkeep_retires_the_previous_key_after_its_grace_and_tells_nobody() {
+    let deployed = Deployed::with(&[("keep_previous: 1s", "keep_previous: 24h")]).await;
+    deployed.completes().await;
+    let previous = deployed.key_labelled("AWSPREVIOUS").await;
+    let before = told(&deployed).len();
+
+    assert_eq!(fire(&deployed)["deleted"], json!([]), "it is in its grace");
+    deployed.let_pass(2 * DAY);
+    assert_eq!(fire(&deployed)["deleted"], json!([previous]));
+
+    assert_eq!(told(&deployed).len(), before);
+    deployed.mail_works().await;
+}
+
+#[tokio::test]
+async fn a_rotation_that_was_never_attempted_is_told_by_upkeep_and_made_by_recover() {
+    let deployed = Deployed::new().await;
+    let key = deployed.key_labelled("AWSCURRENT").await;
+    fire(&deployed);
+    let before = told(&deployed).len();
+    deployed.let_pass(40 * DAY);
+
+    fire(&deployed);
+
+    let now = told(&deployed);
+    assert_eq!(now.len(), before + 1, "{now:?}");
+    assert!(now.last().unwrap().contains("overdue"), "{now:?}");
+    deployed.mail_works().await;
+    deployed.shows("overdue").await;
+    deployed.run(&["recover", "--auto-approve"]).expect(0);
+    deployed.expect_health().await;
+    assert_ne!(deployed.key_labelled("AWSCURRENT").await, key);
+}
+
+#[tokio::test]
+async fn a_rotation_that_fails_for_two_periods_is_told_by_upkeep() {
+    let deployed = Deployed::new().await;
+    deployed.set_online(None, false);
+    deployed.rotate().await.failed("createSecret", "HostsOffline");
+    deployed.let_pass(40 * DAY);
+    let before = told(&deployed).len();
+    deployed.try_again().await.failed("createSecret", "HostsOffline");
+
+    fire(&deployed);
+
+    let now = told(&deployed);
+    assert_eq!(now.len(), before + 2, "{now:?}");
+    assert!(
+        now[before].contains("createSecret failed: HostsOffline") && now[before + 1].contains("overdue"),
+        "{now:?}"
+    );
+    deployed.set_online(None, true);
+    deployed.completes_when_tried_again().await;
+}
