@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -36,7 +38,7 @@ def main() -> int:
         config = write_config(sandbox / "soak.yaml")
         postfix.start()
         # The first rotation gives Postfix its first credential.
-        deployer("apply", config, "--auto-approve")
+        printed = deployer("apply", config, "--auto-approve")
         load, retirement = Load(postfix.port), Retirement()
         load.start()
         retirement.start()
@@ -45,14 +47,15 @@ def main() -> int:
             for number in range(1, rotations + 1):
                 time.sleep(KEEP_PREVIOUS_SECONDS + 1)  # LastRotatedDate is in whole seconds
                 before = time.monotonic()
-                deployer("rotate", config)
+                printed += deployer("rotate", config)
                 print(f"soak: rotation {number} of {rotations}: {time.monotonic() - before:.1f} s", flush=True)
         finally:
             retirement.stop()
             load.stop()
         seconds = time.monotonic() - began
         waiting = catch_up(postfix)
-        return report(load, retirement, postfix, sandbox / "mail", rotations, seconds, waiting)
+        leaks = find_secrets(sandbox, postfix.read_log() + printed)
+        return report(load, retirement, postfix, sandbox / "mail", rotations, seconds, waiting, leaks)
 
 
 def install_host_script(place: Path, postfix: Postfix) -> None:
@@ -63,16 +66,18 @@ def install_host_script(place: Path, postfix: Postfix) -> None:
 
 
 def write_config(file: Path) -> Path:
-    """config.example.yaml, but with slots that are free again after seconds."""
-    example = (EXAMPLES.parent / "config.example.yaml").read_text()
-    text, count = re.subn("keep_previous: 24h", f"keep_previous: {KEEP_PREVIOUS_SECONDS}s", example)
-    assert count == 1, "config.example.yaml has another keep_previous now"
+    """config.example.yaml, but with slots that are free again after seconds, and everything logged."""
+    text = (EXAMPLES.parent / "config.example.yaml").read_text()
+    changes = {"keep_previous: 24h": f"keep_previous: {KEEP_PREVIOUS_SECONDS}s", "log_level: info": "log_level: trace"}
+    for old, new in changes.items():
+        assert text.count(old) == 1, f"config.example.yaml has no {old!r} any more"
+        text = text.replace(old, new)
     file.write_text(text)
     return file
 
 
-def deployer(verb: str, config: Path, *options: str) -> None:
-    """Runs it; where it fails, so does the soak, with what it printed."""
+def deployer(verb: str, config: Path, *options: str) -> str:
+    """Runs it, and answers what it printed; where it fails, so does the soak."""
     done = subprocess.run(
         ["deployer", verb, str(config), *options],
         stdin=subprocess.DEVNULL,
@@ -83,6 +88,7 @@ def deployer(verb: str, config: Path, *options: str) -> None:
     )
     if done.returncode != 0:
         raise SystemExit(f"{done.stdout}\nsoak: deployer {verb} exited with {done.returncode}")
+    return done.stdout
 
 
 def catch_up(postfix: Postfix) -> int:
@@ -94,6 +100,18 @@ def catch_up(postfix: Postfix) -> int:
     return waiting
 
 
+def find_secrets(sandbox: Path, text: str) -> list[str]:
+    """Where a secret that was issued stands in a log, or in this text; never the secret itself."""
+    with urllib.request.urlopen(f"{os.environ['AWS_ENDPOINT_URL']}/_sandbox/state", timeout=10) as answer:
+        state = json.load(answer)
+    secrets = state["secret_access_keys"] + state["smtp_passwords"] + state["rotation_tokens"]
+    assert secrets, "the sandbox has issued nothing to search for"
+    texts = {"what Postfix logged or the deployer printed": text}
+    logs = [*sandbox.glob("*.jsonl"), *sandbox.glob("*.log"), *(sandbox / "logs").iterdir()]
+    texts |= {str(log): log.read_text(errors="replace") for log in logs}
+    return [f"a secret is in {place}" for place, text in texts.items() if any(secret in text for secret in secrets)]
+
+
 def report(
     load: Load,
     retirement: Retirement,
@@ -102,8 +120,9 @@ def report(
     rotations: int,
     seconds: float,
     waiting: int,
+    leaks: list[str],
 ) -> int:
-    """Prints the figures; 0 where every accepted mail arrived unchanged and none bounced."""
+    """Prints the figures; 0 where every accepted mail arrived unchanged, none bounced and no secret was logged."""
     log = postfix.read_log()
     arrived = compare(load.accepted, mail)
     bounced = len(re.findall(r" status=(?:bounced|expired)", log))
@@ -124,16 +143,17 @@ def report(
         "changed": len(arrived.changed),
         "bounced": bounced,
         "lost": len(arrived.lost),
+        "logs with a secret": len(leaks),
     }
     print("\n".join(f"{name:20} {figure:>8}" for name, figure in figures.items()))
-    for line in (retirement.failures + load.refused + arrived.changed + arrived.lost)[:20]:
+    for line in (leaks + retirement.failures + load.refused + arrived.changed + arrived.lost)[:20]:
         print(f"  {line}")
     intact = not (bounced or arrived.lost or arrived.changed or waiting)
     # Without these the figures would say nothing.
     under_load = len(load.accepted) >= LEAST_MAILS_PER_SECOND * seconds
     with_each_key = len(arrived.access_keys) == rotations + 1
     with_retirement = bool(retirement.deleted and retirement.kept) and not retirement.failures
-    passed = intact and under_load and with_each_key and with_retirement
+    passed = intact and under_load and with_each_key and with_retirement and not leaks
     print("soak: every mail arrived" if passed else "soak: FAILED")
     return 0 if passed else 1
 
