@@ -112,6 +112,24 @@ async fn a_script_fails_after_it_swapped() {
 }
 
 #[tokio::test]
+async fn a_script_prints_the_secret_and_fails() {
+    let deployed = Deployed::new().await;
+    let fetch = "aws secretsmanager get-secret-value --secret-id \"$1\" --version-stage AWSPENDING --output text";
+    let script = format!(
+        "#!/bin/sh\n{fetch} --query SecretString\n{fetch} --query SecretString >&2\necho gone wrong >&2\nexit 3\n"
+    );
+    deployed.script(INSTANCES[0], &script);
+
+    let failure = deployed.rotate().await.failed(SET, "HostsFailed");
+
+    failure.says(&["exit code 3", "gone wrong", "[redacted]"]);
+    let pending = deployed.sandbox.secret("AWSPENDING").await;
+    assert!(!failure.text.contains(&pending.smtp_password), "the error quotes the password");
+    deployed.script(INSTANCES[0], &example_script());
+    deployed.completes_when_tried_again().await;
+}
+
+#[tokio::test]
 async fn a_script_hangs() {
     let deployed = Deployed::with(&[SHORTEST_TIMEOUT]).await;
     let on_host = deployed.key_on(INSTANCES[0]);
