@@ -152,15 +152,15 @@ fn rotation_is_open(report: &Report) -> Option<Diagnosis> {
     let version = report.versions.iter().find(|version| Some(&version.version) == report.open.as_ref())?;
     let id = &version.version;
     let clear = Remedy::ClearPending { version: id.clone() };
-    let obstacle = why_a_new_one_would_fail(report);
+    let fails = why_a_new_one_would_fail(report);
     let give_up = |why: String| {
-        let rotate = obstacle.is_none().then_some(Remedy::Rotate);
+        let rotate = fails.is_none().then_some(Remedy::Rotate);
         let found = format!("a rotation is open (version {id}), and {why}, so no host can be on it");
         Some(curable(found, clear.clone(), rotate))
     };
-    let waits = |obstacle: &str| Diagnosis::Person {
+    let waits = |fails: &str| Diagnosis::Person {
         found: format!(
-            "a rotation is open (version {id}), and it cannot go on yet: {obstacle}. Secrets Manager tries it again by itself \
+            "a rotation is open (version {id}), and it cannot go on yet: {fails}. Secrets Manager tries it again by itself \
              during its window"
         ),
         ways: vec![again()],
@@ -169,22 +169,25 @@ fn rotation_is_open(report: &Report) -> Option<Diagnosis> {
         return give_up(format!("its value cannot be used ({problem})"));
     }
     // To give it up would help nobody: the next one would meet the same.
-    let has_to_wait = obstacle.as_deref().filter(|_| self::obstacle(report) == Some(Obstacle::Other));
+    let has_to_wait = fails.as_deref().filter(|_| obstacle(report) == Some(Obstacle::Other));
     match credential(report, version) {
         Credential::None | Credential::Deleted(_) if has_to_wait.is_some() => has_to_wait.map(waits),
         Credential::None => give_up("its version holds no credential".to_owned()),
         Credential::Works(key) if !has(version, LABEL_DEPLOYING) && !has(version, PREVIOUS) => {
             Some(stored_by_another(report, version, key))
         }
+        Credential::Refused { key, words } | Credential::Unclear { key, words } => {
+            Some(refused(report, version, key, words))
+        }
         _ if !has(version, LABEL_DEPLOYING) => give_up("its version is not labelled DEPLOYING".to_owned()),
         Credential::Deleted(key) => give_up(format!("its access key {key} is deleted")),
         Credential::Inactive(key) => {
             let found = format!("a rotation is open (version {id}), and its access key {key} is Inactive");
-            let rotate = obstacle.is_none().then_some([clear, Remedy::Rotate]);
+            let rotate = fails.is_none().then_some([clear, Remedy::Rotate]);
             let activate = Remedy::Activate { key: key.to_owned() };
             Some(curable(found, activate, rotate.into_iter().flatten()))
         }
-        Credential::Works(key) => Some(match obstacle {
+        Credential::Works(key) => Some(match fails {
             None => {
                 let found = format!(
                     "a rotation is open (version {id}), and SES accepts its credential: hosts may be on access key {key}, \
@@ -192,11 +195,8 @@ fn rotation_is_open(report: &Report) -> Option<Diagnosis> {
                 );
                 curable(found, clear, [Remedy::Rotate])
             }
-            Some(obstacle) => waits(&obstacle),
+            Some(fails) => waits(&fails),
         }),
-        Credential::Refused { key, words } | Credential::Unclear { key, words } => {
-            Some(refused(report, version, key, words))
-        }
     }
 }
 
@@ -219,14 +219,14 @@ fn stored_by_another(report: &Report, version: &VersionReport, key: &str) -> Dia
     }
 }
 
-/// SES does not accept a credential that hosts may have been told of, though its key is Active.
+/// SES does not accept a credential that hosts may have been told of, or does not say, though its key is Active.
 fn refused(report: &Report, version: &VersionReport, key: &str, words: &str) -> Diagnosis {
     let labels = version.labels.join(", ");
-    let found = format!(
-        "SES does not accept the credential of version {} ({labels}; access key {key}): {words}",
-        version.version
-    );
-    let delete = credential(report, version).is_dead().then(|| Way {
+    let is_dead = credential(report, version).is_dead();
+    let answer = if is_dead { "does not accept" } else { "does not say whether it accepts" };
+    let found =
+        format!("SES {answer} the credential of version {} ({labels}; access key {key}): {words}", version.version);
+    let delete = is_dead.then(|| Way {
         when: format!(
             "if it is never accepted, and no host uses access key {key} (setSecret tells hosts only after SES accepted it)"
         ),

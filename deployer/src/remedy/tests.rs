@@ -257,7 +257,7 @@ fn what_is_not_safe_is_left_to_a_person() {
             "deployer recover",
         ),
         ("open, refused", open().login("new", refused()), "does not accept", "delete-access-key"),
-        ("open, unanswered", open().login("new", unanswered()), "does not accept", "deployer recover"),
+        ("open, unanswered", open().login("new", unanswered()), "does not say whether it accepts", "deployer recover"),
         ("open, host offline", open().next(fails(Obstacle::Other, None)), "Other: no.", "deployer recover"),
         (
             "open and empty, host offline",
@@ -289,9 +289,15 @@ fn what_is_not_safe_is_left_to_a_person() {
             "--version-stage DEPLOYING --move-to-version-id new",
         ),
         (
+            "stored by another tool, unanswered",
+            open().label("new", &[PENDING]).login("new", unanswered()),
+            "does not say whether it accepts",
+            "deployer recover",
+        ),
+        (
             "not listed, unanswered",
             open().without_key("NEW").login("new", unanswered()),
-            "does not accept",
+            "does not say whether it accepts",
             "deployer recover",
         ),
         ("rolled back, both work", rolled_back(), "hosts may use either", "--version-stage AWSCURRENT"),
