@@ -727,6 +727,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_refused_deactivation_is_told_as_such_and_nothing_follows_it() {
+        let aws = with_a_previous_key().fault("UpdateAccessKey", Fault::RefusedAs("AccessDenied"));
+        let error = provide_in(&aws).await.unwrap_err();
+        assert!(error.to_string().starts_with("iam:UpdateAccessKey failed: AccessDenied"), "{error}");
+        assert_eq!((aws.changes(), aws.active_keys().len()), (vec!["UpdateAccessKey".to_owned()], 2));
+    }
+
+    #[tokio::test]
     async fn an_inactive_key_is_deleted_as_it_is_unless_somebody_made_it_active_meanwhile() {
         let aws = with_a_previous_key().inactive("OLDER");
         provide_in(&aws).await.unwrap();
