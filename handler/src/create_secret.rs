@@ -735,14 +735,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_inactive_key_is_deleted_as_it_is_unless_somebody_made_it_active_meanwhile() {
+    async fn an_inactive_key_is_deleted_as_it_is() {
         let aws = with_a_previous_key().inactive("OLDER");
         provide_in(&aws).await.unwrap();
         assert_eq!((aws.count("UpdateAccessKey"), aws.active_keys()), (0, vec!["OLD".to_owned(), "NEW".to_owned()]));
-        let aws = with_a_previous_key().inactive("OLDER").fault("DescribeSecret", Fault::KeyActivated("OLDER"));
+    }
+
+    #[tokio::test]
+    async fn an_inactive_key_that_another_invocation_makes_active_again_is_freed_as_an_active_one() {
+        let activated =
+            || with_a_previous_key().inactive("OLDER").fault("DescribeSecret", Fault::KeyActivatedOnce("OLDER"));
+        let aws = activated();
+        provide_in(&aws).await.unwrap();
+        assert_eq!(aws.changes(), ["UpdateAccessKey", "DeleteAccessKey", "CreateAccessKey", "PutSecretValue"]);
+        let aws = activated().fault("UpdateAccessKey", Fault::LabelMoved { to: "older", label: AWSCURRENT });
         assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "LabelsMoved");
-        assert_eq!((aws.count("UpdateAccessKey"), aws.count("DeleteAccessKey")), (0, 0));
-        assert_eq!(aws.active_keys(), ["OLD", "OLDER"]);
+        assert_eq!((aws.active_keys().len(), aws.count("DeleteAccessKey")), (2, 0));
     }
 
     #[tokio::test]

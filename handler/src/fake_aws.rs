@@ -63,8 +63,8 @@ pub(crate) enum Fault {
     Overtaken { key: &'static str },
     /// It works as ever, and somebody deactivates a key just before.
     KeyDeactivated(&'static str),
-    /// It works as ever, and somebody makes a key Active just before.
-    KeyActivated(&'static str),
+    /// The first call works as ever, and somebody makes a key Active just before.
+    KeyActivatedOnce(&'static str),
     /// It works as ever, and somebody uses a key just before.
     KeyUsed(&'static str),
     /// It works as ever, and somebody moves a label just before.
@@ -373,7 +373,10 @@ impl State {
             }
             Some(Fault::LabelMoved { to, label }) => self.move_label(label, to),
             Some(Fault::KeyDeactivated(key)) => self.set_active(key, false),
-            Some(Fault::KeyActivated(key)) => self.set_active(key, true),
+            Some(Fault::KeyActivatedOnce(key)) => {
+                self.faults.remove(fault.unwrap().0);
+                self.set_active(key, true);
+            }
             Some(Fault::KeyUsed(key)) => {
                 self.used.insert(key.into(), DateTime::from(SystemTime::now()).secs());
             }

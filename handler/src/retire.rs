@@ -145,7 +145,7 @@ pub(crate) async fn free(
     key: &UsedKey,
     consent: Consent,
 ) -> Result<Freed, Error> {
-    slot::free(invocation, secret, key, |situation, key| decide(situation, key, consent).map(drop)).await
+    slot::free(invocation, secret, key, &|situation, key| decide(situation, key, consent).map(drop)).await
 }
 
 /// A key that is gone is as good as deleted, and a name that was mistyped is to be seen.

@@ -57,7 +57,7 @@ pub async fn make_room(
 ) -> Result<(), Error> {
     let id = key.key.id.clone();
     info!(key = id, "freeing an access key: {reason}");
-    match free(invocation, secret, key, may_go).await? {
+    match free(invocation, secret, key, &may_go).await? {
         Freed::Deleted | Freed::GoneAlready => Ok(()),
         Freed::Kept(reason) => Err(Error::LabelsMoved { key: id, reason }),
     }
@@ -74,11 +74,14 @@ fn may_go(situation: &Situation, key: &UsedKey) -> Result<(), MustStay> {
 ///
 /// It is deactivated first, and deleted only if it still may go when the labels are read again: an operator may move a
 /// label at any moment, and a deactivated key can be brought back.
+///
+/// Two invocations may be about to free the same key, retirement and a rotation that needs the slot. The second finds it
+/// Inactive, and it may become Active again, since the first found that it has to stay there.
 pub async fn free<Reason: Display>(
     invocation: &Invocation<'_>,
     secret: &Secret,
     key: &UsedKey,
-    judge: impl Fn(&Situation, &UsedKey) -> Result<(), Reason>,
+    judge: &impl Fn(&Situation, &UsedKey) -> Result<(), Reason>,
 ) -> Result<Freed, Error> {
     let Invocation { clients, settings, time } = *invocation;
     time.require(TIME_TO_FREE, "to free an access key, or to leave it as it was")?;
@@ -90,15 +93,19 @@ pub async fn free<Reason: Display>(
     let limit = time.remaining().saturating_sub(TIME_TO_ACTIVATE);
     let judged = tokio::time::timeout(limit, judge_again(invocation, secret, key, judge)).await;
     let kept = match judged.unwrap_or(Err(Error::DeadlineReached)) {
-        Ok(None) => {
+        Ok(Second::MayGo) => {
             let deleted = user::delete_key(clients, settings, id).await?;
             info!(key = id, deleted, "the access key is gone");
             return Ok(if deleted { Freed::Deleted } else { Freed::GoneAlready });
         }
-        Ok(Some(reason)) => Ok(reason),
+        Ok(Second::IsActive(key)) => {
+            info!(key = id, "the access key was made Active meanwhile: it is freed as one that is");
+            return Box::pin(free(invocation, secret, &key, judge)).await;
+        }
+        Ok(Second::Stays(reason)) => Ok(reason),
         Err(error) => Err(error),
     };
-    // One that was Inactive before stays so, or as whoever made it Active meanwhile wants it.
+    // One that was Inactive before stays so.
     if key.key.active {
         let found = kept.as_ref().map_or_else(ToString::to_string, Clone::clone);
         activate_again(invocation, id, found).await?;
@@ -131,15 +138,24 @@ async fn activate_again(invocation: &Invocation<'_>, key: &str, found: String) -
     Ok(())
 }
 
-/// Judges the key again, with the state that it had before; answers why it is to stay. The values are read one by one, so the
-/// labels that they were read for are read once more after them: only if they are still the same was all of it true at
-/// one time.
+/// What a second look at a key that was to go finds.
+enum Second {
+    /// It still may go.
+    MayGo,
+    /// It was Inactive, and is Active now.
+    IsActive(UsedKey),
+    /// It has to stay, for this reason.
+    Stays(String),
+}
+
+/// Judges the key again, with the state that it had before. The values are read one by one, so the labels that they were read
+/// for are read once more after them: only if they are still the same was all of it true at one time.
 async fn judge_again<Reason: Display>(
     invocation: &Invocation<'_>,
     secret: &Secret,
     key: &UsedKey,
-    judge: impl Fn(&Situation, &UsedKey) -> Result<(), Reason>,
-) -> Result<Option<String>, Error> {
+    judge: &impl Fn(&Situation, &UsedKey) -> Result<(), Reason>,
+) -> Result<Second, Error> {
     let Invocation { clients, settings, .. } = *invocation;
     let secret = secret::describe(clients, &secret.arn).await?;
     let mut keys = with_last_use(invocation, user::keys(clients, settings).await?).await?;
@@ -147,14 +163,14 @@ async fn judge_again<Reason: Display>(
     if let Some(at) = keys.iter().position(|other| other.key.id == key.key.id) {
         let now = keys.swap_remove(at);
         if now.key.active && !key.key.active {
-            return Ok(Some("somebody made it Active".to_owned()));
+            return Ok(Second::IsActive(now));
         }
         judged.last_used = now.last_used;
     }
     keys.push(judged.clone());
     let situation = look(invocation, &secret, keys).await?;
     if secret::describe(clients, &secret.arn).await?.versions != secret.versions {
-        return Ok(Some("labels were moved while they were read".to_owned()));
+        return Ok(Second::Stays("labels were moved while they were read".to_owned()));
     }
-    Ok(judge(&situation, &judged).err().map(|reason| reason.to_string()))
+    Ok(judge(&situation, &judged).map_or_else(|reason| Second::Stays(reason.to_string()), |()| Second::MayGo))
 }
