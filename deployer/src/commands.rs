@@ -1,10 +1,14 @@
 //! One file per verb, and what they share: reading the configuration, connecting, asking.
 
-use std::{path::Path, process::ExitCode, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use crate::{
     aws::{self, Aws, Identity},
-    cli::{Cli, Command},
+    cli::{self, Cli, Command},
     config::{self, Config},
     error::Error,
     kind::Toward,
@@ -62,16 +66,18 @@ pub async fn run(cli: Cli) -> ExitCode {
 /// A deployment and the AWS account that it is in.
 pub(crate) struct Session {
     pub(crate) screen: Screen,
+    /// CONFIG, as it was given.
+    pub(crate) path: PathBuf,
     pub(crate) deployment: Arc<Deployment>,
     pub(crate) aws: Aws,
     pub(crate) identity: Identity,
 }
 
 impl Session {
-    async fn open(screen: Screen, config: Config) -> Result<Self, Shown> {
+    async fn open(screen: Screen, path: &Path, config: Config) -> Result<Self, Shown> {
         let (aws, identity) = aws::connect(&config).await.map_err(|error| show(screen, &error))?;
         let names = Names::new(&config, &identity);
-        Ok(Self { screen, deployment: Arc::new(Deployment { config, names }), aws, identity })
+        Ok(Self { screen, path: path.to_owned(), deployment: Arc::new(Deployment { config, names }), aws, identity })
     }
 
     pub(crate) async fn plan(&self, toward: Toward) -> Result<Plan, Shown> {
@@ -84,7 +90,12 @@ impl Session {
     }
 
     pub(crate) fn fail<T>(&self, result: Result<T, Error>) -> Result<T, Shown> {
-        result.map_err(|error| show(self.screen, &error))
+        result.map_err(|error| show(self.screen, &Error { hint: error.hint.map(|hint| self.named(&hint)), ..error }))
+    }
+
+    /// A text whose commands name the CONFIG that was given.
+    pub(crate) fn named(&self, text: &str) -> String {
+        cli::with_config(text, &self.path)
     }
 }
 
@@ -109,7 +120,7 @@ pub(crate) async fn for_each_deployment(
 ) -> Result<Done, Shown> {
     let mut done = Done::NothingToDo;
     for config in load(screen, path)? {
-        let session = Session::open(screen, config).await?;
+        let session = Session::open(screen, path, config).await?;
         if work(session).await? == Done::Changes {
             done = Done::Changes;
         }

@@ -198,10 +198,8 @@ pub(crate) async fn stand_still(aws: &Aws, deployment: &Deployment, progress: &P
     let started = Instant::now();
     let mut said = false;
     loop {
-        let credential = read(aws, &deployment.names).await?.unwrap_or_default();
-        let Some(version) = credential.pending().map(str::to_owned) else { return Ok(Standstill::Closed) };
-        let log = absent_is_none(read_log(aws, deployment, &version).await, &["ResourceNotFoundException"])?;
-        match log.unwrap_or_default().last_sign(&credential, deployment.config.function.timeout) {
+        let Some((version, last_sign)) = last_sign(aws, deployment).await? else { return Ok(Standstill::Closed) };
+        match last_sign {
             LastSign::Failure(reason) => return Ok(Standstill::Failed { version, reason }),
             LastSign::Fresh if started.elapsed() < limit => {}
             LastSign::Fresh | LastSign::Old => return Ok(Standstill::Silent { version }),
@@ -214,6 +212,31 @@ pub(crate) async fn stand_still(aws: &Aws, deployment: &Deployment, progress: &P
     }
 }
 
+/// The open rotation, and what it gave last to see of itself.
+async fn last_sign(aws: &Aws, deployment: &Deployment) -> Result<Option<(String, LastSign)>, Error> {
+    let credential = read(aws, &deployment.names).await?.unwrap_or_default();
+    let Some(version) = credential.pending().map(str::to_owned) else { return Ok(None) };
+    let log = absent_is_none(read_log(aws, deployment, &version).await, &["ResourceNotFoundException"])?;
+    let sign = log.unwrap_or_default().last_sign(&credential, deployment.config.function.timeout);
+    Ok(Some((version, sign)))
+}
+
+/// Watches an open rotation that this run did not start.
+///
+/// # Errors
+/// As [`watch`]; and where no step of it runs and none has failed, since nothing would come of waiting.
+pub(crate) async fn watch_open(
+    aws: &Aws,
+    deployment: &Deployment,
+    version: &str,
+    events: &Events,
+) -> Result<(), Error> {
+    match last_sign(aws, deployment).await? {
+        Some((version, LastSign::Old)) => Err(open(&deployment.names, &version).cause(NO_STEP_RUNS)),
+        _ => watch(aws, deployment, version, events).await,
+    }
+}
+
 /// Waits until no rotation is open, so that what it runs on does not change under it.
 ///
 /// # Errors
@@ -222,7 +245,7 @@ pub(crate) async fn wait_until_closed(aws: &Aws, deployment: &Deployment, progre
     let (version, cause) = match stand_still(aws, deployment, progress).await? {
         Standstill::Closed => return Ok(()),
         Standstill::Failed { version, reason } => (version, format!("it failed in {reason}")),
-        Standstill::Silent { version } => (version, "no step of it runs, and none has failed".to_owned()),
+        Standstill::Silent { version } => (version, NO_STEP_RUNS.to_owned()),
     };
     let mut error = open(&deployment.names, &version).cause(cause);
     error.hint = error.hint.map(|hint| format!("{hint}. To change now what it runs on, add --during-rotation"));
@@ -234,6 +257,7 @@ fn longest_rotation(deployment: &Deployment) -> Duration {
     deployment.config.function.timeout * 4
 }
 
+const NO_STEP_RUNS: &str = "no step of it runs, and none has failed";
 /// The step after which AWSCURRENT has moved.
 const LAST_STEP: &str = "finishSecret";
 /// How often a running rotation is looked at.

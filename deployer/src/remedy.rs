@@ -3,9 +3,12 @@
 //! One rule is behind every remedy: what DEPLOYING or AWSCURRENT names may be on a host, so neither label leaves a
 //! credential that could still work.
 
+use std::path::Path;
+
 use contract::{KeyReport, KeyVerdict, LABEL_DEPLOYING, Login, Next, Obstacle, Report, VersionReport, WayOut};
 use serde::Serialize;
 
+use crate::cli::with_config;
 use crate::credential::{CURRENT, PENDING, PREVIOUS};
 
 #[cfg(test)]
@@ -40,6 +43,19 @@ pub(crate) enum Diagnosis {
     },
 }
 
+impl Diagnosis {
+    /// With commands that name the configuration.
+    pub(crate) fn for_config(mut self, config: &Path) -> Self {
+        if let Self::Person { found, ways } = &mut self {
+            *found = with_config(found, config);
+            for way in ways {
+                way.command = with_config(&format!("`{}`", way.command), config).replace('`', "");
+            }
+        }
+        self
+    }
+}
+
 /// A change that cannot break mail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "remedy", rename_all = "snake_case")]
@@ -53,6 +69,9 @@ pub(crate) enum Remedy {
     ClearPending {
         /// Its version.
         version: String,
+        /// Whether the rotation is still wanted; not where it had completed.
+        #[serde(skip)]
+        owes_a_rotation: bool,
     },
     /// Put AWSCURRENT and DEPLOYING on the one version whose credential works.
     MoveLabel {
@@ -99,7 +118,7 @@ impl Remedy {
     pub(crate) fn sentence(&self) -> String {
         match self {
             Self::Activate { key } => format!("make access key {key} Active again"),
-            Self::ClearPending { version } => format!("take AWSPENDING off version {version}"),
+            Self::ClearPending { version, .. } => format!("take AWSPENDING off version {version}"),
             Self::MoveLabel { label, from, to } => format!("move {label} from version {from} to version {to}"),
             Self::DeleteOrphan { key, created } => {
                 let made = created.as_ref().map_or_else(String::new, |date| format!("made {date}, "));
@@ -130,7 +149,10 @@ pub(crate) fn diagnose(report: &Report, owed: bool) -> Diagnosis {
 fn current_is_inactive(report: &Report) -> Option<Diagnosis> {
     let version = labelled(report, CURRENT)?;
     let Credential::Inactive(key) = credential(report, version) else { return None };
-    let found = format!("access key {key}, which AWSCURRENT names, is Inactive: a host that uses it cannot send");
+    let found = format!(
+        "access key {key}, which AWSCURRENT names, is Inactive: a host that uses it cannot send. If it was made so because it \
+         leaked, leave it, and put another in its place by `deployer rotate`"
+    );
     Some(curable(found, Remedy::Activate { key: key.to_owned() }, []))
 }
 
@@ -151,7 +173,7 @@ fn rotation_is_off(report: &Report) -> Option<Diagnosis> {
 fn rotation_is_open(report: &Report) -> Option<Diagnosis> {
     let version = report.versions.iter().find(|version| Some(&version.version) == report.open.as_ref())?;
     let id = &version.version;
-    let clear = Remedy::ClearPending { version: id.clone() };
+    let clear = Remedy::ClearPending { version: id.clone(), owes_a_rotation: true };
     let fails = why_a_new_one_would_fail(report);
     let give_up = |why: String| {
         let rotate = fails.is_none().then_some(Remedy::Rotate);
@@ -178,6 +200,13 @@ fn rotation_is_open(report: &Report) -> Option<Diagnosis> {
         }
         Credential::Refused { key, words } | Credential::Unclear { key, words } => {
             Some(refused(report, version, key, words))
+        }
+        Credential::Works(_) if !has(version, LABEL_DEPLOYING) => {
+            let found = format!(
+                "AWSPENDING is on version {id}, whose rotation had completed before AWSCURRENT was moved back, and DEPLOYING \
+                 with it: Secrets Manager takes it for open"
+            );
+            Some(curable(found, Remedy::ClearPending { version: id.clone(), owes_a_rotation: false }, []))
         }
         _ if !has(version, LABEL_DEPLOYING) => give_up("its version is not labelled DEPLOYING".to_owned()),
         Credential::Deleted(key) => give_up(format!("its access key {key} is deleted")),
@@ -344,13 +373,13 @@ fn rotation_would_fail(report: &Report, owed: bool) -> Option<Diagnosis> {
         && report.overdue.is_none()
     {
         let note = format!(
-            "no rotation can run before {until}, when the grace of the previous key ends{}",
+            "no rotation can run before {until}: until then neither access key may go{}",
             end_grace_hint(report)
         );
         return Some(Diagnosis::Healthy { note: Some(note) });
     }
     let found = format!("a rotation would fail: {why}");
-    let found = report.overdue.as_ref().map_or_else(|| found.clone(), |overdue| format!("{overdue} {found}"));
+    let found = report.overdue.as_ref().map_or_else(|| found.clone(), |overdue| format!("{overdue}. But {found}"));
     Some(person_about_next(report, found))
 }
 
@@ -476,9 +505,10 @@ fn delete_command(report: &Report, key: &str) -> String {
 }
 
 fn move_command(report: &Report, label: &str, from: Option<&str>, to: Option<&str>) -> String {
-    let argument = |name: &str, version: Option<&str>| version.map_or_else(String::new, |it| format!(" {name} {it}"));
+    let argument = |name: &str, value: Option<&str>| value.map_or_else(String::new, |it| format!(" {name} {it}"));
     format!(
-        "aws secretsmanager update-secret-version-stage --secret-id {} --version-stage {label}{}{}",
+        "aws secretsmanager update-secret-version-stage{} --secret-id {} --version-stage {label}{}{}",
+        argument("--region", report.secret.split(':').nth(3)),
         report.secret,
         argument("--move-to-version-id", to),
         argument("--remove-from-version-id", from)

@@ -690,12 +690,18 @@ impl fmt::Display for CrossedLabels {
 const MOVE_LABEL: &str = "aws secretsmanager update-secret-version-stage";
 
 fn clear_pending(secret: &str, version: &str) -> String {
-    format!("{MOVE_LABEL} --secret-id {secret} --version-stage AWSPENDING --remove-from-version-id {version}")
+    format!("{MOVE_LABEL} {} --version-stage AWSPENDING --remove-from-version-id {version}", of_secret(secret))
 }
 
 fn move_label(secret: &str, label: &str, from: Option<&str>, to: &str) -> String {
     let from = from.map_or_else(String::new, |from| format!(" --remove-from-version-id {from}"));
-    format!("{MOVE_LABEL} --secret-id {secret} --version-stage {label} --move-to-version-id {to}{from}")
+    format!("{MOVE_LABEL} {} --version-stage {label} --move-to-version-id {to}{from}", of_secret(secret))
+}
+
+/// The region is the secret's, and need not be whoever types it's own.
+fn of_secret(arn: &str) -> String {
+    let region = arn.split(':').nth(3).map_or_else(String::new, |region| format!("--region {region} "));
+    format!("{region}--secret-id {arn}")
 }
 
 fn activate(user: &str, key: &str) -> String {

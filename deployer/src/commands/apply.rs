@@ -8,7 +8,7 @@ use crate::{
         execute::{self, with_events},
         for_each_deployment,
     },
-    credential::{self, Credential},
+    credential,
     events::Progress,
     kind::{Address, Toward, rotation::ROTATE},
     plan::Plan,
@@ -50,10 +50,15 @@ async fn plan(session: &Session, during_rotation: bool) -> Result<Plan, Shown> {
 /// nor one that another run, maybe killed, has started.
 async fn watch_rotation(session: &Session, ours: &str) -> Result<(), Shown> {
     let credential = session.fail(credential::read(&session.aws, &session.deployment.names).await)?.unwrap_or_default();
-    let is_ours = credential.versions.contains_key(ours);
-    let Some(version) = Some(ours).filter(|_| is_ours).or(Credential::pending(&credential)) else { return Ok(()) };
+    let (aws, deployment) = (&session.aws, &session.deployment);
     let watched = with_events(session, async |events| {
-        credential::watch(&session.aws, &session.deployment, version, &events).await
+        if credential.versions.contains_key(ours) {
+            credential::watch(aws, deployment, ours, &events).await
+        } else if let Some(found) = credential.pending() {
+            credential::watch_open(aws, deployment, found, &events).await
+        } else {
+            Ok(())
+        }
     });
     session.fail(watched.await)
 }

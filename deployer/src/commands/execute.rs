@@ -28,7 +28,7 @@ pub(super) async fn run(session: &Session, plan: &Plan, verb: &str, auto_approve
         return Ok(Executed { done: Done::NothingToDo, rotation_token });
     }
     if !auto_approve {
-        approve(session, &format!("Run this plan ({verb})?"), verb)?;
+        approve(session, &format!("Run this plan ({verb})?"), verb, 0)?;
     }
     let summary = with_events(session, async |events| {
         // Before anything is made: a build that fails leaves nothing half done.
@@ -71,8 +71,9 @@ pub(super) async fn with_events<T>(session: &Session, work: impl AsyncFnOnce(Eve
     outcome
 }
 
-/// Asks before something changes. `command` is what was typed, without `deployer` and `--auto-approve`.
-pub(super) fn approve(session: &Session, question: &str, command: &str) -> Result<(), Shown> {
+/// Asks before something changes. `command` is what was typed, without `deployer` and `--auto-approve`; `done_before` is how
+/// many things this run has changed already.
+pub(super) fn approve(session: &Session, question: &str, command: &str, done_before: usize) -> Result<(), Shown> {
     if !std::io::stdin().is_terminal() {
         return session.fail(Err(Error::new("nobody can approve this: standard input is not a terminal")
             .hint(format!("look at it, then run `deployer {command} --auto-approve`"))));
@@ -80,5 +81,10 @@ pub(super) fn approve(session: &Session, question: &str, command: &str) -> Resul
     if Screen::ask(question) {
         return Ok(());
     }
-    session.fail(Err(Error::new("not approved, so it was not done")))
+    let refused = Error::new("not approved, so it was not done");
+    session.fail(Err(if done_before == 0 {
+        refused
+    } else {
+        refused.hint(format!("what was done before stays done; `deployer {command}` goes on from here"))
+    }))
 }

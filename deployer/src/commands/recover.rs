@@ -36,7 +36,7 @@ async fn recover(session: &Session, auto_approve: bool) -> Result<Done, Shown> {
     loop {
         wait_while_a_step_runs(session, taken.is_empty()).await?;
         let report = session.fail(report::read(&session.aws, deployment, true).await)?;
-        let diagnosis = diagnose(&report, is_owed(&taken));
+        let diagnosis = diagnose(&report, is_owed(&taken)).for_config(&session.path);
         screen.report(deployment, &report);
         screen.diagnosis(&diagnosis);
         let remedy = match diagnosis {
@@ -49,7 +49,7 @@ async fn recover(session: &Session, auto_approve: bool) -> Result<Done, Shown> {
             return session.fail(Err(did_not_help(&remedy)));
         }
         if !auto_approve {
-            approve(session, &format!("Shall it {}?", remedy.sentence()), "recover")?;
+            approve(session, &format!("Shall it {}?", remedy.sentence()), "recover", taken.len())?;
         }
         take(session, &remedy, &report).await?;
         taken.push(remedy);
@@ -58,7 +58,7 @@ async fn recover(session: &Session, auto_approve: bool) -> Result<Done, Shown> {
 
 /// Whether a rotation was given up that is still wanted.
 fn is_owed(taken: &[Remedy]) -> bool {
-    let gave_up = taken.iter().rposition(|remedy| matches!(remedy, Remedy::ClearPending { .. }));
+    let gave_up = taken.iter().rposition(|it| matches!(it, Remedy::ClearPending { owes_a_rotation: true, .. }));
     gave_up.is_some_and(|at| !taken[at..].contains(&Remedy::Rotate))
 }
 
@@ -86,7 +86,7 @@ async fn take(session: &Session, remedy: &Remedy, report: &Report) -> Result<(),
     let (aws, names) = (&session.aws, &session.deployment.names);
     let taken = match remedy {
         Remedy::Activate { key } => activate(session, key).await,
-        Remedy::ClearPending { version } => credential::move_label(aws, names, PENDING, version, None).await,
+        Remedy::ClearPending { version, .. } => credential::move_label(aws, names, PENDING, version, None).await,
         Remedy::MoveLabel { label, from, to } => credential::move_label(aws, names, label, from, Some(to)).await,
         Remedy::DeleteOrphan { key, .. } => report::delete_orphan(aws, &session.deployment, key).await,
         Remedy::Rotate => return rotate::rotate(session, report).await,
@@ -104,8 +104,8 @@ async fn activate(session: &Session, key: &str) -> Result<(), Error> {
 
 fn not_ours_to_do(taken: &[Remedy]) -> Error {
     let more = if taken.is_empty() { "nothing" } else { "nothing more" };
-    Error::new(format!("{more} was changed: what is left is not safe to do without a person"))
-        .hint("read the diagnosis above, decide, and run `deployer recover` again")
+    Error::new(format!("{more} was changed: what is left takes a person"))
+        .hint("read the diagnosis above, mend or decide, and run `deployer recover` again")
 }
 
 fn did_not_help(remedy: &Remedy) -> Error {

@@ -10,7 +10,7 @@ use crate::{
         execute::{approve, with_events},
         for_each_deployment,
     },
-    credential,
+    credential::{self, CURRENT},
     error::Error,
     events::Event,
     remedy::{self, Diagnosis},
@@ -26,10 +26,24 @@ pub(super) async fn run(screen: Screen, args: &RotateArgs) -> Result<Done, Shown
         }
         session.fail(refusal(&session, &report).map_or(Ok(()), Err))?;
         rotate(&session, &report).await?;
+        if let Some(note) = previous_key(&session, &report) {
+            session.screen.event(&Event::Note(note));
+        }
         screen.done(&format!("Rotation complete: secret {} has a new credential.", session.deployment.names.secret));
         Ok(Done::Changes)
     })
     .await
+}
+
+/// Who rotates because a key leaked may think that it is gone.
+fn previous_key(session: &Session, before: &Report) -> Option<String> {
+    let current = before.versions.iter().find(|version| version.labels.iter().any(|label| label == CURRENT))?;
+    let key = current.key.as_ref()?;
+    let hours = session.deployment.config.rotation.keep_previous.as_secs_f64() / 3600.0;
+    let hint = session.named("`deployer rotate --end-grace` deletes it, and rotates again");
+    Some(format!(
+        "access key {key}, in use until now, is kept for {hours:.1} h more (rotation.keep_previous); if it leaked, {hint}"
+    ))
 }
 
 async fn read(session: &Session) -> Result<Report, Shown> {
@@ -126,7 +140,7 @@ async fn end_grace(session: &Session, report: &Report, auto_approve: bool) -> Re
              host that still uses it stops sending"
         )));
         if !auto_approve {
-            approve(session, &format!("End the grace of access key {key}?"), "rotate --end-grace")?;
+            approve(session, &format!("End the grace of access key {key}?"), "rotate --end-grace", usize::from(ended))?;
         }
         session.fail(report::end_grace(&session.aws, &session.deployment, key).await)?;
         session.screen.event(&Event::Note(format!("access key {key} is deleted")));

@@ -26,8 +26,9 @@ pub(crate) struct Observed {
     window: Option<String>,
     /// The version of an open rotation.
     pending: Option<String>,
-    /// Whether a version carries our label DEPLOYING.
-    has_deploying: bool,
+    /// The version with our label DEPLOYING.
+    deploying: Option<String>,
+    current: Option<String>,
     /// The secret is scheduled for deletion: nothing of it can be changed before it is restored.
     deleted: bool,
 }
@@ -87,9 +88,21 @@ impl Kind for Rotation {
                 window: rules.and_then(|rules| rules.duration),
                 deleted,
                 pending: credential.pending().map(str::to_owned),
-                has_deploying: credential.labelled(LABEL_DEPLOYING).is_some(),
+                deploying: credential.labelled(LABEL_DEPLOYING).map(str::to_owned),
+                current: credential.current().map(str::to_owned),
             }
         }))
+    }
+
+    /// A rotation that was given up is open no more, so that nothing else would tell of it.
+    fn note(&self, observed: &Option<Observed>) -> Option<String> {
+        let rotation = observed.as_ref().filter(|rotation| rotation.pending.is_none())?;
+        let deploying = rotation.deploying.as_ref().filter(|deploying| rotation.current.as_ref() != Some(deploying))?;
+        Some(format!(
+            "version {deploying} of secret {} is labelled {LABEL_DEPLOYING} and not AWSCURRENT: hosts may have been told of it; \
+             `deployer recover` shows how that stands",
+            self.0.names.secret
+        ))
     }
 
     fn decide(&self, toward: Toward, facts: &Facts, observed: &Option<Observed>) -> Result<Vec<(Op, Call)>, Error> {
@@ -116,7 +129,7 @@ impl Kind for Rotation {
         let pending = observed.as_ref().and_then(|rotation| rotation.pending.as_deref()).map(clear);
         if toward == Toward::Present {
             let enable = self.enable(facts, observed.as_ref());
-            let protect = observed.as_ref().filter(|rotation| !rotation.has_deploying).and_then(|rotation| {
+            let protect = observed.as_ref().filter(|rotation| rotation.deploying.is_none()).and_then(|rotation| {
                 let version = rotation.pending.clone()?;
                 let op = Op::new(Verb::Update, "secretsmanager:UpdateSecretVersionStage");
                 Some((op.with(LABEL_DEPLOYING, None, Some(version.clone().into())), Call::Protect(version)))

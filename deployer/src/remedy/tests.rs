@@ -146,7 +146,7 @@ fn activate(key: &str) -> Remedy {
 }
 
 fn clear() -> Remedy {
-    Remedy::ClearPending { version: "new".into() }
+    Remedy::ClearPending { version: "new".into(), owes_a_rotation: true }
 }
 
 fn moves(label: &'static str, from: &str, to: &str) -> Remedy {
@@ -188,7 +188,7 @@ fn every_stuck_state_that_can_be_cured_has_its_remedies_in_their_order() {
         (
             "open, moved back and DEPLOYING with it",
             open().label("now", &[CURRENT, LABEL_DEPLOYING]).label("new", &[PENDING, PREVIOUS]),
-            &[clear(), Remedy::Rotate],
+            &[Remedy::ClearPending { version: "new".into(), owes_a_rotation: false }],
         ),
         ("open, empty, and no slot is free", open().without_value("new").next(grace()), &[clear()]),
         (

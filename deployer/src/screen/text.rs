@@ -224,7 +224,10 @@ pub(super) fn status(deployment: &Deployment, status: &Status) -> String {
         let _ = writeln!(text, "version        {version} {}", labels.join(", "));
     }
     if let Some(pending) = &credential.pending {
-        let _ = writeln!(text, "{YELLOW}a rotation is open:{YELLOW:#} version {pending}");
+        let _ = writeln!(
+            text,
+            "{YELLOW}a rotation is open:{YELLOW:#} version {pending}; `deployer recover` shows how it stands"
+        );
     }
     for key in &status.keys {
         let _ = writeln!(

@@ -410,9 +410,9 @@ impl Deployed {
     /// Compares what `report` answers and what `recover` prints with their snapshot. Neither changes anything.
     pub(crate) async fn shows(&self, state: &str) {
         let mut report = self.invoke(&json!({"event": "report", "logins": true})).await.unwrap();
-        for list in ["versions", "keys"] {
-            // Their ids are random.
-            report[list].as_array_mut().unwrap().sort_by_key(|it| it["created"].as_str().unwrap_or("~").to_owned());
+        // They come in the order of their ids, which are random.
+        for (list, field) in [("versions", "labels"), ("keys", "created")] {
+            report[list].as_array_mut().unwrap().sort_by_key(|it| it[field].to_string());
         }
         let (ran, mutations) = self.run_watched(&["recover"]);
         assert_eq!(mutations, Vec::<String>::new());

@@ -55,6 +55,9 @@ async fn without_a_terminal_the_remedies_are_only_shown() {
     assert_eq!(mutations, NOTHING);
     assert!(ran.stdout.contains("Remedy:\n  1. take AWSPENDING off version"), "{}", ran.stdout);
     assert!(ran.stderr.contains("run `deployer recover --auto-approve`"), "{}", ran.stderr);
+    std::fs::copy(deployed.sandbox.path("config.yaml"), deployed.sandbox.path("prod.yaml")).unwrap();
+    let ran = deployed.sandbox.deployer(&["recover", "prod.yaml"]).expect(1);
+    assert!(ran.stderr.contains("run `deployer recover --auto-approve prod.yaml`"), "{}", ran.stderr);
 
     let ran = deployed.run(&["recover", "--json"]).expect(1);
     assert_eq!(ran.json_of("version").len(), 3);
@@ -156,6 +159,10 @@ async fn a_rotation_that_was_given_up_after_the_host_was_told_is_rolled_forward(
     deployed.rotation_fails_after_the_host_was_told().await;
     let told = deployed.key_labelled("AWSPENDING").await;
     deployed.clear_pending().await;
+    for command in ["plan", "status"] {
+        let shown = deployed.run(&[command]).expect(0).stdout;
+        assert!(shown.contains("is labelled DEPLOYING and not AWSCURRENT: hosts may have been told"), "{shown}");
+    }
 
     let ran = deployed.run(&["recover", "--auto-approve"]).expect(0);
 
@@ -171,6 +178,10 @@ async fn crossed_labels_are_a_persons_to_decide_while_both_credentials_work() {
     deployed.roll_back().await;
     let refused = deployed.run(&["rotate"]).expect(1);
     assert!(refused.stderr.contains("deployer recover"), "{}", refused.stderr);
+    // AWSPENDING is where the completed rotation left it, so there is nothing to wait for.
+    let applied = deployed.run(&["apply", "--auto-approve"]).expect(1);
+    assert!(applied.stderr.contains("no step of it runs, and none has failed"), "{}", applied.stderr);
+    assert!(applied.stderr.contains("`deployer recover` shows how it stands"), "{}", applied.stderr);
 
     let (ran, mutations) = deployed.run_watched(&["recover", "--auto-approve"]);
 

@@ -205,7 +205,9 @@ impl Sandbox {
             assert!(text.contains(from), "the example does not contain {from:?}");
             text = text.replace(from, to);
         }
-        self.file("config.yaml", &text)
+        self.file("config.yaml", &text);
+        // The deployer runs in that folder, and names in what it says any other than this default.
+        "config.yaml".to_owned()
     }
 
     /// Writes a file into the sandbox's folder.
