@@ -8,8 +8,10 @@ use std::path::Path;
 use contract::{KeyReport, KeyVerdict, LABEL_DEPLOYING, Login, Next, Obstacle, Report, VersionReport, WayOut};
 use serde::Serialize;
 
-use crate::cli::with_config;
-use crate::credential::{CURRENT, PENDING, PREVIOUS};
+use crate::{
+    cli::with_config,
+    credential::{CURRENT, PENDING, PREVIOUS},
+};
 
 #[cfg(test)]
 mod tests;

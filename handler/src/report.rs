@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use contract::{HostReport, KeyReport, KeyVerdict, LOGIN_GATE_SECONDS, Login, Next, Report, VersionReport};
+use contract::{HostReport, KeyReport, KeyVerdict, LOGIN_GATE_SECONDS, Login, Next, Obstacle, Report, VersionReport};
 
 use crate::{
     create_secret::{self, Decision},
@@ -31,9 +31,10 @@ pub async fn run(invocation: &Invocation<'_>, with_logins: bool) -> Result<Repor
         values.insert(id, secret::read(clients, &secret, id).await);
     }
     let listed = user::keys(clients, settings).await;
-    let next = match unread(&values, &listed) {
-        Some(error) => fails(error),
-        None => next(invocation, &secret).await,
+    let next = match (next(invocation, &secret).await, unread(&values, &listed)) {
+        // Whatever createSecret would do, by the time that it read all that: from here nothing is to be concluded from it.
+        (next, Some(error)) if !is_unread(&next) => fails(error),
+        (next, _) => next,
     };
     let keys = listed.unwrap_or_default();
     let situation = situation_of(invocation, &secret, &values, &keys).await;
@@ -208,6 +209,10 @@ async fn next(invocation: &Invocation<'_>, secret: &Secret) -> Next {
     }
 }
 
+fn is_unread(next: &Next) -> bool {
+    matches!(next, Next::Fail { obstacle: Obstacle::Unread, .. })
+}
+
 fn fails(error: &Error) -> Next {
     Next::Fail {
         error: error.kind().to_owned(),
@@ -228,7 +233,7 @@ mod tests {
         time::{Duration, SystemTime},
     };
 
-    use contract::{LABEL_DEPLOYING, Obstacle, WayOut};
+    use contract::{LABEL_DEPLOYING, WayOut};
     use tokio::net::TcpListener;
 
     use super::*;
