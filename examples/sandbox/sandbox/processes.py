@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import queue
+import select
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +19,8 @@ from . import iam as sandbox_iam
 from .api import AwsError
 
 ROLE_SESSION_SECONDS = 12 * 3600
+QUIET_SECONDS = 0.02
+LONGEST_DRAIN_SECONDS = 5.0
 
 _lock = threading.Lock()
 _ports: dict[str, int] = {}
@@ -53,8 +57,9 @@ _deadline: Deadline | None = None
 
 
 def install() -> None:
-    """From now on, invocations have the time that `set_deadline` says."""
+    """From now on, invocations have the time that `set_deadline` says, and their output is whole."""
     ProvidedWorker.invoke = _within_deadline(ProvidedWorker.invoke)
+    ProvidedWorker._drain_stderr_bounded = _drain
 
 
 def set_deadline(deadline: Deadline | None) -> None:
@@ -74,6 +79,32 @@ def _within_deadline(invoke: Callable) -> Callable:
             worker.config = config
 
     return invoke_within
+
+
+def _drain(worker: ProvidedWorker, **_: float) -> str:
+    """What the process has written before it answered. ministack waits 5 ms for the next line, and a busy machine may need
+    more to bring it through the pipe: the line that ends a step would be the next invocation's, or nobody's."""
+    lines = []
+    quiet_since = time.monotonic()
+    until = quiet_since + LONGEST_DRAIN_SECONDS
+    while (now := time.monotonic()) < until:
+        try:
+            lines.append(worker._stderr_queue.get(timeout=QUIET_SECONDS / 4))
+            quiet_since = time.monotonic()
+        except queue.Empty:
+            if now - quiet_since >= QUIET_SECONDS and not _is_waiting_to_be_read(worker):
+                break
+    return "\n".join(lines)
+
+
+def _is_waiting_to_be_read(worker: ProvidedWorker) -> bool:
+    process, reader = worker._proc, worker._log_thread
+    if process is None or reader is None or not reader.is_alive():
+        return False
+    try:
+        return bool(select.select([process.stdout], [], [], 0)[0])
+    except ValueError:
+        return False  # it is closed
 
 
 def credentials(config: dict[str, Any], port: int) -> dict[str, str]:
