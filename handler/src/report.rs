@@ -32,7 +32,7 @@ pub async fn run(invocation: &Invocation<'_>, with_logins: bool) -> Result<Repor
     }
     let listed = user::keys(clients, settings).await;
     let next = match (next(invocation, &secret).await, unread(&values, &listed)) {
-        // Whatever createSecret would do, by the time that it read all that: from here nothing is to be concluded from it.
+        // createSecret could read what was not read here: nothing is to be concluded from this report all the same.
         (next, Some(error)) if !is_unread(&next) => fails(error),
         (next, _) => next,
     };
