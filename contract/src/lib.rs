@@ -1,26 +1,32 @@
-//! What the deployer and the handler must agree on: the function's environment, the secret's
-//! JSON, the labels and tags, and where SES listens for SMTP.
+//! What the deployer and the handler must agree on: the function's environment, what the function is asked and
+//! answers, the secret's JSON, the labels and tags, and where SES listens for SMTP.
 //!
 //! Pure data without I/O. The deployer writes [`Settings`] into the function's environment, the
 //! handler reads them back; neither defines a name of its own.
 
+mod answer;
+mod command;
+mod consumer;
 mod event;
+mod label;
+mod refusal;
 mod report;
 mod secret_value;
 mod settings;
 mod smtp_endpoint;
+mod text;
 
+pub use answer::Answer;
+pub use command::Command;
+pub use consumer::{Consumer, Instances};
 pub use event::Event;
+pub use label::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING};
+pub use refusal::{Refusal, RefusalKind};
 pub use report::{HostReport, KeyReport, KeyVerdict, Login, Next, Obstacle, Report, Retired, VersionReport, WayOut};
 pub use secret_value::{SecretValue, SecretValueError};
 pub use settings::{Hosts, Settings, SettingsError, TestMail};
 pub use smtp_endpoint::{SmtpEndpoint, SmtpEndpointError, Tls};
-
-/// Staging label of ours, beside AWS's: the newest version that any host may have been told of.
-///
-/// `createSecret` sets it together with AWSPENDING, in one call, so that a key that a host may run
-/// on stays protected when an operator clears a stuck AWSPENDING.
-pub const LABEL_DEPLOYING: &str = "DEPLOYING";
+pub use text::{Piece, Text};
 
 /// Tag on everything that a deployment owns; its value is `<region>/<deployment name>`.
 pub const TAG_DEPLOYMENT: &str = "deployer:deployment";
@@ -62,6 +68,9 @@ pub const LOG_FIELD_STEP: &str = "step";
 
 /// Field of a failed step's last log line: the error's type.
 pub const LOG_FIELD_ERROR: &str = "error";
+
+/// Field of a failed step's last log line: its [`Refusal`], as an object.
+pub const LOG_FIELD_REFUSAL: &str = "refusal";
 
 /// Field of the handler's log lines: the text.
 pub const LOG_FIELD_MESSAGE: &str = "message";

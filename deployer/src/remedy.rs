@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use contract::{KeyReport, KeyVerdict, LABEL_DEPLOYING, Login, Next, Obstacle, Report, VersionReport, WayOut};
+use contract::{DEPLOYING, KeyReport, KeyVerdict, Login, Next, Obstacle, Report, VersionReport, WayOut};
 use serde::Serialize;
 
 use crate::{
@@ -197,20 +197,20 @@ fn rotation_is_open(report: &Report) -> Option<Diagnosis> {
     match credential(report, version) {
         Credential::None | Credential::Deleted(_) if has_to_wait.is_some() => has_to_wait.map(waits),
         Credential::None => give_up("its version holds no credential".to_owned()),
-        Credential::Works(key) if !has(version, LABEL_DEPLOYING) && !has(version, PREVIOUS) => {
+        Credential::Works(key) if !has(version, DEPLOYING) && !has(version, PREVIOUS) => {
             Some(stored_by_another(report, version, key))
         }
         Credential::Refused { key, words } | Credential::Unclear { key, words } => {
             Some(refused(report, version, key, words))
         }
-        Credential::Works(_) if !has(version, LABEL_DEPLOYING) => {
+        Credential::Works(_) if !has(version, DEPLOYING) => {
             let found = format!(
                 "AWSPENDING is on version {id}, whose rotation had completed before AWSCURRENT was moved back, and DEPLOYING \
                  with it: Secrets Manager takes it for open"
             );
             Some(curable(found, Remedy::ClearPending { version: id.clone(), owes_a_rotation: false }, []))
         }
-        _ if !has(version, LABEL_DEPLOYING) => give_up("its version is not labelled DEPLOYING".to_owned()),
+        _ if !has(version, DEPLOYING) => give_up("its version is not labelled DEPLOYING".to_owned()),
         Credential::Deleted(key) => give_up(format!("its access key {key} is deleted")),
         Credential::Inactive(key) => {
             let found = format!("a rotation is open (version {id}), and its access key {key} is Inactive");
@@ -234,7 +234,7 @@ fn rotation_is_open(report: &Report) -> Option<Diagnosis> {
 /// Another tool stored the pending credential, and may have told hosts of it.
 fn stored_by_another(report: &Report, version: &VersionReport, key: &str) -> Diagnosis {
     let id = &version.version;
-    let deploying = labelled(report, LABEL_DEPLOYING).map(|version| version.version.as_str());
+    let deploying = labelled(report, DEPLOYING).map(|version| version.version.as_str());
     Diagnosis::Person {
         found: format!(
             "a rotation is open (version {id}), and SES accepts its credential, but it is not labelled DEPLOYING: this function \
@@ -243,7 +243,7 @@ fn stored_by_another(report: &Report, version: &VersionReport, key: &str) -> Dia
         ways: vec![
             Way {
                 when: "if a host may have it, so that the rotation goes on with it".to_owned(),
-                command: move_command(report, LABEL_DEPLOYING, deploying, Some(id)),
+                command: move_command(report, DEPLOYING, deploying, Some(id)),
             },
             Way { when: "if no host has it".to_owned(), command: move_command(report, PENDING, Some(id), None) },
         ],
@@ -271,12 +271,12 @@ fn labels_are_crossed(report: &Report) -> Option<Diagnosis> {
     if obstacle(report) != Some(Obstacle::CrossedLabels) {
         return None;
     }
-    let (current, deploying) = (labelled(report, CURRENT)?, labelled(report, LABEL_DEPLOYING)?);
+    let (current, deploying) = (labelled(report, CURRENT)?, labelled(report, DEPLOYING)?);
     let (now, told) = (credential(report, current), credential(report, deploying));
     let to_deploying =
         Remedy::MoveLabel { label: CURRENT, from: current.version.clone(), to: deploying.version.clone() };
     let to_current =
-        Remedy::MoveLabel { label: LABEL_DEPLOYING, from: deploying.version.clone(), to: current.version.clone() };
+        Remedy::MoveLabel { label: DEPLOYING, from: deploying.version.clone(), to: current.version.clone() };
     let found = format!(
         "AWSCURRENT is on version {}{}, and hosts were told of version {}{}, which is labelled DEPLOYING",
         current.version,
@@ -300,7 +300,7 @@ fn labels_are_crossed(report: &Report) -> Option<Diagnosis> {
                 },
                 Way {
                     when: "if every host uses AWSCURRENT".to_owned(),
-                    command: move_command(report, LABEL_DEPLOYING, Some(&deploying.version), Some(&current.version)),
+                    command: move_command(report, DEPLOYING, Some(&deploying.version), Some(&current.version)),
                 },
             ],
         },
@@ -309,7 +309,7 @@ fn labels_are_crossed(report: &Report) -> Option<Diagnosis> {
 
 /// A rotation was given up after hosts may have been told of its credential.
 fn told_but_not_current(report: &Report) -> Option<Diagnosis> {
-    let (current, deploying) = (labelled(report, CURRENT)?, labelled(report, LABEL_DEPLOYING)?);
+    let (current, deploying) = (labelled(report, CURRENT)?, labelled(report, DEPLOYING)?);
     // Somebody edited another field: two versions, one credential.
     if deploying.version == current.version || deploying.key == current.key {
         return None;

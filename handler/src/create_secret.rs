@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use contract::{LABEL_DEPLOYING, Login, SecretValue, Settings};
+use contract::{DEPLOYING, Login, SecretValue, Settings};
 use tracing::{info, warn};
 
 use crate::{
@@ -208,7 +208,7 @@ async fn to_roll_forward(
     keys: &[AccessKey],
     ask_ses: impl AsyncFn(&Credential) -> Login,
 ) -> Result<Option<(String, SecretValue)>, Error> {
-    let Some(version) = secret.version_labelled(LABEL_DEPLOYING) else { return Ok(None) };
+    let Some(version) = secret.version_labelled(DEPLOYING) else { return Ok(None) };
     if secret.has(version, AWSCURRENT) {
         return Ok(None);
     }
@@ -218,7 +218,7 @@ async fn to_roll_forward(
         // Somebody edited another field: a new version, the same credential.
         return Ok(None);
     }
-    warn_if_inactive(keys, key, LABEL_DEPLOYING);
+    warn_if_inactive(keys, key, DEPLOYING);
     let state = unusable(version, &deploying.value, keys, ask_ses).await?;
     // Wherever AWSCURRENT is now: a host that holds a deleted key cannot send, so nothing of its can be broken any more, and a
     // new key is what mends it. An Inactive one can be made Active again, so that it still matters whether hosts hold it.
@@ -315,10 +315,7 @@ mod tests {
 
     /// A rotation that has just begun: AWSPENDING is empty.
     fn begun(keys: &[&str]) -> FakeAws {
-        FakeAws::new()
-            .version("old", &[AWSCURRENT, LABEL_DEPLOYING], "OLD")
-            .empty_version("new", &[AWSPENDING])
-            .keys(keys)
+        FakeAws::new().version("old", &[AWSCURRENT, DEPLOYING], "OLD").empty_version("new", &[AWSPENDING]).keys(keys)
     }
 
     fn refused() -> Login {
@@ -364,7 +361,7 @@ mod tests {
             ["ListAccessKeys", "GetSecretValue", "CreateAccessKey", "PutSecretValue"],
             "DEPLOYING is on AWSCURRENT, so there is nothing to roll forward"
         );
-        assert_eq!(aws.labels("new"), [AWSPENDING, LABEL_DEPLOYING]);
+        assert_eq!(aws.labels("new"), [AWSPENDING, DEPLOYING]);
         let value = aws.value("new");
         assert_eq!((value.access_key_id.as_str(), value.username.as_str()), ("NEW", "mail"));
         assert_eq!(value.other["note"], "kept");
@@ -375,14 +372,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_pending_value_that_is_there_is_kept_and_no_key_is_made() {
-        let aws = begun(&["OLD", "PENDING"]).version("new", &[AWSPENDING, LABEL_DEPLOYING], "PENDING");
+        let aws = begun(&["OLD", "PENDING"]).version("new", &[AWSPENDING, DEPLOYING], "PENDING");
         provide_in(&aws).await.unwrap();
         assert_eq!(aws.calls(), ["ListAccessKeys", "GetSecretValue"]);
     }
 
     #[tokio::test]
     async fn a_pending_value_whose_key_is_deleted_or_inactive_is_refused() {
-        let pending = |aws: FakeAws| aws.version("new", &[AWSPENDING, LABEL_DEPLOYING], "PENDING");
+        let pending = |aws: FakeAws| aws.version("new", &[AWSPENDING, DEPLOYING], "PENDING");
         for aws in [pending(begun(&["OLD"])), pending(begun(&["OLD", "PENDING"])).inactive("PENDING")] {
             assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "PendingKeyGone");
             assert_eq!(aws.calls(), ["ListAccessKeys", "GetSecretValue"]);
@@ -393,7 +390,7 @@ mod tests {
     async fn what_hosts_may_have_been_told_of_is_stored_again_and_no_key_is_made() {
         let aws = FakeAws::new()
             .version("old", &[AWSCURRENT], "OLD")
-            .version("told", &[LABEL_DEPLOYING], "TOLD")
+            .version("told", &[DEPLOYING], "TOLD")
             .empty_version("new", &[AWSPENDING])
             .keys(&["OLD", "TOLD"]);
         provide_in(&aws).await.unwrap();
@@ -401,14 +398,14 @@ mod tests {
         let (stored, told) = (aws.value("new"), aws.value("told"));
         assert_eq!((stored.access_key_id, stored.smtp_password), (told.access_key_id, told.smtp_password));
         assert_eq!(stored.other["note"], "kept", "fields of others are AWSCURRENT's");
-        assert_eq!(aws.labels("new"), [AWSPENDING, LABEL_DEPLOYING]);
+        assert_eq!(aws.labels("new"), [AWSPENDING, DEPLOYING]);
     }
 
     #[tokio::test]
     async fn a_key_that_is_not_active_is_not_rolled_forward() {
         let aws = FakeAws::new()
             .version("old", &[AWSCURRENT], "OLD")
-            .version("told", &[LABEL_DEPLOYING], "TOLD")
+            .version("told", &[DEPLOYING], "TOLD")
             .empty_version("new", &[AWSPENDING])
             .keys(&["OLD"]);
         provide_in(&aws).await.unwrap();
@@ -419,10 +416,10 @@ mod tests {
     async fn a_key_that_ses_does_not_refuse_is_not_taken_for_unusable_whatever_iam_lists() {
         let told = FakeAws::new()
             .version("old", &[AWSCURRENT], "OLD")
-            .version("told", &[LABEL_DEPLOYING], "TOLD")
+            .version("told", &[DEPLOYING], "TOLD")
             .empty_version("new", &[AWSPENDING]);
         let pending =
-            FakeAws::new().version("old", &[AWSCURRENT], "OLD").version("new", &[AWSPENDING, LABEL_DEPLOYING], "TOLD");
+            FakeAws::new().version("old", &[AWSCURRENT], "OLD").version("new", &[AWSPENDING, DEPLOYING], "TOLD");
         let no_answer = Login::Unclear("try later".into());
         for aws in [told, pending] {
             for aws in [aws.clone().keys(&["OLD"]), aws.keys(&["OLD", "TOLD"]).inactive("TOLD")] {
@@ -443,7 +440,7 @@ mod tests {
     async fn after_a_rollback_nothing_is_done() {
         let aws = FakeAws::new()
             .version("old", &[AWSCURRENT], "OLD")
-            .version("bad", &[LABEL_DEPLOYING, AWSPREVIOUS], "BAD")
+            .version("bad", &[DEPLOYING, AWSPREVIOUS], "BAD")
             .empty_version("new", &[AWSPENDING])
             .keys(&["OLD", "BAD"]);
         assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "RolledBack");
@@ -455,13 +452,13 @@ mod tests {
         let aws = || {
             FakeAws::new()
                 .version("old", &[AWSCURRENT], "OLD")
-                .version("bad", &[LABEL_DEPLOYING, AWSPREVIOUS], "BAD")
+                .version("bad", &[DEPLOYING, AWSPREVIOUS], "BAD")
                 .empty_version("new", &[AWSPENDING])
         };
         let deleted = aws().keys(&["OLD"]);
         provide_in(&deleted).await.unwrap();
         assert_eq!(deleted.active_keys(), ["OLD", "NEW"]);
-        assert_eq!(deleted.labels("new"), [AWSPENDING, LABEL_DEPLOYING]);
+        assert_eq!(deleted.labels("new"), [AWSPENDING, DEPLOYING]);
         let inactive = aws().keys(&["OLD", "BAD"]).inactive("BAD");
         assert_eq!(provide_in(&inactive).await.unwrap_err().kind(), "RolledBack");
     }
@@ -470,7 +467,7 @@ mod tests {
     async fn an_edit_of_another_field_by_hand_is_no_rollback() {
         let aws = FakeAws::new()
             .version("edited", &[AWSCURRENT], "KEY")
-            .version("told", &[LABEL_DEPLOYING, AWSPREVIOUS], "KEY")
+            .version("told", &[DEPLOYING, AWSPREVIOUS], "KEY")
             .empty_version("new", &[AWSPENDING])
             .keys(&["KEY"])
             .made_later("edited", 60);
@@ -483,7 +480,7 @@ mod tests {
     fn put_by_hand(key: &str) -> FakeAws {
         FakeAws::new()
             .version("put", &[AWSCURRENT], key)
-            .version("told", &[LABEL_DEPLOYING], "TOLD")
+            .version("told", &[DEPLOYING], "TOLD")
             .empty_version("new", &[AWSPENDING])
             .keys(&[key, "TOLD"])
             .made_later("TOLD", 60)
@@ -496,7 +493,7 @@ mod tests {
         for aws in [put_by_hand("HAND").made_later("HAND", 89), put_by_hand("HAND").keys(&["TOLD"])] {
             assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "CurrentIsNewer");
             assert_eq!(aws.calls(), ["ListAccessKeys", "GetSecretValue", "GetSecretValue"]);
-            assert_eq!(aws.labels("told"), [LABEL_DEPLOYING]);
+            assert_eq!(aws.labels("told"), [DEPLOYING]);
         }
     }
 
@@ -516,7 +513,7 @@ mod tests {
 
     #[test]
     fn an_inactive_key_that_hosts_may_use_is_warned_of() {
-        for (inactive, label) in [("OLD", AWSCURRENT), ("TOLD", LABEL_DEPLOYING)] {
+        for (inactive, label) in [("OLD", AWSCURRENT), ("TOLD", DEPLOYING)] {
             let aws = put_by_hand("OLD").inactive(inactive);
             let lines = crate::log::tests::lines(None, || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

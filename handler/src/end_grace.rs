@@ -46,7 +46,7 @@ async fn end_grace(invocation: &Invocation<'_>, secret: &Secret, id: &str) -> Re
 mod tests {
     use std::time::Duration;
 
-    use contract::LABEL_DEPLOYING;
+    use contract::DEPLOYING;
 
     use super::*;
     use crate::{
@@ -58,7 +58,7 @@ mod tests {
 
     fn just_rotated() -> FakeAws {
         FakeAws::new()
-            .version("new", &[AWSCURRENT, LABEL_DEPLOYING], "NEW")
+            .version("new", &[AWSCURRENT, DEPLOYING], "NEW")
             .version("old", &[AWSPREVIOUS], "OLD")
             .empty_version("next", &["custom"])
             .keys(&["NEW", "OLD"])
@@ -118,14 +118,14 @@ mod tests {
 
     #[tokio::test]
     async fn where_hosts_may_not_be_on_a_current_key_that_works_no_grace_ends() {
-        let crossed = just_rotated().version("new", &[AWSCURRENT], "NEW").version("told", &[LABEL_DEPLOYING], "TOLD");
+        let crossed = just_rotated().version("new", &[AWSCURRENT], "NEW").version("told", &[DEPLOYING], "TOLD");
         assert_eq!(refused(&crossed, "OLD").await.kind(), "HostsNotOnCurrent");
         assert_eq!(refused(&just_rotated().inactive("NEW"), "OLD").await.kind(), "CurrentKeyNotActive");
     }
 
     #[tokio::test]
     async fn a_label_that_moves_meanwhile_brings_the_key_back() {
-        for (to, label) in [("next", AWSPENDING), ("old", AWSCURRENT), ("old", LABEL_DEPLOYING)] {
+        for (to, label) in [("next", AWSPENDING), ("old", AWSCURRENT), ("old", DEPLOYING)] {
             let aws = just_rotated().fault("UpdateAccessKey", Fault::LabelMoved { to, label });
             assert_eq!(end_in(&aws, "OLD").await.unwrap_err().kind(), "LabelsMoved", "{label}");
             assert_eq!((aws.active_keys().len(), aws.count("DeleteAccessKey")), (2, 0), "{label}");

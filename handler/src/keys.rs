@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use contract::LABEL_DEPLOYING;
+use contract::DEPLOYING;
 
 use crate::{
     secret::{AWSCURRENT, AWSPENDING, AWSPREVIOUS},
@@ -17,7 +17,7 @@ use crate::{
 pub const KEYS_PER_USER: usize = 2;
 
 /// The labels whose versions' keys a host may be using.
-pub const PROTECTING: [&str; 3] = [AWSCURRENT, LABEL_DEPLOYING, AWSPENDING];
+pub const PROTECTING: [&str; 3] = [AWSCURRENT, DEPLOYING, AWSPENDING];
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -454,7 +454,7 @@ pub(crate) mod tests {
     pub(crate) fn a_month_later() -> Situation {
         Situation {
             keys: vec![key("new", 30 * DAY, Some(HOUR)), key("old", 60 * DAY, Some(31 * DAY))],
-            versions: vec![version(&[AWSCURRENT, LABEL_DEPLOYING], "new"), version(&[AWSPREVIOUS], "old")],
+            versions: vec![version(&[AWSCURRENT, DEPLOYING], "new"), version(&[AWSPREVIOUS], "old")],
             was_rotated: true,
             grace_began: Some(now() - 30 * DAY),
             last_changed: Some(now() - 30 * DAY),
@@ -491,7 +491,7 @@ pub(crate) mod tests {
 
     #[test]
     fn each_label_protects_the_key_that_its_version_names() {
-        for label in [AWSCURRENT, AWSPENDING, LABEL_DEPLOYING] {
+        for label in [AWSCURRENT, AWSPENDING, DEPLOYING] {
             let mut situation = a_month_later();
             situation.versions[1].labels.push(label.into());
             assert_eq!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::Protected { label }));
@@ -764,8 +764,7 @@ pub(crate) mod tests {
 
     pub(crate) fn any_situation() -> impl Strategy<Value = Situation> {
         let ids = || prop::sample::select(vec!["a", "b", "c"]).prop_map(str::to_owned);
-        let labels =
-            prop::sample::subsequence(vec![AWSCURRENT, AWSPENDING, AWSPREVIOUS, LABEL_DEPLOYING, "custom"], 1..3);
+        let labels = prop::sample::subsequence(vec![AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, "custom"], 1..3);
         let versions = prop::collection::vec((labels, prop::option::of(ids())), 0..4);
         let used = (any::<bool>(), prop::option::of(any_time()), prop::option::of(any_time()));
         (
@@ -815,7 +814,7 @@ pub(crate) mod tests {
                 let grace_is_open = situation.grace_began.is_none_or(|began| situation.now < began + situation.keep_previous);
                 for version in situation.versions.iter().filter(|version| version.names_key.as_ref() == Some(&key.key.id)) {
                     for label in &version.labels {
-                        prop_assert!(![AWSCURRENT, AWSPENDING, LABEL_DEPLOYING].contains(&label.as_str()));
+                        prop_assert!(![AWSCURRENT, AWSPENDING, DEPLOYING].contains(&label.as_str()));
                         prop_assert!(label != AWSPREVIOUS || !grace_is_open);
                     }
                 }

@@ -105,7 +105,7 @@ fn subject_of(secret: &str, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use contract::LABEL_DEPLOYING;
+    use contract::DEPLOYING;
 
     use std::time::SystemTime;
 
@@ -121,7 +121,7 @@ mod tests {
     fn tested() -> FakeAws {
         FakeAws::new()
             .version("old", &[AWSCURRENT], "OLD")
-            .version("new", &[AWSPENDING, LABEL_DEPLOYING], "NEW")
+            .version("new", &[AWSPENDING, DEPLOYING], "NEW")
             .keep_previous(Duration::from_hours(24))
     }
 

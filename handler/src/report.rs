@@ -233,7 +233,7 @@ mod tests {
         time::{Duration, SystemTime},
     };
 
-    use contract::{LABEL_DEPLOYING, WayOut};
+    use contract::{DEPLOYING, WayOut};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -248,7 +248,7 @@ mod tests {
     /// A month after a rotation.
     fn rotated() -> FakeAws {
         FakeAws::new()
-            .version("new", &[AWSCURRENT, LABEL_DEPLOYING], "NEW")
+            .version("new", &[AWSCURRENT, DEPLOYING], "NEW")
             .version("old", &[AWSPREVIOUS], "OLD")
             .keys(&["OLD", "NEW"])
             .used("OLD")
@@ -378,7 +378,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_report_says_of_a_rotation_is_what_createsecret_does() {
-        let open = || rotated().version("new", &[AWSCURRENT, LABEL_DEPLOYING], "NEW");
+        let open = || rotated().version("new", &[AWSCURRENT, DEPLOYING], "NEW");
         let told = || rotated().version("new", &[AWSCURRENT], "NEW").keys(&["NEW", "TOLD"]);
         let (endpoint, _) = listening().await;
         let mut seen = BTreeSet::new();
@@ -388,8 +388,8 @@ mod tests {
             open().empty_version("next", &[AWSPENDING]).used_at("OLD", LONG_AGO + 1),
             open().version("next", &[AWSPENDING], "OLD"),
             open().version("next", &[AWSPENDING], "GONE"),
-            told().version("told", &[LABEL_DEPLOYING], "TOLD").empty_version("next", &[AWSPENDING]),
-            told().version("told", &[LABEL_DEPLOYING, AWSPREVIOUS], "TOLD").empty_version("next", &[AWSPENDING]),
+            told().version("told", &[DEPLOYING], "TOLD").empty_version("next", &[AWSPENDING]),
+            told().version("told", &[DEPLOYING, AWSPREVIOUS], "TOLD").empty_version("next", &[AWSPENDING]),
         ] {
             let aws = aws.endpoint(&endpoint);
             let report = aws.ask(async |invocation| run(invocation, false).await).await.unwrap();
@@ -420,7 +420,7 @@ mod tests {
     #[tokio::test]
     async fn each_credential_that_a_host_may_be_using_is_tried_once_and_no_other() {
         let (endpoint, connections) = listening().await;
-        let aws = rotated().version("edited", &[AWSPENDING], "NEW").version("told", &[LABEL_DEPLOYING], "TOLD");
+        let aws = rotated().version("edited", &[AWSPENDING], "NEW").version("told", &[DEPLOYING], "TOLD");
         let aws = aws.endpoint(&endpoint);
         let report = aws.ask(async |invocation| run(invocation, true).await).await.unwrap();
         for version in &report.versions {

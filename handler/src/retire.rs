@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use contract::{LABEL_DEPLOYING, Retired, WayOut};
+use contract::{DEPLOYING, Retired, WayOut};
 use tracing::info;
 
 use crate::{
@@ -89,9 +89,9 @@ pub fn unsettled(situation: &Situation) -> Option<Unsettled> {
         return Some(Unsettled::RotationOpen { version: pending.id.clone() });
     }
     let current = situation.key_labelled(AWSCURRENT);
-    let told = situation.key_labelled(LABEL_DEPLOYING);
+    let told = situation.key_labelled(DEPLOYING);
     let Some(key) = current.filter(|_| current == told) else {
-        let deploying = situation.labelled(LABEL_DEPLOYING).map(|version| version.id.clone());
+        let deploying = situation.labelled(DEPLOYING).map(|version| version.id.clone());
         return Some(Unsettled::HostsNotOnCurrent { deploying });
     };
     let is_active = situation.keys.iter().any(|it| it.key.active && it.key.id == key);
@@ -167,11 +167,11 @@ impl fmt::Display for Unsettled {
             Self::HostsNotOnCurrent { deploying: Some(version) } => write!(
                 f,
                 "hosts may have been told of another access key than {AWSCURRENT}'s (version {version} is labelled \
-                 {LABEL_DEPLOYING}): no access key goes before a rotation has brought them together"
+                 {DEPLOYING}): no access key goes before a rotation has brought them together"
             ),
             Self::HostsNotOnCurrent { deploying: None } => write!(
                 f,
-                "no version is labelled {LABEL_DEPLOYING}, so no rotation has told the hosts of {AWSCURRENT}: no access \
+                "no version is labelled {DEPLOYING}, so no rotation has told the hosts of {AWSCURRENT}: no access \
                  key goes before one has"
             ),
             Self::CurrentKeyNotActive { key } => write!(
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn an_edit_of_another_field_by_hand_leaves_everything_settled() {
         let mut situation = a_month_later();
-        situation.versions = vec![version(&[AWSCURRENT], "new"), version(&[LABEL_DEPLOYING, AWSPREVIOUS], "new")];
+        situation.versions = vec![version(&[AWSCURRENT], "new"), version(&[DEPLOYING, AWSPREVIOUS], "new")];
         assert_eq!(unsettled(&situation), None);
     }
 
@@ -226,11 +226,11 @@ mod tests {
     fn everything_else_is_unsettled() {
         let with = |versions| unsettled(&Situation { versions, ..a_month_later() });
         let open = Unsettled::RotationOpen { version: AWSPENDING.into() };
-        let current = || version(&[AWSCURRENT, LABEL_DEPLOYING], "new");
+        let current = || version(&[AWSCURRENT, DEPLOYING], "new");
         assert_eq!(with(vec![current(), version(&[AWSPENDING], "next")]), Some(open.clone()));
         let empty = keys::LabelledVersion { names_key: None, ..version(&[AWSPENDING], "") };
         assert_eq!(with(vec![current(), empty]), Some(open));
-        let crossed = [version(&[AWSCURRENT], "new"), version(&[LABEL_DEPLOYING, AWSPREVIOUS], "old")];
+        let crossed = [version(&[AWSCURRENT], "new"), version(&[DEPLOYING, AWSPREVIOUS], "old")];
         let elsewhere = |deploying: Option<String>| Some(Unsettled::HostsNotOnCurrent { deploying });
         assert_eq!(with(crossed.to_vec()), elsewhere(Some("DEPLOYINGAWSPREVIOUS".into())));
         assert_eq!(with(vec![version(&[AWSCURRENT], "new")]), elsewhere(None));
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(with(vec![placeholder]), elsewhere(Some("AWSCURRENTDEPLOYING".into())));
 
         let gone = |id: &str| Some(Unsettled::CurrentKeyNotActive { key: id.into() });
-        assert_eq!(with(vec![version(&[AWSCURRENT, LABEL_DEPLOYING], "elsewhere")]), gone("elsewhere"));
+        assert_eq!(with(vec![version(&[AWSCURRENT, DEPLOYING], "elsewhere")]), gone("elsewhere"));
         let mut inactive = a_month_later();
         inactive.keys[0].key.active = false;
         inactive.keys.push(key("other", DAY, None));
@@ -328,7 +328,7 @@ mod tests {
                 } else {
                     let current = situation.key_labelled(AWSCURRENT);
                     prop_assert!(situation.keys.iter().any(|it| it.key.active && Some(it.key.id.as_str()) == current));
-                    prop_assert_eq!(situation.key_labelled(LABEL_DEPLOYING), current);
+                    prop_assert_eq!(situation.key_labelled(DEPLOYING), current);
                 }
             }
         }
@@ -336,7 +336,7 @@ mod tests {
 
     fn long_rotated() -> FakeAws {
         FakeAws::new()
-            .version("new", &[AWSCURRENT, LABEL_DEPLOYING, AWSPENDING], "NEW")
+            .version("new", &[AWSCURRENT, DEPLOYING, AWSPENDING], "NEW")
             .version("old", &[AWSPREVIOUS], "OLD")
             .keys(&["NEW", "OLD"])
     }
@@ -365,7 +365,7 @@ mod tests {
 
     #[tokio::test]
     async fn while_a_rotation_is_open_nothing_goes_and_that_is_what_is_told() {
-        let aws = long_rotated().empty_version("next", &[]).version("new", &[AWSCURRENT, LABEL_DEPLOYING], "NEW");
+        let aws = long_rotated().empty_version("next", &[]).version("new", &[AWSCURRENT, DEPLOYING], "NEW");
         let aws = aws.empty_version("next", &[AWSPENDING]);
         let retired = retire_in(&aws, None).await.unwrap();
         assert!(retired.deleted.is_empty() && retired.kept[0].contains("next is AWSPENDING"), "{retired:?}");
@@ -387,7 +387,7 @@ mod tests {
     async fn after_a_rollback_nothing_goes() {
         let moved = Fault::LabelMoved { to: "old", label: AWSCURRENT };
         for aws in [
-            long_rotated().version("new", &[AWSPREVIOUS, LABEL_DEPLOYING], "NEW").version("old", &[AWSCURRENT], "OLD"),
+            long_rotated().version("new", &[AWSPREVIOUS, DEPLOYING], "NEW").version("old", &[AWSCURRENT], "OLD"),
             long_rotated().fault_after(1, "DescribeSecret", moved),
         ] {
             let retired = retire_in(&aws, None).await.unwrap();

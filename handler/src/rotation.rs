@@ -1,6 +1,6 @@
 //! The guard, then one match over the steps.
 
-use contract::LABEL_DEPLOYING;
+use contract::DEPLOYING;
 use tracing::info;
 
 use crate::{
@@ -76,7 +76,7 @@ pub(crate) fn check_enabled(secret: &Secret) -> Result<(), Error> {
 pub(crate) fn check_not_rolled_back(secret: &Secret, pending: &str) -> Result<(), Error> {
     if !secret.has(pending, AWSPREVIOUS) {
         Ok(())
-    } else if secret.has(pending, LABEL_DEPLOYING) {
+    } else if secret.has(pending, DEPLOYING) {
         Err(Error::RolledBack(CrossedLabels::of(secret, pending)))
     } else {
         Err(Error::not_marked_deploying(secret, pending))
@@ -102,7 +102,7 @@ fn guard(request: &Request, secret: &Secret) -> Result<Standing, Error> {
     }
     check_not_rolled_back(secret, &request.token)?;
     // A host may be told only of a key that stays protected when somebody clears AWSPENDING.
-    if request.step == Step::Set && !secret.has(&request.token, LABEL_DEPLOYING) {
+    if request.step == Step::Set && !secret.has(&request.token, DEPLOYING) {
         return Err(Error::not_marked_deploying(secret, &request.token));
     }
     Ok(Standing::Pending)
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn a_rotation_that_is_turned_off_is_refused_in_every_step() {
         for step in STEPS {
-            let versions: [(&str, &[&str]); 1] = [("new", &[AWSPENDING, LABEL_DEPLOYING])];
+            let versions: [(&str, &[&str]); 1] = [("new", &[AWSPENDING, DEPLOYING])];
             assert_eq!(verdict(step, false, &versions), Err("RotationDisabled"));
             assert_eq!(verdict(step, true, &versions), Ok(Standing::Pending));
         }
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_version_that_is_not_pending_is_refused_in_every_step() {
         for step in STEPS {
-            for labels in [&[][..], &[LABEL_DEPLOYING], &["AWSPREVIOUS"]] {
+            for labels in [&[][..], &[DEPLOYING], &["AWSPREVIOUS"]] {
                 assert_eq!(verdict(step, true, &[("new", labels)]), Err("NotPending"));
             }
         }
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn a_version_that_is_current_is_done() {
         for step in STEPS {
-            assert_eq!(verdict(step, true, &[("new", &[AWSCURRENT, LABEL_DEPLOYING])]), Ok(Standing::Done));
+            assert_eq!(verdict(step, true, &[("new", &[AWSCURRENT, DEPLOYING])]), Ok(Standing::Done));
         }
     }
 
@@ -164,7 +164,7 @@ mod tests {
     fn of_a_version_that_is_both_current_and_pending_the_hosts_and_the_test_are_left() {
         for step in STEPS {
             let left = if matches!(step, Step::Set | Step::Test) { Standing::Pending } else { Standing::Done };
-            let versions: [(&str, &[&str]); 1] = [("new", &[AWSCURRENT, AWSPENDING, LABEL_DEPLOYING])];
+            let versions: [(&str, &[&str]); 1] = [("new", &[AWSCURRENT, AWSPENDING, DEPLOYING])];
             assert_eq!(verdict(step, true, &versions), Ok(left));
         }
     }
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn a_version_that_was_current_before_is_not_made_current_again() {
         for step in STEPS {
-            let versions: [(&str, &[&str]); 1] = [("new", &[AWSPENDING, LABEL_DEPLOYING, AWSPREVIOUS])];
+            let versions: [(&str, &[&str]); 1] = [("new", &[AWSPENDING, DEPLOYING, AWSPREVIOUS])];
             assert_eq!(verdict(step, true, &versions), Err("RolledBack"));
             let versions: [(&str, &[&str]); 1] = [("new", &[AWSPENDING, AWSPREVIOUS])];
             assert_eq!(verdict(step, true, &versions), Err("NotMarkedDeploying"));
@@ -192,7 +192,7 @@ mod tests {
     }
 
     fn tested() -> FakeAws {
-        FakeAws::new().version("old", &[AWSCURRENT], "OLD").version("new", &[AWSPENDING, LABEL_DEPLOYING], "NEW")
+        FakeAws::new().version("old", &[AWSCURRENT], "OLD").version("new", &[AWSPENDING, DEPLOYING], "NEW")
     }
 
     #[tokio::test]
@@ -205,7 +205,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_left_to_do_for_a_version_that_is_current() {
-        let aws = FakeAws::new().version("new", &[AWSCURRENT, LABEL_DEPLOYING], "NEW");
+        let aws = FakeAws::new().version("new", &[AWSCURRENT, DEPLOYING], "NEW");
         aws.take(Step::Finish, async |rotation, _| run(*rotation).await).await.unwrap();
         assert_eq!(aws.calls(), ["DescribeSecret"]);
     }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use contract::{LABEL_DEPLOYING, SecretValue, Settings};
+use contract::{DEPLOYING, SecretValue, Settings};
 use tracing::info;
 
 use crate::{
@@ -196,7 +196,7 @@ async fn put(clients: &Clients, request: &Request, value: &SecretValue) -> Resul
         .client_request_token(&request.token)
         .secret_string(value.to_json())
         .version_stages(AWSPENDING)
-        .version_stages(LABEL_DEPLOYING)
+        .version_stages(DEPLOYING)
         .set_rotation_token(request.rotation_token.as_ref().map(|token| token.reveal().to_owned()))
         .customize()
         .config_override(no_retries)

@@ -56,7 +56,7 @@ fn time_for(hosts: &Hosts) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use contract::LABEL_DEPLOYING;
+    use contract::DEPLOYING;
 
     use super::*;
     use crate::{
@@ -69,7 +69,7 @@ mod tests {
     fn proven() -> FakeAws {
         FakeAws::new()
             .version("old", &[AWSCURRENT], "OLD")
-            .version("new", &[AWSPENDING, LABEL_DEPLOYING], "NEW")
+            .version("new", &[AWSPENDING, DEPLOYING], "NEW")
             .version("odd", &["odd"], "ODD")
             .host()
     }
@@ -88,7 +88,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_host_is_told_of_a_version_that_lost_a_label_during_the_gate() {
-        for (label, error) in [(AWSPENDING, "NotPending"), (LABEL_DEPLOYING, "NotMarkedDeploying")] {
+        for (label, error) in [(AWSPENDING, "NotPending"), (DEPLOYING, "NotMarkedDeploying")] {
             let aws = proven().fault("DescribeSecret", Fault::LabelMoved { to: "odd", label });
             assert_eq!(tell_in(&aws).await.unwrap_err().kind(), error);
             assert_eq!(aws.count("SendCommand"), 0);

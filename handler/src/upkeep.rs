@@ -29,7 +29,7 @@ async fn tell_if_overdue(invocation: &Invocation<'_>) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use contract::LABEL_DEPLOYING;
+    use contract::DEPLOYING;
 
     use super::*;
     use crate::{
@@ -42,7 +42,7 @@ mod tests {
 
     fn rotated(next_rotation: i64) -> FakeAws {
         FakeAws::new()
-            .version("new", &[AWSCURRENT, LABEL_DEPLOYING], "NEW")
+            .version("new", &[AWSCURRENT, DEPLOYING], "NEW")
             .version("old", &[AWSPREVIOUS], "OLD")
             .keys(&["NEW", "OLD"])
             .next_rotation(next_rotation)

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use aws_sdk_secretsmanager::types::RotationRulesType;
-use contract::LABEL_DEPLOYING;
+use contract::DEPLOYING;
 use serde_json::{Value, json};
 
 use crate::{
@@ -88,7 +88,7 @@ impl Kind for Rotation {
                 window: rules.and_then(|rules| rules.duration),
                 deleted,
                 pending: credential.pending().map(str::to_owned),
-                deploying: credential.labelled(LABEL_DEPLOYING).map(str::to_owned),
+                deploying: credential.labelled(DEPLOYING).map(str::to_owned),
                 current: credential.current().map(str::to_owned),
             }
         }))
@@ -99,7 +99,7 @@ impl Kind for Rotation {
         let rotation = observed.as_ref().filter(|rotation| rotation.pending.is_none())?;
         let deploying = rotation.deploying.as_ref().filter(|deploying| rotation.current.as_ref() != Some(deploying))?;
         Some(format!(
-            "version {deploying} of secret {} is labelled {LABEL_DEPLOYING} and not AWSCURRENT: hosts may have been told of it; \
+            "version {deploying} of secret {} is labelled {DEPLOYING} and not AWSCURRENT: hosts may have been told of it; \
              `deployer recover` shows how that stands",
             self.0.names.secret
         ))
@@ -132,7 +132,7 @@ impl Kind for Rotation {
             let protect = observed.as_ref().filter(|rotation| rotation.deploying.is_none()).and_then(|rotation| {
                 let version = rotation.pending.clone()?;
                 let op = Op::new(Verb::Update, "secretsmanager:UpdateSecretVersionStage");
-                Some((op.with(LABEL_DEPLOYING, None, Some(version.clone().into())), Call::Protect(version)))
+                Some((op.with(DEPLOYING, None, Some(version.clone().into())), Call::Protect(version)))
             });
             let end = protect.into_iter().chain(pending).filter(|_| !is_enabled);
             return Ok(end.chain(enable).collect());
@@ -165,13 +165,9 @@ impl Kind for Rotation {
                 .await
             }
             Call::Protect(version) => {
-                let request = client.update_secret_version_stage().secret_id(name).version_stage(LABEL_DEPLOYING);
+                let request = client.update_secret_version_stage().secret_id(name).version_stage(DEPLOYING);
                 let request = request.move_to_version_id(version);
-                request
-                    .send()
-                    .await
-                    .failed_to(|| format!("label a version of secret {name} {LABEL_DEPLOYING}"))
-                    .map(drop)
+                request.send().await.failed_to(|| format!("label a version of secret {name} {DEPLOYING}")).map(drop)
             }
             Call::ClearPending(version) => {
                 let request = client.update_secret_version_stage().secret_id(name).version_stage("AWSPENDING");
@@ -191,7 +187,7 @@ impl Rotation {
         let (function, schedule, window) = (self.0.names.function_arn(), self.schedule(), self.window());
         let is_enabled = observed.is_some_and(|rotation| rotation.enabled);
         // Where the rotation of a credential of ours was only switched off, it is switched on again, and that is all.
-        let has_ours = facts.credential.labelled(LABEL_DEPLOYING).is_some() && facts.user_has_keys;
+        let has_ours = facts.credential.labelled(DEPLOYING).is_some() && facts.user_has_keys;
         let immediately = self.0.config.rotation.rotate_on_create && !has_ours;
         let verb = if is_enabled { Verb::Update } else { Verb::Create };
         let now = observed.filter(|_| is_enabled);

@@ -21,7 +21,7 @@ fn healthy() -> Report {
         hosts: vec![HostReport { instance: "i-1".into(), status: "Online".into(), online: true }],
         next: Next::MakeKey { frees: None },
     }
-    .version("now", &[CURRENT, LABEL_DEPLOYING], "NOW")
+    .version("now", &[CURRENT, DEPLOYING], "NOW")
     .version("old", &[PREVIOUS], "OLD")
     .key("NOW", stays(None))
     .key("OLD", stays(None))
@@ -29,25 +29,24 @@ fn healthy() -> Report {
 
 /// As `healthy`, and a rotation to `new` is open, whose credential SES accepts.
 fn open() -> Report {
-    let report =
-        healthy().without_key("OLD").label("now", &[CURRENT]).version("new", &[PENDING, LABEL_DEPLOYING], "NEW");
+    let report = healthy().without_key("OLD").label("now", &[CURRENT]).version("new", &[PENDING, DEPLOYING], "NEW");
     Report { open: Some("new".into()), next: Next::Resume { key: "NEW".into() }, ..report }.key("NEW", stays(None))
 }
 
 /// As `open`, and somebody took AWSPENDING away.
 fn cleared() -> Report {
     let next = Next::RollForward { version: "new".into(), key: "NEW".into() };
-    Report { open: None, next, ..open().label("new", &[LABEL_DEPLOYING]) }
+    Report { open: None, next, ..open().label("new", &[DEPLOYING]) }
 }
 
 /// A rotation to `new` completed, and somebody moved AWSCURRENT back.
 fn rolled_back() -> Report {
-    Report { next: fails(Obstacle::CrossedLabels, None), ..cleared().label("new", &[LABEL_DEPLOYING, PREVIOUS]) }
+    Report { next: fails(Obstacle::CrossedLabels, None), ..cleared().label("new", &[DEPLOYING, PREVIOUS]) }
 }
 
 /// As `rolled_back`, and AWSPENDING is still where the rotation left it.
 fn rolled_back_open() -> Report {
-    Report { open: Some("new".into()), ..rolled_back().label("new", &[PENDING, LABEL_DEPLOYING, PREVIOUS]) }
+    Report { open: Some("new".into()), ..rolled_back().label("new", &[PENDING, DEPLOYING, PREVIOUS]) }
 }
 
 fn stays(way_out: Option<WayOut>) -> KeyVerdict {
@@ -181,13 +180,13 @@ fn every_stuck_state_that_can_be_cured_has_its_remedies_in_their_order() {
         ("open, accepted", open(), &[clear(), Remedy::Rotate]),
         (
             "open, empty",
-            open().label("now", &[CURRENT, LABEL_DEPLOYING]).label("new", &[PENDING]).without_value("new"),
+            open().label("now", &[CURRENT, DEPLOYING]).label("new", &[PENDING]).without_value("new"),
             &[clear(), Remedy::Rotate],
         ),
         ("open, labelled and empty", open().without_value("new"), &[clear(), Remedy::Rotate]),
         (
             "open, moved back and DEPLOYING with it",
-            open().label("now", &[CURRENT, LABEL_DEPLOYING]).label("new", &[PENDING, PREVIOUS]),
+            open().label("now", &[CURRENT, DEPLOYING]).label("new", &[PENDING, PREVIOUS]),
             &[Remedy::ClearPending { version: "new".into(), owes_a_rotation: false }],
         ),
         ("open, empty, and no slot is free", open().without_value("new").next(grace()), &[clear()]),
@@ -223,11 +222,7 @@ fn every_stuck_state_that_can_be_cured_has_its_remedies_in_their_order() {
             &[activate("NEW"), Remedy::Rotate],
         ),
         ("cleared, key deleted", cleared().without_key("NEW").next(Next::MakeKey { frees: None }), &[Remedy::Rotate]),
-        (
-            "rolled back, only current works",
-            rolled_back().login("new", refused()),
-            &[moves(LABEL_DEPLOYING, "new", "now")],
-        ),
+        ("rolled back, only current works", rolled_back().login("new", refused()), &[moves(DEPLOYING, "new", "now")]),
         (
             "rolled back with AWSPENDING, only deploying works",
             rolled_back_open().without_key("NOW"),
@@ -381,7 +376,7 @@ fn a_rotation_that_was_given_up_is_made_once_it_can_be() {
 
 #[test]
 fn another_field_edited_by_hand_is_no_half_done_rotation() {
-    let edited = healthy().label("now", &[LABEL_DEPLOYING, PREVIOUS]).version("edited", &[CURRENT], "NOW");
+    let edited = healthy().label("now", &[DEPLOYING, PREVIOUS]).version("edited", &[CURRENT], "NOW");
     assert_eq!(diagnose(&edited, false), Diagnosis::Healthy { note: None });
 }
 

@@ -40,7 +40,7 @@ pub(in crate::screen) fn report(deployment: &Deployment, report: &Report, now: S
 
 /// The version in use first, as in a person's mind.
 fn rank(version: &VersionReport) -> usize {
-    let order = [CURRENT, PENDING, contract::LABEL_DEPLOYING];
+    let order = [CURRENT, PENDING, contract::DEPLOYING];
     order.iter().position(|label| version.labels.iter().any(|it| it == label)).unwrap_or(order.len())
 }
 

@@ -1,0 +1,103 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A command that a person may type next, as words.
+///
+/// It is rendered as late as possible: only the deployer knows which CONFIG was given, and without it a copied command acts
+/// on another deployment.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// One of the deployer's: the words after `deployer`, without CONFIG.
+    Deployer(Vec<String>),
+    /// One of the AWS CLI's: the words after `aws`.
+    Aws(Vec<String>),
+}
+
+impl Command {
+    /// A command of the deployer's. `words` are separated by spaces.
+    #[must_use]
+    pub fn deployer(words: &str) -> Self {
+        Self::Deployer(words.split_whitespace().map(str::to_owned).collect())
+    }
+
+    /// A command of the AWS CLI's.
+    #[must_use]
+    pub fn aws(words: &[&str]) -> Self {
+        Self::Aws(words.iter().map(|&word| word.to_owned()).collect())
+    }
+
+    /// Moves a label of the secret onto a version, or off one, or both.
+    #[must_use]
+    pub fn move_label(secret_arn: &str, label: &str, from: Option<&str>, to: Option<&str>) -> Self {
+        let mut words = vec!["secretsmanager", "update-secret-version-stage"];
+        // The region is the secret's, and need not be the one that the person has configured.
+        words.extend(secret_arn.split(':').nth(3).into_iter().flat_map(|region| ["--region", region]));
+        words.extend(["--secret-id", secret_arn, "--version-stage", label]);
+        words.extend(to.into_iter().flat_map(|version| ["--move-to-version-id", version]));
+        words.extend(from.into_iter().flat_map(|version| ["--remove-from-version-id", version]));
+        Self::aws(&words)
+    }
+
+    /// Makes an access key Active.
+    #[must_use]
+    pub fn activate_key(user: &str, key: &str) -> Self {
+        Self::aws(&["iam", "update-access-key", "--user-name", user, "--access-key-id", key, "--status", "Active"])
+    }
+
+    /// Deletes an access key.
+    #[must_use]
+    pub fn delete_key(user: &str, key: &str) -> Self {
+        Self::aws(&["iam", "delete-access-key", "--user-name", user, "--access-key-id", key])
+    }
+
+    /// The command as it is typed into a POSIX shell. `config`, where given, ends a command of the deployer's.
+    #[must_use]
+    pub fn in_shell(&self, config: Option<&str>) -> String {
+        match self {
+            Self::Deployer(words) => {
+                shell_words::join(std::iter::once("deployer").chain(words.iter().map(String::as_str)).chain(config))
+            }
+            Self::Aws(words) => shell_words::join(std::iter::once("aws").chain(words.iter().map(String::as_str))),
+        }
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.in_shell(None))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_of_the_deployers_ends_with_the_configuration_that_was_given() {
+        let command = Command::deployer("recover --auto-approve");
+        assert_eq!(command.in_shell(None), "deployer recover --auto-approve");
+        assert_eq!(command.in_shell(Some("envs/prod.yaml")), "deployer recover --auto-approve envs/prod.yaml");
+        assert_eq!(Command::deployer("rotate").in_shell(Some("it's mine")), r"deployer rotate 'it'\''s mine'");
+    }
+
+    #[test]
+    fn a_command_of_the_aws_cli_names_no_configuration_and_is_quoted_for_the_shell() {
+        let command = Command::delete_key("a b", "AKIA");
+        let expected = "aws iam delete-access-key --user-name 'a b' --access-key-id AKIA";
+        assert_eq!(command.in_shell(Some("envs/prod.yaml")), expected);
+        assert_eq!(command.to_string(), expected);
+    }
+
+    #[test]
+    fn a_label_moves_in_the_secrets_own_region() {
+        let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:s-AbCd12";
+        let command = Command::move_label(arn, "AWSCURRENT", Some("v1"), Some("v2")).to_string();
+        let expected = format!(
+            "aws secretsmanager update-secret-version-stage --region eu-west-1 --secret-id {arn} --version-stage AWSCURRENT \
+             --move-to-version-id v2 --remove-from-version-id v1"
+        );
+        assert_eq!(command, expected);
+    }
+}

@@ -1,0 +1,16 @@
+//! The staging labels of the secret's versions.
+
+/// AWS's label of the version in use.
+pub const AWSCURRENT: &str = "AWSCURRENT";
+
+/// AWS's label of the version that is being rotated to.
+pub const AWSPENDING: &str = "AWSPENDING";
+
+/// AWS's label of the version that was in use before.
+pub const AWSPREVIOUS: &str = "AWSPREVIOUS";
+
+/// Our own label: the newest version that any host may have been told of.
+///
+/// `createSecret` sets it together with AWSPENDING, in one call. It goes on protecting that version's key after an operator
+/// has cleared a stuck AWSPENDING.
+pub const DEPLOYING: &str = "DEPLOYING";

@@ -1,0 +1,293 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Text;
+
+/// Why the function did not do what it was asked for, as data: what was found, what was not done, and what to do next.
+///
+/// It holds no secret. As one sentence it is the log's `message` and Lambda's `errorMessage`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Refusal {
+    /// Which refusal it is: the log's `error` and Lambda's `errorType`.
+    pub kind: RefusalKind,
+    /// What was found.
+    pub found: String,
+    /// What was not done, or was left as it was.
+    pub not_done: String,
+    /// What to do next: one step each, with its commands.
+    pub next: Vec<Text>,
+    /// From when on the clock alone lets it go on. RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+impl Refusal {
+    /// What was found and what was not done, without the next steps.
+    #[must_use]
+    pub fn finding(&self) -> String {
+        let parts = [self.found.as_str(), self.not_done.as_str()];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.finding())?;
+        self.next.iter().try_for_each(|step| write!(f, "; {step}"))
+    }
+}
+
+/// Declares the kinds with what the README's table says of each, so that no kind lacks its row.
+macro_rules! refusal_kinds {
+    ($($kind:ident { found: $found:literal, next: $next:literal })*) => {
+        /// The sorts of refusals. The name is stable: it is the log's `error` and Lambda's `errorType`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+        pub enum RefusalKind {
+            $(#[doc = $found] $kind,)*
+        }
+
+        impl RefusalKind {
+            /// Every kind, in the order of the README's table.
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// The name.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$kind => stringify!($kind),)* }
+            }
+
+            /// In general: what was found.
+            #[must_use]
+            pub fn found(self) -> &'static str {
+                match self { $(Self::$kind => $found,)* }
+            }
+
+            /// In general: what to do next, in Markdown.
+            #[must_use]
+            pub fn next(self) -> &'static str {
+                match self { $(Self::$kind => $next,)* }
+            }
+        }
+    };
+}
+
+refusal_kinds! {
+    Settings {
+        found: "the function's environment is not what the deployer writes",
+        next: "`deployer apply --during-rotation`"
+    }
+    EventFieldMissing {
+        found: "the event does not come from Secrets Manager: a field is missing",
+        next: "nothing, or find out who invokes the function"
+    }
+    UnknownStep {
+        found: "the event does not come from Secrets Manager: its step is none of the four",
+        next: "nothing, or find out who invokes the function"
+    }
+    EventMalformed {
+        found: "the field `event` of the event names nothing that the function answers",
+        next: "correct the event; the error lists the valid ones"
+    }
+    WrongSecret {
+        found: "the rotation of another secret invokes this function",
+        next: "let that secret's rotation invoke its own function"
+    }
+    RotationDisabled {
+        found: "rotation is turned off",
+        next: "find out who ran CancelRotateSecret, then `deployer apply`"
+    }
+    UnknownToken {
+        found: "somebody ended this rotation while it ran: its version does not exist",
+        next: "`deployer rotate`: it continues with the credential that hosts may know"
+    }
+    NotPending {
+        found: "somebody ended this rotation while it ran: its version is not AWSPENDING",
+        next: "`deployer rotate`: it continues with the credential that hosts may know"
+    }
+    NotMarkedDeploying {
+        found: "AWSPENDING without DEPLOYING: something else stored the version, or another rotation overtook it",
+        next: "`deployer recover`"
+    }
+    EndpointUnresolved {
+        found: "the name of the SMTP endpoint does not resolve",
+        next: "check the region (not every region has an endpoint) and the DNS of the function's network"
+    }
+    EndpointUnreachable {
+        found: "the SMTP endpoint cannot be reached",
+        next: "check the function's network"
+    }
+    TlsUnusable {
+        found: "the function has no root certificates that it can use",
+        next: "check `SSL_CERT_FILE` of the function"
+    }
+    UserMissing {
+        found: "the IAM user does not exist",
+        next: "`deployer apply` if the deployment owns it, else create it"
+    }
+    UserServesAnother {
+        found: "the user's tag names another secret, or the user has no such tag",
+        next: "give each secret its own user, or correct the tag"
+    }
+    NoCurrentValue {
+        found: "the secret has no AWSCURRENT value",
+        next: "store one; a placeholder is enough"
+    }
+    MalformedSecret {
+        found: "a labelled version is not the JSON that is rotated",
+        next: "correct it, or take its labels off"
+    }
+    SecretOfAnotherUser {
+        found: "`username` or `iam_user_arn` in the value is another user's",
+        next: "correct the value, or `iam_user`"
+    }
+    HostsOffline {
+        found: "Systems Manager does not reach a host; no key was made",
+        next: "start the host or its agent, or remove it from the file"
+    }
+    PendingEmpty {
+        found: "AWSPENDING holds no credential",
+        next: "wait for the next attempt, then `deployer recover`"
+    }
+    PendingKeyGone {
+        found: "the pending credential's key is deleted or Inactive",
+        next: "`deployer recover`"
+    }
+    KeyStateUnclear {
+        found: "IAM lists a key as deleted or Inactive, but SES accepts it or does not answer: the list may be old",
+        next: "nothing: Secrets Manager tries again"
+    }
+    RolledBack {
+        found: "AWSCURRENT was moved back from the version that hosts were told of",
+        next: "`deployer recover` shows which credential works"
+    }
+    CurrentIsNewer {
+        found: "somebody stored a newer credential by hand during a rotation",
+        next: "`deployer recover` shows which credential works"
+    }
+    NoSafeSlot {
+        found: "no access key may be deleted for a new one; the error names each with its age, last use and the reason",
+        next: "wait until the time that it names; `deployer rotate --end-grace`; `deployer recover`"
+    }
+    RotationOpen {
+        found: "keys were to be retired, or a grace ended, while a rotation is open",
+        next: "wait for its end; `deployer recover`"
+    }
+    HostsNotOnCurrent {
+        found: "keys were to be retired, or a grace ended, while hosts may have another credential than AWSCURRENT",
+        next: "`deployer rotate`, then ask again"
+    }
+    CurrentKeyNotActive {
+        found: "keys were to be retired, or a grace ended, while AWSCURRENT's own key is not Active",
+        next: "`deployer recover`"
+    }
+    KeptByMore {
+        found: "a grace was to be ended, and more than the grace keeps the key",
+        next: "what the error names"
+    }
+    LabelsMoved {
+        found: "labels moved while a key was about to be deleted; the key is unchanged",
+        next: "nothing: Secrets Manager tries again"
+    }
+    KeyLeftInactive {
+        found: "a key that has to stay could not be made Active again",
+        next: "run the command that it prints **now**, else mail stops"
+    }
+    KeyLimitReached {
+        found: "another invocation made a key first",
+        next: "nothing: Secrets Manager tries again"
+    }
+    KeyCreationUnclear {
+        found: "the answer to CreateAccessKey was lost",
+        next: "nothing on an owned user; else `deployer recover` once the slot is needed"
+    }
+    StoreRefused {
+        found: "Secrets Manager did not store the new value; the error says whether its key is deleted",
+        next: "nothing, or delete the key that it names"
+    }
+    TokenTaken {
+        found: "another invocation stored its value first; the error says whether this one's key is deleted",
+        next: "nothing, or delete the key that it names"
+    }
+    StoreUnclear {
+        found: "the answer to PutSecretValue was lost",
+        next: "nothing: the next attempt finds out"
+    }
+    LoginRefused {
+        found: "SES does not accept the new key; no host was told",
+        next: "check whether the key is Active; `deployer recover`"
+    }
+    HostsFailed {
+        found: "the script did not succeed on every host; the error has each host's output",
+        next: "correct the script or the host; Secrets Manager tries again"
+    }
+    TestMailMalformed {
+        found: "`ses.sender` or `ses.recipient` is not an address",
+        next: "correct it"
+    }
+    TestMailRefused {
+        found: "SES refuses the test mail",
+        next: "on 554 check the user's policy and the sender's identity"
+    }
+    CurrentMoved {
+        found: "AWSCURRENT moved while the rotation ran",
+        next: "find out who moved it, then `deployer rotate`"
+    }
+    NotEnoughTime {
+        found: "too little of the function's time was left for the next part",
+        next: "nothing, or raise `function.timeout`"
+    }
+    DeadlineReached {
+        found: "the function's time ended before the step did",
+        next: "nothing, or raise `function.timeout`"
+    }
+    Aws {
+        found: "a call failed; the error has AWS's words and the request id",
+        next: "what it says; on AccessDenied `deployer apply --during-rotation`"
+    }
+}
+
+impl fmt::Display for RefusalKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Command, text};
+
+    fn refusal() -> Refusal {
+        Refusal {
+            kind: RefusalKind::UnknownToken,
+            found: "the secret has no version v".into(),
+            not_done: "nothing was changed".into(),
+            next: vec![text!["run ", Command::deployer("rotate")]],
+            until: None,
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_one_sentence_of_its_parts() {
+        let sentence = "the secret has no version v; nothing was changed; run `deployer rotate`";
+        assert_eq!(refusal().to_string(), sentence);
+    }
+
+    #[test]
+    fn a_refusal_survives_its_json_and_is_known_by_its_name() {
+        let json = serde_json::to_value(refusal()).unwrap();
+        assert_eq!(json["kind"], "UnknownToken");
+        assert_eq!(serde_json::from_value::<Refusal>(json).unwrap(), refusal());
+    }
+
+    #[test]
+    fn the_readmes_table_has_a_row_for_every_kind() {
+        let row = |kind: &RefusalKind| format!("| `{kind}` | {} | {} |", kind.found(), kind.next());
+        let readme = include_str!("../../README.md");
+        let is_kind = |line: &&str| line.strip_prefix("| `").is_some_and(|rest| rest.starts_with(char::is_uppercase));
+        let found: Vec<&str> = readme.lines().filter(is_kind).collect();
+        let expected: Vec<String> = RefusalKind::ALL.iter().map(row).collect();
+        assert_eq!(found, expected, "the table should be:\n{}", expected.join("\n"));
+    }
+}
