@@ -11,22 +11,14 @@ pub mod config;
 
 mod aws;
 mod commands;
-mod credential;
+mod deployment;
+mod engine;
 mod error;
-mod events;
-mod eventually;
-mod execute;
-mod facts;
-mod kind;
-mod names;
+mod kinds;
 mod package;
-mod plan;
-mod policy;
-mod remedy;
-mod report;
+mod rotation;
 mod screen;
 mod stack;
 mod status;
-mod tags;
 
 pub use commands::run;

@@ -3,23 +3,14 @@
 use std::sync::Arc;
 
 use crate::{
-    config::Config,
-    kind::{
-        Kind, Resource, document::Document, function::Function, instance_access::InstanceAccess, log_group::LogGroup,
+    deployment::Deployment,
+    engine::kind::{Kind, Resource},
+    kinds::{
+        document::Document, function::Function, instance_access::InstanceAccess, log_group::LogGroup,
         permissions::Permissions, role::Role, rotation::Rotation, secret::Secret, sender::Sender, topic::Topic,
         upkeep::Upkeep, user::User,
     },
-    names::Names,
 };
-
-/// What one YAML document declares, with its names.
-#[derive(Clone, Debug)]
-pub(crate) struct Deployment {
-    /// The checked configuration.
-    pub(crate) config: Config,
-    /// Every name that follows from it.
-    pub(crate) names: Names,
-}
 
 /// Index of a node in its stack.
 pub(crate) type NodeId = usize;

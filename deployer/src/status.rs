@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use crate::{
     aws::Aws,
-    credential,
+    deployment::Deployment,
+    engine::kind::{Address, Toward, Verb},
+    engine::plan::{self, Planned},
     error::{Error, FailedTo as _, absent_is_none},
-    kind::{Address, Toward, Verb},
-    plan::{self, Planned},
-    stack::Deployment,
+    rotation::watch,
 };
 
 /// How a deployment stands.
@@ -62,7 +62,7 @@ pub(crate) struct Key {
 pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     let surveying = Box::pin(plan::survey(aws, deployment, Toward::Present));
     let (survey, credential, keys) =
-        tokio::join!(surveying, credential::read(aws, &deployment.names), keys(aws, deployment));
+        tokio::join!(surveying, watch::read(aws, &deployment.names), keys(aws, deployment));
     let mut unread = Vec::new();
     let mut things = Vec::new();
     for (address, ops) in survey.things {

@@ -4,21 +4,21 @@
 use crate::{
     cli::ApplyArgs,
     commands::{
-        Done, Session, Shown,
-        execute::{self, with_events},
-        for_each_deployment,
+        Done, Session, Shown, for_each_deployment,
+        run_plan::{self, with_events},
     },
-    credential,
-    events::Progress,
-    kind::{Address, Toward, rotation::ROTATE},
-    plan::Plan,
+    engine::events::Progress,
+    engine::kind::{Address, Toward},
+    engine::plan::Plan,
+    kinds::rotation::ROTATE,
+    rotation::watch,
     screen::Screen,
 };
 
 pub(super) async fn run(screen: Screen, args: &ApplyArgs) -> Result<Done, Shown> {
     for_each_deployment(screen, &args.target.config, async |session: Session| {
         let plan = plan(&session, args.during_rotation).await?;
-        let executed = execute::run(&session, &plan, "apply", args.auto_approve).await?;
+        let executed = run_plan::run(&session, &plan, "apply", args.auto_approve).await?;
         // Enabling without rotating has Secrets Manager test the configuration with a pending version that goes by itself.
         if plan.rotates() || !plan.calls(ROTATE) {
             watch_rotation(&session, &executed.rotation_token).await?;
@@ -40,7 +40,7 @@ async fn plan(session: &Session, during_rotation: bool) -> Result<Plan, Shown> {
     }
     let closed = with_events(session, async |events| {
         let address = Address { kind: "secret", name: session.deployment.names.secret.clone() };
-        credential::wait_until_closed(&session.aws, &session.deployment, &Progress { events, address }).await
+        watch::wait_until_closed(&session.aws, &session.deployment, &Progress { events, address }).await
     });
     session.fail(closed.await)?;
     session.plan(Toward::Present).await
@@ -49,13 +49,13 @@ async fn plan(session: &Session, during_rotation: bool) -> Result<Plan, Shown> {
 /// An apply that ends before the rotation did would never say that it failed: neither this run's,
 /// nor one that another run, maybe killed, has started.
 async fn watch_rotation(session: &Session, ours: &str) -> Result<(), Shown> {
-    let credential = session.fail(credential::read(&session.aws, &session.deployment.names).await)?.unwrap_or_default();
+    let credential = session.fail(watch::read(&session.aws, &session.deployment.names).await)?.unwrap_or_default();
     let (aws, deployment) = (&session.aws, &session.deployment);
     let watched = with_events(session, async |events| {
         if credential.versions.contains_key(ours) {
-            credential::watch(aws, deployment, ours, &events).await
+            watch::watch(aws, deployment, ours, &events).await
         } else if let Some(found) = credential.pending() {
-            credential::watch_open(aws, deployment, found, &events).await
+            watch::watch_open(aws, deployment, found, &events).await
         } else {
             Ok(())
         }

@@ -6,16 +6,15 @@ use contract::Report;
 use crate::{
     cli::RecoverArgs,
     commands::{
-        Done, Session, Shown,
-        execute::{approve, with_events},
-        for_each_deployment, rotate,
+        Done, Session, Shown, for_each_deployment, rotate,
+        run_plan::{approve, with_events},
     },
-    credential::{self, PENDING, Standstill},
+    engine::events::{Event, Progress},
+    engine::kind::Address,
     error::{Error, FailedTo as _},
-    events::{Event, Progress},
-    kind::Address,
-    remedy::{Diagnosis, Remedy, diagnose},
-    report,
+    rotation::diagnosis::{Diagnosis, Remedy, diagnose},
+    rotation::function,
+    rotation::watch::{self, PENDING, Standstill},
     screen::Screen,
 };
 
@@ -35,7 +34,7 @@ async fn recover(session: &Session, auto_approve: bool) -> Result<Done, Shown> {
     let mut taken: Vec<Remedy> = Vec::new();
     loop {
         wait_while_a_step_runs(session, taken.is_empty()).await?;
-        let report = session.fail(report::read(&session.aws, deployment, true).await)?;
+        let report = session.fail(function::read(&session.aws, deployment, true).await)?;
         let diagnosis = diagnose(&report, is_owed(&taken)).for_config(&session.path);
         screen.report(deployment, &report);
         screen.diagnosis(&diagnosis);
@@ -67,7 +66,7 @@ async fn wait_while_a_step_runs(session: &Session, is_first: bool) -> Result<(),
     let deployment = &session.deployment;
     let standstill = with_events(session, async |events| {
         let address = Address { kind: "secret", name: deployment.names.secret.clone() };
-        credential::stand_still(&session.aws, deployment, &Progress { events, address }).await
+        watch::stand_still(&session.aws, deployment, &Progress { events, address }).await
     });
     let note = match session.fail(standstill.await)? {
         Standstill::Closed => None,
@@ -86,9 +85,9 @@ async fn take(session: &Session, remedy: &Remedy, report: &Report) -> Result<(),
     let (aws, names) = (&session.aws, &session.deployment.names);
     let taken = match remedy {
         Remedy::Activate { key } => activate(session, key).await,
-        Remedy::ClearPending { version, .. } => credential::move_label(aws, names, PENDING, version, None).await,
-        Remedy::MoveLabel { label, from, to } => credential::move_label(aws, names, label, from, Some(to)).await,
-        Remedy::DeleteOrphan { key, .. } => report::delete_orphan(aws, &session.deployment, key).await,
+        Remedy::ClearPending { version, .. } => watch::move_label(aws, names, PENDING, version, None).await,
+        Remedy::MoveLabel { label, from, to } => watch::move_label(aws, names, label, from, Some(to)).await,
+        Remedy::DeleteOrphan { key, .. } => function::delete_orphan(aws, &session.deployment, key).await,
         Remedy::Rotate => return rotate::rotate(session, report).await,
     };
     session.fail(taken)?;

@@ -6,15 +6,14 @@ use contract::{KeyReport, KeyVerdict, Next, Obstacle, Report, WayOut};
 use crate::{
     cli::RotateArgs,
     commands::{
-        Done, Session, Shown,
-        execute::{approve, with_events},
-        for_each_deployment,
+        Done, Session, Shown, for_each_deployment,
+        run_plan::{approve, with_events},
     },
-    credential::{self, CURRENT},
+    engine::events::Event,
     error::Error,
-    events::Event,
-    remedy::{self, Diagnosis},
-    report,
+    rotation::diagnosis::{self, Diagnosis},
+    rotation::function,
+    rotation::watch::{self, CURRENT},
     screen::Screen,
 };
 
@@ -47,7 +46,7 @@ fn previous_key(session: &Session, before: &Report) -> Option<String> {
 }
 
 async fn read(session: &Session) -> Result<Report, Shown> {
-    session.fail(report::read(&session.aws, &session.deployment, false).await)
+    session.fail(function::read(&session.aws, &session.deployment, false).await)
 }
 
 /// Rotates, and watches to the end.
@@ -55,8 +54,8 @@ pub(super) async fn rotate(session: &Session, report: &Report) -> Result<(), Sho
     session.screen.event(&Event::Note(forecast(report)));
     let token = uuid::Uuid::new_v4().to_string();
     let rotated = with_events(session, async |events| {
-        credential::start(&session.aws, &session.deployment.names, &token).await?;
-        credential::watch(&session.aws, &session.deployment, &token, &events).await
+        watch::start(&session.aws, &session.deployment.names, &token).await?;
+        watch::watch(&session.aws, &session.deployment, &token, &events).await
     });
     session.fail(rotated.await)
 }
@@ -92,7 +91,7 @@ fn refusal(session: &Session, report: &Report) -> Option<Error> {
         return Some(Error::new(what).hint("run `deployer apply` first"));
     }
     if let Some(pending) = &report.open {
-        return Some(credential::open(names, pending));
+        return Some(watch::open(names, pending));
     }
     let Next::Fail { error, message, until, .. } = &report.next else { return None };
     let what = format!("a rotation of secret {} would fail, so none was started", names.secret);
@@ -110,7 +109,7 @@ fn way_out(report: &Report) -> Option<String> {
             key.key
         ));
     }
-    match remedy::diagnose(report, false) {
+    match diagnosis::diagnose(report, false) {
         Diagnosis::Curable { first, .. } => Some(format!("`deployer recover` offers to {}", first.sentence())),
         Diagnosis::Person { ways, .. } if ways.len() > 1 => {
             Some("`deployer recover` finds out which credentials work, and what there is to decide".to_owned())
@@ -121,12 +120,12 @@ fn way_out(report: &Report) -> Option<String> {
 
 /// Keys that only the grace keeps.
 fn in_grace(report: &Report) -> impl Iterator<Item = &KeyReport> {
-    report.keys.iter().filter(|key| remedy::way_out(key) == Some(WayOut::EndGrace))
+    report.keys.iter().filter(|key| diagnosis::way_out(key) == Some(WayOut::EndGrace))
 }
 
 /// Ends the grace of the previous key. Answers whether there was one.
 async fn end_grace(session: &Session, report: &Report, auto_approve: bool) -> Result<bool, Shown> {
-    let is_about_grace = remedy::obstacle(report) == Some(Obstacle::NoSafeSlot);
+    let is_about_grace = diagnosis::obstacle(report) == Some(Obstacle::NoSafeSlot);
     if !is_about_grace {
         session.fail(refusal(session, report).map_or(Ok(()), Err))?;
     }
@@ -142,7 +141,7 @@ async fn end_grace(session: &Session, report: &Report, auto_approve: bool) -> Re
         if !auto_approve {
             approve(session, &format!("End the grace of access key {key}?"), "rotate --end-grace", usize::from(ended))?;
         }
-        session.fail(report::end_grace(&session.aws, &session.deployment, key).await)?;
+        session.fail(function::end_grace(&session.aws, &session.deployment, key).await)?;
         session.screen.event(&Event::Note(format!("access key {key} is deleted")));
         ended = true;
     }

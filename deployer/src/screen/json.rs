@@ -4,11 +4,11 @@ use contract::Report;
 use serde_json::{Value, json};
 
 use crate::{
+    deployment::Deployment,
+    engine::events::Event,
+    engine::plan::Plan,
     error::Error,
-    events::Event,
-    plan::Plan,
-    remedy::{Diagnosis, Remedy},
-    stack::Deployment,
+    rotation::diagnosis::{Diagnosis, Remedy},
     status::Status,
 };
 

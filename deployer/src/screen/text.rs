@@ -8,11 +8,11 @@ use similar::{ChangeTag, TextDiff};
 
 use crate::{
     aws::Identity,
+    deployment::Deployment,
+    engine::events::{Event, RotationEvent},
+    engine::kind::{Change, Op, Toward, Verb},
+    engine::plan::{Plan, Planned},
     error::Error,
-    events::{Event, RotationEvent},
-    kind::{Change, Op, Toward, Verb},
-    plan::{Plan, Planned},
-    stack::Deployment,
     status::{State, Status},
 };
 

@@ -10,9 +10,9 @@ use contract::{KeyReport, KeyVerdict, Login, Report, VersionReport};
 
 use super::{BOLD, GREEN, RED, YELLOW};
 use crate::{
-    credential::{CURRENT, PENDING},
-    remedy::Diagnosis,
-    stack::Deployment,
+    deployment::Deployment,
+    rotation::diagnosis::Diagnosis,
+    rotation::watch::{CURRENT, PENDING},
 };
 
 pub(in crate::screen) fn report(deployment: &Deployment, report: &Report, now: SystemTime) -> String {

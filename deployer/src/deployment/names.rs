@@ -1,0 +1,145 @@
+//! Every name and ARN that follows from the deployment's name, its region and the account.
+//!
+//! Nothing else in the deployer makes up a name. What AWS alone knows is in [`crate::deployment::facts`].
+
+use crate::{aws::Identity, config::Config};
+
+/// The names of one deployment's things.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    partition: String,
+    account_id: String,
+    region: String,
+    /// Value of the ownership tag: `<region>/<deployment name>`.
+    pub(crate) owner: String,
+    /// Value of the user's tag: `<region>/<secret name>`.
+    pub(crate) secret_of_user: String,
+    /// The function's execution role. IAM is global and deployments are regional, so it carries the region.
+    pub(crate) role: String,
+    /// The role's one inline policy.
+    pub(crate) role_policy: String,
+    /// The rotation function.
+    pub(crate) function: String,
+    /// The function's log group; Lambda derives the same name.
+    pub(crate) log_group: String,
+    /// Our Systems Manager document.
+    pub(crate) document: String,
+    /// The user's inline policy that lets it send.
+    pub(crate) user_policy: String,
+    /// The inline policy on the instance's role that lets it read the secret.
+    pub(crate) instance_policy: String,
+    /// The statement in the function's policy that lets Secrets Manager invoke it.
+    pub(crate) secretsmanager_permission: String,
+    /// The one that lets EventBridge invoke it.
+    pub(crate) events_permission: String,
+    /// The daily EventBridge rule.
+    pub(crate) upkeep: String,
+    /// The topic that is told of rotations.
+    pub(crate) topic: String,
+    /// The secret.
+    pub(crate) secret: String,
+    /// The IAM user.
+    pub(crate) user: String,
+}
+
+impl Names {
+    /// Derives all names.
+    #[must_use]
+    pub(crate) fn new(config: &Config, identity: &Identity) -> Self {
+        let (name, region) = (&*config.name, &*config.region);
+        Self {
+            partition: identity.partition.clone(),
+            account_id: identity.account_id.clone(),
+            region: region.to_owned(),
+            owner: format!("{region}/{name}"),
+            secret_of_user: format!("{region}/{}", config.secret.name),
+            role: format!("{name}-rotation-{region}"),
+            role_policy: format!("{name}-rotation"),
+            function: format!("{name}-rotation"),
+            log_group: format!("/aws/lambda/{name}-rotation"),
+            document: format!("{name}-rotate-smtp"),
+            user_policy: format!("{name}-send"),
+            instance_policy: format!("{name}-read-secret-{region}"),
+            secretsmanager_permission: format!("{name}-secretsmanager"),
+            events_permission: format!("{name}-events"),
+            upkeep: format!("{name}-upkeep"),
+            topic: format!("{name}-rotation"),
+            secret: config.secret.name.to_string(),
+            user: config.iam_user.name.to_string(),
+        }
+    }
+
+    fn regional(&self, service: &str, resource: &str) -> String {
+        format!("arn:{}:{service}:{}:{}:{resource}", self.partition, self.region, self.account_id)
+    }
+
+    fn iam(&self, resource: &str) -> String {
+        format!("arn:{}:iam::{}:{resource}", self.partition, self.account_id)
+    }
+
+    pub(crate) fn role_arn(&self) -> String {
+        self.iam(&format!("role/{}", self.role))
+    }
+
+    /// Of a user that we make. A referenced user may have a path: see [`crate::deployment::facts::Facts`].
+    pub(crate) fn owned_user_arn(&self) -> String {
+        self.iam(&format!("user/{}", self.user))
+    }
+
+    pub(crate) fn function_arn(&self) -> String {
+        self.regional("lambda", &format!("function:{}", self.function))
+    }
+
+    /// Of a rule on the default event bus, whose name is not in it.
+    pub(crate) fn upkeep_arn(&self) -> String {
+        self.regional("events", &format!("rule/{}", self.upkeep))
+    }
+
+    pub(crate) fn topic_arn(&self) -> String {
+        self.regional("sns", &self.topic)
+    }
+
+    pub(crate) fn log_group_arn(&self) -> String {
+        self.regional("logs", &format!("log-group:{}", self.log_group))
+    }
+
+    /// Without the hyphen and the six random characters that Secrets Manager appends.
+    pub(crate) fn secret_arn_prefix(&self) -> String {
+        self.regional("secretsmanager", &format!("secret:{}", self.secret))
+    }
+
+    /// Matches the secret whatever its random characters are, and no secret of a longer name.
+    pub(crate) fn secret_arn_pattern(&self) -> String {
+        format!("{}-??????", self.secret_arn_prefix())
+    }
+
+    /// A document of ours, or one of AWS's, which belongs to no account.
+    pub(crate) fn document_arn(&self, document: &str) -> String {
+        if document == contract::RUN_SHELL_SCRIPT {
+            format!("arn:{}:ssm:{}::document/{document}", self.partition, self.region)
+        } else {
+            self.regional("ssm", &format!("document/{document}"))
+        }
+    }
+
+    pub(crate) fn instance_arn(&self, id: &str) -> String {
+        self.regional("ec2", &format!("instance/{id}"))
+    }
+
+    /// Every SES identity of this account and region, or every configuration set.
+    pub(crate) fn ses_arn(&self, resource: &str) -> String {
+        self.regional("ses", resource)
+    }
+
+    pub(crate) fn kms_key_arn(&self, key_id: &str) -> String {
+        self.regional("kms", &format!("key/{key_id}"))
+    }
+
+    pub(crate) fn kms_via_secretsmanager(&self) -> String {
+        format!("secretsmanager.{}.amazonaws.com", self.region)
+    }
+
+    pub(crate) fn account_id(&self) -> &str {
+        &self.account_id
+    }
+}

@@ -1,0 +1,158 @@
+//! IAM policy documents: pure functions of the configuration, and how two are compared.
+
+use serde_json::{Value, json};
+
+use crate::{
+    config::Config,
+    deployment::{facts::Facts, names::Names},
+};
+
+/// Who may assume the function's role. The Lambda service principal is enough; the condition keys
+/// documented for other services do not apply to execution roles, and a wrong one looks exactly
+/// like a role that has not propagated yet.
+pub(crate) fn role_trust() -> Value {
+    document([json!({
+        "Sid": "Lambda",
+        "Effect": "Allow",
+        "Principal": {"Service": "lambda.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    })])
+}
+
+/// What the function may do: a rotation of this secret, this user, these instances and this
+/// document, tell this topic of it, and nothing else.
+pub(crate) fn role_permissions(config: &Config, names: &Names, facts: &Facts) -> Value {
+    let mut statements = vec![
+        allow(
+            "Secret",
+            &[
+                "secretsmanager:DescribeSecret",
+                "secretsmanager:GetSecretValue",
+                "secretsmanager:PutSecretValue",
+                "secretsmanager:UpdateSecretVersionStage",
+            ],
+            [names.secret_arn_pattern()],
+        ),
+        allow(
+            "User",
+            &[
+                "iam:CreateAccessKey",
+                "iam:DeleteAccessKey",
+                "iam:GetAccessKeyLastUsed",
+                "iam:GetUser",
+                "iam:ListAccessKeys",
+                "iam:UpdateAccessKey",
+            ],
+            [facts.user_arn.clone()],
+        ),
+        allow("Log", &["logs:CreateLogStream", "logs:PutLogEvents"], [format!("{}:*", names.log_group_arn())]),
+    ];
+    if let Some(instance) = &config.instance {
+        let document = instance.document.as_ref().map_or(names.document.as_str(), |document| &**document);
+        let instances = instance.ids.iter().map(|id| names.instance_arn(id));
+        statements.push(allow(
+            "Command",
+            &["ssm:SendCommand"],
+            std::iter::once(names.document_arn(document)).chain(instances),
+        ));
+        // These take no resource (service authorization reference of Systems Manager).
+        statements.push(allow(
+            "CommandResult",
+            &["ssm:DescribeInstanceInformation", "ssm:GetCommandInvocation"],
+            ["*".to_owned()],
+        ));
+    }
+    statements.extend(
+        facts.kms_key_arn.as_ref().map(|key| key_of_secret(names, key, &["kms:Decrypt", "kms:GenerateDataKey"])),
+    );
+    statements.extend(config.notify.as_ref().map(|_| allow("Notify", &["sns:Publish"], [names.topic_arn()])));
+    document(statements)
+}
+
+/// What the user may do: send as the configured addresses. A default configuration set on the
+/// identity is authorised too (SES guide, "Controlling access"), so identities alone would not do.
+pub(crate) fn user_permissions(config: &Config, names: &Names) -> Value {
+    let mut statement =
+        allow("Send", &["ses:SendRawEmail"], [names.ses_arn("identity/*"), names.ses_arn("configuration-set/*")]);
+    if !config.ses.from.is_empty() {
+        statement["Condition"] = json!({"StringLike": {"ses:FromAddress": config.ses.from}});
+    }
+    document([statement])
+}
+
+/// What the instance's role gets: this one secret.
+pub(crate) fn instance_permissions(names: &Names, facts: &Facts) -> Value {
+    let mut statements = vec![allow("Secret", &["secretsmanager:GetSecretValue"], [names.secret_arn_pattern()])];
+    statements.extend(facts.kms_key_arn.as_ref().map(|key| key_of_secret(names, key, &["kms:Decrypt"])));
+    document(statements)
+}
+
+/// The key, used through Secrets Manager and for this secret alone.
+fn key_of_secret(names: &Names, key: &str, actions: &[&str]) -> Value {
+    let mut statement = allow("Key", actions, [key.to_owned()]);
+    statement["Condition"] = json!({
+        "StringEquals": {"kms:ViaService": names.kms_via_secretsmanager()},
+        "StringLike": {"kms:EncryptionContext:SecretARN": names.secret_arn_pattern()},
+    });
+    statement
+}
+
+fn allow(sid: &str, actions: &[&str], resources: impl IntoIterator<Item = String>) -> Value {
+    json!({"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources.into_iter().collect::<Vec<_>>()})
+}
+
+fn document(statements: impl IntoIterator<Item = Value>) -> Value {
+    json!({"Version": "2012-10-17", "Statement": statements.into_iter().collect::<Vec<_>>()})
+}
+
+/// A policy in the one form in which two that mean the same are equal: AWS may give back a single
+/// element where a list of one was written, and lists in any order.
+pub(crate) fn normalized(policy: &Value) -> Value {
+    match policy {
+        Value::Object(fields) => {
+            let list_like = |key: &str| ["Action", "Resource", "Statement", "AWS", "Service"].contains(&key);
+            fields
+                .iter()
+                .map(|(key, value)| {
+                    let value = match value {
+                        Value::String(_) | Value::Object(_) if list_like(key) => Value::Array(vec![value.clone()]),
+                        value => value.clone(),
+                    };
+                    (key.clone(), normalized(&value))
+                })
+                .collect()
+        }
+        Value::Array(items) => {
+            let mut items: Vec<Value> = items.iter().map(normalized).collect();
+            items.sort_by_key(ToString::to_string);
+            Value::Array(items)
+        }
+        other => other.clone(),
+    }
+}
+
+/// Parses a policy as IAM answers it: percent-encoded JSON (RFC 3986). What cannot be parsed is
+/// kept as text, and so differs from any goal.
+pub(crate) fn parse(text: &str) -> Value {
+    let decoded = percent_encoding::percent_decode_str(text).decode_utf8_lossy();
+    serde_json::from_str(&decoded).map_or_else(|_| Value::from(text), |policy| normalized(&policy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_equals_itself_however_aws_writes_it() {
+        let written = json!({"Statement": [{"Sid": "a", "Action": ["x:B", "x:A"], "Resource": ["*"]}]});
+        let answered = "%7B%22Statement%22%3A%7B%22Resource%22%3A%22*%22%2C%22Action%22%3A%5B%22x%3AA%22%2C%22x%3AB%22%5D%2C%22Sid%22%3A%22a%22%7D%7D";
+        assert_eq!(parse(answered), normalized(&written));
+    }
+
+    #[test]
+    fn a_policy_with_one_more_action_differs() {
+        let one = json!({"Statement": [{"Action": "x:A", "Resource": "*"}]});
+        let two = json!({"Statement": [{"Action": ["x:A", "x:B"], "Resource": "*"}]});
+        assert_ne!(normalized(&one), normalized(&two));
+    }
+}

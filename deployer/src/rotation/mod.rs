@@ -1,0 +1,6 @@
+//! The credential's rotation as the deployer sees it: labels, the function's log and answers, and what is wrong. Never a
+//! secret's value.
+
+pub(crate) mod diagnosis;
+pub(crate) mod function;
+pub(crate) mod watch;
