@@ -9,8 +9,8 @@ use crate::{error::Error, sensitive::Sensitive};
 
 /// What the function is invoked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Payload {
-    /// A step of a rotation, by Secrets Manager.
+pub(crate) enum Payload {
+    /// A step of a guard, by Secrets Manager.
     Step(Request),
     /// Something beside it, by the deployer or by the daily rule.
     Event(Event),
@@ -18,7 +18,7 @@ pub enum Payload {
 
 impl Payload {
     /// Reads an event: one of ours has a field `event`.
-    pub fn parse(event: &Value) -> Result<Self, Error> {
+    pub(crate) fn parse(event: &Value) -> Result<Self, Error> {
         if event.get("event").is_none() {
             return Request::parse(event).map(Self::Step);
         }
@@ -31,7 +31,7 @@ impl Payload {
 
 /// The name by which an event is asked for.
 #[must_use]
-pub fn name_of(event: &Event) -> &'static str {
+pub(crate) fn name_of(event: &Event) -> &'static str {
     match event {
         Event::Report { .. } => "report",
         Event::Retire { .. } => "retire",
@@ -42,7 +42,7 @@ pub fn name_of(event: &Event) -> &'static str {
 
 /// One of the four steps in which Secrets Manager rotates a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// Make the new credential and store it as AWSPENDING.
     Create,
     /// Prove it and tell every host.
@@ -67,7 +67,7 @@ impl Step {
 
     /// The name as Secrets Manager spells it.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Create => "createSecret",
             Self::Set => "setSecret",
@@ -85,21 +85,21 @@ impl fmt::Display for Step {
 
 /// What Secrets Manager asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub(crate) struct Request {
     /// The step to take.
-    pub step: Step,
+    pub(crate) step: Step,
     /// ARN of the secret.
-    pub secret_arn: String,
-    /// `ClientRequestToken`: names the rotation, and is the id of the version that it makes.
-    pub token: String,
+    pub(crate) secret_arn: String,
+    /// `ClientRequestToken`: names the guard, and is the id of the version that it makes.
+    pub(crate) token: String,
     /// `RotationToken`, to be passed on to PutSecretValue where it was given.
-    pub rotation_token: Option<Sensitive>,
+    pub(crate) rotation_token: Option<Sensitive>,
 }
 
 impl Request {
     /// Reads an event. An error names the field and never quotes the event, which may hold a
     /// `RotationToken`.
-    pub fn parse(event: &Value) -> Result<Self, Error> {
+    pub(crate) fn parse(event: &Value) -> Result<Self, Error> {
         let text = |name: &'static str| match event.get(name) {
             Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),
             _ => Err(Error::EventFieldMissing { field: name }),

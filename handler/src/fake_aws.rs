@@ -17,17 +17,18 @@ use aws_smithy_runtime_api::{
     http::StatusCode,
 };
 use aws_smithy_types::{DateTime, body::SdkBody, date_time::Format};
-use contract::{Hosts, SecretValue, Settings, SmtpEndpoint, TAG_SECRET, TestMail};
+use contract::{AWSCURRENT, AWSPREVIOUS, Hosts, SecretValue, Settings, SmtpEndpoint, TAG_SECRET, TestMail};
 use serde_json::{Value, json};
 
 use crate::{
-    aws::Clients,
     error::Error,
     event::{Request, Step},
-    invocation::Invocation,
-    rotation::Rotation,
-    secret::{self, AWSCURRENT, AWSPREVIOUS, Secret, Version},
+    invocation::{Invocation, Rotation},
     sensitive::Sensitive,
+    services::{
+        aws::Clients,
+        secret::{self, Secret, Version},
+    },
     time::TimeLimit,
 };
 

@@ -2,15 +2,24 @@
 
 use contract::Settings;
 
-use crate::{aws::Clients, time::TimeLimit};
+use crate::{event::Request, services::aws::Clients, time::TimeLimit};
 
 /// The clients, the settings and the time of one invocation, whatever it is for.
 #[derive(Clone, Copy, Debug)]
-pub struct Invocation<'a> {
+pub(crate) struct Invocation<'a> {
     /// The clients.
-    pub clients: &'a Clients,
+    pub(crate) clients: &'a Clients,
     /// What the deployer told the function.
-    pub settings: &'a Settings,
+    pub(crate) settings: &'a Settings,
     /// The time that there is.
-    pub time: TimeLimit,
+    pub(crate) time: TimeLimit,
+}
+
+/// Everything that a step works with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rotation<'a> {
+    /// What every part of the invocation works with.
+    pub(crate) invocation: Invocation<'a>,
+    /// What Secrets Manager asks for.
+    pub(crate) request: &'a Request,
 }

@@ -4,13 +4,13 @@
 //! retry, throttling, duplicate invocation or operator action on the secret.
 //!
 //! - A key that a host may know is protected by a label, `AWSCURRENT`, `AWSPENDING` or our own
-//!   `DEPLOYING`, from the same call on that stores it ([`secret::store`]).
-//! - No key goes that could be in use ([`keys`]), and hosts never see a key that SES has not
-//!   accepted ([`set_secret`]).
+//!   `DEPLOYING`, from the same call on that stores it (`services/secret.rs`).
+//! - No key is deleted that could be in use (`decide/keys.rs`), and hosts never see a key that SES has not
+//!   accepted (`steps/set_secret.rs`).
 //! - A rotation that did not finish is rolled forward with the credential that hosts may have been
-//!   told of ([`create_secret`]).
+//!   told of (`steps/create_secret.rs`).
 //!
-//! Beside the steps it answers [`contract::Event`]s: [`report`], [`retire`], [`end_grace`] and [`upkeep`].
+//! Beside the steps it takes [`contract::Event`]s (`events/`).
 //!
 //! # The log
 //!
@@ -25,7 +25,7 @@
 //! ```
 //!
 //! Each step ends with exactly one of them, unless the process is killed. `error` is
-//! [`error::Error::kind`] and also Lambda's `errorType`; `message` is the error's text and also
+//! the [`contract::RefusalKind`] and also Lambda's `errorType`; `message` is the error's text and also
 //! Lambda's `errorMessage`. What is asked for beside the steps
 //! has a field `event` (`report`, `retire`, `end_grace` or `upkeep`) instead of `rotation_id` and `step`; it ends with
 //! `event answered` or with its error. What cannot be read has none of the three.
@@ -43,37 +43,25 @@
 //! | `sns:Publish` | the topic; with a topic only |
 //! | `logs:CreateLogStream`, `PutLogEvents` | the function's log group; used by Lambda itself |
 
-pub mod aws;
-pub mod create_secret;
-pub mod credential;
-pub mod end_grace;
-pub mod endpoint;
-pub mod error;
-pub mod event;
-pub mod finish_secret;
-pub mod host;
-pub mod invocation;
-pub mod keys;
+mod date;
+mod decide;
+mod error;
+mod event;
+mod events;
+mod guard;
+mod invocation;
 pub mod log;
-pub mod notify;
-pub mod overdue;
-pub mod report;
-pub mod retire;
-pub mod rotation;
-pub mod secret;
-/// Secrets that cannot be printed by mistake, and texts of others without them.
-pub mod sensitive;
-pub mod set_secret;
-pub mod situation;
-pub mod slot;
-pub mod smtp;
-pub mod test_secret;
-pub mod time;
-pub mod upkeep;
-pub mod user;
+mod sensitive;
+mod serve;
+mod services;
+mod situation;
+mod slot;
+mod steps;
+mod time;
 
 #[cfg(test)]
 mod fake_aws;
-mod serve;
+#[cfg(test)]
+mod layers;
 
 pub use serve::Handler;

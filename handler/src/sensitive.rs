@@ -2,24 +2,24 @@ use std::fmt;
 
 /// A secret access key, a password or a token: `Debug` never shows it, and it has no `Display`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Sensitive(String);
+pub(crate) struct Sensitive(String);
 
 impl Sensitive {
     /// Takes the secret in.
-    pub fn new(secret: impl Into<String>) -> Self {
+    pub(crate) fn new(secret: impl Into<String>) -> Self {
         Self(secret.into())
     }
 
     /// The secret itself, for the one call that needs it.
     #[must_use]
-    pub fn reveal(&self) -> &str {
+    pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 
     /// The text with the secret taken out, for words of others that may quote it, or a piece of it: Systems Manager
     /// cuts a script's output anywhere.
     #[must_use]
-    pub fn redact(&self, text: &str) -> String {
+    pub(crate) fn redact(&self, text: &str) -> String {
         let secret: Vec<char> = self.0.chars().collect();
         let text: Vec<char> = text.chars().collect();
         let shortest = SHORTEST_PIECE.min(secret.len()).max(1);
@@ -60,7 +60,7 @@ const SECRET_LIKE: usize = 40;
 
 /// A script's output with everything that looks like a secret taken out.
 #[must_use]
-pub fn without_secret_like(text: &str) -> String {
+pub(crate) fn without_secret_like(text: &str) -> String {
     let belongs = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;

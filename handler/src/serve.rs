@@ -1,18 +1,16 @@
-use contract::{Event, LOG_MESSAGE_FINISHED, Settings, SettingsError};
+use contract::{LOG_MESSAGE_FINISHED, Settings, SettingsError};
 use lambda_runtime::{Diagnostic, LambdaEvent};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tracing::{Instrument as _, Span, error, info, info_span};
 
 use crate::{
-    aws::Clients,
-    end_grace,
     error::Error,
     event::{self, Payload, Request},
-    invocation::Invocation,
-    notify, report, retire,
-    rotation::{self, Rotation},
+    events,
+    invocation::{Invocation, Rotation},
+    services::{aws::Clients, topic},
+    steps,
     time::TimeLimit,
-    upkeep,
 };
 
 /// Text of an event's last log line, where it was answered.
@@ -56,27 +54,18 @@ impl Handler {
         match payload {
             Payload::Step(request) => take_step(Rotation { invocation, request: &request }).await,
             // On the heap, as a step is.
-            Payload::Event(event) => time.bound(Box::pin(answer_event(&invocation, event))).await,
+            Payload::Event(event) => time.bound(Box::pin(events::answer(&invocation, event))).await,
         }
     }
 }
 
 async fn take_step(rotation: Rotation<'_>) -> Result<Value, Error> {
     // On the heap, both: as a part of main's future its layout is too deep for the compiler.
-    let step = rotation.invocation.time.bound(Box::pin(rotation::run(rotation))).await;
+    let step = rotation.invocation.time.bound(Box::pin(steps::run(rotation))).await;
     if let Err(error) = &step {
-        Box::pin(notify::step_failed(&rotation, error)).await;
+        Box::pin(topic::step_failed(&rotation, error)).await;
     }
     step.map(|()| Value::Null)
-}
-
-async fn answer_event(invocation: &Invocation<'_>, event: Event) -> Result<Value, Error> {
-    Ok(match event {
-        Event::Report { logins } => json!(report::run(invocation, logins).await?),
-        Event::Retire { orphan } => json!(retire::run(invocation, orphan.as_deref()).await?),
-        Event::EndGrace { key } => json!(end_grace::run(invocation, &key).await?),
-        Event::Upkeep => json!(upkeep::run(invocation).await?),
-    })
 }
 
 /// The fields of every line of the invocation, named as in [`contract`].
@@ -106,7 +95,7 @@ async fn end<T>(work: impl Future<Output = Result<T, Error>>, finished: &'static
 
 #[cfg(test)]
 mod tests {
-    use contract::{LOG_FIELD_ERROR, LOG_FIELD_LEVEL, LOG_FIELD_MESSAGE, LOG_FIELD_ROTATION, LOG_FIELD_STEP};
+    use contract::{Event, LOG_FIELD_ERROR, LOG_FIELD_LEVEL, LOG_FIELD_MESSAGE, LOG_FIELD_ROTATION, LOG_FIELD_STEP};
     use serde_json::json;
 
     use super::*;

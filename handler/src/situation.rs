@@ -2,19 +2,23 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use contract::AWSCURRENT;
+
 use crate::{
+    decide::keys::{AccessKey, LabelledVersion, Situation, UsedKey},
     error::Error,
     invocation::Invocation,
-    keys::{AccessKey, LabelledVersion, Situation, UsedKey},
-    secret::{self, AWSCURRENT, Secret, Version},
-    user,
+    services::{
+        secret::{self, Secret, Version},
+        user,
+    },
 };
 
 /// By how much IAM's clock and ours may differ.
 const CLOCK_DIFFERENCE: Duration = Duration::from_mins(1);
 
 /// Reads every labelled version. One that cannot be read is an error: it may name any of the keys.
-pub async fn look(invocation: &Invocation<'_>, secret: &Secret, keys: Vec<UsedKey>) -> Result<Situation, Error> {
+pub(crate) async fn look(invocation: &Invocation<'_>, secret: &Secret, keys: Vec<UsedKey>) -> Result<Situation, Error> {
     let mut versions = BTreeMap::new();
     for (id, _) in secret.labelled() {
         versions.insert(id, secret::read(invocation.clients, secret, id).await?);
@@ -23,7 +27,7 @@ pub async fn look(invocation: &Invocation<'_>, secret: &Secret, keys: Vec<UsedKe
 }
 
 /// Asks for each key's last use.
-pub async fn with_last_use(invocation: &Invocation<'_>, keys: Vec<AccessKey>) -> Result<Vec<UsedKey>, Error> {
+pub(crate) async fn with_last_use(invocation: &Invocation<'_>, keys: Vec<AccessKey>) -> Result<Vec<UsedKey>, Error> {
     let mut used = Vec::new();
     for key in keys {
         let last_used = user::last_use(invocation.clients, &key.id).await?;
@@ -34,7 +38,7 @@ pub async fn with_last_use(invocation: &Invocation<'_>, keys: Vec<AccessKey>) ->
 
 /// The situation that follows from what was read: of every labelled version its value, none where it is empty.
 #[must_use]
-pub fn of(
+pub(crate) fn of(
     invocation: &Invocation<'_>,
     secret: &Secret,
     keys: Vec<UsedKey>,

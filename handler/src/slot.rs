@@ -5,12 +5,14 @@ use std::{fmt::Display, time::Duration};
 use tracing::info;
 
 use crate::{
+    decide::keys::{self, AccessKey, MayGo, MustStay, Situation, Slot, UsedKey, Verdict},
     error::Error,
     invocation::Invocation,
-    keys::{self, AccessKey, MayGo, MustStay, Situation, Slot, UsedKey, Verdict},
-    secret::{self, Secret},
+    services::{
+        secret::{self, Secret},
+        user,
+    },
     situation::{look, with_last_use},
-    user,
 };
 
 /// Enough to deactivate a key, to look again, and to delete it or to make it Active again.
@@ -21,7 +23,7 @@ const TIME_TO_ACTIVATE: Duration = Duration::from_secs(30);
 
 /// What became of a key that was to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Freed {
+pub(crate) enum Freed {
     /// It is deleted.
     Deleted,
     /// Somebody else deleted it.
@@ -31,7 +33,7 @@ pub enum Freed {
 }
 
 /// The key that is to go for a free slot, and why it may; none where one is free already.
-pub async fn choose(
+pub(crate) async fn choose(
     invocation: &Invocation<'_>,
     secret: &Secret,
     keys: Vec<AccessKey>,
@@ -49,7 +51,7 @@ pub async fn choose(
 
 /// Frees the slot of a key that was chosen, or fails with every key as it was. Where AWS does not let it be, the error says
 /// so, and how to mend it.
-pub async fn make_room(
+pub(crate) async fn make_room(
     invocation: &Invocation<'_>,
     secret: &Secret,
     key: &UsedKey,
@@ -77,7 +79,7 @@ fn may_go(situation: &Situation, key: &UsedKey) -> Result<(), MustStay> {
 ///
 /// Two invocations may be about to free the same key, retirement and a rotation that needs the slot. The second finds it
 /// Inactive, and it may become Active again, since the first found that it has to stay there.
-pub async fn free<Reason: Display>(
+pub(crate) async fn free<Reason: Display>(
     invocation: &Invocation<'_>,
     secret: &Secret,
     key: &UsedKey,

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use aws_smithy_types::{DateTime, date_time::Format};
 use tokio::time::Instant;
 use tracing::info;
 
@@ -13,18 +12,18 @@ const RESERVE: Duration = Duration::from_secs(3);
 
 /// The time that one invocation has.
 #[derive(Clone, Copy, Debug)]
-pub struct TimeLimit {
+pub(crate) struct TimeLimit {
     /// When the invocation began; every decision of it that depends on the date uses this.
-    pub began: SystemTime,
+    pub(crate) began: SystemTime,
     /// The function's timeout, as far as it can be seen from inside.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     ends: Instant,
 }
 
 impl TimeLimit {
     /// The invocation begins now and Lambda kills it at `deadline`.
     #[must_use]
-    pub fn start(deadline: SystemTime) -> Self {
+    pub(crate) fn start(deadline: SystemTime) -> Self {
         let began = SystemTime::now();
         let timeout = deadline.duration_since(began).unwrap_or_default();
         Self { began, timeout, ends: Instant::now() + timeout.saturating_sub(RESERVE) }
@@ -32,37 +31,30 @@ impl TimeLimit {
 
     /// How long work may go on.
     #[must_use]
-    pub fn remaining(&self) -> Duration {
+    pub(crate) fn remaining(&self) -> Duration {
         self.ends.saturating_duration_since(Instant::now())
     }
 
     /// How long it is until Lambda kills the function: longer than work may go on.
     #[must_use]
-    pub fn until_killed(&self) -> Duration {
+    pub(crate) fn until_killed(&self) -> Duration {
         (self.ends + RESERVE).saturating_duration_since(Instant::now())
     }
 
     /// Refuses to begin what could not be brought to its end.
-    pub fn require(&self, needed: Duration, purpose: &'static str) -> Result<(), Error> {
+    pub(crate) fn require(&self, needed: Duration, purpose: &'static str) -> Result<(), Error> {
         let remaining = self.remaining();
         if remaining < needed { Err(Error::NotEnoughTime { purpose, needed, remaining }) } else { Ok(()) }
     }
 
     /// Runs what an invocation is for, and gives it up when the time is over.
-    pub async fn bound<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    pub(crate) async fn bound<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         tokio::time::timeout_at(self.ends, work).await.unwrap_or(Err(Error::DeadlineReached))
     }
 }
 
-/// A date as people and programs read it: RFC 3339, UTC, the second that it is in.
-#[must_use]
-pub fn date(time: SystemTime) -> String {
-    let second = DateTime::from_secs(DateTime::from(time).secs());
-    second.fmt(Format::DateTime).unwrap_or_else(|_| "an unknown date".to_owned())
-}
-
 /// Waits, and says why. Every caller bounds how often it does.
-pub async fn pause(duration: Duration, reason: &str) {
+pub(crate) async fn pause(duration: Duration, reason: &str) {
     info!(seconds = duration.as_secs_f64(), "waiting: {reason}");
     tokio::time::sleep(duration).await;
 }
@@ -87,11 +79,6 @@ mod tests {
         assert_eq!(limit.require(Duration::from_secs(61), "this").unwrap_err().kind(), "NotEnoughTime");
         tokio::time::sleep(Duration::from_secs(30)).await;
         assert_eq!(limit.require(Duration::from_secs(31), "this").unwrap_err().kind(), "NotEnoughTime");
-    }
-
-    #[test]
-    fn a_date_is_in_whole_seconds() {
-        assert_eq!(date(SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_987)), "2023-11-14T22:13:20Z");
     }
 
     #[tokio::test]

@@ -5,64 +5,98 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use contract::{DEPLOYING, SecretValue, Settings};
+use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
+use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, SecretValue, Settings};
 use tracing::info;
 
 use crate::{
-    aws::{Cause, Clients},
-    error::Error,
+    decide::overdue::{Rotations, Schedule, Window, overdue},
+    error::{Cause, CrossedLabels, Error},
     event::Request,
-    overdue::Schedule,
-    rotation::Rotation,
+    invocation::Rotation,
+    services::aws::Clients,
     time::pause,
 };
-
-/// AWS's label of the version in use.
-pub const AWSCURRENT: &str = "AWSCURRENT";
-/// AWS's label of the version that is being rotated to.
-pub const AWSPENDING: &str = "AWSPENDING";
-/// AWS's label of the version that was in use before.
-pub const AWSPREVIOUS: &str = "AWSPREVIOUS";
 
 /// How often storing a value is tried where AWS throttles it or its answer is lost.
 const STORE_ATTEMPTS: u32 = 4;
 
 /// The secret without any value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Secret {
+pub(crate) struct Secret {
     /// Its ARN.
-    pub arn: String,
+    pub(crate) arn: String,
     /// Whether rotation is not turned off; the answer's field is optional.
-    pub rotation_enabled: bool,
+    pub(crate) rotation_enabled: bool,
     /// When a rotation last completed.
-    pub last_rotated: Option<SystemTime>,
+    pub(crate) last_rotated: Option<SystemTime>,
     /// When Secrets Manager is to rotate it; none where it was never set up for rotation.
-    pub schedule: Option<Schedule>,
+    pub(crate) schedule: Option<Schedule>,
     /// Version id → its labels.
-    pub versions: BTreeMap<String, Vec<String>>,
+    pub(crate) versions: BTreeMap<String, Vec<String>>,
 }
 
 impl Secret {
     /// Whether a version carries a label.
     #[must_use]
-    pub fn has(&self, version: &str, label: &str) -> bool {
+    pub(crate) fn has(&self, version: &str, label: &str) -> bool {
         self.versions.get(version).is_some_and(|labels| labels.iter().any(|it| it == label))
     }
 
     /// The version that carries a label.
     #[must_use]
-    pub fn version_labelled(&self, label: &str) -> Option<&str> {
+    pub(crate) fn version_labelled(&self, label: &str) -> Option<&str> {
         self.versions.keys().find(|version| self.has(version, label)).map(String::as_str)
     }
 
     /// The version of a rotation that is open: a completed one leaves AWSPENDING on AWSCURRENT's version.
     #[must_use]
-    pub fn open_rotation(&self) -> Option<&str> {
+    pub(crate) fn open_rotation(&self) -> Option<&str> {
         self.version_labelled(AWSPENDING).filter(|version| !self.has(version, AWSCURRENT))
     }
 
+    /// AWSCURRENT on one version, and DEPLOYING on this one.
+    #[must_use]
+    pub(crate) fn crossed_labels(&self, deploying: &str) -> CrossedLabels {
+        CrossedLabels {
+            secret: self.arn.clone(),
+            current: self.version_labelled(AWSCURRENT).unwrap_or_default().to_owned(),
+            deploying: deploying.to_owned(),
+            is_pending: self.has(deploying, AWSPENDING),
+        }
+    }
+
+    /// The error of a pending version that lacks the label that keeps its key alive once a host knows it.
+    #[must_use]
+    pub(crate) fn not_marked_deploying(&self, version: &str) -> Error {
+        Error::NotMarkedDeploying {
+            secret: self.arn.clone(),
+            version: version.to_owned(),
+            deploying: self.version_labelled(DEPLOYING).map(str::to_owned),
+        }
+    }
+
+    /// The error of a pending version that has no credential.
+    #[must_use]
+    pub(crate) fn pending_empty(&self, version: &str) -> Error {
+        Error::PendingEmpty { secret: self.arn.clone(), version: version.to_owned() }
+    }
+
+    /// Why a rotation should have happened and did not; none if none is due.
+    #[must_use]
+    pub(crate) fn overdue(&self, now: SystemTime) -> Option<String> {
+        let rotations = Rotations {
+            secret: &self.arn,
+            enabled: self.rotation_enabled,
+            schedule: self.schedule.as_ref(),
+            last_rotated: self.last_rotated,
+            open: self.open_rotation(),
+        };
+        overdue(rotations, now)
+    }
+
     /// The versions that carry labels, by their ids.
-    pub fn labelled(&self) -> impl Iterator<Item = (&str, &[String])> {
+    pub(crate) fn labelled(&self) -> impl Iterator<Item = (&str, &[String])> {
         let versions = self.versions.iter().map(|(id, labels)| (id.as_str(), labels.as_slice()));
         versions.filter(|(_, labels)| !labels.is_empty())
     }
@@ -70,15 +104,15 @@ impl Secret {
 
 /// A version's value.
 #[derive(Clone, Debug)]
-pub struct Version {
+pub(crate) struct Version {
     /// The value.
-    pub value: SecretValue,
+    pub(crate) value: SecretValue,
     /// When the version was made.
-    pub created: Option<SystemTime>,
+    pub(crate) created: Option<SystemTime>,
 }
 
 /// Finds the secret that the settings are about, for what is not asked about an ARN.
-pub async fn find(clients: &Clients, settings: &Settings) -> Result<Secret, Error> {
+pub(crate) async fn find(clients: &Clients, settings: &Settings) -> Result<Secret, Error> {
     let secret = describe(clients, settings.secret_name()).await?;
     if settings.is_our_secret(&secret.arn) {
         Ok(secret)
@@ -88,7 +122,7 @@ pub async fn find(clients: &Clients, settings: &Settings) -> Result<Secret, Erro
 }
 
 /// Reads the secret's labels and dates, by its ARN or its name.
-pub async fn describe(clients: &Clients, id: &str) -> Result<Secret, Error> {
+pub(crate) async fn describe(clients: &Clients, id: &str) -> Result<Secret, Error> {
     let answer = clients
         .secrets
         .describe_secret()
@@ -97,7 +131,7 @@ pub async fn describe(clients: &Clients, id: &str) -> Result<Secret, Error> {
         .await
         .map_err(|error| Error::aws("secretsmanager:DescribeSecret", error))?;
     Ok(Secret {
-        schedule: Schedule::of(&answer),
+        schedule: schedule_of(&answer),
         rotation_enabled: answer.rotation_enabled() != Some(false),
         last_rotated: answer.last_rotated_date().and_then(|date| SystemTime::try_from(*date).ok()),
         arn: answer.arn.unwrap_or_else(|| id.to_owned()),
@@ -105,8 +139,31 @@ pub async fn describe(clients: &Clients, id: &str) -> Result<Secret, Error> {
     })
 }
 
+/// The schedule in DescribeSecret's answer; none if the secret was never set up for rotation.
+fn schedule_of(answer: &DescribeSecretOutput) -> Option<Schedule> {
+    let rules = answer.rotation_rules()?;
+    let time = |date: Option<&aws_smithy_types::DateTime>| date.and_then(|date| SystemTime::try_from(*date).ok());
+    Some(Schedule {
+        next: time(answer.next_rotation_date()),
+        window: window_of(rules.duration(), rules.schedule_expression()),
+        last_changed: time(answer.last_changed_date()),
+    })
+}
+
+/// Without a duration the window of a schedule in hours closes after one hour, and that of one in days closes with the UTC day
+/// (Secrets Manager API reference, RotationRulesType). For a cron expression this takes the longer of both.
+fn window_of(duration: Option<&str>, expression: Option<&str>) -> Window {
+    let hours = duration.and_then(|text| text.strip_suffix('h')?.parse().ok());
+    let is_in_hours = expression.is_some_and(|text| text.starts_with("rate(") && text.contains("hour"));
+    match hours {
+        Some(hours) => Window::Hours(hours),
+        None if is_in_hours => Window::Hours(1),
+        None => Window::RestOfDay,
+    }
+}
+
 /// Reads a version's value: none where the version is empty, as AWSPENDING is before createSecret.
-pub async fn read(clients: &Clients, secret: &Secret, version: &str) -> Result<Option<Version>, Error> {
+pub(crate) async fn read(clients: &Clients, secret: &Secret, version: &str) -> Result<Option<Version>, Error> {
     let request = clients.secrets.get_secret_value().secret_id(&secret.arn).version_id(version);
     let answer = match request.send().await.map_err(Cause::from) {
         Ok(answer) => answer,
@@ -127,15 +184,15 @@ pub async fn read(clients: &Clients, secret: &Secret, version: &str) -> Result<O
 }
 
 /// The pending version's credential, which must be there.
-pub async fn read_pending(rotation: &Rotation<'_>, secret: &Secret) -> Result<SecretValue, Error> {
+pub(crate) async fn read_pending(rotation: &Rotation<'_>, secret: &Secret) -> Result<SecretValue, Error> {
     let pending = read(rotation.invocation.clients, secret, &rotation.request.token).await?;
     let value = pending.map(|version| version.value).filter(|value| !value.is_placeholder());
-    value.ok_or_else(|| Error::pending_empty(&rotation.request.secret_arn, &rotation.request.token))
+    value.ok_or_else(|| secret.pending_empty(&rotation.request.token))
 }
 
 /// Why a value is not stored.
 #[derive(Debug)]
-pub enum NotStored {
+pub(crate) enum NotStored {
     /// AWS refused every attempt: there is no version with this value, and there will be none.
     Refused(Cause),
     /// The token already stands for another value, so ours never can be stored.
@@ -149,7 +206,7 @@ pub enum NotStored {
 ///
 /// The SDK's retries are off, because a refusal after a lost answer would hide that the first
 /// attempt may have taken effect. To store the same value under the same token again is harmless.
-pub async fn store(
+pub(crate) async fn store(
     clients: &Clients,
     secret: &Secret,
     request: &Request,
@@ -213,7 +270,22 @@ async fn put(clients: &Clients, request: &Request, value: &SecretValue) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::fake_aws::FakeAws;
+
+    #[test]
+    fn without_a_duration_the_window_ends_with_the_day_or_after_an_hour() {
+        for (duration, expression, window) in [
+            (Some("4h"), Some("rate(30 days)"), Window::Hours(4)),
+            (None, None, Window::RestOfDay),
+            (None, Some("rate(30 days)"), Window::RestOfDay),
+            (None, Some("cron(0 10 ? * MON *)"), Window::RestOfDay),
+            (None, Some("rate(12 hours)"), Window::Hours(1)),
+            (Some("2h"), Some("rate(12 hours)"), Window::Hours(2)),
+        ] {
+            assert_eq!(window_of(duration, expression), window, "{duration:?} {expression:?}");
+        }
+    }
 
     #[tokio::test]
     async fn rotation_that_is_not_said_to_be_off_is_on() {

@@ -5,11 +5,10 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::{
+    date::date,
     error::Error,
-    invocation::Invocation,
-    rotation::Rotation,
-    secret::{self, Secret},
-    time::date,
+    invocation::{Invocation, Rotation},
+    services::secret::{self, Secret},
 };
 
 /// Longest that a step waits for it.
@@ -25,7 +24,7 @@ const LONGEST_SUBJECT: usize = 100;
 const LONGEST_MESSAGE: usize = 32_000;
 
 /// Tells the topic that a rotation has completed, as well as it goes.
-pub async fn rotated(rotation: &Rotation<'_>, secret: &Secret) {
+pub(crate) async fn rotated(rotation: &Rotation<'_>, secret: &Secret) {
     // It is a part of the step, whose time it must not overrun.
     let time_left = rotation.invocation.time.remaining();
     as_well_as_it_goes(&rotation.invocation, time_left, async {
@@ -45,7 +44,7 @@ pub async fn rotated(rotation: &Rotation<'_>, secret: &Secret) {
 }
 
 /// Tells the topic that a step has failed, as well as it goes.
-pub async fn step_failed(rotation: &Rotation<'_>, error: &Error) {
+pub(crate) async fn step_failed(rotation: &Rotation<'_>, error: &Error) {
     let Rotation { invocation, request } = rotation;
     let subject = format!("{} failed: {}", request.step, error.kind());
     let message = format!(
@@ -78,7 +77,7 @@ async fn as_well_as_it_goes(
 }
 
 /// Publishes to the topic, if there is one. The subject is about the secret.
-pub async fn publish(invocation: &Invocation<'_>, subject: &str, message: &str) -> Result<(), Error> {
+pub(crate) async fn publish(invocation: &Invocation<'_>, subject: &str, message: &str) -> Result<(), Error> {
     let Invocation { clients, settings, .. } = *invocation;
     let Some(topic) = &settings.topic_arn else {
         info!("there is no topic to tell");
@@ -105,7 +104,7 @@ fn subject_of(secret: &str, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use contract::DEPLOYING;
+    use contract::{AWSCURRENT, AWSPENDING, DEPLOYING};
 
     use std::time::SystemTime;
 
@@ -113,8 +112,7 @@ mod tests {
     use crate::{
         event::Step,
         fake_aws::{FakeAws, Fault},
-        finish_secret,
-        secret::{AWSCURRENT, AWSPENDING},
+        steps::finish_secret,
         time::TimeLimit,
     };
 

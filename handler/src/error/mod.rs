@@ -1,6 +1,12 @@
 //! Every refusal is a variant of its own. Its text says what was found, what was not done and what
 //! to do next; it never holds a secret.
 
+mod attempts;
+mod cause;
+mod host_result;
+mod key_state;
+mod labels;
+
 use std::{
     fmt::{self, Display},
     time::{Duration, SystemTime},
@@ -11,18 +17,22 @@ use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkErro
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use contract::{DEPLOYING, Login, Obstacle, SettingsError, SmtpEndpoint, TAG_SECRET};
 
-use crate::{
-    aws::Cause,
-    host::HostResult,
+use labels::{activate, clear_pending, delete, move_label};
+
+use crate::decide::{
     keys::{KeptKey, MustStay},
-    retire::Unsettled,
-    secret::{AWSCURRENT, AWSPENDING, Secret},
-    smtp::{Attempts, Refusal},
+    settled::Unsettled,
 };
+
+pub(crate) use attempts::{Attempts, SmtpRefusal};
+pub(crate) use cause::Cause;
+pub(crate) use host_result::HostResult;
+pub(crate) use key_state::KeyState;
+pub(crate) use labels::CrossedLabels;
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error, strum::IntoStaticStr, strum::VariantNames)]
-pub enum Error {
+pub(crate) enum Error {
     /// The function's environment is not what the deployer writes.
     #[error("{0}; nothing was done; run `deployer apply --during-rotation` to write the function's environment again")]
     Settings(#[from] SettingsError),
@@ -538,38 +548,22 @@ pub enum Error {
 
 impl Error {
     /// A failed call.
-    pub fn aws<E>(action: &'static str, error: SdkError<E, HttpResponse>) -> Self
+    pub(crate) fn aws<E>(action: &'static str, error: SdkError<E, HttpResponse>) -> Self
     where
         E: std::error::Error + ProvideErrorMetadata + RequestId + Send + Sync + 'static,
     {
         Self::Aws { action, cause: Cause::from(error) }
     }
 
-    /// The pending version lacks the label that keeps its key alive once a host knows it.
-    #[must_use]
-    pub fn not_marked_deploying(secret: &Secret, version: &str) -> Self {
-        Self::NotMarkedDeploying {
-            secret: secret.arn.clone(),
-            version: version.to_owned(),
-            deploying: secret.version_labelled(DEPLOYING).map(str::to_owned),
-        }
-    }
-
     /// An answer that is not what the API promises.
     #[must_use]
-    pub fn aws_answer(action: &'static str, problem: &str) -> Self {
+    pub(crate) fn aws_answer(action: &'static str, problem: &str) -> Self {
         Self::Aws { action, cause: Cause::no_answer(problem) }
-    }
-
-    /// The pending version has no credential.
-    #[must_use]
-    pub fn pending_empty(secret: &str, version: &str) -> Self {
-        Self::PendingEmpty { secret: secret.to_owned(), version: version.to_owned() }
     }
 
     /// From when on the clock alone lets the rotation go on.
     #[must_use]
-    pub fn until(&self) -> Option<SystemTime> {
+    pub(crate) fn until(&self) -> Option<SystemTime> {
         match self {
             Self::NoSafeSlot { keys, .. } => keys.iter().filter_map(|key| key.until).min(),
             _ => None,
@@ -578,7 +572,7 @@ impl Error {
 
     /// What stands in the rotation's way.
     #[must_use]
-    pub fn obstacle(&self) -> Obstacle {
+    pub(crate) fn obstacle(&self) -> Obstacle {
         match self {
             Self::RolledBack(_) | Self::CurrentIsNewer(_) => Obstacle::CrossedLabels,
             Self::PendingEmpty { .. } | Self::PendingKeyGone { .. } | Self::NotMarkedDeploying { .. } => {
@@ -593,35 +587,19 @@ impl Error {
 
     /// The error type that Lambda reports and that the log carries: the name of the variant, or of what was found unsettled.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
-            Self::Unsettled { found, .. } => found.into(),
+            Self::Unsettled { found: Unsettled::RotationOpen { .. }, .. } => "RotationOpen",
+            Self::Unsettled { found: Unsettled::HostsNotOnCurrent { .. }, .. } => "HostsNotOnCurrent",
+            Self::Unsettled { found: Unsettled::CurrentKeyNotActive { .. }, .. } => "CurrentKeyNotActive",
             other => other.into(),
         }
     }
 }
 
-/// How a key is that cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyState {
-    /// It does not exist any more.
-    Deleted,
-    /// Somebody deactivated it.
-    Inactive,
-}
-
-impl fmt::Display for KeyState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Deleted => "deleted",
-            Self::Inactive => "Inactive",
-        })
-    }
-}
-
 /// What became of the key of a value that was not stored.
 #[derive(Debug)]
-pub enum KeyFate {
+pub(crate) enum KeyFate {
     /// It was made for that value, and is gone.
     Deleted,
     /// It was made for that value, and is still there.
@@ -640,76 +618,6 @@ impl fmt::Display for KeyFate {
             Self::NotMade => f.write_str("no key was made or deleted"),
         }
     }
-}
-
-/// AWSCURRENT on one version, DEPLOYING on another, and only a person knows which of them the hosts use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CrossedLabels {
-    /// The secret.
-    pub secret: String,
-    /// AWSCURRENT's version.
-    pub current: String,
-    /// DEPLOYING's version.
-    pub deploying: String,
-    /// Whether DEPLOYING's version is AWSPENDING as well, as a completed rotation may leave it.
-    pub is_pending: bool,
-}
-
-impl CrossedLabels {
-    /// The labels of a secret whose DEPLOYING is not on AWSCURRENT's version.
-    #[must_use]
-    pub fn of(secret: &Secret, deploying: &str) -> Self {
-        Self {
-            secret: secret.arn.clone(),
-            current: secret.version_labelled(AWSCURRENT).unwrap_or_default().to_owned(),
-            deploying: deploying.to_owned(),
-            is_pending: secret.has(deploying, AWSPENDING),
-        }
-    }
-}
-
-/// The two ways out.
-impl fmt::Display for CrossedLabels {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { secret, current, deploying, is_pending } = self;
-        write!(
-            f,
-            "if the hosts use the one labelled DEPLOYING, move AWSCURRENT to it (`{}`); if every host uses AWSCURRENT, move \
-             DEPLOYING to it (`{}`), ",
-            move_label(secret, AWSCURRENT, Some(current), deploying),
-            move_label(secret, DEPLOYING, Some(deploying), current),
-        )?;
-        if *is_pending {
-            write!(f, "clear AWSPENDING (`{}`) and start a new rotation", clear_pending(secret, deploying))
-        } else {
-            f.write_str("and Secrets Manager goes on")
-        }
-    }
-}
-
-const MOVE_LABEL: &str = "aws secretsmanager update-secret-version-stage";
-
-fn clear_pending(secret: &str, version: &str) -> String {
-    format!("{MOVE_LABEL} {} --version-stage AWSPENDING --remove-from-version-id {version}", of_secret(secret))
-}
-
-fn move_label(secret: &str, label: &str, from: Option<&str>, to: &str) -> String {
-    let from = from.map_or_else(String::new, |from| format!(" --remove-from-version-id {from}"));
-    format!("{MOVE_LABEL} {} --version-stage {label} --move-to-version-id {to}{from}", of_secret(secret))
-}
-
-/// The region is the secret's, and need not be whoever types it's own.
-fn of_secret(arn: &str) -> String {
-    let region = arn.split(':').nth(3).map_or_else(String::new, |region| format!("--region {region} "));
-    format!("{region}--secret-id {arn}")
-}
-
-fn activate(user: &str, key: &str) -> String {
-    format!("aws iam update-access-key --user-name {user} --access-key-id {key} --status Active")
-}
-
-fn delete(user: &str, key: &str) -> String {
-    format!("aws iam delete-access-key --user-name {user} --access-key-id {key}")
 }
 
 fn way_to_settle(secret: &str, found: &Unsettled) -> String {
@@ -751,7 +659,7 @@ fn list(items: &[impl Display]) -> String {
 fn describe(attempts: &Attempts) -> String {
     let Attempts { made, accepted, lasted, last } = attempts;
     let seconds = lasted.as_secs();
-    let last = last.as_ref().map_or("none was answered", |Refusal { text, .. }| text);
+    let last = last.as_ref().map_or("none was answered", |SmtpRefusal { text, .. }| text);
     format!("{accepted} of {made} attempts in {seconds} s were accepted, the last refusal: {last}")
 }
 
@@ -838,7 +746,8 @@ mod tests {
 
     #[test]
     fn the_contract_knows_every_error_type() {
-        let types = Error::VARIANTS.iter().chain(Unsettled::VARIANTS).filter(|name| **name != "Unsettled");
+        let unsettled = ["RotationOpen", "HostsNotOnCurrent", "CurrentKeyNotActive"];
+        let types = Error::VARIANTS.iter().chain(&unsettled).filter(|name| **name != "Unsettled");
         let known: BTreeSet<&str> = contract::RefusalKind::ALL.iter().map(|kind| kind.name()).collect();
         assert_eq!(known, types.copied().collect());
     }
@@ -889,7 +798,7 @@ mod tests {
 
     #[test]
     fn a_login_that_was_not_accepted_quotes_the_last_refusal() {
-        let last = Some(Refusal { code: Some(535), text: "permanent error (535): no".into() });
+        let last = Some(SmtpRefusal { code: Some(535), text: "permanent error (535): no".into() });
         let attempts = Attempts { made: 40, accepted: 2, lasted: Duration::from_secs(119), last };
         let endpoint = SmtpEndpoint::of_region("eu-west-1");
         let error = Error::LoginRefused { endpoint, key: "AKIA".into(), in_a_row: 3, attempts };

@@ -14,7 +14,7 @@ const VERSION: u8 = 0x04;
 /// The chain is that of a version 4 signature with a fixed date (SES guide, "Obtaining Amazon SES
 /// SMTP credentials").
 #[must_use]
-pub fn smtp_password(secret_access_key: &Sensitive, region: &str) -> Sensitive {
+pub(crate) fn smtp_password(secret_access_key: &Sensitive, region: &str) -> Sensitive {
     let key = format!("AWS4{}", secret_access_key.reveal()).into_bytes();
     let signature = ["11111111", region, "ses", "aws4_request", "SendRawEmail"]
         .iter()

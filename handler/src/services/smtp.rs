@@ -1,6 +1,6 @@
 //! SES over SMTP: encrypted always, and a new connection for every login.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use contract::{Login, SecretValue, SmtpEndpoint, Tls as Encryption};
 use lettre::{
@@ -13,7 +13,11 @@ use lettre::{
 use tokio::time::{Instant, timeout};
 use tracing::info;
 
-use crate::{error::Error, sensitive::Sensitive, time::pause};
+use crate::{
+    error::{Attempts, Error, SmtpRefusal},
+    sensitive::Sensitive,
+    time::pause,
+};
 
 /// Longest that one connection may take, from its first byte to the last.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(15);
@@ -39,31 +43,22 @@ const NOT_ALLOWED: u16 = 554;
 
 /// What a host logs in with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Credential {
+pub(crate) struct Credential {
     /// The access key id.
-    pub user: String,
+    pub(crate) user: String,
     /// The SMTP password.
-    pub password: Sensitive,
+    pub(crate) password: Sensitive,
 }
 
 impl Credential {
     /// The credential in a secret's value.
     #[must_use]
-    pub fn of(value: &SecretValue) -> Self {
+    pub(crate) fn of(value: &SecretValue) -> Self {
         Self { user: value.access_key_id.clone(), password: Sensitive::new(&value.smtp_password) }
     }
 }
 
-/// What SES answered, or why it could not be asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The SMTP reply code.
-    pub code: Option<u16>,
-    /// The reply's text, or what went wrong on the way.
-    pub text: String,
-}
-
-impl Refusal {
+impl SmtpRefusal {
     /// Whether to ask again is useless. 535 is not final: a new key reaches SES's servers with a delay.
     fn is_final(&self) -> bool {
         self.code.is_some_and(|code| code >= 500 && code != WRONG_OR_NOT_YET)
@@ -74,42 +69,23 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl From<lettre::transport::smtp::Error> for Refusal {
+impl From<lettre::transport::smtp::Error> for SmtpRefusal {
     fn from(error: lettre::transport::smtp::Error) -> Self {
         let code = error.status().map(u16::from);
         Self { code, text: error.to_string().chars().take(300).collect() }
     }
 }
 
-/// How the attempts went, where they were not all that was needed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempts {
-    /// How many were made.
-    pub made: u32,
-    /// How many were accepted.
-    pub accepted: u32,
-    /// For how long.
-    pub lasted: Duration,
-    /// The last refusal.
-    pub last: Option<Refusal>,
-}
-
 /// SES's endpoint, and whom to trust as such.
 #[derive(Debug)]
-pub struct Smtp<'a> {
+pub(crate) struct Smtp<'a> {
     endpoint: &'a SmtpEndpoint,
     tls: Tls,
 }
 
 impl<'a> Smtp<'a> {
     /// Loads the roots to trust: the platform's, or those in `SSL_CERT_FILE`.
-    pub fn new(endpoint: &'a SmtpEndpoint) -> Result<Self, Error> {
+    pub(crate) fn new(endpoint: &'a SmtpEndpoint) -> Result<Self, Error> {
         let parameters = TlsParameters::new(endpoint.host.clone())
             .map_err(|error| Error::TlsUnusable { cause: error.to_string() })?;
         let tls = match endpoint.tls {
@@ -120,7 +96,7 @@ impl<'a> Smtp<'a> {
     }
 
     /// Logs in until so many logins in a row were accepted.
-    pub async fn prove(&self, credential: &Credential, in_a_row: u32, limit: Duration) -> Result<(), Error> {
+    pub(crate) async fn prove(&self, credential: &Credential, in_a_row: u32, limit: Duration) -> Result<(), Error> {
         let login = || self.log_in_once(credential);
         let accepted = accepted_in_a_row(in_a_row, limit, |refusal, _| refusal.is_final(), login);
         let logins = accepted.await.map_err(|attempts| Error::LoginRefused {
@@ -134,23 +110,23 @@ impl<'a> Smtp<'a> {
     }
 
     /// Asks what SES says to a credential.
-    pub async fn ask(&self, credential: &Credential) -> Login {
+    pub(crate) async fn ask(&self, credential: &Credential) -> Login {
         answer_of(|| self.log_in_once(credential)).await
     }
 
     /// Logs in on a connection of its own.
-    async fn log_in_once(&self, credential: &Credential) -> Result<(), Refusal> {
+    async fn log_in_once(&self, credential: &Credential) -> Result<(), SmtpRefusal> {
         let transport = self.transport(credential);
         within(async { transport.test_connection().await.map(drop) }).await
     }
 
     /// Sends a mail; a refusal that may pass is met with another attempt, so it can arrive twice.
-    pub async fn send(&self, credential: &Credential, mail: &Message, limit: Duration) -> Result<(), Error> {
+    pub(crate) async fn send(&self, credential: &Credential, mail: &Message, limit: Duration) -> Result<(), Error> {
         let send = async || {
             let transport = self.transport(credential);
             within(async { transport.send(mail.clone()).await.map(drop) }).await
         };
-        accepted_in_a_row(1, limit, Refusal::is_final_for_a_mail, send).await.map(drop).map_err(|attempts| {
+        accepted_in_a_row(1, limit, SmtpRefusal::is_final_for_a_mail, send).await.map(drop).map_err(|attempts| {
             Error::TestMailRefused { endpoint: self.endpoint.clone(), key: credential.user.clone(), attempts }
         })
     }
@@ -167,9 +143,9 @@ impl<'a> Smtp<'a> {
     }
 }
 
-async fn within(attempt: impl Future<Output = Result<(), lettre::transport::smtp::Error>>) -> Result<(), Refusal> {
-    let too_slow = || Refusal { code: None, text: format!("no answer in {} s", ATTEMPT_LIMIT.as_secs()) };
-    timeout(ATTEMPT_LIMIT, attempt).await.map_err(|_| too_slow())?.map_err(Refusal::from)
+async fn within(attempt: impl Future<Output = Result<(), lettre::transport::smtp::Error>>) -> Result<(), SmtpRefusal> {
+    let too_slow = || SmtpRefusal { code: None, text: format!("no answer in {} s", ATTEMPT_LIMIT.as_secs()) };
+    timeout(ATTEMPT_LIMIT, attempt).await.map_err(|_| too_slow())?.map_err(SmtpRefusal::from)
 }
 
 /// Repeats an attempt until it was accepted so many times in a row. Answers how many it took. What is final may depend
@@ -177,8 +153,8 @@ async fn within(attempt: impl Future<Output = Result<(), lettre::transport::smtp
 async fn accepted_in_a_row(
     needed: u32,
     limit: Duration,
-    is_final: impl Fn(&Refusal, Duration) -> bool,
-    mut attempt: impl AsyncFnMut() -> Result<(), Refusal>,
+    is_final: impl Fn(&SmtpRefusal, Duration) -> bool,
+    mut attempt: impl AsyncFnMut() -> Result<(), SmtpRefusal>,
 ) -> Result<u32, Attempts> {
     let began = Instant::now();
     let mut attempts = Attempts { made: 0, accepted: 0, lasted: Duration::ZERO, last: None };
@@ -213,13 +189,13 @@ async fn accepted_in_a_row(
 }
 
 /// Repeats an attempt until it was refused as wrong often enough, or answered otherwise.
-async fn answer_of(mut attempt: impl AsyncFnMut() -> Result<(), Refusal>) -> Login {
+async fn answer_of(mut attempt: impl AsyncFnMut() -> Result<(), SmtpRefusal>) -> Login {
     let mut refusals = 0;
     loop {
         match attempt().await {
             Ok(()) => return Login::Accepted,
-            Err(Refusal { code, text }) if code != Some(WRONG_OR_NOT_YET) => return Login::Unclear(text),
-            Err(Refusal { text, .. }) => {
+            Err(SmtpRefusal { code, text }) if code != Some(WRONG_OR_NOT_YET) => return Login::Unclear(text),
+            Err(SmtpRefusal { text, .. }) => {
                 refusals += 1;
                 if refusals == REFUSALS_IN_A_ROW {
                     return Login::Refused(text);
@@ -236,12 +212,12 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_mins(2);
 
-    fn refused(code: u16) -> Result<(), Refusal> {
-        Err(Refusal { code: Some(code), text: code.to_string() })
+    fn refused(code: u16) -> Result<(), SmtpRefusal> {
+        Err(SmtpRefusal { code: Some(code), text: code.to_string() })
     }
 
     /// Plays the answers in order, the last one for ever.
-    async fn play(needed: u32, answers: &[Result<(), Refusal>]) -> Result<u32, Attempts> {
+    async fn play(needed: u32, answers: &[Result<(), SmtpRefusal>]) -> Result<u32, Attempts> {
         let mut next = 0;
         accepted_in_a_row(
             needed,
@@ -272,7 +248,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_may_pass_is_met_with_another_login() {
         assert_eq!(play(1, &[refused(535), refused(421), refused(454), refused(451), Ok(())]).await, Ok(5));
-        let no_connection = Err(Refusal { code: None, text: "connection refused".into() });
+        let no_connection = Err(SmtpRefusal { code: None, text: "connection refused".into() });
         assert_eq!(play(1, &[no_connection, Ok(())]).await, Ok(2));
     }
 
@@ -286,7 +262,7 @@ mod tests {
     async fn a_mail_that_may_not_be_sent_is_tried_for_a_minute() {
         let send = async |allowed_after: u32| {
             let mut made = 0;
-            accepted_in_a_row(1, LIMIT, Refusal::is_final_for_a_mail, async || {
+            accepted_in_a_row(1, LIMIT, SmtpRefusal::is_final_for_a_mail, async || {
                 made += 1;
                 if made > allowed_after { Ok(()) } else { refused(554) }
             })
@@ -296,7 +272,7 @@ mod tests {
         let began = Instant::now();
         assert_eq!(send(u32::MAX).await.unwrap_err().last.unwrap().code, Some(554));
         assert_eq!(began.elapsed(), NOT_ALLOWED_LIMIT);
-        let other = accepted_in_a_row(1, LIMIT, Refusal::is_final_for_a_mail, async || refused(550)).await;
+        let other = accepted_in_a_row(1, LIMIT, SmtpRefusal::is_final_for_a_mail, async || refused(550)).await;
         assert_eq!(other.unwrap_err().made, 1);
     }
 
@@ -310,7 +286,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_credential_is_refused_only_where_every_login_is() {
-        let asked = async |answers: &[Result<(), Refusal>]| {
+        let asked = async |answers: &[Result<(), SmtpRefusal>]| {
             let mut next = answers.iter();
             let answer = answer_of(async || next.next().unwrap().clone()).await;
             (answer, next.len())
@@ -321,14 +297,14 @@ mod tests {
         assert_eq!(asked(&[refused(535), refused(535), Ok(())]).await, (Login::Accepted, 0));
         assert_eq!(asked(&[refused(535), refused(454), refused(535)]).await, (unclear(454), 1));
         assert_eq!(asked(&[refused(550)]).await, (unclear(550), 0));
-        let no_connection = Refusal { code: None, text: "connection refused".into() };
+        let no_connection = SmtpRefusal { code: None, text: "connection refused".into() };
         assert_eq!(asked(&[Err(no_connection)]).await, (Login::Unclear("connection refused".into()), 0));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_login_that_hangs_is_cut_off_at_the_limit() {
         let began = Instant::now();
-        let hangs = async || std::future::pending::<Result<(), Refusal>>().await;
+        let hangs = async || std::future::pending::<Result<(), SmtpRefusal>>().await;
         let attempts = accepted_in_a_row(3, LIMIT, |_, _| false, hangs).await.unwrap_err();
         assert_eq!((attempts.made, began.elapsed()), (0, LIMIT));
     }

@@ -1,48 +1,12 @@
-//! The guard, then one match over the steps.
-
-use contract::DEPLOYING;
-use tracing::info;
+//! Whether a step may run: a rotation that somebody ended or turned off goes no further.
 
 use crate::{
-    create_secret,
-    error::{CrossedLabels, Error},
+    error::Error,
     event::{Request, Step},
-    finish_secret,
-    invocation::Invocation,
-    secret::{self, AWSCURRENT, AWSPENDING, AWSPREVIOUS, Secret},
-    set_secret, test_secret,
+    invocation::Rotation,
+    services::secret::{self, Secret},
 };
-
-/// Everything that a step works with.
-#[derive(Clone, Copy, Debug)]
-pub struct Rotation<'a> {
-    /// What every part of the invocation works with.
-    pub invocation: Invocation<'a>,
-    /// What Secrets Manager asks for.
-    pub request: &'a Request,
-}
-
-/// Takes one step.
-pub async fn run(rotation: Rotation<'_>) -> Result<(), Error> {
-    let Rotation { invocation: Invocation { clients, settings, .. }, request } = rotation;
-    if !settings.is_our_secret(&request.secret_arn) {
-        return Err(Error::WrongSecret {
-            found: request.secret_arn.clone(),
-            expected: settings.secret_arn_prefix.clone(),
-        });
-    }
-    let secret = secret::describe(clients, &request.secret_arn).await?;
-    if guard(request, &secret)? == Standing::Done {
-        info!("the version is AWSCURRENT already, nothing to do");
-        return Ok(());
-    }
-    match request.step {
-        Step::Create => create_secret::run(&rotation, &secret).await,
-        Step::Set => set_secret::run(&rotation, &secret).await,
-        Step::Test => test_secret::run(&rotation, &secret).await,
-        Step::Finish => finish_secret::run(&rotation, &secret).await,
-    }
-}
+use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING};
 
 /// Refuses to go on with a rotation that somebody ended since this step began: waits are long enough for that.
 pub(crate) async fn still_pending(rotation: &Rotation<'_>) -> Result<(), Error> {
@@ -61,7 +25,7 @@ fn not_pending(request: &Request, secret: &Secret) -> Error {
 
 /// What is left to do for a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+pub(crate) enum Standing {
     Pending,
     Done,
 }
@@ -77,14 +41,14 @@ pub(crate) fn check_not_rolled_back(secret: &Secret, pending: &str) -> Result<()
     if !secret.has(pending, AWSPREVIOUS) {
         Ok(())
     } else if secret.has(pending, DEPLOYING) {
-        Err(Error::RolledBack(CrossedLabels::of(secret, pending)))
+        Err(Error::RolledBack(secret.crossed_labels(pending)))
     } else {
-        Err(Error::not_marked_deploying(secret, pending))
+        Err(secret.not_marked_deploying(pending))
     }
 }
 
 /// Refuses a rotation that Secrets Manager did not begin, or that it or an operator has given up.
-fn guard(request: &Request, secret: &Secret) -> Result<Standing, Error> {
+pub(crate) fn guard(request: &Request, secret: &Secret) -> Result<Standing, Error> {
     let version = || request.token.clone();
     check_enabled(secret)?;
     if !secret.versions.contains_key(&request.token) {
@@ -103,7 +67,7 @@ fn guard(request: &Request, secret: &Secret) -> Result<Standing, Error> {
     check_not_rolled_back(secret, &request.token)?;
     // A host may be told only of a key that stays protected when somebody clears AWSPENDING.
     if request.step == Step::Set && !secret.has(&request.token, DEPLOYING) {
-        return Err(Error::not_marked_deploying(secret, &request.token));
+        return Err(secret.not_marked_deploying(&request.token));
     }
     Ok(Standing::Pending)
 }
@@ -111,7 +75,6 @@ fn guard(request: &Request, secret: &Secret) -> Result<Standing, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake_aws::FakeAws;
 
     const STEPS: [Step; 4] = [Step::Create, Step::Set, Step::Test, Step::Finish];
 
@@ -189,36 +152,5 @@ mod tests {
         let versions: [(&str, &[&str]); 1] = [("new", &[AWSPENDING])];
         assert_eq!(verdict(Step::Set, true, &versions), Err("NotMarkedDeploying"));
         assert_eq!(verdict(Step::Create, true, &versions), Ok(Standing::Pending));
-    }
-
-    fn tested() -> FakeAws {
-        FakeAws::new().version("old", &[AWSCURRENT], "OLD").version("new", &[AWSPENDING, DEPLOYING], "NEW")
-    }
-
-    #[tokio::test]
-    async fn a_step_of_a_pending_version_is_taken() {
-        let aws = tested();
-        aws.take(Step::Finish, async |rotation, _| run(*rotation).await).await.unwrap();
-        assert_eq!(aws.calls(), ["DescribeSecret", "UpdateSecretVersionStage"]);
-        assert!(aws.labels("new").contains(&AWSCURRENT.to_owned()));
-    }
-
-    #[tokio::test]
-    async fn nothing_is_left_to_do_for_a_version_that_is_current() {
-        let aws = FakeAws::new().version("new", &[AWSCURRENT, DEPLOYING], "NEW");
-        aws.take(Step::Finish, async |rotation, _| run(*rotation).await).await.unwrap();
-        assert_eq!(aws.calls(), ["DescribeSecret"]);
-    }
-
-    #[tokio::test]
-    async fn another_secret_is_refused_before_any_call() {
-        let aws = tested();
-        let secret_arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:other-AbCd12";
-        let run = async |rotation: &Rotation<'_>, _: &Secret| {
-            let request = Request { secret_arn: secret_arn.into(), ..rotation.request.clone() };
-            run(Rotation { request: &request, ..*rotation }).await
-        };
-        assert_eq!(aws.take(Step::Finish, run).await.unwrap_err().kind(), "WrongSecret");
-        assert_eq!(aws.calls(), [""; 0]);
     }
 }

@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// Resolves the endpoint's name and connects to it. Not every region has an endpoint, and a
 /// function in a private network may have no way to it.
-pub async fn reach(endpoint: &SmtpEndpoint) -> Result<(), Error> {
+pub(crate) async fn reach(endpoint: &SmtpEndpoint) -> Result<(), Error> {
     let target = (endpoint.host.as_str(), endpoint.port);
     let unresolved = |cause: String| Error::EndpointUnresolved { host: endpoint.host.clone(), cause };
     let addresses: Vec<_> = match timeout(LIMIT, lookup_host(target)).await {

@@ -2,18 +2,20 @@
 
 use tracing::info;
 
+use contract::AWSCURRENT;
+
 use crate::{
-    aws::Cause,
-    error::Error,
-    invocation::Invocation,
-    notify,
-    rotation::Rotation,
-    secret::{self, AWSCURRENT, Secret},
+    error::{Cause, Error},
+    invocation::{Invocation, Rotation},
+    services::{
+        secret::{self, Secret},
+        topic,
+    },
 };
 
 /// Takes the step: one compare-and-swap. AWSPENDING is left where it is, because Secrets Manager
 /// takes a separate removal for a rotation that was abandoned.
-pub async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
+pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
     let Rotation { invocation: Invocation { clients, .. }, request } = *rotation;
     let previous = secret.version_labelled(AWSCURRENT);
     let answer = clients
@@ -43,17 +45,16 @@ pub async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> 
         }
     }
     info!(version = request.token, previous, "the new credential is AWSCURRENT");
-    notify::rotated(rotation, secret).await;
+    topic::rotated(rotation, secret).await;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        fake_aws::{FakeAws, Fault},
-        secret::{AWSPENDING, AWSPREVIOUS},
-    };
+    use contract::{AWSPENDING, AWSPREVIOUS};
+
+    use crate::fake_aws::{FakeAws, Fault};
 
     fn tested() -> FakeAws {
         FakeAws::new().version("old", &[AWSCURRENT], "OLD").version("new", &[AWSPENDING], "NEW").version(

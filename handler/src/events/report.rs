@@ -5,25 +5,29 @@ use std::{collections::BTreeMap, time::Duration};
 use contract::{HostReport, KeyReport, KeyVerdict, LOGIN_GATE_SECONDS, Login, Next, Obstacle, Report, VersionReport};
 
 use crate::{
-    create_secret::{self, Decision},
+    date::date,
+    decide::{
+        keys::{self, AccessKey, Situation, UsedKey, Verdict},
+        settled,
+    },
     error::Error,
-    host,
+    guard,
     invocation::Invocation,
-    keys::{self, AccessKey, Situation, UsedKey, Verdict},
-    overdue::overdue,
-    retire, rotation,
-    secret::{self, Secret, Version},
+    services::{
+        hosts,
+        secret::{self, Secret, Version},
+        smtp::{Credential, Smtp},
+        user,
+    },
     situation,
-    smtp::{Credential, Smtp},
-    time::date,
-    user,
+    steps::create_secret::{self, Decision},
 };
 
 /// What was read of every labelled version: its value, none where it is empty, or why it cannot be read.
 type Values<'a> = BTreeMap<&'a str, Result<Option<Version>, Error>>;
 
 /// Answers the event. What cannot be read is told as such, and the rest is still told.
-pub async fn run(invocation: &Invocation<'_>, with_logins: bool) -> Result<Report, Error> {
+pub(crate) async fn run(invocation: &Invocation<'_>, with_logins: bool) -> Result<Report, Error> {
     let Invocation { clients, settings, time } = *invocation;
     let secret = secret::find(clients, settings).await?;
     let mut values = Values::new();
@@ -46,7 +50,7 @@ pub async fn run(invocation: &Invocation<'_>, with_logins: bool) -> Result<Repor
         last_rotated: secret.last_rotated.map(date),
         next_rotation: secret.schedule.as_ref().and_then(|schedule| schedule.next).map(date),
         grace_ends: situation.as_ref().ok().and_then(Situation::grace_ends).map(date),
-        overdue: overdue(&secret, time.began),
+        overdue: secret.overdue(time.began),
         versions: secret.labelled().map(|(id, labels)| version(id, labels, &values[id], &logins)).collect(),
         keys: key_reports(keys, &situation),
         hosts: hosts(invocation).await,
@@ -173,14 +177,14 @@ fn verdict(situation: &Situation, key: &UsedKey) -> KeyVerdict {
         Verdict::MustStay(reason) => KeyVerdict::MustStay {
             reason: reason.to_string(),
             until: keys::until(situation, key).map(date),
-            way_out: retire::way_out(situation, key),
+            way_out: settled::way_out(situation, key),
         },
     }
 }
 
 async fn hosts(invocation: &Invocation<'_>) -> Vec<HostReport> {
     let Some(hosts) = &invocation.settings.hosts else { return vec![] };
-    host::standing(invocation.clients, hosts).await.unwrap_or_else(|error| {
+    hosts::standing(invocation.clients, hosts).await.unwrap_or_else(|error| {
         let unknown = |instance: &String| HostReport {
             instance: instance.clone(),
             status: format!("unknown: {error}"),
@@ -192,9 +196,9 @@ async fn hosts(invocation: &Invocation<'_>) -> Vec<HostReport> {
 
 /// As a step does: the guard, then createSecret.
 async fn decide(invocation: &Invocation<'_>, secret: &Secret, open: Option<&str>) -> Result<Decision, Error> {
-    rotation::check_enabled(secret)?;
+    guard::check_enabled(secret)?;
     if let Some(version) = open {
-        rotation::check_not_rolled_back(secret, version)?;
+        guard::check_not_rolled_back(secret, version)?;
     }
     create_secret::decide(invocation, secret, open).await
 }
@@ -233,14 +237,13 @@ mod tests {
         time::{Duration, SystemTime},
     };
 
-    use contract::{DEPLOYING, WayOut};
+    use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, WayOut};
     use tokio::net::TcpListener;
 
     use super::*;
     use crate::{
         event::Step,
         fake_aws::{FakeAws, Fault, LONG_AGO},
-        secret::{AWSCURRENT, AWSPENDING, AWSPREVIOUS},
     };
 
     const ROTATED: &str = "2023-11-14T22:13:20Z";

@@ -6,26 +6,26 @@ use aws_sdk_iam::types::{AccessKeyMetadata, StatusType};
 use contract::{Settings, TAG_SECRET};
 
 use crate::{
-    aws::{Cause, Clients},
-    error::Error,
-    keys::AccessKey,
+    decide::keys::AccessKey,
+    error::{Cause, Error},
     sensitive::Sensitive,
+    services::aws::Clients,
 };
 
 /// A key as IAM shows it once, when it is made.
 #[derive(Debug)]
-pub struct NewKey {
+pub(crate) struct NewKey {
     /// Access key id; not secret.
-    pub id: String,
+    pub(crate) id: String,
     /// Secret access key.
-    pub secret: Sensitive,
+    pub(crate) secret: Sensitive,
 }
 
 /// Refuses a user that is not there, or that serves another secret.
 ///
 /// GetUser answers with the tags (the IAM API reference says so under ListUsers, which does not),
 /// so ListUserTags is not needed.
-pub async fn check(clients: &Clients, settings: &Settings) -> Result<(), Error> {
+pub(crate) async fn check(clients: &Clients, settings: &Settings) -> Result<(), Error> {
     let name = settings.iam_user_name();
     let answer = clients.iam.get_user().user_name(name).send().await.map_err(Cause::from).map_err(|cause| {
         if cause.is("NoSuchEntity") {
@@ -45,7 +45,7 @@ pub async fn check(clients: &Clients, settings: &Settings) -> Result<(), Error> 
 }
 
 /// The user's access keys; at most two.
-pub async fn keys(clients: &Clients, settings: &Settings) -> Result<Vec<AccessKey>, Error> {
+pub(crate) async fn keys(clients: &Clients, settings: &Settings) -> Result<Vec<AccessKey>, Error> {
     let answer = clients
         .iam
         .list_access_keys()
@@ -64,7 +64,7 @@ pub async fn keys(clients: &Clients, settings: &Settings) -> Result<Vec<AccessKe
 }
 
 /// When IAM last saw a key used; none if never.
-pub async fn last_use(clients: &Clients, key: &str) -> Result<Option<SystemTime>, Error> {
+pub(crate) async fn last_use(clients: &Clients, key: &str) -> Result<Option<SystemTime>, Error> {
     let answer = clients
         .iam
         .get_access_key_last_used()
@@ -78,7 +78,7 @@ pub async fn last_use(clients: &Clients, key: &str) -> Result<Option<SystemTime>
 
 /// Makes a key. The call is sent once: a key's secret is shown once, so a key whose answer was lost
 /// is of no use, and a second one would take the slot that the host's key is in.
-pub async fn create_key(clients: &Clients, settings: &Settings) -> Result<NewKey, Error> {
+pub(crate) async fn create_key(clients: &Clients, settings: &Settings) -> Result<NewKey, Error> {
     let no_retries =
         aws_sdk_iam::config::Builder::new().retry_config(aws_sdk_iam::config::retry::RetryConfig::disabled());
     let user = settings.iam_user_name();
@@ -108,7 +108,7 @@ pub async fn create_key(clients: &Clients, settings: &Settings) -> Result<NewKey
 }
 
 /// Sets a key Active or Inactive. False if the key is gone.
-pub async fn set_active(clients: &Clients, settings: &Settings, key: &str, active: bool) -> Result<bool, Error> {
+pub(crate) async fn set_active(clients: &Clients, settings: &Settings, key: &str, active: bool) -> Result<bool, Error> {
     let answer = clients
         .iam
         .update_access_key()
@@ -121,7 +121,7 @@ pub async fn set_active(clients: &Clients, settings: &Settings, key: &str, activ
 }
 
 /// Deletes a key. False if it was gone already, which is as good.
-pub async fn delete_key(clients: &Clients, settings: &Settings, key: &str) -> Result<bool, Error> {
+pub(crate) async fn delete_key(clients: &Clients, settings: &Settings, key: &str) -> Result<bool, Error> {
     let answer = clients.iam.delete_access_key().user_name(settings.iam_user_name()).access_key_id(key).send().await;
     gone_is_false("iam:DeleteAccessKey", answer.map(drop).map_err(Cause::from))
 }

@@ -6,80 +6,77 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use contract::DEPLOYING;
+use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING};
 
-use crate::{
-    secret::{AWSCURRENT, AWSPENDING, AWSPREVIOUS},
-    time::date,
-};
+use crate::date::date;
 
 /// IAM allows a user two access keys, Inactive ones included.
-pub const KEYS_PER_USER: usize = 2;
+pub(crate) const KEYS_PER_USER: usize = 2;
 
 /// The labels whose versions' keys a host may be using.
-pub const PROTECTING: [&str; 3] = [AWSCURRENT, DEPLOYING, AWSPENDING];
+pub(crate) const PROTECTING: [&str; 3] = [AWSCURRENT, DEPLOYING, AWSPENDING];
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// One of the user's access keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccessKey {
+pub(crate) struct AccessKey {
     /// Access key id; not secret.
-    pub id: String,
+    pub(crate) id: String,
     /// Whether it is Active.
-    pub active: bool,
+    pub(crate) active: bool,
     /// When it was made.
-    pub created: Option<SystemTime>,
+    pub(crate) created: Option<SystemTime>,
 }
 
 /// An access key, and when IAM last saw it used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UsedKey {
+pub(crate) struct UsedKey {
     /// The key.
-    pub key: AccessKey,
+    pub(crate) key: AccessKey,
     /// Its last use. It can lag, so it is only ever a veto.
-    pub last_used: Option<SystemTime>,
+    pub(crate) last_used: Option<SystemTime>,
 }
 
 /// A version of the secret that carries labels, and the key that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LabelledVersion {
+pub(crate) struct LabelledVersion {
     /// Its id.
-    pub id: String,
+    pub(crate) id: String,
     /// Its labels, at least one.
-    pub labels: Vec<String>,
+    pub(crate) labels: Vec<String>,
     /// The access key id in its value; none in an empty version or a placeholder.
-    pub names_key: Option<String>,
+    pub(crate) names_key: Option<String>,
 }
 
 /// Everything that the choice depends on.
 #[derive(Clone, Debug)]
-pub struct Situation {
+pub(crate) struct Situation {
     /// The user's keys, all of them.
-    pub keys: Vec<UsedKey>,
+    pub(crate) keys: Vec<UsedKey>,
     /// The secret's labelled versions.
-    pub versions: Vec<LabelledVersion>,
+    pub(crate) versions: Vec<LabelledVersion>,
     /// Whether a rotation of this secret ever completed.
-    pub was_rotated: bool,
+    pub(crate) was_rotated: bool,
     /// The later of the secret's LastRotatedDate and AWSCURRENT's creation.
-    pub grace_began: Option<SystemTime>,
+    pub(crate) grace_began: Option<SystemTime>,
     /// When anything about the secret last changed, a label's place included, of which AWS keeps no date.
-    pub last_changed: Option<SystemTime>,
+    pub(crate) last_changed: Option<SystemTime>,
     /// How long the previous key stays usable.
-    pub keep_previous: Duration,
+    pub(crate) keep_previous: Duration,
     /// The date.
-    pub now: SystemTime,
+    pub(crate) now: SystemTime,
     /// Whether the deployment owns the user.
-    pub user_owned: bool,
+    pub(crate) user_owned: bool,
     /// Access key ids that the configuration declares replaced.
-    pub replaces: Vec<String>,
+    pub(crate) replaces: Vec<String>,
     /// From this age on, no running invocation can have made a key.
-    pub orphan_age: Duration,
+    pub(crate) orphan_age: Duration,
 }
 
 /// What somebody who looked at a key answers for. Everything else holds as it does without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Consent {
+pub(crate) enum Consent {
     /// Nobody looked at it.
     None,
     /// Its grace is over, whatever the clock says, and its use during the grace does not count.
@@ -90,7 +87,7 @@ pub enum Consent {
 
 /// What is to be done for a free slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Slot {
+pub(crate) enum Slot {
     /// There is one.
     Free,
     /// This key is to be freed first.
@@ -106,28 +103,28 @@ pub enum Slot {
 
 /// A key that may not go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeptKey {
+pub(crate) struct KeptKey {
     /// The key.
-    pub key: UsedKey,
+    pub(crate) key: UsedKey,
     /// Why it stays.
-    pub reason: MustStay,
+    pub(crate) reason: MustStay,
     /// From when on the clock alone lets it go.
-    pub until: Option<SystemTime>,
+    pub(crate) until: Option<SystemTime>,
     /// The date, for the ages in its description.
-    pub now: SystemTime,
+    pub(crate) now: SystemTime,
 }
 
 impl KeptKey {
     /// A key of the situation, which stays for this reason.
     #[must_use]
-    pub fn new(situation: &Situation, key: &UsedKey, reason: MustStay) -> Self {
+    pub(crate) fn new(situation: &Situation, key: &UsedKey, reason: MustStay) -> Self {
         Self { key: key.clone(), reason, until: until(situation, key), now: situation.now }
     }
 }
 
 /// Whether a key may be freed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It may.
     MayGo(MayGo),
     /// It may not.
@@ -136,7 +133,7 @@ pub enum Verdict {
 
 /// Why a key may be freed. The order is the order of preference.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum MayGo {
+pub(crate) enum MayGo {
     /// Never used, and no version names it: what a crashed createSecret leaves behind.
     Orphan,
     /// The configuration lists it under `iam_user.replaces`.
@@ -150,7 +147,7 @@ pub enum MayGo {
 
 /// Why a key may not be freed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MustStay {
+pub(crate) enum MustStay {
     /// A host may be using it.
     Protected {
         /// The label that protects it.
@@ -180,7 +177,7 @@ pub enum MustStay {
 
 /// What is to be done for a free slot. The order of the keys and versions never matters.
 #[must_use]
-pub fn choose(situation: &Situation) -> Slot {
+pub(crate) fn choose(situation: &Situation) -> Slot {
     if situation.keys.len() < KEYS_PER_USER {
         return Slot::Free;
     }
@@ -204,13 +201,13 @@ pub fn choose(situation: &Situation) -> Slot {
 
 /// Whether one of the situation's keys may be freed.
 #[must_use]
-pub fn judge(situation: &Situation, key: &UsedKey) -> Verdict {
+pub(crate) fn judge(situation: &Situation, key: &UsedKey) -> Verdict {
     judge_with(situation, key, Consent::None)
 }
 
 /// Whether one of the situation's keys may go, given what somebody answers for.
 #[must_use]
-pub fn judge_with(situation: &Situation, key: &UsedKey, consent: Consent) -> Verdict {
+pub(crate) fn judge_with(situation: &Situation, key: &UsedKey, consent: Consent) -> Verdict {
     for label in PROTECTING {
         if situation.is_named(&key.key.id, label) {
             return Verdict::MustStay(MustStay::Protected { label });
@@ -249,7 +246,7 @@ pub fn judge_with(situation: &Situation, key: &UsedKey, consent: Consent) -> Ver
 ///
 /// A verdict changes with the date only when one of three times is over: the grace, a use's ageing, an orphan's youth.
 #[must_use]
-pub fn until(situation: &Situation, key: &UsedKey) -> Option<SystemTime> {
+pub(crate) fn until(situation: &Situation, key: &UsedKey) -> Option<SystemTime> {
     let ends = [
         situation.grace_ends(),
         key.last_used.map(|used| used + situation.keep_previous),
@@ -270,13 +267,13 @@ fn next_second(time: SystemTime) -> SystemTime {
 impl Situation {
     /// The key that a label's version names.
     #[must_use]
-    pub fn key_labelled(&self, label: &str) -> Option<&str> {
+    pub(crate) fn key_labelled(&self, label: &str) -> Option<&str> {
         self.labelled(label)?.names_key.as_deref()
     }
 
     /// The version that carries a label.
     #[must_use]
-    pub fn labelled(&self, label: &str) -> Option<&LabelledVersion> {
+    pub(crate) fn labelled(&self, label: &str) -> Option<&LabelledVersion> {
         self.versions.iter().find(|version| version.has(label))
     }
 
@@ -290,7 +287,7 @@ impl Situation {
 
     /// When the grace ends; none where there is no date to count it from.
     #[must_use]
-    pub fn grace_ends(&self) -> Option<SystemTime> {
+    pub(crate) fn grace_ends(&self) -> Option<SystemTime> {
         self.grace_began.map(|began| began + self.keep_previous)
     }
 
@@ -332,7 +329,7 @@ impl Situation {
 impl LabelledVersion {
     /// Whether it carries a label.
     #[must_use]
-    pub fn has(&self, label: &str) -> bool {
+    pub(crate) fn has(&self, label: &str) -> bool {
         self.labels.iter().any(|it| it == label)
     }
 }

@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use contract::{DEPLOYING, Login, SecretValue, Settings};
+use contract::{AWSCURRENT, AWSPREVIOUS, DEPLOYING, Login, SecretValue, Settings};
 use tracing::{info, warn};
 
 use crate::{
-    aws::{Cause, Clients},
-    credential, endpoint,
-    error::{CrossedLabels, Error, KeyFate, KeyState},
-    host,
-    invocation::Invocation,
-    keys::{AccessKey, MayGo, UsedKey},
-    rotation::Rotation,
-    secret::{self, AWSCURRENT, AWSPREVIOUS, NotStored, Secret, Version},
+    decide::keys::{AccessKey, MayGo, UsedKey},
+    error::{Cause, Error, KeyFate, KeyState},
+    invocation::{Invocation, Rotation},
+    services::{
+        aws::Clients,
+        endpoint, hosts, password,
+        secret::{self, NotStored, Secret, Version},
+        smtp::{Credential, Smtp},
+        test_mail, user,
+    },
     slot,
-    smtp::{Credential, Smtp},
-    test_secret, user,
 };
 
 /// Enough to make a key and to store it, with lost answers on the way. Longer than this is unusual, and cut off.
@@ -27,7 +27,7 @@ const TIME_TO_NAME_THE_KEY: Duration = Duration::from_secs(1);
 
 /// What the step is to do.
 #[derive(Clone, Debug)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// Nothing: an earlier attempt stored the pending credential.
     Resume {
         /// Its key.
@@ -51,13 +51,17 @@ pub enum Decision {
 }
 
 /// Takes the step.
-pub async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
+pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
     let decision = decide(&rotation.invocation, secret, Some(&rotation.request.token)).await?;
     carry_out(rotation, secret, decision).await
 }
 
 /// What the step does for a token, or for one that has no version yet. It changes nothing.
-pub async fn decide(invocation: &Invocation<'_>, secret: &Secret, token: Option<&str>) -> Result<Decision, Error> {
+pub(crate) async fn decide(
+    invocation: &Invocation<'_>,
+    secret: &Secret,
+    token: Option<&str>,
+) -> Result<Decision, Error> {
     let smtp = Smtp::new(&invocation.settings.smtp_endpoint)?;
     let current = preflight(invocation, secret).await?;
     choose(invocation, secret, token, current, async |credential: &Credential| smtp.ask(credential).await).await
@@ -118,7 +122,7 @@ async fn preflight(invocation: &Invocation<'_>, secret: &Secret) -> Result<Versi
     let current = current.ok_or_else(|| Error::NoCurrentValue { secret: secret.arn.clone() })?;
     check_user_of(&current.value, settings)?;
     if let Some(hosts) = &settings.hosts {
-        host::check_online(clients, hosts).await?;
+        hosts::check_online(clients, hosts).await?;
     }
     info!("the endpoint, the user, the secret and the hosts are as they should be");
     Ok(current)
@@ -127,7 +131,7 @@ async fn preflight(invocation: &Invocation<'_>, secret: &Secret) -> Result<Versi
 fn check_test_mail(invocation: &Invocation<'_>, secret: &Secret) -> Result<(), Error> {
     let Invocation { settings, time, .. } = *invocation;
     match &settings.test_mail {
-        Some(mail) => test_secret::message(mail, time.began, &secret.arn, "none yet", "none yet").map(drop),
+        Some(mail) => test_mail::message(mail, time.began, &secret.arn, "none yet", "none yet").map(drop),
         None => Ok(()),
     }
 }
@@ -187,7 +191,7 @@ async fn check_pending(
     ask_ses: impl AsyncFn(&Credential) -> Login,
 ) -> Result<String, Error> {
     if pending.is_placeholder() {
-        return Err(Error::pending_empty(&secret.arn, token));
+        return Err(secret.pending_empty(token));
     }
     let key = pending.access_key_id.clone();
     let Some(state) = unusable(token, pending, keys, ask_ses).await? else { return Ok(key) };
@@ -223,14 +227,14 @@ async fn to_roll_forward(
     // Wherever AWSCURRENT is now: a host that holds a deleted key cannot send, so nothing of its can be broken any more, and a
     // new key is what mends it. An Inactive one can be made Active again, so that it still matters whether hosts hold it.
     if state != Some(KeyState::Deleted) && secret.has(version, AWSPREVIOUS) {
-        return Err(Error::RolledBack(CrossedLabels::of(secret, version)));
+        return Err(Error::RolledBack(secret.crossed_labels(version)));
     }
     if let Some(state) = state {
         info!(key, version, "hosts may have been told of this key, but it is {state}: a new one is needed");
         return Ok(None);
     }
     if is_newer(current, &deploying, keys) {
-        return Err(Error::CurrentIsNewer(CrossedLabels::of(secret, version)));
+        return Err(Error::CurrentIsNewer(secret.crossed_labels(version)));
     }
     Ok(Some((version.to_owned(), deploying.value)))
 }
@@ -262,7 +266,7 @@ async fn make_credential(rotation: &Rotation<'_>, secret: &Secret, current: Secr
     let value = SecretValue {
         iam_user_arn: settings.iam_user_arn.clone(),
         access_key_id: key.id.clone(),
-        smtp_password: credential::smtp_password(&key.secret, settings.region()).reveal().to_owned(),
+        smtp_password: password::smtp_password(&key.secret, settings.region()).reveal().to_owned(),
         username: settings.iam_user_name().to_owned(),
         other: current.other,
     };
@@ -306,10 +310,9 @@ async fn take_back(rotation: &Rotation<'_>, key: &str) -> KeyFate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        fake_aws::{FakeAws, Fault},
-        secret::AWSPENDING,
-    };
+    use contract::AWSPENDING;
+
+    use crate::fake_aws::{FakeAws, Fault};
 
     const OVERTAKEN: Fault = Fault::Overtaken { key: "OTHER" };
 
@@ -365,7 +368,7 @@ mod tests {
         let value = aws.value("new");
         assert_eq!((value.access_key_id.as_str(), value.username.as_str()), ("NEW", "mail"));
         assert_eq!(value.other["note"], "kept");
-        let expected = credential::smtp_password(&crate::sensitive::Sensitive::new("secret-of-NEW"), "eu-west-1");
+        let expected = password::smtp_password(&crate::sensitive::Sensitive::new("secret-of-NEW"), "eu-west-1");
         assert_eq!(value.smtp_password, expected.reveal());
         assert_eq!(aws.active_keys(), ["OLD", "NEW"]);
     }
@@ -547,7 +550,7 @@ mod tests {
     async fn a_refusal_that_quotes_what_is_secret_is_passed_on_without_it() {
         let aws = begun(&["OLD"]).fault("PutSecretValue", Fault::Refused);
         let text = provide_in(&aws).await.unwrap_err().to_string();
-        let password = credential::smtp_password(&crate::sensitive::Sensitive::new("secret-of-NEW"), "eu-west-1");
+        let password = password::smtp_password(&crate::sensitive::Sensitive::new("secret-of-NEW"), "eu-west-1");
         assert!(text.contains("[redacted]") && !text.contains(password.reveal()), "{text}");
         assert!(!text.contains(crate::fake_aws::ROTATION_TOKEN), "{text}");
     }

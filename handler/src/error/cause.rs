@@ -1,18 +1,8 @@
-//! The clients, made once, and what an AWS error says.
+//! What AWS answered to a call that failed.
 
-use std::{error::Error as StdError, fmt, time::Duration};
+use std::{error::Error as StdError, fmt};
 
-use aws_config::{
-    BehaviorVersion,
-    environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider},
-    retry::RetryConfig,
-    timeout::TimeoutConfig,
-};
 use aws_sdk_iam::operation::RequestId;
-use aws_smithy_http_client::{
-    Builder,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
 use aws_smithy_runtime_api::{
     client::{orchestrator::HttpResponse, result::SdkError},
     http::StatusCode,
@@ -22,71 +12,29 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 /// Longest text of AWS's that an error quotes, in characters.
 const LONGEST_QUOTE: usize = 1000;
 
-/// One client per service, made once per process.
-#[derive(Clone, Debug)]
-pub struct Clients {
-    /// Secrets Manager.
-    pub secrets: aws_sdk_secretsmanager::Client,
-    /// IAM.
-    pub iam: aws_sdk_iam::Client,
-    /// Systems Manager.
-    pub ssm: aws_sdk_ssm::Client,
-    /// The notification service.
-    pub sns: aws_sdk_sns::Client,
-}
-
-impl Clients {
-    /// Clients for the region and with the credentials that Lambda puts into the environment.
-    ///
-    /// Every call is bounded; the retries are the SDK's, three attempts, except where a caller
-    /// turns them off.
-    pub async fn from_environment() -> Self {
-        let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(3))
-            .operation_attempt_timeout(Duration::from_secs(8))
-            .operation_timeout(Duration::from_secs(25))
-            .build();
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .region(EnvironmentVariableRegionProvider::new())
-            .credentials_provider(EnvironmentVariableCredentialsProvider::new())
-            .http_client(http)
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_max_attempts(3))
-            .load()
-            .await;
-        Self {
-            secrets: aws_sdk_secretsmanager::Client::new(&config),
-            iam: aws_sdk_iam::Client::new(&config),
-            ssm: aws_sdk_ssm::Client::new(&config),
-            sns: aws_sdk_sns::Client::new(&config),
-        }
-    }
-}
-
 /// What AWS answered, or why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cause {
+pub(crate) struct Cause {
     /// AWS's error code, such as `AccessDeniedException`.
-    pub code: Option<String>,
+    pub(crate) code: Option<String>,
     /// AWS's message, or what went wrong on the way; in full, so that what it must not quote can be found in it.
-    pub message: String,
+    pub(crate) message: String,
     /// AWS's request id.
-    pub request_id: Option<String>,
+    pub(crate) request_id: Option<String>,
     /// AWS definitely refused the call: it had no effect. Otherwise it may have had one.
-    pub refused: bool,
+    pub(crate) refused: bool,
 }
 
 impl Cause {
     /// There is no answer, or none that can be used: the call may have had an effect.
     #[must_use]
-    pub fn no_answer(problem: &str) -> Self {
+    pub(crate) fn no_answer(problem: &str) -> Self {
         Self { code: None, message: problem.to_owned(), request_id: None, refused: false }
     }
 
     /// Whether AWS asks for fewer calls; it refused this one.
     #[must_use]
-    pub fn is_throttling(&self) -> bool {
+    pub(crate) fn is_throttling(&self) -> bool {
         const THROTTLING: [&str; 4] =
             ["ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"];
         self.refused && self.code.as_deref().is_some_and(|code| THROTTLING.contains(&code))
@@ -94,13 +42,13 @@ impl Cause {
 
     /// Whether AWS says that the role may not do this.
     #[must_use]
-    pub fn is_denied(&self) -> bool {
+    pub(crate) fn is_denied(&self) -> bool {
         self.code.as_deref().is_some_and(|code| code.starts_with("AccessDenied"))
     }
 
     /// Whether the code is this one.
     #[must_use]
-    pub fn is(&self, code: &str) -> bool {
+    pub(crate) fn is(&self, code: &str) -> bool {
         self.code.as_deref() == Some(code)
     }
 }

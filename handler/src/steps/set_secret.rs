@@ -7,11 +7,13 @@ use tracing::info;
 
 use crate::{
     error::Error,
-    host,
-    invocation::Invocation,
-    rotation::{self, Rotation},
-    secret::{self, Secret},
-    smtp::{Credential, Smtp},
+    guard,
+    invocation::{Invocation, Rotation},
+    services::{
+        hosts,
+        secret::{self, Secret},
+        smtp::{Credential, Smtp},
+    },
 };
 
 /// Logins in a row that must be accepted: a new key reaches SES's servers one by one, so one
@@ -25,7 +27,7 @@ const TIME_FOR_LOGINS: Duration = Duration::from_secs(5);
 const TIME_TO_SEE: Duration = Duration::from_secs(5);
 
 /// Takes the step.
-pub async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
+pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
     let Invocation { settings, time, .. } = rotation.invocation;
     let credential = Credential::of(&secret::read_pending(rotation, secret).await?);
     let smtp = Smtp::new(&settings.smtp_endpoint)?;
@@ -44,9 +46,9 @@ async fn tell_hosts(rotation: &Rotation<'_>, credential: &Credential) -> Result<
         return Ok(());
     };
     rotation.invocation.time.require(time_for(hosts), "to run the script on the hosts and to see how it ended")?;
-    rotation::still_pending(rotation).await?;
-    host::tell(rotation, hosts, &credential.password).await?;
-    rotation::still_pending(rotation).await
+    guard::still_pending(rotation).await?;
+    hosts::tell(rotation, hosts, &credential.password).await?;
+    guard::still_pending(rotation).await
 }
 
 /// What the hosts may take.
@@ -56,13 +58,12 @@ fn time_for(hosts: &Hosts) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use contract::DEPLOYING;
+    use contract::{AWSCURRENT, AWSPENDING, DEPLOYING};
 
     use super::*;
     use crate::{
         event::Step,
         fake_aws::{FakeAws, Fault},
-        secret::{AWSCURRENT, AWSPENDING},
         sensitive::Sensitive,
     };
 

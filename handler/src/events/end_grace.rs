@@ -4,18 +4,23 @@ use contract::Retired;
 use tracing::warn;
 
 use crate::{
+    decide::{
+        keys::Consent,
+        settled::{Held, decide},
+    },
     error::Error,
+    events::retire,
     invocation::Invocation,
-    keys::Consent,
-    retire::{self, Held},
-    secret::{self, Secret},
+    services::{
+        secret::{self, Secret},
+        user,
+    },
     situation::{look, with_last_use},
     slot::Freed,
-    user,
 };
 
 /// Answers the event.
-pub async fn run(invocation: &Invocation<'_>, key: &str) -> Result<Retired, Error> {
+pub(crate) async fn run(invocation: &Invocation<'_>, key: &str) -> Result<Retired, Error> {
     let Invocation { clients, settings, .. } = *invocation;
     let secret = secret::find(clients, settings).await?;
     user::check(clients, settings).await?;
@@ -31,7 +36,7 @@ async fn end_grace(invocation: &Invocation<'_>, secret: &Secret, id: &str) -> Re
     let Some(key) = situation.keys.iter().find(|key| key.key.id == id) else {
         return Ok(Retired { deleted: vec![], kept: vec![retire::no_such_key(user, id)] });
     };
-    retire::decide(&situation, key, Consent::GraceEnded).map_err(|held| match held {
+    decide(&situation, key, Consent::GraceEnded).map_err(|held| match held {
         Held::Unsettled(found) => Error::Unsettled { key: id.to_owned(), secret: secret.arn.clone(), found },
         Held::Key(key) => Error::KeptByMore { user: user.to_owned(), key: Box::new(key) },
     })?;
@@ -46,13 +51,10 @@ async fn end_grace(invocation: &Invocation<'_>, secret: &Secret, id: &str) -> Re
 mod tests {
     use std::time::Duration;
 
-    use contract::DEPLOYING;
+    use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING};
 
     use super::*;
-    use crate::{
-        fake_aws::{FakeAws, Fault, LONG_AGO},
-        secret::{AWSCURRENT, AWSPENDING, AWSPREVIOUS},
-    };
+    use crate::fake_aws::{FakeAws, Fault, LONG_AGO};
 
     const CENTURY: Duration = Duration::from_hours(24 * 36_500);
 

@@ -1,6 +1,6 @@
 //! The hosts: whether they are there, and the script on each of them, by Systems Manager.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use aws_sdk_ssm::{
     operation::get_command_invocation::GetCommandInvocationOutput,
@@ -11,69 +11,20 @@ use tokio::time::timeout;
 use tracing::info;
 
 use crate::{
-    aws::{Cause, Clients},
-    error::Error,
-    rotation::Rotation,
+    error::{Cause, Error, HostResult},
+    invocation::Rotation,
     sensitive::{Sensitive, without_secret_like},
+    services::aws::Clients,
     time::pause,
 };
 
 const POLL: Duration = Duration::from_secs(2);
 
-/// Systems Manager's words for a script that ended well.
-const SUCCESS: &str = "Success";
-
 /// Longest piece of a script's output that an error quotes, in characters; the end says why it failed.
 const LONGEST_OUTPUT: usize = 400;
 
-/// How the script ended on one host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostResult {
-    /// The instance.
-    pub instance: String,
-    /// Systems Manager's words for how it stands, such as `Success` or `Execution Timed Out`.
-    pub status: String,
-    /// The script's exit code, if it ended.
-    pub exit_code: Option<i32>,
-    /// The end of its output, without what looks like a secret.
-    pub output: String,
-    finished: bool,
-}
-
-impl HostResult {
-    fn waiting(instance: &str) -> Self {
-        Self {
-            instance: instance.to_owned(),
-            status: "Pending".to_owned(),
-            exit_code: None,
-            output: String::new(),
-            finished: false,
-        }
-    }
-
-    fn succeeded(&self) -> bool {
-        self.status == SUCCESS && self.exit_code == Some(0)
-    }
-}
-
-impl fmt::Display for HostResult {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.instance, self.status)?;
-        match self.exit_code {
-            Some(0) => {}
-            Some(code) => write!(f, ", exit code {code}")?,
-            None if self.status == SUCCESS => f.write_str(", but no exit code")?,
-            None => {}
-        }
-        if !self.succeeded() && !self.output.is_empty() {
-            write!(f, ", its output ends: {}", self.output)?;
-        }
-        Ok(())
-    }
-}
-
 /// Refuses to begin while a host does not answer: it would keep the old credential.
-pub async fn check_online(clients: &Clients, hosts: &Hosts) -> Result<(), Error> {
+pub(crate) async fn check_online(clients: &Clients, hosts: &Hosts) -> Result<(), Error> {
     let standing = standing(clients, hosts).await?;
     let offline = standing.iter().filter(|host| !host.online);
     let offline: Vec<_> = offline.map(|HostReport { instance, status, .. }| format!("{instance}: {status}")).collect();
@@ -81,7 +32,7 @@ pub async fn check_online(clients: &Clients, hosts: &Hosts) -> Result<(), Error>
 }
 
 /// How every host stands with Systems Manager, in the order of the configuration.
-pub async fn standing(clients: &Clients, hosts: &Hosts) -> Result<Vec<HostReport>, Error> {
+pub(crate) async fn standing(clients: &Clients, hosts: &Hosts) -> Result<Vec<HostReport>, Error> {
     let filter = InstanceInformationStringFilter::builder()
         .key("InstanceIds")
         .set_values(Some(hosts.instance_ids.clone()))
@@ -107,7 +58,7 @@ pub async fn standing(clients: &Clients, hosts: &Hosts) -> Result<Vec<HostReport
 }
 
 /// Runs the script on every host and waits until it has ended on all of them.
-pub async fn tell(rotation: &Rotation<'_>, hosts: &Hosts, password: &Sensitive) -> Result<(), Error> {
+pub(crate) async fn tell(rotation: &Rotation<'_>, hosts: &Hosts, password: &Sensitive) -> Result<(), Error> {
     let command = send(rotation, hosts).await?;
     info!(command, document = hosts.document, hosts = hosts.instance_ids.join(","), "running the script on every host");
     let results = wait(rotation, hosts, &command, password).await?;

@@ -3,10 +3,15 @@
 use contract::Retired;
 use tracing::{error, warn};
 
-use crate::{error::Error, invocation::Invocation, notify, overdue::overdue, retire, secret};
+use crate::{
+    error::Error,
+    events::retire,
+    invocation::Invocation,
+    services::{secret, topic},
+};
 
 /// Answers the event. Each of both parts is done whatever becomes of the other.
-pub async fn run(invocation: &Invocation<'_>) -> Result<Retired, Error> {
+pub(crate) async fn run(invocation: &Invocation<'_>) -> Result<Retired, Error> {
     let told = tell_if_overdue(invocation).await;
     let retired = retire::run(invocation, None).await;
     match (told, retired) {
@@ -22,20 +27,17 @@ pub async fn run(invocation: &Invocation<'_>) -> Result<Retired, Error> {
 async fn tell_if_overdue(invocation: &Invocation<'_>) -> Result<(), Error> {
     let Invocation { clients, settings, time } = *invocation;
     let secret = secret::find(clients, settings).await?;
-    let Some(sentence) = overdue(&secret, time.began) else { return Ok(()) };
+    let Some(sentence) = secret.overdue(time.began) else { return Ok(()) };
     warn!("{sentence}");
-    notify::publish(invocation, "rotation overdue", &sentence).await
+    topic::publish(invocation, "rotation overdue", &sentence).await
 }
 
 #[cfg(test)]
 mod tests {
-    use contract::DEPLOYING;
+    use contract::{AWSCURRENT, AWSPREVIOUS, DEPLOYING};
 
     use super::*;
-    use crate::{
-        fake_aws::{FakeAws, Fault, LONG_AGO},
-        secret::{AWSCURRENT, AWSPREVIOUS},
-    };
+    use crate::fake_aws::{FakeAws, Fault, LONG_AGO};
 
     const OVERDUE: i64 = LONG_AGO;
     const IN_A_CENTURY: i64 = LONG_AGO + 100 * 365 * 86_400;

@@ -1,24 +1,15 @@
-//! The event `retire`: delete the keys that are past their grace and that nobody can be using.
+//! Whether a key may be deleted although no rotation needs its slot. Pure.
 
 use std::fmt;
 
-use contract::{DEPLOYING, Retired, WayOut};
-use tracing::info;
+use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, WayOut};
 
-use crate::{
-    error::Error,
-    invocation::Invocation,
-    keys::{self, Consent, KeptKey, MayGo, MustStay, Situation, UsedKey, Verdict},
-    secret::{self, AWSCURRENT, AWSPENDING, Secret},
-    situation::{look, with_last_use},
-    slot::{self, Freed},
-    user,
-};
+use super::keys::{self, Consent, KeptKey, MayGo, MustStay, Situation, UsedKey, Verdict};
 
 /// Why no key is taken away, whatever is to be said of each: hosts may be changing over, or may be somewhere else than
 /// AWSCURRENT.
-#[derive(Clone, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::VariantNames)]
-pub enum Unsettled {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unsettled {
     /// A rotation is open.
     RotationOpen {
         /// Its version.
@@ -38,7 +29,7 @@ pub enum Unsettled {
 
 /// Why a key does not go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Held {
+pub(crate) enum Held {
     /// None does.
     Unsettled(Unsettled),
     /// This one does not.
@@ -50,7 +41,7 @@ pub enum Held {
 /// What protects a key from being freed for a rotation protects it here too. Beside that, everything has to be settled:
 /// here nothing presses, and the next rotation settles it. Labels say nothing, though, of a key that no version names and
 /// nobody ever used: who looked at such a one may have it deleted while no rotation runs that could have made it.
-pub fn decide(situation: &Situation, key: &UsedKey, consent: Consent) -> Result<MayGo, Held> {
+pub(crate) fn decide(situation: &Situation, key: &UsedKey, consent: Consent) -> Result<MayGo, Held> {
     let verdict = keys::judge_with(situation, key, consent);
     let is_looked_at_orphan = consent == Consent::Orphan && verdict == Verdict::MayGo(MayGo::Orphan);
     match unsettled(situation) {
@@ -76,7 +67,7 @@ fn may_have_been_current(situation: &Situation) -> bool {
 
 /// The event that makes a key go that otherwise stays: what these two events decide, asked beforehand.
 #[must_use]
-pub fn way_out(situation: &Situation, key: &UsedKey) -> Option<WayOut> {
+pub(crate) fn way_out(situation: &Situation, key: &UsedKey) -> Option<WayOut> {
     [(Consent::GraceEnded, WayOut::EndGrace), (Consent::Orphan, WayOut::RetireOrphan)]
         .into_iter()
         .find_map(|(consent, way_out)| decide(situation, key, consent).ok().map(|_| way_out))
@@ -84,7 +75,7 @@ pub fn way_out(situation: &Situation, key: &UsedKey) -> Option<WayOut> {
 
 /// Why no key is taken away now.
 #[must_use]
-pub fn unsettled(situation: &Situation) -> Option<Unsettled> {
+pub(crate) fn unsettled(situation: &Situation) -> Option<Unsettled> {
     if let Some(pending) = situation.labelled(AWSPENDING).filter(|version| !version.has(AWSCURRENT)) {
         return Some(Unsettled::RotationOpen { version: pending.id.clone() });
     }
@@ -96,65 +87,6 @@ pub fn unsettled(situation: &Situation) -> Option<Unsettled> {
     };
     let is_active = situation.keys.iter().any(|it| it.key.active && it.key.id == key);
     (!is_active).then(|| Unsettled::CurrentKeyNotActive { key: key.to_owned() })
-}
-
-/// Answers the event.
-pub async fn run(invocation: &Invocation<'_>, orphan: Option<&str>) -> Result<Retired, Error> {
-    let Invocation { clients, settings, .. } = *invocation;
-    let secret = secret::find(clients, settings).await?;
-    user::check(clients, settings).await?;
-    retire(invocation, &secret, orphan).await
-}
-
-/// A rotation may begin at any moment. It needs no key that goes here: what it makes or goes on with is a key of its own
-/// or DEPLOYING's, and neither may go, nor may any other once it is open. One that begins between the last look and the
-/// deletion finds the key Inactive, or gone, which is what it would have done for its slot. What is left is a person who
-/// moves a label onto the key in that moment.
-async fn retire(invocation: &Invocation<'_>, secret: &Secret, orphan: Option<&str>) -> Result<Retired, Error> {
-    let Invocation { clients, settings, .. } = *invocation;
-    let keys = with_last_use(invocation, user::keys(clients, settings).await?).await?;
-    let situation = look(invocation, secret, keys).await?;
-    let mut retired = Retired::default();
-    retired.kept.extend(unsettled(&situation).map(|found| found.to_string()));
-    if let Some(orphan) = orphan.filter(|orphan| situation.keys.iter().all(|key| key.key.id != *orphan)) {
-        retired.kept.push(no_such_key(settings.iam_user_name(), orphan));
-    }
-    for key in &situation.keys {
-        let id = key.key.id.as_str();
-        let consent = if orphan == Some(id) { Consent::Orphan } else { Consent::None };
-        match decide(&situation, key, consent) {
-            Ok(reason) => {
-                info!(key = id, "retiring an access key: {reason}");
-                match free(invocation, secret, key, consent).await? {
-                    Freed::Deleted => retired.deleted.push(id.to_owned()),
-                    Freed::GoneAlready => {}
-                    Freed::Kept(reason) => retired.kept.push(was_to_go(id, &reason)),
-                }
-            }
-            Err(Held::Key(kept)) => retired.kept.push(kept.to_string()),
-            Err(Held::Unsettled(_)) => {}
-        }
-    }
-    Ok(retired)
-}
-
-/// Deletes a key that these events decided on.
-pub(crate) async fn free(
-    invocation: &Invocation<'_>,
-    secret: &Secret,
-    key: &UsedKey,
-    consent: Consent,
-) -> Result<Freed, Error> {
-    slot::free(invocation, secret, key, &|situation, key| decide(situation, key, consent).map(drop)).await
-}
-
-/// A key that is gone is as good as deleted, and a name that was mistyped is to be seen.
-pub(crate) fn no_such_key(user: &str, key: &str) -> String {
-    format!("the IAM user {user} has no access key {key}, or none any more: there was nothing to delete")
-}
-
-fn was_to_go(key: &str, reason: &str) -> String {
-    format!("{key} was about to be deleted, and then this was found: {reason}; it is as it was before")
 }
 
 impl fmt::Display for Unsettled {
@@ -195,17 +127,11 @@ impl fmt::Display for Held {
 mod tests {
     use std::time::Duration;
 
+    use contract::AWSPREVIOUS;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{
-        fake_aws::{FakeAws, Fault},
-        keys::{
-            MustStay,
-            tests::{DAY, HOUR, a_month_later, any_situation, key, now, version},
-        },
-        secret::AWSPREVIOUS,
-    };
+    use crate::decide::keys::tests::{DAY, HOUR, a_month_later, any_situation, key, now, version};
 
     #[test]
     fn a_completed_rotation_whose_credential_works_is_settled() {
@@ -332,95 +258,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    fn long_rotated() -> FakeAws {
-        FakeAws::new()
-            .version("new", &[AWSCURRENT, DEPLOYING, AWSPENDING], "NEW")
-            .version("old", &[AWSPREVIOUS], "OLD")
-            .keys(&["NEW", "OLD"])
-    }
-
-    async fn retire_in(aws: &FakeAws, orphan: Option<&str>) -> Result<Retired, Error> {
-        aws.ask(async |invocation| run(invocation, orphan).await).await
-    }
-
-    #[tokio::test]
-    async fn the_previous_key_goes_after_its_grace_and_the_current_one_is_told_as_kept() {
-        let aws = long_rotated();
-        let retired = retire_in(&aws, None).await.unwrap();
-        assert_eq!(retired.deleted, ["OLD"]);
-        assert!(retired.kept.len() == 1 && retired.kept[0].starts_with("NEW (Active"), "{retired:?}");
-        assert_eq!(aws.changes(), ["UpdateAccessKey", "DeleteAccessKey"]);
-        assert_eq!(aws.active_keys(), ["NEW"]);
-    }
-
-    #[tokio::test]
-    async fn during_the_grace_nothing_goes() {
-        let aws = long_rotated().keep_previous(100 * 365 * DAY);
-        let retired = retire_in(&aws, None).await.unwrap();
-        assert_eq!((retired.deleted.len(), retired.kept.len()), (0, 2));
-        assert_eq!(aws.changes(), [""; 0]);
-    }
-
-    #[tokio::test]
-    async fn while_a_rotation_is_open_nothing_goes_and_that_is_what_is_told() {
-        let aws = long_rotated().empty_version("next", &[]).version("new", &[AWSCURRENT, DEPLOYING], "NEW");
-        let aws = aws.empty_version("next", &[AWSPENDING]);
-        let retired = retire_in(&aws, None).await.unwrap();
-        assert!(retired.deleted.is_empty() && retired.kept[0].contains("next is AWSPENDING"), "{retired:?}");
-        assert_eq!((retired.kept.len(), aws.changes()), (1, vec![]));
-    }
-
-    #[tokio::test]
-    async fn a_rotation_that_begins_meanwhile_brings_the_key_back() {
-        let begins = Fault::LabelMoved { to: "next", label: AWSPENDING };
-        let aws = long_rotated().empty_version("next", &["custom"]).fault("UpdateAccessKey", begins);
-        let retired = retire_in(&aws, None).await.unwrap();
-        assert_eq!(retired.deleted, [""; 0]);
-        assert!(retired.kept[1].contains("a rotation is open"), "{retired:?}");
-        assert_eq!(aws.changes(), ["UpdateAccessKey", "UpdateAccessKey"]);
-        assert_eq!(aws.active_keys(), ["NEW", "OLD"]);
-    }
-
-    #[tokio::test]
-    async fn after_a_rollback_nothing_goes() {
-        let moved = Fault::LabelMoved { to: "old", label: AWSCURRENT };
-        for aws in [
-            long_rotated().version("new", &[AWSPREVIOUS, DEPLOYING], "NEW").version("old", &[AWSCURRENT], "OLD"),
-            long_rotated().fault_after(1, "DescribeSecret", moved),
-        ] {
-            let retired = retire_in(&aws, None).await.unwrap();
-            assert_eq!((retired.deleted, aws.count("DeleteAccessKey")), (vec![], 0));
-            assert_eq!(aws.active_keys(), ["NEW", "OLD"]);
-        }
-    }
-
-    #[tokio::test]
-    async fn an_orphan_on_a_referenced_user_goes_only_if_it_is_named() {
-        let aws = || long_rotated().referenced_user().keys(&["NEW", "STRAY"]).made_later("STRAY", 60);
-        assert_eq!(retire_in(&aws(), None).await.unwrap().deleted, [""; 0]);
-        assert_eq!(retire_in(&aws(), Some("NEW")).await.unwrap().deleted, [""; 0]);
-        assert_eq!(retire_in(&aws(), Some("STRAY")).await.unwrap().deleted, ["STRAY"]);
-        let used = aws().used_at("STRAY", crate::fake_aws::LONG_AGO - 1);
-        let retired = retire_in(&used, Some("STRAY")).await.unwrap();
-        assert!(retired.deleted.is_empty() && retired.kept[1].contains("somebody else's"), "{retired:?}");
-    }
-
-    #[tokio::test]
-    async fn a_key_that_is_not_there_is_told_as_such() {
-        let retired = retire_in(&long_rotated().keys(&["NEW"]), Some("GONE")).await.unwrap();
-        assert!(retired.kept.iter().any(|sentence| sentence.contains("no access key GONE")), "{retired:?}");
-    }
-
-    #[tokio::test]
-    async fn no_key_goes_of_a_user_that_serves_another_secret_or_whose_secret_cannot_be_read() {
-        let aws = long_rotated().user_serves("eu-west-1/other");
-        assert_eq!(retire_in(&aws, None).await.unwrap_err().kind(), "UserServesAnother");
-        assert_eq!(aws.changes(), [""; 0]);
-        let aws = long_rotated().malformed_version("odd", &["odd"]);
-        assert_eq!(retire_in(&aws, None).await.unwrap_err().kind(), "MalformedSecret");
-        assert_eq!(aws.changes(), [""; 0]);
     }
 
     #[test]

@@ -1,0 +1,163 @@
+//! Whether a rotation should have happened and did not. Pure. AWS tells nobody of one that it never attempted.
+
+use std::time::{Duration, SystemTime};
+
+use crate::date::date;
+
+/// After the end of a window. A rotation that began in its last minutes may still run, and Secrets Manager promises no
+/// punctuality; who asks once a day learns of it a day later at most.
+const SLACK: Duration = Duration::from_hours(3);
+
+const HOUR: u64 = 60 * 60;
+const DAY: u64 = 24 * HOUR;
+
+/// When Secrets Manager is to rotate a secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Schedule {
+    /// When the next rotation begins, or latest begins; in the past where it did not succeed.
+    pub(crate) next: Option<SystemTime>,
+    /// How long after that it may begin.
+    pub(crate) window: Window,
+    /// When anything of the secret was last changed: its schedule, at the latest, was set then.
+    pub(crate) last_changed: Option<SystemTime>,
+}
+
+/// The rotation window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Window {
+    /// Until the end of the UTC day in which it opens.
+    #[default]
+    RestOfDay,
+    /// So many hours.
+    Hours(u64),
+}
+
+impl Window {
+    fn end(self, begin: SystemTime) -> SystemTime {
+        match self {
+            Self::Hours(hours) => begin + Duration::from_secs(hours * HOUR),
+            Self::RestOfDay => {
+                let seconds = begin.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+                SystemTime::UNIX_EPOCH + Duration::from_secs((seconds / DAY + 1) * DAY)
+            }
+        }
+    }
+}
+
+/// How the rotations of a secret stand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rotations<'a> {
+    /// The secret's ARN.
+    pub(crate) secret: &'a str,
+    /// Whether rotation is not turned off.
+    pub(crate) enabled: bool,
+    /// None if rotation was never set up.
+    pub(crate) schedule: Option<&'a Schedule>,
+    /// When a rotation last completed.
+    pub(crate) last_rotated: Option<SystemTime>,
+    /// The version of an open rotation.
+    pub(crate) open: Option<&'a str>,
+}
+
+/// Why a rotation should have happened and did not, as a sentence; none if none is due.
+#[must_use]
+pub(crate) fn overdue(rotations: Rotations<'_>, now: SystemTime) -> Option<String> {
+    let Rotations { secret, enabled, schedule, last_rotated, open } = rotations;
+    let schedule = schedule.filter(|_| enabled)?;
+    let due = match schedule.next {
+        Some(next) => Some(schedule.window.end(next)),
+        // Without a date for the next one, a secret that was never rotated is due since it was set up.
+        None if last_rotated.is_none() => schedule.last_changed,
+        None => return None,
+    };
+    if due.is_some_and(|due| due + SLACK >= now) {
+        return None;
+    }
+    let due = due.map_or_else(|| "it has no date".to_owned(), |due| format!("it was due until {}", date(due)));
+    let last = last_rotated.map_or_else(
+        || "no rotation of this secret has ever completed".to_owned(),
+        |last| format!("the last completed rotation was at {}", date(last)),
+    );
+    Some(match open {
+        Some(version) => format!(
+            "a rotation of {secret} is overdue ({due}): it was attempted, failed, and is still open since version {version} was \
+             made; {last}; the function's log says why it failed"
+        ),
+        None => format!(
+            "a rotation of {secret} is overdue ({due}): it was never attempted, or somebody gave it up by clearing AWSPENDING; \
+             {last}; look with `deployer plan` whether Secrets Manager may invoke the function, then run `deployer rotate`"
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TICK: Duration = Duration::from_secs(1);
+
+    /// Ten in the morning of some day.
+    fn ten() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(20_000 * DAY + 10 * HOUR)
+    }
+
+    fn hours(hours: u64) -> Duration {
+        Duration::from_secs(hours * HOUR)
+    }
+
+    /// The next rotation is at ten, with a window of four hours.
+    fn at_ten() -> Schedule {
+        Schedule { next: Some(ten()), window: Window::Hours(4), last_changed: None }
+    }
+
+    /// Rotated a month ago, and no rotation is open.
+    fn of(schedule: &Schedule) -> Rotations<'_> {
+        let last_rotated = Some(ten() - hours(720));
+        Rotations { secret: "arn", enabled: true, schedule: Some(schedule), last_rotated, open: None }
+    }
+
+    #[test]
+    fn a_rotation_is_overdue_some_hours_after_its_window() {
+        let limit = ten() + hours(4) + SLACK;
+        assert_eq!(overdue(of(&at_ten()), limit), None);
+        let sentence = overdue(of(&at_ten()), limit + TICK).unwrap();
+        assert!(sentence.contains("due until 2024-10-04T14:00:00Z"), "{sentence}");
+    }
+
+    #[test]
+    fn an_attempt_that_failed_is_told_from_one_that_never_was() {
+        let late = ten() + hours(100);
+        let schedule = at_ten();
+        let never = overdue(of(&schedule), late).unwrap();
+        assert!(never.contains("never attempted") && never.contains("deployer rotate"), "{never}");
+        let failed = overdue(Rotations { open: Some("v2"), ..of(&schedule) }, late).unwrap();
+        assert!(failed.contains("still open since version v2") && !failed.contains("never attempted"), "{failed}");
+    }
+
+    #[test]
+    fn a_secret_that_was_never_rotated_is_overdue_with_and_without_a_date() {
+        let never = |next, last_changed| {
+            let schedule = Schedule { next, last_changed, window: Window::Hours(4) };
+            overdue(Rotations { last_rotated: None, ..of(&schedule) }, ten())
+        };
+        assert_eq!(never(Some(ten() + hours(24)), None), None, "it is still to come");
+        assert_eq!(never(None, Some(ten() - SLACK)), None, "it was just set up");
+        for sentence in [never(Some(ten() - hours(8)), None), never(None, Some(ten() - hours(8))), never(None, None)] {
+            assert!(sentence.unwrap().contains("no rotation of this secret has ever completed"));
+        }
+    }
+
+    #[test]
+    fn if_rotation_is_off_or_was_never_set_up_none_is_overdue() {
+        let late = ten() + hours(100);
+        let schedule = at_ten();
+        assert_eq!(overdue(Rotations { enabled: false, ..of(&schedule) }, late), None);
+        assert_eq!(overdue(Rotations { schedule: None, ..of(&schedule) }, late), None);
+    }
+
+    #[test]
+    fn the_rest_of_a_day_ends_at_midnight() {
+        assert_eq!(Window::RestOfDay.end(ten()), ten() + hours(14));
+        assert_eq!(Window::RestOfDay.end(ten() + hours(14)), ten() + hours(38));
+    }
+}

@@ -1,0 +1,31 @@
+//! How attempts to log in or to send went.
+
+use std::{fmt, time::Duration};
+
+/// What SES answered, or why it could not be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SmtpRefusal {
+    /// The SMTP reply code.
+    pub(crate) code: Option<u16>,
+    /// The reply's text, or what went wrong on the way.
+    pub(crate) text: String,
+}
+
+impl fmt::Display for SmtpRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// How the attempts went, where they were not all that was needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Attempts {
+    /// How many were made.
+    pub(crate) made: u32,
+    /// How many were accepted.
+    pub(crate) accepted: u32,
+    /// For how long.
+    pub(crate) lasted: Duration,
+    /// The last refusal.
+    pub(crate) last: Option<SmtpRefusal>,
+}

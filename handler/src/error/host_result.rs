@@ -1,0 +1,53 @@
+//! How the script ended on a host.
+
+use std::fmt;
+
+/// Systems Manager's words for a script that ended well.
+const SUCCESS: &str = "Success";
+
+/// How the script ended on one host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HostResult {
+    /// The instance.
+    pub(crate) instance: String,
+    /// Systems Manager's words for how it stands, such as `Success` or `Execution Timed Out`.
+    pub(crate) status: String,
+    /// The script's exit code, if it ended.
+    pub(crate) exit_code: Option<i32>,
+    /// The end of its output, without what looks like a secret.
+    pub(crate) output: String,
+    /// Whether it has ended.
+    pub(crate) finished: bool,
+}
+
+impl HostResult {
+    pub(crate) fn waiting(instance: &str) -> Self {
+        Self {
+            instance: instance.to_owned(),
+            status: "Pending".to_owned(),
+            exit_code: None,
+            output: String::new(),
+            finished: false,
+        }
+    }
+
+    pub(crate) fn succeeded(&self) -> bool {
+        self.status == SUCCESS && self.exit_code == Some(0)
+    }
+}
+
+impl fmt::Display for HostResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.instance, self.status)?;
+        match self.exit_code {
+            Some(0) => {}
+            Some(code) => write!(f, ", exit code {code}")?,
+            None if self.status == SUCCESS => f.write_str(", but no exit code")?,
+            None => {}
+        }
+        if !self.succeeded() && !self.output.is_empty() {
+            write!(f, ", its output ends: {}", self.output)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,56 @@
+//! The clients, made once, and what an AWS error says.
+
+use std::time::Duration;
+
+use aws_config::{
+    BehaviorVersion,
+    environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider},
+    retry::RetryConfig,
+    timeout::TimeoutConfig,
+};
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+
+/// One client per service, made once per process.
+#[derive(Clone, Debug)]
+pub(crate) struct Clients {
+    /// Secrets Manager.
+    pub(crate) secrets: aws_sdk_secretsmanager::Client,
+    /// IAM.
+    pub(crate) iam: aws_sdk_iam::Client,
+    /// Systems Manager.
+    pub(crate) ssm: aws_sdk_ssm::Client,
+    /// The notification service.
+    pub(crate) sns: aws_sdk_sns::Client,
+}
+
+impl Clients {
+    /// Clients for the region and with the credentials that Lambda puts into the environment.
+    ///
+    /// Every call is bounded; the retries are the SDK's, three attempts, except where a caller
+    /// turns them off.
+    pub(crate) async fn from_environment() -> Self {
+        let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(3))
+            .operation_attempt_timeout(Duration::from_secs(8))
+            .operation_timeout(Duration::from_secs(25))
+            .build();
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .region(EnvironmentVariableRegionProvider::new())
+            .credentials_provider(EnvironmentVariableCredentialsProvider::new())
+            .http_client(http)
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::standard().with_max_attempts(3))
+            .load()
+            .await;
+        Self {
+            secrets: aws_sdk_secretsmanager::Client::new(&config),
+            iam: aws_sdk_iam::Client::new(&config),
+            ssm: aws_sdk_ssm::Client::new(&config),
+            sns: aws_sdk_sns::Client::new(&config),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The services that the function calls.
+
+pub(crate) mod aws;
+pub(crate) mod endpoint;
+pub(crate) mod hosts;
+pub(crate) mod password;
+pub(crate) mod secret;
+pub(crate) mod smtp;
+pub(crate) mod test_mail;
+pub(crate) mod topic;
+pub(crate) mod user;
