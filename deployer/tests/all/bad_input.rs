@@ -6,15 +6,18 @@ use std::{
     thread,
 };
 
-use crate::{sandbox::Sandbox, shown::assert_shown};
+use crate::support::{
+    calls::{Call, NOTHING},
+    sandbox::Sandbox,
+    shown::assert_shown,
+};
 
 fn refused(sandbox: &Sandbox, config: &str, variables: &[(&str, &str)]) -> String {
-    let before = sandbox.calls().len();
+    let before = sandbox.mark();
     let ran = sandbox.deployer_with(&["apply", "--auto-approve", config], variables).expect(1);
     assert_eq!(ran.stdout, "");
-    let calls = sandbox.calls();
-    let made: Vec<_> = calls[before..].iter().map(|call| call["action"].as_str().unwrap()).collect();
-    assert!(made.iter().all(|action| *action == "GetCallerIdentity"), "{made:?}");
+    let made: Vec<_> = sandbox.calls()[before..].iter().map(Call::name).collect();
+    assert!(made.iter().all(|call| call == "sts:GetCallerIdentity"), "{made:?}");
     ran.stderr
 }
 
@@ -75,7 +78,7 @@ fn every_mistake_in_the_file_is_refused_before_any_call() {
         let config = sandbox.config(&[(right, wrong)]);
         assert_shown!(name, &sandbox, &refused(&sandbox, &config, &[]));
     }
-    assert_eq!(sandbox.calls(), Vec::<serde_json::Value>::new());
+    assert_eq!(sandbox.calls(), []);
 }
 
 #[test]
@@ -104,7 +107,7 @@ fn without_a_terminal_nobody_approves() {
     let config = sandbox.config(&[]);
     let ran = sandbox.deployer(&["apply", &config]).expect(1);
     assert!(ran.stderr.contains("--auto-approve"), "{}", ran.stderr);
-    assert_eq!(Sandbox::mutations(&sandbox.calls()), Vec::<String>::new());
+    assert_eq!(sandbox.mutations(0), NOTHING);
 }
 
 #[test]

@@ -6,8 +6,12 @@ use aws_sdk_lambda::{primitives::Blob, types::Environment};
 use aws_sdk_secretsmanager::types::RotationRulesType;
 use aws_sdk_ssm::types::ResourceTypeForTagging;
 
-use crate::sandbox::{
-    ACCOUNT, DOCUMENT, EMAIL, FUNCTION, INSTANCE_ROLE, LOG_GROUP, REGION, ROLE, RULE, SECRET, Sandbox, TOPIC, USER,
+use crate::support::{
+    aws::Aws,
+    calls::NOTHING,
+    controls::Subscriptions,
+    example::{ACCOUNT, DOCUMENT, EMAIL, FUNCTION, INSTANCE_ROLE, LOG_GROUP, REGION, ROLE, RULE, SECRET, TOPIC, USER},
+    sandbox::Sandbox,
 };
 
 /// A change from outside, and the call with which the plan answers it.
@@ -69,7 +73,7 @@ async fn every_change_from_outside_is_planned_and_put_right() {
     let config = sandbox.config(&[]);
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
     let credential = sandbox.secret("AWSCURRENT").await;
-    let outside = Outside::new(&sandbox).await;
+    let outside = sandbox.aws().await;
 
     for (change, call) in CHANGES {
         outside.make(change, &sandbox).await;
@@ -88,33 +92,33 @@ async fn every_change_from_outside_is_planned_and_put_right() {
 async fn what_is_not_ours_is_an_error_and_stays_as_it_is() {
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
-    let outside = Outside::new(&sandbox).await;
+    let outside = sandbox.aws().await;
     outside.iam.create_user().user_name(USER).send().await.unwrap();
 
-    let before = sandbox.calls().len();
+    let before = sandbox.mark();
     let refused = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(1);
 
     assert!(refused.stderr.contains("user mail-prod-smtp exists and is not ours"), "{}", refused.stderr);
     assert!(refused.stderr.contains("existing: true"), "{}", refused.stderr);
-    assert_eq!(Sandbox::mutations(&sandbox.calls()[before..]), Vec::<String>::new());
+    assert_eq!(sandbox.mutations(before), NOTHING);
 }
 
 #[tokio::test]
 async fn a_topic_and_a_rule_of_another_owner_are_errors() {
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
-    let outside = Outside::new(&sandbox).await;
+    let outside = sandbox.aws().await;
     let owner = aws_sdk_sns::types::Tag::builder().key("deployer:deployment").value("eu-west-1/other").build().unwrap();
     outside.sns.create_topic().name(FUNCTION).tags(owner).send().await.unwrap();
     outside.events.put_rule().name(RULE).schedule_expression("rate(7 days)").send().await.unwrap();
 
-    let before = sandbox.calls().len();
+    let before = sandbox.mark();
     let refused = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(1);
 
     let told = "topic mail-prod-rotation exists and is not ours\n  cause: deployment eu-west-1/other owns it";
     assert!(refused.stderr.contains(told), "{}", refused.stderr);
     assert!(refused.stderr.contains("upkeep mail-prod-upkeep exists and is not ours"), "{}", refused.stderr);
-    assert_eq!(Sandbox::mutations(&sandbox.calls()[before..]), Vec::<String>::new());
+    assert_eq!(sandbox.mutations(before), NOTHING);
 }
 
 #[tokio::test]
@@ -129,33 +133,8 @@ async fn a_secret_that_another_function_rotates_is_an_error() {
     assert!(refused.stderr.contains("is rotated by another function"), "{}", refused.stderr);
 }
 
-/// Somebody else with access to the account.
-struct Outside {
-    events: aws_sdk_eventbridge::Client,
-    iam: aws_sdk_iam::Client,
-    kms: aws_sdk_kms::Client,
-    lambda: aws_sdk_lambda::Client,
-    logs: aws_sdk_cloudwatchlogs::Client,
-    secrets: aws_sdk_secretsmanager::Client,
-    sns: aws_sdk_sns::Client,
-    ssm: aws_sdk_ssm::Client,
-}
-
-impl Outside {
-    async fn new(sandbox: &Sandbox) -> Self {
-        let sdk = sandbox.sdk().await;
-        Self {
-            events: aws_sdk_eventbridge::Client::new(&sdk),
-            iam: aws_sdk_iam::Client::new(&sdk),
-            kms: aws_sdk_kms::Client::new(&sdk),
-            lambda: aws_sdk_lambda::Client::new(&sdk),
-            logs: aws_sdk_cloudwatchlogs::Client::new(&sdk),
-            secrets: aws_sdk_secretsmanager::Client::new(&sdk),
-            sns: aws_sdk_sns::Client::new(&sdk),
-            ssm: aws_sdk_ssm::Client::new(&sdk),
-        }
-    }
-
+/// As somebody else with access to the account.
+impl Aws {
     async fn make(&self, change: &str, sandbox: &Sandbox) {
         match change.split_once(':').unwrap().0 {
             "secret" | "rotation" => self.change_secret(change).await,
@@ -294,7 +273,7 @@ impl Outside {
     async fn change_topic(&self, change: &str, sandbox: &Sandbox) {
         let tag = |key: &str| aws_sdk_sns::types::Tag::builder().key(key).value("x").build().unwrap();
         let sns = &self.sns;
-        let confirm = || sandbox.control("subscriptions", &serde_json::json!({"confirm": EMAIL}));
+        let confirm = || sandbox.control(&Subscriptions::Confirm(EMAIL));
         match change {
             "topic: deleted" => drop(sns.delete_topic().topic_arn(TOPIC).send().await.unwrap()),
             "topic: unsubscribed" => {
@@ -305,7 +284,7 @@ impl Outside {
             }
             "topic: ended by the subscriber" => {
                 confirm();
-                sandbox.control("subscriptions", &serde_json::json!({"end": EMAIL}));
+                sandbox.control(&Subscriptions::End(EMAIL));
             }
             "topic: tag changed" => {
                 drop(sns.tag_resource().resource_arn(TOPIC).tags(tag("team")).send().await.unwrap());

@@ -1,11 +1,17 @@
 //! From nothing to a rotated credential, and back to nothing.
 
-use aws_sdk_iam::types::StatusType;
-use serde_json::json;
-
-use crate::sandbox::{
-    DOCUMENT, EMAIL, EXISTING_USER, FUNCTION, INSTANCE_ROLE, LOG_GROUP, ROLE, RULE, SECRET, Sandbox, TOPIC, USER,
+use crate::support::{
+    aws::Aws,
+    calls::{Call, NOTHING},
+    controls::{Settings, Subscriptions, Upkeep},
+    example::{
+        self, DOCUMENT, EMAIL, EXISTING_USER, FUNCTION, INSTANCE_ROLE, INSTANCES, LOG_GROUP, ROLE, RULE, SECRET, TOPIC,
+        USER,
+    },
+    faults::Fault,
+    sandbox::Sandbox,
 };
+use aws_sdk_iam::types::StatusType;
 
 #[test]
 fn a_second_apply_and_plan_and_status_only_read() {
@@ -15,22 +21,21 @@ fn a_second_apply_and_plan_and_status_only_read() {
     let planned = sandbox.deployer(&["plan", "--detailed-exitcode", &config]).expect(2);
     assert!(planned.stdout.contains("11 to create, 0 to change, 0 to destroy"), "{}", planned.stdout);
     assert!(planned.stdout.contains("The credential rotates as soon as rotation is enabled"), "{}", planned.stdout);
-    assert_eq!(Sandbox::mutations(&sandbox.calls()), Vec::<String>::new());
+    assert_eq!(sandbox.mutations(0), NOTHING);
 
     let applied = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
     assert!(applied.stdout.contains("Apply complete: 11 created"), "{}", applied.stdout);
     assert!(applied.stderr.contains("rotation completed"), "{}", applied.stderr);
 
-    let before = sandbox.calls().len();
+    let before = sandbox.mark();
     let again = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
     assert!(again.stdout.contains("No changes."), "{}", again.stdout);
     assert!(again.stdout.contains("The credential does not rotate now"), "{}", again.stdout);
     sandbox.deployer(&["plan", "--detailed-exitcode", &config]).expect(0);
     let status = sandbox.deployer(&["status", &config]).expect(0);
     assert!(!status.stdout.contains("missing") && !status.stdout.contains("differs"), "{}", status.stdout);
-    let calls = sandbox.calls();
-    assert!(calls.len() > before, "the second apply read nothing");
-    assert_eq!(Sandbox::mutations(&calls[before..]), Vec::<String>::new());
+    assert!(sandbox.mark() > before, "the second apply read nothing");
+    assert_eq!(sandbox.mutations(before), NOTHING);
 }
 
 #[tokio::test]
@@ -46,8 +51,8 @@ async fn rotate_changes_the_credential_on_the_host_and_leaves_the_previous_key_a
     let after = sandbox.secret("AWSCURRENT").await;
     assert_ne!(after.access_key_id, before.access_key_id);
     assert!(sandbox.logs_in(&after));
-    assert!(sandbox.host_file().contains(&after.access_key_id));
-    let iam = aws_sdk_iam::Client::new(&sandbox.sdk().await);
+    assert_eq!(sandbox.key_on(INSTANCES[0]), Some(after.access_key_id));
+    let iam = sandbox.aws().await.iam;
     let keys = iam.list_access_keys().user_name(USER).send().await.unwrap().access_key_metadata;
     let previous = keys.iter().find(|key| key.access_key_id() == Some(&before.access_key_id)).unwrap();
     assert_eq!(previous.status, Some(StatusType::Active));
@@ -56,7 +61,7 @@ async fn rotate_changes_the_credential_on_the_host_and_leaves_the_previous_key_a
 
 #[tokio::test]
 async fn an_apply_whose_rotation_fails_says_which_step_and_why() {
-    let sandbox = Sandbox::with(&[("SANDBOX_INSTANCE_OFFLINE", "1")]);
+    let sandbox = Sandbox::with(&Settings { instances_are_offline: true, ..Settings::default() });
     let config = sandbox.config(&[]);
 
     let failed = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(1);
@@ -81,14 +86,14 @@ async fn an_apply_whose_rotation_fails_says_which_step_and_why() {
     assert!(refused.stderr.contains("--during-rotation"), "{}", refused.stderr);
     sandbox.deployer(&["apply", "--auto-approve", "--during-rotation", &changed]).expect(1);
     sandbox.deployer(&["plan", "--detailed-exitcode", &changed]).expect(0);
-    let iam = aws_sdk_iam::Client::new(&sandbox.sdk().await);
+    let iam = sandbox.aws().await.iam;
     let keys = iam.list_access_keys().user_name(USER).send().await.unwrap().access_key_metadata;
     assert!(keys.is_empty(), "no key is made for a host that cannot be told: {keys:?}");
 }
 
 #[tokio::test]
 async fn a_deployment_destroyed_while_a_rotation_was_open_can_be_applied_again() {
-    let sandbox = Sandbox::with(&[("SANDBOX_INSTANCE_OFFLINE", "1"), ("SANDBOX_ROTATION_ATTEMPTS", "1")]);
+    let sandbox = Sandbox::with(&Settings { instances_are_offline: true, ..Settings::one_attempt() });
     let config = sandbox.config(&[]);
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(1);
     sandbox.deployer(&["destroy", "--auto-approve", &config]).expect(0);
@@ -101,7 +106,7 @@ async fn a_deployment_destroyed_while_a_rotation_was_open_can_be_applied_again()
 
 /// The example without hosts.
 fn without_instance() -> String {
-    let text = std::fs::read_to_string(crate::sandbox::root().join("config.example.yaml")).unwrap();
+    let text = example::text();
     let (before, rest) = text.split_once("instance:\n").unwrap();
     let (_, after) = rest.split_once("\nses:\n").unwrap();
     format!("{before}ses:\n{after}")
@@ -113,9 +118,7 @@ async fn an_apply_that_ended_before_rotation_was_enabled_is_taken_up_again() {
     let config = sandbox.config(&[]);
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
     sandbox.deployer(&["destroy", "--auto-approve", "--stop-mail", &config]).expect(0);
-    let refuse = json!([{"kind": "fail", "action": "secretsmanager:RotateSecret", "status": 400,
-        "code": "InvalidRequestException", "message": "refused by the test"}]);
-    sandbox.faults(&refuse);
+    sandbox.faults(&[Fault::refuse("secretsmanager:RotateSecret", "InvalidRequestException")]);
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(1);
 
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
@@ -128,11 +131,10 @@ fn a_lost_answer_and_a_log_that_cannot_be_read_do_not_make_a_rotation_fail() {
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
-    sandbox.faults(&json!([
-        {"kind": "lose_reply", "action": "secretsmanager:RotateSecret", "times": 9},
-        {"kind": "fail", "action": "logs:FilterLogEvents", "times": 999, "status": 400,
-         "code": "AccessDeniedException", "message": "refused by the test"},
-    ]));
+    sandbox.faults(&[
+        Fault::lose_reply("secretsmanager:RotateSecret").times(9),
+        Fault::refuse("logs:FilterLogEvents", "AccessDeniedException").times(999),
+    ]);
 
     let rotated = sandbox.deployer(&["rotate", &config]).expect(0);
 
@@ -144,20 +146,20 @@ fn what_iam_sees_with_a_delay_does_not_make_destroy_fail() {
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
-    sandbox.faults(&json!([
-        {"kind": "fail", "action": "iam:DeleteUser", "times": 2, "status": 409, "code": "DeleteConflict", "message": "m"},
-        {"kind": "fail", "action": "iam:DeleteRole", "times": 2, "status": 409, "code": "DeleteConflict", "message": "m"},
-        {"kind": "lose_reply", "action": "ssm:DeleteDocument", "times": 9},
-    ]));
+    sandbox.faults(&[
+        Fault::fail("iam:DeleteUser", 409, "DeleteConflict", "m").times(2),
+        Fault::fail("iam:DeleteRole", 409, "DeleteConflict", "m").times(2),
+        Fault::lose_reply("ssm:DeleteDocument").times(9),
+    ]);
     let destroyed = sandbox.deployer(&["destroy", "--auto-approve", "--stop-mail", &config]).expect(0);
     assert!(destroyed.stderr.contains("waiting up to"), "{}", destroyed.stderr);
 }
 
 #[test]
 fn a_role_that_lambda_cannot_assume_yet_is_waited_for() {
-    let not_yet = json!([{"kind": "fail", "action": "lambda:CreateFunction", "times": 3, "status": 400,
-        "code": "InvalidParameterValueException", "message": "The role defined for the function cannot be assumed by Lambda."}]);
-    let sandbox = Sandbox::with(&[("SANDBOX_FAULTS", &not_yet.to_string())]);
+    let message = "The role defined for the function cannot be assumed by Lambda.";
+    let not_yet = Fault::fail("lambda:CreateFunction", 400, "InvalidParameterValueException", message).times(3);
+    let sandbox = Sandbox::with(&Settings { faults: vec![not_yet], ..Settings::default() });
     let config = sandbox.config(&[]);
     let applied = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
     assert!(applied.stderr.contains("cannot be assumed by Lambda"), "{}", applied.stderr);
@@ -168,9 +170,8 @@ fn status_shows_what_it_can_where_something_cannot_be_read() {
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
-    sandbox
-        .faults(&json!([{"kind": "fail", "action": "iam:GetRole", "times": 99, "status": 403, "code": "AccessDenied",
-        "message": "User: u is not authorized to perform: iam:GetRole on resource: r"}]));
+    let message = "User: u is not authorized to perform: iam:GetRole on resource: r";
+    sandbox.faults(&[Fault::fail("iam:GetRole", 403, "AccessDenied", message).times(99)]);
     let status = sandbox.deployer(&["status", &config]).expect(1);
     assert!(status.stdout.contains("unknown  role mail-prod-rotation-eu-west-1"), "{}", status.stdout);
     assert!(status.stdout.contains("AccessDenied") && status.stdout.contains("DEPLOYING"), "{}", status.stdout);
@@ -184,32 +185,26 @@ async fn destroy_leaves_nothing_that_is_ours() {
     let config = sandbox.config(&[]);
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
 
-    let before = sandbox.calls().len();
+    let before = sandbox.mark();
     let refused = sandbox.deployer(&["destroy", "--auto-approve", &config]).expect(1);
     assert!(refused.stderr.contains("--stop-mail"), "{}", refused.stderr);
-    assert_eq!(Sandbox::mutations(&sandbox.calls()[before..]), Vec::<String>::new());
+    assert_eq!(sandbox.mutations(before), NOTHING);
     sandbox.deployer(&["destroy", "--auto-approve", "--stop-mail", &config]).expect(0);
 
-    let sdk = sandbox.sdk().await;
-    let iam = aws_sdk_iam::Client::new(&sdk);
+    let aws = sandbox.aws().await;
+    let iam = &aws.iam;
     assert!(iam.get_user().user_name(USER).send().await.is_err());
     assert!(iam.get_role().role_name(ROLE).send().await.is_err());
     let inline = iam.list_role_policies().role_name(INSTANCE_ROLE).send().await.unwrap();
     assert!(inline.policy_names.is_empty(), "{:?}", inline.policy_names);
-    let lambda = aws_sdk_lambda::Client::new(&sdk);
-    assert!(lambda.get_function().function_name(FUNCTION).send().await.is_err());
-    assert!(lambda.get_policy().function_name(FUNCTION).send().await.is_err());
-    let logs = aws_sdk_cloudwatchlogs::Client::new(&sdk);
-    let groups = logs.describe_log_groups().log_group_name_prefix(LOG_GROUP).send().await.unwrap();
+    assert!(aws.lambda.get_function().function_name(FUNCTION).send().await.is_err());
+    assert!(aws.lambda.get_policy().function_name(FUNCTION).send().await.is_err());
+    let groups = aws.logs.describe_log_groups().log_group_name_prefix(LOG_GROUP).send().await.unwrap();
     assert!(groups.log_groups().is_empty());
-    let ssm = aws_sdk_ssm::Client::new(&sdk);
-    assert!(ssm.describe_document().name(DOCUMENT).send().await.is_err());
-    let sns = aws_sdk_sns::Client::new(&sdk);
-    assert!(sns.get_topic_attributes().topic_arn(TOPIC).send().await.is_err());
-    let events = aws_sdk_eventbridge::Client::new(&sdk);
-    assert!(events.describe_rule().name(RULE).send().await.is_err());
-    let secrets = aws_sdk_secretsmanager::Client::new(&sdk);
-    let secret = secrets.describe_secret().secret_id(SECRET).send().await.unwrap();
+    assert!(aws.ssm.describe_document().name(DOCUMENT).send().await.is_err());
+    assert!(aws.sns.get_topic_attributes().topic_arn(TOPIC).send().await.is_err());
+    assert!(aws.events.describe_rule().name(RULE).send().await.is_err());
+    let secret = aws.secrets.describe_secret().secret_id(SECRET).send().await.unwrap();
     assert!(secret.deleted_date.is_some());
     assert_ne!(secret.rotation_enabled, Some(true));
 
@@ -219,7 +214,7 @@ async fn destroy_leaves_nothing_that_is_ours() {
 
 /// Addresses that subscribe by e-mail, with whether they have confirmed.
 async fn subscriptions(sandbox: &Sandbox) -> Vec<(String, bool)> {
-    let sns = aws_sdk_sns::Client::new(&sandbox.sdk().await);
+    let sns = sandbox.aws().await.sns;
     let listed = sns.list_subscriptions_by_topic().topic_arn(TOPIC).send().await.unwrap().subscriptions.unwrap();
     let confirmed = |arn: &str| arn != "PendingConfirmation";
     listed.into_iter().map(|one| (one.endpoint.unwrap(), confirmed(&one.subscription_arn.unwrap()))).collect()
@@ -236,12 +231,12 @@ async fn the_address_is_asked_to_confirm_and_a_new_one_takes_its_place() {
     let json = sandbox.deployer(&["plan", "--json", "--detailed-exitcode", &config]).expect(0).json();
     assert!(json[0]["notes"][0].as_str().unwrap().contains("has not confirmed"), "{}", json[0]);
 
-    sandbox.control("subscriptions", &json!({"confirm": EMAIL}));
+    sandbox.control(&Subscriptions::Confirm(EMAIL));
     let planned = sandbox.deployer(&["plan", "--detailed-exitcode", &config]).expect(0);
     assert!(!planned.stdout.contains("confirm"), "{}", planned.stdout);
-    let sns = aws_sdk_sns::Client::new(&sandbox.sdk().await);
+    let sns = sandbox.aws().await.sns;
     sns.subscribe().topic_arn(TOPIC).protocol("email").endpoint("colleague@example.com").send().await.unwrap();
-    sandbox.control("subscriptions", &json!({"confirm": "colleague@example.com"}));
+    sandbox.control(&Subscriptions::Confirm("colleague@example.com"));
 
     let second = sandbox.config(&[(EMAIL, "second@example.com")]);
     sandbox.deployer(&["apply", "--auto-approve", &second]).expect(0);
@@ -261,14 +256,13 @@ async fn the_address_is_asked_to_confirm_and_a_new_one_takes_its_place() {
 fn nobody_is_told_where_the_configuration_names_nobody() {
     let sandbox = Sandbox::start();
     let notify = "\nnotify:\n";
-    let example = std::fs::read_to_string(crate::sandbox::root().join("config.example.yaml")).unwrap();
-    let config = sandbox.file("config.yaml", example.split_once(notify).unwrap().0);
+    let config = sandbox.file("config.yaml", example::text().split_once(notify).unwrap().0);
 
     let planned = sandbox.deployer(&["plan", &config]).expect(0);
 
     assert!(!planned.stdout.contains("sns:") && !planned.stdout.contains("TOPIC_ARN"), "{}", planned.stdout);
     assert!(planned.stdout.contains("10 to create"), "{}", planned.stdout);
-    assert!(sandbox.calls().iter().all(|call| call["service"] != "sns"));
+    assert!(sandbox.calls().iter().all(|call| call.service != "sns"));
 }
 
 #[tokio::test]
@@ -276,19 +270,19 @@ async fn the_daily_rule_may_invoke_the_function_and_no_other_rule_may() {
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
-    let events = aws_sdk_eventbridge::Client::new(&sandbox.sdk().await);
+    let events = sandbox.aws().await.events;
     events.put_rule().name("other").schedule_expression("rate(1 day)").send().await.unwrap();
     let ours = events.list_targets_by_rule().rule(RULE).send().await.unwrap().targets.unwrap().remove(0);
     events.put_targets().rule("other").targets(ours).send().await.unwrap();
     let invoked = || {
-        let is_it = |call: &serde_json::Value| call["caller"] == "events.amazonaws.com";
-        sandbox.calls().iter().filter(|call| is_it(call)).count()
+        let is_it = |call: &&Call| call.caller == "events.amazonaws.com";
+        sandbox.calls().iter().filter(is_it).count()
     };
 
-    let fired = sandbox.control("upkeep", &json!({"rule": "other"}));
-    assert!(fired["invocations"][0]["error"].as_str().unwrap().contains("may not invoke"), "{fired}");
+    let fired = sandbox.control(&Upkeep { rule: "other" });
+    assert!(fired.invocations[0].error.as_ref().unwrap().contains("may not invoke"), "{fired:?}");
     assert_eq!(invoked(), 0);
-    sandbox.control("upkeep", &json!({"rule": RULE}));
+    sandbox.control(&Upkeep { rule: RULE });
     assert_eq!(invoked(), 1);
 }
 
@@ -308,8 +302,7 @@ async fn a_destroyed_deployment_can_be_applied_again_at_once() {
 #[tokio::test]
 async fn a_referenced_user_and_secret_outlive_the_deployment() {
     let sandbox = Sandbox::start();
-    let sdk = sandbox.sdk().await;
-    let (iam, secrets) = (aws_sdk_iam::Client::new(&sdk), aws_sdk_secretsmanager::Client::new(&sdk));
+    let Aws { iam, secrets, .. } = sandbox.aws().await;
     sandbox.make_user_by_hand("/mail/").await;
     let value =
         format!(r#"{{"username":"{USER}","AccessKeyId":"","SMTPPassword":"","iam_user_arn":"","host":"kept"}}"#);

@@ -1,14 +1,14 @@
 //! `deployer recover`: for every stuck state, what it prints and the state after.
 
-use serde_json::json;
-
-use crate::{
+use crate::support::{
+    calls::NOTHING,
+    controls::Answer,
     deployed::Deployed,
-    sandbox::{EXISTING_USER, SECRET},
+    example::{EXISTING_USER, SECRET},
+    faults::Fault,
+    rotation::CREATE,
     shown::assert_shown,
 };
-
-const NOTHING: [&str; 0] = [];
 
 #[tokio::test]
 async fn what_is_healthy_is_left_alone() {
@@ -93,7 +93,7 @@ async fn on_a_terminal_it_asks_before_each_change() {
 async fn a_rotation_that_made_no_key_is_given_up_and_made_anew() {
     let deployed = Deployed::example(&[]).await;
     deployed.set_online(None, false);
-    deployed.rotation_fails_at("none").await;
+    deployed.rotate().await.failed(CREATE, "HostsOffline");
 
     let (blocked, mutations) = deployed.run_watched(&["recover", "--auto-approve"]);
     assert_shown!("empty_while_the_host_is_offline", &deployed.sandbox, &blocked.expect(1).stdout);
@@ -228,7 +228,7 @@ async fn an_orphan_in_the_last_slot_is_offered_by_name() {
 async fn with_orphan() -> Deployed {
     let deployed = Deployed::before_apply(&EXISTING_USER).await;
     deployed.sandbox.make_user_by_hand("/").await;
-    deployed.sandbox.faults(&json!([{"kind": "lose_reply", "action": "iam:CreateAccessKey"}]));
+    deployed.sandbox.faults(&[Fault::lose_reply("iam:CreateAccessKey")]);
     deployed.run(&["apply", "--auto-approve"]).expect(1);
     // The rotation goes on beside the orphan, which is in the grace: it may be the previous key, as far as dates tell.
     deployed.run(&["recover", "--auto-approve"]).expect(1);
@@ -239,7 +239,7 @@ async fn with_orphan() -> Deployed {
 #[tokio::test]
 async fn a_rotation_that_is_switched_off_is_for_apply() {
     let deployed = Deployed::example(&[]).await;
-    deployed.secrets.cancel_rotate_secret().secret_id(SECRET).send().await.unwrap();
+    deployed.aws.secrets.cancel_rotate_secret().secret_id(SECRET).send().await.unwrap();
 
     let (ran, mutations) = deployed.run_watched(&["recover", "--auto-approve"]);
 
@@ -252,7 +252,7 @@ async fn a_rotation_that_is_switched_off_is_for_apply() {
 #[tokio::test]
 async fn a_rotation_that_runs_is_let_be() {
     let deployed = Deployed::example(&[]).await;
-    deployed.secrets.rotate_secret().secret_id(SECRET).send().await.unwrap();
+    deployed.aws.secrets.rotate_secret().secret_id(SECRET).send().await.unwrap();
 
     let ran = deployed.run(&["recover", "--auto-approve"]).expect(0);
 
@@ -265,10 +265,10 @@ async fn a_rotation_that_runs_is_let_be() {
 async fn a_remedy_whose_answer_is_lost_is_taken_all_the_same() {
     let deployed = Deployed::example(&[]).await;
     deployed.rotation_fails_after_the_host_was_told().await;
-    deployed.sandbox.faults(&json!([
-        {"kind": "lose_reply", "action": "secretsmanager:UpdateSecretVersionStage", "caller": ":user/"},
-        {"kind": "lose_reply", "action": "lambda:InvokeFunction", "caller": ":user/"},
-    ]));
+    deployed.sandbox.faults(&[
+        Fault::lose_reply("secretsmanager:UpdateSecretVersionStage").by_the_administrator(),
+        Fault::lose_reply("lambda:InvokeFunction").by_the_administrator(),
+    ]);
 
     deployed.run(&["recover", "--auto-approve"]).expect(0);
 
@@ -279,9 +279,7 @@ async fn a_remedy_whose_answer_is_lost_is_taken_all_the_same() {
 async fn while_ses_answers_nobody_nothing_is_changed() {
     let deployed = Deployed::example(&[]).await;
     deployed.rotation_fails_after_the_host_was_told().await;
-    deployed
-        .sandbox
-        .control("smtp", &json!({"answers": [{"verb": "AUTH", "code": 454, "text": "Temporary", "times": 99}]}));
+    deployed.answer(&[Answer::to("AUTH", 454, "Temporary").times(99)]);
 
     let (ran, mutations) = deployed.run_watched(&["recover", "--auto-approve"]);
 

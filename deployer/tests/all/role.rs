@@ -3,11 +3,15 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use aws_sdk_lambda::{primitives::Blob, types::Environment};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::sandbox::{FUNCTION, LOG_GROUP, ROLE, SECRET, Sandbox, USER};
-
-const POLICY: &str = "mail-prod-rotation";
+use crate::support::{
+    aws::Aws,
+    controls::Settings,
+    example::{FUNCTION, LOG_GROUP, ROLE, ROLE_POLICY, SECRET, USER},
+    rotation::{CREATE, StepEvent},
+    sandbox::Sandbox,
+};
 
 /// With a grace that is over, the third rotation frees the slot of the first key: every action is used.
 const SHORT_GRACE: [(&str, &str); 1] = [("keep_previous: 24h", "keep_previous: 1s")];
@@ -15,10 +19,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 struct Role<'a> {
     sandbox: &'a Sandbox,
-    iam: aws_sdk_iam::Client,
-    lambda: aws_sdk_lambda::Client,
-    logs: aws_sdk_cloudwatchlogs::Client,
-    secrets: aws_sdk_secretsmanager::Client,
+    aws: Aws,
     config: String,
 }
 
@@ -26,25 +27,17 @@ impl<'a> Role<'a> {
     async fn deploy(sandbox: &'a Sandbox) -> Self {
         let config = sandbox.config(&SHORT_GRACE);
         sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
-        let sdk = sandbox.sdk().await;
-        Self {
-            sandbox,
-            iam: aws_sdk_iam::Client::new(&sdk),
-            lambda: aws_sdk_lambda::Client::new(&sdk),
-            logs: aws_sdk_cloudwatchlogs::Client::new(&sdk),
-            secrets: aws_sdk_secretsmanager::Client::new(&sdk),
-            config,
-        }
+        Self { sandbox, aws: sandbox.aws().await, config }
     }
 
     async fn policy(&self) -> Value {
-        let answer = self.iam.get_role_policy().role_name(ROLE).policy_name(POLICY).send().await.unwrap();
+        let answer = self.aws.iam.get_role_policy().role_name(ROLE).policy_name(ROLE_POLICY).send().await.unwrap();
         let text = percent_encoding::percent_decode_str(&answer.policy_document).decode_utf8().unwrap();
         serde_json::from_str(&text).unwrap()
     }
 
     async fn put(&self, policy: &Value) {
-        let request = self.iam.put_role_policy().role_name(ROLE).policy_name(POLICY);
+        let request = self.aws.iam.put_role_policy().role_name(ROLE).policy_name(ROLE_POLICY);
         request.policy_document(policy.to_string()).send().await.unwrap();
     }
 
@@ -59,7 +52,7 @@ impl<'a> Role<'a> {
     /// Rotates in a new execution environment, which begins a log stream of its own.
     async fn log_lines_of_a_rotation(&self) -> usize {
         let description = uuid::Uuid::new_v4().to_string();
-        let request = self.lambda.update_function_configuration().function_name(FUNCTION).description(description);
+        let request = self.aws.lambda.update_function_configuration().function_name(FUNCTION).description(description);
         request.send().await.unwrap();
         let before = self.log_lines().await;
         self.rotates().await.unwrap();
@@ -67,18 +60,18 @@ impl<'a> Role<'a> {
     }
 
     async fn log_lines(&self) -> usize {
-        let pages = self.logs.filter_log_events().log_group_name(LOG_GROUP).into_paginator().send();
+        let pages = self.aws.logs.filter_log_events().log_group_name(LOG_GROUP).into_paginator().send();
         let pages: Vec<_> = pages.collect().await;
         pages.into_iter().map(|page| page.unwrap().events().len()).sum()
     }
 
     /// As an operator would after a failed rotation.
     async fn clear_pending(&self) {
-        let secret = self.secrets.describe_secret().secret_id(SECRET).send().await.unwrap();
+        let secret = self.aws.secrets.describe_secret().secret_id(SECRET).send().await.unwrap();
         let versions = secret.version_ids_to_stages.unwrap();
         let pending = versions.iter().find(|(_, labels)| labels.contains(&"AWSPENDING".to_owned()));
         if let Some((version, _)) = pending {
-            let request = self.secrets.update_secret_version_stage().secret_id(SECRET).version_stage("AWSPENDING");
+            let request = self.aws.secrets.update_secret_version_stage().secret_id(SECRET).version_stage("AWSPENDING");
             request.remove_from_version_id(version).send().await.unwrap();
         }
     }
@@ -104,7 +97,7 @@ fn without(policy: &Value, index: usize, action: &str) -> Value {
 
 #[tokio::test]
 async fn a_rotation_needs_every_action_of_the_role() {
-    let sandbox = Sandbox::with(&[("SANDBOX_ROTATION_ATTEMPTS", "1"), ("SANDBOX_KEY_PROPAGATION_SECONDS", "0")]);
+    let sandbox = Sandbox::with(&Settings { key_propagation_seconds: 0.0, ..Settings::one_attempt() });
     let role = Role::deploy(&sandbox).await;
     let policy = role.policy().await;
     role.rotates().await.expect("a second key");
@@ -138,11 +131,11 @@ async fn a_rotation_needs_every_action_of_the_role() {
 
 #[tokio::test]
 async fn the_role_is_denied_on_anything_else() {
-    let sandbox = Sandbox::with(&[("SANDBOX_ROTATION_ATTEMPTS", "1")]);
+    let sandbox = Sandbox::with(&Settings::one_attempt());
     let role = Role::deploy(&sandbox).await;
-    role.iam.create_user().user_name("somebody").send().await.unwrap();
-    role.secrets.create_secret().name("other").secret_string("{}").send().await.unwrap();
-    let environment = role.lambda.get_function_configuration().function_name(FUNCTION).send().await.unwrap();
+    role.aws.iam.create_user().user_name("somebody").send().await.unwrap();
+    role.aws.secrets.create_secret().name("other").secret_string("{}").send().await.unwrap();
+    let environment = role.aws.lambda.get_function_configuration().function_name(FUNCTION).send().await.unwrap();
     let ours = environment.environment.unwrap().variables.unwrap();
 
     let foreign = [
@@ -155,7 +148,14 @@ async fn the_role_is_denied_on_anything_else() {
         let mut variables = ours.clone();
         variables.insert(variable.to_owned(), value);
         let changed = Environment::builder().set_variables(Some(variables)).build();
-        role.lambda.update_function_configuration().function_name(FUNCTION).environment(changed).send().await.unwrap();
+        role.aws
+            .lambda
+            .update_function_configuration()
+            .function_name(FUNCTION)
+            .environment(changed)
+            .send()
+            .await
+            .unwrap();
         let error = role.rotates().await.expect_err(variable);
         assert!(error.contains(action) && error.contains("AccessDenied"), "{variable}: {error}");
         denied.insert(variable);
@@ -168,15 +168,16 @@ async fn the_role_is_denied_on_anything_else() {
     let mut variables = ours.clone();
     variables.insert("SECRET_ARN_PREFIX".to_owned(), prefix);
     let changed = Environment::builder().set_variables(Some(variables)).build();
-    role.lambda.update_function_configuration().function_name(FUNCTION).environment(changed).send().await.unwrap();
-    let other = role.secrets.describe_secret().secret_id("other").send().await.unwrap();
-    let event = json!({
-        "Step": "createSecret",
-        "SecretId": other.arn,
-        "ClientRequestToken": "00000000-0000-4000-8000-000000000000",
-    });
-    let payload = Blob::new(event.to_string());
-    let answer = role.lambda.invoke().function_name(FUNCTION).payload(payload).send().await.unwrap();
+    role.aws.lambda.update_function_configuration().function_name(FUNCTION).environment(changed).send().await.unwrap();
+    let other = role.aws.secrets.describe_secret().secret_id("other").send().await.unwrap();
+    let event = StepEvent {
+        step: CREATE,
+        secret_id: other.arn().unwrap(),
+        client_request_token: "00000000-0000-4000-8000-000000000000",
+        rotation_token: None,
+    };
+    let payload = Blob::new(serde_json::to_vec(&event).unwrap());
+    let answer = role.aws.lambda.invoke().function_name(FUNCTION).payload(payload).send().await.unwrap();
     let text = String::from_utf8(answer.payload.unwrap().into_inner()).unwrap();
     assert!(text.contains("secretsmanager:DescribeSecret") && text.contains("AccessDenied"), "{text}");
 }

@@ -1,8 +1,6 @@
 //! `deployer rotate` starts nothing that would fail.
 
-use serde_json::json;
-
-use crate::{deployed::Deployed, shown::assert_shown};
+use crate::support::{calls::NOTHING, deployed::Deployed, faults::Fault, sandbox::Sandbox, shown::assert_shown};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -21,7 +19,7 @@ async fn a_rotation_within_the_grace_is_refused_until_it_ends() {
 
     let (refused, mutations) = deployed.run_watched(&["rotate"]);
 
-    assert_eq!(mutations, Vec::<String>::new());
+    assert_eq!(mutations, NOTHING);
     assert_shown!("within_the_grace", &deployed.sandbox, &refused.expect(1).stderr);
     deployed.let_pass(2 * DAY);
     let rotated = deployed.run(&["rotate"]).expect(0);
@@ -37,7 +35,7 @@ async fn a_rotation_whose_host_cannot_be_told_is_refused() {
 
     let (refused, mutations) = deployed.run_watched(&["rotate"]);
 
-    assert_eq!(mutations, Vec::<String>::new());
+    assert_eq!(mutations, NOTHING);
     assert_shown!("host_offline", &deployed.sandbox, &refused.expect(1).stderr);
 }
 
@@ -48,7 +46,7 @@ async fn a_rotation_beside_an_open_one_is_refused() {
 
     let (refused, mutations) = deployed.run_watched(&["rotate"]);
 
-    assert_eq!(mutations, Vec::<String>::new());
+    assert_eq!(mutations, NOTHING);
     assert_shown!("rotation_open", &deployed.sandbox, &refused.expect(1).stderr);
 }
 
@@ -58,7 +56,7 @@ async fn the_grace_of_a_leaked_key_ends_on_request() {
     let previous = deployed.key_labelled("AWSPREVIOUS").await;
 
     let (refused, mutations) = deployed.run_watched(&["rotate", "--end-grace"]);
-    assert_eq!(mutations, Vec::<String>::new());
+    assert_eq!(mutations, NOTHING);
     assert_shown!("end_grace_unapproved", &deployed.sandbox, &refused.expect(1).stderr);
 
     let rotated = deployed.run(&["rotate", "--end-grace", "--auto-approve"]).expect(0);
@@ -87,13 +85,13 @@ async fn a_grace_is_not_ended_for_a_rotation_that_would_fail_all_the_same() {
     let (refused, mutations) = deployed.run_watched(&["rotate", "--end-grace", "--auto-approve"]);
 
     assert!(refused.expect(1).stderr.contains("HostsOffline"));
-    assert_eq!(mutations, Vec::<String>::new());
+    assert_eq!(mutations, NOTHING);
     assert_eq!(deployed.keys().await, before);
 }
 
 #[tokio::test]
 async fn a_deployment_that_is_not_there_is_named_with_the_command_that_makes_it() {
-    let sandbox = crate::sandbox::Sandbox::start();
+    let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
     for command in ["rotate", "recover"] {
         let refused = sandbox.deployer(&[command, &config]).expect(1);
@@ -104,13 +102,11 @@ async fn a_deployment_that_is_not_there_is_named_with_the_command_that_makes_it(
 #[tokio::test]
 async fn a_rotation_that_cannot_be_asked_about_is_not_started() {
     let deployed = Deployed::example(&[]).await;
-    deployed.sandbox.faults(&json!([
-        {"kind": "fail", "action": "lambda:InvokeFunction", "times": 99, "status": 403, "code": "AccessDeniedException",
-         "message": "User: u is not authorized to perform: lambda:InvokeFunction on resource: r"},
-    ]));
+    let message = "User: u is not authorized to perform: lambda:InvokeFunction on resource: r";
+    deployed.sandbox.faults(&[Fault::fail("lambda:InvokeFunction", 403, "AccessDeniedException", message).times(99)]);
 
     let (refused, mutations) = deployed.run_watched(&["rotate"]);
 
     assert!(refused.expect(1).stderr.contains("allow the action named above"));
-    assert_eq!(mutations, Vec::<String>::new());
+    assert_eq!(mutations, NOTHING);
 }

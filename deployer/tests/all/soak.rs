@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::sandbox::root;
+use crate::support::example::root;
 
 #[test]
 #[ignore = "needs Postfix and root, and takes two minutes: examples/soak/run"]

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use serde_json::{Value, json};
-
-use crate::sandbox::ROLE;
+use crate::support::{controls::RetryToken, faults};
 
 /// Whose IAM user it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,11 +68,10 @@ pub(super) enum Retry {
 impl Retry {
     pub(super) const ALL: [Self; 2] = [Self::SameToken, Self::NewToken];
 
-    /// As the sandbox's setting `retry_token` spells it.
-    pub(super) fn token(self) -> &'static str {
+    pub(super) fn token(self) -> RetryToken {
         match self {
-            Self::SameToken => "same",
-            Self::NewToken => "new",
+            Self::SameToken => RetryToken::Same,
+            Self::NewToken => RetryToken::New,
         }
     }
 }
@@ -90,22 +87,16 @@ pub(super) struct Point {
 
 impl Point {
     /// The sandbox's rule.
-    pub(super) fn rule(&self) -> Value {
-        let mut rule = json!({"caller": ROLE, "action": self.call.action, "call": self.call.number});
-        let kind = match self.fault {
-            Fault::Refused => {
-                rule["status"] = json!(400);
-                rule["code"] = json!("AccessDeniedException");
-                rule["message"] = json!("refused by the test");
-                "fail"
-            }
-            Fault::AnswerLost => "lose_reply",
-            Fault::Throttled => "throttle",
-            Fault::Killed => "kill",
-            Fault::DeadlineReached => "hang",
+    pub(super) fn rule(&self) -> faults::Fault {
+        let Call { action, number, .. } = &self.call;
+        let fault = match self.fault {
+            Fault::Refused => faults::Fault::refuse(action, "AccessDeniedException"),
+            Fault::AnswerLost => faults::Fault::lose_reply(action),
+            Fault::Throttled => faults::Fault::throttle(action),
+            Fault::Killed => faults::Fault::kill(action),
+            Fault::DeadlineReached => faults::Fault::hang(action),
         };
-        rule["kind"] = json!(kind);
-        rule
+        fault.by_the_function().at_call(*number)
     }
 
     /// Whether a first attempt may end in an error of this type: the handler's own wherever it lives to tell.

@@ -3,14 +3,18 @@
 use std::{collections::HashMap, fmt, thread::sleep, time::Duration};
 
 use aws_sdk_iam::types::StatusType;
-use contract::SecretValue;
-use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::point::{Call, Fault, Point, Retry, Start, User};
-use crate::sandbox::{EXISTING_USER, ROLE, SECRET, Sandbox, USER};
+use crate::support::{
+    aws::Aws,
+    controls::{Functions, Retry as TryAgain, Rotations, Snapshot, Time, Watch},
+    example::{EXISTING_USER, INSTANCES, ROTATE_LATER, SECRET, USER},
+    rotation::{CREATE, FINISH, Failure, Rotation, SET, Status, TEST},
+    sandbox::Sandbox,
+};
 
-const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
+const STEPS: [&str; 4] = [CREATE, SET, TEST, FINISH];
 
 /// The call that is repeated until a script has ended: how often depends on the clock, so it counts once.
 const POLL: &str = "ssm:GetCommandInvocation";
@@ -20,7 +24,7 @@ const BETWEEN_ROTATIONS: Duration = Duration::from_hours(48);
 
 /// A deadline that a call can reach, and one for the calls before which the handler demands more time than that: enough to make
 /// a key, or to tell the hosts. There it is the handler's own limits that come first.
-const DEADLINES_SECONDS: [u64; 2] = [8, 66];
+const DEADLINES_SECONDS: [u32; 2] = [8, 66];
 
 /// Between two looks at whether a rotation has ended.
 const LOOK: Duration = Duration::from_millis(200);
@@ -32,23 +36,20 @@ const LOOKS: u32 = 5 * 300;
 pub(super) struct Worker {
     sandbox: Sandbox,
     runtime: Runtime,
-    iam: aws_sdk_iam::Client,
-    secrets: aws_sdk_secretsmanager::Client,
+    aws: Aws,
     user: User,
 }
 
 /// How a rotation ended.
 struct Ended {
     is_complete: bool,
-    /// Type and text of the last error.
-    error: Option<(String, String)>,
-    /// As the sandbox tells it.
-    rotation: Value,
+    error: Option<Failure>,
+    rotation: Rotation,
 }
 
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", self.rotation)
+        write!(f, "{:#?}", self.rotation)
     }
 }
 
@@ -57,9 +58,8 @@ impl Worker {
     pub(super) fn prepare(user: User) -> Self {
         let sandbox = Sandbox::start();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let sdk = runtime.block_on(sandbox.sdk());
-        let (iam, secrets) = (aws_sdk_iam::Client::new(&sdk), aws_sdk_secretsmanager::Client::new(&sdk));
-        let worker = Self { sandbox, runtime, iam, secrets, user };
+        let aws = runtime.block_on(sandbox.aws());
+        let worker = Self { sandbox, runtime, aws, user };
         worker.deploy();
         worker.retry_with(Retry::SameToken);
         worker.save(0);
@@ -77,8 +77,7 @@ impl Worker {
     }
 
     fn deploy(&self) {
-        let mut changes =
-            vec![("rotate_on_create: true", "rotate_on_create: false"), ("  timeout: 2m", "  timeout: 10s")];
+        let mut changes = vec![ROTATE_LATER, ("  timeout: 2m", "  timeout: 10s")];
         if self.user == User::Existing {
             changes.extend(EXISTING_USER);
             self.runtime.block_on(self.sandbox.make_user_by_hand("/"));
@@ -90,7 +89,7 @@ impl Worker {
     /// The calls that the function makes in an undisturbed rotation.
     pub(super) fn observe(&self, start: Start) -> Vec<Call> {
         self.begin(start);
-        let before = self.sandbox.calls().len();
+        let before = self.sandbox.mark();
         let ended = self.rotate();
         assert!(ended.is_complete, "{ended}");
         let mut steps = STEPS.into_iter();
@@ -98,12 +97,11 @@ impl Worker {
         let mut numbers: HashMap<String, usize> = HashMap::new();
         let mut calls = Vec::new();
         for call in &self.sandbox.calls()[before..] {
-            let caller = call["caller"].as_str().unwrap();
-            if caller == "secretsmanager.amazonaws.com" {
+            if call.caller == "secretsmanager.amazonaws.com" {
                 // The line of a step's invocation comes after those of its calls.
                 step = steps.next().unwrap_or("none");
-            } else if caller.contains(ROLE) {
-                let action = format!("{}:{}", call["service"].as_str().unwrap(), call["action"].as_str().unwrap());
+            } else if call.is_by_the_function() {
+                let action = call.name();
                 let number = numbers.entry(action.clone()).or_default();
                 *number += 1;
                 if *number == 1 || action != POLL {
@@ -117,7 +115,7 @@ impl Worker {
     /// Runs one point; panics where something is not as promised. Answers how the first attempt ended.
     pub(super) fn run(&self, point: &Point) -> String {
         let first = self.rotate_with_fault(point);
-        let outcome = first.error.as_ref().map_or("complete".to_owned(), |(error, _)| error.clone());
+        let outcome = first.error.as_ref().map_or("complete".to_owned(), |error| error.kind.clone());
         if !first.is_complete {
             assert!(point.explains(&outcome), "the first attempt ended with {first}");
             self.retry_with(point.retry);
@@ -137,15 +135,18 @@ impl Worker {
             self.begin(point.start);
             self.retry_with(Retry::SameToken);
             if point.fault == Fault::DeadlineReached {
-                let limit =
-                    json!({"deadline_seconds": deadline, "deadline_step": point.call.step, "deadline_times": 1});
-                self.sandbox.control("functions", &limit);
+                self.sandbox.control(&Functions {
+                    deadline_seconds: Some(deadline),
+                    deadline_step: Some(point.call.step),
+                    deadline_times: Some(1),
+                    ..Functions::default()
+                });
             }
-            self.sandbox.faults(&json!([point.rule()]));
+            self.sandbox.faults(&[point.rule()]);
             let ended = self.rotate();
-            let answer = self.sandbox.control("faults", &json!({"rules": []}));
-            self.sandbox.control("functions", &json!({}));
-            if answer["seen"][0].as_u64() >= Some(point.call.number as u64) {
+            let seen = self.sandbox.end_faults();
+            self.sandbox.control(&Functions::default());
+            if seen[0] >= point.call.number {
                 return ended;
             }
             assert_eq!(point.fault, Fault::DeadlineReached, "the call was not made: {ended}");
@@ -158,8 +159,8 @@ impl Worker {
         if ended.is_complete {
             return;
         }
-        let (error, text) = ended.error.as_ref().unwrap_or_else(|| panic!("failed without an error: {ended}"));
-        assert!(error == "NoSafeSlot" && point.leaves_an_orphan(), "a rotation without a fault failed: {ended}");
+        let Failure { kind, text } = ended.error.as_ref().unwrap_or_else(|| panic!("failed without an error: {ended}"));
+        assert!(kind == "NoSafeSlot" && point.leaves_an_orphan(), "a rotation without a fault failed: {ended}");
         match self.user {
             User::Owned => {
                 assert!(text.contains("wait a few minutes"), "{text}");
@@ -178,40 +179,40 @@ impl Worker {
             text.split_once("never used): no version of the secret names it").unwrap_or_else(|| panic!("{text}"));
         let key = &before[before.rfind("AKIA").unwrap()..];
         let key = key.split(' ').next().unwrap();
-        let delete = self.iam.delete_access_key().user_name(USER).access_key_id(key).send();
+        let delete = self.aws.iam.delete_access_key().user_name(USER).access_key_id(key).send();
         self.runtime.block_on(delete).unwrap();
     }
 
     /// What must be so whenever a rotation has completed.
     fn check(&self) {
         let current = self.runtime.block_on(self.sandbox.secret("AWSCURRENT"));
-        let held = held(&self.sandbox.host_file());
+        let held = self.sandbox.credential_on(INSTANCES[0]).unwrap();
         assert_eq!(current.access_key_id, held.access_key_id, "AWSCURRENT and the host have different keys");
         assert!(self.sandbox.logs_in(&held), "what the host holds is refused: {held:?}");
         assert!(self.sandbox.logs_in(&current), "AWSCURRENT is refused: {current:?}");
         let keys =
-            self.runtime.block_on(self.iam.list_access_keys().user_name(USER).send()).unwrap().access_key_metadata;
+            self.runtime.block_on(self.aws.iam.list_access_keys().user_name(USER).send()).unwrap().access_key_metadata;
         assert!(keys.len() <= 2, "{keys:?}");
         let is_current =
             |key: &aws_sdk_iam::types::AccessKeyMetadata| key.access_key_id() == Some(&current.access_key_id);
         let status = keys.iter().find(|key| is_current(key)).and_then(|key| key.status());
         assert_eq!(status, Some(&StatusType::Active), "{keys:?}");
-        assert_eq!(self.sandbox.violations(), Vec::<Value>::new(), "the promise was broken on the way");
+        assert_eq!(self.sandbox.violations(), [], "the promise was broken on the way");
     }
 
     fn begin(&self, start: Start) {
-        self.sandbox.control("watch", &json!({"forget": true}));
-        self.snapshot(&json!({"restore": start.keys.to_string()}));
+        self.sandbox.control(&Watch { forget: true });
+        self.snapshot(&Snapshot::Restore(start.keys.to_string()));
     }
 
     fn save(&self, keys: usize) {
-        self.snapshot(&json!({"save": keys.to_string()}));
+        self.snapshot(&Snapshot::Save(keys.to_string()));
     }
 
     /// A script of the run before may have outlived its rotation.
-    fn snapshot(&self, change: &Value) {
+    fn snapshot(&self, change: &Snapshot) {
         for _ in 0..LOOKS {
-            if self.sandbox.try_control("snapshot", change).is_ok() {
+            if self.sandbox.try_control(change).is_ok() {
                 return;
             }
             sleep(LOOK);
@@ -220,29 +221,33 @@ impl Worker {
     }
 
     fn let_time_pass(&self) {
-        self.sandbox.control("time", &json!({"pass": BETWEEN_ROTATIONS.as_secs()}));
+        self.sandbox.control(&Time { pass: BETWEEN_ROTATIONS.as_secs() });
     }
 
     /// One attempt at a time: the next one is ours to order.
     fn retry_with(&self, retry: Retry) {
-        self.sandbox.control("rotation", &json!({"attempts": 1, "retry_seconds": 0, "retry_token": retry.token()}));
+        self.sandbox.control(&Rotations {
+            attempts: Some(1),
+            retry_seconds: Some(0.0),
+            retry_token: Some(retry.token()),
+            ..Rotations::default()
+        });
     }
 
     fn try_again(&self) {
-        self.sandbox.control("retry", &json!({}));
+        self.sandbox.control(&TryAgain {});
     }
 
     fn rotate(&self) -> Ended {
-        self.runtime.block_on(self.secrets.rotate_secret().secret_id(SECRET).send()).unwrap();
+        self.runtime.block_on(self.aws.secrets.rotate_secret().secret_id(SECRET).send()).unwrap();
         self.wait()
     }
 
     /// Waits until the last rotation has ended.
     fn wait(&self) -> Ended {
         for _ in 0..LOOKS {
-            let mut state = self.sandbox.state();
-            let rotation = state["rotations"].as_array_mut().unwrap().pop().unwrap();
-            if rotation["status"] != "running" {
+            let rotation = self.sandbox.state().rotations.pop().unwrap();
+            if rotation.status != Status::Running {
                 return self.ended(rotation);
             }
             sleep(LOOK);
@@ -251,25 +256,10 @@ impl Worker {
     }
 
     /// A rotation whose last call took effect is complete, though Secrets Manager may not have heard it.
-    fn ended(&self, rotation: Value) -> Ended {
-        let describe = self.secrets.describe_secret().secret_id(SECRET).send();
+    fn ended(&self, rotation: Rotation) -> Ended {
+        let describe = self.aws.secrets.describe_secret().secret_id(SECRET).send();
         let versions = self.runtime.block_on(describe).unwrap().version_ids_to_stages.unwrap();
-        let labels = &versions[rotation["token"].as_str().unwrap()];
-        let last = rotation["history"].as_array().unwrap().last().unwrap();
-        let text = |name: &str| last[name].as_str().map(str::to_owned);
-        Ended {
-            is_complete: labels.iter().any(|label| label == "AWSCURRENT"),
-            error: text("error_type").zip(text("error")),
-            rotation,
-        }
+        let labels = &versions[&rotation.token];
+        Ended { is_complete: labels.iter().any(|label| label == "AWSCURRENT"), error: rotation.last_error(), rotation }
     }
-}
-
-/// The credential in a host's file.
-fn held(file: &str) -> SecretValue {
-    let value = |name: &str| file.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
-    let mut held = SecretValue::placeholder(USER);
-    held.access_key_id = value("AccessKeyId=");
-    held.smtp_password = value("SMTPPassword=");
-    held
 }

@@ -1,10 +1,10 @@
 //! Two at once.
 
-use serde_json::json;
-
-use crate::{
-    deployed::{CREATE, Deployed, Failure, INSTANCES, SET, TEST},
-    sandbox::SECRET,
+use crate::support::{
+    deployed::Deployed,
+    example::{INSTANCES, SECRET},
+    faults::Fault,
+    rotation::{CREATE, FINISH, Failure, SET, TEST},
 };
 
 /// One of two invocations of a step may lose to the other, in so many words; it changed nothing.
@@ -18,10 +18,10 @@ async fn every_step_twice_at_once(deployed: &Deployed, loser_of_create: &str) {
     let token = deployed.held_before(CREATE).await;
     let before = deployed.mark();
     // Neither sees the other's key before both have decided to make one.
-    deployed.sandbox.faults(&json!([{"kind": "hold", "action": "iam:CreateAccessKey", "times": 2}]));
+    deployed.sandbox.faults(&[Fault::hold("iam:CreateAccessKey").times(2)]);
     let (one, two, ()) = tokio::join!(deployed.step(CREATE, &token), deployed.step(CREATE, &token), async {
         deployed.held_calls("iam:CreateAccessKey", 2).await;
-        deployed.sandbox.faults(&json!([]));
+        deployed.sandbox.end_faults();
     });
     let kinds: Vec<_> = [&one, &two].into_iter().filter_map(|result| result.as_ref().err()).map(|f| &*f.kind).collect();
     assert_eq!(kinds, [loser_of_create], "{one:?} {two:?}");
@@ -31,14 +31,13 @@ async fn every_step_twice_at_once(deployed: &Deployed, loser_of_create: &str) {
     assert!(deployed.has_key(&pending).await);
     deployed.mail_works().await;
 
-    for step in [SET, TEST, "finishSecret"] {
+    for step in [SET, TEST, FINISH] {
         let (one, two) = tokio::join!(deployed.step(step, &token), deployed.step(step, &token));
         only_one_lost([one, two], &[]);
         deployed.mail_works().await;
     }
     deployed.release();
-    let rotation = deployed.ended().await;
-    deployed.has_completed(rotation).await;
+    deployed.completes_by_itself().await;
     assert_eq!(deployed.key_labelled("AWSCURRENT").await, pending);
     assert_eq!(deployed.done(before, "iam:CreateAccessKey"), made);
 }
@@ -61,15 +60,14 @@ async fn the_same_step_invoked_twice_at_once_where_the_user_has_no_key() {
 async fn the_first_steps_of_two_rotations_at_once() {
     let deployed = Deployed::not_yet_rotated().await;
     let first = deployed.held_before(CREATE).await;
-    let hold = json!([{"kind": "hold", "action": "iam:CreateAccessKey", "times": 2}]);
-    deployed.sandbox.faults(&hold);
+    deployed.sandbox.faults(&[Fault::hold("iam:CreateAccessKey").times(2)]);
     let (one, (two, second)) = tokio::join!(deployed.step(CREATE, &first), async {
         deployed.held_calls("iam:CreateAccessKey", 1).await;
         deployed.clear_pending().await;
         let second = deployed.held_before(CREATE).await;
         let (two, ()) = tokio::join!(deployed.step(CREATE, &second), async {
             deployed.held_calls("iam:CreateAccessKey", 2).await;
-            deployed.sandbox.faults(&json!([]));
+            deployed.sandbox.end_faults();
         });
         (two, second)
     });
@@ -98,7 +96,7 @@ async fn two_rotations_at_once() {
     let deployed = Deployed::new().await;
     let before = deployed.mark();
     let first = deployed.held_before(SET).await;
-    let second = deployed.secrets.rotate_secret().secret_id(SECRET).send().await.unwrap_err();
+    let second = deployed.aws.secrets.rotate_secret().secret_id(SECRET).send().await.unwrap_err();
     let refusal = second.into_service_error();
     assert!(refusal.to_string().contains("InvalidRequest"), "{refusal:?}");
     // So there are two only where an operator gives up the first while its steps still run.

@@ -1,6 +1,10 @@
 //! Hosts and their scripts.
 
-use crate::deployed::{CREATE, Deployed, INSTANCES, SET, SHORTEST_TIMEOUT, example_script};
+use crate::support::{
+    deployed::{Deployed, SHORTEST_TIMEOUT},
+    example::{INSTANCES, host_script},
+    rotation::{CREATE, SET},
+};
 
 const ONE: (&str, &str) = ("  id: i-0123456789abcdef0\n", "  ids: [i-0123456789abcdef0]\n");
 const TWO: (&str, &str) = ("  id: i-0123456789abcdef0\n", "  ids: [i-0123456789abcdef0, i-0123456789abcdef1]\n");
@@ -40,7 +44,7 @@ async fn a_host_that_stays_offline_is_removed_from_the_yaml() {
 #[tokio::test]
 async fn an_instance_is_removed_from_the_yaml_between_rotations_and_still_sends() {
     let deployed = Deployed::with(&[TWO]).await;
-    let removed = deployed.credential_on(INSTANCES[1]).unwrap();
+    let removed = deployed.sandbox.credential_on(INSTANCES[1]).unwrap();
     deployed.apply(&[ONE]);
     deployed.completes().await;
     assert_eq!(deployed.key_on(INSTANCES[1]), Some(removed.access_key_id.clone()));
@@ -56,9 +60,8 @@ async fn an_instance_is_removed_from_the_yaml_between_rotations_and_still_sends(
     assert!(deployed.sandbox.logs_in(&removed));
     deployed.shows("a_removed_instance_still_sends").await;
     // So an operator does.
-    let file = "etc/mail/smtp-credentials";
-    std::fs::copy(deployed.folder(INSTANCES[0]).join(file), deployed.folder(INSTANCES[1]).join(file)).unwrap();
-    deployed.sandbox.operator(&failure.command("delete-access-key").replace("KEY", &removed.access_key_id));
+    deployed.copy_credential(INSTANCES[0], INSTANCES[1]);
+    deployed.sandbox.operator(&failure.command_to_delete(&removed.access_key_id));
     deployed.completes_when_tried_again().await;
 }
 
@@ -83,7 +86,7 @@ async fn one_of_three_hosts_fails() {
     assert_eq!(deployed.key_labelled("AWSCURRENT").await, old);
     deployed.mail_works().await;
     deployed.shows("one_of_three_hosts_failed").await;
-    deployed.script(INSTANCES[1], &example_script());
+    deployed.script(INSTANCES[1], &host_script());
     deployed.completes_when_tried_again().await;
     assert_eq!(deployed.key_labelled("AWSCURRENT").await, new);
     assert_eq!(deployed.done(before, "iam:CreateAccessKey"), 1);
@@ -93,7 +96,7 @@ async fn one_of_three_hosts_fails() {
 async fn a_script_fails_after_it_swapped() {
     let deployed = Deployed::new().await;
     let old = deployed.key_labelled("AWSCURRENT").await;
-    deployed.script(INSTANCES[0], &(example_script() + "exit 4\n"));
+    deployed.script(INSTANCES[0], &(host_script() + "exit 4\n"));
     let before = deployed.mark();
 
     deployed.rotate().await.failed(SET, "HostsFailed").says(&["exit code 4", "AWSCURRENT was not moved"]);
@@ -104,7 +107,7 @@ async fn a_script_fails_after_it_swapped() {
     deployed.mail_works().await;
     // The operator gives this rotation up, although the host is on its key.
     deployed.clear_pending().await;
-    deployed.script(INSTANCES[0], &example_script());
+    deployed.script(INSTANCES[0], &host_script());
     deployed.completes().await;
     assert_eq!(deployed.key_labelled("AWSCURRENT").await, new);
     assert_eq!(deployed.done(before, "iam:CreateAccessKey"), 1);
@@ -125,7 +128,7 @@ async fn a_script_prints_the_secret_and_fails() {
     failure.says(&["exit code 3", "gone wrong", "[redacted]"]);
     let pending = deployed.sandbox.secret("AWSPENDING").await;
     assert!(!failure.text.contains(&pending.smtp_password), "the error quotes the password");
-    deployed.script(INSTANCES[0], &example_script());
+    deployed.script(INSTANCES[0], &host_script());
     deployed.completes_when_tried_again().await;
 }
 
@@ -139,6 +142,6 @@ async fn a_script_hangs() {
 
     assert_eq!(deployed.key_on(INSTANCES[0]), on_host);
     deployed.mail_works().await;
-    deployed.script(INSTANCES[0], &example_script());
+    deployed.script(INSTANCES[0], &host_script());
     deployed.completes_when_tried_again().await;
 }

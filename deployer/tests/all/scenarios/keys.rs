@@ -1,16 +1,18 @@
 //! The user's access keys, as others change and use them.
 
-use serde_json::json;
+use contract::{Event, Retired};
 
-use crate::{
-    deployed::{CREATE, Deployed, INSTANCES, SET, TEST},
-    sandbox::USER,
+use crate::support::{
+    controls::{Answer, RetryToken, Rotations},
+    deployed::{Deployed, LONG_GRACE},
+    example::{INSTANCES, USER},
+    faults::Fault,
+    rotation::{CREATE, SET, TEST},
 };
 
 /// The next list of keys that the function gets is the one before the last change.
 fn next_list_is_stale(deployed: &Deployed) {
-    let rule = json!([{"kind": "stale", "action": "iam:ListAccessKeys", "caller": "mail-prod-rotation"}]);
-    deployed.sandbox.faults(&rule);
+    deployed.sandbox.faults(&[Fault::stale_list_of_keys().by_the_function()]);
 }
 
 #[tokio::test]
@@ -92,14 +94,14 @@ async fn a_key_that_is_not_listed_is_not_replaced_while_ses_does_not_say_that_it
     let deployed = Deployed::not_yet_rotated().await;
     let told = given_up_after_the_hosts_were_told(&deployed).await;
     deployed.delete_key(&told).await;
-    deployed.answer(&json!([{"verb": "AUTH", "code": 454, "text": "Temporary", "times": 99}]));
+    deployed.answer(&[Answer::to("AUTH", 454, "Temporary").times(99)]);
     let before = deployed.mark();
 
     deployed.rotate().await.failed(CREATE, "KeyStateUnclear").says(&["SES did not say whether it accepts it", "454"]);
 
     deployed.touched_no_key(before);
     deployed.shows("told_key_not_listed_and_ses_does_not_answer").await;
-    deployed.answer(&json!([]));
+    deployed.answer(&[]);
     deployed.completes_when_tried_again().await;
     assert_ne!(deployed.key_labelled("AWSCURRENT").await, told);
 }
@@ -108,7 +110,7 @@ async fn a_key_that_is_not_listed_is_not_replaced_while_ses_does_not_say_that_it
 async fn a_stale_list_access_keys_hides_the_pending_key() {
     let deployed = Deployed::new().await;
     deployed.refuse_mails(1);
-    deployed.rotate().await.failed("testSecret", "TestMailRefused");
+    deployed.rotate().await.failed(TEST, "TestMailRefused");
     let told = deployed.key_on(INSTANCES[0]).unwrap();
     next_list_is_stale(&deployed);
     let before = deployed.mark();
@@ -134,7 +136,7 @@ async fn a_third_partys_second_key_is_in_use() {
     assert!(deployed.has_key(&theirs).await);
     deployed.mail_works().await;
     deployed.shows("somebody_elses_key").await;
-    deployed.sandbox.operator(&failure.command("delete-access-key").replace("KEY", &theirs));
+    deployed.sandbox.operator(&failure.command_to_delete(&theirs));
     deployed.completes_when_tried_again().await;
 }
 
@@ -181,7 +183,7 @@ async fn a_placeholder_secret_and_a_user_with_two_keys() {
     failure.says(&[&theirs[0], &theirs[1], "no key was made or deleted"]);
     deployed.touched_no_key(before);
     deployed.shows("a_placeholder_and_two_keys").await;
-    deployed.sandbox.operator(&failure.command("delete-access-key").replace("KEY", &theirs[0]));
+    deployed.sandbox.operator(&failure.command_to_delete(&theirs[0]));
     deployed.completes_when_tried_again().await;
     assert!(deployed.has_key(&theirs[1]).await);
 }
@@ -227,7 +229,7 @@ async fn awscurrents_key_is_deleted_by_hand() {
 
 /// A rotation is open whose key no host was told of. Answers the key.
 async fn open_before_the_hosts_were_told(deployed: &Deployed) -> String {
-    deployed.answer(&json!([{"verb": "AUTH", "code": 550, "text": "no"}]));
+    deployed.answer(&[Answer::to("AUTH", 550, "no")]);
     deployed.rotate().await.failed(SET, "LoginRefused");
     deployed.key_labelled("AWSPENDING").await
 }
@@ -271,7 +273,7 @@ async fn the_pending_key_is_deleted_by_hand_and_the_rotation_is_tried_with_a_new
     let deployed = Deployed::new().await;
     let pending = open_before_the_hosts_were_told(&deployed).await;
     deployed.delete_key(&pending).await;
-    deployed.sandbox.control("rotation", &json!({"retry_token": "new"}));
+    deployed.sandbox.control(&Rotations { retry_token: Some(RetryToken::New), ..Rotations::default() });
 
     deployed.completes_when_tried_again().await;
 
@@ -280,7 +282,7 @@ async fn the_pending_key_is_deleted_by_hand_and_the_rotation_is_tried_with_a_new
 
 #[tokio::test]
 async fn a_rotation_within_the_grace_fails_until_the_grace_is_ended() {
-    let deployed = Deployed::with(&[("keep_previous: 1s", "keep_previous: 24h")]).await;
+    let deployed = Deployed::with(&[LONG_GRACE]).await;
     deployed.completes().await;
     let previous = deployed.key_labelled("AWSPREVIOUS").await;
     let before = deployed.mark();
@@ -292,11 +294,12 @@ async fn a_rotation_within_the_grace_fails_until_the_grace_is_ended() {
     deployed.mail_works().await;
     deployed.shows("in_grace_and_open").await;
     // The leaked-key emergency.
-    let end_grace = json!({"event": "end_grace", "key": previous});
-    assert_eq!(deployed.invoke(&end_grace).await.unwrap_err().kind, "RotationOpen", "not while a rotation is open");
+    let end_grace = Event::EndGrace { key: previous.clone() };
+    let refused = deployed.ask::<Retired>(&end_grace).await.unwrap_err();
+    assert_eq!(refused.kind, "RotationOpen", "no grace ends while a rotation is open");
     deployed.clear_pending().await;
-    assert_eq!(deployed.invoke(&end_grace).await.unwrap()["deleted"], json!([previous]));
+    assert_eq!(deployed.ask::<Retired>(&end_grace).await.unwrap().deleted, [&*previous]);
     deployed.completes().await;
-    let keys = deployed.iam.list_access_keys().user_name(USER).send().await.unwrap().access_key_metadata;
+    let keys = deployed.aws.iam.list_access_keys().user_name(USER).send().await.unwrap().access_key_metadata;
     assert!(keys.iter().all(|key| key.access_key_id() != Some(&previous)), "{keys:?}");
 }

@@ -1,12 +1,16 @@
 //! Labels that an operator moves, and versions that are tried with a new token.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
-use serde_json::json;
+use contract::{Event, Retired};
 
-use crate::{
-    deployed::{CREATE, Deployed, INSTANCES, SET, TEST},
-    sandbox::SECRET,
+use crate::support::{
+    calls::NOTHING,
+    controls::{RetryToken, Rotations, Smtp},
+    deployed::{Deployed, LONG_GRACE},
+    example::{INSTANCES, SECRET},
+    faults::Fault,
+    rotation::{CREATE, FINISH, SET, Status, TEST},
 };
 
 #[tokio::test]
@@ -19,7 +23,7 @@ async fn an_operator_clears_awspending_after_set_secret_succeeded_then_rotates()
     deployed.clear_pending().await;
     deployed.release();
     let ended = deployed.ended().await;
-    assert_eq!(ended.status, "abandoned");
+    assert_eq!(ended.status, Status::Abandoned);
 
     let before = deployed.mark();
     deployed.completes().await;
@@ -32,7 +36,11 @@ async fn an_operator_clears_awspending_after_set_secret_succeeded_then_rotates()
 #[tokio::test]
 async fn test_secret_fails_and_is_retried_with_a_new_token_and_succeeds() {
     let deployed = Deployed::new().await;
-    deployed.sandbox.control("rotation", &json!({"attempts": 2, "retry_token": "new"}));
+    deployed.sandbox.control(&Rotations {
+        attempts: Some(2),
+        retry_token: Some(RetryToken::New),
+        ..Rotations::default()
+    });
     deployed.refuse_mails(1);
     let before = deployed.mark();
 
@@ -47,7 +55,7 @@ async fn test_secret_fails_and_is_retried_with_a_new_token_and_succeeds() {
             (CREATE, None),
             (SET, None),
             (TEST, None),
-            ("finishSecret", None)
+            (FINISH, None)
         ]
     );
     assert_ne!(rotation.history[0].token, rotation.token);
@@ -84,8 +92,7 @@ async fn an_operator_moves_awscurrent_back_while_the_hosts_stay_where_they_are()
 async fn an_operator_moves_awscurrent_back_and_the_hosts_with_it() {
     let deployed = Deployed::new().await;
     let (old, new) = rolled_back(&deployed).await;
-    let file = deployed.folder(INSTANCES[0]).join("etc/mail/smtp-credentials");
-    fs::copy(file.with_extension("previous"), &file).unwrap();
+    deployed.host_goes_back(INSTANCES[0]);
     assert_eq!(deployed.key_on(INSTANCES[0]), Some(old.clone()));
     let before = deployed.mark();
     let failure = deployed.rotate().await.failed(CREATE, "RolledBack");
@@ -116,7 +123,7 @@ async fn an_operator_moves_awscurrent_back_and_forth_after_a_look_at_recover() {
 
     failure.says(&[&old, "a login of `deployer recover` counts too"]);
     deployed.touched_no_key(before);
-    deployed.sandbox.operator(&failure.command("delete-access-key").replace("KEY", &old));
+    deployed.sandbox.operator(&failure.command_to_delete(&old));
     deployed.completes_when_tried_again().await;
     assert!(deployed.has_key(&new).await);
 }
@@ -137,8 +144,7 @@ async fn an_operator_moves_awscurrent_back_and_the_rotation_is_tried_again() {
     assert_eq!(deployed.key_labelled("AWSCURRENT").await, old, "the operator's word stands");
     deployed.shows("rolled_back_with_awspending").await;
     // Every host is brought back by hand, and the operator forgets what the error says at its end.
-    let file = deployed.folder(INSTANCES[0]).join("etc/mail/smtp-credentials");
-    fs::copy(file.with_extension("previous"), &file).unwrap();
+    deployed.host_goes_back(INSTANCES[0]);
     deployed.sandbox.operator(&failure.command("--version-stage DEPLOYING"));
     let reminder = deployed.try_again().await.failed(CREATE, "NotMarkedDeploying");
     deployed.shows("rolled_back_without_deploying").await;
@@ -153,19 +159,21 @@ async fn an_operator_moves_awscurrent_back_and_the_rotation_is_tried_again() {
 #[tokio::test]
 async fn an_operator_moves_awscurrent_back_and_forth_before_retire() {
     const DAY: u64 = 24 * 60 * 60;
-    let deployed = Deployed::with(&[("keep_previous: 1s", "keep_previous: 24h")]).await;
+    let deployed = Deployed::with(&[LONG_GRACE]).await;
     deployed.completes().await;
     let (old, new) = (deployed.key_labelled("AWSPREVIOUS").await, deployed.labelled("AWSCURRENT").await.unwrap());
     deployed.let_pass(5 * DAY);
     deployed.roll_back().await;
     deployed.move_label("AWSCURRENT", Some(&new)).await;
-    let retire = json!({"event": "retire"});
+    let retire = Event::Retire { orphan: None };
 
-    assert_eq!(deployed.invoke(&retire).await.unwrap()["deleted"], json!([]), "it was AWSCURRENT's a moment ago");
+    let retired: Retired = deployed.ask(&retire).await.unwrap();
+
+    assert_eq!(retired.deleted, NOTHING, "the key was AWSCURRENT's a moment ago");
 
     deployed.mail_works().await;
     deployed.let_pass(2 * DAY);
-    assert_eq!(deployed.invoke(&retire).await.unwrap()["deleted"], json!([old]));
+    assert_eq!(deployed.ask::<Retired>(&retire).await.unwrap().deleted, [old]);
 }
 
 #[tokio::test]
@@ -177,7 +185,7 @@ async fn an_operator_puts_a_newer_credential_by_hand_after_the_hosts_were_told()
     let told = deployed.key_on(INSTANCES[0]).unwrap();
     // The slot of the key that no host has any more.
     deployed.delete_key(&deployed.key_labelled("AWSCURRENT").await).await;
-    deployed.sandbox.control("smtp", &json!({"key_propagation_seconds": 0}));
+    deployed.sandbox.control(&Smtp { key_propagation_seconds: Some(0), ..Smtp::default() });
     let by_hand = deployed.credential_by_hand().await;
     deployed.put(&by_hand.to_json()).await;
     let before = deployed.mark();
@@ -192,7 +200,7 @@ async fn an_operator_puts_a_newer_credential_by_hand_after_the_hosts_were_told()
     deployed.sandbox.operator(&failure.command("--version-stage AWSCURRENT"));
     // The key that was made by hand was used, so it is not the function's to take.
     let failure = deployed.try_again().await.failed(CREATE, "NoSafeSlot");
-    deployed.sandbox.operator(&failure.command("delete-access-key").replace("KEY", &by_hand.access_key_id));
+    deployed.sandbox.operator(&failure.command_to_delete(&by_hand.access_key_id));
     deployed.completes_when_tried_again().await;
 }
 
@@ -225,7 +233,7 @@ async fn apply_takes_over_a_rotation_that_another_tool_left_open_with_the_creden
     let told = deployed.key_on(INSTANCES[0]).unwrap();
     // As if another tool had stored it, and had been switched off.
     deployed.move_label("DEPLOYING", None).await;
-    deployed.secrets.cancel_rotate_secret().secret_id(SECRET).send().await.unwrap();
+    deployed.aws.secrets.cancel_rotate_secret().secret_id(SECRET).send().await.unwrap();
 
     let plan = deployed.run(&["plan"]).expect(0).stdout;
     assert!(plan.contains("DEPLOYING"), "{plan}");
@@ -245,10 +253,10 @@ async fn an_operator_moves_awscurrent_back_before_retire() {
     let (old, new) = rolled_back(&deployed).await;
     let before = deployed.mark();
 
-    let retired = deployed.invoke(&json!({"event": "retire"})).await.unwrap();
+    let retired: Retired = deployed.ask(&Event::Retire { orphan: None }).await.unwrap();
 
-    assert_eq!(retired["deleted"], json!([]));
-    assert!(retired["kept"][0].as_str().unwrap().contains("DEPLOYING"), "{retired}");
+    assert_eq!(retired.deleted, NOTHING);
+    assert!(retired.kept[0].contains("DEPLOYING"), "{retired:?}");
     deployed.touched_no_key(before);
     assert!(deployed.has_key(&old).await && deployed.has_key(&new).await);
     deployed.mail_works().await;
@@ -260,25 +268,22 @@ async fn an_operator_moves_awscurrent_back_while_retire_takes_the_previous_key()
     deployed.completes().await;
     let (old, new) = (deployed.key_labelled("AWSPREVIOUS").await, deployed.key_labelled("AWSCURRENT").await);
     tokio::time::sleep(Duration::from_secs(2)).await;
-    deployed.sandbox.faults(&json!([{"kind": "hold", "action": "iam:UpdateAccessKey"}]));
+    deployed.sandbox.faults(&[Fault::hold("iam:UpdateAccessKey")]);
     let before = deployed.mark();
 
-    let event = json!({"event": "retire"});
-    let (retired, ()) = tokio::join!(deployed.invoke(&event), async {
+    let event = Event::Retire { orphan: None };
+    let (retired, ()) = tokio::join!(deployed.ask::<Retired>(&event), async {
         deployed.held_calls("iam:UpdateAccessKey", 1).await;
         deployed.roll_back().await;
-        deployed.sandbox.faults(&json!([]));
+        deployed.sandbox.end_faults();
     });
 
     let retired = retired.unwrap();
-    assert_eq!(retired["deleted"], json!([]), "{retired}");
+    assert_eq!(retired.deleted, NOTHING, "{retired:?}");
     // Between two calls AWSCURRENT's key was Inactive, which no order of calls can exclude: the operator chose that moment. No
     // host was on it, and SES goes on accepting a deactivated key for seconds.
     let [violation] = deployed.sandbox.provoked_violations().try_into().unwrap();
-    assert!(
-        violation["sentence"].as_str().unwrap().contains(&format!("access key {old}, which is Inactive")),
-        "{violation}"
-    );
+    assert!(violation.sentence.contains(&format!("access key {old}, which is Inactive")), "{violation:?}");
     assert_eq!(deployed.done(before, "iam:UpdateAccessKey"), 2, "deactivated, and Active again");
     assert_eq!(deployed.done(before, "iam:DeleteAccessKey"), 0);
     assert!(deployed.has_key(&old).await && deployed.has_key(&new).await);

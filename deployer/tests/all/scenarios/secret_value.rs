@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    deployed::{CREATE, Deployed, Failure},
-    sandbox::SECRET,
+use crate::support::{
+    deployed::Deployed,
+    example::SECRET,
+    rotation::{CREATE, Failure},
 };
 
 /// A rotation from this value fails so, before any key is touched; a rotation from the value before completes.
@@ -77,12 +78,12 @@ async fn malformed_json_beside_the_current_value_has_its_labels_taken_off() {
     deployed.touched_no_key(before);
     deployed.mail_works().await;
     deployed.shows("malformed_json_beside_current").await;
-    let request = deployed.secrets.update_secret_version_stage().secret_id(SECRET).version_stage("AWSPREVIOUS");
+    let request = deployed.aws.secrets.update_secret_version_stage().secret_id(SECRET).version_stage("AWSPREVIOUS");
     request.remove_from_version_id(bad).send().await.unwrap();
     // The label was all that named the previous key, so that is a stranger's now, and has an error with a hint of its own.
     let failure = deployed.try_again().await.failed(CREATE, "NoSafeSlot");
     failure.says(&[&previous, "if nobody needs it, delete it"]);
-    deployed.sandbox.operator(&failure.command("delete-access-key").replace("KEY", &previous));
+    deployed.sandbox.operator(&failure.command_to_delete(&previous));
     deployed.completes_when_tried_again().await;
 }
 

@@ -2,21 +2,33 @@
 
 use std::fs;
 
-use serde_json::{Value, json};
+use serde::Deserialize;
 
-use crate::deployed::{CREATE, Deployed, INSTANCES, SET};
+use crate::support::{
+    controls::{Answer, Functions, Rotations, Smtp},
+    deployed::Deployed,
+    example::INSTANCES,
+    rotation::{CREATE, SET},
+};
 
-/// What SES's endpoint answered to every login so far, oldest first.
-fn logins(deployed: &Deployed) -> Vec<u64> {
+/// A line of the sandbox's `smtp.jsonl`.
+#[derive(Deserialize)]
+struct Answered {
+    verb: String,
+    code: u16,
+}
+
+/// The codes of SES's answers to every login so far, oldest first.
+fn logins(deployed: &Deployed) -> Vec<u16> {
     let log = fs::read_to_string(deployed.sandbox.path("smtp.jsonl")).unwrap();
-    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    lines.filter(|line| line["verb"] == "AUTH").map(|line| line["code"].as_u64().unwrap()).collect()
+    let lines = log.lines().map(|line| serde_json::from_str::<Answered>(line).unwrap());
+    lines.filter(|line| line.verb == "AUTH").map(|line| line.code).collect()
 }
 
 #[tokio::test]
 async fn a_key_is_accepted_only_after_60_seconds() {
     let deployed = Deployed::new().await;
-    deployed.sandbox.control("smtp", &json!({"key_propagation_seconds": 60}));
+    deployed.sandbox.control(&Smtp { key_propagation_seconds: Some(60), ..Smtp::default() });
     let (before, logins_before) = (deployed.mark(), logins(&deployed).len());
 
     deployed.completes().await;
@@ -30,14 +42,13 @@ async fn a_key_is_accepted_only_after_60_seconds() {
 #[tokio::test]
 async fn a_key_is_accepted_then_refused_then_accepted() {
     let deployed = Deployed::new().await;
-    deployed.sandbox.control("smtp", &json!({"key_propagation_seconds": 0}));
+    deployed.sandbox.control(&Smtp { key_propagation_seconds: Some(0), ..Smtp::default() });
     deployed.held_before(SET).await;
     let before = logins(&deployed).len();
-    deployed.answer(&json!([{"verb": "AUTH", "code": 535, "skip": 2}]));
+    deployed.answer(&[Answer::to("AUTH", 535, "ordered by the test").after(2)]);
     deployed.release();
 
-    let rotation = deployed.ended().await;
-    deployed.has_completed(rotation).await;
+    deployed.completes_by_itself().await;
 
     assert_eq!(logins(&deployed)[before..][..6], [235, 235, 535, 235, 235, 235], "three in a row are needed");
 }
@@ -45,13 +56,13 @@ async fn a_key_is_accepted_then_refused_then_accepted() {
 #[tokio::test]
 async fn ses_answers_421_454_451_then_accepts() {
     let deployed = Deployed::new().await;
-    deployed.answer(&json!([
-        {"verb": "CONNECT", "code": 421, "text": "Too many concurrent SMTP connections"},
-        {"verb": "AUTH", "code": 454, "text": "Temporary authentication failure"},
-        {"verb": "AUTH", "code": 451, "text": "Temporary service failure", "skip": 3},
-        {"verb": "DATA", "code": 451, "text": "Temporary service failure"},
-        {"verb": "DATA", "code": 454, "text": "Throttling failure: Maximum sending rate exceeded."},
-    ]));
+    deployed.answer(&[
+        Answer::to("CONNECT", 421, "Too many concurrent SMTP connections"),
+        Answer::to("AUTH", 454, "Temporary authentication failure"),
+        Answer::to("AUTH", 451, "Temporary service failure").after(3),
+        Answer::to("DATA", 451, "Temporary service failure"),
+        Answer::to("DATA", 454, "Throttling failure: Maximum sending rate exceeded."),
+    ]);
 
     let rotation = deployed.completes().await;
 
@@ -61,8 +72,8 @@ async fn ses_answers_421_454_451_then_accepts() {
 #[tokio::test]
 async fn ses_is_down_for_the_whole_window_from_before_a_key_is_made() {
     let deployed = Deployed::new().await;
-    deployed.sandbox.control("rotation", &json!({"attempts": 2}));
-    deployed.sandbox.control("smtp", &json!({"down": true}));
+    deployed.sandbox.control(&Rotations { attempts: Some(2), ..Rotations::default() });
+    deployed.sandbox.control(&Smtp { down: Some(true), ..Smtp::default() });
     let before = deployed.mark();
 
     let failure = deployed.rotate().await.failed(CREATE, "EndpointUnreachable");
@@ -71,7 +82,7 @@ async fn ses_is_down_for_the_whole_window_from_before_a_key_is_made() {
     deployed.touched_no_key(before);
     deployed.told_no_host(before);
     deployed.shows("ses_is_down").await;
-    deployed.sandbox.control("smtp", &json!({"down": false}));
+    deployed.sandbox.control(&Smtp { down: Some(false), ..Smtp::default() });
     deployed.completes_when_tried_again().await;
 }
 
@@ -79,11 +90,11 @@ async fn ses_is_down_for_the_whole_window_from_before_a_key_is_made() {
 async fn ses_is_down_for_the_whole_window_from_after_the_key_was_made() {
     let deployed = Deployed::new().await;
     let (before, on_host) = (deployed.mark(), deployed.key_on(INSTANCES[0]));
-    deployed.sandbox.control("rotation", &json!({"attempts": 2}));
+    deployed.sandbox.control(&Rotations { attempts: Some(2), ..Rotations::default() });
     deployed.held_before(SET).await;
     // What the hosts may take is kept free, so the gate has some seconds of these.
-    deployed.sandbox.control("functions", &json!({"deadline_seconds": 95}));
-    deployed.answer(&json!([{"verb": "CONNECT", "code": 421, "times": 1000}]));
+    deployed.sandbox.control(&Functions { deadline_seconds: Some(95), ..Functions::default() });
+    deployed.answer(&[Answer::to("CONNECT", 421, "ordered by the test").times(1000)]);
     deployed.release();
 
     let ended = deployed.ended().await;
@@ -94,9 +105,9 @@ async fn ses_is_down_for_the_whole_window_from_after_the_key_was_made() {
     assert_eq!(deployed.done(before, "iam:CreateAccessKey"), 1);
     deployed.told_no_host(before);
     assert_eq!(deployed.key_on(INSTANCES[0]), on_host);
-    deployed.sandbox.control("functions", &json!({}));
+    deployed.sandbox.control(&Functions::default());
     deployed.shows("ses_answers_nobody_after_the_key_was_made").await;
-    deployed.answer(&json!([]));
+    deployed.answer(&[]);
     deployed.mail_works().await;
     deployed.completes_when_tried_again().await;
     assert_eq!(deployed.done(before, "iam:CreateAccessKey"), 1);

@@ -1,17 +1,20 @@
 //! What a rotation depends on beside keys, labels, hosts and SES; and Secrets Manager's own variants of it.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_iam::types::Tag;
 use contract::TAG_SECRET;
-use serde_json::json;
 
-use crate::{
-    deployed::{CREATE, Deployed, TEST},
-    sandbox::{REGION, ROLE, SECRET, USER},
+use crate::support::{
+    controls::Functions,
+    deployed::Deployed,
+    example::{REGION, ROLE, ROLE_POLICY, SECRET, USER},
+    rotation::{CREATE, Status, StepEvent, TEST},
 };
 
 async fn tag_user(deployed: &Deployed, value: &str) {
     let tag = Tag::builder().key(TAG_SECRET).value(value).build().unwrap();
-    deployed.iam.tag_user().user_name(USER).tags(tag).send().await.unwrap();
+    deployed.aws.iam.tag_user().user_name(USER).tags(tag).send().await.unwrap();
 }
 
 #[tokio::test]
@@ -35,10 +38,10 @@ async fn rotate_immediately_false_only_tests() {
     let deployed = Deployed::new().await;
     let (before, labelled) = (deployed.mark(), deployed.labelled("AWSCURRENT").await);
 
-    deployed.secrets.rotate_secret().secret_id(SECRET).rotate_immediately(false).send().await.unwrap();
+    deployed.aws.secrets.rotate_secret().secret_id(SECRET).rotate_immediately(false).send().await.unwrap();
     let tested = deployed.ended().await;
 
-    assert_eq!((&*tested.status, tested.errors()), ("tested", vec![(TEST, None)]));
+    assert_eq!((tested.status, tested.errors()), (Status::Tested, vec![(TEST, None)]));
     deployed.touched_no_key(before);
     deployed.told_no_host(before);
     assert_eq!(deployed.labelled("AWSCURRENT").await, labelled);
@@ -49,7 +52,7 @@ async fn rotate_immediately_false_only_tests() {
 async fn rotate_immediately_false_with_a_placeholder_tests_nothing() {
     let deployed = Deployed::not_yet_rotated().await;
     let tested = deployed.last_rotation();
-    assert_eq!((&*tested.status, tested.errors()), ("tested", vec![(TEST, None)]));
+    assert_eq!((tested.status, tested.errors()), (Status::Tested, vec![(TEST, None)]));
     assert_eq!(std::fs::read_dir(deployed.sandbox.path("mail")).unwrap().count(), 0);
     deployed.completes().await;
 }
@@ -61,7 +64,7 @@ async fn a_rotation_token_that_is_given_is_passed_on() {
     let before = deployed.mark();
     // Secrets Manager takes no other than its own, so a wrong one shows that it is passed on at all.
     let (arn, wrong) = (deployed.arn().await, "00000000-0000-4000-8000-000000000000");
-    let event = json!({"Step": CREATE, "SecretId": arn, "ClientRequestToken": token, "RotationToken": wrong});
+    let event = StepEvent { step: CREATE, secret_id: &arn, client_request_token: &token, rotation_token: Some(wrong) };
 
     let failure = deployed.invoke(&event).await.unwrap_err();
 
@@ -71,29 +74,29 @@ async fn a_rotation_token_that_is_given_is_passed_on() {
     assert_eq!(deployed.done(before, "iam:DeleteAccessKey"), 1);
     deployed.mail_works().await;
     deployed.release();
-    let rotation = deployed.ended().await;
-    deployed.has_completed(rotation).await;
+    deployed.completes_by_itself().await;
 }
 
 #[tokio::test]
 async fn a_secret_under_a_customer_managed_kms_key_needs_the_roles_permission() {
     let deployed = Deployed::new().await;
-    let secret = deployed.secrets.describe_secret().secret_id(SECRET).send().await.unwrap();
+    let secret = deployed.aws.secrets.describe_secret().secret_id(SECRET).send().await.unwrap();
     assert!(secret.kms_key_id().unwrap().contains(":key/"), "the example's secret is not under such a key");
-    let name = "mail-prod-rotation";
-    let policy = deployed.iam.get_role_policy().role_name(ROLE).policy_name(name).send().await.unwrap().policy_document;
+    let policy = deployed
+        .aws
+        .iam
+        .get_role_policy()
+        .role_name(ROLE)
+        .policy_name(ROLE_POLICY)
+        .send()
+        .await
+        .unwrap()
+        .policy_document;
     let text = percent_encoding::percent_decode_str(&policy).decode_utf8().unwrap();
     let mut policy: serde_json::Value = serde_json::from_str(&text).unwrap();
     policy["Statement"].as_array_mut().unwrap().retain(|statement| statement["Sid"] != "Key");
-    deployed
-        .iam
-        .put_role_policy()
-        .role_name(ROLE)
-        .policy_name(name)
-        .policy_document(policy.to_string())
-        .send()
-        .await
-        .unwrap();
+    let request = deployed.aws.iam.put_role_policy().role_name(ROLE).policy_name(ROLE_POLICY);
+    request.policy_document(policy.to_string()).send().await.unwrap();
     let before = deployed.mark();
 
     let failure = deployed.rotate().await.failed(CREATE, "Aws");
@@ -108,8 +111,8 @@ async fn a_secret_under_a_customer_managed_kms_key_needs_the_roles_permission() 
 #[tokio::test]
 async fn a_region_without_an_smtp_endpoint() {
     let deployed = Deployed::new().await;
-    let endpoint = "smtps://email-smtp.nowhere.invalid:465";
-    deployed.sandbox.control("functions", &json!({"environment": {"SMTP_ENDPOINT": endpoint}}));
+    let environment = BTreeMap::from([("SMTP_ENDPOINT", "smtps://email-smtp.nowhere.invalid:465")]);
+    deployed.sandbox.control(&Functions { environment, ..Functions::default() });
     let before = deployed.mark();
 
     let failure = deployed.rotate().await.failed(CREATE, "EndpointUnresolved");
@@ -118,6 +121,6 @@ async fn a_region_without_an_smtp_endpoint() {
     deployed.touched_no_key(before);
     deployed.mail_works().await;
     deployed.shows("a_region_without_an_endpoint").await;
-    deployed.sandbox.control("functions", &json!({}));
+    deployed.sandbox.control(&Functions::default());
     deployed.completes_when_tried_again().await;
 }

@@ -2,26 +2,35 @@
 
 use std::fs;
 
-use serde_json::{Value, json};
+use contract::Retired;
+use serde::Deserialize;
 
-use crate::{
-    deployed::{Deployed, TEST},
-    sandbox::RULE,
+use crate::support::{
+    controls::Upkeep,
+    deployed::{Deployed, LONG_GRACE},
+    example::RULE,
+    rotation::{CREATE, TEST},
 };
 
 const DAY: u64 = 24 * 60 * 60;
 
+/// A line of the sandbox's `notifications.jsonl`.
+#[derive(Deserialize)]
+struct Notification {
+    subject: String,
+}
+
 /// The subjects of what the topic was told so far, oldest first.
 fn told(deployed: &Deployed) -> Vec<String> {
     let log = fs::read_to_string(deployed.sandbox.path("notifications.jsonl")).unwrap_or_default();
-    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    lines.map(|line| line["subject"].as_str().unwrap().to_owned()).collect()
+    log.lines().map(|line| serde_json::from_str::<Notification>(line).unwrap().subject).collect()
 }
 
-fn fire(deployed: &Deployed) -> Value {
-    let fired = deployed.sandbox.control("upkeep", &json!({"rule": RULE}));
-    assert_eq!(fired["invocations"][0]["error"], Value::Null, "{fired}");
-    fired["invocations"][0]["result"].clone()
+/// Fires the daily rule. Returns the keys that the function deleted.
+fn fire(deployed: &Deployed) -> Vec<String> {
+    let [invocation] = deployed.sandbox.control(&Upkeep { rule: RULE }).invocations.try_into().unwrap();
+    assert_eq!(invocation.error, None);
+    serde_json::from_value::<Retired>(invocation.result).unwrap().deleted
 }
 
 #[tokio::test]
@@ -40,14 +49,14 @@ async fn the_topic_is_told_of_a_rotation_that_fails_and_of_one_that_completes() 
 
 #[tokio::test]
 async fn upkeep_retires_the_previous_key_after_its_grace_and_tells_nobody() {
-    let deployed = Deployed::with(&[("keep_previous: 1s", "keep_previous: 24h")]).await;
+    let deployed = Deployed::with(&[LONG_GRACE]).await;
     deployed.completes().await;
     let previous = deployed.key_labelled("AWSPREVIOUS").await;
     let before = told(&deployed).len();
 
-    assert_eq!(fire(&deployed)["deleted"], json!([]), "it is in its grace");
+    assert_eq!(fire(&deployed), Vec::<String>::new(), "the previous key is in its grace");
     deployed.let_pass(2 * DAY);
-    assert_eq!(fire(&deployed)["deleted"], json!([previous]));
+    assert_eq!(fire(&deployed), [previous]);
 
     assert_eq!(told(&deployed).len(), before);
     deployed.mail_works().await;
@@ -77,10 +86,10 @@ async fn a_rotation_that_was_never_attempted_is_told_by_upkeep_and_made_by_recov
 async fn a_rotation_that_fails_for_two_periods_is_told_by_upkeep() {
     let deployed = Deployed::new().await;
     deployed.set_online(None, false);
-    deployed.rotate().await.failed("createSecret", "HostsOffline");
+    deployed.rotate().await.failed(CREATE, "HostsOffline");
     deployed.let_pass(40 * DAY);
     let before = told(&deployed).len();
-    deployed.try_again().await.failed("createSecret", "HostsOffline");
+    deployed.try_again().await.failed(CREATE, "HostsOffline");
 
     fire(&deployed);
 
