@@ -11,6 +11,8 @@ mod crash_matrix;
 mod drift;
 /// From nothing to a rotated credential, and back to nothing.
 mod lifecycle;
+/// What exists already under a name that the deployment would use.
+mod not_ours;
 /// `deployer recover`, for every stuck state.
 mod recover;
 /// The function's role: enough for a rotation, and for nothing else.

@@ -13,11 +13,14 @@ pub(crate) const ROLE: &str = "mail-prod-rotation-eu-west-1";
 /// The role's inline policy.
 pub(crate) const ROLE_POLICY: &str = "mail-prod-rotation";
 pub(crate) const LOG_GROUP: &str = "/aws/lambda/mail-prod-rotation";
+pub(crate) const LOG_GROUP_ARN: &str = "arn:aws:logs:eu-west-1:123456789012:log-group:/aws/lambda/mail-prod-rotation";
 pub(crate) const FUNCTION: &str = "mail-prod-rotation";
+pub(crate) const FUNCTION_ARN: &str = "arn:aws:lambda:eu-west-1:123456789012:function:mail-prod-rotation";
 /// The topic has the function's name.
 pub(crate) const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:mail-prod-rotation";
 pub(crate) const DOCUMENT: &str = "mail-prod-rotate-smtp";
 pub(crate) const RULE: &str = "mail-prod-upkeep";
+pub(crate) const RULE_ARN: &str = "arn:aws:events:eu-west-1:123456789012:rule/mail-prod-upkeep";
 pub(crate) const INSTANCE_ROLE: &str = "mail-prod-instance";
 pub(crate) const EMAIL: &str = "ops@example.com";
 

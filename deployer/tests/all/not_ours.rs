@@ -1,0 +1,110 @@
+//! What exists already under a name that the deployment would use, and belongs to somebody else: an error, and no change.
+
+use aws_sdk_lambda::{
+    primitives::Blob,
+    types::{FunctionCode, Runtime},
+};
+use aws_sdk_ssm::types::{DocumentType, ResourceTypeForTagging};
+use contract::TAG_DEPLOYMENT;
+
+use crate::support::{
+    aws::{Aws, OTHER_DOCUMENT, TRUST_OF_LAMBDA, zip_of},
+    calls::NOTHING,
+    example::{
+        ACCOUNT, DOCUMENT, FUNCTION, FUNCTION_ARN, LOG_GROUP, LOG_GROUP_ARN, ROLE, RULE, RULE_ARN, SECRET, TOPIC, USER,
+    },
+    sandbox::Sandbox,
+};
+
+/// The owned kinds: each by the name that errors give it, and the way out that its error offers beside another name.
+const OWNED: [(&str, &str); 8] = [
+    ("secret mail-prod/smtp", "existing: true under secret"),
+    ("user mail-prod-smtp", "existing: true under iam_user"),
+    ("role mail-prod-rotation-eu-west-1", "delete the role"),
+    ("log group /aws/lambda/mail-prod-rotation", "aws logs delete-log-group"),
+    ("function mail-prod-rotation", "delete the function"),
+    ("topic mail-prod-rotation", "delete the topic"),
+    ("document mail-prod-rotate-smtp", "delete the document"),
+    ("upkeep mail-prod-upkeep", "delete the rule"),
+];
+
+const OTHER: &str = "eu-west-1/other";
+
+#[tokio::test]
+async fn nothing_of_somebody_elses_is_changed_or_deleted_whatever_its_kind() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    let aws = sandbox.aws().await;
+
+    make_all(&aws).await;
+    expect_refusals(&sandbox, &config, "it carries no tag deployer:deployment, so this tool did not make it");
+
+    tag_all(&aws).await;
+    expect_refusals(&sandbox, &config, "deployment eu-west-1/other owns it");
+}
+
+/// Fails the test unless every command refuses every kind for this reason, and none changes anything.
+fn expect_refusals(sandbox: &Sandbox, config: &str, reason: &str) {
+    let commands: [&[&str]; 3] =
+        [&["plan"], &["apply", "--auto-approve"], &["destroy", "--auto-approve", "--stop-mail"]];
+    let before = sandbox.mark();
+    let mut failures = Vec::new();
+    for command in commands {
+        let refused = sandbox.deployer(&[command, &[config]].concat()).expect(1).stderr;
+        let errors: Vec<_> = refused.split("error: ").collect();
+        for (name, way_out) in OWNED {
+            let error = errors.iter().find(|error| error.starts_with(&format!("{name} exists and is not ours\n")));
+            if !error.is_some_and(|error| error.contains(reason) && error.contains(way_out)) {
+                failures.push(format!("{command:?}, {name}: {error:?}"));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "refused otherwise than for {reason:?}:\n{}", failures.join("\n"));
+    assert_eq!(sandbox.mutations(before), NOTHING);
+}
+
+/// Makes one of every kind, without a tag.
+async fn make_all(aws: &Aws) {
+    aws.secrets.create_secret().name(SECRET).secret_string("theirs").send().await.unwrap();
+    aws.iam.create_user().user_name(USER).send().await.unwrap();
+    aws.iam.create_role().role_name(ROLE).assume_role_policy_document(TRUST_OF_LAMBDA).send().await.unwrap();
+    aws.logs.create_log_group().log_group_name(LOG_GROUP).send().await.unwrap();
+    let code = FunctionCode::builder().zip_file(Blob::new(zip_of("#!/bin/sh\n"))).build();
+    let create =
+        aws.lambda.create_function().function_name(FUNCTION).role(format!("arn:aws:iam::{ACCOUNT}:role/{ROLE}"));
+    create.runtime(Runtime::Providedal2023).handler("bootstrap").code(code).send().await.unwrap();
+    aws.sns.create_topic().name(FUNCTION).send().await.unwrap();
+    let create = aws.ssm.create_document().name(DOCUMENT).content(OTHER_DOCUMENT).document_type(DocumentType::Command);
+    create.send().await.unwrap();
+    aws.events.put_rule().name(RULE).schedule_expression("rate(7 days)").send().await.unwrap();
+}
+
+/// Tags all of them as another deployment's.
+async fn tag_all(aws: &Aws) {
+    let tag = aws_sdk_secretsmanager::types::Tag::builder().key(TAG_DEPLOYMENT).value(OTHER).build();
+    aws.secrets.tag_resource().secret_id(SECRET).tags(tag).send().await.unwrap();
+    let tag = aws_sdk_iam::types::Tag::builder().key(TAG_DEPLOYMENT).value(OTHER).build().unwrap();
+    aws.iam.tag_user().user_name(USER).tags(tag.clone()).send().await.unwrap();
+    aws.iam.tag_role().role_name(ROLE).tags(tag).send().await.unwrap();
+    aws.logs.tag_resource().resource_arn(LOG_GROUP_ARN).tags(TAG_DEPLOYMENT, OTHER).send().await.unwrap();
+    aws.lambda.tag_resource().resource(FUNCTION_ARN).tags(TAG_DEPLOYMENT, OTHER).send().await.unwrap();
+    let tag = aws_sdk_sns::types::Tag::builder().key(TAG_DEPLOYMENT).value(OTHER).build().unwrap();
+    aws.sns.tag_resource().resource_arn(TOPIC).tags(tag).send().await.unwrap();
+    let tag = aws_sdk_ssm::types::Tag::builder().key(TAG_DEPLOYMENT).value(OTHER).build().unwrap();
+    let request = aws.ssm.add_tags_to_resource().resource_type(ResourceTypeForTagging::Document).resource_id(DOCUMENT);
+    request.tags(tag).send().await.unwrap();
+    let tag = aws_sdk_eventbridge::types::Tag::builder().key(TAG_DEPLOYMENT).value(OTHER).build().unwrap();
+    aws.events.tag_resource().resource_arn(RULE_ARN).tags(tag).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_secret_that_another_function_rotates_is_an_error() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+    let other = sandbox.config(&[("name: mail-prod\n", "name: mail-two\n")]);
+
+    let refused = sandbox.deployer(&["plan", &other]).expect(1);
+
+    assert!(refused.stderr.contains("is rotated by another function"), "{}", refused.stderr);
+}
