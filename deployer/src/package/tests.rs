@@ -84,7 +84,7 @@ fn equal_sources_have_equal_digests_whatever_the_folder_the_times_and_the_order_
 fn a_changed_byte_a_new_name_or_another_architecture_changes_the_digest() {
     let folder = small_workspace("changes", SOURCES.into_iter());
     let mut digests = BTreeSet::from([digest_in(&folder)]);
-    let mut is_new = |digest: String| assert!(digests.insert(digest), "this change went unnoticed");
+    let mut is_new = |digest: String| assert!(digests.insert(digest), "this change does not change the digest");
     for source in SOURCES {
         folder.write(source, format!("Content of {source}"));
         is_new(digest_in(&folder));
@@ -139,7 +139,7 @@ fn the_workspace_is_the_first_candidate_that_holds_the_handler() {
 
 // The zip
 
-/// As much of an ELF program as Lambda's machine would look at first.
+/// The first 64 bytes of an ELF program for this machine.
 fn elf(machine: u8) -> Vec<u8> {
     let mut start = b"\x7fELF\x02\x01\x01".to_vec();
     start.resize(64, 0);
@@ -235,7 +235,7 @@ fn the_code_digest_is_spelled_as_lambda_spells_it() {
 
 type Environment = BTreeMap<OsString, OsString>;
 
-/// An environment in which only the given programs are found.
+/// An environment in which the build finds these programs only.
 fn with_programs(folder: &Folder, programs: &[(&str, &str)]) -> Environment {
     for (name, script) in programs {
         folder.program(name, script);

@@ -1,4 +1,4 @@
-//! What stands in the way before the first change: a clear error, exit code 1, nothing done.
+//! Mistakes that are refused before the first change: a clear error, exit code 1, and nothing is done.
 
 use std::{
     io::{Read as _, Write as _},
@@ -21,7 +21,7 @@ fn refused(sandbox: &Sandbox, config: &str, variables: &[(&str, &str)]) -> Strin
     ran.stderr
 }
 
-/// Nothing that could lead to credentials by another way.
+/// No credentials: every variable that could lead to some is removed, or leads nowhere.
 const NO_CREDENTIALS: [(&str, &str); 6] = [
     ("AWS_ACCESS_KEY_ID", ""),
     ("AWS_SECRET_ACCESS_KEY", ""),
@@ -32,7 +32,7 @@ const NO_CREDENTIALS: [(&str, &str); 6] = [
 ];
 
 #[test]
-fn the_account_and_the_way_to_it_are_checked_first() {
+fn missing_credentials_a_wrong_account_and_a_broken_network_are_refused_before_any_change() {
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
 
@@ -54,7 +54,7 @@ fn the_account_and_the_way_to_it_are_checked_first() {
     assert_shown!("garbage", &sandbox, &refused(&sandbox, &config, &[("AWS_ENDPOINT_URL", &garbage)]));
 }
 
-/// A name, a text of the example, and what stands there instead.
+/// The snapshot's name, a text of the example, and what stands there instead.
 const MISTAKES: [(&str, &str, &str); 13] = [
     ("misspelled_key", "iam_user:", "iam_usr:"),
     ("unknown_key", "name: mail-prod\n", "name: mail-prod\nbudget: 3\n"),
@@ -102,7 +102,7 @@ fn usage_errors_exit_with_1_because_2_means_changes() {
 }
 
 #[test]
-fn without_a_terminal_nobody_approves() {
+fn without_a_terminal_apply_is_refused_because_nobody_can_approve() {
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
     let ran = sandbox.deployer(&["apply", &config]).expect(1);
@@ -111,7 +111,7 @@ fn without_a_terminal_nobody_approves() {
 }
 
 #[test]
-fn json_says_the_same_as_the_text() {
+fn with_json_the_plan_and_an_error_are_json_lines() {
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
     let plan = sandbox.deployer(&["plan", "--json", &config]).expect(0).json();
@@ -124,7 +124,7 @@ fn json_says_the_same_as_the_text() {
     assert!(error[0]["hint"].as_str().unwrap().contains("account_id"));
 }
 
-/// A server that answers every request with the same bytes, for as long as the test runs.
+/// Starts a server that answers every request with these bytes until the tests end. Returns its URL.
 fn answering(response: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

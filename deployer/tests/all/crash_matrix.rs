@@ -1,13 +1,14 @@
 //! The crash matrix: whole rotations with a fault at every AWS call that the function makes, and what comes after.
 //!
-//! A point is a start (0, 1 or 2 keys, on an owned or an existing user), a call, a fault at it, and the token of Secrets Manager's
-//! retry. It runs the rotation up to the fault, the retry, and then a fresh rotation; where an error says that something has to be
-//! done first, that is done. The sandbox's watcher looks after every call of all of them. Which calls there are is observed in an
-//! undisturbed rotation of each start.
+//! A point is a start (0, 1 or 2 keys, on an owned or an existing user), a call, a fault at that call, and the token with which
+//! Secrets Manager tries again. The test rotates up to the fault, lets Secrets Manager try again, and then rotates anew. If an
+//! error says that something has to be done first, the test does it. The sandbox's watcher checks the promise after every call.
+//! An undisturbed rotation of each start shows which calls there are.
 //!
-//! `CRASH_MATRIX=all` runs every point, `CRASH_MATRIX=TEXT` those whose description contains the text; without it a spread is run.
+//! `CRASH_MATRIX=all` runs every point. `CRASH_MATRIX=TEXT` runs the points whose description contains the text. Without the
+//! variable a fixed spread of them runs.
 
-#![expect(clippy::print_stdout, reason = "how many points there are, and how they end, is what a reader wants to know")]
+#![expect(clippy::print_stdout, reason = "a reader wants to know how many points there are, and how they ended")]
 
 mod point;
 mod worker;
@@ -23,7 +24,7 @@ use std::{
 use point::{Call, Fault, Point, Retry, Selection, Start, User};
 use worker::Worker;
 
-/// Sandboxes per kind of user. Each mostly waits, as rotations do.
+/// Sandboxes per kind of user. A rotation mostly waits, so there are more of them than cores.
 const SANDBOXES: usize = 3;
 const SANDBOXES_FOR_ALL: usize = 5;
 
@@ -59,7 +60,7 @@ fn a_rotation_that_is_disturbed_at_any_call_breaks_no_credential_and_the_next_on
     assert!(failed.is_empty(), "{} points failed", failed.len());
 }
 
-/// Sandboxes for both kinds of user, and what they observed of each start.
+/// Prepares sandboxes for both kinds of user. Returns them, and the calls that they observed from each start.
 fn prepare(sandboxes: usize) -> (Vec<Worker>, Vec<(Start, Vec<Call>)>) {
     let jobs: Vec<_> = User::ALL.into_iter().flat_map(|user| (0..sandboxes).map(move |index| (user, index))).collect();
     let prepared: Vec<_> = thread::scope(|scope| {
@@ -81,7 +82,7 @@ fn prepare(sandboxes: usize) -> (Vec<Worker>, Vec<(Start, Vec<Call>)>) {
 
 type Outcome = Result<String, String>;
 
-/// Runs the points, each in whichever sandbox of its kind of user is free.
+/// Runs every point in the next free sandbox of its kind of user.
 fn run(workers: &[Worker], selected: &[Point]) -> Vec<(Point, Outcome)> {
     let queue_of = |user| Mutex::new(selected.iter().filter(|point| point.start.user == user).collect::<VecDeque<_>>());
     let queues = User::ALL.map(|user| (user, queue_of(user)));

@@ -1,4 +1,4 @@
-//! Whatever changes outside, `plan` shows it and `apply` puts it right.
+//! Somebody changes AWS: `plan` shows the difference, and `apply` puts it right.
 
 /// The document.
 mod document;
@@ -21,7 +21,7 @@ use std::{error::Error, pin::Pin};
 
 use crate::support::{deployed::Deployed, example::ROLE_POLICY, sandbox::Ran};
 
-/// A change that somebody makes outside, and the call with which the plan puts it right.
+/// A change that somebody makes, and the call with which the plan puts it right.
 struct Change {
     name: &'static str,
     make: for<'a> fn(&'a Deployed) -> Pin<Box<dyn Future<Output = Made> + 'a>>,
@@ -99,7 +99,7 @@ async fn every_change_from_outside_is_planned_and_put_right() {
     for change in CHANGES {
         if let Err(failure) = change.is_put_right(&deployed).await {
             failures.push(format!("{}: {failure}", change.name));
-            // What this change left behind would make the next ones fail.
+            // A difference that is left would make the next rows fail too.
             deployed = Deployed::example(&[]).await;
         }
     }
@@ -113,7 +113,7 @@ async fn every_change_from_outside_is_planned_and_put_right() {
 }
 
 impl Change {
-    /// Makes the change. `plan` has to name the call, and `apply` has to make it, without a rotation and with nothing left to do.
+    /// Makes the change. Then `plan` has to name the call, and `apply` has to leave no difference, and not to rotate.
     async fn is_put_right(&self, deployed: &Deployed) -> Result<(), String> {
         let credential = deployed.sandbox.secret("AWSCURRENT").await;
         (self.make)(deployed).await.map_err(|error| format!("could not be made: {error:?}"))?;

@@ -72,7 +72,7 @@ async fn an_apply_whose_rotation_fails_says_which_step_and_why() {
         failed.stderr
     );
 
-    // Nothing is half made: what is missing is only the rotation, which Secrets Manager tries again.
+    // Only the rotation is missing, and Secrets Manager tries it again.
     let status = sandbox.deployer(&["status", &config]).expect(0);
     assert!(status.stdout.contains("a rotation is open"), "{}", status.stdout);
     sandbox.deployer(&["plan", "--detailed-exitcode", &config]).expect(0);
@@ -113,7 +113,7 @@ fn without_instance() -> String {
 }
 
 #[tokio::test]
-async fn an_apply_that_ended_before_rotation_was_enabled_is_taken_up_again() {
+async fn apply_enables_and_rotates_after_an_apply_that_failed_before_that() {
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
@@ -127,7 +127,7 @@ async fn an_apply_that_ended_before_rotation_was_enabled_is_taken_up_again() {
 }
 
 #[test]
-fn a_lost_answer_and_a_log_that_cannot_be_read_do_not_make_a_rotation_fail() {
+fn rotate_succeeds_although_an_answer_is_lost_and_the_log_cannot_be_read() {
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
@@ -142,7 +142,7 @@ fn a_lost_answer_and_a_log_that_cannot_be_read_do_not_make_a_rotation_fail() {
 }
 
 #[test]
-fn what_iam_sees_with_a_delay_does_not_make_destroy_fail() {
+fn destroy_waits_until_iam_sees_its_own_changes() {
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
@@ -156,7 +156,7 @@ fn what_iam_sees_with_a_delay_does_not_make_destroy_fail() {
 }
 
 #[test]
-fn a_role_that_lambda_cannot_assume_yet_is_waited_for() {
+fn apply_waits_until_lambda_can_assume_the_role() {
     let message = "The role defined for the function cannot be assumed by Lambda.";
     let not_yet = Fault::fail("lambda:CreateFunction", 400, "InvalidParameterValueException", message).times(3);
     let sandbox = Sandbox::with(&Settings { faults: vec![not_yet], ..Settings::default() });
@@ -166,7 +166,7 @@ fn a_role_that_lambda_cannot_assume_yet_is_waited_for() {
 }
 
 #[test]
-fn status_shows_what_it_can_where_something_cannot_be_read() {
+fn status_shows_everything_else_if_something_cannot_be_read() {
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
@@ -212,7 +212,7 @@ async fn destroy_leaves_nothing_that_is_ours() {
     assert!(again.stdout.contains("No changes."), "{}", again.stdout);
 }
 
-/// Addresses that subscribe by e-mail, with whether they have confirmed.
+/// The addresses that subscribe, each with whether it has confirmed.
 async fn subscriptions(sandbox: &Sandbox) -> Vec<(String, bool)> {
     let sns = sandbox.aws().await.sns;
     let listed = sns.list_subscriptions_by_topic().topic_arn(TOPIC).send().await.unwrap().subscriptions.unwrap();
@@ -244,7 +244,7 @@ async fn the_address_is_asked_to_confirm_and_a_new_one_takes_its_place() {
     assert_eq!(subscriptions(&sandbox).await, [theirs.clone(), ("second@example.com".to_owned(), false)]);
     sandbox.deployer(&["plan", "--detailed-exitcode", &second]).expect(0);
 
-    // An address that never confirmed cannot be unsubscribed, and is not waited for.
+    // Nobody can unsubscribe an address that never confirmed, so apply does not wait for its end.
     let third = sandbox.config(&[(EMAIL, "third@example.com")]);
     sandbox.deployer(&["apply", "--auto-approve", &third]).expect(0);
     let left = [theirs, ("second@example.com".to_owned(), false), ("third@example.com".to_owned(), false)];
@@ -253,7 +253,7 @@ async fn the_address_is_asked_to_confirm_and_a_new_one_takes_its_place() {
 }
 
 #[test]
-fn nobody_is_told_where_the_configuration_names_nobody() {
+fn without_notify_nothing_is_made_in_sns() {
     let sandbox = Sandbox::start();
     let notify = "\nnotify:\n";
     let config = sandbox.file("config.yaml", example::text().split_once(notify).unwrap().0);

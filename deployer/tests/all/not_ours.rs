@@ -1,4 +1,4 @@
-//! What exists already under a name that the deployment would use, and belongs to somebody else: an error, and no change.
+//! Resources of somebody else's under the names that the deployment would use: an error, and no change.
 
 use aws_sdk_lambda::{
     primitives::Blob,
@@ -16,7 +16,7 @@ use crate::support::{
     sandbox::Sandbox,
 };
 
-/// The owned kinds: each by the name that errors give it, and the way out that its error offers beside another name.
+/// Every owned kind: its name in errors, and the way out that its hint offers.
 const OWNED: [(&str, &str); 8] = [
     ("secret mail-prod/smtp", "existing: true under secret"),
     ("user mail-prod-smtp", "existing: true under iam_user"),
@@ -31,7 +31,7 @@ const OWNED: [(&str, &str); 8] = [
 const OTHER: &str = "eu-west-1/other";
 
 #[tokio::test]
-async fn nothing_of_somebody_elses_is_changed_or_deleted_whatever_its_kind() {
+async fn every_kind_of_resource_that_is_not_ours_is_refused_and_left_alone() {
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
     let aws = sandbox.aws().await;
@@ -63,7 +63,7 @@ fn expect_refusals(sandbox: &Sandbox, config: &str, reason: &str) {
     assert_eq!(sandbox.mutations(before), NOTHING);
 }
 
-/// Makes one of every kind, without a tag.
+/// Makes one resource of every kind, without tags.
 async fn make_all(aws: &Aws) {
     aws.secrets.create_secret().name(SECRET).secret_string("theirs").send().await.unwrap();
     aws.iam.create_user().user_name(USER).send().await.unwrap();
@@ -79,7 +79,7 @@ async fn make_all(aws: &Aws) {
     aws.events.put_rule().name(RULE).schedule_expression("rate(7 days)").send().await.unwrap();
 }
 
-/// Tags all of them as another deployment's.
+/// Tags all of them as another deployment's own.
 async fn tag_all(aws: &Aws) {
     let tag = aws_sdk_secretsmanager::types::Tag::builder().key(TAG_DEPLOYMENT).value(OTHER).build();
     aws.secrets.tag_resource().secret_id(SECRET).tags(tag).send().await.unwrap();

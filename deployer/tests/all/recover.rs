@@ -1,4 +1,4 @@
-//! `deployer recover`: for every stuck state, what it prints and the state after.
+//! `deployer recover`: what it prints of every stuck state, and the state that it leaves.
 
 use crate::support::{
     calls::NOTHING,
@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn what_is_healthy_is_left_alone() {
+async fn nothing_is_changed_if_all_is_healthy() {
     let deployed = Deployed::example(&[]).await;
 
     let (ran, mutations) = deployed.run_watched(&["recover"]);
@@ -21,7 +21,7 @@ async fn what_is_healthy_is_left_alone() {
 }
 
 #[tokio::test]
-async fn within_the_grace_it_is_healthy_and_says_until_when_no_rotation_can_run() {
+async fn within_the_grace_all_is_healthy_and_recover_says_until_when_no_rotation_can_run() {
     let deployed = Deployed::example(&[]).await;
     deployed.run(&["rotate"]).expect(0);
 
@@ -172,13 +172,13 @@ async fn a_rotation_that_was_given_up_after_the_host_was_told_is_rolled_forward(
 }
 
 #[tokio::test]
-async fn crossed_labels_are_a_persons_to_decide_while_both_credentials_work() {
+async fn a_person_decides_on_crossed_labels_while_both_credentials_work() {
     let deployed = Deployed::example(&[]).await;
     deployed.run(&["rotate"]).expect(0);
     deployed.roll_back().await;
     let refused = deployed.run(&["rotate"]).expect(1);
     assert!(refused.stderr.contains("deployer recover"), "{}", refused.stderr);
-    // AWSPENDING is where the completed rotation left it, so there is nothing to wait for.
+    // The completed rotation left AWSPENDING there, so no step runs that apply could wait for.
     let applied = deployed.run(&["apply", "--auto-approve"]).expect(1);
     assert!(applied.stderr.contains("no step of it runs, and none has failed"), "{}", applied.stderr);
     assert!(applied.stderr.contains("`deployer recover` shows how it stands"), "{}", applied.stderr);
@@ -192,7 +192,7 @@ async fn crossed_labels_are_a_persons_to_decide_while_both_credentials_work() {
 }
 
 #[tokio::test]
-async fn of_crossed_labels_both_go_to_the_only_credential_that_works() {
+async fn crossed_labels_both_move_to_the_only_credential_that_works() {
     let deployed = Deployed::example(&[]).await;
     deployed.run(&["rotate"]).expect(0);
     deployed.roll_back().await;
@@ -208,7 +208,7 @@ async fn of_crossed_labels_both_go_to_the_only_credential_that_works() {
 }
 
 #[tokio::test]
-async fn an_orphan_in_the_last_slot_is_offered_by_name() {
+async fn recover_offers_to_delete_the_orphan_in_the_last_slot_by_name() {
     let deployed = with_orphan().await;
     let orphan = deployed.keys().await.into_iter().map(|(key, _)| key);
     let current = deployed.key_labelled("AWSCURRENT").await;
@@ -224,20 +224,20 @@ async fn an_orphan_in_the_last_slot_is_offered_by_name() {
     deployed.expect_health().await;
 }
 
-/// A user of somebody else's, with AWSCURRENT's key and one that a createSecret left behind.
+/// A user of somebody else's with two keys: AWSCURRENT's, and one that a createSecret left behind.
 async fn with_orphan() -> Deployed {
     let deployed = Deployed::before_apply(&EXISTING_USER).await;
     deployed.sandbox.make_user_by_hand("/").await;
     deployed.sandbox.faults(&[Fault::lose_reply("iam:CreateAccessKey")]);
     deployed.run(&["apply", "--auto-approve"]).expect(1);
-    // The rotation goes on beside the orphan, which is in the grace: it may be the previous key, as far as dates tell.
+    // The rotation completes. The orphan stays: by its date it may be the previous key, whose grace runs.
     deployed.run(&["recover", "--auto-approve"]).expect(1);
     deployed.let_pass(2 * 24 * 60 * 60);
     deployed
 }
 
 #[tokio::test]
-async fn a_rotation_that_is_switched_off_is_for_apply() {
+async fn recover_leaves_it_to_apply_to_enable_rotation_again() {
     let deployed = Deployed::example(&[]).await;
     deployed.aws.secrets.cancel_rotate_secret().secret_id(SECRET).send().await.unwrap();
 
@@ -250,7 +250,7 @@ async fn a_rotation_that_is_switched_off_is_for_apply() {
 }
 
 #[tokio::test]
-async fn a_rotation_that_runs_is_let_be() {
+async fn recover_waits_for_a_rotation_that_runs() {
     let deployed = Deployed::example(&[]).await;
     deployed.aws.secrets.rotate_secret().secret_id(SECRET).send().await.unwrap();
 
@@ -262,7 +262,7 @@ async fn a_rotation_that_runs_is_let_be() {
 }
 
 #[tokio::test]
-async fn a_remedy_whose_answer_is_lost_is_taken_all_the_same() {
+async fn recover_succeeds_although_the_answers_to_its_remedies_are_lost() {
     let deployed = Deployed::example(&[]).await;
     deployed.rotation_fails_after_the_host_was_told().await;
     deployed.sandbox.faults(&[
@@ -276,7 +276,7 @@ async fn a_remedy_whose_answer_is_lost_is_taken_all_the_same() {
 }
 
 #[tokio::test]
-async fn while_ses_answers_nobody_nothing_is_changed() {
+async fn nothing_is_changed_while_ses_answers_nobody() {
     let deployed = Deployed::example(&[]).await;
     deployed.rotation_fails_after_the_host_was_told().await;
     deployed.answer(&[Answer::to("AUTH", 454, "Temporary").times(99)]);

@@ -1,4 +1,4 @@
-//! The function's role: enough for a rotation, and for nothing else.
+//! The function's role: it allows a rotation, and nothing else.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::support::{
     sandbox::Sandbox,
 };
 
-/// With a grace that is over, the third rotation frees the slot of the first key: every action is used.
+/// The grace is over before the third rotation, which frees the slot of the first key. So every action is used.
 const SHORT_GRACE: [(&str, &str); 1] = [("keep_previous: 24h", "keep_previous: 1s")];
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -106,7 +106,7 @@ async fn a_rotation_needs_every_action_of_the_role() {
     for (index, action) in actions(&policy) {
         role.put(&without(&policy, index, &action)).await;
         if action.starts_with("logs:") {
-            // Lambda writes the log, in the role's name: the rotation goes on, and nothing explains it.
+            // Lambda writes the log as the role. Without the permission the rotation completes, and nothing is logged.
             let lines = role.log_lines_of_a_rotation().await;
             assert_eq!(lines, 0, "the function logs without {action}");
             role.put(&policy).await;
@@ -114,13 +114,13 @@ async fn a_rotation_needs_every_action_of_the_role() {
             continue;
         }
         if action == "sns:Publish" {
-            // Whoever is to be told of a rotation must not be able to stop it.
+            // A notification that fails must not stop a rotation.
             role.rotates().await.unwrap_or_else(|error| panic!("without {action}: {error}"));
             role.put(&policy).await;
             continue;
         }
         let error = role.rotates().await.expect_err(&format!("a rotation succeeds without {action}"));
-        // Secrets Manager does not say which action on its key it lacks.
+        // Secrets Manager does not say which action on the KMS key is denied.
         let named = if action.starts_with("kms:") { "Access to KMS is not allowed" } else { &action };
         assert!(error.contains(named), "without {action}, the error does not name it:\n{error}");
         role.put(&policy).await;

@@ -4,7 +4,7 @@ use crate::support::{calls::NOTHING, deployed::Deployed, faults::Fault, sandbox:
 
 const DAY: u64 = 24 * 60 * 60;
 
-/// Two rotations: the first key is in its grace.
+/// The example after two rotations, with the first key in its grace.
 async fn in_grace() -> Deployed {
     let deployed = Deployed::example(&[]).await;
     let rotated = deployed.run(&["rotate"]).expect(0);
@@ -40,7 +40,7 @@ async fn a_rotation_whose_host_cannot_be_told_is_refused() {
 }
 
 #[tokio::test]
-async fn a_rotation_beside_an_open_one_is_refused() {
+async fn a_rotation_is_refused_while_another_one_is_open() {
     let deployed = Deployed::example(&[]).await;
     deployed.rotation_fails_after_the_host_was_told().await;
 
@@ -67,7 +67,7 @@ async fn the_grace_of_a_leaked_key_ends_on_request() {
 }
 
 #[tokio::test]
-async fn where_no_key_is_in_its_grace_it_says_so_and_rotates() {
+async fn if_no_key_is_in_its_grace_rotate_says_so_and_rotates() {
     let deployed = Deployed::example(&[]).await;
 
     let rotated = deployed.run(&["rotate", "--end-grace", "--auto-approve"]).expect(0);
@@ -77,7 +77,7 @@ async fn where_no_key_is_in_its_grace_it_says_so_and_rotates() {
 }
 
 #[tokio::test]
-async fn a_grace_is_not_ended_for_a_rotation_that_would_fail_all_the_same() {
+async fn no_grace_is_ended_for_a_rotation_that_would_fail() {
     let deployed = in_grace().await;
     let before = deployed.keys().await;
     deployed.set_online(None, false);
@@ -90,7 +90,7 @@ async fn a_grace_is_not_ended_for_a_rotation_that_would_fail_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_deployment_that_is_not_there_is_named_with_the_command_that_makes_it() {
+async fn without_a_deployment_the_error_names_the_command_that_makes_one() {
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
     for command in ["rotate", "recover"] {
@@ -100,7 +100,7 @@ async fn a_deployment_that_is_not_there_is_named_with_the_command_that_makes_it(
 }
 
 #[tokio::test]
-async fn a_rotation_that_cannot_be_asked_about_is_not_started() {
+async fn no_rotation_starts_if_the_function_cannot_be_asked() {
     let deployed = Deployed::example(&[]).await;
     let message = "User: u is not authorized to perform: lambda:InvokeFunction on resource: r";
     deployed.sandbox.faults(&[Fault::fail("lambda:InvokeFunction", 403, "AccessDeniedException", message).times(99)]);

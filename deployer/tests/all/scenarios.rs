@@ -1,7 +1,8 @@
-//! What goes wrong around a rotation, one test each: how it ends, what it must not have done, and that its error's own hint
-//! leads to a rotation that completes. Whether mail worked at every instant is watched by the sandbox.
+//! What operators, AWS and SES do to a rotation, one test each. A test checks how the rotation ends, and what it must not have
+//! done. Then it follows the error's own hint, which has to lead to a rotation that completes. The sandbox watches whether mail
+//! works at every instant.
 
-/// Two at once: steps, and rotations.
+/// Two invocations of one step at once, and two rotations at once.
 mod at_once;
 /// Hosts that are offline, and scripts that fail.
 mod hosts;

@@ -1,4 +1,4 @@
-//! The soak as a test that says that it was left out. Postfix runs only as root.
+//! The soak as an ignored test, so that whoever runs the tests reads that it was left out. Postfix runs only as root.
 
 use std::process::Command;
 

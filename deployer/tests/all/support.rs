@@ -6,7 +6,7 @@ pub(crate) mod aws;
 pub(crate) mod calls;
 /// How a test changes the sandbox, before it starts and while it runs.
 pub(crate) mod controls;
-/// A deployment to try things on, and what has to hold of it.
+/// The example, deployed: how a test begins, runs the deployer, and checks the result.
 pub(crate) mod deployed;
 /// What `config.example.yaml` declares, and texts of it that tests replace.
 pub(crate) mod example;

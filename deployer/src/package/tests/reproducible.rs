@@ -1,10 +1,10 @@
-//! Builds the function twice: minutes where nothing has been built yet, and a minute afterwards.
+//! Builds the function twice. That takes minutes if nothing has been built yet, and a minute afterwards.
 
 use std::{os::unix::ffi::OsStringExt as _, process::Command};
 
 use super::*;
 
-/// Where the sandbox finds its tools, cargo-lambda among them.
+/// The sandbox's environment, in which cargo-lambda is found.
 fn sandbox_environment() -> Environment {
     let output = Command::new(repository().join("examples/sandbox/with-sandbox")).args(["env", "-0"]).output();
     let output = output.unwrap();
@@ -16,7 +16,7 @@ fn sandbox_environment() -> Environment {
     variables.collect()
 }
 
-/// Copies get the time of the copying, so that Cargo compiles them.
+/// Copies a file or a folder. A copy has the time of the copying, so Cargo compiles it.
 fn copy(from: &Path, to: &Path) {
     if from.is_dir() {
         fs::create_dir_all(to).unwrap();
@@ -40,8 +40,8 @@ fn glibc_versions(program: &[u8]) -> BTreeSet<(u32, u32)> {
     versions.collect()
 }
 
-/// Both builds share one target directory, so that dependencies are compiled once: what they could learn of the folder
-/// is Cargo's home and the target directory, and neither name is in the program.
+/// Both builds share one target directory, so that Cargo compiles the dependencies once. A dependency could learn only the names
+/// of Cargo's home and of the target directory; the test checks that neither is in the program.
 #[tokio::test]
 async fn the_same_sources_in_another_folder_at_another_time_give_the_same_zip_for_amazon_linux() {
     let original = repository();
@@ -57,7 +57,7 @@ async fn the_same_sources_in_another_folder_at_another_time_give_the_same_zip_fo
     environment.insert("RUSTFLAGS".into(), "-C target-cpu=native -C debuginfo=2".into());
     let second = cargo_lambda::build(moved.path(), Architecture::X86_64, environment.clone()).await.unwrap();
     let sources = workspace::digest(&original, Architecture::X86_64).unwrap();
-    assert_eq!(digest_in(&moved), sources, "the sources were edited while this test ran: run it again");
+    assert_eq!(digest_in(&moved), sources, "somebody edited the sources while this test ran: run it again");
 
     let [first_zip, second_zip] = [&first, &second].map(|program| code_sha256(&archive::write(program).unwrap()));
     assert_eq!(first_zip, second_zip);

@@ -1,4 +1,4 @@
-//! What is tried: the points of the matrix, which of them are run, and what each may end in.
+//! The points of the matrix, which of them run, and how each may end.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ impl User {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Start {
     pub(super) user: User,
-    /// 0: the secret is a placeholder. 1: AWSCURRENT's key. 2: that, and one of before, whose grace is over.
+    /// 0: the secret holds its placeholder. 1: AWSCURRENT's key. 2: also the previous key, whose grace is over.
     pub(super) keys: usize,
 }
 
@@ -32,24 +32,24 @@ impl Start {
 pub(super) struct Call {
     /// Such as `iam:CreateAccessKey`.
     pub(super) action: String,
-    /// Which of the calls of this action it is, from 1.
+    /// Which call of this action it is, from 1.
     pub(super) number: usize,
     /// The step that makes it.
     pub(super) step: &'static str,
 }
 
-/// What happens at the call.
+/// What happens at a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// AWS refuses it for good.
+    /// AWS refuses the call, with an error after which the SDK does not try again.
     Refused,
-    /// It takes effect, and its answer never arrives.
+    /// The call takes effect, and its answer never arrives.
     AnswerLost,
     /// AWS asks for fewer calls.
     Throttled,
-    /// It takes effect, and then the function's process is killed.
+    /// The call takes effect, and then the function's process is killed.
     Killed,
-    /// It takes effect, and then nothing is answered any more until the function's time is over.
+    /// The call takes effect, and then no call gets an answer until the function's time is over.
     DeadlineReached,
 }
 
@@ -99,16 +99,17 @@ impl Point {
         fault.by_the_function().at_call(*number)
     }
 
-    /// Whether a first attempt may end in an error of this type: the handler's own wherever it lives to tell.
+    /// Whether a first attempt may end in an error of this type: Lambda's if the process was killed, else the handler's own.
     pub(super) fn explains(&self, error: &str) -> bool {
         let is_lambdas = error.contains('.');
         is_lambdas == (self.fault == Fault::Killed) && (!is_lambdas || error == "Runtime.ExitError")
     }
 
-    /// Whether it leaves a key whose secret nobody knows: IAM made it, and the handler never heard which.
+    /// Whether the fault leaves an orphan: a key that IAM made, and whose secret the handler never received.
     ///
-    /// Only then may a rotation without further faults fail, and only with `NoSafeSlot`: on an owned user until the orphan is
-    /// old enough to be told from a key that is just being made, on another user until somebody deletes it.
+    /// Only then may a later rotation fail without a fault, and only with `NoSafeSlot`. On an owned user it fails until the orphan
+    /// is so old that it cannot be a key that another invocation is just making. On another user it fails until somebody deletes
+    /// the orphan.
     pub(super) fn leaves_an_orphan(&self) -> bool {
         self.call.action == "iam:CreateAccessKey"
             && matches!(self.fault, Fault::AnswerLost | Fault::Killed | Fault::DeadlineReached)
@@ -141,19 +142,19 @@ pub(super) fn all(observed: &[(Start, Vec<Call>)]) -> Vec<Point> {
 /// Which points are run.
 #[derive(Clone, Debug)]
 pub(super) enum Selection {
-    /// A few of every start and fault, the same ones each time.
+    /// A few points of every start and fault, the same ones each time.
     Spread,
-    /// All.
+    /// Every point.
     All,
-    /// Those whose description contains the text.
+    /// The points whose description contains the text.
     Named(String),
 }
 
-/// In a spread, one of so many points of a start and a fault.
+/// A spread has one of so many points of a start and a fault.
 const SPREAD: usize = 37;
 
 impl Selection {
-    /// `CRASH_MATRIX`: `all`, a part of a point's description, or not set.
+    /// Reads `CRASH_MATRIX`: `all`, a part of a point's description, or not set.
     pub(super) fn from_environment() -> Self {
         match std::env::var("CRASH_MATRIX") {
             Err(_) => Self::Spread,
@@ -168,7 +169,7 @@ impl Selection {
             Self::Named(text) => points.into_iter().filter(|point| point.to_string().contains(text)).collect(),
             Self::Spread => {
                 let groups = points.chunk_by(|a, b| a.start == b.start && a.fault == b.fault);
-                // Each group begins elsewhere, so that together they hit calls all over the rotation.
+                // Each group begins at another call, so that together they cover the rotation.
                 groups.enumerate().flat_map(|(index, group)| spread(group, index * 7)).collect()
             }
         }

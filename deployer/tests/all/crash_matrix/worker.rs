@@ -1,4 +1,4 @@
-//! A sandbox in which points are run, one after the other.
+//! A sandbox that runs points, one after the other.
 
 use std::{collections::HashMap, fmt, thread::sleep, time::Duration};
 
@@ -16,21 +16,21 @@ use crate::support::{
 
 const STEPS: [&str; 4] = [CREATE, SET, TEST, FINISH];
 
-/// The call that is repeated until a script has ended: how often depends on the clock, so it counts once.
-const POLL: &str = "ssm:GetCommandInvocation";
+/// The function repeats this call until a script has ended. How often depends on the clock, so only the first is a point.
+const POLLING_CALL: &str = "ssm:GetCommandInvocation";
 
-/// Longer than `rotation.keep_previous`, and than the age from which on a key counts as an orphan.
+/// Longer than `rotation.keep_previous`, and than the age from which an unknown key counts as an orphan.
 const BETWEEN_ROTATIONS: Duration = Duration::from_hours(48);
 
-/// A deadline that a call can reach, and one for the calls before which the handler demands more time than that: enough to make
-/// a key, or to tell the hosts. There it is the handler's own limits that come first.
+/// Deadlines in place of the function's timeout. With the first, most calls are made. Before some calls the handler demands more
+/// time than that, to make a key or to tell the hosts: those are made only with the second.
 const DEADLINES_SECONDS: [u32; 2] = [8, 66];
 
-/// Between two looks at whether a rotation has ended.
-const LOOK: Duration = Duration::from_millis(200);
+/// The time between two questions to the sandbox.
+const POLL_PERIOD: Duration = Duration::from_millis(200);
 
-/// A rotation with the handler's longest waits takes no longer.
-const LOOKS: u32 = 5 * 300;
+/// The most questions: a rotation with the handler's longest waits has ended by then.
+const MOST_POLLS: u32 = 5 * 300;
 
 /// A deployed sandbox with a snapshot of every start.
 pub(super) struct Worker {
@@ -54,7 +54,7 @@ impl fmt::Display for Ended {
 }
 
 impl Worker {
-    /// Deploys, and rotates twice: before, between and after are the three starts.
+    /// Deploys, and rotates twice. Saves the three starts: before, between and after the rotations.
     pub(super) fn prepare(user: User) -> Self {
         let sandbox = Sandbox::start();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -98,13 +98,13 @@ impl Worker {
         let mut calls = Vec::new();
         for call in &self.sandbox.calls()[before..] {
             if call.caller == "secretsmanager.amazonaws.com" {
-                // The line of a step's invocation comes after those of its calls.
+                // The log has a step's invocation after the calls that the step made.
                 step = steps.next().unwrap_or("none");
             } else if call.is_by_the_function() {
                 let action = call.name();
                 let number = numbers.entry(action.clone()).or_default();
                 *number += 1;
-                if *number == 1 || action != POLL {
+                if *number == 1 || action != POLLING_CALL {
                     calls.push(Call { action, number: *number, step });
                 }
             }
@@ -112,7 +112,7 @@ impl Worker {
         calls
     }
 
-    /// Runs one point; panics where something is not as promised. Answers how the first attempt ended.
+    /// Runs one point. Panics if a promise is broken. Returns how the first attempt ended.
     pub(super) fn run(&self, point: &Point) -> String {
         let first = self.rotate_with_fault(point);
         let outcome = first.error.as_ref().map_or("complete".to_owned(), |error| error.kind.clone());
@@ -129,7 +129,7 @@ impl Worker {
         outcome
     }
 
-    /// One attempt of a rotation, with the fault in it.
+    /// Makes one attempt of a rotation, with the fault in it.
     fn rotate_with_fault(&self, point: &Point) -> Ended {
         for deadline in DEADLINES_SECONDS {
             self.begin(point.start);
@@ -154,7 +154,7 @@ impl Worker {
         panic!("the call was not made before any deadline");
     }
 
-    /// What is left to do where the rotation fails without a further fault, as its error says.
+    /// If the rotation failed although no fault was left, does what its error says, and expects the rotation to complete.
     fn bring_to_its_end(&self, point: &Point, ended: &Ended) {
         if ended.is_complete {
             return;
@@ -173,7 +173,7 @@ impl Worker {
         assert!(ended.is_complete, "the error's hint was followed, and then: {ended}");
     }
 
-    /// Deletes the key that the error names as nobody's, as an operator would.
+    /// Deletes the orphan that the error names, as an operator would.
     fn delete_orphan(&self, text: &str) {
         let (before, _) =
             text.split_once("never used): no version of the secret names it").unwrap_or_else(|| panic!("{text}"));
@@ -183,7 +183,7 @@ impl Worker {
         self.runtime.block_on(delete).unwrap();
     }
 
-    /// What must be so whenever a rotation has completed.
+    /// Checks what must hold after a rotation that completed.
     fn check(&self) {
         let current = self.runtime.block_on(self.sandbox.secret("AWSCURRENT"));
         let held = self.sandbox.credential_on(INSTANCES[0]).unwrap();
@@ -209,13 +209,13 @@ impl Worker {
         self.snapshot(&Snapshot::Save(keys.to_string()));
     }
 
-    /// A script of the run before may have outlived its rotation.
+    /// Waits, since a script of the run before may have outlived its rotation.
     fn snapshot(&self, change: &Snapshot) {
-        for _ in 0..LOOKS {
+        for _ in 0..MOST_POLLS {
             if self.sandbox.try_control(change).is_ok() {
                 return;
             }
-            sleep(LOOK);
+            sleep(POLL_PERIOD);
         }
         panic!("the sandbox does not come to rest");
     }
@@ -224,7 +224,7 @@ impl Worker {
         self.sandbox.control(&Time { pass: BETWEEN_ROTATIONS.as_secs() });
     }
 
-    /// One attempt at a time: the next one is ours to order.
+    /// From now on a rotation is tried once, and `try_again` tries it again, with this token.
     fn retry_with(&self, retry: Retry) {
         self.sandbox.control(&Rotations {
             attempts: Some(1),
@@ -245,17 +245,17 @@ impl Worker {
 
     /// Waits until the last rotation has ended.
     fn wait(&self) -> Ended {
-        for _ in 0..LOOKS {
+        for _ in 0..MOST_POLLS {
             let rotation = self.sandbox.state().rotations.pop().unwrap();
             if rotation.status != Status::Running {
                 return self.ended(rotation);
             }
-            sleep(LOOK);
+            sleep(POLL_PERIOD);
         }
         panic!("the rotation does not end");
     }
 
-    /// A rotation whose last call took effect is complete, though Secrets Manager may not have heard it.
+    /// A rotation is complete if its last call took effect, although Secrets Manager may not know it.
     fn ended(&self, rotation: Rotation) -> Ended {
         let describe = self.aws.secrets.describe_secret().secret_id(SECRET).send();
         let versions = self.runtime.block_on(describe).unwrap().version_ids_to_stages.unwrap();

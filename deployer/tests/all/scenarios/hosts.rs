@@ -1,4 +1,4 @@
-//! Hosts and their scripts.
+//! Hosts that are offline, and scripts that fail.
 
 use crate::support::{
     deployed::{Deployed, SHORTEST_TIMEOUT},
@@ -38,7 +38,7 @@ async fn a_host_that_stays_offline_is_removed_from_the_yaml() {
     deployed.apply(&[ONE]);
 
     deployed.completes_when_tried_again().await;
-    assert!(deployed.has_key(&deployed.key_on(INSTANCES[1]).unwrap()).await, "it may come back within the grace");
+    assert!(deployed.has_key(&deployed.key_on(INSTANCES[1]).unwrap()).await, "the host may come back within the grace");
 }
 
 #[tokio::test]
@@ -48,7 +48,7 @@ async fn an_instance_is_removed_from_the_yaml_between_rotations_and_still_sends(
     deployed.apply(&[ONE]);
     deployed.completes().await;
     assert_eq!(deployed.key_on(INSTANCES[1]), Some(removed.access_key_id.clone()));
-    // It sends after its grace is over.
+    // The instance sends after the grace of its key is over.
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     assert!(deployed.sandbox.logs_in(&removed));
     let before = deployed.mark();
@@ -59,7 +59,7 @@ async fn an_instance_is_removed_from_the_yaml_between_rotations_and_still_sends(
     deployed.touched_no_key(before);
     assert!(deployed.sandbox.logs_in(&removed));
     deployed.shows("a_removed_instance_still_sends").await;
-    // So an operator does.
+    // An operator follows the hint.
     deployed.copy_credential(INSTANCES[0], INSTANCES[1]);
     deployed.sandbox.operator(&failure.command_to_delete(&removed.access_key_id));
     deployed.completes_when_tried_again().await;
@@ -105,7 +105,7 @@ async fn a_script_fails_after_it_swapped() {
     assert_ne!(new, old);
     assert_eq!(deployed.key_labelled("AWSCURRENT").await, old);
     deployed.mail_works().await;
-    // The operator gives this rotation up, although the host is on its key.
+    // The operator clears AWSPENDING, although the host uses its key.
     deployed.clear_pending().await;
     deployed.script(INSTANCES[0], &host_script());
     deployed.completes().await;

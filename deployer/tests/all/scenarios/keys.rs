@@ -10,7 +10,7 @@ use crate::support::{
     rotation::{CREATE, SET, TEST},
 };
 
-/// The next list of keys that the function gets is the one before the last change.
+/// The function's next ListAccessKeys returns the keys as they were before the last change.
 fn next_list_is_stale(deployed: &Deployed) {
     deployed.sandbox.faults(&[Fault::stale_list_of_keys().by_the_function()]);
 }
@@ -40,7 +40,7 @@ async fn a_stale_list_access_keys_shows_a_key_that_is_gone() {
     next_list_is_stale(&deployed);
     let before = deployed.mark();
 
-    // Its user is not known, and so not who may ask for its last use.
+    // IAM no longer knows the key's user, and so denies GetAccessKeyLastUsed.
     deployed.rotate().await.failed(CREATE, "Aws").says(&["iam:GetAccessKeyLastUsed"]);
 
     deployed.touched_no_key(before);
@@ -48,7 +48,7 @@ async fn a_stale_list_access_keys_shows_a_key_that_is_gone() {
     deployed.completes_when_tried_again().await;
 }
 
-/// The first rotation has told the hosts, and was given up. Answers the key that they have.
+/// The first rotation told the hosts, and then an operator cleared AWSPENDING. Returns the hosts' key.
 async fn given_up_after_the_hosts_were_told(deployed: &Deployed) -> String {
     deployed.refuse_mails(1);
     deployed.rotate().await.failed(TEST, "TestMailRefused");
@@ -90,7 +90,7 @@ async fn a_stale_list_access_keys_calls_the_key_inactive_that_the_hosts_were_tol
 }
 
 #[tokio::test]
-async fn a_key_that_is_not_listed_is_not_replaced_while_ses_does_not_say_that_it_is_gone() {
+async fn a_key_that_iam_does_not_list_is_not_replaced_until_ses_refuses_it() {
     let deployed = Deployed::not_yet_rotated().await;
     let told = given_up_after_the_hosts_were_told(&deployed).await;
     deployed.delete_key(&told).await;
@@ -141,7 +141,7 @@ async fn a_third_partys_second_key_is_in_use() {
 }
 
 #[tokio::test]
-async fn a_third_partys_second_key_was_used_before_the_first_rotation_and_is_listed_as_replaced() {
+async fn a_third_partys_second_key_was_used_before_the_first_rotation_and_is_added_to_replaces() {
     let deployed = Deployed::not_yet_rotated().await;
     let theirs = deployed.somebodys_key_in_use().await;
     deployed.completes().await;
@@ -196,7 +196,10 @@ async fn awscurrents_key_is_deactivated_by_hand() {
 
     deployed.completes().await;
 
-    assert!(deployed.keys().await.contains(&(current, false)), "nobody makes it Active again but who made it Inactive");
+    assert!(
+        deployed.keys().await.contains(&(current, false)),
+        "only the person who made the key Inactive makes it Active again"
+    );
 }
 
 #[tokio::test]
@@ -227,7 +230,7 @@ async fn awscurrents_key_is_deleted_by_hand() {
     assert_eq!(deployed.keys().await.len(), 1);
 }
 
-/// A rotation is open whose key no host was told of. Answers the key.
+/// A rotation is open, and no host was told of its key. Returns the key.
 async fn open_before_the_hosts_were_told(deployed: &Deployed) -> String {
     deployed.answer(&[Answer::to("AUTH", 550, "no")]);
     deployed.rotate().await.failed(SET, "LoginRefused");
@@ -293,7 +296,7 @@ async fn a_rotation_within_the_grace_fails_until_the_grace_is_ended() {
     deployed.touched_no_key(before);
     deployed.mail_works().await;
     deployed.shows("in_grace_and_open").await;
-    // The leaked-key emergency.
+    // The previous key leaked, so an operator ends its grace.
     let end_grace = Event::EndGrace { key: previous.clone() };
     let refused = deployed.ask::<Retired>(&end_grace).await.unwrap_err();
     assert_eq!(refused.kind, "RotationOpen", "no grace ends while a rotation is open");

@@ -28,7 +28,7 @@ async fn an_operator_clears_awspending_after_set_secret_succeeded_then_rotates()
     let before = deployed.mark();
     deployed.completes().await;
 
-    assert_eq!(deployed.key_labelled("AWSCURRENT").await, told, "the host's key is the one that becomes current");
+    assert_eq!(deployed.key_labelled("AWSCURRENT").await, told, "the host's key becomes current");
     deployed.touched_no_key(before);
     ended.ended_with(TEST, "NotPending").says(&["goes on with the credential that hosts may have been told of"]);
 }
@@ -59,11 +59,15 @@ async fn test_secret_fails_and_is_retried_with_a_new_token_and_succeeds() {
         ]
     );
     assert_ne!(rotation.history[0].token, rotation.token);
-    assert_eq!(deployed.done(before, "iam:CreateAccessKey"), 1, "the host's key is taken, not a third one");
+    assert_eq!(
+        deployed.done(before, "iam:CreateAccessKey"),
+        1,
+        "the rotation goes on with the host's key, and makes no third one"
+    );
     assert_eq!(deployed.done(before, "iam:DeleteAccessKey"), 0);
 }
 
-/// A rotation is done, and an operator has moved AWSCURRENT back. Answers the keys: first the one that is current again.
+/// A rotation completes, and an operator moves AWSCURRENT back. Returns the key that is current again, and the other one.
 async fn rolled_back(deployed: &Deployed) -> (String, String) {
     deployed.completes().await;
     let (old, new) = (deployed.key_labelled("AWSPREVIOUS").await, deployed.key_labelled("AWSCURRENT").await);
@@ -85,7 +89,7 @@ async fn an_operator_moves_awscurrent_back_while_the_hosts_stay_where_they_are()
     deployed.sandbox.operator(&failure.command("--version-stage AWSCURRENT"));
     deployed.completes_when_tried_again().await;
 
-    assert!(deployed.has_key(&new).await && !deployed.has_key(&old).await, "only the superseded key made way");
+    assert!(deployed.has_key(&new).await && !deployed.has_key(&old).await, "only the superseded key was deleted");
 }
 
 #[tokio::test]
@@ -103,17 +107,17 @@ async fn an_operator_moves_awscurrent_back_and_the_hosts_with_it() {
 
     assert!(
         deployed.has_key(&old).await && !deployed.has_key(&new).await,
-        "only the key that was rolled back made way"
+        "only the key that was rolled back was deleted"
     );
 }
 
-/// To show which credential works, `recover` logs in with each, and to IAM that is use like any other.
+/// To show which credential works, `recover` logs in with each. IAM counts such a login as use.
 #[tokio::test]
 async fn an_operator_moves_awscurrent_back_and_forth_after_a_look_at_recover() {
     let deployed = Deployed::new().await;
     let (old, new) = rolled_back(&deployed).await;
     let failure = deployed.rotate().await.failed(CREATE, "RolledBack");
-    // The grace of the previous key is over for certain, in whole seconds.
+    // Dates count whole seconds: now the grace of the previous key is over.
     tokio::time::sleep(Duration::from_secs(2)).await;
     deployed.shows("rolled_back_and_open").await;
     deployed.sandbox.operator(&failure.command("--version-stage AWSCURRENT"));
@@ -128,7 +132,7 @@ async fn an_operator_moves_awscurrent_back_and_forth_after_a_look_at_recover() {
     assert!(deployed.has_key(&new).await);
 }
 
-/// The rotation had completed and left AWSPENDING behind, so Secrets Manager takes it for one that it has to try again.
+/// The rotation completed and left AWSPENDING behind. Once AWSCURRENT moves back, Secrets Manager tries that rotation again.
 #[tokio::test]
 async fn an_operator_moves_awscurrent_back_and_the_rotation_is_tried_again() {
     let deployed = Deployed::new().await;
@@ -141,9 +145,9 @@ async fn an_operator_moves_awscurrent_back_and_the_rotation_is_tried_again() {
 
     deployed.touched_no_key(before);
     deployed.told_no_host(before);
-    assert_eq!(deployed.key_labelled("AWSCURRENT").await, old, "the operator's word stands");
+    assert_eq!(deployed.key_labelled("AWSCURRENT").await, old, "AWSCURRENT stays where the operator put it");
     deployed.shows("rolled_back_with_awspending").await;
-    // Every host is brought back by hand, and the operator forgets what the error says at its end.
+    // The operator gives every host the old credential by hand, and forgets the last command of the error.
     deployed.host_goes_back(INSTANCES[0]);
     deployed.sandbox.operator(&failure.command("--version-stage DEPLOYING"));
     let reminder = deployed.try_again().await.failed(CREATE, "NotMarkedDeploying");
@@ -183,7 +187,7 @@ async fn an_operator_puts_a_newer_credential_by_hand_after_the_hosts_were_told()
     deployed.rotate().await.failed(TEST, "TestMailRefused");
     deployed.clear_pending().await;
     let told = deployed.key_on(INSTANCES[0]).unwrap();
-    // The slot of the key that no host has any more.
+    // This frees the slot of the key that no host uses any more.
     deployed.delete_key(&deployed.key_labelled("AWSCURRENT").await).await;
     deployed.sandbox.control(&Smtp { key_propagation_seconds: Some(0), ..Smtp::default() });
     let by_hand = deployed.credential_by_hand().await;
@@ -198,7 +202,7 @@ async fn an_operator_puts_a_newer_credential_by_hand_after_the_hosts_were_told()
     assert_eq!(deployed.key_labelled("DEPLOYING").await, told);
     deployed.shows("a_newer_credential_by_hand").await;
     deployed.sandbox.operator(&failure.command("--version-stage AWSCURRENT"));
-    // The key that was made by hand was used, so it is not the function's to take.
+    // The key that was made by hand was used, so the function may not delete it.
     let failure = deployed.try_again().await.failed(CREATE, "NoSafeSlot");
     deployed.sandbox.operator(&failure.command_to_delete(&by_hand.access_key_id));
     deployed.completes_when_tried_again().await;
@@ -211,7 +215,7 @@ async fn another_tool_left_a_rotation_open_whose_credential_hosts_may_have() {
     deployed.refuse_mails(1);
     deployed.rotate().await.failed(TEST, "TestMailRefused");
     let told = deployed.key_on(INSTANCES[0]).unwrap();
-    // As if another tool had stored it.
+    // Now the version looks as if another tool had stored it.
     deployed.move_label("DEPLOYING", Some(&current)).await;
     let before = deployed.mark();
 
@@ -231,7 +235,7 @@ async fn apply_takes_over_a_rotation_that_another_tool_left_open_with_the_creden
     deployed.refuse_mails(1);
     deployed.rotate().await.failed(TEST, "TestMailRefused");
     let told = deployed.key_on(INSTANCES[0]).unwrap();
-    // As if another tool had stored it, and had been switched off.
+    // Now the version looks as if another tool had stored it, and then had been switched off.
     deployed.move_label("DEPLOYING", None).await;
     deployed.aws.secrets.cancel_rotate_secret().secret_id(SECRET).send().await.unwrap();
 
@@ -239,7 +243,7 @@ async fn apply_takes_over_a_rotation_that_another_tool_left_open_with_the_creden
     assert!(plan.contains("DEPLOYING"), "{plan}");
     deployed.run(&["apply", "--auto-approve"]).expect(0);
 
-    // Secrets Manager tests what was enabled, with a pending version of its own.
+    // When rotation is enabled, Secrets Manager tests it with a pending version of its own.
     deployed.ended().await;
     assert_eq!((deployed.labelled("AWSPENDING").await, deployed.key_labelled("DEPLOYING").await), (None, told.clone()));
     deployed.run(&["plan", "--detailed-exitcode"]).expect(0);
@@ -280,11 +284,11 @@ async fn an_operator_moves_awscurrent_back_while_retire_takes_the_previous_key()
 
     let retired = retired.unwrap();
     assert_eq!(retired.deleted, NOTHING, "{retired:?}");
-    // Between two calls AWSCURRENT's key was Inactive, which no order of calls can exclude: the operator chose that moment. No
-    // host was on it, and SES goes on accepting a deactivated key for seconds.
+    // The operator moved AWSCURRENT to a key that was Inactive between two calls. No order of calls can exclude that race. No
+    // host used that key, and SES accepts a deactivated key for some seconds more.
     let [violation] = deployed.sandbox.provoked_violations().try_into().unwrap();
     assert!(violation.sentence.contains(&format!("access key {old}, which is Inactive")), "{violation:?}");
-    assert_eq!(deployed.done(before, "iam:UpdateAccessKey"), 2, "deactivated, and Active again");
+    assert_eq!(deployed.done(before, "iam:UpdateAccessKey"), 2, "the key is deactivated, and then Active again");
     assert_eq!(deployed.done(before, "iam:DeleteAccessKey"), 0);
     assert!(deployed.has_key(&old).await && deployed.has_key(&new).await);
     deployed.mail_works().await;

@@ -8,7 +8,7 @@ use crate::support::{
     rotation::{CREATE, Failure},
 };
 
-/// A rotation from this value fails so, before any key is touched; a rotation from the value before completes.
+/// A rotation from this value fails with this error before it touches any key. A rotation from the value before completes.
 async fn fails_with(value: &str, kind: &str, state: &str) -> Failure {
     let deployed = Deployed::new().await;
     let good = deployed.labelled("AWSCURRENT").await.unwrap();
@@ -22,7 +22,7 @@ async fn fails_with(value: &str, kind: &str, state: &str) -> Failure {
     deployed.shows(state).await;
     deployed.move_label("AWSCURRENT", Some(&good)).await;
     deployed.completes_when_tried_again().await;
-    // Nobody needs the bad one any more, whatever labels are left on it.
+    // A label that is left on the bad version stops no later rotation.
     assert_eq!(deployed.labelled("AWSPREVIOUS").await, Some(good));
     deployed.completes().await;
     assert_ne!(deployed.labelled("AWSPREVIOUS").await, Some(bad));
@@ -80,7 +80,7 @@ async fn malformed_json_beside_the_current_value_has_its_labels_taken_off() {
     deployed.shows("malformed_json_beside_current").await;
     let request = deployed.aws.secrets.update_secret_version_stage().secret_id(SECRET).version_stage("AWSPREVIOUS");
     request.remove_from_version_id(bad).send().await.unwrap();
-    // The label was all that named the previous key, so that is a stranger's now, and has an error with a hint of its own.
+    // Only that label connected the previous key with the secret. Now the key counts as somebody else's.
     let failure = deployed.try_again().await.failed(CREATE, "NoSafeSlot");
     failure.says(&[&previous, "if nobody needs it, delete it"]);
     deployed.sandbox.operator(&failure.command_to_delete(&previous));

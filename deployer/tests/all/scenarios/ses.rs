@@ -1,4 +1,4 @@
-//! SES as it is on a bad day.
+//! SES that accepts a new key late, refuses, or is down.
 
 use std::fs;
 
@@ -35,8 +35,8 @@ async fn a_key_is_accepted_only_after_60_seconds() {
 
     let logins = &logins(&deployed)[logins_before..];
     let refused = logins.iter().take_while(|code| **code == 535).count();
-    assert!(refused > 3, "it was tried again and again: {logins:?}");
-    assert_eq!(deployed.done(before, "ssm:SendCommand"), 1, "the host was told once, and not before");
+    assert!(refused > 3, "the function tried too rarely: {logins:?}");
+    assert_eq!(deployed.done(before, "ssm:SendCommand"), 1, "the host was told once");
 }
 
 #[tokio::test]
@@ -50,7 +50,11 @@ async fn a_key_is_accepted_then_refused_then_accepted() {
 
     deployed.completes_by_itself().await;
 
-    assert_eq!(logins(&deployed)[before..][..6], [235, 235, 535, 235, 235, 235], "three in a row are needed");
+    assert_eq!(
+        logins(&deployed)[before..][..6],
+        [235, 235, 535, 235, 235, 235],
+        "SES has to accept the key three times in a row"
+    );
 }
 
 #[tokio::test]
@@ -92,7 +96,7 @@ async fn ses_is_down_for_the_whole_window_from_after_the_key_was_made() {
     let (before, on_host) = (deployed.mark(), deployed.key_on(INSTANCES[0]));
     deployed.sandbox.control(&Rotations { attempts: Some(2), ..Rotations::default() });
     deployed.held_before(SET).await;
-    // What the hosts may take is kept free, so the gate has some seconds of these.
+    // The function keeps free the time that hosts may need, so a few of these seconds are left for the login gate.
     deployed.sandbox.control(&Functions { deadline_seconds: Some(95), ..Functions::default() });
     deployed.answer(&[Answer::to("CONNECT", 421, "ordered by the test").times(1000)]);
     deployed.release();

@@ -1,4 +1,4 @@
-//! What a rotation depends on beside keys, labels, hosts and SES; and Secrets Manager's own variants of it.
+//! What a rotation depends on beside keys, labels, hosts and SES, and the variants that Secrets Manager has.
 
 use std::collections::BTreeMap;
 
@@ -62,7 +62,7 @@ async fn a_rotation_token_that_is_given_is_passed_on() {
     let deployed = Deployed::new().await;
     let token = deployed.held_before(CREATE).await;
     let before = deployed.mark();
-    // Secrets Manager takes no other than its own, so a wrong one shows that it is passed on at all.
+    // Secrets Manager refuses a wrong token. The refusal shows that the function passes the token on.
     let (arn, wrong) = (deployed.arn().await, "00000000-0000-4000-8000-000000000000");
     let event = StepEvent { step: CREATE, secret_id: &arn, client_request_token: &token, rotation_token: Some(wrong) };
 

@@ -20,7 +20,7 @@ struct Notification {
     subject: String,
 }
 
-/// The subjects of what the topic was told so far, oldest first.
+/// The subjects of the notifications so far, oldest first.
 fn told(deployed: &Deployed) -> Vec<String> {
     let log = fs::read_to_string(deployed.sandbox.path("notifications.jsonl")).unwrap_or_default();
     log.lines().map(|line| serde_json::from_str::<Notification>(line).unwrap().subject).collect()
@@ -63,7 +63,7 @@ async fn upkeep_retires_the_previous_key_after_its_grace_and_tells_nobody() {
 }
 
 #[tokio::test]
-async fn a_rotation_that_was_never_attempted_is_told_by_upkeep_and_made_by_recover() {
+async fn upkeep_tells_of_a_rotation_that_was_never_attempted_and_recover_makes_it() {
     let deployed = Deployed::new().await;
     let key = deployed.key_labelled("AWSCURRENT").await;
     fire(&deployed);
@@ -83,7 +83,7 @@ async fn a_rotation_that_was_never_attempted_is_told_by_upkeep_and_made_by_recov
 }
 
 #[tokio::test]
-async fn a_rotation_that_fails_for_two_periods_is_told_by_upkeep() {
+async fn upkeep_tells_of_a_rotation_that_fails_for_two_periods() {
     let deployed = Deployed::new().await;
     deployed.set_online(None, false);
     deployed.rotate().await.failed(CREATE, "HostsOffline");

@@ -12,7 +12,7 @@ pub(crate) const NOTHING: [&str; 0] = [];
 /// An AWS call that was made.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct Call {
-    /// The ARN of whoever made it.
+    /// The ARN of the caller.
     pub(crate) caller: String,
     pub(crate) service: String,
     pub(crate) action: String,
@@ -47,7 +47,7 @@ impl Sandbox {
         log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// Where the log of calls ends now.
+    /// The end of the log of calls, as it is now.
     pub(crate) fn mark(&self) -> usize {
         self.calls().len()
     }

@@ -224,7 +224,7 @@ impl Control for Instance<'_> {
 pub(crate) struct Smtp<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) key_propagation_seconds: Option<u32>,
-    /// In place of its own answers.
+    /// Given in place of its own answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) answers: Option<&'a [Answer]>,
     /// Whether it refuses connections.
@@ -245,7 +245,7 @@ pub(crate) struct Answer {
     code: u16,
     text: &'static str,
     times: u32,
-    /// How many answers to this verb stay its own before.
+    /// How many of its own answers to this verb come before.
     skip: u32,
 }
 

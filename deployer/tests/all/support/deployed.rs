@@ -1,4 +1,4 @@
-//! A deployment to try things on, and what has to hold of it.
+//! The example, deployed: how a test begins, runs the deployer, and checks the result.
 
 use std::time::Duration;
 
@@ -92,13 +92,13 @@ impl Deployed {
     /// Changes the configuration of a deployment whose rotation may be open.
     pub(crate) fn apply(&self, replacements: &[(&str, &str)]) {
         self.sandbox.config(&[&SHORT, replacements].concat());
-        // Apply makes the changes. If it finds a rotation that has failed, it ends with an error all the same.
+        // Apply makes the changes. Then it ends with an error if it finds a rotation that has failed.
         self.run(&["apply", "--auto-approve", "--during-rotation"]);
         self.run(&["plan", "--detailed-exitcode"]).expect(0);
     }
 }
 
-/// What a test demands.
+/// Checks.
 impl Deployed {
     /// Compares the function's report and what `recover` prints with their snapshot. Neither may change anything.
     pub(crate) async fn shows(&self, state: &str) {
@@ -108,7 +108,8 @@ impl Deployed {
         show_state(state, &self.sandbox, &ran, report);
     }
 
-    /// What every host holds logs in to SES, AWSCURRENT's key is Active and logs in, and the user has two keys at most.
+    /// Fails the test unless SES accepts what every host holds, AWSCURRENT's key is Active and accepted, and the user has at most
+    /// two keys.
     pub(crate) async fn mail_works(&self) {
         for instance in INSTANCES {
             if let Some(credential) = self.sandbox.credential_on(instance) {
@@ -124,7 +125,7 @@ impl Deployed {
         }
     }
 
-    /// Fails the test unless the host has AWSCURRENT's credential, it works, and the labels are together.
+    /// Fails the test unless the host has AWSCURRENT's credential, that works, and no rotation is open.
     pub(crate) async fn expect_health(&self) {
         self.mail_works().await;
         assert_eq!(self.key_on(INSTANCES[0]), Some(self.key_labelled("AWSCURRENT").await), "the host has another one");
@@ -159,7 +160,7 @@ impl Deployed {
         self.keys().await.contains(&(key.to_owned(), true))
     }
 
-    /// The version that carries a label.
+    /// The version that has this label.
     pub(crate) async fn labelled(&self, label: &str) -> Option<String> {
         let secret = self.aws.secrets.describe_secret().secret_id(SECRET).send().await.unwrap();
         let versions = secret.version_ids_to_stages.unwrap();
@@ -170,7 +171,7 @@ impl Deployed {
         self.sandbox.secret(label).await.access_key_id
     }
 
-    /// Where the log of calls ends now.
+    /// The end of the log of calls, as it is now.
     pub(crate) fn mark(&self) -> usize {
         self.sandbox.mark()
     }

@@ -10,7 +10,7 @@ use super::{
     sandbox::Sandbox,
 };
 
-/// Where `rotate_smtp_file.sh` writes the credential. The one before is beside it, as `.previous`.
+/// The file into which `rotate_smtp_file.sh` writes the credential. The credential before is beside it, as `.previous`.
 const CREDENTIALS: &str = "etc/mail/smtp-credentials";
 
 impl Sandbox {

@@ -24,8 +24,8 @@ impl Deployed {
         self.move_label("AWSCURRENT", Some(&previous)).await;
     }
 
-    /// Takes AWSPENDING off a version that a completed rotation left it on. With another version current, that would look like
-    /// an open rotation.
+    /// Takes AWSPENDING off the version of a completed rotation. If another version is current, Secrets Manager takes such a
+    /// rotation for one that is open.
     pub(crate) async fn clear_what_looks_open(&self) {
         let (pending, current) = (self.labelled("AWSPENDING").await, self.labelled("AWSCURRENT").await);
         if pending.is_some() && pending != current {
@@ -95,7 +95,7 @@ impl Deployed {
         self.sandbox.control(&Time { pass: seconds });
     }
 
-    /// From now on SES refuses a test mail for good, so many times.
+    /// From now on SES refuses so many test mails, with a code that means that trying again is no use.
     pub(crate) fn refuse_mails(&self, times: u32) {
         self.answer(&[Answer::to("DATA", 552, "too much").times(times)]);
     }

@@ -116,7 +116,7 @@ impl Sandbox {
         command.env_clear().envs(&self.environment).current_dir(self.directory.path())
     }
 
-    /// Where the sandbox is controlled.
+    /// The URL of one of the sandbox's controls.
     pub(super) fn url(&self, name: &str) -> String {
         format!("{}/_sandbox/{name}", self.variable("AWS_ENDPOINT_URL"))
     }

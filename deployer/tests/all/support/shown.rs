@@ -37,7 +37,7 @@ fn without_order(mut report: Report) -> Report {
 
 /// A text in which no random id, and nothing that follows from one, is left.
 pub(crate) fn without_random_ids(text: &str) -> String {
-    // A request's id looks like a version's, and the order of two keys decides on their numbers: so both come first.
+    // Numbers come last: a request's id has the form of a version's, and keys are numbered in the order in which they appear.
     [without_request_ids, without_order_of_keys, with_numbered_ids]
         .iter()
         .fold(text.to_owned(), |text, step| step(&text))
