@@ -22,7 +22,7 @@ pub use consumer::{Consumer, Instances};
 pub use event::Event;
 pub use label::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING};
 pub use refusal::{Refusal, RefusalKind};
-pub use report::{HostReport, KeyReport, KeyVerdict, Login, Next, Obstacle, Report, Retired, VersionReport, WayOut};
+pub use report::{HostReport, KeyReport, KeyVerdict, Login, Next, Report, Retired, VersionReport, WayOut};
 pub use secret_value::{SecretValue, SecretValueError};
 pub use settings::{Hosts, Settings, SettingsError, TestMail};
 pub use smtp_endpoint::{SmtpEndpoint, SmtpEndpointError, Tls};

@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use crate::{Refusal, Text};
+
 /// How a secret, its user's keys and its hosts stand, and what a rotation would do now. No secret is in it.
 ///
 /// Dates are RFC 3339, UTC, in whole seconds.
@@ -19,8 +21,8 @@ pub struct Report {
     pub next_rotation: Option<String>,
     /// When the previous key's grace ends; none where there is no date to count it from.
     pub grace_ends: Option<String>,
-    /// Why a rotation should have happened and did not, as a sentence; none where none is due.
-    pub overdue: Option<String>,
+    /// Why a rotation should have happened and did not, and what to do; none if none is due.
+    pub overdue: Option<Text>,
     /// The labelled versions, in the order of their ids.
     pub versions: Vec<VersionReport>,
     /// The user's keys, in the order of their ids.
@@ -136,31 +138,9 @@ pub enum Next {
     },
     /// Fail.
     Fail {
-        /// The error's type.
-        error: String,
-        /// What that means for the way out.
-        obstacle: Obstacle,
-        /// The error's text.
-        message: String,
-        /// From when on the clock alone changes that.
-        until: Option<String>,
+        /// Why.
+        refusal: Refusal,
     },
-}
-
-/// What stands in a rotation's way, as far as it decides on the way out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Obstacle {
-    /// AWSCURRENT is on one version, DEPLOYING on another, and hosts may use either.
-    CrossedLabels,
-    /// The open rotation's own version: it goes with that.
-    PendingVersion,
-    /// No key may go for a new one.
-    NoSafeSlot,
-    /// Something was not answered, or not clearly: nothing may be concluded from what is missing in the report.
-    Unread,
-    /// Something else, which has to be mended first.
-    Other,
 }
 
 /// What became of the user's keys.

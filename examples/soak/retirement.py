@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from typing import Any
 
 import botocore.session
 
@@ -41,5 +42,12 @@ class Retirement:
             if "FunctionError" in answer:
                 self.failures.append(f"{payload['errorType']}: {payload['errorMessage']}")
             else:
-                self.deleted += payload["deleted"]
-                self.kept += bool(payload["kept"])
+                self._count(payload)
+
+    def _count(self, answer: dict[str, Any]) -> None:
+        if "refused" in answer:
+            refusal = answer["refused"]
+            self.failures.append(f"{refusal['kind']}: {refusal['found']}")
+        else:
+            self.deleted += answer["done"]["deleted"]
+            self.kept += bool(answer["done"]["kept"])

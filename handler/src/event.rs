@@ -29,7 +29,16 @@ impl Payload {
     }
 }
 
-/// The name by which an event is asked for.
+/// Whether the deployer asks and reads the answer: a refusal is an answer then, and no failure of the function.
+#[must_use]
+pub(crate) fn is_asked(payload: &Payload) -> bool {
+    match payload {
+        Payload::Event(Event::Report { .. } | Event::Retire { .. } | Event::EndGrace { .. }) => true,
+        Payload::Event(Event::Upkeep) | Payload::Step(_) => false,
+    }
+}
+
+/// The name of an event.
 #[must_use]
 pub(crate) fn name_of(event: &Event) -> &'static str {
     match event {
@@ -118,6 +127,8 @@ impl Request {
 mod tests {
     use serde_json::json;
 
+    use contract::RefusalKind;
+
     use super::*;
 
     fn event(step: &str) -> Value {
@@ -161,7 +172,7 @@ mod tests {
             (json!({"event": "end_grace"}), "missing field `key`"),
         ] {
             let error = Payload::parse(&event).unwrap_err();
-            assert_eq!(error.kind(), "EventMalformed");
+            assert_eq!(error.kind(), RefusalKind::EventMalformed);
             assert!(error.to_string().contains(problem) && !error.to_string().contains("hunter2"), "{error}");
         }
     }
@@ -169,7 +180,7 @@ mod tests {
     #[test]
     fn another_step_is_refused_by_name() {
         let error = Request::parse(&event("deleteSecret")).unwrap_err();
-        assert_eq!(error.kind(), "UnknownStep");
+        assert_eq!(error.kind(), RefusalKind::UnknownStep);
         assert!(error.to_string().contains("deleteSecret"));
     }
 
@@ -180,11 +191,11 @@ mod tests {
                 let mut event = event("createSecret");
                 event[field] = bad;
                 let error = Request::parse(&event).unwrap_err();
-                assert_eq!(error.kind(), "EventFieldMissing");
+                assert_eq!(error.kind(), RefusalKind::EventFieldMissing);
                 assert!(error.to_string().contains(field), "{error}");
             }
         }
-        assert_eq!(Request::parse(&json!([1])).unwrap_err().kind(), "EventFieldMissing");
+        assert_eq!(Request::parse(&json!([1])).unwrap_err().kind(), RefusalKind::EventFieldMissing);
     }
 
     #[test]

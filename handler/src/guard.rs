@@ -74,11 +74,13 @@ pub(crate) fn guard(request: &Request, secret: &Secret) -> Result<Standing, Erro
 
 #[cfg(test)]
 mod tests {
+    use contract::RefusalKind;
+
     use super::*;
 
     const STEPS: [Step; 4] = [Step::Create, Step::Set, Step::Test, Step::Finish];
 
-    fn verdict(step: Step, enabled: bool, versions: &[(&str, &[&str])]) -> Result<Standing, &'static str> {
+    fn verdict(step: Step, enabled: bool, versions: &[(&str, &[&str])]) -> Result<Standing, RefusalKind> {
         let request = Request { step, secret_arn: "arn".into(), token: "new".into(), rotation_token: None };
         let labels = |labels: &[&str]| labels.iter().map(|&label| label.into()).collect();
         let secret = Secret {
@@ -95,7 +97,7 @@ mod tests {
     fn a_rotation_that_is_turned_off_is_refused_in_every_step() {
         for step in STEPS {
             let versions: [(&str, &[&str]); 1] = [("new", &[AWSPENDING, DEPLOYING])];
-            assert_eq!(verdict(step, false, &versions), Err("RotationDisabled"));
+            assert_eq!(verdict(step, false, &versions), Err(RefusalKind::RotationDisabled));
             assert_eq!(verdict(step, true, &versions), Ok(Standing::Pending));
         }
     }
@@ -103,7 +105,7 @@ mod tests {
     #[test]
     fn a_token_that_no_version_has_is_refused_in_every_step() {
         for step in STEPS {
-            assert_eq!(verdict(step, true, &[("old", &[AWSCURRENT, AWSPENDING])]), Err("UnknownToken"));
+            assert_eq!(verdict(step, true, &[("old", &[AWSCURRENT, AWSPENDING])]), Err(RefusalKind::UnknownToken));
         }
     }
 
@@ -111,7 +113,7 @@ mod tests {
     fn a_version_that_is_not_pending_is_refused_in_every_step() {
         for step in STEPS {
             for labels in [&[][..], &[DEPLOYING], &["AWSPREVIOUS"]] {
-                assert_eq!(verdict(step, true, &[("new", labels)]), Err("NotPending"));
+                assert_eq!(verdict(step, true, &[("new", labels)]), Err(RefusalKind::NotPending));
             }
         }
     }
@@ -136,9 +138,9 @@ mod tests {
     fn a_version_that_was_current_before_is_not_made_current_again() {
         for step in STEPS {
             let versions: [(&str, &[&str]); 1] = [("new", &[AWSPENDING, DEPLOYING, AWSPREVIOUS])];
-            assert_eq!(verdict(step, true, &versions), Err("RolledBack"));
+            assert_eq!(verdict(step, true, &versions), Err(RefusalKind::RolledBack));
             let versions: [(&str, &[&str]); 1] = [("new", &[AWSPENDING, AWSPREVIOUS])];
-            assert_eq!(verdict(step, true, &versions), Err("NotMarkedDeploying"));
+            assert_eq!(verdict(step, true, &versions), Err(RefusalKind::NotMarkedDeploying));
         }
     }
 
@@ -150,7 +152,7 @@ mod tests {
     #[test]
     fn hosts_are_not_told_of_a_version_without_the_deploying_label() {
         let versions: [(&str, &[&str]); 1] = [("new", &[AWSPENDING])];
-        assert_eq!(verdict(Step::Set, true, &versions), Err("NotMarkedDeploying"));
+        assert_eq!(verdict(Step::Set, true, &versions), Err(RefusalKind::NotMarkedDeploying));
         assert_eq!(verdict(Step::Create, true, &versions), Ok(Standing::Pending));
     }
 }

@@ -21,14 +21,17 @@
 //!
 //! ```json
 //! {"level":"INFO","rotation_id":"…","step":"setSecret","message":"step finished","request_id":"…"}
-//! {"level":"ERROR","rotation_id":"…","step":"setSecret","error":"HostsFailed","message":"…","request_id":"…"}
+//! {"level":"ERROR","rotation_id":"…","step":"setSecret","error":"HostsFailed","message":"…","refusal":{…},"request_id":"…"}
 //! ```
 //!
-//! Each step ends with exactly one of them, unless the process is killed. `error` is
-//! the [`contract::RefusalKind`] and also Lambda's `errorType`; `message` is the error's text and also
-//! Lambda's `errorMessage`. What is asked for beside the steps
-//! has a field `event` (`report`, `retire`, `end_grace` or `upkeep`) instead of `rotation_id` and `step`; it ends with
-//! `event answered` or with its error. What cannot be read has none of the three.
+//! Each step ends with exactly one of them, unless the process is killed. `refusal` is the [`contract::Refusal`] as an
+//! object. `error` is its kind and also Lambda's `errorType`; `message` is the refusal as one sentence and also Lambda's
+//! `errorMessage`.
+//!
+//! The lines of an event have a field `event` (`report`, `retire`, `end_grace` or `upkeep`) instead of `rotation_id` and
+//! `step`. An event ends with `event answered` or with a line of an error. To `report`, `retire` and `end_grace` a refusal is
+//! an answer: the invocation succeeds and returns a [`contract::Answer`]. `upkeep` fails as a step does, so that Lambda's
+//! metric `Errors` shows the failure. The lines of an event that cannot be read have none of the three fields.
 //!
 //! # What the role must allow
 //!

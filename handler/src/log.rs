@@ -3,7 +3,7 @@
 
 use std::{fmt, io::Write as _};
 
-use contract::{LOG_FIELD_LEVEL, LOG_FIELD_MESSAGE};
+use contract::{LOG_FIELD_LEVEL, LOG_FIELD_MESSAGE, LOG_FIELD_REFUSAL};
 use serde_json::{Map, Value};
 use tracing::{
     Event, Subscriber,
@@ -104,8 +104,12 @@ impl Visit for Fields {
         self.set(field, value);
     }
 
+    /// A field has no structure, so a refusal comes as JSON.
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.set(field, value);
+        match serde_json::from_str::<Value>(value) {
+            Ok(refusal) if field.name() == LOG_FIELD_REFUSAL => self.set(field, refusal),
+            _ => self.set(field, value),
+        }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {

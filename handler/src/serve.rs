@@ -1,6 +1,6 @@
-use contract::{LOG_MESSAGE_FINISHED, Settings, SettingsError};
+use contract::{Answer, LOG_MESSAGE_FINISHED, Settings, SettingsError};
 use lambda_runtime::{Diagnostic, LambdaEvent};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tracing::{Instrument as _, Span, error, info, info_span};
 
 use crate::{
@@ -39,12 +39,9 @@ impl Handler {
         let time = TimeLimit::start(context.deadline());
         let payload = Payload::parse(&payload);
         let span = span_of(payload.as_ref().ok(), &context.request_id);
-        let finished = match payload {
-            Ok(Payload::Event(_)) => ANSWERED,
-            _ => LOG_MESSAGE_FINISHED,
-        };
+        let ending = Ending::of(payload.as_ref().ok());
         // On the heap: as a part of main's future its layout is too deep for the compiler.
-        end(Box::pin(self.answer(payload, time)), finished).instrument(span).await
+        end(Box::pin(self.answer(payload, time)), ending).instrument(span).await
     }
 
     async fn answer(&self, payload: Result<Payload, Error>, time: TimeLimit) -> Result<Value, Error> {
@@ -54,7 +51,7 @@ impl Handler {
         match payload {
             Payload::Step(request) => take_step(Rotation { invocation, request: &request }).await,
             // On the heap, as a step is.
-            Payload::Event(event) => time.bound(Box::pin(events::answer(&invocation, event))).await,
+            Payload::Event(event) => time.bound(Box::pin(events::run(&invocation, event))).await,
         }
     }
 }
@@ -79,27 +76,48 @@ fn span_of(payload: Option<&Payload>, request_id: &str) -> Span {
     }
 }
 
+/// How an invocation ends.
+#[derive(Clone, Copy, Debug)]
+struct Ending {
+    /// Text of the last line if all went well.
+    finished: &'static str,
+    /// Whether a refusal is what the invocation answers, instead of its failure.
+    answers_refusals: bool,
+}
+
+impl Ending {
+    fn of(payload: Option<&Payload>) -> Self {
+        let finished = if matches!(payload, Some(Payload::Event(_))) { ANSWERED } else { LOG_MESSAGE_FINISHED };
+        Self { finished, answers_refusals: payload.is_some_and(event::is_asked) }
+    }
+}
+
 /// Ends an invocation with its one line.
-async fn end<T>(work: impl Future<Output = Result<T, Error>>, finished: &'static str) -> Result<T, Diagnostic> {
-    match work.await {
+async fn end(work: impl Future<Output = Result<Value, Error>>, ending: Ending) -> Result<Value, Diagnostic> {
+    let error = match work.await {
         Ok(answer) => {
-            info!("{finished}");
-            Ok(answer)
+            info!("{}", ending.finished);
+            return Ok(answer);
         }
-        Err(error) => {
-            error!(error = error.kind(), "{error}");
-            Err(Diagnostic { error_type: error.kind().to_owned(), error_message: error.to_string() })
-        }
+        Err(error) => error,
+    };
+    let refusal = error.refusal();
+    error!(error = refusal.kind.name(), refusal = json!(refusal).to_string(), "{refusal}");
+    if ending.answers_refusals {
+        Ok(json!(Answer::<()>::Refused(refusal)))
+    } else {
+        Err(Diagnostic { error_type: refusal.kind.name().to_owned(), error_message: refusal.to_string() })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use contract::{Event, LOG_FIELD_ERROR, LOG_FIELD_LEVEL, LOG_FIELD_MESSAGE, LOG_FIELD_ROTATION, LOG_FIELD_STEP};
-    use serde_json::json;
-
     use super::*;
     use crate::{event::Step, log::tests::lines};
+    use contract::{
+        Event, LOG_FIELD_ERROR, LOG_FIELD_LEVEL, LOG_FIELD_MESSAGE, LOG_FIELD_REFUSAL, LOG_FIELD_ROTATION,
+        LOG_FIELD_STEP, Refusal,
+    };
 
     fn step() -> Payload {
         let (secret_arn, token) = ("arn".into(), "r-1".into());
@@ -107,42 +125,55 @@ mod tests {
     }
 
     /// The lines of an invocation that ends so, and what Lambda is told.
-    fn end_of(payload: &Payload, result: Result<(), Error>) -> (Vec<Value>, Result<(), Diagnostic>) {
+    fn end_of(payload: &Payload, result: Result<Value, Error>) -> (Vec<Value>, Result<Value, Diagnostic>) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let mut answer = Ok(());
+        let mut answer = Ok(Value::Null);
         let lines = lines(None, || {
             let span = span_of(Some(payload), "q-1");
-            answer = runtime.block_on(end(async { result }, LOG_MESSAGE_FINISHED).instrument(span));
+            answer = runtime.block_on(end(async { result }, Ending::of(Some(payload))).instrument(span));
         });
         (lines, answer)
     }
 
+    fn refusal() -> Refusal {
+        Error::DeadlineReached.refusal()
+    }
+
     #[test]
     fn a_finished_step_ends_with_the_line_that_the_deployer_looks_for() {
-        let (lines, answer) = end_of(&step(), Ok(()));
+        let (lines, answer) = end_of(&step(), Ok(Value::Null));
         let expected = json!({
             LOG_FIELD_LEVEL: "INFO", LOG_FIELD_MESSAGE: LOG_MESSAGE_FINISHED, LOG_FIELD_ROTATION: "r-1",
             LOG_FIELD_STEP: "setSecret", "request_id": "q-1",
         });
-        assert_eq!((lines, answer), (vec![expected], Ok(())));
+        assert_eq!((lines, answer), (vec![expected], Ok(Value::Null)));
     }
 
     #[test]
     fn a_failed_step_ends_with_one_line_that_says_what_lambda_is_told() {
         let (lines, answer) = end_of(&step(), Err(Error::DeadlineReached));
         let expected = json!({
-            LOG_FIELD_LEVEL: "ERROR", LOG_FIELD_MESSAGE: Error::DeadlineReached.to_string(), LOG_FIELD_ERROR: "DeadlineReached",
-            LOG_FIELD_ROTATION: "r-1", LOG_FIELD_STEP: "setSecret", "request_id": "q-1",
+            LOG_FIELD_LEVEL: "ERROR", LOG_FIELD_MESSAGE: refusal().to_string(), LOG_FIELD_ERROR: "DeadlineReached",
+            LOG_FIELD_REFUSAL: refusal(), LOG_FIELD_ROTATION: "r-1", LOG_FIELD_STEP: "setSecret", "request_id": "q-1",
         });
-        let told =
-            Diagnostic { error_type: "DeadlineReached".into(), error_message: Error::DeadlineReached.to_string() };
+        let told = Diagnostic { error_type: "DeadlineReached".into(), error_message: refusal().to_string() };
         assert_eq!((lines, answer), (vec![expected], Err(told)));
     }
 
     #[test]
+    fn what_the_deployer_asks_is_answered_with_the_refusal_which_is_in_the_log_too() {
+        let end_grace = Payload::Event(Event::EndGrace { key: "AKIA".into() });
+        let (lines, answer) = end_of(&end_grace, Err(Error::DeadlineReached));
+        assert_eq!(answer.unwrap(), json!({"refused": refusal()}));
+        assert_eq!((lines.len(), &lines[0][LOG_FIELD_ERROR]), (1, &json!("DeadlineReached")));
+        assert_eq!((&lines[0][LOG_FIELD_LEVEL], &lines[0]["event"]), (&json!("ERROR"), &json!("end_grace")));
+    }
+
+    #[test]
     fn an_events_lines_name_it_and_no_rotation() {
-        let (lines, _) = end_of(&Payload::Event(Event::Upkeep), Err(Error::DeadlineReached));
+        let (lines, told) = end_of(&Payload::Event(Event::Upkeep), Err(Error::DeadlineReached));
         assert_eq!((lines[0]["event"].as_str(), lines[0]["request_id"].as_str()), (Some("upkeep"), Some("q-1")));
         assert_eq!((lines.len(), lines[0].get(LOG_FIELD_ROTATION)), (1, None));
+        assert!(told.is_err(), "nobody reads an answer of the daily rule, so that a failure has to count as one");
     }
 }

@@ -61,6 +61,8 @@ pub(crate) async fn pause(duration: Duration, reason: &str) {
 
 #[cfg(test)]
 mod tests {
+    use contract::RefusalKind;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -68,7 +70,7 @@ mod tests {
         let limit = TimeLimit::start(SystemTime::now() + Duration::from_secs(10));
         let began = Instant::now();
         let result = limit.bound::<()>(std::future::pending()).await;
-        assert_eq!(result.unwrap_err().kind(), "DeadlineReached");
+        assert_eq!(result.unwrap_err().kind(), RefusalKind::DeadlineReached);
         assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     }
 
@@ -76,9 +78,9 @@ mod tests {
     async fn what_cannot_be_brought_to_its_end_is_not_begun() {
         let limit = TimeLimit::start(SystemTime::now() + Duration::from_secs(63));
         limit.require(Duration::from_secs(59), "this").unwrap();
-        assert_eq!(limit.require(Duration::from_secs(61), "this").unwrap_err().kind(), "NotEnoughTime");
+        assert_eq!(limit.require(Duration::from_secs(61), "this").unwrap_err().kind(), RefusalKind::NotEnoughTime);
         tokio::time::sleep(Duration::from_secs(30)).await;
-        assert_eq!(limit.require(Duration::from_secs(31), "this").unwrap_err().kind(), "NotEnoughTime");
+        assert_eq!(limit.require(Duration::from_secs(31), "this").unwrap_err().kind(), RefusalKind::NotEnoughTime);
     }
 
     #[tokio::test]

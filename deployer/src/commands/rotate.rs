@@ -1,7 +1,7 @@
 //! `deployer rotate`: rotates the credential now, and waits until it is done. It asks first whether that would succeed,
 //! and starts nothing where it would not.
 
-use contract::{KeyReport, KeyVerdict, Next, Obstacle, Report, WayOut};
+use contract::{KeyReport, KeyVerdict, Next, Report, WayOut};
 
 use crate::{
     cli::RotateArgs,
@@ -11,7 +11,7 @@ use crate::{
     },
     engine::events::Event,
     error::Error,
-    rotation::diagnosis::{self, Diagnosis},
+    rotation::diagnosis::{self, Diagnosis, Obstacle},
     rotation::function,
     rotation::watch::{self, CURRENT},
     screen::Screen,
@@ -79,7 +79,7 @@ fn forecast(report: &Report) -> String {
         Next::Resume { key } => {
             format!("the rotation makes no access key: it goes on with {key}, which is stored already")
         }
-        Next::Fail { error, message, .. } => format!("the rotation would fail: {error}: {message}"),
+        Next::Fail { refusal } => format!("the rotation would fail: {}: {refusal}", refusal.kind),
     }
 }
 
@@ -93,10 +93,10 @@ fn refusal(session: &Session, report: &Report) -> Option<Error> {
     if let Some(pending) = &report.open {
         return Some(watch::open(names, pending));
     }
-    let Next::Fail { error, message, until, .. } = &report.next else { return None };
+    let found = diagnosis::refusal(report)?;
     let what = format!("a rotation of secret {} would fail, so none was started", names.secret);
-    let refusal = Error::new(what).cause(format!("{error}: {message}"));
-    let until = until.as_ref().map(|until| format!("from {until} on it may run"));
+    let refusal = Error::new(what).cause(format!("{}: {found}", found.kind));
+    let until = found.until.as_ref().map(|until| format!("from {until} on it may run"));
     let hints: Vec<String> = until.into_iter().chain(way_out(report)).collect();
     Some(if hints.is_empty() { refusal } else { refusal.hint(hints.join("; ")) })
 }

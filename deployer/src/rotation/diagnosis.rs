@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use contract::{DEPLOYING, KeyReport, KeyVerdict, Login, Next, Obstacle, Report, VersionReport, WayOut};
+use contract::{DEPLOYING, KeyReport, KeyVerdict, Login, Next, Refusal, RefusalKind, Report, VersionReport, WayOut};
 use serde::Serialize;
 
 use crate::{
@@ -160,8 +160,8 @@ fn current_is_inactive(report: &Report) -> Option<Diagnosis> {
 
 /// What could not be read must not be taken for absent.
 fn something_is_unread(report: &Report) -> Option<Diagnosis> {
-    let Next::Fail { obstacle: Obstacle::Unread, message, .. } = &report.next else { return None };
-    let found = format!("the function could not look at everything: {message}");
+    let refusal = refusal(report).filter(|refusal| obstacle_of(refusal.kind) == Obstacle::Unread)?;
+    let found = format!("the function could not look at everything: {refusal}");
     Some(Diagnosis::Person { found, ways: vec![again()] })
 }
 
@@ -370,7 +370,8 @@ fn current_does_not_work(report: &Report) -> Option<Diagnosis> {
 /// Something else than the labels is to be mended first. The clock mends it where it is only the grace.
 fn rotation_would_fail(report: &Report, owed: bool) -> Option<Diagnosis> {
     let why = why_a_new_one_would_fail(report)?;
-    if let Next::Fail { obstacle: Obstacle::NoSafeSlot, until: Some(until), .. } = &report.next
+    if obstacle(report) == Some(Obstacle::NoSafeSlot)
+        && let Some(until) = refusal(report).and_then(|refusal| refusal.until.as_ref())
         && !owed
         && report.overdue.is_none()
     {
@@ -387,7 +388,7 @@ fn rotation_would_fail(report: &Report, owed: bool) -> Option<Diagnosis> {
 
 fn rotation_is_due(report: &Report, owed: bool) -> Option<Diagnosis> {
     let owed = owed.then(|| "the rotation that was given up has still to be made".to_owned());
-    owed.or_else(|| report.overdue.clone()).map(|found| curable(found, Remedy::Rotate, []))
+    owed.or_else(|| report.overdue.as_ref().map(ToString::to_string)).map(|found| curable(found, Remedy::Rotate, []))
 }
 
 /// The report's own words say what to do; only the deployer's commands are added.
@@ -415,22 +416,84 @@ fn end_grace_hint(report: &Report) -> String {
 
 /// What stands in the way of a rotation that begins now, or of the open one.
 pub(crate) fn obstacle(report: &Report) -> Option<Obstacle> {
+    refusal(report).map(|refusal| obstacle_of(refusal.kind))
+}
+
+/// Why createSecret would fail.
+pub(crate) fn refusal(report: &Report) -> Option<&Refusal> {
     match &report.next {
-        Next::Fail { obstacle, .. } => Some(*obstacle),
+        Next::Fail { refusal } => Some(refusal),
         _ => None,
+    }
+}
+
+/// What stands in a rotation's way, as far as it decides on the way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Obstacle {
+    /// AWSCURRENT is on one version, DEPLOYING on another, and hosts may use either.
+    CrossedLabels,
+    /// The open rotation's own version: it goes with that.
+    PendingVersion,
+    /// No key may be deleted for a new one.
+    NoSafeSlot,
+    /// Something was not read, or not clearly: nothing may be concluded from what the report lacks.
+    Unread,
+    /// Something else, which has to be mended first.
+    Other,
+}
+
+/// Exhaustive: a new refusal of the function needs a decision here.
+fn obstacle_of(kind: RefusalKind) -> Obstacle {
+    use RefusalKind as Kind;
+    match kind {
+        Kind::RolledBack | Kind::CurrentIsNewer => Obstacle::CrossedLabels,
+        Kind::PendingEmpty | Kind::PendingKeyGone | Kind::NotMarkedDeploying => Obstacle::PendingVersion,
+        Kind::NoSafeSlot => Obstacle::NoSafeSlot,
+        // Before createSecret makes a key, every call reads.
+        Kind::Aws | Kind::KeyStateUnclear => Obstacle::Unread,
+        Kind::Settings
+        | Kind::EventFieldMissing
+        | Kind::UnknownStep
+        | Kind::EventMalformed
+        | Kind::WrongSecret
+        | Kind::RotationDisabled
+        | Kind::UnknownToken
+        | Kind::NotPending
+        | Kind::EndpointUnresolved
+        | Kind::EndpointUnreachable
+        | Kind::TlsUnusable
+        | Kind::UserMissing
+        | Kind::UserServesAnother
+        | Kind::NoCurrentValue
+        | Kind::MalformedSecret
+        | Kind::SecretOfAnotherUser
+        | Kind::HostsOffline
+        | Kind::RotationOpen
+        | Kind::HostsNotOnCurrent
+        | Kind::CurrentKeyNotActive
+        | Kind::KeptByMore
+        | Kind::LabelsMoved
+        | Kind::KeyLeftInactive
+        | Kind::KeyLimitReached
+        | Kind::KeyCreationUnclear
+        | Kind::StoreRefused
+        | Kind::TokenTaken
+        | Kind::StoreUnclear
+        | Kind::LoginRefused
+        | Kind::HostsFailed
+        | Kind::TestMailMalformed
+        | Kind::TestMailRefused
+        | Kind::CurrentMoved
+        | Kind::NotEnoughTime
+        | Kind::DeadlineReached => Obstacle::Other,
     }
 }
 
 /// Why a new rotation would fail, whatever becomes of the open one.
 fn why_a_new_one_would_fail(report: &Report) -> Option<String> {
-    match &report.next {
-        Next::Fail { obstacle: Obstacle::PendingVersion, .. } => None,
-        Next::Fail { error, message, until, .. } => {
-            let until = until.as_ref().map_or_else(String::new, |until| format!(" (from {until} on it may run)"));
-            Some(format!("{error}: {message}{until}"))
-        }
-        _ => None,
-    }
+    let refusal = refusal(report).filter(|refusal| obstacle_of(refusal.kind) != Obstacle::PendingVersion)?;
+    let until = refusal.until.as_ref().map_or_else(String::new, |until| format!(" (from {until} on it may run)"));
+    Some(format!("{}: {refusal}{until}", refusal.kind))
 }
 
 /// How the credential of a labelled version stands.

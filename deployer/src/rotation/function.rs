@@ -7,7 +7,7 @@ use aws_sdk_lambda::{
     config::{Builder, timeout::TimeoutConfig},
     primitives::Blob,
 };
-use contract::{Event, Report, Retired};
+use contract::{Answer, Event, Refusal, Report, Retired};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
@@ -60,7 +60,14 @@ async fn invoke<T: DeserializeOwned>(aws: &Aws, deployment: &Deployment, event: 
     if answer.function_error.is_some() {
         return Err(failure(name, payload.as_ref()));
     }
-    serde_json::from_slice(payload.as_ref()).map_err(|error| unreadable(name, &error))
+    match serde_json::from_slice(payload.as_ref()).map_err(|error| unreadable(name, &error))? {
+        Answer::Done(answer) => Ok(answer),
+        Answer::Refused(refusal) => Err(refused(name, &refusal)),
+    }
+}
+
+fn refused(function: &str, refusal: &Refusal) -> Error {
+    Error::new(format!("function {function} refused")).cause(format!("{}: {refusal}", refusal.kind))
 }
 
 /// Lambda's JSON for an invocation that failed.
@@ -73,7 +80,7 @@ struct Failure {
 }
 
 fn failure(function: &str, payload: &[u8]) -> Error {
-    let error = Error::new(format!("function {function} refused, or failed"));
+    let error = Error::new(format!("function {function} failed"));
     match serde_json::from_slice(payload) {
         // What a function of before these events makes of one.
         Ok(Failure { kind, message }) if kind == "EventFieldMissing" => {
@@ -92,15 +99,26 @@ fn unreadable(function: &str, problem: &serde_json::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use contract::RefusalKind;
+
     use super::*;
 
     #[test]
     fn a_failed_invocation_is_told_in_the_functions_own_words() {
-        let error = failure("f", br#"{"errorType":"InGrace","errorMessage":"the key stays"}"#);
-        assert_eq!(error.in_one_line(), "function f refused, or failed: InGrace: the key stays");
+        let error = failure("f", br#"{"errorType":"EventMalformed","errorMessage":"no such event"}"#);
+        assert_eq!(error.in_one_line(), "function f failed: EventMalformed: no such event");
         let old = failure("f", br#"{"errorType":"EventFieldMissing","errorMessage":"no Step"}"#);
         assert!(old.hint.unwrap().contains("deployer apply"));
         assert!(failure("f", b"<html>").in_one_line().contains("no errorType"));
+    }
+
+    #[test]
+    fn a_refusal_is_an_answer_in_the_functions_own_words() {
+        let (kind, found, not_done) =
+            (RefusalKind::KeptByMore, "a label protects K".into(), "K was not deleted".into());
+        let refusal = Refusal { kind, found, not_done, next: Vec::new(), until: None };
+        let expected = "function f refused: KeptByMore: a label protects K; K was not deleted";
+        assert_eq!(refused("f", &refusal).in_one_line(), expected);
     }
 
     #[test]

@@ -346,51 +346,35 @@ impl fmt::Display for MayGo {
     }
 }
 
-/// Each with the way out, as it differs.
 impl fmt::Display for MustStay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Protected { label: AWSCURRENT } => {
-                write!(f, "the version labelled {AWSCURRENT} names it, so hosts are using it")
+            Self::Protected { label: AWSCURRENT } => write!(f, "the version labelled {AWSCURRENT} names it, so hosts use it"),
+            Self::Protected { label } => write!(f, "the version labelled {label} names it, so a host may use it"),
+            Self::InGrace { ends: Some(ends) } => {
+                write!(f, "it is the previous key, or as old, and is kept until {} (rotation.keep_previous)", date(*ends))
             }
-            Self::Protected { label } => write!(
-                f,
-                "the version labelled {label} names it, so a host may be using it; if it is Inactive, activate it, or delete \
-                 it if no host uses it"
-            ),
-            Self::InGrace { ends: Some(ends) } => write!(
-                f,
-                "it is the previous key, or as old as that, and kept until {} (rotation.keep_previous)",
-                date(*ends)
-            ),
-            Self::InGrace { ends: None } => f.write_str(
-                "it may be the previous key, and the secret has no date from which its grace could be counted: delete it if \
-                 no host uses it",
-            ),
+            Self::InGrace { ends: None } => {
+                f.write_str("it may be the previous key, and the secret has no date from which its grace counts")
+            }
             Self::StillUsed { last_used } => write!(
                 f,
-                "it was used at {}, later than it should have been (a login of `deployer recover` counts too): give whoever uses \
-                 it the current credential, then delete it",
+                "it was used at {}, later than it should have been (a login by recover counts, too)",
                 date(*last_used)
             ),
-            Self::OnlyActiveKey => f.write_str(
-                "it is the user's only Active key: activate the other one if a host needs it, else delete the other one",
-            ),
+            Self::OnlyActiveKey => f.write_str("it is the user's only Active key"),
             Self::NoSuccessorYet => f.write_str(
                 "iam_user.replaces lists it, but no rotation has moved the hosts to another key yet, and the first one needs \
-                 a free slot: delete whichever key no host uses",
+                 a free slot",
             ),
-            Self::Foreign => f.write_str(
-                "no version of the secret names it and it was used, so it may be somebody else's: if nobody needs it, delete \
-                 it, or list it under iam_user.replaces",
-            ),
-            Self::UserNotOwned => f.write_str(
-                "no version of the secret names it, and the user is not owned by this deployment: if nobody needs it, delete \
-                 it, or list it under iam_user.replaces",
-            ),
+            Self::Foreign => {
+                f.write_str("no version of the secret names it and it was used, so it may be somebody else's")
+            }
+            Self::UserNotOwned => {
+                f.write_str("no version of the secret names it, and the user is not owned by this deployment")
+            }
             Self::TooYoung => f.write_str(
-                "no version of the secret names it and it was never used, but it is so young that a rotation that still \
-                 runs may have made it: wait a few minutes",
+                "no version of the secret names it and it was never used, but a rotation that still runs may have made it",
             ),
         }
     }
@@ -404,7 +388,7 @@ impl fmt::Display for KeptKey {
         let last_used = last_used.map_or("never used".to_owned(), |used| format!("last used {}", date(used)));
         write!(f, "{} ({state}, {age}, {last_used}): {}", key.id, self.reason)?;
         match self.until {
-            Some(until) => write!(f, "; without anybody's help it may go from {} on", date(until)),
+            Some(until) => write!(f, "; it can be deleted automatically from {}", date(until)),
             None => Ok(()),
         }
     }
@@ -721,10 +705,10 @@ pub(crate) mod tests {
             lines,
             [
                 "new (Active, 30 days old, last used 2024-10-03T23:00:00Z): the version labelled AWSCURRENT names it, so \
-                 hosts are using it",
-                "old (Inactive, 60 days old, last used 2024-09-03T00:00:00Z): it is the previous key, or as old as that, \
-                 and kept until 2024-10-04T23:00:00Z (rotation.keep_previous); without anybody's help it may go \
-                 from 2024-10-04T23:00:00Z on",
+                 hosts use it",
+                "old (Inactive, 60 days old, last used 2024-09-03T00:00:00Z): it is the previous key, or as old, and is kept \
+                 until 2024-10-04T23:00:00Z (rotation.keep_previous); it can be deleted automatically from \
+                 2024-10-04T23:00:00Z",
             ]
         );
     }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use contract::{AWSPENDING, Command, Text, text};
+
 use crate::date::date;
 
 /// After the end of a window. A rotation that began in its last minutes may still run, and Secrets Manager promises no
@@ -59,9 +61,9 @@ pub(crate) struct Rotations<'a> {
     pub(crate) open: Option<&'a str>,
 }
 
-/// Why a rotation should have happened and did not, as a sentence; none if none is due.
+/// Why a rotation should have happened and did not, with what to do; none if none is due.
 #[must_use]
-pub(crate) fn overdue(rotations: Rotations<'_>, now: SystemTime) -> Option<String> {
+pub(crate) fn overdue(rotations: Rotations<'_>, now: SystemTime) -> Option<Text> {
     let Rotations { secret, enabled, schedule, last_rotated, open } = rotations;
     let schedule = schedule.filter(|_| enabled)?;
     let due = match schedule.next {
@@ -73,20 +75,24 @@ pub(crate) fn overdue(rotations: Rotations<'_>, now: SystemTime) -> Option<Strin
     if due.is_some_and(|due| due + SLACK >= now) {
         return None;
     }
-    let due = due.map_or_else(|| "it has no date".to_owned(), |due| format!("it was due until {}", date(due)));
+    let due = due.map_or_else(|| "it has no date".to_owned(), |due| format!("it was due by {}", date(due)));
     let last = last_rotated.map_or_else(
         || "no rotation of this secret has ever completed".to_owned(),
         |last| format!("the last completed rotation was at {}", date(last)),
     );
+    let found = format!("a rotation of {secret} is overdue ({due})");
     Some(match open {
         Some(version) => format!(
-            "a rotation of {secret} is overdue ({due}): it was attempted, failed, and is still open since version {version} was \
-             made; {last}; the function's log says why it failed"
-        ),
-        None => format!(
-            "a rotation of {secret} is overdue ({due}): it was never attempted, or somebody gave it up by clearing AWSPENDING; \
-             {last}; look with `deployer plan` whether Secrets Manager may invoke the function, then run `deployer rotate`"
-        ),
+            "{found}: it was attempted and failed, and is still open (version {version}); {last}; the function's log says why it \
+             failed"
+        )
+        .into(),
+        None => text![
+            format!("{found}: it was never attempted, or somebody cleared {AWSPENDING}; {last}; check with "),
+            Command::deployer("plan"),
+            " whether Secrets Manager may invoke the function, then run ",
+            Command::deployer("rotate"),
+        ],
     })
 }
 
@@ -120,18 +126,18 @@ mod tests {
     fn a_rotation_is_overdue_some_hours_after_its_window() {
         let limit = ten() + hours(4) + SLACK;
         assert_eq!(overdue(of(&at_ten()), limit), None);
-        let sentence = overdue(of(&at_ten()), limit + TICK).unwrap();
-        assert!(sentence.contains("due until 2024-10-04T14:00:00Z"), "{sentence}");
+        let sentence = overdue(of(&at_ten()), limit + TICK).unwrap().to_string();
+        assert!(sentence.contains("due by 2024-10-04T14:00:00Z"), "{sentence}");
     }
 
     #[test]
     fn an_attempt_that_failed_is_told_from_one_that_never_was() {
         let late = ten() + hours(100);
         let schedule = at_ten();
-        let never = overdue(of(&schedule), late).unwrap();
+        let never = overdue(of(&schedule), late).unwrap().to_string();
         assert!(never.contains("never attempted") && never.contains("deployer rotate"), "{never}");
-        let failed = overdue(Rotations { open: Some("v2"), ..of(&schedule) }, late).unwrap();
-        assert!(failed.contains("still open since version v2") && !failed.contains("never attempted"), "{failed}");
+        let failed = overdue(Rotations { open: Some("v2"), ..of(&schedule) }, late).unwrap().to_string();
+        assert!(failed.contains("still open (version v2)") && !failed.contains("never attempted"), "{failed}");
     }
 
     #[test]
@@ -143,7 +149,7 @@ mod tests {
         assert_eq!(never(Some(ten() + hours(24)), None), None, "it is still to come");
         assert_eq!(never(None, Some(ten() - SLACK)), None, "it was just set up");
         for sentence in [never(Some(ten() - hours(8)), None), never(None, Some(ten() - hours(8))), never(None, None)] {
-            assert!(sentence.unwrap().contains("no rotation of this secret has ever completed"));
+            assert!(sentence.unwrap().to_string().contains("no rotation of this secret has ever completed"));
         }
     }
 

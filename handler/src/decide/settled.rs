@@ -92,24 +92,19 @@ pub(crate) fn unsettled(situation: &Situation) -> Option<Unsettled> {
 impl fmt::Display for Unsettled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::RotationOpen { version } => write!(
-                f,
-                "a rotation is open (version {version} is {AWSPENDING}), and hosts may be changing over: no access key goes"
-            ),
+            Self::RotationOpen { version } => {
+                write!(f, "a rotation is open (version {version} is {AWSPENDING}), and hosts may be switching")
+            }
             Self::HostsNotOnCurrent { deploying: Some(version) } => write!(
                 f,
-                "hosts may have been told of another access key than {AWSCURRENT}'s (version {version} is labelled \
-                 {DEPLOYING}): no access key goes before a rotation has brought them together"
+                "hosts may have been told of another access key than {AWSCURRENT}'s: version {version} is labelled {DEPLOYING}"
             ),
-            Self::HostsNotOnCurrent { deploying: None } => write!(
-                f,
-                "no version is labelled {DEPLOYING}, so no rotation has told the hosts of {AWSCURRENT}: no access \
-                 key goes before one has"
-            ),
-            Self::CurrentKeyNotActive { key } => write!(
-                f,
-                "{AWSCURRENT}'s access key {key} is Inactive or deleted, so a host may be using another: no access key goes"
-            ),
+            Self::HostsNotOnCurrent { deploying: None } => {
+                write!(f, "no version is labelled {DEPLOYING}, so no rotation has told the hosts of {AWSCURRENT}'s key")
+            }
+            Self::CurrentKeyNotActive { key } => {
+                write!(f, "{AWSCURRENT}'s access key {key} is Inactive or deleted, so a host may use another")
+            }
         }
     }
 }

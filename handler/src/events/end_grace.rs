@@ -51,7 +51,7 @@ async fn end_grace(invocation: &Invocation<'_>, secret: &Secret, id: &str) -> Re
 mod tests {
     use std::time::Duration;
 
-    use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING};
+    use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, RefusalKind};
 
     use super::*;
     use crate::fake_aws::{FakeAws, Fault, LONG_AGO};
@@ -95,7 +95,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_label_protects_stays_and_the_error_says_to_rotate_first() {
         let error = refused(&just_rotated(), "NEW").await;
-        assert_eq!(error.kind(), "KeptByMore");
+        assert_eq!(error.kind(), RefusalKind::KeptByMore);
         assert!(
             error.to_string().contains("AWSCURRENT names it") && error.to_string().contains("`deployer rotate` first")
         );
@@ -105,7 +105,7 @@ mod tests {
     async fn a_key_used_after_its_grace_stays_and_the_error_says_how_it_goes() {
         let aws = just_rotated().keep_previous(Duration::from_secs(30));
         let error = refused(&aws, "OLD").await;
-        assert_eq!(error.kind(), "KeptByMore");
+        assert_eq!(error.kind(), RefusalKind::KeptByMore);
         let command = "`aws iam delete-access-key --user-name mail --access-key-id OLD`";
         assert!(error.to_string().contains("was used at") && error.to_string().contains(command), "{error}");
     }
@@ -113,23 +113,23 @@ mod tests {
     #[tokio::test]
     async fn during_a_rotation_no_grace_ends() {
         let error = refused(&just_rotated().empty_version("next", &[AWSPENDING]), "OLD").await;
-        assert_eq!(error.kind(), "RotationOpen");
+        assert_eq!(error.kind(), RefusalKind::RotationOpen);
         let command = "--version-stage AWSPENDING --remove-from-version-id next`";
-        assert!(error.to_string().contains(command) && error.to_string().contains("OLD was not touched"), "{error}");
+        assert!(error.to_string().contains(command) && error.to_string().contains("OLD was not deleted"), "{error}");
     }
 
     #[tokio::test]
     async fn where_hosts_may_not_be_on_a_current_key_that_works_no_grace_ends() {
         let crossed = just_rotated().version("new", &[AWSCURRENT], "NEW").version("told", &[DEPLOYING], "TOLD");
-        assert_eq!(refused(&crossed, "OLD").await.kind(), "HostsNotOnCurrent");
-        assert_eq!(refused(&just_rotated().inactive("NEW"), "OLD").await.kind(), "CurrentKeyNotActive");
+        assert_eq!(refused(&crossed, "OLD").await.kind(), RefusalKind::HostsNotOnCurrent);
+        assert_eq!(refused(&just_rotated().inactive("NEW"), "OLD").await.kind(), RefusalKind::CurrentKeyNotActive);
     }
 
     #[tokio::test]
     async fn a_label_that_moves_meanwhile_brings_the_key_back() {
         for (to, label) in [("next", AWSPENDING), ("old", AWSCURRENT), ("old", DEPLOYING)] {
             let aws = just_rotated().fault("UpdateAccessKey", Fault::LabelMoved { to, label });
-            assert_eq!(end_in(&aws, "OLD").await.unwrap_err().kind(), "LabelsMoved", "{label}");
+            assert_eq!(end_in(&aws, "OLD").await.unwrap_err().kind(), RefusalKind::LabelsMoved, "{label}");
             assert_eq!((aws.active_keys().len(), aws.count("DeleteAccessKey")), (2, 0), "{label}");
         }
     }
@@ -137,6 +137,6 @@ mod tests {
     #[tokio::test]
     async fn no_key_goes_of_a_user_that_serves_another_secret() {
         let error = refused(&just_rotated().user_serves("eu-west-1/other"), "OLD").await;
-        assert_eq!(error.kind(), "UserServesAnother");
+        assert_eq!(error.kind(), RefusalKind::UserServesAnother);
     }
 }

@@ -5,17 +5,17 @@ mod report;
 mod retire;
 mod upkeep;
 
-use contract::Event;
+use contract::{Answer, Event};
 use serde_json::{Value, json};
 
 use crate::{error::Error, invocation::Invocation};
 
-/// Answers an event.
-pub(crate) async fn answer(invocation: &Invocation<'_>, event: Event) -> Result<Value, Error> {
+/// Does what an event asks for. The deployer reads an [`Answer`]; of the daily rule nobody reads one.
+pub(crate) async fn run(invocation: &Invocation<'_>, event: Event) -> Result<Value, Error> {
     Ok(match event {
-        Event::Report { logins } => json!(report::run(invocation, logins).await?),
-        Event::Retire { orphan } => json!(retire::run(invocation, orphan.as_deref()).await?),
-        Event::EndGrace { key } => json!(end_grace::run(invocation, &key).await?),
+        Event::Report { logins } => json!(Answer::Done(report::run(invocation, logins).await?)),
+        Event::Retire { orphan } => json!(Answer::Done(retire::run(invocation, orphan.as_deref()).await?)),
+        Event::EndGrace { key } => json!(Answer::Done(end_grace::run(invocation, &key).await?)),
         Event::Upkeep => json!(upkeep::run(invocation).await?),
     })
 }

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use contract::{HostReport, KeyReport, KeyVerdict, LOGIN_GATE_SECONDS, Login, Next, Obstacle, Report, VersionReport};
+use contract::{
+    HostReport, KeyReport, KeyVerdict, LOGIN_GATE_SECONDS, Login, Next, RefusalKind, Report, VersionReport,
+};
 
 use crate::{
     date::date,
@@ -214,16 +216,11 @@ async fn next(invocation: &Invocation<'_>, secret: &Secret) -> Next {
 }
 
 fn is_unread(next: &Next) -> bool {
-    matches!(next, Next::Fail { obstacle: Obstacle::Unread, .. })
+    matches!(next, Next::Fail { refusal } if matches!(refusal.kind, RefusalKind::Aws | RefusalKind::KeyStateUnclear))
 }
 
 fn fails(error: &Error) -> Next {
-    Next::Fail {
-        error: error.kind().to_owned(),
-        obstacle: error.obstacle(),
-        message: error.to_string(),
-        until: error.until().map(date),
-    }
+    Next::Fail { refusal: error.refusal() }
 }
 
 #[cfg(test)]
@@ -304,8 +301,8 @@ mod tests {
         let report = report_in(rotated().keep_previous(Duration::from_hours(24 * 36_500))).await;
         let KeyVerdict::MustStay { until, way_out, .. } = &report.keys[1].verdict else { panic!("{report:?}") };
         assert_eq!((until, *way_out), (&report.grace_ends, Some(WayOut::EndGrace)));
-        let Next::Fail { error, until: next_until, .. } = &report.next else { panic!("{report:?}") };
-        assert_eq!((error.as_str(), next_until), ("NoSafeSlot", until));
+        let Next::Fail { refusal } = &report.next else { panic!("{report:?}") };
+        assert_eq!((refusal.kind, &refusal.until), (RefusalKind::NoSafeSlot, until));
     }
 
     #[tokio::test]
@@ -319,21 +316,21 @@ mod tests {
                 .iter()
                 .all(|key| matches!(&key.verdict, KeyVerdict::MustStay { reason, .. } if reason.contains("odd")))
         );
-        assert!(matches!(&report.next, Next::Fail { error, .. } if error == "MalformedSecret"));
+        assert!(matches!(&report.next, Next::Fail { refusal } if refusal.kind == RefusalKind::MalformedSecret));
         assert_eq!(report.versions.len(), 3);
 
         let report = report_in(rotated().fault("ListAccessKeys", Fault::RefusedAs("AccessDenied"))).await;
         assert_eq!((report.keys.len(), report.versions.len(), report.hosts.len()), (0, 2, 1));
-        let Next::Fail { obstacle: Obstacle::Unread, message, .. } = &report.next else { panic!("{report:?}") };
-        assert!(message.contains("iam:ListAccessKeys"), "{message}");
+        let Next::Fail { refusal } = &report.next else { panic!("{report:?}") };
+        assert!(refusal.kind == RefusalKind::Aws && refusal.found.contains("iam:ListAccessKeys"), "{refusal}");
 
         let report = report_in(rotated().fault("GetSecretValue", Fault::RefusedAs("AccessDeniedException"))).await;
         assert_eq!((report.keys.len(), report.versions.len(), report.hosts.len()), (2, 2, 1));
-        assert!(matches!(&report.next, Next::Fail { obstacle: Obstacle::Unread, .. }), "{report:?}");
+        assert!(matches!(&report.next, Next::Fail { refusal } if refusal.kind == RefusalKind::Aws), "{report:?}");
 
         let report = report_in(rotated().fault("GetAccessKeyLastUsed", Fault::RefusedAs("AccessDenied"))).await;
         assert_eq!((report.keys.len(), report.keys[0].active), (2, true));
-        assert!(matches!(&report.next, Next::Fail { message, .. } if message.contains("iam:GetAccessKeyLastUsed")));
+        assert!(matches!(&report.next, Next::Fail { refusal } if refusal.found.contains("iam:GetAccessKeyLastUsed")));
 
         let report = report_in(rotated().fault("DescribeInstanceInformation", Fault::RefusedAs("AccessDenied"))).await;
         assert!(!report.hosts[0].online && report.hosts[0].status.contains("AccessDenied"), "{report:?}");
@@ -343,20 +340,24 @@ mod tests {
     #[tokio::test]
     async fn what_a_rotation_would_fail_of_is_told_with_the_errors_type() {
         for (aws, kind) in [
-            (rotated().fault("GetUser", Fault::RefusedAs("NoSuchEntity")), "UserMissing"),
-            (rotated().user_serves("eu-west-1/other"), "UserServesAnother"),
-            (rotated().rotation_is_off(), "RotationDisabled"),
-            (rotated().sender("nobody"), "TestMailMalformed"),
+            (rotated().fault("GetUser", Fault::RefusedAs("NoSuchEntity")), RefusalKind::UserMissing),
+            (rotated().user_serves("eu-west-1/other"), RefusalKind::UserServesAnother),
+            (rotated().rotation_is_off(), RefusalKind::RotationDisabled),
+            (rotated().sender("nobody"), RefusalKind::TestMailMalformed),
         ] {
             let report = report_in(aws).await;
-            assert!(matches!(&report.next, Next::Fail { error, .. } if error == kind), "{kind}: {:?}", report.next);
+            assert!(
+                matches!(&report.next, Next::Fail { refusal } if refusal.kind == kind),
+                "{kind}: {:?}",
+                report.next
+            );
         }
     }
 
     #[tokio::test]
     async fn an_overdue_rotation_is_told() {
         let report = report_in(rotated().next_rotation(LONG_AGO)).await;
-        assert!(report.overdue.unwrap().contains("never attempted"));
+        assert!(report.overdue.unwrap().to_string().contains("never attempted"));
     }
 
     /// What createSecret then does, told in the same words.
@@ -398,7 +399,7 @@ mod tests {
             let report = aws.ask(async |invocation| run(invocation, false).await).await.unwrap();
             assert_eq!(report.open.as_deref(), Some("next"));
             assert_eq!(report.next, done_by_create_secret(&aws).await);
-            seen.insert(format!("{:?}", report.next).chars().take(25).collect::<String>());
+            seen.insert(format!("{:?}", report.next).chars().take(60).collect::<String>());
         }
         assert_eq!(seen.len(), 7, "each case is one of its own: {seen:?}");
     }

@@ -35,7 +35,7 @@ async fn retire(invocation: &Invocation<'_>, secret: &Secret, orphan: Option<&st
     let keys = with_last_use(invocation, user::keys(clients, settings).await?).await?;
     let situation = look(invocation, secret, keys).await?;
     let mut retired = Retired::default();
-    retired.kept.extend(unsettled(&situation).map(|found| found.to_string()));
+    retired.kept.extend(unsettled(&situation).map(|found| format!("no access key is deleted: {found}")));
     if let Some(orphan) = orphan.filter(|orphan| situation.keys.iter().all(|key| key.key.id != *orphan)) {
         retired.kept.push(no_such_key(settings.iam_user_name(), orphan));
     }
@@ -74,12 +74,14 @@ pub(crate) fn no_such_key(user: &str, key: &str) -> String {
 }
 
 fn was_to_go(key: &str, reason: &str) -> String {
-    format!("{key} was about to be deleted, and then this was found: {reason}; it is as it was before")
+    format!(
+        "this changed while access key {key} was about to be deleted: {reason}; {key} was not deleted and is as before"
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING};
+    use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, RefusalKind};
 
     use super::*;
     use crate::{
@@ -169,10 +171,10 @@ mod tests {
     #[tokio::test]
     async fn no_key_goes_of_a_user_that_serves_another_secret_or_whose_secret_cannot_be_read() {
         let aws = long_rotated().user_serves("eu-west-1/other");
-        assert_eq!(retire_in(&aws, None).await.unwrap_err().kind(), "UserServesAnother");
+        assert_eq!(retire_in(&aws, None).await.unwrap_err().kind(), RefusalKind::UserServesAnother);
         assert_eq!(aws.changes(), [""; 0]);
         let aws = long_rotated().malformed_version("odd", &["odd"]);
-        assert_eq!(retire_in(&aws, None).await.unwrap_err().kind(), "MalformedSecret");
+        assert_eq!(retire_in(&aws, None).await.unwrap_err().kind(), RefusalKind::MalformedSecret);
         assert_eq!(aws.changes(), [""; 0]);
     }
 }

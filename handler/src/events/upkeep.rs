@@ -18,7 +18,7 @@ pub(crate) async fn run(invocation: &Invocation<'_>) -> Result<Retired, Error> {
         (Ok(()), retired) => retired,
         (Err(error), Ok(_)) => Err(error),
         (Err(not_told), Err(not_retired)) => {
-            error!(error = not_told.kind(), "{not_told}");
+            error!(error = not_told.kind().name(), "{not_told}");
             Err(not_retired)
         }
     }
@@ -27,14 +27,14 @@ pub(crate) async fn run(invocation: &Invocation<'_>) -> Result<Retired, Error> {
 async fn tell_if_overdue(invocation: &Invocation<'_>) -> Result<(), Error> {
     let Invocation { clients, settings, time } = *invocation;
     let secret = secret::find(clients, settings).await?;
-    let Some(sentence) = secret.overdue(time.began) else { return Ok(()) };
-    warn!("{sentence}");
-    topic::publish(invocation, "rotation overdue", &sentence).await
+    let Some(overdue) = secret.overdue(time.began) else { return Ok(()) };
+    warn!("{overdue}");
+    topic::publish(invocation, "rotation overdue", &overdue.to_string()).await
 }
 
 #[cfg(test)]
 mod tests {
-    use contract::{AWSCURRENT, AWSPREVIOUS, DEPLOYING};
+    use contract::{AWSCURRENT, AWSPREVIOUS, DEPLOYING, RefusalKind};
 
     use super::*;
     use crate::fake_aws::{FakeAws, Fault, LONG_AGO};
@@ -82,7 +82,7 @@ mod tests {
     #[tokio::test]
     async fn a_retirement_that_fails_is_an_error_and_the_topic_is_told_all_the_same() {
         let aws = rotated(OVERDUE).user_serves("eu-west-1/other");
-        assert_eq!(upkeep_in(&aws).await.unwrap_err().kind(), "UserServesAnother");
+        assert_eq!(upkeep_in(&aws).await.unwrap_err().kind(), RefusalKind::UserServesAnother);
         assert_eq!(aws.count("Publish"), 1);
     }
 }

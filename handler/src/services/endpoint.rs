@@ -34,6 +34,8 @@ pub(crate) async fn reach(endpoint: &SmtpEndpoint) -> Result<(), Error> {
 mod tests {
     use tokio::net::TcpListener;
 
+    use contract::RefusalKind;
+
     use super::*;
 
     #[tokio::test]
@@ -42,12 +44,12 @@ mod tests {
         let endpoint: SmtpEndpoint = format!("smtps://{}", listener.local_addr().unwrap()).parse().unwrap();
         reach(&endpoint).await.unwrap();
         drop(listener);
-        assert_eq!(reach(&endpoint).await.unwrap_err().kind(), "EndpointUnreachable");
+        assert_eq!(reach(&endpoint).await.unwrap_err().kind(), RefusalKind::EndpointUnreachable);
     }
 
     #[tokio::test]
     async fn a_name_that_does_not_resolve_is_refused() {
         let endpoint: SmtpEndpoint = "smtps://email-smtp.nowhere.invalid:465".parse().unwrap();
-        assert_eq!(reach(&endpoint).await.unwrap_err().kind(), "EndpointUnresolved");
+        assert_eq!(reach(&endpoint).await.unwrap_err().kind(), RefusalKind::EndpointUnresolved);
     }
 }

@@ -185,6 +185,8 @@ fn end_of(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use contract::RefusalKind;
+
     use super::*;
     use crate::{
         event::Step,
@@ -271,8 +273,8 @@ mod tests {
                 rotation.invocation.time.bound(tell(rotation, hosts, &Sensitive::new("hunter2"))).await
             });
             let error = told.await.unwrap_err();
-            assert_eq!(error.kind(), "HostsFailed");
-            assert!(error.to_string().ends_with("; i-0: Pending"), "{error}");
+            assert_eq!(error.kind(), RefusalKind::HostsFailed);
+            assert!(error.refusal().found.ends_with(": i-0: Pending"), "{error}");
         }
     }
 
@@ -282,7 +284,7 @@ mod tests {
         let told = aws.take(Step::Set, async |rotation, _| {
             tell(rotation, rotation.invocation.settings.hosts.as_ref().unwrap(), &Sensitive::new("hunter2")).await
         });
-        assert_eq!(told.await.unwrap_err().kind(), "Aws");
+        assert_eq!(told.await.unwrap_err().kind(), RefusalKind::Aws);
         assert_eq!(aws.count("GetCommandInvocation"), 1);
     }
 }

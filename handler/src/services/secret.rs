@@ -6,7 +6,7 @@ use std::{
 };
 
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
-use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, SecretValue, Settings};
+use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, SecretValue, Settings, Text};
 use tracing::info;
 
 use crate::{
@@ -84,7 +84,7 @@ impl Secret {
 
     /// Why a rotation should have happened and did not; none if none is due.
     #[must_use]
-    pub(crate) fn overdue(&self, now: SystemTime) -> Option<String> {
+    pub(crate) fn overdue(&self, now: SystemTime) -> Option<Text> {
         let rotations = Rotations {
             secret: &self.arn,
             enabled: self.rotation_enabled,

@@ -279,7 +279,7 @@ async fn make_credential(rotation: &Rotation<'_>, secret: &Secret, current: Secr
         Err(NotStored::Unclear(cause)) => Err(Error::StoreUnclear { key: key.id, cause }),
         Err(NotStored::Refused(cause)) => {
             let fate = take_back(rotation, &key.id).await;
-            Err(Error::StoreRefused { key: key.id, cause, fate })
+            Err(Error::StoreRefused { key: key.id, cause: Box::new(cause), fate })
         }
         Err(NotStored::Taken) => {
             let fate = take_back(rotation, &key.id).await;
@@ -301,7 +301,7 @@ async fn take_back(rotation: &Rotation<'_>, key: &str) -> KeyFate {
     let Invocation { clients, settings, .. } = rotation.invocation;
     let fate = match user::delete_key(clients, settings, key).await {
         Ok(_) => KeyFate::Deleted,
-        Err(error) => KeyFate::NotDeleted(Box::new(error)),
+        Err(error) => KeyFate::NotDeleted { user: settings.iam_user_name().to_owned(), problem: Box::new(error) },
     };
     info!(key, "the value was not stored: {fate}");
     fate
@@ -310,7 +310,7 @@ async fn take_back(rotation: &Rotation<'_>, key: &str) -> KeyFate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use contract::AWSPENDING;
+    use contract::{AWSPENDING, RefusalKind};
 
     use crate::fake_aws::{FakeAws, Fault};
 
@@ -384,7 +384,7 @@ mod tests {
     async fn a_pending_value_whose_key_is_deleted_or_inactive_is_refused() {
         let pending = |aws: FakeAws| aws.version("new", &[AWSPENDING, DEPLOYING], "PENDING");
         for aws in [pending(begun(&["OLD"])), pending(begun(&["OLD", "PENDING"])).inactive("PENDING")] {
-            assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "PendingKeyGone");
+            assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::PendingKeyGone);
             assert_eq!(aws.calls(), ["ListAccessKeys", "GetSecretValue"]);
         }
     }
@@ -428,7 +428,7 @@ mod tests {
             for aws in [aws.clone().keys(&["OLD"]), aws.keys(&["OLD", "TOLD"]).inactive("TOLD")] {
                 for (ses, words) in [(Login::Accepted, "SES accepts it"), (no_answer.clone(), "(try later)")] {
                     let error = provide_in_where(&aws, ses).await.unwrap_err();
-                    assert_eq!(error.kind(), "KeyStateUnclear");
+                    assert_eq!(error.kind(), RefusalKind::KeyStateUnclear);
                     assert!(
                         error.to_string().contains("access key TOLD") && error.to_string().contains(words),
                         "{error}"
@@ -446,7 +446,7 @@ mod tests {
             .version("bad", &[DEPLOYING, AWSPREVIOUS], "BAD")
             .empty_version("new", &[AWSPENDING])
             .keys(&["OLD", "BAD"]);
-        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "RolledBack");
+        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::RolledBack);
         assert_eq!(aws.calls(), ["ListAccessKeys", "GetSecretValue", "GetSecretValue"]);
     }
 
@@ -463,7 +463,7 @@ mod tests {
         assert_eq!(deleted.active_keys(), ["OLD", "NEW"]);
         assert_eq!(deleted.labels("new"), [AWSPENDING, DEPLOYING]);
         let inactive = aws().keys(&["OLD", "BAD"]).inactive("BAD");
-        assert_eq!(provide_in(&inactive).await.unwrap_err().kind(), "RolledBack");
+        assert_eq!(provide_in(&inactive).await.unwrap_err().kind(), RefusalKind::RolledBack);
     }
 
     #[tokio::test]
@@ -494,7 +494,7 @@ mod tests {
     #[tokio::test]
     async fn a_newer_credential_that_was_put_by_hand_is_not_rolled_over() {
         for aws in [put_by_hand("HAND").made_later("HAND", 89), put_by_hand("HAND").keys(&["TOLD"])] {
-            assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "CurrentIsNewer");
+            assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::CurrentIsNewer);
             assert_eq!(aws.calls(), ["ListAccessKeys", "GetSecretValue", "GetSecretValue"]);
             assert_eq!(aws.labels("told"), [DEPLOYING]);
         }
@@ -533,7 +533,7 @@ mod tests {
     async fn an_address_that_makes_no_mail_is_found_before_anything_is_asked() {
         let aws = begun(&["OLD"]).sender("nobody");
         let error = aws.rotate(async |rotation, secret| run(rotation, secret).await).await.unwrap_err();
-        assert_eq!(error.kind(), "TestMailMalformed");
+        assert_eq!(error.kind(), RefusalKind::TestMailMalformed);
         assert_eq!(aws.calls(), [""; 0]);
     }
 
@@ -541,7 +541,7 @@ mod tests {
     async fn a_refused_value_takes_its_key_with_it() {
         let aws = begun(&["OLD"]).fault("PutSecretValue", Fault::Refused);
         let error = provide_in(&aws).await.unwrap_err();
-        assert_eq!(error.kind(), "StoreRefused");
+        assert_eq!(error.kind(), RefusalKind::StoreRefused);
         assert_eq!(aws.active_keys(), ["OLD"]);
         assert_eq!(aws.count("PutSecretValue"), 1);
     }
@@ -590,7 +590,7 @@ mod tests {
     #[tokio::test]
     async fn a_limit_that_another_invocation_reached_is_told_as_such() {
         let aws = begun(&["OLD"]).fault("CreateAccessKey", Fault::RefusedAs("LimitExceeded"));
-        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "KeyLimitReached");
+        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::KeyLimitReached);
         assert_eq!((aws.count("CreateAccessKey"), aws.count("PutSecretValue")), (1, 0));
     }
 
@@ -605,7 +605,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_value_that_may_be_stored_yet_keeps_its_key() {
         let aws = begun(&["OLD"]).fault("PutSecretValue", Fault::Down);
-        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "StoreUnclear");
+        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::StoreUnclear);
         assert_eq!(aws.active_keys(), ["OLD", "NEW"]);
         assert_eq!(aws.count("CreateAccessKey"), 1);
     }
@@ -620,7 +620,7 @@ mod tests {
     #[tokio::test]
     async fn a_token_that_stands_for_another_value_costs_the_new_key() {
         let aws = begun(&["OLD"]).fault("PutSecretValue", OVERTAKEN);
-        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "TokenTaken");
+        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::TokenTaken);
         assert_eq!(aws.active_keys(), ["OLD"]);
         assert_eq!(aws.value("new").access_key_id, "OTHER");
     }
@@ -629,15 +629,15 @@ mod tests {
     async fn a_token_that_is_taken_is_told_even_where_the_new_key_stays() {
         let aws = begun(&["OLD"]).fault("PutSecretValue", OVERTAKEN).fault("DeleteAccessKey", Fault::Refused);
         let error = provide_in(&aws).await.unwrap_err();
-        assert_eq!(error.kind(), "TokenTaken");
-        assert!(error.to_string().contains("the access key NEW was dropped; the key could not be deleted"), "{error}");
+        assert_eq!(error.kind(), RefusalKind::TokenTaken);
+        assert!(error.to_string().contains("access key NEW was not stored; the key could not be deleted"), "{error}");
     }
 
     #[tokio::test]
     async fn a_token_that_is_taken_while_rolling_forward_costs_no_key() {
         let aws = put_by_hand("OLD").fault("PutSecretValue", OVERTAKEN);
         let error = provide_in(&aws).await.unwrap_err();
-        assert_eq!(error.kind(), "TokenTaken");
+        assert_eq!(error.kind(), RefusalKind::TokenTaken);
         assert!(error.to_string().contains("no key was made or deleted"), "{error}");
         assert_eq!(aws.active_keys(), ["OLD", "TOLD"]);
     }
@@ -646,7 +646,7 @@ mod tests {
     async fn a_key_is_never_asked_for_twice() {
         for fault in [Fault::AnswerLost, Fault::Down] {
             let aws = begun(&["OLD"]).fault("CreateAccessKey", fault);
-            assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "KeyCreationUnclear");
+            assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::KeyCreationUnclear);
             assert_eq!((aws.count("CreateAccessKey"), aws.count("PutSecretValue")), (1, 0));
         }
     }
@@ -654,7 +654,7 @@ mod tests {
     #[tokio::test]
     async fn without_the_time_to_store_it_no_key_is_made() {
         let aws = begun(&["OLD"]).seconds(30);
-        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "NotEnoughTime");
+        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::NotEnoughTime);
         assert_eq!(aws.count("CreateAccessKey"), 0);
     }
 
@@ -683,7 +683,7 @@ mod tests {
     #[tokio::test]
     async fn a_key_that_a_label_protects_meanwhile_is_active_again() {
         let aws = with_a_previous_key().fault("UpdateAccessKey", Fault::LabelMoved { to: "older", label: AWSCURRENT });
-        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "LabelsMoved");
+        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::LabelsMoved);
         assert_eq!(aws.active_keys(), ["OLD", "OLDER"]);
         assert_eq!((aws.count("DeleteAccessKey"), aws.count("CreateAccessKey")), (0, 0));
     }
@@ -692,7 +692,7 @@ mod tests {
     async fn a_label_that_moves_while_the_values_are_read_again_makes_the_key_active_again() {
         let moved = Fault::LabelMoved { to: "older", label: AWSCURRENT };
         let aws = with_a_previous_key().fault_after(1, "DescribeSecret", moved);
-        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "LabelsMoved");
+        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::LabelsMoved);
         assert_eq!(aws.active_keys(), ["OLD", "OLDER"]);
         assert_eq!(aws.count("DeleteAccessKey"), 0);
     }
@@ -710,7 +710,7 @@ mod tests {
     async fn a_key_that_was_used_meanwhile_is_active_again() {
         let aws = with_a_previous_key().fault("UpdateAccessKey", Fault::KeyUsed("OLDER"));
         let error = provide_in(&aws).await.unwrap_err();
-        assert!(error.kind() == "LabelsMoved" && error.to_string().contains("it was used at"), "{error}");
+        assert!(error.kind() == RefusalKind::LabelsMoved && error.to_string().contains("it was used at"), "{error}");
         assert_eq!(aws.active_keys(), ["OLD", "OLDER"]);
     }
 
@@ -749,7 +749,7 @@ mod tests {
         provide_in(&aws).await.unwrap();
         assert_eq!(aws.changes(), ["UpdateAccessKey", "DeleteAccessKey", "CreateAccessKey", "PutSecretValue"]);
         let aws = activated().fault("UpdateAccessKey", Fault::LabelMoved { to: "older", label: AWSCURRENT });
-        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "LabelsMoved");
+        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::LabelsMoved);
         assert_eq!((aws.active_keys().len(), aws.count("DeleteAccessKey")), (2, 0));
     }
 
@@ -759,7 +759,7 @@ mod tests {
             .fault("DescribeSecret", Fault::LabelMoved { to: "older", label: AWSCURRENT })
             .fault_after(1, "UpdateAccessKey", Fault::Refused);
         let error = provide_in(&aws).await.unwrap_err();
-        assert_eq!(error.kind(), "KeyLeftInactive");
+        assert_eq!(error.kind(), RefusalKind::KeyLeftInactive);
         let command = "`aws iam update-access-key --user-name mail --access-key-id OLDER --status Active`";
         assert!(error.to_string().contains(command), "{error}");
     }
@@ -767,7 +767,7 @@ mod tests {
     #[tokio::test]
     async fn without_the_time_to_bring_it_back_no_key_is_deactivated() {
         let aws = with_a_previous_key().seconds(55);
-        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), "NotEnoughTime");
+        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::NotEnoughTime);
         assert_eq!(aws.count("UpdateAccessKey"), 0);
     }
 
@@ -775,7 +775,7 @@ mod tests {
     async fn with_two_keys_of_which_none_may_go_nothing_is_changed() {
         let aws = begun(&["OLD", "FOREIGN"]).used("FOREIGN");
         let error = provide_in(&aws).await.unwrap_err();
-        assert_eq!(error.kind(), "NoSafeSlot");
+        assert_eq!(error.kind(), RefusalKind::NoSafeSlot);
         assert!(error.to_string().contains("OLD (Active") && error.to_string().contains("FOREIGN (Active"), "{error}");
         assert_eq!(aws.active_keys(), ["OLD", "FOREIGN"]);
         assert_eq!(aws.count("UpdateAccessKey"), 0);

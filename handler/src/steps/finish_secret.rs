@@ -52,7 +52,7 @@ pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use contract::{AWSPENDING, AWSPREVIOUS};
+    use contract::{AWSPENDING, AWSPREVIOUS, RefusalKind};
 
     use crate::fake_aws::{FakeAws, Fault};
 
@@ -87,7 +87,7 @@ mod tests {
     #[tokio::test]
     async fn awscurrent_that_somebody_moved_meanwhile_stays_there() {
         let aws = tested().fault("UpdateSecretVersionStage", Fault::LabelMoved { to: "odd", label: AWSCURRENT });
-        assert_eq!(finish_in(&aws).await.unwrap_err().kind(), "CurrentMoved");
+        assert_eq!(finish_in(&aws).await.unwrap_err().kind(), RefusalKind::CurrentMoved);
         assert_eq!(aws.labels("new"), [AWSPENDING]);
     }
 

@@ -39,7 +39,7 @@ pub(crate) async fn run(rotation: Rotation<'_>) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use contract::{AWSCURRENT, AWSPENDING, DEPLOYING};
+    use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, RefusalKind};
 
     use super::*;
     use crate::{event::Request, fake_aws::FakeAws, services::secret::Secret};
@@ -71,7 +71,7 @@ mod tests {
             let request = Request { secret_arn: secret_arn.into(), ..rotation.request.clone() };
             run(Rotation { request: &request, ..*rotation }).await
         };
-        assert_eq!(aws.take(Step::Finish, run).await.unwrap_err().kind(), "WrongSecret");
+        assert_eq!(aws.take(Step::Finish, run).await.unwrap_err().kind(), RefusalKind::WrongSecret);
         assert_eq!(aws.calls(), [""; 0]);
     }
 }

@@ -58,7 +58,7 @@ fn time_for(hosts: &Hosts) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use contract::{AWSCURRENT, AWSPENDING, DEPLOYING};
+    use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, RefusalKind};
 
     use super::*;
     use crate::{
@@ -89,7 +89,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_host_is_told_of_a_version_that_lost_a_label_during_the_gate() {
-        for (label, error) in [(AWSPENDING, "NotPending"), (DEPLOYING, "NotMarkedDeploying")] {
+        for (label, error) in [(AWSPENDING, RefusalKind::NotPending), (DEPLOYING, RefusalKind::NotMarkedDeploying)] {
             let aws = proven().fault("DescribeSecret", Fault::LabelMoved { to: "odd", label });
             assert_eq!(tell_in(&aws).await.unwrap_err().kind(), error);
             assert_eq!(aws.count("SendCommand"), 0);
@@ -99,6 +99,6 @@ mod tests {
     #[tokio::test]
     async fn hosts_that_were_told_while_a_label_moved_do_not_count() {
         let aws = proven().fault("SendCommand", Fault::LabelMoved { to: "odd", label: AWSPENDING });
-        assert_eq!(tell_in(&aws).await.unwrap_err().kind(), "NotPending");
+        assert_eq!(tell_in(&aws).await.unwrap_err().kind(), RefusalKind::NotPending);
     }
 }

@@ -54,7 +54,15 @@ fn stays(way_out: Option<WayOut>) -> KeyVerdict {
 }
 
 fn fails(obstacle: Obstacle, until: Option<&str>) -> Next {
-    Next::Fail { error: format!("{obstacle:?}"), obstacle, message: "no.".into(), until: until.map(Into::into) }
+    let kind = match obstacle {
+        Obstacle::CrossedLabels => RefusalKind::RolledBack,
+        Obstacle::PendingVersion => RefusalKind::PendingKeyGone,
+        Obstacle::NoSafeSlot => RefusalKind::NoSafeSlot,
+        Obstacle::Unread => RefusalKind::Aws,
+        Obstacle::Other => RefusalKind::HostsOffline,
+    };
+    let (found, not_done, until) = ("no.".into(), String::new(), until.map(Into::into));
+    Next::Fail { refusal: Refusal { kind, found, not_done, next: Vec::new(), until } }
 }
 
 trait Changed {
@@ -253,15 +261,15 @@ fn what_is_not_safe_is_left_to_a_person() {
         ),
         ("open, refused", open().login("new", refused()), "does not accept", "delete-access-key"),
         ("open, unanswered", open().login("new", unanswered()), "does not say whether it accepts", "deployer recover"),
-        ("open, host offline", open().next(fails(Obstacle::Other, None)), "Other: no.", "deployer recover"),
+        ("open, host offline", open().next(fails(Obstacle::Other, None)), "HostsOffline: no.", "deployer recover"),
         (
             "open and empty, host offline",
             open().without_value("new").next(fails(Obstacle::Other, None)),
-            "cannot go on yet: Other: no.",
+            "cannot go on yet: HostsOffline: no.",
             "deployer recover",
         ),
         ("cleared, refused", cleared().login("new", refused()), "does not accept", "delete-access-key"),
-        ("host offline", healthy().next(fails(Obstacle::Other, None)), "Other: no.", "deployer recover"),
+        ("host offline", healthy().next(fails(Obstacle::Other, None)), "HostsOffline: no.", "deployer recover"),
         (
             "rolled back with AWSPENDING, both work",
             rolled_back_open(),

@@ -33,7 +33,7 @@ async fn a_host_is_offline_for_two_periods() {
 async fn a_host_that_stays_offline_is_removed_from_the_yaml() {
     let deployed = Deployed::with(&[TWO]).await;
     deployed.set_online(Some(INSTANCES[1]), false);
-    deployed.rotate().await.failed(CREATE, "HostsOffline").says(&["or remove it from the configuration"]);
+    deployed.rotate().await.failed(CREATE, "HostsOffline").says(&["or remove the host from the configuration"]);
 
     deployed.apply(&[ONE]);
 
@@ -55,7 +55,7 @@ async fn an_instance_is_removed_from_the_yaml_between_rotations_and_still_sends(
 
     let failure = deployed.rotate().await.failed(CREATE, "NoSafeSlot");
 
-    failure.says(&[&removed.access_key_id, "give whoever uses it the current credential, then delete it"]);
+    failure.says(&[&removed.access_key_id, "the current credential, then delete it"]);
     deployed.touched_no_key(before);
     assert!(deployed.sandbox.logs_in(&removed));
     deployed.shows("a_removed_instance_still_sends").await;

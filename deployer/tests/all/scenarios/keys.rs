@@ -24,7 +24,7 @@ async fn a_stale_list_access_keys_hides_the_second_key() {
 
     let failure = deployed.rotate().await.failed(CREATE, "KeyLimitReached");
 
-    failure.says(&["nothing was made", "nothing needs to be done"]);
+    failure.says(&["no key was made", "wait: Secrets Manager tries again"]);
     deployed.touched_no_key(before);
     deployed.mail_works().await;
     deployed.shows("open_without_a_credential").await;
@@ -65,7 +65,7 @@ async fn a_stale_list_access_keys_hides_the_key_that_the_hosts_were_told_of() {
 
     let failure = deployed.rotate().await.failed(CREATE, "KeyStateUnclear");
 
-    failure.says(&[&told, "as deleted, and SES accepts it", "no key was made or deleted"]);
+    failure.says(&[&told, "as deleted, but SES accepts it", "no key was made or deleted"]);
     deployed.touched_no_key(before);
     assert_eq!(deployed.key_labelled("DEPLOYING").await, told, "the host's key stays protected");
     deployed.completes_when_tried_again().await;
@@ -83,7 +83,7 @@ async fn a_stale_list_access_keys_calls_the_key_inactive_that_the_hosts_were_tol
 
     let failure = deployed.rotate().await.failed(CREATE, "KeyStateUnclear");
 
-    failure.says(&[&told, "as Inactive, and SES accepts it"]);
+    failure.says(&[&told, "as Inactive, but SES accepts it"]);
     deployed.touched_no_key(before);
     deployed.completes_when_tried_again().await;
     assert_eq!(deployed.key_labelled("AWSCURRENT").await, told);
@@ -97,7 +97,7 @@ async fn a_key_that_iam_does_not_list_is_not_replaced_until_ses_refuses_it() {
     deployed.answer(&[Answer::to("AUTH", 454, "Temporary").times(99)]);
     let before = deployed.mark();
 
-    deployed.rotate().await.failed(CREATE, "KeyStateUnclear").says(&["SES did not say whether it accepts it", "454"]);
+    deployed.rotate().await.failed(CREATE, "KeyStateUnclear").says(&["SES does not say whether it accepts it", "454"]);
 
     deployed.touched_no_key(before);
     deployed.shows("told_key_not_listed_and_ses_does_not_answer").await;
@@ -115,7 +115,7 @@ async fn a_stale_list_access_keys_hides_the_pending_key() {
     next_list_is_stale(&deployed);
     let before = deployed.mark();
 
-    deployed.try_again().await.failed(CREATE, "KeyStateUnclear").says(&[&told, "as deleted, and SES accepts it"]);
+    deployed.try_again().await.failed(CREATE, "KeyStateUnclear").says(&[&told, "as deleted, but SES accepts it"]);
 
     deployed.touched_no_key(before);
     deployed.mail_works().await;
@@ -147,7 +147,7 @@ async fn a_third_partys_second_key_was_used_before_the_first_rotation_and_is_add
     deployed.completes().await;
     let before = deployed.mark();
     let failure = deployed.rotate().await.failed(CREATE, "NoSafeSlot");
-    failure.says(&[&theirs, "if nobody needs it, delete it, or list it under iam_user.replaces"]);
+    failure.says(&[&theirs, "list it under iam_user.replaces, or delete it"]);
     deployed.touched_no_key(before);
 
     deployed.apply(&[("  # replaces: [AKIAIOSFODNN7EXAMPLE]", &format!("  replaces: [{theirs}]"))]);
@@ -212,7 +212,7 @@ async fn awscurrents_key_is_deactivated_by_hand_beside_the_previous_one() {
 
     let failure = deployed.rotate().await.failed(CREATE, "NoSafeSlot");
 
-    failure.says(&["it is the user's only Active key: activate the other one"]);
+    failure.says(&["it is the user's only Active key"]);
     deployed.touched_no_key(before);
     deployed.shows("current_key_inactive_beside_the_previous_one").await;
     deployed.set_active(&current, true).await;

@@ -30,7 +30,7 @@ async fn an_operator_clears_awspending_after_set_secret_succeeded_then_rotates()
 
     assert_eq!(deployed.key_labelled("AWSCURRENT").await, told, "the host's key becomes current");
     deployed.touched_no_key(before);
-    ended.ended_with(TEST, "NotPending").says(&["goes on with the credential that hosts may have been told of"]);
+    ended.ended_with(TEST, "NotPending").says(&["continues with the credential that hosts may know"]);
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn an_operator_moves_awscurrent_back_and_forth_after_a_look_at_recover() {
 
     let failure = deployed.try_again().await.failed(CREATE, "NoSafeSlot");
 
-    failure.says(&[&old, "a login of `deployer recover` counts too"]);
+    failure.says(&[&old, "a login by recover counts, too"]);
     deployed.touched_no_key(before);
     deployed.sandbox.operator(&failure.command_to_delete(&old));
     deployed.completes_when_tried_again().await;
@@ -196,7 +196,7 @@ async fn an_operator_puts_a_newer_credential_by_hand_after_the_hosts_were_told()
 
     let failure = deployed.rotate().await.failed(CREATE, "CurrentIsNewer");
 
-    failure.says(&["no key was made or deleted, since hosts may use either"]);
+    failure.says(&["no key was made or deleted: hosts may use either"]);
     deployed.touched_no_key(before);
     deployed.told_no_host(before);
     assert_eq!(deployed.key_labelled("DEPLOYING").await, told);

@@ -74,7 +74,7 @@ async fn malformed_json_beside_the_current_value_has_its_labels_taken_off() {
 
     let failure = deployed.rotate().await.failed(CREATE, "MalformedSecret");
 
-    failure.says(&[&bad, "AWSPREVIOUS", "or take the labels off a version that nobody needs"]);
+    failure.says(&[&bad, "AWSPREVIOUS", "or take the labels off the version if nobody needs it"]);
     deployed.touched_no_key(before);
     deployed.mail_works().await;
     deployed.shows("malformed_json_beside_current").await;
@@ -82,7 +82,7 @@ async fn malformed_json_beside_the_current_value_has_its_labels_taken_off() {
     request.remove_from_version_id(bad).send().await.unwrap();
     // Only that label connected the previous key with the secret. Now the key counts as somebody else's.
     let failure = deployed.try_again().await.failed(CREATE, "NoSafeSlot");
-    failure.says(&[&previous, "if nobody needs it, delete it"]);
+    failure.says(&[&previous, "list it under iam_user.replaces, or delete it"]);
     deployed.sandbox.operator(&failure.command_to_delete(&previous));
     deployed.completes_when_tried_again().await;
 }

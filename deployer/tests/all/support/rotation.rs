@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use aws_sdk_lambda::primitives::Blob;
-use contract::Event;
+use contract::{Answer, Event};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
     controls::{Retry, Rotations},
     deployed::{Deployed, GRACE},
-    example::{FUNCTION, SECRET},
+    example::{FUNCTION, SECRET, USER},
     faults::Fault,
 };
 
@@ -73,10 +73,10 @@ impl Failure {
         quoted.find(|command| command.contains(part)).unwrap_or_else(|| panic!("no `{part}` in {self:?}")).to_owned()
     }
 
-    /// The command in the error's text that deletes a key, for this key.
+    /// The command in the error's text that deletes this key.
     #[track_caller]
     pub(crate) fn command_to_delete(&self, key: &str) -> String {
-        self.command("delete-access-key").replace("KEY", key)
+        self.command(&format!("delete-access-key --user-name {USER} --access-key-id {key}"))
     }
 
     /// Fails the test unless the text has all of these parts.
@@ -254,10 +254,15 @@ impl Deployed {
         self.invoke(&event).await.map(drop)
     }
 
-    /// What the function returns to an event of ours.
+    /// What the function answers to a question: what was asked for, or its refusal.
     pub(crate) async fn ask<T: DeserializeOwned>(&self, event: &Event) -> Result<T, Failure> {
         let returned = self.invoke(event).await?;
-        Ok(serde_json::from_value(returned).unwrap())
+        match serde_json::from_value(returned).unwrap() {
+            Answer::Done(answer) => Ok(answer),
+            Answer::Refused(refusal) => {
+                Err(Failure { kind: refusal.kind.name().to_owned(), text: refusal.to_string() })
+            }
+        }
     }
 
     pub(crate) async fn invoke(&self, event: &impl Serialize) -> Result<Value, Failure> {

@@ -1,0 +1,147 @@
+//! What is refused before the function looks at any key: its environment, its event, the rotation's state, and what a rotation
+//! needs.
+
+use contract::{Command, DEPLOYING, SettingsError, SmtpEndpoint, TAG_SECRET, text};
+
+use super::parts::{Parts, clear_pending, list, parts, rotate, wait};
+
+const NOTHING_DONE: &str = "nothing was done";
+const STOPPED: &str = "nothing further was done";
+const NO_KEY: &str = "no key was made";
+
+pub(super) fn settings(error: &SettingsError) -> Parts {
+    let apply = Command::deployer("apply --during-rotation");
+    parts(error.to_string(), NOTHING_DONE, [text!["run ", apply, " to write the environment again"]])
+}
+
+pub(super) fn event_field_missing(field: &str) -> Parts {
+    let next = "let only Secrets Manager's rotation and the deployer invoke this function";
+    parts(format!("the event has no text in its field {field}"), NOTHING_DONE, [next.into()])
+}
+
+pub(super) fn event_malformed(problem: &str) -> Parts {
+    let next = r#"send {"event": "report"}, "retire", "end_grace" with a key, or "upkeep""#;
+    parts(format!("the event cannot be read: {problem}"), NOTHING_DONE, [next.into()])
+}
+
+pub(super) fn unknown_step(step: &str) -> Parts {
+    let found =
+        format!("the event's Step is {step:?}, which is none of createSecret, setSecret, testSecret and finishSecret");
+    parts(found, NOTHING_DONE, ["find out who invokes this function".into()])
+}
+
+pub(super) fn wrong_secret(found: &str, expected: &str) -> Parts {
+    let found = format!("the event is about secret {found}, but this function rotates only {expected}");
+    parts(found, NOTHING_DONE, ["let that secret's rotation invoke its own function".into()])
+}
+
+pub(super) fn rotation_disabled(secret: &str) -> Parts {
+    let next = [
+        "find out who ran CancelRotateSecret".into(),
+        text!["run ", Command::deployer("apply"), " to turn rotation on again"],
+    ];
+    parts(format!("rotation is turned off for {secret}"), STOPPED, next)
+}
+
+pub(super) fn unknown_token(version: &str) -> Parts {
+    let found =
+        format!("the secret has no version {version}: Secrets Manager did not begin this rotation, or has dropped it");
+    parts(found, STOPPED, [start_again()])
+}
+
+pub(super) fn not_pending(version: &str, labels: &[String]) -> Parts {
+    let found =
+        format!("version {version} is not AWSPENDING (its labels: {}): somebody ended this rotation", list(labels));
+    parts(found, STOPPED, [start_again()])
+}
+
+fn start_again() -> contract::Text {
+    text!["run ", rotate(), ": the new rotation continues with the credential that hosts may know"]
+}
+
+pub(super) fn not_marked_deploying(secret: &str, version: &str, deploying: Option<&str>) -> Parts {
+    let mark = Command::move_label(secret, DEPLOYING, deploying, Some(version));
+    let next = [
+        text!["if a host may have its credential, put DEPLOYING on it with ", mark, ": the rotation then continues"],
+        text!["if no host has it, clear AWSPENDING with ", clear_pending(secret, version), " and run ", rotate()],
+    ];
+    let found = format!(
+        "version {version} is AWSPENDING without DEPLOYING: another tool stored the version, or another rotation overtook this one"
+    );
+    parts(found, STOPPED, next)
+}
+
+pub(super) fn endpoint_unresolved(host: &str, cause: &str) -> Parts {
+    let next =
+        ["check the region: not every region has an endpoint".into(), "check the DNS of the function's network".into()];
+    parts(format!("the SMTP endpoint {host} does not resolve ({cause})"), NO_KEY, next)
+}
+
+pub(super) fn endpoint_unreachable(endpoint: &SmtpEndpoint, cause: &str) -> Parts {
+    let next = "check that the function's network allows connections to that port";
+    parts(format!("the SMTP endpoint {endpoint} cannot be reached ({cause})"), NO_KEY, [next.into()])
+}
+
+pub(super) fn tls_unusable(cause: &str) -> Parts {
+    let next = "check SSL_CERT_FILE of the function and the platform's certificates";
+    parts(format!("TLS cannot be set up ({cause})"), "no login was tried", [next.into()])
+}
+
+pub(super) fn user_missing(user: &str) -> Parts {
+    let next = text!["run ", Command::deployer("apply"), " if the deployment owns the user, else create the user"];
+    parts(format!("the IAM user {user} does not exist"), NO_KEY, [next])
+}
+
+pub(super) fn user_serves_another(user: &str, found: Option<&str>, expected: &str) -> Parts {
+    let found = match found {
+        None => format!("the IAM user {user} has no tag {TAG_SECRET}, which has to be {expected}"),
+        Some(found) => format!(
+            "the IAM user {user} serves {found} (tag {TAG_SECRET}), but this secret is {expected}: two secrets on one user would \
+             delete each other's keys"
+        ),
+    };
+    parts(found, "no key was made or deleted", ["give each secret its own user, or correct the tag".into()])
+}
+
+pub(super) fn no_current_value(secret: &str) -> Parts {
+    let next = r#"store a value; a placeholder is enough: {"username": "NAME OF THE IAM USER"}"#;
+    parts(format!("{secret} has no AWSCURRENT value"), NO_KEY, [next.into()])
+}
+
+pub(super) fn malformed_secret(version: &str, labels: &[String], problem: &str) -> Parts {
+    let found = format!("version {version} of the secret (labels: {}): {problem}", list(labels));
+    let next = "correct the value, or take the labels off the version if nobody needs it";
+    parts(found, "no key was made or deleted", [next.into()])
+}
+
+pub(super) fn secret_of_another_user(found: &str, expected: &str) -> Parts {
+    let found =
+        format!("the secret's value belongs to the IAM user {found}, but this function rotates the keys of {expected}");
+    let next = "correct iam_user in the configuration, or username and iam_user_arn in the secret";
+    parts(found, NO_KEY, [next.into()])
+}
+
+pub(super) fn hosts_offline(hosts: &[String]) -> Parts {
+    let found = format!("Systems Manager does not reach every host ({})", hosts.join("; "));
+    let next = "start the host and its SSM agent, or remove the host from the configuration";
+    parts(found, "no key was made: such a host would keep the old credential", [next.into()])
+}
+
+pub(super) fn pending_empty(secret: &str, version: &str) -> Parts {
+    let next = [
+        wait(),
+        text!["if this repeats, clear AWSPENDING with ", clear_pending(secret, version), " and run ", rotate()],
+    ];
+    parts(format!("AWSPENDING's version {version} holds no credential"), "no host was told", next)
+}
+
+pub(super) fn not_enough_time(purpose: &str, needed: u64, remaining: u64) -> Parts {
+    let found = format!("{remaining} s of the function's time are left, and {needed} s are needed {purpose}");
+    parts(found, "that was not begun", [wait(), "if this repeats, raise function.timeout".into()])
+}
+
+pub(super) fn deadline_reached() -> Parts {
+    let not_done = "the step is not complete, and AWS may still carry out its last call";
+    let next = [wait(), "if this repeats, raise function.timeout".into()];
+    parts("the function's time ended before the step did", not_done, next)
+}
