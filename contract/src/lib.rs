@@ -24,7 +24,7 @@ pub use label::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING};
 pub use refusal::{Refusal, RefusalKind};
 pub use report::{HostReport, KeyReport, KeyVerdict, Login, Next, Report, Retired, VersionReport, WayOut};
 pub use secret_value::{SecretValue, SecretValueError};
-pub use settings::{Hosts, Settings, SettingsError, TestMail};
+pub use settings::{Settings, SettingsError, TestMail};
 pub use smtp_endpoint::{SmtpEndpoint, SmtpEndpointError, Tls};
 pub use text::{Piece, Text};
 
@@ -51,8 +51,8 @@ pub const COMMAND_DELIVERY_SECONDS: u64 = 30;
 /// IAM publishes no figure; 5–15 s are usual and 30 s were seen, so this leaves a factor of four.
 pub const LOGIN_GATE_SECONDS: u64 = 120;
 
-/// Seconds that one invocation needs beside the waits above: API calls, the test mail, the answer.
-pub const INVOCATION_MARGIN_SECONDS: u64 = 15;
+/// Seconds that one invocation needs beside the login gate and [`Consumer::time_needed`]: API calls, the test mail, the answer.
+pub const INVOCATION_MARGIN_SECONDS: u64 = 10;
 
 /// Environment variable with the function's log level: `error`, `warn`, `info`, `debug` or `trace`.
 pub const LOG_LEVEL: &str = "LOG_LEVEL";

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, fmt::Display, str::FromStr, time::Duration};
 
-use crate::{SmtpEndpoint, SmtpEndpointError};
+use crate::{Consumer, Instances, SmtpEndpoint, SmtpEndpointError};
 
 /// Everything that the handler is told by its environment. It follows from the configuration alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,11 +19,11 @@ pub struct Settings {
     pub smtp_endpoint: SmtpEndpoint,
     /// The test mail; without it the test is a login.
     pub test_mail: Option<TestMail>,
-    /// The hosts that are told of a new credential; none where nothing needs it pushed.
-    pub hosts: Option<Hosts>,
+    /// Who is told of a new credential; none if nobody needs to be.
+    pub consumer: Option<Consumer>,
     /// How long the previous key stays usable after a rotation. Whole seconds.
     pub keep_previous: Duration,
-    /// ARN of the SNS topic that is told of rotations; none where nobody is to be.
+    /// ARN of the SNS topic that is told of rotations; none if nobody is to be told.
     pub topic_arn: Option<String>,
 }
 
@@ -34,19 +34,6 @@ pub struct TestMail {
     pub sender: String,
     /// Its one recipient.
     pub recipient: String,
-}
-
-/// How hosts learn of a new credential.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hosts {
-    /// EC2 instance ids, at least one; SendCommand takes at most 50.
-    pub instance_ids: Vec<String>,
-    /// The SSM document that is run: our own, or [`crate::RUN_SHELL_SCRIPT`].
-    pub document: String,
-    /// Path of the script on the host. Our own document has it built in.
-    pub script: String,
-    /// The document's execution timeout. Whole seconds.
-    pub timeout: Duration,
 }
 
 /// The environment is not what the deployer writes.
@@ -65,6 +52,18 @@ pub enum SettingsError {
         /// What it should be.
         expected: &'static str,
     },
+    /// The deployer of an older version wrote it.
+    #[error("the function's environment is older than its code: it has {found} and no {CONSUMER}")]
+    Outdated {
+        /// The variable that only an older version writes.
+        found: &'static str,
+    },
+    /// The consumer's JSON is not one.
+    #[error("environment variable {CONSUMER} cannot be read: {problem}")]
+    Consumer {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The endpoint is none.
     #[error("environment variable {SMTP_ENDPOINT}: {0}")]
     SmtpEndpoint(#[from] SmtpEndpointError),
@@ -77,12 +76,12 @@ const REPLACES: &str = "REPLACES";
 const SMTP_ENDPOINT: &str = "SMTP_ENDPOINT";
 const SES_SENDER: &str = "SES_SENDER";
 const SES_RECIPIENT: &str = "SES_RECIPIENT";
-const INSTANCE_IDS: &str = "INSTANCE_IDS";
-const DOCUMENT: &str = "DOCUMENT";
-const SCRIPT: &str = "SCRIPT";
-const SCRIPT_TIMEOUT_SECONDS: &str = "SCRIPT_TIMEOUT_SECONDS";
+const CONSUMER: &str = "CONSUMER";
 const KEEP_PREVIOUS_SECONDS: &str = "KEEP_PREVIOUS_SECONDS";
 const TOPIC_ARN: &str = "TOPIC_ARN";
+
+/// What named the consumer before CONSUMER did.
+const BEFORE_CONSUMER: [&str; 4] = ["INSTANCE_IDS", "DOCUMENT", "SCRIPT", "SCRIPT_TIMEOUT_SECONDS"];
 
 impl Settings {
     /// The environment variables that say this. What is optional and absent has no variable.
@@ -101,11 +100,8 @@ impl Settings {
             set(SES_SENDER, &mail.sender);
             set(SES_RECIPIENT, &mail.recipient);
         }
-        if let Some(hosts) = &self.hosts {
-            set(INSTANCE_IDS, &hosts.instance_ids.join(","));
-            set(DOCUMENT, &hosts.document);
-            set(SCRIPT, &hosts.script);
-            set(SCRIPT_TIMEOUT_SECONDS, &hosts.timeout.as_secs());
+        if let Some(consumer) = &self.consumer {
+            set(CONSUMER, &serde_json::json!(consumer));
         }
         set(KEEP_PREVIOUS_SECONDS, &self.keep_previous.as_secs());
         if let Some(topic) = &self.topic_arn {
@@ -119,18 +115,13 @@ impl Settings {
         let optional = |name: &'static str| variable(name).filter(|value| !value.is_empty());
         let required = |name| optional(name).ok_or(SettingsError::Missing(name));
         let seconds = |name| parse(name, &required(name)?, "a number of seconds").map(Duration::from_secs);
-        let hosts = match optional(INSTANCE_IDS) {
-            // Nobody would notice hosts that are never told.
-            None if [DOCUMENT, SCRIPT, SCRIPT_TIMEOUT_SECONDS].into_iter().any(|name| optional(name).is_some()) => {
-                return Err(SettingsError::Missing(INSTANCE_IDS));
-            }
-            None => None,
-            Some(ids) => Some(Hosts {
-                instance_ids: list(INSTANCE_IDS, &ids)?,
-                document: required(DOCUMENT)?,
-                script: required(SCRIPT)?,
-                timeout: seconds(SCRIPT_TIMEOUT_SECONDS)?,
-            }),
+        let consumer = match optional(CONSUMER) {
+            Some(json) => Some(consumer(&json)?),
+            // To take that for "nobody is to be told" would rotate without telling the hosts.
+            None => match BEFORE_CONSUMER.into_iter().find(|name| optional(name).is_some()) {
+                Some(found) => return Err(SettingsError::Outdated { found }),
+                None => None,
+            },
         };
         let test_mail = match optional(SES_SENDER) {
             None => None,
@@ -143,7 +134,7 @@ impl Settings {
             replaces: optional(REPLACES).map_or(Ok(Vec::new()), |ids| list(REPLACES, &ids))?,
             smtp_endpoint: required(SMTP_ENDPOINT)?.parse()?,
             test_mail,
-            hosts,
+            consumer,
             keep_previous: seconds(KEEP_PREVIOUS_SECONDS)?,
             topic_arn: optional(TOPIC_ARN),
         })
@@ -187,6 +178,17 @@ impl Settings {
     }
 }
 
+fn consumer(json: &str) -> Result<Consumer, SettingsError> {
+    let consumer =
+        serde_json::from_str(json).map_err(|error| SettingsError::Consumer { problem: error.to_string() })?;
+    match &consumer {
+        Consumer::Instances(Instances { ids, .. }) if ids.is_empty() => {
+            Err(SettingsError::Consumer { problem: "it names no instance".to_owned() })
+        }
+        Consumer::Instances(_) => Ok(consumer),
+    }
+}
+
 fn list(name: &'static str, value: &str) -> Result<Vec<String>, SettingsError> {
     let items: Vec<_> = value.split(',').map(str::to_owned).collect();
     if items.iter().any(|item| item.trim().is_empty()) {
@@ -211,12 +213,12 @@ mod tests {
             replaces: vec!["AKIAIOSFODNN7EXAMPLE".into()],
             smtp_endpoint: SmtpEndpoint::of_region("eu-west-1"),
             test_mail: Some(TestMail { sender: "a@example.com".into(), recipient: "b@example.com".into() }),
-            hosts: Some(Hosts {
-                instance_ids: vec!["i-0123456789abcdef0".into(), "i-0123456789abcdef1".into()],
+            consumer: Some(Consumer::Instances(Instances {
+                ids: vec!["i-0123456789abcdef0".into(), "i-0123456789abcdef1".into()],
                 document: "mail-prod-rotate-smtp".into(),
                 script: "/usr/local/bin/rotate_smtp.sh".into(),
-                timeout: Duration::from_mins(2),
-            }),
+                timeout_seconds: 120,
+            })),
             keep_previous: Duration::from_hours(24),
             topic_arn: Some("arn:aws:sns:eu-west-1:123456789012:mail-prod-rotation".into()),
         }
@@ -224,7 +226,7 @@ mod tests {
 
     #[test]
     fn settings_survive_the_environment() {
-        let least = Settings { replaces: vec![], test_mail: None, hosts: None, topic_arn: None, ..settings() };
+        let least = Settings { replaces: vec![], test_mail: None, consumer: None, topic_arn: None, ..settings() };
         for settings in [settings(), least] {
             let env = settings.to_env();
             assert_eq!(Settings::from_env(|name| env.get(name).cloned()).unwrap(), settings);
@@ -234,11 +236,11 @@ mod tests {
     #[test]
     fn every_missing_or_malformed_variable_is_named() {
         let env = settings().to_env();
-        for name in env.keys().filter(|name| ![SES_SENDER, REPLACES, TOPIC_ARN].contains(&name.as_str())) {
+        for name in env.keys().filter(|name| ![SES_SENDER, REPLACES, CONSUMER, TOPIC_ARN].contains(&name.as_str())) {
             let error = Settings::from_env(|n| (n != name).then(|| env.get(n).cloned()).flatten()).unwrap_err();
             assert!(error.to_string().contains(name.as_str()), "{error}");
         }
-        for name in [IAM_USER_OWNED, SMTP_ENDPOINT, KEEP_PREVIOUS_SECONDS, SCRIPT_TIMEOUT_SECONDS] {
+        for name in [IAM_USER_OWNED, SMTP_ENDPOINT, KEEP_PREVIOUS_SECONDS, CONSUMER] {
             let lookup = |n: &str| if n == name { Some("-1".into()) } else { env.get(n).cloned() };
             let error = Settings::from_env(lookup).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
@@ -248,15 +250,36 @@ mod tests {
     #[test]
     fn a_list_with_an_empty_item_is_refused() {
         let env = settings().to_env();
-        for name in [INSTANCE_IDS, REPLACES] {
-            for value in [",", "one,", ",one", "one,,two", "one, ,two"] {
-                let lookup = |n: &str| if n == name { Some(value.into()) } else { env.get(n).cloned() };
-                let error = Settings::from_env(lookup).unwrap_err();
-                assert!(
-                    matches!(error, SettingsError::Invalid { name: found, .. } if found == name),
-                    "{value}: {error}"
-                );
-            }
+        for value in [",", "one,", ",one", "one,,two", "one, ,two"] {
+            let lookup = |n: &str| if n == REPLACES { Some(value.into()) } else { env.get(n).cloned() };
+            let error = Settings::from_env(lookup).unwrap_err();
+            assert!(matches!(error, SettingsError::Invalid { name: REPLACES, .. }), "{value}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_environment_of_before_the_consumer_is_refused_and_not_taken_for_one_without_hosts() {
+        let env = settings().to_env();
+        for old in BEFORE_CONSUMER {
+            let lookup = |name: &str| match name {
+                CONSUMER => None,
+                name if name == old => Some("x".into()),
+                name => env.get(name).cloned(),
+            };
+            assert_eq!(Settings::from_env(lookup), Err(SettingsError::Outdated { found: old }));
+        }
+        let both = |name: &str| if name == "INSTANCE_IDS" { Some("x".into()) } else { env.get(name).cloned() };
+        assert_eq!(Settings::from_env(both), Ok(settings()));
+    }
+
+    #[test]
+    fn a_consumer_that_nobody_is_told_by_is_refused() {
+        let env = settings().to_env();
+        let nobody = r#"{"instances":{"ids":[],"document":"d","script":"/s","timeout_seconds":1}}"#;
+        for json in [nobody, "{}", "i-0", r#"{"fleet":{}}"#] {
+            let lookup = |name: &str| if name == CONSUMER { Some(json.into()) } else { env.get(name).cloned() };
+            let error = Settings::from_env(lookup).unwrap_err();
+            assert!(matches!(error, SettingsError::Consumer { .. }), "{json}: {error}");
         }
     }
 

@@ -17,7 +17,9 @@ use aws_smithy_runtime_api::{
     http::StatusCode,
 };
 use aws_smithy_types::{DateTime, body::SdkBody, date_time::Format};
-use contract::{AWSCURRENT, AWSPREVIOUS, Hosts, SecretValue, Settings, SmtpEndpoint, TAG_SECRET, TestMail};
+use contract::{
+    AWSCURRENT, AWSPREVIOUS, Consumer, Instances, SecretValue, Settings, SmtpEndpoint, TAG_SECRET, TestMail,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -109,7 +111,7 @@ impl FakeAws {
             replaces: vec![],
             smtp_endpoint: SmtpEndpoint::of_region("eu-west-1"),
             test_mail: None,
-            hosts: None,
+            consumer: None,
             keep_previous: Duration::ZERO,
             topic_arn: None,
         };
@@ -215,12 +217,12 @@ impl FakeAws {
     }
 
     pub(crate) fn host(mut self) -> Self {
-        self.settings.hosts = Some(Hosts {
-            instance_ids: vec!["i-0".into()],
+        self.settings.consumer = Some(Consumer::Instances(Instances {
+            ids: vec!["i-0".into()],
             document: "mail-rotate-smtp".into(),
             script: "/usr/local/bin/rotate_smtp.sh".into(),
-            timeout: Duration::from_mins(2),
-        });
+            timeout_seconds: 120,
+        }));
         self
     }
 

@@ -4,9 +4,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use contract::{
-    COMMAND_DELIVERY_SECONDS, INVOCATION_MARGIN_SECONDS, LOGIN_GATE_SECONDS, SmtpEndpoint, SmtpEndpointError, TestMail,
-};
+use contract::{INVOCATION_MARGIN_SECONDS, Instances, LOGIN_GATE_SECONDS, SmtpEndpoint, SmtpEndpointError, TestMail};
 use serde_saphyr::Location;
 
 use super::{
@@ -379,10 +377,13 @@ impl Reader<'_> {
         ];
         let mut needed = fixed;
         if let Some(instance) = &config.instance {
-            let delivery = Duration::from_secs(COMMAND_DELIVERY_SECONDS);
-            needed += delivery + instance.timeout;
+            let tell = Instances::time_needed(instance.timeout);
+            needed += tell;
             parts.insert(0, format!("{} `instance.timeout`", spell(instance.timeout)));
-            parts.insert(0, format!("{} to deliver the command", spell(delivery)));
+            parts.insert(
+                0,
+                format!("{} to deliver the command and to see its end", spell(tell.saturating_sub(instance.timeout))),
+            );
         }
         let limit = config.function.timeout;
         let function_at = raw.function.get().and_then(|function| function.timeout.get()).map(|leaf| leaf.at);

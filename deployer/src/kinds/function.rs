@@ -11,7 +11,7 @@ use aws_sdk_lambda::{
     types::{Architecture, Environment, FunctionCode, FunctionConfiguration, LastUpdateStatus, Runtime, State},
 };
 use aws_smithy_types::timeout::TimeoutConfig;
-use contract::{Hosts, Settings};
+use contract::{Consumer, Instances, Settings};
 use serde_json::{Value, json};
 
 use crate::{
@@ -199,11 +199,13 @@ impl Function {
             replaces: config.iam_user.replaces.iter().map(ToString::to_string).collect(),
             smtp_endpoint: config.ses.endpoint.clone(),
             test_mail: config.ses.test_mail.clone(),
-            hosts: config.instance.as_ref().map(|instance| Hosts {
-                instance_ids: instance.ids.iter().map(ToString::to_string).collect(),
-                document: instance.document.as_ref().map_or_else(|| names.document.clone(), ToString::to_string),
-                script: instance.script.clone(),
-                timeout: instance.timeout,
+            consumer: config.instance.as_ref().map(|instance| {
+                Consumer::Instances(Instances {
+                    ids: instance.ids.iter().map(ToString::to_string).collect(),
+                    document: instance.document.as_ref().map_or_else(|| names.document.clone(), ToString::to_string),
+                    script: instance.script.clone(),
+                    timeout_seconds: instance.timeout.as_secs(),
+                })
             }),
             keep_previous: config.rotation.keep_previous,
             topic_arn: config.notify.as_ref().map(|_| names.topic_arn()),

@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use aws_sdk_lambda::{primitives::Blob, types::Environment};
-use serde_json::Value;
+use contract::{Consumer, Instances, RUN_SHELL_SCRIPT};
+use serde_json::{Value, json};
 
 use crate::support::{
     aws::Aws,
@@ -138,13 +139,23 @@ async fn the_role_is_denied_on_anything_else() {
     let environment = role.aws.lambda.get_function_configuration().function_name(FUNCTION).send().await.unwrap();
     let ours = environment.environment.unwrap().variables.unwrap();
 
+    let told = |change: &dyn Fn(&mut Instances)| {
+        let Consumer::Instances(mut instances) = serde_json::from_str(&ours["CONSUMER"]).unwrap();
+        change(&mut instances);
+        json!(Consumer::Instances(instances)).to_string()
+    };
     let foreign = [
-        ("IAM_USER_ARN", ours["IAM_USER_ARN"].replace(USER, "somebody"), "iam:GetUser"),
-        ("INSTANCE_IDS", "i-0123456789abcdef1".to_owned(), "ssm:SendCommand"),
-        ("DOCUMENT", contract::RUN_SHELL_SCRIPT.to_owned(), "ssm:SendCommand"),
+        ("another user", "IAM_USER_ARN", ours["IAM_USER_ARN"].replace(USER, "somebody"), "iam:GetUser"),
+        (
+            "another instance",
+            "CONSUMER",
+            told(&|it| it.ids = vec!["i-0123456789abcdef1".to_owned()]),
+            "ssm:SendCommand",
+        ),
+        ("another document", "CONSUMER", told(&|it| it.document = RUN_SHELL_SCRIPT.to_owned()), "ssm:SendCommand"),
     ];
     let mut denied = BTreeSet::new();
-    for (variable, value, action) in foreign {
+    for (what, variable, value, action) in foreign {
         let mut variables = ours.clone();
         variables.insert(variable.to_owned(), value);
         let changed = Environment::builder().set_variables(Some(variables)).build();
@@ -156,9 +167,9 @@ async fn the_role_is_denied_on_anything_else() {
             .send()
             .await
             .unwrap();
-        let error = role.rotates().await.expect_err(variable);
-        assert!(error.contains(action) && error.contains("AccessDenied"), "{variable}: {error}");
-        denied.insert(variable);
+        let error = role.rotates().await.expect_err(what);
+        assert!(error.contains(action) && error.contains("AccessDenied"), "{what}: {error}");
+        denied.insert(what);
         role.clear_pending().await;
     }
     assert_eq!(denied.len(), 3);

@@ -92,10 +92,10 @@ def set_secret(arn: str, token: str) -> None:
                 raise
             time.sleep(1)
     command = ssm.send_command(
-        DocumentName=os.environ["DOCUMENT"], InstanceIds=instances(), Parameters={"SecretArn": [arn]}
+        DocumentName=consumer()["document"], InstanceIds=consumer()["ids"], Parameters={"SecretArn": [arn]}
     )
     waiter = ssm.get_waiter("command_executed")
-    for instance in instances():
+    for instance in consumer()["ids"]:
         waiter.wait(
             CommandId=command["Command"]["CommandId"],
             InstanceId=instance,
@@ -135,8 +135,8 @@ def logged_in(value: Secret) -> smtplib.SMTP_SSL:
     return connection
 
 
-def instances() -> list[str]:
-    return os.environ["INSTANCE_IDS"].split(",")
+def consumer() -> dict[str, Any]:
+    return json.loads(os.environ["CONSUMER"])["instances"]
 
 
 def smtp_password(secret_access_key: str, region: str) -> str:

@@ -16,7 +16,7 @@ use crate::{
     guard,
     invocation::Invocation,
     services::{
-        hosts,
+        consumer,
         secret::{self, Secret, Version},
         smtp::{Credential, Smtp},
         user,
@@ -184,16 +184,11 @@ fn verdict(situation: &Situation, key: &UsedKey) -> KeyVerdict {
     }
 }
 
-async fn hosts(invocation: &Invocation<'_>) -> Vec<HostReport> {
-    let Some(hosts) = &invocation.settings.hosts else { return vec![] };
-    hosts::standing(invocation.clients, hosts).await.unwrap_or_else(|error| {
-        let unknown = |instance: &String| HostReport {
-            instance: instance.clone(),
-            status: format!("unknown: {error}"),
-            online: false,
-        };
-        hosts.instance_ids.iter().map(unknown).collect()
-    })
+async fn hosts(Invocation { clients, settings, .. }: &Invocation<'_>) -> Vec<HostReport> {
+    match &settings.consumer {
+        Some(consumer) => consumer::report(clients, consumer).await,
+        None => vec![],
+    }
 }
 
 /// As a step does: the guard, then createSecret.

@@ -1,8 +1,8 @@
 //! The services that the function calls.
 
 pub(crate) mod aws;
+pub(crate) mod consumer;
 pub(crate) mod endpoint;
-pub(crate) mod hosts;
 pub(crate) mod password;
 pub(crate) mod secret;
 pub(crate) mod smtp;

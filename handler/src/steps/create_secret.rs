@@ -11,7 +11,7 @@ use crate::{
     invocation::{Invocation, Rotation},
     services::{
         aws::Clients,
-        endpoint, hosts, password,
+        consumer, endpoint, password,
         secret::{self, NotStored, Secret, Version},
         smtp::{Credential, Smtp},
         test_mail, user,
@@ -121,8 +121,8 @@ async fn preflight(invocation: &Invocation<'_>, secret: &Secret) -> Result<Versi
     };
     let current = current.ok_or_else(|| Error::NoCurrentValue { secret: secret.arn.clone() })?;
     check_user_of(&current.value, settings)?;
-    if let Some(hosts) = &settings.hosts {
-        hosts::check_online(clients, hosts).await?;
+    if let Some(consumer) = &settings.consumer {
+        consumer::check(clients, consumer).await?;
     }
     info!("the endpoint, the user, the secret and the hosts are as they should be");
     Ok(current)

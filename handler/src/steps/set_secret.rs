@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use contract::{COMMAND_DELIVERY_SECONDS, Hosts, LOGIN_GATE_SECONDS};
+use contract::{Consumer, LOGIN_GATE_SECONDS};
 use tracing::info;
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     guard,
     invocation::{Invocation, Rotation},
     services::{
-        hosts,
+        consumer,
         secret::{self, Secret},
         smtp::{Credential, Smtp},
     },
@@ -23,17 +23,14 @@ const LOGINS_IN_A_ROW: u32 = 3;
 /// The least that three logins take.
 const TIME_FOR_LOGINS: Duration = Duration::from_secs(5);
 
-/// From the end of the script to our seeing it.
-const TIME_TO_SEE: Duration = Duration::from_secs(5);
-
 /// Takes the step.
 pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
     let Invocation { settings, time, .. } = rotation.invocation;
     let credential = Credential::of(&secret::read_pending(rotation, secret).await?);
     let smtp = Smtp::new(&settings.smtp_endpoint)?;
-    let time_for_hosts = settings.hosts.as_ref().map_or(Duration::ZERO, time_for);
-    time.require(time_for_hosts + TIME_FOR_LOGINS, "to see whether SES accepts the key, and to tell the hosts")?;
-    let limit = Duration::from_secs(LOGIN_GATE_SECONDS).min(time.remaining().saturating_sub(time_for_hosts));
+    let time_to_tell = settings.consumer.as_ref().map_or(Duration::ZERO, Consumer::time_needed);
+    time.require(time_to_tell + TIME_FOR_LOGINS, "to see whether SES accepts the key, and to tell the hosts")?;
+    let limit = Duration::from_secs(LOGIN_GATE_SECONDS).min(time.remaining().saturating_sub(time_to_tell));
     smtp.prove(&credential, LOGINS_IN_A_ROW, limit).await?;
     tell_hosts(rotation, &credential).await
 }
@@ -41,19 +38,17 @@ pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), 
 /// The script fetches by label, and the gate may have taken minutes: the labels are looked at right before, so that no
 /// host fetches what was not proved, and after, so that nothing counts as told that was fetched from elsewhere.
 async fn tell_hosts(rotation: &Rotation<'_>, credential: &Credential) -> Result<(), Error> {
-    let Some(hosts) = &rotation.invocation.settings.hosts else {
+    let Some(consumer) = &rotation.invocation.settings.consumer else {
         info!("no host needs the new credential pushed");
         return Ok(());
     };
-    rotation.invocation.time.require(time_for(hosts), "to run the script on the hosts and to see how it ended")?;
+    rotation
+        .invocation
+        .time
+        .require(consumer.time_needed(), "to run the script on the hosts and to see how it ended")?;
     guard::still_pending(rotation).await?;
-    hosts::tell(rotation, hosts, &credential.password).await?;
+    consumer::tell(rotation, consumer, &credential.password).await?;
     guard::still_pending(rotation).await
-}
-
-/// What the hosts may take.
-fn time_for(hosts: &Hosts) -> Duration {
-    Duration::from_secs(COMMAND_DELIVERY_SECONDS) + hosts.timeout + TIME_TO_SEE
 }
 
 #[cfg(test)]

@@ -147,7 +147,10 @@ impl Deployed {
         let request = self.aws.lambda.get_function_configuration().function_name(FUNCTION);
         let variables = request.send().await.unwrap().environment.unwrap().variables.unwrap();
         let settings = contract::Settings::from_env(|name| variables.get(name).cloned()).unwrap();
-        settings.hosts.map_or(vec![], |hosts| hosts.instance_ids)
+        match settings.consumer {
+            Some(contract::Consumer::Instances(instances)) => instances.ids,
+            None => vec![],
+        }
     }
 
     /// The user's keys, each with whether it is Active.

@@ -1,4 +1,4 @@
-//! The hosts: whether they are there, and the script on each of them, by Systems Manager.
+//! EC2 instances: whether Systems Manager reaches them, and the script that it runs on each.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,7 +6,7 @@ use aws_sdk_ssm::{
     operation::get_command_invocation::GetCommandInvocationOutput,
     types::{CommandInvocationStatus, InstanceInformationStringFilter, PingStatus},
 };
-use contract::{COMMAND_DELIVERY_SECONDS, DOCUMENT_PARAMETER, HostReport, Hosts, RUN_SHELL_SCRIPT};
+use contract::{COMMAND_DELIVERY_SECONDS, DOCUMENT_PARAMETER, HostReport, Instances, RUN_SHELL_SCRIPT};
 use tokio::time::timeout;
 use tracing::info;
 
@@ -23,19 +23,31 @@ const POLL: Duration = Duration::from_secs(2);
 /// Longest piece of a script's output that an error quotes, in characters; the end says why it failed.
 const LONGEST_OUTPUT: usize = 400;
 
-/// Refuses to begin while a host does not answer: it would keep the old credential.
-pub(crate) async fn check_online(clients: &Clients, hosts: &Hosts) -> Result<(), Error> {
-    let standing = standing(clients, hosts).await?;
+/// Refuses to begin while Systems Manager does not reach an instance.
+pub(crate) async fn check(clients: &Clients, instances: &Instances) -> Result<(), Error> {
+    let standing = standing(clients, instances).await?;
     let offline = standing.iter().filter(|host| !host.online);
     let offline: Vec<_> = offline.map(|HostReport { instance, status, .. }| format!("{instance}: {status}")).collect();
     if offline.is_empty() { Ok(()) } else { Err(Error::HostsOffline { hosts: offline }) }
 }
 
-/// How every host stands with Systems Manager, in the order of the configuration.
-pub(crate) async fn standing(clients: &Clients, hosts: &Hosts) -> Result<Vec<HostReport>, Error> {
+/// How every instance stands, in the order of the configuration.
+pub(crate) async fn report(clients: &Clients, instances: &Instances) -> Vec<HostReport> {
+    standing(clients, instances).await.unwrap_or_else(|error| {
+        let unknown = |instance: &String| HostReport {
+            instance: instance.clone(),
+            status: format!("unknown: {error}"),
+            online: false,
+        };
+        instances.ids.iter().map(unknown).collect()
+    })
+}
+
+/// How every instance stands with Systems Manager, in the order of the configuration.
+async fn standing(clients: &Clients, instances: &Instances) -> Result<Vec<HostReport>, Error> {
     let filter = InstanceInformationStringFilter::builder()
         .key("InstanceIds")
-        .set_values(Some(hosts.instance_ids.clone()))
+        .set_values(Some(instances.ids.clone()))
         .build()
         .map_err(|error| Error::aws_answer("ssm:DescribeInstanceInformation", &error.to_string()))?;
     let mut found = BTreeMap::new();
@@ -54,14 +66,14 @@ pub(crate) async fn standing(clients: &Clients, hosts: &Hosts) -> Result<Vec<Hos
             online: status == Some(&PingStatus::Online),
         }
     };
-    Ok(hosts.instance_ids.iter().map(standing).collect())
+    Ok(instances.ids.iter().map(standing).collect())
 }
 
 /// Runs the script on every host and waits until it has ended on all of them.
-pub(crate) async fn tell(rotation: &Rotation<'_>, hosts: &Hosts, password: &Sensitive) -> Result<(), Error> {
-    let command = send(rotation, hosts).await?;
-    info!(command, document = hosts.document, hosts = hosts.instance_ids.join(","), "running the script on every host");
-    let results = wait(rotation, hosts, &command, password).await?;
+pub(crate) async fn tell(rotation: &Rotation<'_>, instances: &Instances, password: &Sensitive) -> Result<(), Error> {
+    let command = send(rotation, instances).await?;
+    info!(command, document = instances.document, hosts = instances.ids.join(","), "running the script on every host");
+    let results = wait(rotation, instances, &command, password).await?;
     if results.iter().all(HostResult::succeeded) {
         info!(command, hosts = results.len(), "every host has the new credential");
         Ok(())
@@ -72,16 +84,16 @@ pub(crate) async fn tell(rotation: &Rotation<'_>, hosts: &Hosts, password: &Sens
 
 /// Systems Manager may run the document twice if this answer is lost; the script takes a lock and
 /// is safe to run again.
-async fn send(rotation: &Rotation<'_>, hosts: &Hosts) -> Result<String, Error> {
+async fn send(rotation: &Rotation<'_>, instances: &Instances) -> Result<String, Error> {
     const ACTION: &str = "ssm:SendCommand";
     let answer = rotation
         .invocation
         .clients
         .ssm
         .send_command()
-        .document_name(&hosts.document)
-        .set_instance_ids(Some(hosts.instance_ids.clone()))
-        .set_parameters(Some(parameters(hosts, &rotation.request.secret_arn).into_iter().collect()))
+        .document_name(&instances.document)
+        .set_instance_ids(Some(instances.ids.clone()))
+        .set_parameters(Some(parameters(instances, &rotation.request.secret_arn).into_iter().collect()))
         .timeout_seconds(i32::try_from(COMMAND_DELIVERY_SECONDS).unwrap_or(i32::MAX))
         .comment(format!("rotation {}", rotation.request.token))
         .send()
@@ -92,11 +104,11 @@ async fn send(rotation: &Rotation<'_>, hosts: &Hosts) -> Result<String, Error> {
 }
 
 /// Our own document has the script and the timeout built in.
-fn parameters(hosts: &Hosts, secret_arn: &str) -> BTreeMap<String, Vec<String>> {
-    let parameters = if hosts.document == RUN_SHELL_SCRIPT {
+fn parameters(instances: &Instances, secret_arn: &str) -> BTreeMap<String, Vec<String>> {
+    let parameters = if instances.document == RUN_SHELL_SCRIPT {
         vec![
-            ("commands", format!("{} {}", shell_word(&hosts.script), shell_word(secret_arn))),
-            ("executionTimeout", hosts.timeout.as_secs().to_string()),
+            ("commands", format!("{} {}", shell_word(&instances.script), shell_word(secret_arn))),
+            ("executionTimeout", instances.timeout_seconds.to_string()),
         ]
     } else {
         vec![(DOCUMENT_PARAMETER, secret_arn.to_owned())]
@@ -112,11 +124,11 @@ fn shell_word(text: &str) -> String {
 /// Asks for the hosts that have not finished until all have, or until the time is over.
 async fn wait(
     rotation: &Rotation<'_>,
-    hosts: &Hosts,
+    instances: &Instances,
     command: &str,
     password: &Sensitive,
 ) -> Result<Vec<HostResult>, Error> {
-    let mut results: Vec<_> = hosts.instance_ids.iter().map(|id| HostResult::waiting(id)).collect();
+    let mut results: Vec<_> = instances.ids.iter().map(|id| HostResult::waiting(id)).collect();
     loop {
         for result in results.iter_mut().filter(|result| !result.finished) {
             let left = rotation.invocation.time.remaining().saturating_sub(POLL);
@@ -185,7 +197,7 @@ fn end_of(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use contract::RefusalKind;
+    use contract::{Consumer, RefusalKind};
 
     use super::*;
     use crate::{
@@ -195,24 +207,20 @@ mod tests {
 
     const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mail-AbCd12";
 
-    fn hosts(document: &str, script: &str) -> Hosts {
-        Hosts {
-            instance_ids: vec!["i-0123456789abcdef0".into()],
-            document: document.into(),
-            script: script.into(),
-            timeout: Duration::from_mins(2),
-        }
+    fn instances(document: &str, script: &str) -> Instances {
+        let ids = vec!["i-0123456789abcdef0".into()];
+        Instances { ids, document: document.into(), script: script.into(), timeout_seconds: 120 }
     }
 
     #[test]
     fn our_own_document_is_given_the_arn_and_nothing_else() {
-        let parameters = parameters(&hosts("mail-rotate-smtp", "/usr/local/bin/rotate.sh"), ARN);
+        let parameters = parameters(&instances("mail-rotate-smtp", "/usr/local/bin/rotate.sh"), ARN);
         assert_eq!(parameters, BTreeMap::from([(DOCUMENT_PARAMETER.to_owned(), vec![ARN.to_owned()])]));
     }
 
     #[test]
     fn the_shell_document_is_given_a_quoted_command_and_the_timeout() {
-        let parameters = parameters(&hosts(RUN_SHELL_SCRIPT, "/opt/it's here/rotate.sh"), ARN);
+        let parameters = parameters(&instances(RUN_SHELL_SCRIPT, "/opt/it's here/rotate.sh"), ARN);
         assert_eq!(parameters["commands"], [format!(r"'/opt/it'\''s here/rotate.sh' '{ARN}'")]);
         assert_eq!(parameters["executionTimeout"], ["120"]);
     }
@@ -269,8 +277,8 @@ mod tests {
         for fault in [Fault::RefusedAs("ThrottlingException"), Fault::Down, Fault::Hangs] {
             let aws = FakeAws::new().host().fault("GetCommandInvocation", fault);
             let told = aws.take(Step::Set, async |rotation, _| {
-                let hosts = rotation.invocation.settings.hosts.as_ref().unwrap();
-                rotation.invocation.time.bound(tell(rotation, hosts, &Sensitive::new("hunter2"))).await
+                let Some(Consumer::Instances(instances)) = &rotation.invocation.settings.consumer else { panic!() };
+                rotation.invocation.time.bound(tell(rotation, instances, &Sensitive::new("hunter2"))).await
             });
             let error = told.await.unwrap_err();
             assert_eq!(error.kind(), RefusalKind::HostsFailed);
@@ -282,7 +290,8 @@ mod tests {
     async fn a_question_that_aws_refuses_for_good_ends_the_wait() {
         let aws = FakeAws::new().host().fault("GetCommandInvocation", Fault::RefusedAs("AccessDenied"));
         let told = aws.take(Step::Set, async |rotation, _| {
-            tell(rotation, rotation.invocation.settings.hosts.as_ref().unwrap(), &Sensitive::new("hunter2")).await
+            let Some(Consumer::Instances(instances)) = &rotation.invocation.settings.consumer else { panic!() };
+            tell(rotation, instances, &Sensitive::new("hunter2")).await
         });
         assert_eq!(told.await.unwrap_err().kind(), RefusalKind::Aws);
         assert_eq!(aws.count("GetCommandInvocation"), 1);
