@@ -3,7 +3,7 @@
 use std::{env, time::Duration};
 
 use aws_config::{
-    BehaviorVersion, Region, retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig,
+    BehaviorVersion, Region, SdkConfig, retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig,
     timeout::TimeoutConfig,
 };
 use aws_credential_types::provider::ProvideCredentials;
@@ -12,9 +12,11 @@ use aws_smithy_http_client::{
     tls::{Provider, rustls_provider::CryptoMode},
 };
 
+use contract::{Command, text};
+
 use crate::{
     config::Config,
-    error::{Error, FailedTo as _},
+    error::{Error, ErrorKind, FailedTo as _},
 };
 
 /// One client per service; cloning is cheap.
@@ -29,6 +31,28 @@ pub(crate) struct Aws {
     pub(crate) sesv2: aws_sdk_sesv2::Client,
     pub(crate) sns: aws_sdk_sns::Client,
     pub(crate) ssm: aws_sdk_ssm::Client,
+}
+
+impl Aws {
+    fn new(sdk: &SdkConfig) -> Self {
+        Self {
+            events: aws_sdk_eventbridge::Client::new(sdk),
+            iam: aws_sdk_iam::Client::new(sdk),
+            kms: aws_sdk_kms::Client::new(sdk),
+            lambda: aws_sdk_lambda::Client::new(sdk),
+            logs: aws_sdk_cloudwatchlogs::Client::new(sdk),
+            secretsmanager: aws_sdk_secretsmanager::Client::new(sdk),
+            sesv2: aws_sdk_sesv2::Client::new(sdk),
+            sns: aws_sdk_sns::Client::new(sdk),
+            ssm: aws_sdk_ssm::Client::new(sdk),
+        }
+    }
+
+    /// Clients that reach nothing, for resources that call nothing.
+    #[cfg(test)]
+    pub(crate) fn offline() -> Self {
+        Self::new(&SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build())
+    }
 }
 
 /// Who the credentials belong to.
@@ -66,8 +90,12 @@ pub(crate) async fn connect(config: &Config) -> Result<(Aws, Identity), Error> {
     if let Some(provider) = sdk.credentials_provider() {
         provider.provide_credentials().await.map_err(|error| {
             Error::new("found no AWS credentials")
+                .kind(ErrorKind::Credentials)
                 .cause(crate::error::innermost(&error))
-                .hint("set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in with `aws sso login`")
+                .hint(text![
+                    "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in with ",
+                    Command::aws(&["sso", "login"])
+                ])
         })?;
     }
 
@@ -78,6 +106,7 @@ pub(crate) async fn connect(config: &Config) -> Result<(Aws, Identity), Error> {
             "these credentials belong to account {}, but {} declares account {expected}",
             identity.account_id, config.name
         ))
+        .kind(ErrorKind::Credentials)
         .hint("choose the right credentials (AWS_PROFILE), or correct account_id; nothing was read or changed");
         if let Ok(profile) = env::var("AWS_PROFILE") {
             error = error.cause(format!("AWS_PROFILE is {profile}, the caller is {}", identity.arn));
@@ -85,18 +114,7 @@ pub(crate) async fn connect(config: &Config) -> Result<(Aws, Identity), Error> {
         return Err(error);
     }
 
-    let aws = Aws {
-        events: aws_sdk_eventbridge::Client::new(&sdk),
-        iam: aws_sdk_iam::Client::new(&sdk),
-        kms: aws_sdk_kms::Client::new(&sdk),
-        lambda: aws_sdk_lambda::Client::new(&sdk),
-        logs: aws_sdk_cloudwatchlogs::Client::new(&sdk),
-        secretsmanager: aws_sdk_secretsmanager::Client::new(&sdk),
-        sesv2: aws_sdk_sesv2::Client::new(&sdk),
-        sns: aws_sdk_sns::Client::new(&sdk),
-        ssm: aws_sdk_ssm::Client::new(&sdk),
-    };
-    Ok((aws, identity))
+    Ok((Aws::new(&sdk), identity))
 }
 
 async fn identify(sts: &aws_sdk_sts::Client) -> Result<Identity, Error> {

@@ -40,27 +40,23 @@ pub enum Command {
     Schema,
 }
 
-/// CONFIG, where none is given.
-const DEFAULT_CONFIG: &str = "config.yaml";
+/// CONFIG, if none is given.
+pub(crate) const DEFAULT_CONFIG: &str = "config.yaml";
 
-/// A text in which each command of ours, in backquotes, ends with the CONFIG that was given: without it, whoever types the
-/// command would be told of, or would change, another deployment.
-pub(crate) fn with_config(text: &str, config: &Path) -> String {
-    if config == Path::new(DEFAULT_CONFIG) {
-        return text.to_owned();
+impl Command {
+    /// CONFIG, as it was given.
+    pub(crate) fn config(&self) -> Option<&Path> {
+        let target = match self {
+            Self::Validate(target) | Self::Status(target) => target,
+            Self::Plan(args) => &args.target,
+            Self::Apply(args) => &args.target,
+            Self::Destroy(args) => &args.target,
+            Self::Rotate(args) => &args.target,
+            Self::Recover(args) => &args.target,
+            Self::Schema => return None,
+        };
+        Some(&target.config)
     }
-    let with_config = |(at, piece): (usize, &str)| {
-        let is_ours = at % 2 == 1 && piece.starts_with("deployer ");
-        if is_ours { format!("{piece} {}", quoted(config)) } else { piece.to_owned() }
-    };
-    text.split('`').enumerate().map(with_config).collect::<Vec<_>>().join("`")
-}
-
-/// As a shell reads it.
-fn quoted(path: &Path) -> String {
-    let path = path.display().to_string();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 /// The configuration.
@@ -146,18 +142,4 @@ pub struct RecoverArgs {
     /// Do not ask.
     #[arg(long)]
     pub auto_approve: bool,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_command_in_a_text_names_the_configuration_that_was_given_unless_it_is_the_default() {
-        let text = "look, then run `deployer recover --auto-approve`, or `aws iam get-user`";
-        assert_eq!(with_config(text, Path::new("config.yaml")), text);
-        let named = "look, then run `deployer recover --auto-approve envs/prod.yaml`, or `aws iam get-user`";
-        assert_eq!(with_config(text, Path::new("envs/prod.yaml")), named);
-        assert_eq!(with_config("`deployer rotate`", Path::new("it's mine")), r"`deployer rotate 'it'\''s mine'`");
-    }
 }

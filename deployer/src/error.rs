@@ -7,20 +7,49 @@ use aws_smithy_runtime_api::client::{
     result::{ConnectorError, SdkError},
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use contract::{Command, Refusal, RefusalKind, Text, text};
+use serde::Serialize;
 
-/// What failed, why, and the next step. `Display` is one sentence; the screen renders the rest.
-#[derive(Debug)]
+/// What failed, why, and what to do next. `Display` is one sentence; the screen renders the rest.
+#[derive(Clone, Debug)]
 pub(crate) struct Error {
-    /// A sentence without a full stop that names the thing: "failed to create role mail-prod".
+    /// A sentence without a full stop that names the resource: "failed to create role mail-prod".
     pub(crate) what: String,
-    /// The reason, once: AWS's code, message and request id, or the operating system's words.
-    pub(crate) cause: Option<Cause>,
-    /// The next command to type or line to change.
-    pub(crate) hint: Option<String>,
+    /// The reason, once: AWS's code, message and request id, the function's own finding, or the operating system's words.
+    pub(crate) cause: Option<Box<Cause>>,
+    /// What to do next: the command to type, or the line to change.
+    pub(crate) hints: Vec<Text>,
+    pub(crate) kind: ErrorKind,
+}
+
+/// The sorts of errors, for programs that read the output of `--json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ErrorKind {
+    /// AWS changed since the plan: the operation that is needed now was not approved.
+    ChangedSincePlan,
+    /// The credentials are missing, expired, or of another account.
+    Credentials,
+    /// A person did not approve.
+    Declined,
+    /// AWS does not allow the call.
+    Denied,
+    /// Anything else.
+    Failed,
+    /// No answer came, or none that can be read: whether the call took effect is unknown.
+    NoAnswer,
+    /// A resource of this name exists, and something else owns it.
+    NotOurs,
+    /// The function refused.
+    Refused,
+    /// A rotation failed, did not end, or would fail.
+    RotationFailed,
+    /// An open rotation is in the way.
+    RotationOpen,
 }
 
 /// Why something failed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Cause {
     /// AWS answered with an error.
     Aws {
@@ -33,6 +62,8 @@ pub(crate) enum Cause {
     },
     /// No answer came, or none that can be read: whether the call took effect is unknown.
     NoAnswer(String),
+    /// The function refused. Its next steps are among the error's hints.
+    Function(RefusalKind, String),
     /// Anything else.
     Other(String),
 }
@@ -40,28 +71,65 @@ pub(crate) enum Cause {
 impl Error {
     /// An error that is only its sentence.
     pub(crate) fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), cause: None, hint: None }
+        Self { what: what.into(), cause: None, hints: Vec::new(), kind: ErrorKind::Failed }
+    }
+
+    /// Sets the sort of error, where the cause does not tell it.
+    #[must_use]
+    pub(crate) fn kind(mut self, kind: ErrorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Adds AWS's reason, which did not come as an error of the SDK.
+    #[must_use]
+    pub(crate) fn aws(mut self, code: Option<String>, message: Option<String>) -> Self {
+        let (code, message) = (code.unwrap_or_default(), message.unwrap_or_default());
+        self.cause = Some(Box::new(Cause::Aws { code, message, request_id: None }));
+        self
     }
 
     /// Adds a reason that does not come from AWS.
     #[must_use]
     pub(crate) fn cause(mut self, cause: impl fmt::Display) -> Self {
-        self.cause = Some(Cause::Other(cause.to_string()));
+        self.cause = Some(Box::new(Cause::Other(cause.to_string())));
         self
     }
 
-    /// Adds the next step.
+    /// Adds the function's reason, and its next steps as hints.
     #[must_use]
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+    pub(crate) fn refused(mut self, refusal: &Refusal) -> Self {
+        self.cause = Some(Box::new(Cause::Function(refusal.kind, refusal.finding())));
+        self.hints.extend(refusal.next.iter().cloned());
         self
     }
 
-    /// AWS's error code, where AWS answered.
+    /// Adds a next step.
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<Text>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// The sort of error.
+    pub(crate) fn sort(&self) -> ErrorKind {
+        match self.cause.as_deref() {
+            Some(Cause::NoAnswer(_)) => ErrorKind::NoAnswer,
+            Some(Cause::Aws { code, .. }) if DENIED.contains(&code.as_str()) => ErrorKind::Denied,
+            Some(Cause::Aws { code, .. }) if EXPIRED.contains(&code.as_str()) || INVALID.contains(&code.as_str()) => {
+                ErrorKind::Credentials
+            }
+            Some(Cause::Function(..)) if self.kind == ErrorKind::Failed => ErrorKind::Refused,
+            _ => self.kind,
+        }
+    }
+
+    /// AWS's error code, or the name of the function's refusal.
     #[must_use]
     pub(crate) fn code(&self) -> Option<&str> {
-        match &self.cause {
+        match self.cause.as_deref() {
             Some(Cause::Aws { code, .. }) => Some(code),
+            Some(Cause::Function(kind, _)) => Some(kind.name()),
             _ => None,
         }
     }
@@ -69,10 +137,10 @@ impl Error {
     /// Whether AWS answered with this code and a message that contains `part`.
     #[must_use]
     pub(crate) fn is(&self, wanted: &str, part: &str) -> bool {
-        matches!(&self.cause, Some(Cause::Aws { code, message, .. }) if code == wanted && message.contains(part))
+        matches!(self.cause.as_deref(), Some(Cause::Aws { code, message, .. }) if code == wanted && message.contains(part))
     }
 
-    /// Whether the same call may well succeed a moment later: no answer came, or AWS throttles.
+    /// Whether the same call may succeed a moment later: no answer came, or AWS throttles.
     #[must_use]
     pub(crate) fn is_passing(&self) -> bool {
         const THROTTLED: [&str; 4] =
@@ -80,7 +148,7 @@ impl Error {
         self.is_ambiguous() || self.code().is_some_and(|code| THROTTLED.contains(&code))
     }
 
-    /// The sentence and its reason, where the error is only worth a note.
+    /// The sentence and its reason, for an error that is only worth a note.
     #[must_use]
     pub(crate) fn in_one_line(&self) -> String {
         self.cause.as_ref().map_or_else(|| self.what.clone(), |cause| format!("{}: {cause}", self.what))
@@ -89,9 +157,13 @@ impl Error {
     /// Whether it is unknown if the call took effect.
     #[must_use]
     pub(crate) fn is_ambiguous(&self) -> bool {
-        matches!(self.cause, Some(Cause::NoAnswer(_)))
+        matches!(self.cause.as_deref(), Some(Cause::NoAnswer(_)))
     }
 }
+
+const DENIED: [&str; 3] = ["AccessDenied", "AccessDeniedException", "AuthorizationError"];
+const EXPIRED: [&str; 2] = ["ExpiredToken", "ExpiredTokenException"];
+const INVALID: [&str; 3] = ["InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch"];
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,6 +183,7 @@ impl fmt::Display for Cause {
                     None => Ok(()),
                 }
             }
+            Self::Function(kind, finding) => write!(f, "{kind}: {finding}"),
             Self::NoAnswer(text) | Self::Other(text) => f.write_str(text),
         }
     }
@@ -129,14 +202,19 @@ where
     fn failed_to(self, what: impl FnOnce() -> String) -> Result<T, Error> {
         self.map_err(|error| {
             let cause = cause_of(&error);
-            let hint = hint_for(&cause);
-            Error { what: format!("failed to {}", what()), cause: Some(cause), hint }
+            let hints = hint_for(&cause).into_iter().collect();
+            Error {
+                what: format!("failed to {}", what()),
+                cause: Some(Box::new(cause)),
+                hints,
+                kind: ErrorKind::Failed,
+            }
         })
     }
 }
 
-/// Looks a thing up: `Ok(None)` where AWS answers one of `absent`. Every other refusal, a denied
-/// read above all, stays an error: it is never taken for "absent".
+/// Reads a resource: `Ok(None)` if AWS answers one of the codes in `absent`. Every other refusal stays an error: a denied
+/// read, above all, is never taken for "absent".
 pub(crate) fn absent_is_none<T>(result: Result<T, Error>, absent: &[&str]) -> Result<Option<T>, Error> {
     match result {
         Ok(found) => Ok(Some(found)),
@@ -188,26 +266,25 @@ pub(crate) fn innermost(error: &dyn StdError) -> String {
     innermost.to_string()
 }
 
-fn hint_for(cause: &Cause) -> Option<String> {
+fn hint_for(cause: &Cause) -> Option<Text> {
     match cause {
         Cause::Aws { code, message, .. } => match code.as_str() {
-            "AccessDenied" | "AccessDeniedException" | "AuthorizationError"
-                if message.contains("not authorized to perform") =>
-            {
-                Some("allow the action named above for these credentials, then run the command again")
+            code if DENIED.contains(&code) && message.contains("not authorized to perform") => {
+                Some("allow the action named above for these credentials, then run the command again".into())
             }
-            "ExpiredToken" | "ExpiredTokenException" => {
-                Some("the credentials have expired; sign in again (aws sso login)")
-            }
-            "InvalidClientTokenId" | "UnrecognizedClientException" | "SignatureDoesNotMatch" => {
-                Some("the credentials are not valid here; check AWS_PROFILE and `aws sts get-caller-identity`")
-            }
+            code if EXPIRED.contains(&code) => Some(text![
+                "the credentials have expired; sign in again, for example with ",
+                Command::aws(&["sso", "login"])
+            ]),
+            code if INVALID.contains(&code) => Some(text![
+                "the credentials are not valid here; check AWS_PROFILE and ",
+                Command::aws(&["sts", "get-caller-identity"])
+            ]),
             _ => None,
-        }
-        .map(str::to_owned),
+        },
         Cause::NoAnswer(_) => {
-            Some("check the network, the region's name and AWS_ENDPOINT_URL, then run the command again".to_owned())
+            Some("check the network, the region's name and AWS_ENDPOINT_URL, then run the command again".into())
         }
-        Cause::Other(_) => None,
+        Cause::Function(..) | Cause::Other(_) => None,
     }
 }

@@ -12,6 +12,7 @@ pub mod config;
 mod aws;
 mod commands;
 mod deployment;
+mod digest;
 mod engine;
 mod error;
 mod kinds;
@@ -20,5 +21,8 @@ mod rotation;
 mod screen;
 mod stack;
 mod status;
+
+#[cfg(test)]
+mod layers;
 
 pub use commands::run;

@@ -1,64 +1,210 @@
-//! The whole system on one page: every thing of a deployment, each after the ones it needs.
+//! The whole system on one page: every resource of a deployment, its goal, and the resources that it depends on.
 
 use std::sync::Arc;
 
+use contract::{Consumer, Instances, Settings};
+
 use crate::{
-    deployment::Deployment,
-    engine::kind::{Kind, Resource},
+    config::Config,
+    deployment::{Deployment, facts::Facts, names::Names, policy},
+    engine::{
+        erased::{Node, NodeId, erase},
+        kind::Kind,
+        op::Toward,
+        owned::{Owned, Tagged},
+    },
+    error::Error,
     kinds::{
-        document::Document, function::Function, instance_access::InstanceAccess, log_group::LogGroup,
-        permissions::Permissions, role::Role, rotation::Rotation, secret::Secret, sender::Sender, topic::Topic,
-        upkeep::Upkeep, user::User,
+        document::{self, Document},
+        function::{self, Function},
+        instance_access::InstanceAccess,
+        log_group::{self, LogGroup},
+        permissions::{Permissions, Statement},
+        referenced_secret::ReferencedSecret,
+        referenced_user::ReferencedUser,
+        role::{self, Role},
+        rotation::{self, Rotation},
+        secret::{self, Secret},
+        sender::Sender,
+        topic::{self, Topic},
+        upkeep::{self, Upkeep},
+        user::{self, User},
     },
 };
 
-/// Index of a node in its stack.
-pub(crate) type NodeId = usize;
-
-/// One thing and what must be there before it.
-pub(crate) struct Node {
-    pub(crate) resource: Box<dyn Resource>,
-    /// Earlier nodes only, so that a stack has no cycle.
-    pub(crate) after: Vec<NodeId>,
-}
-
 /// Lists everything that the deployment consists of.
-pub(crate) fn stack(deployment: &Arc<Deployment>) -> Vec<Node> {
-    let mut stack = Stack { deployment, nodes: Vec::new() };
-    let config = &deployment.config;
+pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
+    let mut stack = Stack { deployment, toward, nodes: Vec::new() };
+    let Deployment { config, names } = &**deployment;
 
-    let sender = config.ses.test_mail.is_some().then(|| stack.add(&[], Sender));
-    let secret = stack.add(&[], Secret);
-    let user = stack.add(&[], User);
+    let sender = config.ses.test_mail.as_ref().map(|mail| {
+        let sender = Sender { address: mail.sender.clone(), region: config.region.to_string() };
+        stack.add(&[], sender, |_, _| Ok(()))
+    });
+    let secret = if config.secret.existing {
+        stack.add(&[], ReferencedSecret { name: names.secret.clone() }, |_, _| Ok(()))
+    } else {
+        let recovery_window_days = i64::from(config.secret.recovery_window_days);
+        stack.add_owned(&[], Secret { name: names.secret.clone(), recovery_window_days }, secret_goal)
+    };
+    let user = if config.iam_user.existing {
+        stack.add(&[], ReferencedUser { name: names.user.clone(), serves: names.secret_of_user.clone() }, |_, _| Ok(()))
+    } else {
+        let user = User { name: names.user.clone(), policy_name: names.user_policy.clone() };
+        stack.add_owned(&[], user, |deployment, _| Ok(user_goal(deployment)))
+    };
     // After the secret: a policy on a new KMS key that the secret does not use yet would lock readers out.
-    let role = stack.add(&[secret], Role);
-    let log_group = stack.add(&[], LogGroup);
-    let function = stack.add(&[role, log_group], Function);
-    let permissions = stack.add(&[function], Permissions);
+    let role = Role { name: names.role.clone(), policy_name: names.role_policy.clone() };
+    let role = stack.add_owned(&[secret], role, role_goal);
+    let log_group = LogGroup { name: names.log_group.clone(), arn: names.log_group_arn() };
+    let log_group = stack.add_owned(&[], log_group, |deployment, _| {
+        Ok(log_group::Goal { retention_days: deployment.config.function.log_retention_days })
+    });
+    let function = Function { name: names.function.clone(), arn: names.function_arn() };
+    let function = stack.add_owned(&[role, log_group], function, function_goal);
+    let permissions =
+        Permissions { function: names.function.clone(), function_arn: names.function_arn(), ids: names.permissions() };
+    let permissions = stack.add(&[function], permissions, |deployment, _| Ok(statements(&deployment.names)));
 
-    let topic = config.notify.is_some().then(|| stack.add(&[], Topic));
+    let topic = config.notify.as_ref().map(|notify| {
+        let (topic, email) = (Topic { name: names.topic.clone(), arn: names.topic_arn() }, notify.email.clone());
+        stack.add_owned(&[], topic, move |_, _| Ok(topic::Goal { email: email.clone() }))
+    });
 
     let mut ready = vec![secret, user, permissions];
     ready.extend(sender);
     ready.extend(topic);
     if let Some(instance) = &config.instance {
-        ready.extend(instance.document.is_none().then(|| stack.add(&[], Document)));
-        ready.extend(instance.role.is_some().then(|| stack.add(&[secret], InstanceAccess)));
+        if instance.document.is_none() {
+            let (script, timeout) = (instance.script.clone(), instance.timeout);
+            ready.push(stack.add_owned(&[], Document { name: names.document.clone() }, move |deployment, _| {
+                let secret_arn_prefix = deployment.names.secret_arn_prefix();
+                Ok(document::Goal { script: script.clone(), timeout, secret_arn_prefix })
+            }));
+        }
+        if let Some(role) = &instance.role {
+            let access = InstanceAccess { role: role.to_string(), policy_name: names.instance_policy.clone() };
+            ready.push(stack.add(&[secret], access, |deployment, facts| {
+                Ok(policy::instance_permissions(&deployment.names, facts.kms_key_arn()?))
+            }));
+        }
     }
-    stack.add(&ready, Rotation);
-    stack.add(&ready, Upkeep);
+    let rotation = Rotation { secret: names.secret.clone(), function_arn: names.function_arn() };
+    stack.add(&ready, rotation, rotation_goal);
+    let upkeep = Upkeep { name: names.upkeep.clone(), arn: names.upkeep_arn() };
+    stack.add_owned(&ready, upkeep, |deployment, _| Ok(upkeep::Goal { function_arn: deployment.names.function_arn() }));
     stack.nodes
+}
+
+fn secret_goal(Deployment { config, names }: &Deployment, facts: &Facts) -> Result<secret::Goal, Error> {
+    Ok(secret::Goal {
+        user: names.user.clone(),
+        kms_key_arn: facts.kms_key_arn()?.map(str::to_owned),
+        kms_key: config.secret.kms_key.as_ref().map(ToString::to_string),
+    })
+}
+
+fn user_goal(Deployment { config, names }: &Deployment) -> user::Goal {
+    user::Goal {
+        policy: policy::user_permissions(config, names),
+        serves: names.secret_of_user.clone(),
+        sends_as_anybody: config.ses.from.is_empty(),
+    }
+}
+
+fn role_goal(Deployment { config, names }: &Deployment, facts: &Facts) -> Result<role::Goal, Error> {
+    let policy = policy::role_permissions(config, names, facts.user_arn()?, facts.kms_key_arn()?);
+    Ok(role::Goal { trust: policy::role_trust(), policy })
+}
+
+fn function_goal(Deployment { config, names }: &Deployment, facts: &Facts) -> Result<function::Goal, Error> {
+    let settings = Settings {
+        secret_arn_prefix: names.secret_arn_prefix(),
+        iam_user_arn: facts.user_arn()?.to_owned(),
+        iam_user_owned: !config.iam_user.existing,
+        replaces: config.iam_user.replaces.iter().map(ToString::to_string).collect(),
+        smtp_endpoint: config.ses.endpoint.clone(),
+        test_mail: config.ses.test_mail.clone(),
+        consumer: consumer(config, names),
+        keep_previous: config.rotation.keep_previous,
+        topic_arn: config.notify.as_ref().map(|_| names.topic_arn()),
+    };
+    let mut environment = settings.to_env();
+    environment.insert(contract::LOG_LEVEL.to_owned(), config.function.log_level.to_string());
+    Ok(function::Goal {
+        role_arn: names.role_arn(),
+        timeout: config.function.timeout,
+        memory_mb: config.function.memory_mb,
+        environment,
+        architecture: config.function.architecture,
+        source: facts.package()?.source_digest.clone(),
+    })
+}
+
+fn consumer(config: &Config, names: &Names) -> Option<Consumer> {
+    let instance = config.instance.as_ref()?;
+    Some(Consumer::Instances(Instances {
+        ids: instance.ids.iter().map(ToString::to_string).collect(),
+        document: instance.document.as_ref().map_or_else(|| names.document.clone(), ToString::to_string),
+        script: instance.script.clone(),
+        timeout_seconds: instance.timeout.as_secs(),
+    }))
+}
+
+fn statements(names: &Names) -> Vec<Statement> {
+    let [secretsmanager, events] = names.permissions();
+    vec![
+        Statement {
+            id: secretsmanager,
+            principal: "secretsmanager.amazonaws.com",
+            source_account: Some(names.account_id().to_owned()),
+            source_arn: names.secret_arn_pattern(),
+        },
+        // The rule's ARN, unlike the secret's pattern, names one resource of one account.
+        Statement {
+            id: events,
+            principal: "events.amazonaws.com",
+            source_account: None,
+            source_arn: names.upkeep_arn(),
+        },
+    ]
+}
+
+fn rotation_goal(Deployment { config, .. }: &Deployment, facts: &Facts) -> Result<rotation::Goal, Error> {
+    // Rotation of a credential of ours that was only turned off is turned on again, and no more.
+    let has_ours = facts.labels()?.labelled(contract::DEPLOYING).is_some() && facts.user_has_keys()?;
+    Ok(rotation::Goal {
+        schedule: config.rotation.schedule.to_string(),
+        window: config.rotation.window.map(|window| format!("{}h", window.as_secs() / 3600)),
+        rotate_when_enabled: config.rotation.rotate_on_create && !has_ours,
+    })
 }
 
 struct Stack<'a> {
     deployment: &'a Arc<Deployment>,
+    toward: Toward,
     nodes: Vec<Node>,
 }
 
 impl Stack<'_> {
-    fn add<K: Kind>(&mut self, after: &[NodeId], kind: impl FnOnce(Arc<Deployment>) -> K) -> NodeId {
-        let resource = Box::new(Arc::new(kind(Arc::clone(self.deployment))));
-        self.nodes.push(Node { resource, after: after.to_vec() });
+    fn add<K: Kind>(
+        &mut self,
+        after: &[NodeId],
+        kind: K,
+        goal: impl Fn(&Deployment, &Facts) -> Result<K::Goal, Error> + Send + Sync + 'static,
+    ) -> NodeId {
+        let deployment = Arc::clone(self.deployment);
+        let resource = erase(kind, move |facts| goal(&deployment, facts));
+        self.nodes.push(Node { resource, toward: self.toward, after: after.to_vec() });
         self.nodes.len() - 1
+    }
+
+    fn add_owned<T: Tagged>(
+        &mut self,
+        after: &[NodeId],
+        kind: T,
+        goal: impl Fn(&Deployment, &Facts) -> Result<T::Goal, Error> + Send + Sync + 'static,
+    ) -> NodeId {
+        self.add(after, Owned::new(kind, &self.deployment.owner()), goal)
     }
 }

@@ -1,33 +1,37 @@
-//! How a deployment stands: every thing, the labels, the keys. Reads only, and never a secret's value.
+//! How a deployment stands: every resource, the labels, the keys. Reads only, and never a secret's value.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use aws_smithy_types::{DateTime, date_time::Format};
 use serde::Serialize;
 
+use contract::Text;
+
 use crate::{
     aws::Aws,
-    deployment::Deployment,
-    engine::kind::{Address, Toward, Verb},
-    engine::plan::{self, Planned},
+    deployment::{Deployment, facts},
+    engine::{
+        op::{Address, Toward, Verb},
+        plan::{self, Planned},
+    },
     error::{Error, FailedTo as _, absent_is_none},
-    rotation::watch,
+    rotation::labels::{self, Labels},
+    stack::stack,
 };
 
 /// How a deployment stands.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Status {
-    pub(crate) things: Vec<(Address, State)>,
+    pub(crate) resources: Vec<(Address, State)>,
     pub(crate) credential: CredentialStatus,
     pub(crate) keys: Vec<Key>,
-    /// What people should know, in sentences.
-    pub(crate) notes: Vec<String>,
+    /// What people should know.
+    pub(crate) notes: Vec<Text>,
     /// What could not be read, or is not as it must be.
-    #[serde(skip)]
     pub(crate) unread: Vec<Error>,
 }
 
-/// A thing, compared with its declaration.
+/// A resource, compared with its declaration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum State {
@@ -58,39 +62,40 @@ pub(crate) struct Key {
     pub(crate) last_used: Option<String>,
 }
 
-/// Looks at everything. What cannot be read is a part of the answer: this is asked when something is wrong.
+/// Reads everything. What cannot be read is a part of the answer: people ask for the status when something is wrong.
 pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
-    let surveying = Box::pin(plan::survey(aws, deployment, Toward::Present));
-    let (survey, credential, keys) =
-        tokio::join!(surveying, watch::read(aws, &deployment.names), keys(aws, deployment));
+    let nodes = stack(deployment, Toward::Present);
+    let reading = Box::pin(facts::read(aws, &deployment.config, &deployment.names, Toward::Present));
+    let surveying = Box::pin(plan::survey(aws, &nodes, reading));
+    let (survey, labels, keys) =
+        tokio::join!(surveying, labels::read(aws, &deployment.names.secret), keys(aws, deployment));
     let mut unread = Vec::new();
-    let mut things = Vec::new();
-    for (address, ops) in survey.things {
-        let state = match note(ops, &mut unread).flatten() {
+    let mut resources = Vec::new();
+    for (address, ops) in survey.resources {
+        let state = match note(ops, &mut unread) {
             None => State::Unknown,
             Some(ops) => state(Planned { address: address.clone(), ops }.verb()),
         };
-        things.push((address, state));
+        resources.push((address, state));
     }
-    note(survey.facts, &mut unread);
-    let credential = note(credential, &mut unread).flatten().unwrap_or_default();
+    let labels = note(labels, &mut unread).flatten().unwrap_or_default();
     let keys = note(keys, &mut unread).unwrap_or_default();
-    Status {
-        things,
-        credential: CredentialStatus {
-            rotation_enabled: credential.rotation_enabled,
-            pending: credential.pending().map(str::to_owned),
-            last_rotated: credential.last_rotated.map(rfc3339),
-            next_rotation: credential.next_rotation.map(rfc3339),
-            versions: credential.versions,
-        },
-        keys,
-        notes: survey.notes,
-        unread,
+    Status { resources, credential: CredentialStatus::from(labels), keys, notes: survey.notes, unread }
+}
+
+impl From<Labels> for CredentialStatus {
+    fn from(labels: Labels) -> Self {
+        Self {
+            rotation_enabled: labels.rotation_enabled,
+            pending: labels.pending().map(str::to_owned),
+            last_rotated: labels.last_rotated.map(rfc3339),
+            next_rotation: labels.next_rotation.map(rfc3339),
+            versions: labels.versions,
+        }
     }
 }
 
-/// Keeps an error once, though several looks may have met it.
+/// Keeps an error once, though several reads may have met it.
 fn note<T>(result: Result<T, Error>, unread: &mut Vec<Error>) -> Option<T> {
     match result {
         Ok(found) => Some(found),

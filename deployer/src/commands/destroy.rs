@@ -1,19 +1,18 @@
-//! `deployer destroy`: takes away what the deployment owns. The same plan, toward absent.
+//! `deployer destroy`: deletes what the deployment owns. The same plan, toward absent.
 
-use crate::{
-    cli::DestroyArgs,
-    commands::{Done, Session, Shown, for_each_deployment, run_plan},
-    engine::kind::Toward,
-    screen::Screen,
+use super::{
+    run_plan,
+    session::{Done, Session, Shown, for_each_deployment},
 };
+use crate::{cli::DestroyArgs, engine::op::Toward, screen::Screen};
 
-pub(super) async fn run(screen: Screen, args: &DestroyArgs) -> Result<Done, Shown> {
+pub(super) async fn run(screen: &Screen, args: &DestroyArgs) -> Result<Done, Shown> {
     for_each_deployment(screen, &args.target.config, async |session: Session| {
-        let plan = session.plan(Toward::Absent { stop_mail: args.stop_mail }).await?;
-        let executed = run_plan::run(&session, &plan, "destroy", args.auto_approve).await?;
+        let prepared = session.plan(Toward::Absent { stop_mail: args.stop_mail }).await?;
+        let executed = run_plan::run(&session, &prepared, "destroy", args.auto_approve).await?;
         if executed.done == Done::Changes {
-            let [.., destroyed] = plan.counts();
-            screen.done(&format!("Destroy complete: {destroyed} destroyed."));
+            let [.., destroyed] = prepared.plan.counts();
+            session.screen.done(&format!("Destroy complete: {destroyed} destroyed."));
         }
         Ok(executed.done)
     })

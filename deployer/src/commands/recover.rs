@@ -1,41 +1,43 @@
-//! `deployer recover`: shows how a rotation stands, and takes a stuck one back to health by the safest path.
+//! `deployer recover`: shows how a rotation stands, and makes a stuck one healthy again by the safest way.
 
 use aws_sdk_iam::types::StatusType;
-use contract::Report;
+use contract::{AWSPENDING, Command, Report, text};
 
+use super::{
+    approve::approve,
+    rotate,
+    session::{Done, Session, Shown, for_each_deployment},
+};
 use crate::{
     cli::RecoverArgs,
-    commands::{
-        Done, Session, Shown, for_each_deployment, rotate,
-        run_plan::{approve, with_events},
+    engine::events::Progress,
+    error::{Error, ErrorKind, FailedTo as _},
+    rotation::{
+        diagnosis::{Diagnosis, Remedy, diagnose},
+        function, labels,
+        watch::{self, Standstill},
     },
-    engine::events::{Event, Progress},
-    engine::kind::Address,
-    error::{Error, FailedTo as _},
-    rotation::diagnosis::{Diagnosis, Remedy, diagnose},
-    rotation::function,
-    rotation::watch::{self, PENDING, Standstill},
     screen::Screen,
 };
 
 /// The longest way back to health takes five remedies; more would mean that somebody works against us.
 const MOST_REMEDIES: usize = 8;
 
-pub(super) async fn run(screen: Screen, args: &RecoverArgs) -> Result<Done, Shown> {
+pub(super) async fn run(screen: &Screen, args: &RecoverArgs) -> Result<Done, Shown> {
     for_each_deployment(screen, &args.target.config, async |session: Session| {
         recover(&session, args.auto_approve).await
     })
     .await
 }
 
-/// Looks, takes one remedy, and looks again, until nothing is wrong or nothing more can be done safely.
+/// Diagnoses, takes one remedy, and diagnoses again, until nothing is wrong or nothing more can be done safely.
 async fn recover(session: &Session, auto_approve: bool) -> Result<Done, Shown> {
     let Session { screen, deployment, .. } = session;
     let mut taken: Vec<Remedy> = Vec::new();
     loop {
         wait_while_a_step_runs(session, taken.is_empty()).await?;
-        let report = session.fail(function::read(&session.aws, deployment, true).await)?;
-        let diagnosis = diagnose(&report, is_owed(&taken)).for_config(&session.path);
+        let report = session.fail(function::report(&session.aws, deployment, true).await)?;
+        let diagnosis = diagnose(&report, is_owed(&taken));
         screen.report(deployment, &report);
         screen.diagnosis(&diagnosis);
         let remedy = match diagnosis {
@@ -48,11 +50,18 @@ async fn recover(session: &Session, auto_approve: bool) -> Result<Done, Shown> {
             return session.fail(Err(did_not_help(&remedy)));
         }
         if !auto_approve {
-            approve(session, &format!("Shall it {}?", remedy.sentence()), "recover", taken.len())?;
+            approve(session, &question(&remedy), "recover", taken.len())?;
         }
         take(session, &remedy, &report).await?;
         taken.push(remedy);
     }
+}
+
+/// "Make access key K Active again?"
+fn question(remedy: &Remedy) -> String {
+    let sentence = remedy.sentence();
+    let mut letters = sentence.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}?", first.to_uppercase(), letters.as_str()))
 }
 
 /// Whether a rotation was given up that is still wanted.
@@ -61,37 +70,38 @@ fn is_owed(taken: &[Remedy]) -> bool {
     gave_up.is_some_and(|at| !taken[at..].contains(&Remedy::Rotate))
 }
 
-/// A rotation whose steps run is not stuck: it is let be. Says at the first look why it ended.
+/// A rotation whose steps run is not stuck: it is left alone. The first time, says why the rotation ended.
 async fn wait_while_a_step_runs(session: &Session, is_first: bool) -> Result<(), Shown> {
-    let deployment = &session.deployment;
-    let standstill = with_events(session, async |events| {
-        let address = Address { kind: "secret", name: deployment.names.secret.clone() };
-        watch::stand_still(&session.aws, deployment, &Progress { events, address }).await
+    let standstill = session.with_events(async |events| {
+        let progress = Progress { events, address: session.secret() };
+        watch::stand_still(&session.aws, &session.deployment, &progress).await
     });
     let note = match session.fail(standstill.await)? {
         Standstill::Closed => None,
-        Standstill::Failed { version, reason } => Some(format!("the rotation to version {version} failed in {reason}")),
+        Standstill::Failed { version, step, failure } => {
+            Some(format!("the rotation to version {version} failed in {step}: {}", failure.finding()))
+        }
         Standstill::Silent { version } => {
             Some(format!("no step of the rotation to version {version} runs, and none has failed"))
         }
     };
     if let Some(note) = note.filter(|_| is_first) {
-        session.screen.event(&Event::Note(note));
+        session.screen.note(note);
     }
     Ok(())
 }
 
 async fn take(session: &Session, remedy: &Remedy, report: &Report) -> Result<(), Shown> {
-    let (aws, names) = (&session.aws, &session.deployment.names);
+    let (aws, secret) = (&session.aws, &session.deployment.names.secret);
     let taken = match remedy {
         Remedy::Activate { key } => activate(session, key).await,
-        Remedy::ClearPending { version, .. } => watch::move_label(aws, names, PENDING, version, None).await,
-        Remedy::MoveLabel { label, from, to } => watch::move_label(aws, names, label, from, Some(to)).await,
+        Remedy::ClearPending { version, .. } => labels::move_label(aws, secret, AWSPENDING, version, None).await,
+        Remedy::MoveLabel { label, from, to } => labels::move_label(aws, secret, label, from, Some(to)).await,
         Remedy::DeleteOrphan { key, .. } => function::delete_orphan(aws, &session.deployment, key).await,
         Remedy::Rotate => return rotate::rotate(session, report).await,
     };
     session.fail(taken)?;
-    session.screen.event(&Event::Note(format!("done: {}", remedy.sentence())));
+    session.screen.note(format!("done: {}", remedy.sentence()));
     Ok(())
 }
 
@@ -103,12 +113,18 @@ async fn activate(session: &Session, key: &str) -> Result<(), Error> {
 
 fn not_ours_to_do(taken: &[Remedy]) -> Error {
     let more = if taken.is_empty() { "nothing" } else { "nothing more" };
-    Error::new(format!("{more} was changed: what is left takes a person"))
-        .hint("read the diagnosis above, mend or decide, and run `deployer recover` again")
+    Error::new(format!("{more} was changed: a person has to decide what is left"))
+        .kind(ErrorKind::RotationFailed)
+        .hint(text!["read the diagnosis above, correct or decide, and run ", Command::deployer("recover"), " again"])
 }
 
 fn did_not_help(remedy: &Remedy) -> Error {
     Error::new("the rotation is not healthy, and no further remedy was taken")
-        .cause(format!("next would be to {}, after all that was done", remedy.sentence()))
-        .hint("look who else works on this secret or user, then run `deployer recover` again")
+        .kind(ErrorKind::RotationFailed)
+        .cause(format!("the next remedy would be to {}, after all that was done", remedy.sentence()))
+        .hint(text![
+            "find out who else works on this secret or user, then run ",
+            Command::deployer("recover"),
+            " again"
+        ])
 }

@@ -1,12 +1,9 @@
 //! `deployer validate`: checks the configuration without one AWS call.
 
-use crate::{
-    cli::Target,
-    commands::{Done, Shown, load},
-    screen::Screen,
-};
+use super::session::{Done, Shown, load};
+use crate::{cli::Target, screen::Screen};
 
-pub(super) fn run(screen: Screen, target: &Target) -> Result<Done, Shown> {
+pub(super) fn run(screen: &Screen, target: &Target) -> Result<Done, Shown> {
     let configs = load(screen, &target.config)?;
     let names: Vec<_> = configs.iter().map(|config| format!("{} in {}", config.name, config.region)).collect();
     screen.done(&format!("{} is valid: {}", target.config.display(), names.join(", ")));

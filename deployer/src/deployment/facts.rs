@@ -1,63 +1,100 @@
-//! What AWS alone knows and goals depend on. Read in the same concurrent round as everything else,
-//! so that a plan never says "known after apply".
+//! What AWS alone knows and goals depend on. It is read in the same concurrent round as everything else, so that a plan never
+//! says "known after apply".
 
 use crate::{
     aws::Aws,
     config::Config,
     deployment::names::Names,
-    engine::kind::Toward,
+    engine::op::Toward,
     error::{Error, FailedTo as _, absent_is_none},
     package::Package,
-    rotation::watch::{self, Credential},
+    rotation::labels::{self, Labels},
 };
 
 /// What goals depend on beside the configuration and the names.
+///
+/// Each fact is a result of its own: one that cannot be read fails only the resources whose goals need it.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
-    /// ARN of the user. A referenced one may have a path, which only IAM knows.
-    pub(crate) user_arn: String,
-    /// Whether the user has an access key.
-    pub(crate) user_has_keys: bool,
-    /// ARN of the customer-managed key that encrypts the secret; none for `aws/secretsmanager`.
-    pub(crate) kms_key_arn: Option<String>,
-    /// Where the secret's labels are; nowhere where there is no secret.
-    pub(crate) credential: Credential,
-    /// The code that the function should have; not looked for on the way to absent.
-    pub(crate) package: Option<Package>,
+    pub(crate) user_arn: Fact<String>,
+    pub(crate) user_has_keys: Fact<bool>,
+    pub(crate) kms_key_arn: Fact<Option<String>>,
+    /// Labels of the secret; none if there is no secret.
+    pub(crate) labels: Fact<Labels>,
+    pub(crate) package: Fact<Package>,
 }
 
-/// Reads them. On the way to absent, a missing package or KMS key is no obstacle.
-pub(crate) async fn read(aws: &Aws, config: &Config, names: &Names, toward: Toward) -> Result<Facts, Error> {
-    let is_needed = toward == Toward::Present;
-    let kms_key_arn = async { if is_needed { kms_key_arn(aws, config, names).await } else { Ok(None) } };
-    let (user_arn, user_has_keys, kms_key_arn, credential) = tokio::try_join!(
+type Fact<T> = Result<T, Error>;
+
+impl Facts {
+    /// ARN of the user. A referenced one may have a path, which only IAM knows.
+    pub(crate) fn user_arn(&self) -> Result<&str, Error> {
+        self.user_arn.as_deref().map_err(Clone::clone)
+    }
+
+    pub(crate) fn user_has_keys(&self) -> Result<bool, Error> {
+        self.user_has_keys.clone()
+    }
+
+    /// ARN of the customer-managed key that encrypts the secret; none for `aws/secretsmanager`.
+    pub(crate) fn kms_key_arn(&self) -> Result<Option<&str>, Error> {
+        self.kms_key_arn.as_ref().map(Option::as_deref).map_err(Clone::clone)
+    }
+
+    pub(crate) fn labels(&self) -> Result<&Labels, Error> {
+        self.labels.as_ref().map_err(Clone::clone)
+    }
+
+    /// The code that the function should have.
+    pub(crate) fn package(&self) -> Result<&Package, Error> {
+        self.package.as_ref().map_err(Clone::clone)
+    }
+}
+
+/// Reads them. On the way to absent no goal is made, so only the labels are read.
+pub(crate) async fn read(aws: &Aws, config: &Config, names: &Names, toward: Toward) -> Facts {
+    if toward != Toward::Present {
+        return Facts { labels: read_labels(aws, names).await, ..unread() };
+    }
+    let (user_arn, user_has_keys, kms_key_arn, labels) = tokio::join!(
         user_arn(aws, config, names),
         user_has_keys(aws, names),
-        kms_key_arn,
-        watch::read(aws, names)
-    )?;
-    let package = if is_needed { Some(Package::locate(config)?) } else { None };
-    Ok(Facts { user_arn, user_has_keys, kms_key_arn, credential: credential.unwrap_or_default(), package })
+        kms_key_arn(aws, config, names),
+        read_labels(aws, names)
+    );
+    Facts { user_arn, user_has_keys, kms_key_arn, labels, package: Package::locate(config) }
 }
 
-async fn user_has_keys(aws: &Aws, names: &Names) -> Result<bool, Error> {
+/// No fact at all.
+pub(crate) fn unread() -> Facts {
+    fn unread<T>() -> Fact<T> {
+        Err(Error::new("this was not read, since nothing is made on the way to absent"))
+    }
+    Facts { user_arn: unread(), user_has_keys: unread(), kms_key_arn: unread(), labels: unread(), package: unread() }
+}
+
+async fn read_labels(aws: &Aws, names: &Names) -> Fact<Labels> {
+    Ok(labels::read(aws, &names.secret).await?.unwrap_or_default())
+}
+
+async fn user_has_keys(aws: &Aws, names: &Names) -> Fact<bool> {
     let answer = aws.iam.list_access_keys().user_name(&names.user).send().await;
     let answer = answer.failed_to(|| format!("list the access keys of user {}", names.user));
     Ok(absent_is_none(answer, &["NoSuchEntity"])?.is_some_and(|answer| !answer.access_key_metadata.is_empty()))
 }
 
-async fn user_arn(aws: &Aws, config: &Config, names: &Names) -> Result<String, Error> {
+async fn user_arn(aws: &Aws, config: &Config, names: &Names) -> Fact<String> {
     if !config.iam_user.existing {
         return Ok(names.owned_user_arn());
     }
     let answer = aws.iam.get_user().user_name(&names.user).send().await;
     let found = absent_is_none(answer.failed_to(|| format!("read user {}", names.user)), &["NoSuchEntity"])?;
     let user = found.and_then(|answer| answer.user);
-    // An absent referenced user is reported by its own kind, with a hint; the goal is then of no use.
+    // The kind of an absent referenced user reports it, with a hint; the goal is then of no use.
     Ok(user.map_or_else(|| names.owned_user_arn(), |user| user.arn))
 }
 
-async fn kms_key_arn(aws: &Aws, config: &Config, names: &Names) -> Result<Option<String>, Error> {
+async fn kms_key_arn(aws: &Aws, config: &Config, names: &Names) -> Fact<Option<String>> {
     let key = if config.secret.existing {
         let answer = aws.secretsmanager.describe_secret().secret_id(&names.secret).send().await;
         let answer = answer.failed_to(|| format!("read secret {}", names.secret));

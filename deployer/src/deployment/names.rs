@@ -4,7 +4,7 @@
 
 use crate::{aws::Identity, config::Config};
 
-/// The names of one deployment's things.
+/// The names of one deployment's resources.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     partition: String,
@@ -28,10 +28,8 @@ pub(crate) struct Names {
     pub(crate) user_policy: String,
     /// The inline policy on the instance's role that lets it read the secret.
     pub(crate) instance_policy: String,
-    /// The statement in the function's policy that lets Secrets Manager invoke it.
-    pub(crate) secretsmanager_permission: String,
-    /// The one that lets EventBridge invoke it.
-    pub(crate) events_permission: String,
+    /// The statements in the function's policy that let Secrets Manager and EventBridge invoke it.
+    permissions: [String; 2],
     /// The daily EventBridge rule.
     pub(crate) upkeep: String,
     /// The topic that is told of rotations.
@@ -60,13 +58,17 @@ impl Names {
             document: format!("{name}-rotate-smtp"),
             user_policy: format!("{name}-send"),
             instance_policy: format!("{name}-read-secret-{region}"),
-            secretsmanager_permission: format!("{name}-secretsmanager"),
-            events_permission: format!("{name}-events"),
+            permissions: [format!("{name}-secretsmanager"), format!("{name}-events")],
             upkeep: format!("{name}-upkeep"),
             topic: format!("{name}-rotation"),
             secret: config.secret.name.to_string(),
             user: config.iam_user.name.to_string(),
         }
+    }
+
+    /// Ids of the statements in the function's policy: Secrets Manager's and EventBridge's.
+    pub(crate) fn permissions(&self) -> [String; 2] {
+        self.permissions.clone()
     }
 
     fn regional(&self, service: &str, resource: &str) -> String {

@@ -2,10 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    config::Config,
-    deployment::{facts::Facts, names::Names},
-};
+use crate::{config::Config, deployment::names::Names};
 
 /// Who may assume the function's role. The Lambda service principal is enough; the condition keys
 /// documented for other services do not apply to execution roles, and a wrong one looks exactly
@@ -21,7 +18,7 @@ pub(crate) fn role_trust() -> Value {
 
 /// What the function may do: a rotation of this secret, this user, these instances and this
 /// document, tell this topic of it, and nothing else.
-pub(crate) fn role_permissions(config: &Config, names: &Names, facts: &Facts) -> Value {
+pub(crate) fn role_permissions(config: &Config, names: &Names, user_arn: &str, kms_key_arn: Option<&str>) -> Value {
     let mut statements = vec![
         allow(
             "Secret",
@@ -43,7 +40,7 @@ pub(crate) fn role_permissions(config: &Config, names: &Names, facts: &Facts) ->
                 "iam:ListAccessKeys",
                 "iam:UpdateAccessKey",
             ],
-            [facts.user_arn.clone()],
+            [user_arn.to_owned()],
         ),
         allow("Log", &["logs:CreateLogStream", "logs:PutLogEvents"], [format!("{}:*", names.log_group_arn())]),
     ];
@@ -62,9 +59,7 @@ pub(crate) fn role_permissions(config: &Config, names: &Names, facts: &Facts) ->
             ["*".to_owned()],
         ));
     }
-    statements.extend(
-        facts.kms_key_arn.as_ref().map(|key| key_of_secret(names, key, &["kms:Decrypt", "kms:GenerateDataKey"])),
-    );
+    statements.extend(kms_key_arn.map(|key| key_of_secret(names, key, &["kms:Decrypt", "kms:GenerateDataKey"])));
     statements.extend(config.notify.as_ref().map(|_| allow("Notify", &["sns:Publish"], [names.topic_arn()])));
     document(statements)
 }
@@ -81,9 +76,9 @@ pub(crate) fn user_permissions(config: &Config, names: &Names) -> Value {
 }
 
 /// What the instance's role gets: this one secret.
-pub(crate) fn instance_permissions(names: &Names, facts: &Facts) -> Value {
+pub(crate) fn instance_permissions(names: &Names, kms_key_arn: Option<&str>) -> Value {
     let mut statements = vec![allow("Secret", &["secretsmanager:GetSecretValue"], [names.secret_arn_pattern()])];
-    statements.extend(facts.kms_key_arn.as_ref().map(|key| key_of_secret(names, key, &["kms:Decrypt"])));
+    statements.extend(kms_key_arn.map(|key| key_of_secret(names, key, &["kms:Decrypt"])));
     document(statements)
 }
 

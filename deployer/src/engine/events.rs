@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use contract::Text;
 use tokio::sync::mpsc;
 
 use crate::{
-    engine::kind::{Address, Op},
+    engine::op::{Address, Op},
     error::Error,
 };
 
@@ -15,18 +15,12 @@ use crate::{
 pub(crate) enum Event {
     /// The handler's zip is being built; `cargo lambda` may take minutes the first time.
     Building,
-    /// It is there.
-    Built {
-        /// Size in bytes.
-        bytes: usize,
-        /// How long it took.
-        took: Duration,
-    },
+    /// The zip is built.
+    Built { bytes: usize, took: Duration },
     /// An op begins.
     Started(Address, Op),
     /// An op waits for AWS.
     Waiting {
-        /// Of which thing.
         address: Address,
         /// At most how long.
         limit: Duration,
@@ -35,37 +29,25 @@ pub(crate) enum Event {
     },
     /// An op is done.
     Done(Address, Op, Duration),
-    /// A thing could not be brought to its goal.
+    /// A resource could not be brought to its goal.
     Failed(Address, Error),
-    /// A thing was left alone because one that it needs failed.
+    /// A resource was skipped because one that it depends on failed.
     Skipped(Address),
     /// Something worth knowing that changes nothing.
-    Note(String),
+    Note(Text),
     /// A rotation was started, or is watched.
     Rotation(RotationEvent),
 }
 
-/// How a rotation goes on.
-#[derive(Clone, Debug, Serialize)]
-#[serde(tag = "rotation", rename_all = "snake_case")]
+/// How a rotation proceeds.
+#[derive(Clone, Debug)]
 pub(crate) enum RotationEvent {
-    /// Secrets Manager accepted it.
-    Started {
-        /// The version of the secret that it makes: the rotation's id in the function's log.
-        version: String,
-    },
-    /// The function finished a step.
-    StepFinished {
-        /// createSecret, setSecret, testSecret or finishSecret.
-        step: String,
-    },
+    /// It was started, or is watched from now on. The version is the rotation's id in the function's log.
+    Started { version: String },
+    /// The function finished createSecret, setSecret, testSecret or finishSecret.
+    StepFinished { step: String },
     /// The version is AWSCURRENT.
-    Completed {
-        /// The version.
-        version: String,
-        /// Seconds since it was started.
-        took_seconds: f64,
-    },
+    Completed { version: String, took: Duration },
 }
 
 /// Where events go. A closed receiver is no reason to stop.
@@ -86,7 +68,7 @@ impl Events {
     }
 }
 
-/// The events of one thing.
+/// The events of one resource.
 #[derive(Clone, Debug)]
 pub(crate) struct Progress {
     pub(crate) events: Events,

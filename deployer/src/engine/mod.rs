@@ -1,8 +1,14 @@
-//! How resources are observed, planned and brought to their goal, whatever they are.
+//! How resources are planned and brought to their goal, whatever they are.
 
+pub(crate) mod erased;
 pub(crate) mod events;
 pub(crate) mod eventually;
 pub(crate) mod execute;
 pub(crate) mod kind;
+pub(crate) mod op;
+pub(crate) mod owned;
 pub(crate) mod plan;
 pub(crate) mod tags;
+
+#[cfg(test)]
+mod tests;

@@ -1,20 +1,24 @@
-//! The inline policy on the instance's role that lets the host read this one secret. The role is referenced.
-
-use std::sync::Arc;
+//! The inline policy on the instance's role that lets the host read this one secret.
+//!
+//! The role is referenced. An inline policy carries no tags: the deployment owns it by its name, which names the deployment.
 
 use serde_json::Value;
 
 use crate::{
     aws::Aws,
-    deployment::Deployment,
-    deployment::facts::Facts,
     deployment::policy,
-    engine::kind::{Address, Context, Kind, Op, Toward, Verb},
+    engine::{
+        kind::{Aim, Context, Kind},
+        op::{Address, Op, ResourceKind, Verb},
+    },
     error::{Error, FailedTo as _, absent_is_none},
     kinds::iam,
 };
 
-pub(crate) struct InstanceAccess(pub(crate) Arc<Deployment>);
+pub(crate) struct InstanceAccess {
+    pub(crate) role: String,
+    pub(crate) policy_name: String,
+}
 
 pub(crate) enum Observed {
     NoRole,
@@ -26,25 +30,23 @@ pub(crate) enum Call {
     Delete,
 }
 
-impl InstanceAccess {
-    fn role(&self) -> &str {
-        self.0.config.instance.as_ref().and_then(|instance| instance.role.as_deref()).unwrap_or_default()
-    }
-}
-
 impl Kind for InstanceAccess {
+    /// The policy.
+    type Goal = Value;
     type Observed = Observed;
     type Call = Call;
 
+    const CONFLICTS: &'static [&'static str] = iam::CONFLICTS;
+
     fn address(&self) -> Address {
-        Address { kind: "instance access", name: format!("{}/{}", self.role(), self.0.names.instance_policy) }
+        Address::new(ResourceKind::InstanceAccess, format!("{}/{}", self.role, self.policy_name))
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Observed, Error> {
-        let (role, policy) = (self.role(), &self.0.names.instance_policy);
+        let Self { role, policy_name } = self;
         let (found, policy) = tokio::join!(
             aws.iam.get_role().role_name(role).send(),
-            aws.iam.get_role_policy().role_name(role).policy_name(policy).send()
+            aws.iam.get_role_policy().role_name(role).policy_name(policy_name).send()
         );
         if absent_is_none(found.failed_to(|| format!("read role {role}")), &["NoSuchEntity"])?.is_none() {
             return Ok(Observed::NoRole);
@@ -53,30 +55,26 @@ impl Kind for InstanceAccess {
         Ok(Observed::Role { policy: policy.map(|answer| policy::parse(&answer.policy_document)) })
     }
 
-    fn decide(&self, toward: Toward, facts: &Facts, observed: &Observed) -> Result<Vec<(Op, Call)>, Error> {
-        let put = |policy: Option<&Value>| {
-            let goal = policy::instance_permissions(&self.0.names, facts);
-            iam::put_policy("iam:PutRolePolicy", policy, goal).map(|(op, goal)| (op, Call::Put(goal)))
-        };
-        match (toward, observed) {
-            (Toward::Present, Observed::NoRole) => {
-                Err(Error::new(format!("the instance's role {} does not exist", self.role()))
+    fn decide(&self, aim: Aim<'_, Value>, observed: &Observed) -> Result<Vec<(Op, Call)>, Error> {
+        match (aim, observed) {
+            (Aim::Present(_), Observed::NoRole) => {
+                Err(Error::new(format!("the instance's role {} does not exist", self.role))
                     .hint("correct instance.role, or leave it out and give the instance access to the secret yourself"))
             }
-            (Toward::Present, Observed::Role { policy: None }) => {
-                let create = |(op, call): (Op, Call)| (Op { verb: Verb::Create, ..op }, call);
-                Ok(put(None).into_iter().map(create).collect())
+            (Aim::Present(goal), Observed::Role { policy }) => {
+                let verb = if policy.is_none() { Verb::Create } else { Verb::Update };
+                let put = iam::put_policy("iam:PutRolePolicy", policy.as_ref(), goal);
+                Ok(put.map(|(op, goal)| (Op { verb, ..op }, Call::Put(goal))).into_iter().collect())
             }
-            (Toward::Present, Observed::Role { policy }) => Ok(put(policy.as_ref()).into_iter().collect()),
-            (Toward::Absent { .. }, Observed::Role { policy: Some(_) }) => {
+            (Aim::Absent { .. }, Observed::Role { policy: Some(_) }) => {
                 Ok(vec![(Op::new(Verb::Delete, "iam:DeleteRolePolicy"), Call::Delete)])
             }
-            (Toward::Absent { .. }, _) => Ok(Vec::new()),
+            (Aim::Absent { .. }, _) => Ok(Vec::new()),
         }
     }
 
     async fn run(&self, context: &Context, call: Call) -> Result<(), Error> {
-        let (iam, role, policy) = (&context.aws.iam, self.role(), &self.0.names.instance_policy);
+        let (iam, role, policy) = (&context.aws.iam, &self.role, &self.policy_name);
         match call {
             Call::Put(document) => {
                 let request =

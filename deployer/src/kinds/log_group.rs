@@ -1,93 +1,99 @@
-//! The function's log group. Made before the function: the role cannot create groups, and a group
-//! that Lambda makes by itself keeps everything for ever.
+//! The function's log group. It is made before the function: the role cannot create groups, and a group that Lambda makes by
+//! itself keeps everything for ever.
 
-use std::sync::Arc;
+use std::time::Duration;
 
+use contract::{Command, Text, text};
 use serde_json::Value;
 
 use crate::{
     aws::Aws,
-    deployment::Deployment,
-    deployment::facts::Facts,
-    engine::eventually::eventually,
-    engine::kind::{Address, Context, Kind, Op, Toward, Verb},
-    engine::tags::{self, TagCall, Tags},
+    engine::{
+        eventually::eventually,
+        kind::Context,
+        op::{Address, Op, ResourceKind, Verb},
+        owned::{Found, Tagged},
+        tags::{self, Tags},
+    },
     error::{Error, FailedTo as _},
 };
 
-pub(crate) struct LogGroup(pub(crate) Arc<Deployment>);
+pub(crate) struct LogGroup {
+    pub(crate) name: String,
+    pub(crate) arn: String,
+}
+
+pub(crate) struct Goal {
+    pub(crate) retention_days: u32,
+}
 
 pub(crate) struct Observed {
     /// Days; none keeps everything.
-    retention: Option<i32>,
-    tags: Tags,
+    pub(super) retention: Option<i32>,
 }
 
 pub(crate) enum Call {
     Create(Tags),
     SetRetention(i32),
-    Tags(TagCall),
     Delete,
 }
 
-impl Kind for LogGroup {
-    type Observed = Option<Observed>;
+impl Goal {
+    /// The configuration is checked against the values that CloudWatch Logs accepts.
+    fn days(&self) -> i32 {
+        i32::try_from(self.retention_days).unwrap_or(i32::MAX)
+    }
+}
+
+impl Tagged for LogGroup {
+    type Goal = Goal;
+    type Observed = Observed;
     type Call = Call;
 
+    const TAG_ACTIONS: [&'static str; 2] = ["logs:TagResource", "logs:UntagResource"];
+    const CONFLICTS: &'static [&'static str] = &["ResourceAlreadyExistsException", "ResourceNotFoundException"];
+
     fn address(&self) -> Address {
-        Address { kind: "log group", name: self.0.names.log_group.clone() }
+        Address::new(ResourceKind::LogGroup, &self.name)
     }
 
-    async fn observe(&self, aws: &Aws) -> Result<Option<Observed>, Error> {
-        let name = &self.0.names.log_group;
+    fn way_out(&self) -> Text {
+        text![
+            "if nothing else writes there, delete it (",
+            Command::aws(&["logs", "delete-log-group", "--log-group-name", &self.name]),
+            "); else choose another deployment name"
+        ]
+    }
+
+    async fn observe(&self, aws: &Aws) -> Result<Option<Found<Observed>>, Error> {
+        let name = &self.name;
         let answer = aws.logs.describe_log_groups().log_group_name_prefix(name).send().await;
         let groups = answer.failed_to(|| format!("read log group {name}"))?.log_groups.unwrap_or_default();
         let Some(group) = groups.into_iter().find(|group| group.log_group_name.as_ref() == Some(name)) else {
             return Ok(None);
         };
-        let answer = aws.logs.list_tags_for_resource().resource_arn(self.0.names.log_group_arn()).send().await;
+        let answer = aws.logs.list_tags_for_resource().resource_arn(&self.arn).send().await;
         let tags = answer.failed_to(|| format!("read the tags of log group {name}"))?.tags;
-        Ok(Some(Observed { retention: group.retention_in_days, tags: tags.unwrap_or_default().into_iter().collect() }))
+        let tags = tags.unwrap_or_default().into_iter().collect();
+        Ok(Some(Found { tags, observed: Observed { retention: group.retention_in_days } }))
     }
 
-    fn decide(&self, toward: Toward, _: &Facts, observed: &Option<Observed>) -> Result<Vec<(Op, Call)>, Error> {
-        let Deployment { config, names } = &*self.0;
-        let days = i32::try_from(config.function.log_retention_days).unwrap_or(i32::MAX);
-        let goal = tags::owned(config, names);
-        let retention = |from: Option<i32>| {
-            let op = Op::new(Verb::Update, "logs:PutRetentionPolicy");
-            (op.with("retention_in_days", from.map(Value::from), Some(days.into())), Call::SetRetention(days))
-        };
-        match (toward, observed) {
-            (Toward::Absent { .. }, None) => Ok(Vec::new()),
-            (Toward::Present, None) => {
-                let create = Op::new(Verb::Create, "logs:CreateLogGroup").sets("tags", tags::shown(&goal));
-                Ok(vec![(create, Call::Create(goal)), retention(None)])
-            }
-            (_, Some(observed)) => {
-                let way_out = format!(
-                    "if nothing else writes there, delete it (aws logs delete-log-group --log-group-name {}); \
-                     else choose another deployment name",
-                    names.log_group
-                );
-                tags::check_owner(&self.address(), &observed.tags, names, &way_out)?;
-                if toward != Toward::Present {
-                    return Ok(vec![(Op::new(Verb::Delete, "logs:DeleteLogGroup"), Call::Delete)]);
-                }
-                let mut ops = Vec::new();
-                if observed.retention != Some(days) {
-                    ops.push(retention(observed.retention));
-                }
-                let calls = tags::ops("logs:TagResource", "logs:UntagResource", &observed.tags, &goal);
-                ops.extend(calls.into_iter().map(|(op, call)| (op, Call::Tags(call))));
-                Ok(ops)
-            }
-        }
+    fn create(&self, goal: &Goal, tags: Tags) -> Vec<(Op, Call)> {
+        let create = Op::new(Verb::Create, "logs:CreateLogGroup").sets("tags", tags::shown(&tags));
+        vec![(create, Call::Create(tags)), set_retention(None, goal)]
+    }
+
+    fn update(&self, goal: &Goal, found: &Found<Observed>) -> Result<Vec<(Op, Call)>, Error> {
+        let now = found.observed.retention;
+        Ok(if now == Some(goal.days()) { Vec::new() } else { vec![set_retention(now, goal)] })
+    }
+
+    fn delete(&self, _: &Found<Observed>, _: bool) -> Result<Vec<(Op, Call)>, Error> {
+        Ok(vec![(Op::new(Verb::Delete, "logs:DeleteLogGroup"), Call::Delete)])
     }
 
     async fn run(&self, context: &Context, call: Call) -> Result<(), Error> {
-        let (logs, name) = (&context.aws.logs, &self.0.names.log_group);
-        let arn = self.0.names.log_group_arn();
+        let (logs, name) = (&context.aws.logs, &self.name);
         match call {
             Call::Create(tags) => {
                 let request = logs.create_log_group().log_group_name(name).set_tags(Some(tags.into_iter().collect()));
@@ -97,18 +103,10 @@ impl Kind for LogGroup {
                 let request = logs.put_retention_policy().log_group_name(name).retention_in_days(days);
                 request.send().await.failed_to(|| format!("set the retention of log group {name}")).map(drop)
             }
-            Call::Tags(TagCall::Set(tags)) => {
-                let request = logs.tag_resource().resource_arn(arn).set_tags(Some(tags.into_iter().collect()));
-                request.send().await.failed_to(|| format!("tag log group {name}")).map(drop)
-            }
-            Call::Tags(TagCall::Unset(keys)) => {
-                let request = logs.untag_resource().resource_arn(arn).set_tag_keys(Some(keys));
-                request.send().await.failed_to(|| format!("untag log group {name}")).map(drop)
-            }
             Call::Delete => {
                 // Another operation on the group is under way.
                 let aborted = |error: &Error| error.code() == Some("OperationAbortedException");
-                eventually(&context.progress, std::time::Duration::from_mins(1), aborted, || async {
+                eventually(&context.progress, Duration::from_mins(1), aborted, || async {
                     let request = logs.delete_log_group().log_group_name(name);
                     request.send().await.failed_to(|| format!("delete log group {name}")).map(drop)
                 })
@@ -116,4 +114,20 @@ impl Kind for LogGroup {
             }
         }
     }
+
+    async fn set_tags(&self, aws: &Aws, tags: Tags) -> Result<(), Error> {
+        let request = aws.logs.tag_resource().resource_arn(&self.arn).set_tags(Some(tags.into_iter().collect()));
+        request.send().await.failed_to(|| format!("tag log group {}", self.name)).map(drop)
+    }
+
+    async fn remove_tags(&self, aws: &Aws, keys: Vec<String>) -> Result<(), Error> {
+        let request = aws.logs.untag_resource().resource_arn(&self.arn).set_tag_keys(Some(keys));
+        request.send().await.failed_to(|| format!("untag log group {}", self.name)).map(drop)
+    }
+}
+
+fn set_retention(from: Option<i32>, goal: &Goal) -> (Op, Call) {
+    let op = Op::new(Verb::Update, "logs:PutRetentionPolicy");
+    let op = op.with("retention_in_days", from.map(Value::from), Some(goal.days().into()));
+    (op, Call::SetRetention(goal.days()))
 }

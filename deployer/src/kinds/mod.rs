@@ -1,4 +1,4 @@
-//! One file per kind of AWS resource, with everything about it.
+//! One file per kind of AWS resource, with everything about it. ARCHITECTURE.md says how to add one.
 
 pub(crate) mod document;
 pub(crate) mod function;
@@ -6,6 +6,8 @@ mod iam;
 pub(crate) mod instance_access;
 pub(crate) mod log_group;
 pub(crate) mod permissions;
+pub(crate) mod referenced_secret;
+pub(crate) mod referenced_user;
 pub(crate) mod role;
 pub(crate) mod rotation;
 pub(crate) mod secret;
@@ -13,3 +15,6 @@ pub(crate) mod sender;
 pub(crate) mod topic;
 pub(crate) mod upkeep;
 pub(crate) mod user;
+
+#[cfg(test)]
+mod tests;

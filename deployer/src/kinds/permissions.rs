@@ -1,29 +1,36 @@
-//! The statements in the function's resource policy: Secrets Manager may invoke it for this secret, EventBridge for this
-//! rule, and nobody else. One kind for both, because AddPermission calls at the same time lose statements.
-
-use std::sync::Arc;
+//! The statements in the function's resource policy: Secrets Manager may invoke it for this secret, EventBridge for this rule,
+//! and nobody else.
+//!
+//! One resource for both, because AddPermission calls at the same time lose statements. A statement carries no tags: the
+//! deployment owns it by its id, in the policy of its own function.
 
 use serde_json::{Value, json};
 
 use crate::{
     aws::Aws,
-    deployment::Deployment,
-    deployment::facts::Facts,
     deployment::policy,
-    engine::eventually::{CONSISTENT_WITHIN, eventually},
-    engine::kind::{Address, Context, Kind, Op, Toward, Verb},
+    engine::{
+        eventually::{CONSISTENT_WITHIN, eventually},
+        kind::{Aim, Context, Kind},
+        op::{Address, Effect, Op, ResourceKind, Verb},
+    },
     error::{Error, FailedTo as _, absent_is_none},
 };
 
-pub(crate) struct Permissions(pub(crate) Arc<Deployment>);
+pub(crate) struct Permissions {
+    pub(crate) function: String,
+    pub(crate) function_arn: String,
+    /// Ids of our statements.
+    pub(crate) ids: [String; 2],
+}
 
 /// A statement of ours.
 #[derive(Clone)]
 pub(crate) struct Statement {
-    id: String,
-    principal: &'static str,
-    source_account: Option<String>,
-    source_arn: String,
+    pub(crate) id: String,
+    pub(crate) principal: &'static str,
+    pub(crate) source_account: Option<String>,
+    pub(crate) source_arn: String,
 }
 
 pub(crate) enum Call {
@@ -32,16 +39,20 @@ pub(crate) enum Call {
 }
 
 impl Kind for Permissions {
+    type Goal = Vec<Statement>;
     /// The function's statements.
     type Observed = Vec<Value>;
     type Call = Call;
 
+    const CONFLICTS: &'static [&'static str] = &["ResourceConflictException", "ResourceNotFoundException"];
+    const EFFECTS: &'static [Effect] = &[Effect::DisturbsRotation];
+
     fn address(&self) -> Address {
-        Address { kind: "permission", name: self.0.names.function.clone() }
+        Address::new(ResourceKind::Permission, &self.function)
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Vec<Value>, Error> {
-        let function = &self.0.names.function;
+        let function = &self.function;
         let answer = aws.lambda.get_policy().function_name(function).send().await;
         let answer = answer.failed_to(|| format!("read the permissions of function {function}"));
         let text = absent_is_none(answer, &["ResourceNotFoundException"])?.and_then(|answer| answer.policy);
@@ -49,34 +60,23 @@ impl Kind for Permissions {
         Ok(document["Statement"].as_array().cloned().unwrap_or_default())
     }
 
-    fn decide(&self, toward: Toward, _: &Facts, observed: &Vec<Value>) -> Result<Vec<(Op, Call)>, Error> {
-        let goals = self.goals();
-        let find = |goal: &Statement| observed.iter().find(|statement| statement["Sid"] == *goal.id);
-        let is_new = goals.iter().all(|goal| find(goal).is_none());
-        let ops = goals.iter().flat_map(|goal| {
-            let document = self.document(goal);
-            let add = |verb| {
-                let op = Op::new(verb, "lambda:AddPermission").sets("statement", document.clone());
-                (op, Call::Add(goal.clone()))
-            };
-            let remove = |verb, from: &Value| {
-                let op = Op::new(verb, "lambda:RemovePermission").with("statement", Some(from.clone()), None);
-                (op, Call::Remove(goal.id.clone()))
-            };
-            match (toward, find(goal)) {
-                (Toward::Absent { .. }, None) => Vec::new(),
-                (Toward::Absent { .. }, Some(statement)) => vec![remove(Verb::Delete, statement)],
-                (Toward::Present, None) => vec![add(if is_new { Verb::Create } else { Verb::Update })],
-                (Toward::Present, Some(statement)) if *statement == document => Vec::new(),
-                // A statement cannot be changed in place.
-                (Toward::Present, Some(statement)) => vec![remove(Verb::Update, statement), add(Verb::Update)],
+    fn decide(&self, aim: Aim<'_, Vec<Statement>>, observed: &Vec<Value>) -> Result<Vec<(Op, Call)>, Error> {
+        let find = |id: &String| observed.iter().find(|statement| statement["Sid"] == **id);
+        Ok(match aim {
+            Aim::Absent { .. } => {
+                let ours = self.ids.iter().filter_map(|id| Some((id, find(id)?)));
+                ours.map(|(id, statement)| remove(Verb::Delete, id, statement)).collect()
             }
-        });
-        Ok(ops.collect())
+            Aim::Present(goals) => {
+                let is_new = goals.iter().all(|goal| find(&goal.id).is_none());
+                let add = if is_new { Verb::Create } else { Verb::Update };
+                goals.iter().flat_map(|goal| self.bring(goal, find(&goal.id), add)).collect()
+            }
+        })
     }
 
     async fn run(&self, context: &Context, call: Call) -> Result<(), Error> {
-        let (lambda, function) = (&context.aws.lambda, &self.0.names.function);
+        let (lambda, function) = (&context.aws.lambda, &self.function);
         match call {
             Call::Add(Statement { id, principal, source_account, source_arn }) => {
                 let not_there_yet = |error: &Error| error.code() == Some("ResourceNotFoundException");
@@ -97,23 +97,19 @@ impl Kind for Permissions {
 }
 
 impl Permissions {
-    fn goals(&self) -> [Statement; 2] {
-        let names = &self.0.names;
-        [
-            Statement {
-                id: names.secretsmanager_permission.clone(),
-                principal: "secretsmanager.amazonaws.com",
-                source_account: Some(names.account_id().to_owned()),
-                source_arn: names.secret_arn_pattern(),
-            },
-            // The rule's ARN, unlike the secret's pattern, names one thing of one account.
-            Statement {
-                id: names.events_permission.clone(),
-                principal: "events.amazonaws.com",
-                source_account: None,
-                source_arn: names.upkeep_arn(),
-            },
-        ]
+    /// The calls that lead from the observed statement to its goal.
+    fn bring(&self, goal: &Statement, observed: Option<&Value>, verb: Verb) -> Vec<(Op, Call)> {
+        let document = self.document(goal);
+        let add = |verb| {
+            let op = Op::new(verb, "lambda:AddPermission").sets("statement", document.clone());
+            (op, Call::Add(goal.clone()))
+        };
+        match observed {
+            None => vec![add(verb)],
+            Some(statement) if *statement == document => Vec::new(),
+            // A statement cannot be changed in place.
+            Some(statement) => vec![remove(Verb::Update, &goal.id, statement), add(Verb::Update)],
+        }
     }
 
     /// As Lambda writes it.
@@ -123,7 +119,7 @@ impl Permissions {
             "Effect": "Allow",
             "Principal": {"Service": statement.principal},
             "Action": "lambda:InvokeFunction",
-            "Resource": self.0.names.function_arn(),
+            "Resource": self.function_arn,
             "Condition": {"ArnLike": {"AWS:SourceArn": statement.source_arn}},
         });
         if let Some(account) = &statement.source_account {
@@ -131,4 +127,9 @@ impl Permissions {
         }
         policy::normalized(&document)
     }
+}
+
+fn remove(verb: Verb, id: &str, statement: &Value) -> (Op, Call) {
+    let op = Op::new(verb, "lambda:RemovePermission").with("statement", Some(statement.clone()), None);
+    (op, Call::Remove(id.to_owned()))
 }

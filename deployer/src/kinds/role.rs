@@ -1,30 +1,39 @@
 //! The function's execution role and its one inline policy.
 
-use std::sync::Arc;
-
+use contract::Text;
 use serde_json::Value;
 
 use crate::{
     aws::Aws,
-    deployment::Deployment,
-    deployment::facts::Facts,
     deployment::policy,
-    engine::eventually::{CONSISTENT_WITHIN, eventually},
-    engine::kind::{Address, Context, Kind, Op, Toward, Verb},
-    engine::tags::{self, TagCall, Tags},
+    engine::{
+        eventually::{CONSISTENT_WITHIN, eventually},
+        kind::Context,
+        op::{Address, Effect, Op, ResourceKind, Verb},
+        owned::{Found, Tagged},
+        tags::{self, Tags},
+    },
     error::{Error, FailedTo as _, absent_is_none},
     kinds::iam,
 };
 
-pub(crate) struct Role(pub(crate) Arc<Deployment>);
+pub(crate) struct Role {
+    pub(crate) name: String,
+    /// Name of its one inline policy.
+    pub(crate) policy_name: String,
+}
+
+pub(crate) struct Goal {
+    pub(crate) trust: Value,
+    pub(crate) policy: Value,
+}
 
 pub(crate) struct Observed {
-    trust: Value,
-    /// Our policy; any other inline policy is listed by name.
-    policy: Option<Value>,
-    other_policies: Vec<String>,
-    attached_policies: Vec<String>,
-    tags: Tags,
+    pub(super) trust: Value,
+    /// Our policy. Any other inline policy is listed by name.
+    pub(super) policy: Option<Value>,
+    pub(super) other_policies: Vec<String>,
+    pub(super) attached_policies: Vec<String>,
 }
 
 pub(crate) enum Call {
@@ -33,20 +42,28 @@ pub(crate) enum Call {
     PutPolicy(Value),
     DeletePolicy(String),
     DetachPolicy(String),
-    Tags(TagCall),
     Delete,
 }
 
-impl Kind for Role {
-    type Observed = Option<Observed>;
+impl Tagged for Role {
+    type Goal = Goal;
+    type Observed = Observed;
     type Call = Call;
 
+    const TAG_ACTIONS: [&'static str; 2] = ["iam:TagRole", "iam:UntagRole"];
+    const CONFLICTS: &'static [&'static str] = iam::CONFLICTS;
+    const EFFECTS: &'static [Effect] = &[Effect::DisturbsRotation];
+
     fn address(&self) -> Address {
-        Address { kind: "role", name: self.0.names.role.clone() }
+        Address::new(ResourceKind::Role, &self.name)
     }
 
-    async fn observe(&self, aws: &Aws) -> Result<Option<Observed>, Error> {
-        let name = &self.0.names.role;
+    fn way_out(&self) -> Text {
+        "choose another deployment name, or delete the role first if nothing uses it".into()
+    }
+
+    async fn observe(&self, aws: &Aws) -> Result<Option<Found<Observed>>, Error> {
+        let name = &self.name;
         let answer = aws.iam.get_role().role_name(name).send().await.failed_to(|| format!("read role {name}"));
         let Some(role) = absent_is_none(answer, &["NoSuchEntity"])?.and_then(|answer| answer.role) else {
             return Ok(None);
@@ -58,60 +75,56 @@ impl Kind for Role {
         let inline = inline.failed_to(|| format!("list the policies of role {name}"))?;
         let attached = attached.failed_to(|| format!("list the policies attached to role {name}"))?;
 
-        let ours = &self.0.names.role_policy;
-        let (ours, other_policies): (Vec<_>, Vec<_>) = inline.into_iter().partition(|policy| policy == ours);
-        let policy = match ours.first() {
-            Some(policy) => self.read_policy(aws, policy).await?,
-            None => None,
-        };
-        Ok(Some(Observed {
+        let (ours, other_policies): (Vec<_>, Vec<_>) =
+            inline.into_iter().partition(|policy| *policy == self.policy_name);
+        let policy = if ours.is_empty() { None } else { self.read_policy(aws).await? };
+        let observed = Observed {
             trust: policy::parse(&role.assume_role_policy_document.unwrap_or_default()),
             policy,
             other_policies,
             attached_policies: attached.into_iter().filter_map(|policy| policy.policy_arn).collect(),
-            tags: tags::read(role.tags, |tag| (Some(tag.key), Some(tag.value))),
-        }))
+        };
+        Ok(Some(Found { tags: iam::read_tags(role.tags), observed }))
     }
 
-    fn decide(&self, toward: Toward, facts: &Facts, observed: &Option<Observed>) -> Result<Vec<(Op, Call)>, Error> {
-        let Deployment { config, names } = &*self.0;
-        let Some(observed) = observed else {
-            return Ok(match toward {
-                Toward::Absent { .. } => Vec::new(),
-                Toward::Present => self.create(facts),
-            });
-        };
-        let way_out = "choose another deployment name, or delete the role first if nothing uses it";
-        tags::check_owner(&self.address(), &observed.tags, names, way_out)?;
-        let mut ops = strangers(observed);
-        if toward == Toward::Present {
-            let trust = policy::normalized(&policy::role_trust());
-            if observed.trust != trust {
-                let op = Op::new(Verb::Update, "iam:UpdateAssumeRolePolicy");
-                let op = op.with("assume_role_policy", Some(observed.trust.clone()), Some(trust));
-                ops.push((op, Call::SetTrust(policy::role_trust())));
-            }
-            let permissions = policy::role_permissions(config, names, facts);
-            ops.extend(put_policy(observed.policy.as_ref(), permissions));
-            let calls = tags::ops("iam:TagRole", "iam:UntagRole", &observed.tags, &tags::owned(config, names));
-            ops.extend(calls.into_iter().map(|(op, call)| (op, Call::Tags(call))));
-        } else {
-            if observed.policy.is_some() {
-                let call = Call::DeletePolicy(names.role_policy.clone());
-                ops.push((Op::new(Verb::Update, "iam:DeleteRolePolicy"), call));
-            }
-            ops.push((Op::new(Verb::Delete, "iam:DeleteRole"), Call::Delete));
+    fn create(&self, goal: &Goal, tags: Tags) -> Vec<(Op, Call)> {
+        let create = Op::new(Verb::Create, "iam:CreateRole")
+            .sets("assume_role_policy", policy::normalized(&goal.trust))
+            .sets("tags", tags::shown(&tags));
+        let create = (create, Call::Create { trust: goal.trust.clone(), tags });
+        std::iter::once(create).chain(put_policy(None, goal)).collect()
+    }
+
+    fn update(&self, goal: &Goal, found: &Found<Observed>) -> Result<Vec<(Op, Call)>, Error> {
+        let Observed { trust, policy, .. } = &found.observed;
+        let mut ops = strangers(&found.observed);
+        let goal_trust = policy::normalized(&goal.trust);
+        if *trust != goal_trust {
+            let op = Op::new(Verb::Update, "iam:UpdateAssumeRolePolicy");
+            let op = op.with("assume_role_policy", Some(trust.clone()), Some(goal_trust));
+            ops.push((op, Call::SetTrust(goal.trust.clone())));
         }
+        ops.extend(put_policy(policy.as_ref(), goal));
+        Ok(ops)
+    }
+
+    fn delete(&self, found: &Found<Observed>, _: bool) -> Result<Vec<(Op, Call)>, Error> {
+        let mut ops = strangers(&found.observed);
+        if found.observed.policy.is_some() {
+            let call = Call::DeletePolicy(self.policy_name.clone());
+            ops.push((Op::new(Verb::Update, "iam:DeleteRolePolicy"), call));
+        }
+        ops.push((Op::new(Verb::Delete, "iam:DeleteRole"), Call::Delete));
         Ok(ops)
     }
 
     async fn run(&self, context: &Context, call: Call) -> Result<(), Error> {
-        let (client, name) = (&context.aws.iam, &self.0.names.role);
+        let (client, name) = (&context.aws.iam, &self.name);
         match call {
             Call::Create { trust, tags } => {
-                let tags = iam::tags(&tags);
                 let request = client.create_role().role_name(name).assume_role_policy_document(trust.to_string());
-                request.set_tags(Some(tags)).send().await.failed_to(|| format!("create role {name}")).map(drop)
+                let request = request.set_tags(Some(iam::tags(&tags)));
+                request.send().await.failed_to(|| format!("create role {name}")).map(drop)
             }
             Call::SetTrust(trust) => {
                 let request = client.update_assume_role_policy().role_name(name).policy_document(trust.to_string());
@@ -119,7 +132,7 @@ impl Kind for Role {
             }
             Call::PutPolicy(document) => {
                 eventually(&context.progress, CONSISTENT_WITHIN, iam::is_not_there_yet, || async {
-                    let request = client.put_role_policy().role_name(name).policy_name(&self.0.names.role_policy);
+                    let request = client.put_role_policy().role_name(name).policy_name(&self.policy_name);
                     let request = request.policy_document(document.to_string());
                     request.send().await.failed_to(|| format!("put the policy of role {name}")).map(drop)
                 })
@@ -133,58 +146,38 @@ impl Kind for Role {
                 let request = client.detach_role_policy().role_name(name).policy_arn(&arn);
                 request.send().await.failed_to(|| format!("detach policy {arn} from role {name}")).map(drop)
             }
-            Call::Tags(TagCall::Set(tags)) => {
-                let request = client.tag_role().role_name(name).set_tags(Some(iam::tags(&tags)));
-                request.send().await.failed_to(|| format!("tag role {name}")).map(drop)
-            }
-            Call::Tags(TagCall::Unset(keys)) => {
-                let request = client.untag_role().role_name(name).set_tag_keys(Some(keys));
-                request.send().await.failed_to(|| format!("untag role {name}")).map(drop)
-            }
             Call::Delete => {
-                // Deleting the policies is seen by IAM with a delay.
-                eventually(
-                    &context.progress,
-                    CONSISTENT_WITHIN,
-                    |error| error.code() == Some("DeleteConflict"),
-                    || async {
-                        client
-                            .delete_role()
-                            .role_name(name)
-                            .send()
-                            .await
-                            .failed_to(|| format!("delete role {name}"))
-                            .map(drop)
-                    },
-                )
+                eventually(&context.progress, CONSISTENT_WITHIN, iam::is_still_in_use, || async {
+                    let answer = client.delete_role().role_name(name).send().await;
+                    answer.failed_to(|| format!("delete role {name}")).map(drop)
+                })
                 .await
             }
         }
     }
+
+    async fn set_tags(&self, aws: &Aws, tags: Tags) -> Result<(), Error> {
+        let request = aws.iam.tag_role().role_name(&self.name).set_tags(Some(iam::tags(&tags)));
+        request.send().await.failed_to(|| format!("tag role {}", self.name)).map(drop)
+    }
+
+    async fn remove_tags(&self, aws: &Aws, keys: Vec<String>) -> Result<(), Error> {
+        let request = aws.iam.untag_role().role_name(&self.name).set_tag_keys(Some(keys));
+        request.send().await.failed_to(|| format!("untag role {}", self.name)).map(drop)
+    }
 }
 
 impl Role {
-    async fn read_policy(&self, aws: &Aws, policy: &str) -> Result<Option<Value>, Error> {
-        let name = &self.0.names.role;
-        let answer = aws.iam.get_role_policy().role_name(name).policy_name(policy).send().await;
-        let answer = answer.failed_to(|| format!("read policy {policy} of role {name}"));
-        // It may go between the list and this read.
+    async fn read_policy(&self, aws: &Aws) -> Result<Option<Value>, Error> {
+        let Self { name, policy_name } = self;
+        let answer = aws.iam.get_role_policy().role_name(name).policy_name(policy_name).send().await;
+        let answer = answer.failed_to(|| format!("read policy {policy_name} of role {name}"));
+        // It may be deleted between the list and this read.
         Ok(absent_is_none(answer, &["NoSuchEntity"])?.map(|answer| policy::parse(&answer.policy_document)))
-    }
-
-    fn create(&self, facts: &Facts) -> Vec<(Op, Call)> {
-        let Deployment { config, names } = &*self.0;
-        let tags = tags::owned(config, names);
-        let create = Op::new(Verb::Create, "iam:CreateRole")
-            .sets("assume_role_policy", policy::normalized(&policy::role_trust()))
-            .sets("tags", tags::shown(&tags));
-        let mut ops = vec![(create, Call::Create { trust: policy::role_trust(), tags })];
-        ops.extend(put_policy(None, policy::role_permissions(config, names, facts)));
-        ops
     }
 }
 
-/// Whatever else was put on the role would let the function do more than a rotation.
+/// Removes every other policy on the role: it would let the function do more than a rotation.
 fn strangers(observed: &Observed) -> Vec<(Op, Call)> {
     let inline = observed.other_policies.iter().map(|name| {
         let op = Op::new(Verb::Update, "iam:DeleteRolePolicy");
@@ -197,6 +190,6 @@ fn strangers(observed: &Observed) -> Vec<(Op, Call)> {
     inline.chain(attached).collect()
 }
 
-fn put_policy(observed: Option<&Value>, goal: Value) -> Option<(Op, Call)> {
-    iam::put_policy("iam:PutRolePolicy", observed, goal).map(|(op, goal)| (op, Call::PutPolicy(goal)))
+fn put_policy(observed: Option<&Value>, goal: &Goal) -> Option<(Op, Call)> {
+    iam::put_policy("iam:PutRolePolicy", observed, &goal.policy).map(|(op, goal)| (op, Call::PutPolicy(goal)))
 }

@@ -1,163 +1,129 @@
-//! Rotation on the secret: the function, the schedule and the window. Editing it never rotates
-//! the credential; switching it on for a new deployment does, unless the configuration says not to.
-
-use std::sync::Arc;
+//! Rotation on the secret: the function, the schedule and the window. Editing it never rotates the credential; enabling it for
+//! a new deployment does, unless the configuration says not to.
+//!
+//! The rotation carries no tags: it is ours if it invokes our function.
 
 use aws_sdk_secretsmanager::types::RotationRulesType;
-use contract::DEPLOYING;
-use serde_json::{Value, json};
+use contract::{AWSPENDING, Command, DEPLOYING, Text, text};
+use serde_json::Value;
 
 use crate::{
     aws::Aws,
-    deployment::Deployment,
-    deployment::facts::Facts,
-    engine::eventually::{CONSISTENT_WITHIN, eventually},
-    engine::kind::{Address, Context, Kind, Op, Toward, Verb},
-    error::{Error, FailedTo as _, absent_is_none},
-    rotation::watch::Credential,
+    engine::{
+        eventually::{CONSISTENT_WITHIN, eventually},
+        kind::{Aim, Context, Kind},
+        op::{Address, Effect, Op, ResourceKind, Verb},
+    },
+    error::{Error, ErrorKind, FailedTo as _, absent_is_none},
+    rotation::labels::{self, Labels},
 };
 
-pub(crate) struct Rotation(pub(crate) Arc<Deployment>);
+pub(crate) struct Rotation {
+    pub(crate) secret: String,
+    pub(crate) function_arn: String,
+}
+
+pub(crate) struct Goal {
+    pub(crate) schedule: String,
+    pub(crate) window: Option<String>,
+    /// Whether enabling the rotation rotates the credential at once.
+    pub(crate) rotate_when_enabled: bool,
+}
 
 pub(crate) struct Observed {
-    enabled: bool,
     function_arn: Option<String>,
     schedule: Option<String>,
     window: Option<String>,
-    /// The version of an open rotation.
-    pending: Option<String>,
-    /// The version with our label DEPLOYING.
-    deploying: Option<String>,
-    current: Option<String>,
+    labels: Labels,
     /// The secret is scheduled for deletion: nothing of it can be changed before it is restored.
     deleted: bool,
 }
 
 pub(crate) enum Call {
     Enable {
+        schedule: String,
+        window: Option<String>,
         immediately: bool,
     },
     Cancel,
     /// Puts DEPLOYING on a version that another tool stored, and may have told hosts of: without a label its key would look
     /// unused.
     Protect(String),
-    /// Takes AWSPENDING off a version whose rotation will not go on.
+    /// Takes AWSPENDING off a version whose rotation will not continue.
     ClearPending(String),
 }
 
-/// The action whose `rotate_immediately` tells whether the credential will rotate.
-pub(crate) const ROTATE: &str = "secretsmanager:RotateSecret";
-/// The field of [`ROTATE`] that says whether the credential rotates at once.
-pub(crate) const IMMEDIATELY: &str = "rotate_immediately";
-
-impl Rotation {
-    fn schedule(&self) -> String {
-        self.0.config.rotation.schedule.to_string()
-    }
-
-    fn window(&self) -> Option<String> {
-        self.0.config.rotation.window.map(|window| format!("{}h", window.as_secs() / 3600))
-    }
-}
+const MOVE_LABEL: &str = "secretsmanager:UpdateSecretVersionStage";
 
 impl Kind for Rotation {
-    /// None where there is no secret.
+    type Goal = Goal;
+    /// None if there is no secret.
     type Observed = Option<Observed>;
     type Call = Call;
 
+    const CONFLICTS: &'static [&'static str] = &["ResourceExistsException", "ResourceNotFoundException"];
+    const EFFECTS: &'static [Effect] = &[Effect::DisturbsRotation];
+
     fn address(&self) -> Address {
-        Address { kind: "rotation", name: self.0.names.secret.clone() }
+        Address::new(ResourceKind::Rotation, &self.secret)
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Observed>, Error> {
-        let name = &self.0.names.secret;
+        let name = &self.secret;
         let answer = aws.secretsmanager.describe_secret().secret_id(name).send().await;
         let answer = answer.failed_to(|| format!("read the rotation of secret {name}"));
-        let secret = absent_is_none(answer, &["ResourceNotFoundException"])?;
-        Ok(secret.map(|secret| {
-            let deleted = secret.deleted_date.is_some();
-            let function_arn = secret.rotation_lambda_arn.clone().filter(|arn| !arn.is_empty());
+        Ok(absent_is_none(answer, &["ResourceNotFoundException"])?.map(|secret| {
             let rules = secret.rotation_rules.clone();
-            let credential = Credential::from(secret);
             let days = rules.as_ref().and_then(|rules| rules.automatically_after_days);
             let expression = rules.as_ref().and_then(|rules| rules.schedule_expression.clone());
             Observed {
-                enabled: credential.rotation_enabled,
-                function_arn,
+                function_arn: secret.rotation_lambda_arn.clone().filter(|arn| !arn.is_empty()),
                 schedule: expression.or_else(|| days.map(|days| format!("rate({days} days)"))),
                 window: rules.and_then(|rules| rules.duration),
-                deleted,
-                pending: credential.pending().map(str::to_owned),
-                deploying: credential.labelled(DEPLOYING).map(str::to_owned),
-                current: credential.current().map(str::to_owned),
+                deleted: secret.deleted_date.is_some(),
+                labels: Labels::from(secret),
             }
         }))
     }
 
-    /// A rotation that was given up is open no more, so that nothing else would tell of it.
-    fn note(&self, observed: &Option<Observed>) -> Option<String> {
-        let rotation = observed.as_ref().filter(|rotation| rotation.pending.is_none())?;
-        let deploying = rotation.deploying.as_ref().filter(|deploying| rotation.current.as_ref() != Some(deploying))?;
-        Some(format!(
-            "version {deploying} of secret {} is labelled {DEPLOYING} and not AWSCURRENT: hosts may have been told of it; \
-             `deployer recover` shows how that stands",
-            self.0.names.secret
-        ))
+    fn decide(&self, aim: Aim<'_, Goal>, observed: &Option<Observed>) -> Result<Vec<(Op, Call)>, Error> {
+        let other = observed.as_ref().filter(|rotation| rotation.labels.rotation_enabled);
+        let other = other.and_then(|rotation| rotation.function_arn.as_ref()).filter(|arn| **arn != self.function_arn);
+        match (aim, other, observed) {
+            (Aim::Present(_), Some(other), _) => Err(self.is_rotated_by(other)),
+            (Aim::Absent { .. }, Some(_), _) | (Aim::Absent { .. }, None, None) => Ok(Vec::new()),
+            (Aim::Absent { .. }, None, Some(observed)) => Ok(disable(observed)),
+            (Aim::Present(goal), None, observed) => {
+                let is_enabled = observed.as_ref().is_some_and(|rotation| rotation.labels.rotation_enabled);
+                let end = observed.as_ref().filter(|_| !is_enabled).map(end_left_behind).unwrap_or_default();
+                Ok(end.into_iter().chain(self.enable(goal, observed.as_ref())).collect())
+            }
+        }
     }
 
-    fn decide(&self, toward: Toward, facts: &Facts, observed: &Option<Observed>) -> Result<Vec<(Op, Call)>, Error> {
-        let function = self.0.names.function_arn();
-        let other =
-            observed.as_ref().filter(|rotation| rotation.enabled).and_then(|rotation| rotation.function_arn.as_ref());
-        if let Some(other) = other.filter(|other| **other != function) {
-            if toward != Toward::Present {
-                return Ok(Vec::new());
-            }
-            return Err(Error::new(format!("secret {} is rotated by another function", self.0.names.secret))
-                .cause(format!("its rotation invokes {other}"))
-                .hint(format!(
-                    "if that is to end, run `aws secretsmanager cancel-rotate-secret --secret-id {}`, then apply",
-                    self.0.names.secret
-                )));
-        }
-        let is_enabled = observed.as_ref().is_some_and(|rotation| rotation.enabled);
-        // CancelRotateSecret leaves AWSPENDING, and with it no rotation can be started or enabled.
-        let clear = |pending: &str| {
-            let op = Op::new(Verb::Update, "secretsmanager:UpdateSecretVersionStage");
-            (op.with("AWSPENDING", Some(pending.into()), None), Call::ClearPending(pending.to_owned()))
-        };
-        let pending = observed.as_ref().and_then(|rotation| rotation.pending.as_deref()).map(clear);
-        if toward == Toward::Present {
-            let enable = self.enable(facts, observed.as_ref());
-            let protect = observed.as_ref().filter(|rotation| rotation.deploying.is_none()).and_then(|rotation| {
-                let version = rotation.pending.clone()?;
-                let op = Op::new(Verb::Update, "secretsmanager:UpdateSecretVersionStage");
-                Some((op.with(DEPLOYING, None, Some(version.clone().into())), Call::Protect(version)))
-            });
-            let end = protect.into_iter().chain(pending).filter(|_| !is_enabled);
-            return Ok(end.chain(enable).collect());
-        }
-        let deleted = observed.as_ref().is_none_or(|rotation| rotation.deleted);
-        let cancel = |rotation: &Observed| {
-            let op = Op::new(Verb::Delete, "secretsmanager:CancelRotateSecret");
-            (op.with("schedule", rotation.schedule.clone().map(Value::from), None), Call::Cancel)
-        };
-        let cancel = observed.iter().filter(|rotation| rotation.enabled).map(cancel).chain(pending);
-        Ok(if deleted { Vec::new() } else { cancel.collect() })
+    /// Nothing else tells of a rotation that was given up: it is no longer open.
+    fn note(&self, _: &Goal, observed: &Option<Observed>) -> Option<Text> {
+        let labels = observed.as_ref().map(|rotation| &rotation.labels).filter(|labels| labels.pending().is_none())?;
+        let deploying = labels.labelled(DEPLOYING).filter(|deploying| labels.current() != Some(deploying))?;
+        Some(text![
+            format!(
+                "version {deploying} of secret {} is labelled {DEPLOYING} and not AWSCURRENT: hosts may have been told of it; ",
+                self.secret
+            ),
+            Command::deployer("recover"),
+            " shows which credential works"
+        ])
     }
 
     async fn run(&self, context: &Context, call: Call) -> Result<(), Error> {
-        let (client, name) = (&context.aws.secretsmanager, &self.0.names.secret);
+        let (client, name) = (&context.aws.secretsmanager, &self.secret);
         match call {
-            Call::Enable { immediately } => {
-                // Secrets Manager checks that it may invoke the function; the permission is seen with a delay.
+            Call::Enable { schedule, window, immediately } => {
+                // Secrets Manager checks that it may invoke the function; it sees the permission with a delay.
                 let cannot_invoke = |error: &Error| error.is("AccessDeniedException", "cannot invoke");
-                let rules =
-                    RotationRulesType::builder().schedule_expression(self.schedule()).set_duration(self.window());
-                let rules = rules.build();
+                let rules = RotationRulesType::builder().schedule_expression(schedule).set_duration(window).build();
                 eventually(&context.progress, CONSISTENT_WITHIN, cannot_invoke, || async {
-                    let request =
-                        client.rotate_secret().secret_id(name).rotation_lambda_arn(self.0.names.function_arn());
+                    let request = client.rotate_secret().secret_id(name).rotation_lambda_arn(&self.function_arn);
                     let request = request.rotation_rules(rules.clone()).rotate_immediately(immediately);
                     let request = request.client_request_token(&*context.rotation_token);
                     request.send().await.failed_to(|| format!("enable the rotation of secret {name}")).map(drop)
@@ -166,14 +132,10 @@ impl Kind for Rotation {
             }
             Call::Protect(version) => {
                 let request = client.update_secret_version_stage().secret_id(name).version_stage(DEPLOYING);
-                let request = request.move_to_version_id(version);
-                request.send().await.failed_to(|| format!("label a version of secret {name} {DEPLOYING}")).map(drop)
+                let answer = request.move_to_version_id(version).send().await;
+                answer.failed_to(|| format!("label a version of secret {name} {DEPLOYING}")).map(drop)
             }
-            Call::ClearPending(version) => {
-                let request = client.update_secret_version_stage().secret_id(name).version_stage("AWSPENDING");
-                let request = request.remove_from_version_id(version);
-                request.send().await.failed_to(|| format!("clear AWSPENDING of secret {name}")).map(drop)
-            }
+            Call::ClearPending(version) => labels::move_label(&context.aws, name, AWSPENDING, &version, None).await,
             Call::Cancel => {
                 let request = client.cancel_rotate_secret().secret_id(name);
                 request.send().await.failed_to(|| format!("cancel the rotation of secret {name}")).map(drop)
@@ -183,22 +145,59 @@ impl Kind for Rotation {
 }
 
 impl Rotation {
-    fn enable(&self, facts: &Facts, observed: Option<&Observed>) -> Option<(Op, Call)> {
-        let (function, schedule, window) = (self.0.names.function_arn(), self.schedule(), self.window());
-        let is_enabled = observed.is_some_and(|rotation| rotation.enabled);
-        // Where the rotation of a credential of ours was only switched off, it is switched on again, and that is all.
-        let has_ours = facts.credential.labelled(DEPLOYING).is_some() && facts.user_has_keys;
-        let immediately = self.0.config.rotation.rotate_on_create && !has_ours;
-        let verb = if is_enabled { Verb::Update } else { Verb::Create };
-        let now = observed.filter(|_| is_enabled);
-        let op = Op::new(verb, ROTATE)
-            .with("function", now.and_then(|r| r.function_arn.clone()).map(Value::from), Some(function.into()))
-            .with("schedule", now.and_then(|r| r.schedule.clone()).map(Value::from), Some(schedule.into()))
-            .with("window", now.and_then(|r| r.window.clone()).map(Value::from), window.map(Value::from));
+    fn is_rotated_by(&self, other: &str) -> Error {
+        Error::new(format!("secret {} is rotated by another function", self.secret))
+            .kind(ErrorKind::NotOurs)
+            .cause(format!("its rotation invokes {other}"))
+            .hint(text![
+                "if that is to end, run ",
+                Command::aws(&["secretsmanager", "cancel-rotate-secret", "--secret-id", &self.secret]),
+                ", then apply"
+            ])
+    }
+
+    fn enable(&self, goal: &Goal, observed: Option<&Observed>) -> Option<(Op, Call)> {
+        let Goal { schedule, window, rotate_when_enabled } = goal;
+        let now = observed.filter(|rotation| rotation.labels.rotation_enabled);
+        let value = |text: &Option<String>| text.as_deref().map(Value::from);
+        let verb = if now.is_some() { Verb::Update } else { Verb::Create };
+        let op = Op::new(verb, "secretsmanager:RotateSecret")
+            .with("function", now.and_then(|r| value(&r.function_arn)), Some(self.function_arn.as_str().into()))
+            .with("schedule", now.and_then(|r| value(&r.schedule)), Some(schedule.as_str().into()))
+            .with("window", now.and_then(|r| value(&r.window)), value(window));
         if op.changes.is_empty() {
             return None;
         }
-        let immediately = immediately && !is_enabled;
-        Some((op.sets(IMMEDIATELY, json!(immediately)), Call::Enable { immediately }))
+        let immediately = *rotate_when_enabled && now.is_none();
+        let effect = if immediately { Effect::RotatesNow } else { Effect::TestsConfiguration };
+        let op = op.sets("rotate_immediately", immediately).effect(effect);
+        Some((op, Call::Enable { schedule: schedule.clone(), window: window.clone(), immediately }))
     }
+}
+
+/// CancelRotateSecret leaves AWSPENDING, and with it no rotation can be started or enabled.
+fn clear_pending(observed: &Observed) -> Option<(Op, Call)> {
+    let pending = observed.labels.pending()?;
+    let op = Op::new(Verb::Update, MOVE_LABEL).with(AWSPENDING, Some(pending.into()), None);
+    Some((op, Call::ClearPending(pending.to_owned())))
+}
+
+/// Ends a rotation that another tool, or a rotation that was turned off, left open.
+fn end_left_behind(observed: &Observed) -> Vec<(Op, Call)> {
+    let protect = observed.labels.pending().filter(|_| observed.labels.labelled(DEPLOYING).is_none()).map(|version| {
+        let op = Op::new(Verb::Update, MOVE_LABEL).with(DEPLOYING, None, Some(version.into()));
+        (op, Call::Protect(version.to_owned()))
+    });
+    protect.into_iter().chain(clear_pending(observed)).collect()
+}
+
+fn disable(observed: &Observed) -> Vec<(Op, Call)> {
+    if observed.deleted {
+        return Vec::new();
+    }
+    let cancel = observed.labels.rotation_enabled.then(|| {
+        let op = Op::new(Verb::Delete, "secretsmanager:CancelRotateSecret");
+        (op.with("schedule", observed.schedule.clone().map(Value::from), None), Call::Cancel)
+    });
+    cancel.into_iter().chain(clear_pending(observed)).collect()
 }

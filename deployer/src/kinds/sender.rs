@@ -1,36 +1,31 @@
-//! The SES identity of the test mail's sender. Referenced, never changed: it must be verified.
-
-use std::sync::Arc;
+//! The SES identity of the test mail's sender. It is referenced and never changed: it must be verified.
 
 use aws_sdk_sesv2::types::VerificationStatus;
+use contract::{Command, text};
 
 use crate::{
     aws::Aws,
-    deployment::Deployment,
-    deployment::facts::Facts,
-    engine::kind::{Address, Context, Kind, Op, Toward},
+    engine::{
+        kind::{Aim, Context, Kind},
+        op::{Address, Op, ResourceKind},
+    },
     error::{Error, FailedTo as _, absent_is_none},
 };
 
-pub(crate) struct Sender(pub(crate) Arc<Deployment>);
+pub(crate) struct Sender {
+    pub(crate) address: String,
+    pub(crate) region: String,
+}
 
-/// The identities that would let the sender send, each with whether it is verified; absent ones are left out.
-pub(crate) type Observed = Vec<(String, bool)>;
-
-/// There is nothing to call: a sender is only ever looked at.
+/// There is nothing to call: a sender is only ever read.
 pub(crate) enum Call {}
 
 impl Sender {
-    fn address_of_sender(&self) -> &str {
-        self.0.config.ses.test_mail.as_ref().map_or("", |mail| &mail.sender)
-    }
-
     /// The address itself, its domain, and the domain's parents: SES accepts a verified parent domain too
     /// (SES guide, "Verified identities").
     fn identities(&self) -> Vec<String> {
-        let address = self.address_of_sender();
-        let mut identities = vec![address.to_owned()];
-        let mut domain = address.rsplit('@').next().unwrap_or_default();
+        let mut identities = vec![self.address.clone()];
+        let mut domain = self.address.rsplit('@').next().unwrap_or_default();
         while domain.contains('.') {
             identities.push(domain.to_owned());
             domain = domain.split_once('.').map_or("", |(_, parent)| parent);
@@ -40,15 +35,19 @@ impl Sender {
 }
 
 impl Kind for Sender {
-    type Observed = Observed;
+    type Goal = ();
+    /// The identities that would let the sender send, each with whether it is verified. Absent ones are left out.
+    type Observed = Vec<(String, bool)>;
     type Call = Call;
 
+    const CONFLICTS: &'static [&'static str] = &[];
+
     fn address(&self) -> Address {
-        Address { kind: "sender", name: self.address_of_sender().to_owned() }
+        Address::new(ResourceKind::Sender, &self.address)
     }
 
-    async fn observe(&self, aws: &Aws) -> Result<Observed, Error> {
-        let look = |identity: String| async move {
+    async fn observe(&self, aws: &Aws) -> Result<Self::Observed, Error> {
+        let read = |identity: String| async move {
             let answer = aws.sesv2.get_email_identity().email_identity(&identity).send().await;
             let answer = answer.failed_to(|| format!("read SES identity {identity}"));
             let found = absent_is_none(answer, &["NotFoundException"])?;
@@ -58,23 +57,24 @@ impl Kind for Sender {
                 (identity, verified)
             }))
         };
-        let found = futures_util::future::try_join_all(self.identities().into_iter().map(look)).await?;
+        let found = futures_util::future::try_join_all(self.identities().into_iter().map(read)).await?;
         Ok(found.into_iter().flatten().collect())
     }
 
-    fn decide(&self, toward: Toward, _: &Facts, observed: &Observed) -> Result<Vec<(Op, Call)>, Error> {
-        if toward != Toward::Present || observed.iter().any(|(_, verified)| *verified) {
+    fn decide(&self, aim: Aim<'_, ()>, observed: &Self::Observed) -> Result<Vec<(Op, Call)>, Error> {
+        if matches!(aim, Aim::Absent { .. }) || observed.iter().any(|(_, verified)| *verified) {
             return Ok(Vec::new());
         }
-        let sender = self.address_of_sender();
         let cause = match observed.first() {
             Some((identity, _)) => format!("identity {identity} exists and is not verified yet"),
             None => format!("neither {} is an SES identity here", self.identities().join(" nor ")),
         };
-        Err(Error::new(format!("SES does not accept mail from {sender}")).cause(cause).hint(format!(
-            "verify it in SES in {} (aws sesv2 create-email-identity --email-identity …), or correct ses.sender",
-            self.0.config.region
-        )))
+        let create = ["sesv2", "create-email-identity", "--region", &self.region, "--email-identity", &self.address];
+        Err(Error::new(format!("SES does not accept mail from {}", self.address)).cause(cause).hint(text![
+            "verify the address or its domain in SES (",
+            Command::aws(&create),
+            "), or correct ses.sender"
+        ]))
     }
 
     async fn run(&self, _: &Context, call: Call) -> Result<(), Error> {

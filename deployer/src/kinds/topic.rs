@@ -3,29 +3,37 @@
 //! SNS's own encryption at rest stays off: a message names keys and says what happened, never a secret, and a customer's
 //! KMS key would need a policy that lets the function use it.
 
-use std::sync::Arc;
-
 use aws_sdk_sns::types::Tag;
+use contract::Text;
 
 use crate::{
     aws::Aws,
-    deployment::Deployment,
-    deployment::facts::Facts,
-    engine::kind::{Address, Context, Kind, Op, Toward, Verb},
-    engine::tags::{self, TagCall, Tags},
+    digest,
+    engine::{
+        kind::Context,
+        op::{Address, Op, ResourceKind, Verb},
+        owned::{Found, Tagged},
+        tags::{self, Tags},
+    },
     error::{Error, FailedTo as _, absent_is_none},
-    package,
 };
 
-pub(crate) struct Topic(pub(crate) Arc<Deployment>);
-
-pub(crate) struct Observed {
-    tags: Tags,
-    /// By e-mail only; what else subscribes is not ours.
-    subscriptions: Vec<Subscription>,
+pub(crate) struct Topic {
+    pub(crate) name: String,
+    pub(crate) arn: String,
 }
 
-struct Subscription {
+pub(crate) struct Goal {
+    /// The address that is told.
+    pub(crate) email: String,
+}
+
+pub(crate) struct Observed {
+    /// By e-mail only; other subscriptions are not ours.
+    pub(super) subscriptions: Vec<Subscription>,
+}
+
+pub(super) struct Subscription {
     email: String,
     /// None until the address has confirmed. Without it a subscription cannot be ended; SNS drops it after two days.
     arn: Option<String>,
@@ -35,7 +43,6 @@ pub(crate) enum Call {
     Create(Tags),
     Subscribe(String),
     Unsubscribe { arn: String, email: String },
-    Tags(TagCall),
     Delete,
 }
 
@@ -44,145 +51,108 @@ pub(crate) enum Call {
 const TAG_EMAIL: &str = "deployer:email";
 
 const PROTOCOL: &str = "email";
-/// In place of an unconfirmed subscription's ARN.
+/// Listed in place of an unconfirmed subscription's ARN.
 const PENDING: &str = "PendingConfirmation";
-/// In place of the ARN of one that the subscriber ended, which stays listed for a while.
+/// Listed for a while in place of the ARN of a subscription that the subscriber ended.
 const DELETED: &str = "Deleted";
 
-impl Kind for Topic {
-    type Observed = Option<Observed>;
+impl Tagged for Topic {
+    type Goal = Goal;
+    type Observed = Observed;
     type Call = Call;
 
+    const TAG_ACTIONS: [&'static str; 2] = ["sns:TagResource", "sns:UntagResource"];
+    const CONFLICTS: &'static [&'static str] = &["NotFound", "ResourceNotFound", "ConcurrentModification"];
+
     fn address(&self) -> Address {
-        Address { kind: "topic", name: self.0.names.topic.clone() }
+        Address::new(ResourceKind::Topic, &self.name)
     }
 
-    async fn observe(&self, aws: &Aws) -> Result<Option<Observed>, Error> {
-        let (sns, name, arn) = (&aws.sns, &self.0.names.topic, self.0.names.topic_arn());
-        let answer = sns.get_topic_attributes().topic_arn(&arn).send().await;
+    fn way_out(&self) -> Text {
+        "choose another deployment name, or delete the topic first if nothing uses it".into()
+    }
+
+    async fn observe(&self, aws: &Aws) -> Result<Option<Found<Observed>>, Error> {
+        let (sns, name, arn) = (&aws.sns, &self.name, &self.arn);
+        let answer = sns.get_topic_attributes().topic_arn(arn).send().await;
         if absent_is_none(answer.failed_to(|| format!("read topic {name}")), &["NotFound"])?.is_none() {
             return Ok(None);
         }
-        let subscriptions = sns.list_subscriptions_by_topic().topic_arn(&arn).into_paginator().items().send();
+        let subscriptions = sns.list_subscriptions_by_topic().topic_arn(arn).into_paginator().items().send();
         let (tags, subscriptions) = tokio::join!(
-            sns.list_tags_for_resource().resource_arn(&arn).send(),
+            sns.list_tags_for_resource().resource_arn(arn).send(),
             subscriptions.collect::<Result<Vec<_>, _>>()
         );
         let tags = tags.failed_to(|| format!("read the tags of topic {name}"))?.tags;
         let subscriptions = subscriptions.failed_to(|| format!("list the subscriptions to topic {name}"))?;
-        Ok(Some(Observed {
-            tags: tags::read(tags, |tag| (Some(tag.key), Some(tag.value))),
-            subscriptions: subscriptions.into_iter().filter_map(by_email).collect(),
-        }))
+        let subscriptions = subscriptions.into_iter().filter_map(by_email).collect();
+        let tags = tags::read(tags, |tag| (Some(tag.key), Some(tag.value)));
+        Ok(Some(Found { tags, observed: Observed { subscriptions } }))
     }
 
-    fn decide(&self, toward: Toward, _: &Facts, observed: &Option<Observed>) -> Result<Vec<(Op, Call)>, Error> {
-        let Some(observed) = observed else {
-            return Ok(match toward {
-                Toward::Absent { .. } => Vec::new(),
-                Toward::Present => self.create(),
-            });
-        };
-        let way_out = "choose another deployment name, or delete the topic first if nothing uses it";
-        tags::check_owner(&self.address(), &observed.tags, &self.0.names, way_out)?;
-        Ok(match toward {
-            // Its subscriptions go with it.
-            Toward::Absent { .. } => vec![(Op::new(Verb::Delete, "sns:DeleteTopic"), Call::Delete)],
-            Toward::Present => self.update(observed),
-        })
+    fn further_tags(&self, goal: &Goal) -> Tags {
+        Tags::from([(TAG_EMAIL.to_owned(), digest::digest([&goal.email]))])
     }
 
-    fn note(&self, observed: &Option<Observed>) -> Option<String> {
-        let email = self.email();
-        match observed.as_ref().and_then(|observed| observed.subscription_of(email)) {
+    fn create(&self, goal: &Goal, tags: Tags) -> Vec<(Op, Call)> {
+        let op = Op::new(Verb::Create, "sns:CreateTopic").sets("tags", tags::shown(&tags));
+        vec![(op, Call::Create(tags)), subscribe(goal)]
+    }
+
+    /// The tags change after this: until the former address is unsubscribed, the tag says which one it is.
+    fn update(&self, goal: &Goal, found: &Found<Observed>) -> Result<Vec<(Op, Call)>, Error> {
+        let subscribe = found.observed.subscription_of(&goal.email).is_none().then(|| subscribe(goal));
+        Ok(subscribe.into_iter().chain(unsubscribe_former(goal, found)).collect())
+    }
+
+    fn delete(&self, _: &Found<Observed>, _: bool) -> Result<Vec<(Op, Call)>, Error> {
+        // Its subscriptions are deleted with it.
+        Ok(vec![(Op::new(Verb::Delete, "sns:DeleteTopic"), Call::Delete)])
+    }
+
+    fn note(&self, Goal { email }: &Goal, found: Option<&Found<Observed>>) -> Option<Text> {
+        match found.and_then(|found| found.observed.subscription_of(email)) {
             Some(Subscription { arn: Some(_), .. }) => None,
-            Some(_) => Some(format!(
+            Some(_) => Some(Text::from(format!(
                 "{email} has not confirmed its subscription: no notification arrives before somebody follows the link \
                  in the mail from AWS Notifications (valid for two days; apply then sends another)"
-            )),
-            None => Some(format!(
+            ))),
+            None => Some(Text::from(format!(
                 "{email} is asked by mail to confirm its subscription: no notification arrives before it has"
-            )),
+            ))),
         }
     }
 
     async fn run(&self, context: &Context, call: Call) -> Result<(), Error> {
-        let (sns, name, arn) = (&context.aws.sns, &self.0.names.topic, self.0.names.topic_arn());
+        let (sns, name) = (&context.aws.sns, &self.name);
         match call {
             Call::Create(tags) => {
                 let request = sns.create_topic().name(name).set_tags(Some(sns_tags(&tags)));
                 request.send().await.failed_to(|| format!("create topic {name}")).map(drop)
             }
             Call::Subscribe(email) => {
-                let request = sns.subscribe().topic_arn(arn).protocol(PROTOCOL).endpoint(&email);
+                let request = sns.subscribe().topic_arn(&self.arn).protocol(PROTOCOL).endpoint(&email);
                 request.send().await.failed_to(|| format!("subscribe {email} to topic {name}")).map(drop)
             }
             Call::Unsubscribe { arn, email } => {
                 let request = sns.unsubscribe().subscription_arn(arn);
                 request.send().await.failed_to(|| format!("unsubscribe {email} from topic {name}")).map(drop)
             }
-            Call::Tags(TagCall::Set(tags)) => {
-                let request = sns.tag_resource().resource_arn(arn).set_tags(Some(sns_tags(&tags)));
-                request.send().await.failed_to(|| format!("tag topic {name}")).map(drop)
-            }
-            Call::Tags(TagCall::Unset(keys)) => {
-                let request = sns.untag_resource().resource_arn(arn).set_tag_keys(Some(keys));
-                request.send().await.failed_to(|| format!("untag topic {name}")).map(drop)
-            }
             Call::Delete => {
-                let request = sns.delete_topic().topic_arn(arn);
+                let request = sns.delete_topic().topic_arn(&self.arn);
                 request.send().await.failed_to(|| format!("delete topic {name}")).map(drop)
             }
         }
     }
-}
 
-impl Topic {
-    /// The topic is in the stack only where there is one.
-    fn email(&self) -> &str {
-        self.0.config.notify.as_ref().map_or("", |notify| &notify.email)
+    async fn set_tags(&self, aws: &Aws, tags: Tags) -> Result<(), Error> {
+        let request = aws.sns.tag_resource().resource_arn(&self.arn).set_tags(Some(sns_tags(&tags)));
+        request.send().await.failed_to(|| format!("tag topic {}", self.name)).map(drop)
     }
 
-    fn goal_tags(&self) -> Tags {
-        let mut tags = tags::owned(&self.0.config, &self.0.names);
-        tags.insert(TAG_EMAIL.to_owned(), package::digest([self.email()].iter()));
-        tags
-    }
-
-    fn create(&self) -> Vec<(Op, Call)> {
-        let tags = self.goal_tags();
-        let op = Op::new(Verb::Create, "sns:CreateTopic").sets("tags", tags::shown(&tags));
-        vec![(op, Call::Create(tags)), self.subscribe()]
-    }
-
-    fn subscribe(&self) -> (Op, Call) {
-        let op = Op::new(Verb::Update, "sns:Subscribe").sets("protocol", PROTOCOL).sets("endpoint", self.email());
-        (op, Call::Subscribe(self.email().to_owned()))
-    }
-
-    fn update(&self, observed: &Observed) -> Vec<(Op, Call)> {
-        let mut ops = Vec::new();
-        if observed.subscription_of(self.email()).is_none() {
-            ops.push(self.subscribe());
-        }
-        ops.extend(self.unsubscribe_former(observed));
-        // Last: until the former address is gone, the tag says which one it is.
-        let calls = tags::ops("sns:TagResource", "sns:UntagResource", &observed.tags, &self.goal_tags());
-        ops.extend(calls.into_iter().map(|(op, call)| (op, Call::Tags(call))));
-        ops
-    }
-
-    /// Ends the subscription that is ours and no longer declared. One that was never confirmed cannot be ended: it goes
-    /// by itself.
-    fn unsubscribe_former(&self, observed: &Observed) -> Option<(Op, Call)> {
-        let ours = observed.tags.get(TAG_EMAIL)?;
-        let is_former = |subscription: &&Subscription| {
-            subscription.email != self.email() && package::digest([&subscription.email]) == *ours
-        };
-        let former = observed.subscriptions.iter().find(is_former)?;
-        let (arn, email) = (former.arn.clone()?, former.email.clone());
-        let op = Op::new(Verb::Update, "sns:Unsubscribe").with("endpoint", Some(email.as_str().into()), None);
-        Some((op, Call::Unsubscribe { arn, email }))
+    async fn remove_tags(&self, aws: &Aws, keys: Vec<String>) -> Result<(), Error> {
+        let request = aws.sns.untag_resource().resource_arn(&self.arn).set_tag_keys(Some(keys));
+        request.send().await.failed_to(|| format!("untag topic {}", self.name)).map(drop)
     }
 }
 
@@ -190,6 +160,23 @@ impl Observed {
     fn subscription_of(&self, email: &str) -> Option<&Subscription> {
         self.subscriptions.iter().find(|subscription| subscription.email == email)
     }
+}
+
+fn subscribe(Goal { email }: &Goal) -> (Op, Call) {
+    let op = Op::new(Verb::Update, "sns:Subscribe").sets("protocol", PROTOCOL).sets("endpoint", email.as_str());
+    (op, Call::Subscribe(email.clone()))
+}
+
+/// Ends the subscription that is ours and no longer declared. One that was never confirmed cannot be ended: SNS drops it.
+fn unsubscribe_former(goal: &Goal, found: &Found<Observed>) -> Option<(Op, Call)> {
+    let ours = found.tags.get(TAG_EMAIL)?;
+    let is_former = |subscription: &&Subscription| {
+        subscription.email != goal.email && digest::digest([&subscription.email]) == *ours
+    };
+    let former = found.observed.subscriptions.iter().find(is_former)?;
+    let (arn, email) = (former.arn.clone()?, former.email.clone());
+    let op = Op::new(Verb::Update, "sns:Unsubscribe").with("endpoint", Some(email.as_str().into()), None);
+    Some((op, Call::Unsubscribe { arn, email }))
 }
 
 fn by_email(subscription: aws_sdk_sns::types::Subscription) -> Option<Subscription> {

@@ -4,9 +4,7 @@
 //! without a change of its sources is drift.
 
 use std::{
-    env,
-    fmt::Write as _,
-    fs, io,
+    env, fs, io,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -16,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     config::{Architecture, Config},
+    digest::digest,
     engine::events::{Event, Events},
     error::Error,
 };
@@ -118,22 +117,6 @@ fn read_zip(path: &Path) -> Result<Vec<u8>, Error> {
             .hint("build it in release mode and without debug information"));
     }
     fs::read(path).map_err(failed)
-}
-
-/// Half of a SHA-256 as hexadecimal digits: short enough to read, and for a tag.
-pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a (impl AsRef<[u8]> + 'a)>) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        let part = part.as_ref();
-        // With its length, or else two parts could pass a byte to each other unnoticed.
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hash.finalize()[..16].iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

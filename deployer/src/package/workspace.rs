@@ -5,8 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{cargo_lambda, digest as digest_of};
-use crate::{config::Architecture, error::Error};
+use super::cargo_lambda;
+use crate::{config::Architecture, digest::digest as digest_of, error::Error};
 
 /// The members that the function consists of.
 pub(super) const MEMBERS: [&str; 2] = ["contract", "handler"];

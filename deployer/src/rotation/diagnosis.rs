@@ -1,107 +1,66 @@
-//! What is wrong with a rotation, and what takes it back to health. Pure: a report in, a diagnosis out.
+//! What is wrong with a rotation, and what makes it healthy again. Pure: a report in, a diagnosis out.
 //!
-//! One rule is behind every remedy: what DEPLOYING or AWSCURRENT names may be on a host, so neither label leaves a
-//! credential that could still work.
+//! One rule is behind every remedy: a host may hold what DEPLOYING or AWSCURRENT names, so neither label leaves a credential
+//! that could still work.
 
-use std::path::Path;
-
-use contract::{DEPLOYING, KeyReport, KeyVerdict, Login, Next, Refusal, RefusalKind, Report, VersionReport, WayOut};
-use serde::Serialize;
-
-use crate::{
-    cli::with_config,
-    rotation::watch::{CURRENT, PENDING, PREVIOUS},
+use contract::{
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Command, DEPLOYING, KeyReport, KeyVerdict, Login, Next, Refusal, RefusalKind,
+    Report, Text, VersionReport, WayOut, text,
 };
 
 #[cfg(test)]
 mod tests;
 
 /// What is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Diagnosis {
     /// Nothing.
     Healthy {
         /// What an operator may want to know all the same.
-        note: Option<String>,
+        note: Option<Text>,
     },
-    /// These remedies take it back to health, one after the other; after each it is looked at again.
+    /// These remedies make it healthy again, one after the other. After each, the diagnosis is made anew.
     Curable {
         /// What is wrong, as a sentence.
-        found: String,
-        /// The first of them.
-        #[serde(skip)]
+        found: Text,
         first: Remedy,
         /// What follows, as far as it can be foreseen.
-        #[serde(skip)]
         then: Vec<Remedy>,
     },
-    /// Nothing can be done safely: a person has to decide, or to mend something else first.
+    /// Nothing can be done safely: a person has to decide, or to correct something else first.
     Person {
         /// What is wrong, as a sentence.
-        found: String,
+        found: Text,
         /// What there is to choose from.
         ways: Vec<Way>,
     },
 }
 
-impl Diagnosis {
-    /// With commands that name the configuration.
-    pub(crate) fn for_config(mut self, config: &Path) -> Self {
-        if let Self::Person { found, ways } = &mut self {
-            *found = with_config(found, config);
-            for way in ways {
-                way.command = with_config(&format!("`{}`", way.command), config).replace('`', "");
-            }
-        }
-        self
-    }
-}
-
 /// A change that cannot break mail.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "remedy", rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Remedy {
     /// Make a key Active that a host may hold.
-    Activate {
-        /// The key.
-        key: String,
-    },
-    /// Give up an open rotation. Safe at any moment: DEPLOYING goes on protecting the key that hosts may have been told of.
+    Activate { key: String },
+    /// Give up an open rotation. It is safe at any moment: DEPLOYING still protects the key that hosts may have been told of.
     ClearPending {
-        /// Its version.
         version: String,
-        /// Whether the rotation is still wanted; not where it had completed.
-        #[serde(skip)]
+        /// Whether the rotation is still wanted; not if it had completed.
         owes_a_rotation: bool,
     },
     /// Put AWSCURRENT and DEPLOYING on the one version whose credential works.
-    MoveLabel {
-        /// The label that moves.
-        label: &'static str,
-        /// The version that it leaves.
-        from: String,
-        /// The version whose credential works.
-        to: String,
-    },
+    MoveLabel { label: &'static str, from: String, to: String },
     /// Delete a key that a crashed createSecret left behind.
-    DeleteOrphan {
-        /// The key.
-        key: String,
-        /// When it was made.
-        created: Option<String>,
-    },
+    DeleteOrphan { key: String, created: Option<String> },
     /// Rotate.
     Rotate,
 }
 
-/// One thing that a person may decide to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// What a person may decide to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Way {
-    /// Where it is the right one.
+    /// The condition under which it is right.
     pub(crate) when: String,
-    /// The command.
-    pub(crate) command: String,
+    pub(crate) command: Command,
 }
 
 impl Remedy {
@@ -110,7 +69,7 @@ impl Remedy {
         match self {
             Self::Activate { .. } => "iam:UpdateAccessKey",
             Self::ClearPending { .. } | Self::MoveLabel { .. } => "secretsmanager:UpdateSecretVersionStage",
-            // The function deletes it, after a look of its own.
+            // The function deletes it, after it has judged the key again.
             Self::DeleteOrphan { .. } => "lambda:InvokeFunction",
             Self::Rotate => "secretsmanager:RotateSecret",
         }
@@ -131,318 +90,22 @@ impl Remedy {
     }
 }
 
-/// Finds what is wrong. No step of a rotation may be running. `owed`: this run gave up a rotation that was wanted, and none
-/// has completed since.
-pub(crate) fn diagnose(report: &Report, owed: bool) -> Diagnosis {
-    current_is_inactive(report)
-        .or_else(|| something_is_unread(report))
-        .or_else(|| rotation_is_off(report))
-        .or_else(|| labels_are_crossed(report))
-        .or_else(|| rotation_is_open(report))
-        .or_else(|| told_but_not_current(report))
-        .or_else(|| orphan_takes_the_slot(report))
-        .or_else(|| current_does_not_work(report))
-        .or_else(|| rotation_would_fail(report, owed))
-        .or_else(|| rotation_is_due(report, owed))
-        .unwrap_or(Diagnosis::Healthy { note: None })
-}
-
-/// Mail is down: before everything else.
-fn current_is_inactive(report: &Report) -> Option<Diagnosis> {
-    let version = labelled(report, CURRENT)?;
-    let Credential::Inactive(key) = credential(report, version) else { return None };
-    let found = format!(
-        "access key {key}, which AWSCURRENT names, is Inactive: a host that uses it cannot send. If it was made so because it \
-         leaked, leave it, and put another in its place by `deployer rotate`"
-    );
-    Some(curable(found, Remedy::Activate { key: key.to_owned() }, []))
-}
-
-/// What could not be read must not be taken for absent.
-fn something_is_unread(report: &Report) -> Option<Diagnosis> {
-    let refusal = refusal(report).filter(|refusal| obstacle_of(refusal.kind) == Obstacle::Unread)?;
-    let found = format!("the function could not look at everything: {refusal}");
-    Some(Diagnosis::Person { found, ways: vec![again()] })
-}
-
-fn rotation_is_off(report: &Report) -> Option<Diagnosis> {
-    let found = format!("rotation is not enabled for {}", report.secret);
-    let when = "to enable it as the configuration declares".to_owned();
-    (!report.rotation_enabled)
-        .then(|| Diagnosis::Person { found, ways: vec![Way { when, command: "deployer apply".to_owned() }] })
-}
-
-fn rotation_is_open(report: &Report) -> Option<Diagnosis> {
-    let version = report.versions.iter().find(|version| Some(&version.version) == report.open.as_ref())?;
-    let id = &version.version;
-    let clear = Remedy::ClearPending { version: id.clone(), owes_a_rotation: true };
-    let fails = why_a_new_one_would_fail(report);
-    let give_up = |why: String| {
-        let rotate = fails.is_none().then_some(Remedy::Rotate);
-        let found = format!("a rotation is open (version {id}), and {why}, so no host can be on it");
-        Some(curable(found, clear.clone(), rotate))
-    };
-    let waits = |fails: &str| Diagnosis::Person {
-        found: format!(
-            "a rotation is open (version {id}), and it cannot go on yet: {fails}. Secrets Manager tries it again by itself \
-             during its window"
-        ),
-        ways: vec![again()],
-    };
-    if let Some(problem) = &version.problem {
-        return give_up(format!("its value cannot be used ({problem})"));
-    }
-    // To give it up would help nobody: the next one would meet the same.
-    let has_to_wait = fails.as_deref().filter(|_| obstacle(report) == Some(Obstacle::Other));
-    match credential(report, version) {
-        Credential::None | Credential::Deleted(_) if has_to_wait.is_some() => has_to_wait.map(waits),
-        Credential::None => give_up("its version holds no credential".to_owned()),
-        Credential::Works(key) if !has(version, DEPLOYING) && !has(version, PREVIOUS) => {
-            Some(stored_by_another(report, version, key))
-        }
-        Credential::Refused { key, words } | Credential::Unclear { key, words } => {
-            Some(refused(report, version, key, words))
-        }
-        Credential::Works(_) if !has(version, DEPLOYING) => {
-            let found = format!(
-                "AWSPENDING is on version {id}, whose rotation had completed before AWSCURRENT was moved back, and DEPLOYING \
-                 with it: Secrets Manager takes it for open"
-            );
-            Some(curable(found, Remedy::ClearPending { version: id.clone(), owes_a_rotation: false }, []))
-        }
-        _ if !has(version, DEPLOYING) => give_up("its version is not labelled DEPLOYING".to_owned()),
-        Credential::Deleted(key) => give_up(format!("its access key {key} is deleted")),
-        Credential::Inactive(key) => {
-            let found = format!("a rotation is open (version {id}), and its access key {key} is Inactive");
-            let rotate = fails.is_none().then_some([clear, Remedy::Rotate]);
-            let activate = Remedy::Activate { key: key.to_owned() };
-            Some(curable(found, activate, rotate.into_iter().flatten()))
-        }
-        Credential::Works(key) => Some(match fails {
-            None => {
-                let found = format!(
-                    "a rotation is open (version {id}), and SES accepts its credential: hosts may be on access key {key}, \
-                     which DEPLOYING goes on protecting, so the rotation is rolled forward with it"
-                );
-                curable(found, clear, [Remedy::Rotate])
-            }
-            Some(fails) => waits(&fails),
-        }),
-    }
-}
-
-/// Another tool stored the pending credential, and may have told hosts of it.
-fn stored_by_another(report: &Report, version: &VersionReport, key: &str) -> Diagnosis {
-    let id = &version.version;
-    let deploying = labelled(report, DEPLOYING).map(|version| version.version.as_str());
-    Diagnosis::Person {
-        found: format!(
-            "a rotation is open (version {id}), and SES accepts its credential, but it is not labelled DEPLOYING: this function \
-             did not store it, so nobody but you knows whether a host has access key {key}"
-        ),
-        ways: vec![
-            Way {
-                when: "if a host may have it, so that the rotation goes on with it".to_owned(),
-                command: move_command(report, DEPLOYING, deploying, Some(id)),
-            },
-            Way { when: "if no host has it".to_owned(), command: move_command(report, PENDING, Some(id), None) },
-        ],
-    }
-}
-
-/// SES does not accept a credential that hosts may have been told of, or does not say, though its key is Active.
-fn refused(report: &Report, version: &VersionReport, key: &str, words: &str) -> Diagnosis {
-    let labels = version.labels.join(", ");
-    let is_dead = credential(report, version).is_dead();
-    let answer = if is_dead { "does not accept" } else { "does not say whether it accepts" };
-    let found =
-        format!("SES {answer} the credential of version {} ({labels}; access key {key}): {words}", version.version);
-    let delete = is_dead.then(|| Way {
-        when: format!(
-            "if it is never accepted, and no host uses access key {key} (setSecret tells hosts only after SES accepted it)"
-        ),
-        command: delete_command(report, key),
-    });
-    Diagnosis::Person { found, ways: std::iter::once(again()).chain(delete).collect() }
-}
-
-fn labels_are_crossed(report: &Report) -> Option<Diagnosis> {
-    const REST: &str = ". A host that holds the other one gets a new credential with the next `deployer rotate`";
-    if obstacle(report) != Some(Obstacle::CrossedLabels) {
-        return None;
-    }
-    let (current, deploying) = (labelled(report, CURRENT)?, labelled(report, DEPLOYING)?);
-    let (now, told) = (credential(report, current), credential(report, deploying));
-    let to_deploying =
-        Remedy::MoveLabel { label: CURRENT, from: current.version.clone(), to: deploying.version.clone() };
-    let to_current =
-        Remedy::MoveLabel { label: DEPLOYING, from: deploying.version.clone(), to: current.version.clone() };
-    let found = format!(
-        "AWSCURRENT is on version {}{}, and hosts were told of version {}{}, which is labelled DEPLOYING",
-        current.version,
-        now.in_brackets(),
-        deploying.version,
-        told.in_brackets()
-    );
-    Some(match (now, told) {
-        (Credential::Works(_), told) if told.is_dead() => {
-            curable(format!("{found}: only the first works{REST}"), to_current, [])
-        }
-        (now, Credential::Works(_)) if now.is_dead() => {
-            curable(format!("{found}: only the second works{REST}"), to_deploying, [])
-        }
-        _ => Diagnosis::Person {
-            found: format!("{found}: hosts may use either"),
-            ways: vec![
-                Way {
-                    when: "if the hosts use the one labelled DEPLOYING".to_owned(),
-                    command: move_command(report, CURRENT, Some(&current.version), Some(&deploying.version)),
-                },
-                Way {
-                    when: "if every host uses AWSCURRENT".to_owned(),
-                    command: move_command(report, DEPLOYING, Some(&deploying.version), Some(&current.version)),
-                },
-            ],
-        },
-    })
-}
-
-/// A rotation was given up after hosts may have been told of its credential.
-fn told_but_not_current(report: &Report) -> Option<Diagnosis> {
-    let (current, deploying) = (labelled(report, CURRENT)?, labelled(report, DEPLOYING)?);
-    // Somebody edited another field: two versions, one credential.
-    if deploying.version == current.version || deploying.key == current.key {
-        return None;
-    }
-    let told = credential(report, deploying);
-    let found = format!(
-        "a rotation was given up after hosts may have been told of version {}{}, which is labelled DEPLOYING and not \
-         AWSCURRENT",
-        deploying.version,
-        told.in_brackets()
-    );
-    match told {
-        Credential::Inactive(key) => {
-            let rotate = can_rotate_after_activation(report).then_some(Remedy::Rotate);
-            Some(curable(found, Remedy::Activate { key: key.to_owned() }, rotate))
-        }
-        Credential::Refused { key, words } | Credential::Unclear { key, words } => {
-            Some(refused(report, deploying, key, words))
-        }
-        _ if why_a_new_one_would_fail(report).is_none() => Some(curable(found, Remedy::Rotate, [])),
-        _ => None,
-    }
-}
-
-/// An Active key is rolled forward, which needs no slot.
-fn can_rotate_after_activation(report: &Report) -> bool {
-    matches!(obstacle(report), None | Some(Obstacle::NoSafeSlot))
-}
-
-fn orphan_takes_the_slot(report: &Report) -> Option<Diagnosis> {
-    let why = why_a_new_one_would_fail(report).filter(|_| obstacle(report) == Some(Obstacle::NoSafeSlot))?;
-    let orphan = report.keys.iter().find(|key| way_out(key) == Some(WayOut::RetireOrphan))?;
-    let remedy = Remedy::DeleteOrphan { key: orphan.key.clone(), created: orphan.created.clone() };
-    Some(curable(format!("a rotation would fail: {why}"), remedy, []))
-}
-
-fn current_does_not_work(report: &Report) -> Option<Diagnosis> {
-    let version = labelled(report, CURRENT)?;
-    let now = credential(report, version);
-    let found = match now {
-        Credential::Deleted(key) => format!("access key {key}, which AWSCURRENT names, is deleted"),
-        Credential::Refused { words, .. } => {
-            format!("SES does not accept the credential of AWSCURRENT{}: {words}", now.in_brackets())
-        }
-        Credential::Unclear { words, .. } => {
-            let found = format!("SES gave no answer to the credential of AWSCURRENT{}: {words}", now.in_brackets());
-            return Some(Diagnosis::Person { found, ways: vec![again()] });
-        }
-        _ => return None,
-    };
-    let found = format!("{found}: a host that uses it cannot send");
-    Some(match why_a_new_one_would_fail(report) {
-        None => curable(found, Remedy::Rotate, []),
-        Some(obstacle) => person_about_next(report, format!("{found}. A rotation would fail: {obstacle}")),
-    })
-}
-
-/// Something else than the labels is to be mended first. The clock mends it where it is only the grace.
-fn rotation_would_fail(report: &Report, owed: bool) -> Option<Diagnosis> {
-    let why = why_a_new_one_would_fail(report)?;
-    if obstacle(report) == Some(Obstacle::NoSafeSlot)
-        && let Some(until) = refusal(report).and_then(|refusal| refusal.until.as_ref())
-        && !owed
-        && report.overdue.is_none()
-    {
-        let note = format!(
-            "no rotation can run before {until}: until then neither access key may go{}",
-            end_grace_hint(report)
-        );
-        return Some(Diagnosis::Healthy { note: Some(note) });
-    }
-    let found = format!("a rotation would fail: {why}");
-    let found = report.overdue.as_ref().map_or_else(|| found.clone(), |overdue| format!("{overdue}. But {found}"));
-    Some(person_about_next(report, found))
-}
-
-fn rotation_is_due(report: &Report, owed: bool) -> Option<Diagnosis> {
-    let owed = owed.then(|| "the rotation that was given up has still to be made".to_owned());
-    owed.or_else(|| report.overdue.as_ref().map(ToString::to_string)).map(|found| curable(found, Remedy::Rotate, []))
-}
-
-/// The report's own words say what to do; only the deployer's commands are added.
-fn person_about_next(report: &Report, found: String) -> Diagnosis {
-    let end_grace = report.keys.iter().find(|key| way_out(key) == Some(WayOut::EndGrace)).map(|key| Way {
-        when: format!(
-            "if no host needs access key {} any more, or if it leaked: any host that still uses it stops sending",
-            key.key
-        ),
-        command: "deployer rotate --end-grace".to_owned(),
-    });
-    Diagnosis::Person { found, ways: std::iter::once(again()).chain(end_grace).collect() }
-}
-
-fn again() -> Way {
-    Way { when: "once that is mended".to_owned(), command: "deployer recover".to_owned() }
-}
-
-fn end_grace_hint(report: &Report) -> String {
-    let key = report.keys.iter().find(|key| way_out(key) == Some(WayOut::EndGrace));
-    key.map_or_else(String::new, |key| {
-        format!("; if access key {} leaked, `deployer rotate --end-grace` ends it now", key.key)
-    })
-}
-
-/// What stands in the way of a rotation that begins now, or of the open one.
-pub(crate) fn obstacle(report: &Report) -> Option<Obstacle> {
-    refusal(report).map(|refusal| obstacle_of(refusal.kind))
-}
-
-/// Why createSecret would fail.
-pub(crate) fn refusal(report: &Report) -> Option<&Refusal> {
-    match &report.next {
-        Next::Fail { refusal } => Some(refusal),
-        _ => None,
-    }
-}
-
-/// What stands in a rotation's way, as far as it decides on the way out.
+/// What is in the way of a rotation, as far as it decides on the remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Obstacle {
     /// AWSCURRENT is on one version, DEPLOYING on another, and hosts may use either.
     CrossedLabels,
-    /// The open rotation's own version: it goes with that.
+    /// The open rotation's own version: it is gone once that rotation is given up.
     PendingVersion,
     /// No key may be deleted for a new one.
     NoSafeSlot,
-    /// Something was not read, or not clearly: nothing may be concluded from what the report lacks.
+    /// Something was not answered, or not clearly: nothing may be concluded from what the report lacks.
     Unread,
-    /// Something else, which has to be mended first.
+    /// Something else, which has to be corrected first.
     Other,
 }
 
-/// Exhaustive: a new refusal of the function needs a decision here.
+/// What `recover` makes of each refusal. A new kind of refusal does not compile until it is decided here.
 fn obstacle_of(kind: RefusalKind) -> Obstacle {
     use RefusalKind as Kind;
     match kind {
@@ -489,17 +152,338 @@ fn obstacle_of(kind: RefusalKind) -> Obstacle {
     }
 }
 
+/// Finds what is wrong. No step of a rotation may be running. `owed`: this run gave up a rotation that was wanted, and none
+/// has completed since.
+pub(crate) fn diagnose(report: &Report, owed: bool) -> Diagnosis {
+    current_is_inactive(report)
+        .or_else(|| something_is_unread(report))
+        .or_else(|| rotation_is_off(report))
+        .or_else(|| labels_are_crossed(report))
+        .or_else(|| rotation_is_open(report))
+        .or_else(|| told_but_not_current(report))
+        .or_else(|| orphan_takes_the_slot(report))
+        .or_else(|| current_does_not_work(report))
+        .or_else(|| rotation_would_fail(report, owed))
+        .or_else(|| rotation_is_due(report, owed))
+        .unwrap_or(Diagnosis::Healthy { note: None })
+}
+
+/// Mail is down: before everything else.
+fn current_is_inactive(report: &Report) -> Option<Diagnosis> {
+    let version = labelled(report, AWSCURRENT)?;
+    let Credential::Inactive(key) = credential(report, version) else { return None };
+    let found = text![
+        format!(
+            "access key {key}, which AWSCURRENT names, is Inactive: a host that uses it cannot send. If somebody deactivated it \
+             because it leaked, leave it Inactive, and replace it by "
+        ),
+        Command::deployer("rotate")
+    ];
+    Some(curable(found, Remedy::Activate { key: key.to_owned() }, []))
+}
+
+/// What could not be read must not be taken for absent.
+fn something_is_unread(report: &Report) -> Option<Diagnosis> {
+    let refusal = refusal(report).filter(|refusal| obstacle_of(refusal.kind) == Obstacle::Unread)?;
+    let found = Text::from("the function could not read everything: ").then(in_full(refusal));
+    Some(Diagnosis::Person { found, ways: vec![again()] })
+}
+
+fn rotation_is_off(report: &Report) -> Option<Diagnosis> {
+    if report.rotation_enabled {
+        return None;
+    }
+    let when = "to enable it as the configuration declares".to_owned();
+    let ways = vec![Way { when, command: Command::deployer("apply") }];
+    Some(Diagnosis::Person { found: format!("rotation is not enabled for {}", report.secret).into(), ways })
+}
+
+fn rotation_is_open(report: &Report) -> Option<Diagnosis> {
+    let version = report.versions.iter().find(|version| Some(&version.version) == report.open.as_ref())?;
+    let id = &version.version;
+    let clear = Remedy::ClearPending { version: id.clone(), owes_a_rotation: true };
+    let fails = why_a_new_one_would_fail(report);
+    let give_up = |why: String| {
+        let rotate = fails.is_none().then_some(Remedy::Rotate);
+        let found = format!("a rotation is open (version {id}), and {why}, so no host can be using its credential");
+        Some(curable(found, clear.clone(), rotate))
+    };
+    let waits = |fails: Text| Diagnosis::Person {
+        found: Text::from(format!("a rotation is open (version {id}), and it cannot continue yet: "))
+            .then(fails)
+            .then(". Secrets Manager tries it again by itself during its window"),
+        ways: vec![again()],
+    };
+    if let Some(problem) = &version.problem {
+        return give_up(format!("its value cannot be used ({problem})"));
+    }
+    // To give it up would help nobody: the next one would meet the same.
+    let has_to_wait = fails.clone().filter(|_| obstacle(report) == Some(Obstacle::Other));
+    match credential(report, version) {
+        Credential::None | Credential::Deleted(_) if has_to_wait.is_some() => has_to_wait.map(waits),
+        Credential::None => give_up("its version holds no credential".to_owned()),
+        Credential::Works(key) if !has(version, DEPLOYING) && !has(version, AWSPREVIOUS) => {
+            Some(stored_by_another(report, version, key))
+        }
+        Credential::Refused { key, words } | Credential::Unclear { key, words } => {
+            Some(refused(report, version, key, words))
+        }
+        Credential::Works(_) if !has(version, DEPLOYING) => {
+            let found = format!(
+                "AWSPENDING is on version {id}. Its rotation had completed before somebody moved AWSCURRENT and DEPLOYING back; \
+                 Secrets Manager takes it for open"
+            );
+            Some(curable(found, Remedy::ClearPending { version: id.clone(), owes_a_rotation: false }, []))
+        }
+        _ if !has(version, DEPLOYING) => give_up("its version is not labelled DEPLOYING".to_owned()),
+        Credential::Deleted(key) => give_up(format!("its access key {key} is deleted")),
+        Credential::Inactive(key) => {
+            let found = format!("a rotation is open (version {id}), and its access key {key} is Inactive");
+            let rotate = fails.is_none().then_some([clear, Remedy::Rotate]);
+            let activate = Remedy::Activate { key: key.to_owned() };
+            Some(curable(found, activate, rotate.into_iter().flatten()))
+        }
+        Credential::Works(key) => Some(match fails {
+            None => {
+                let found = format!(
+                    "a rotation is open (version {id}), and SES accepts its credential. Hosts may use access key {key}, which \
+                     DEPLOYING protects, so the next rotation continues with it"
+                );
+                curable(found, clear, [Remedy::Rotate])
+            }
+            Some(fails) => waits(fails),
+        }),
+    }
+}
+
+/// Another tool stored the pending credential, and may have told hosts of it.
+fn stored_by_another(report: &Report, version: &VersionReport, key: &str) -> Diagnosis {
+    let id = &version.version;
+    let deploying = labelled(report, DEPLOYING).map(|version| version.version.as_str());
+    let found = format!(
+        "a rotation is open (version {id}), and SES accepts its credential, but it is not labelled DEPLOYING: something else than \
+         this function stored it, so only you know whether a host has access key {key}"
+    );
+    Diagnosis::Person {
+        found: found.into(),
+        ways: vec![
+            Way {
+                when: "if a host may have it, so that the rotation continues with it".to_owned(),
+                command: Command::move_label(&report.secret, DEPLOYING, deploying, Some(id)),
+            },
+            Way {
+                when: "if no host has it".to_owned(),
+                command: Command::move_label(&report.secret, AWSPENDING, Some(id), None),
+            },
+        ],
+    }
+}
+
+/// SES does not accept a credential that hosts may have been told of, or does not say, though its key is Active.
+fn refused(report: &Report, version: &VersionReport, key: &str, words: &str) -> Diagnosis {
+    let labels = version.labels.join(", ");
+    let is_dead = credential(report, version).is_dead();
+    let answer = if is_dead { "does not accept" } else { "does not say whether it accepts" };
+    let found =
+        format!("SES {answer} the credential of version {} ({labels}; access key {key}): {words}", version.version);
+    let delete = is_dead.then(|| Way {
+        when: format!(
+            "if it is never accepted, and no host uses access key {key} (setSecret tells hosts only after SES accepted it)"
+        ),
+        command: Command::delete_key(&report.user, key),
+    });
+    Diagnosis::Person { found: found.into(), ways: std::iter::once(again()).chain(delete).collect() }
+}
+
+fn labels_are_crossed(report: &Report) -> Option<Diagnosis> {
+    if obstacle(report) != Some(Obstacle::CrossedLabels) {
+        return None;
+    }
+    let (current, deploying) = (labelled(report, AWSCURRENT)?, labelled(report, DEPLOYING)?);
+    let (now, told) = (credential(report, current), credential(report, deploying));
+    let to_deploying =
+        Remedy::MoveLabel { label: AWSCURRENT, from: current.version.clone(), to: deploying.version.clone() };
+    let to_current =
+        Remedy::MoveLabel { label: DEPLOYING, from: deploying.version.clone(), to: current.version.clone() };
+    let found = format!(
+        "AWSCURRENT is on version {}{}, and hosts were told of version {}{}, which is labelled DEPLOYING",
+        current.version,
+        now.in_brackets(),
+        deploying.version,
+        told.in_brackets()
+    );
+    let only = |works: &str| {
+        text![
+            format!(
+                "{found}: only the {works} works. A host that holds the other one gets a new credential with the next "
+            ),
+            Command::deployer("rotate")
+        ]
+    };
+    Some(match (now, told) {
+        (Credential::Works(_), told) if told.is_dead() => curable(only("first"), to_current, []),
+        (now, Credential::Works(_)) if now.is_dead() => curable(only("second"), to_deploying, []),
+        _ => Diagnosis::Person {
+            found: format!("{found}: hosts may use either").into(),
+            ways: vec![
+                Way {
+                    when: "if the hosts use the one labelled DEPLOYING".to_owned(),
+                    command: move_between(report, AWSCURRENT, current, deploying),
+                },
+                Way {
+                    when: "if every host uses AWSCURRENT".to_owned(),
+                    command: move_between(report, DEPLOYING, deploying, current),
+                },
+            ],
+        },
+    })
+}
+
+fn move_between(report: &Report, label: &str, from: &VersionReport, to: &VersionReport) -> Command {
+    Command::move_label(&report.secret, label, Some(&from.version), Some(&to.version))
+}
+
+/// A rotation was given up after hosts may have been told of its credential.
+fn told_but_not_current(report: &Report) -> Option<Diagnosis> {
+    let (current, deploying) = (labelled(report, AWSCURRENT)?, labelled(report, DEPLOYING)?);
+    // Somebody edited another field: two versions, one credential.
+    if deploying.version == current.version || deploying.key == current.key {
+        return None;
+    }
+    let told = credential(report, deploying);
+    let found = format!(
+        "a rotation was given up after hosts may have been told of version {}{}, which is labelled DEPLOYING and not \
+         AWSCURRENT",
+        deploying.version,
+        told.in_brackets()
+    );
+    match told {
+        Credential::Inactive(key) => {
+            let rotate = can_rotate_after_activation(report).then_some(Remedy::Rotate);
+            Some(curable(found, Remedy::Activate { key: key.to_owned() }, rotate))
+        }
+        Credential::Refused { key, words } | Credential::Unclear { key, words } => {
+            Some(refused(report, deploying, key, words))
+        }
+        _ if why_a_new_one_would_fail(report).is_none() => Some(curable(found, Remedy::Rotate, [])),
+        _ => None,
+    }
+}
+
+/// An Active key is rolled forward, which needs no slot.
+fn can_rotate_after_activation(report: &Report) -> bool {
+    matches!(obstacle(report), None | Some(Obstacle::NoSafeSlot))
+}
+
+fn orphan_takes_the_slot(report: &Report) -> Option<Diagnosis> {
+    let why = why_a_new_one_would_fail(report).filter(|_| obstacle(report) == Some(Obstacle::NoSafeSlot))?;
+    let orphan = report.keys.iter().find(|key| way_out(key) == Some(WayOut::RetireOrphan))?;
+    let remedy = Remedy::DeleteOrphan { key: orphan.key.clone(), created: orphan.created.clone() };
+    Some(curable(would_fail(why), remedy, []))
+}
+
+fn current_does_not_work(report: &Report) -> Option<Diagnosis> {
+    let version = labelled(report, AWSCURRENT)?;
+    let now = credential(report, version);
+    let found = match now {
+        Credential::Deleted(key) => format!("access key {key}, which AWSCURRENT names, is deleted"),
+        Credential::Refused { words, .. } => {
+            format!("SES does not accept the credential of AWSCURRENT{}: {words}", now.in_brackets())
+        }
+        Credential::Unclear { words, .. } => {
+            let found = format!("SES gave no answer to the credential of AWSCURRENT{}: {words}", now.in_brackets());
+            return Some(Diagnosis::Person { found: found.into(), ways: vec![again()] });
+        }
+        _ => return None,
+    };
+    let found = format!("{found}: a host that uses it cannot send");
+    Some(match why_a_new_one_would_fail(report) {
+        None => curable(found, Remedy::Rotate, []),
+        Some(why) => person_about_next(report, Text::from(format!("{found}. A rotation would fail: ")).then(why)),
+    })
+}
+
+/// Something else than the labels has to be corrected first. If it is only the grace, the clock does that.
+fn rotation_would_fail(report: &Report, owed: bool) -> Option<Diagnosis> {
+    let why = why_a_new_one_would_fail(report)?;
+    let until = refusal(report).and_then(|refusal| refusal.until.as_ref());
+    if let Some(until) = until.filter(|_| obstacle(report) == Some(Obstacle::NoSafeSlot) && !owed)
+        && report.overdue.is_none()
+    {
+        let note = format!("no rotation can run before {until}: until then neither access key may be deleted");
+        return Some(Diagnosis::Healthy { note: Some(Text::from(note).then(end_grace_hint(report))) });
+    }
+    let found = match &report.overdue {
+        Some(overdue) => overdue.clone().then(". But ").then(would_fail(why)),
+        None => would_fail(why),
+    };
+    Some(person_about_next(report, found))
+}
+
+fn would_fail(why: Text) -> Text {
+    Text::from("a rotation would fail: ").then(why)
+}
+
+fn rotation_is_due(report: &Report, owed: bool) -> Option<Diagnosis> {
+    let owed = owed.then(|| Text::from("the rotation that was given up has still to be made"));
+    owed.or_else(|| report.overdue.clone()).map(|found| curable(found, Remedy::Rotate, []))
+}
+
+/// The function's own words say what to do; only the deployer's commands are added.
+fn person_about_next(report: &Report, found: Text) -> Diagnosis {
+    let end_grace = report.keys.iter().find(|key| way_out(key) == Some(WayOut::EndGrace)).map(|key| Way {
+        when: format!(
+            "if no host needs access key {} any more, or if it leaked: any host that still uses it stops sending",
+            key.key
+        ),
+        command: Command::deployer("rotate --end-grace"),
+    });
+    Diagnosis::Person { found, ways: std::iter::once(again()).chain(end_grace).collect() }
+}
+
+fn again() -> Way {
+    Way { when: "once that is corrected".to_owned(), command: Command::deployer("recover") }
+}
+
+fn end_grace_hint(report: &Report) -> Text {
+    let key = report.keys.iter().find(|key| way_out(key) == Some(WayOut::EndGrace));
+    key.map_or_else(Text::default, |key| {
+        text![
+            format!("; if access key {} leaked, ", key.key),
+            Command::deployer("rotate --end-grace"),
+            " deletes it now"
+        ]
+    })
+}
+
+fn refusal(report: &Report) -> Option<&Refusal> {
+    match &report.next {
+        Next::Fail { refusal } => Some(refusal),
+        _ => None,
+    }
+}
+
+/// What is in the way of a rotation that begins now, or of the open one.
+pub(crate) fn obstacle(report: &Report) -> Option<Obstacle> {
+    refusal(report).map(|refusal| obstacle_of(refusal.kind))
+}
+
 /// Why a new rotation would fail, whatever becomes of the open one.
-fn why_a_new_one_would_fail(report: &Report) -> Option<String> {
+fn why_a_new_one_would_fail(report: &Report) -> Option<Text> {
     let refusal = refusal(report).filter(|refusal| obstacle_of(refusal.kind) != Obstacle::PendingVersion)?;
-    let until = refusal.until.as_ref().map_or_else(String::new, |until| format!(" (from {until} on it may run)"));
-    Some(format!("{}: {refusal}{until}", refusal.kind))
+    let until = refusal.until.as_ref().map_or_else(String::new, |until| format!(" (it may run from {until} on)"));
+    Some(in_full(refusal).then(until))
+}
+
+/// A refusal with its next steps.
+fn in_full(refusal: &Refusal) -> Text {
+    let finding = Text::from(format!("{}: {}", refusal.kind, refusal.finding()));
+    Text::join(std::iter::once(finding).chain(refusal.next.iter().cloned()), "; ")
 }
 
 /// How the credential of a labelled version stands.
 #[derive(Clone, Copy, Debug)]
 enum Credential<'a> {
-    /// There is none.
     None,
     /// Its key is deleted.
     Deleted(&'a str),
@@ -508,9 +492,15 @@ enum Credential<'a> {
     /// SES accepts it, or was not asked.
     Works(&'a str),
     /// SES refuses it for good, though its key is Active.
-    Refused { key: &'a str, words: &'a str },
+    Refused {
+        key: &'a str,
+        words: &'a str,
+    },
     /// SES gave no answer that proves anything, though its key is Active.
-    Unclear { key: &'a str, words: &'a str },
+    Unclear {
+        key: &'a str,
+        words: &'a str,
+    },
 }
 
 impl Credential<'_> {
@@ -536,7 +526,7 @@ fn credential<'a>(report: &'a Report, version: &'a VersionReport) -> Credential<
     let Some(key) = version.key.as_deref() else { return Credential::None };
     match (&version.login, report.keys.iter().find(|it| it.key == key)) {
         (Some(Login::Accepted), _) => Credential::Works(key),
-        // IAM's list can be an old one: what it lacks is gone only where SES says so too, or was not asked.
+        // IAM's list can be an old one: a key that it lacks is gone only if SES says so too, or was not asked.
         (Some(Login::Unclear(words)), None) => Credential::Unclear { key, words },
         (_, None) => Credential::Deleted(key),
         (_, Some(KeyReport { active: false, .. })) => Credential::Inactive(key),
@@ -561,21 +551,6 @@ pub(crate) fn way_out(key: &KeyReport) -> Option<WayOut> {
     }
 }
 
-fn curable(found: String, first: Remedy, then: impl IntoIterator<Item = Remedy>) -> Diagnosis {
-    Diagnosis::Curable { found, first, then: then.into_iter().collect() }
-}
-
-fn delete_command(report: &Report, key: &str) -> String {
-    format!("aws iam delete-access-key --user-name {} --access-key-id {key}", report.user)
-}
-
-fn move_command(report: &Report, label: &str, from: Option<&str>, to: Option<&str>) -> String {
-    let argument = |name: &str, value: Option<&str>| value.map_or_else(String::new, |it| format!(" {name} {it}"));
-    format!(
-        "aws secretsmanager update-secret-version-stage{} --secret-id {} --version-stage {label}{}{}",
-        argument("--region", report.secret.split(':').nth(3)),
-        report.secret,
-        argument("--move-to-version-id", to),
-        argument("--remove-from-version-id", from)
-    )
+fn curable(found: impl Into<Text>, first: Remedy, then: impl IntoIterator<Item = Remedy>) -> Diagnosis {
+    Diagnosis::Curable { found: found.into(), first, then: then.into_iter().collect() }
 }

@@ -1,5 +1,5 @@
-//! What the function is asked for beside the steps of a rotation: how everything stands, and to delete a key after a look
-//! of its own. What is asked and answered holds no secret.
+//! What the deployer asks the function beside the steps of a rotation: how everything stands, and to delete a key after it has
+//! judged that key itself. No question and no answer holds a secret.
 
 use std::time::Duration;
 
@@ -7,28 +7,28 @@ use aws_sdk_lambda::{
     config::{Builder, timeout::TimeoutConfig},
     primitives::Blob,
 };
-use contract::{Answer, Event, Refusal, Report, Retired};
+use contract::{Answer, Command, Event, Report, Retired, text};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     aws::Aws,
     deployment::Deployment,
-    error::{Error, FailedTo as _},
+    error::{Error, ErrorKind, FailedTo as _},
 };
 
 /// How everything stands, and what a rotation would do now. With `logins`, also what SES says to every labelled
 /// credential; that takes seconds.
-pub(crate) async fn read(aws: &Aws, deployment: &Deployment, logins: bool) -> Result<Report, Error> {
+pub(crate) async fn report(aws: &Aws, deployment: &Deployment, logins: bool) -> Result<Report, Error> {
     invoke(aws, deployment, &Event::Report { logins }).await
 }
 
-/// Has a key deleted that a crashed createSecret left behind.
+/// Has the function delete a key that a crashed createSecret left behind.
 pub(crate) async fn delete_orphan(aws: &Aws, deployment: &Deployment, key: &str) -> Result<(), Error> {
     let retired = invoke(aws, deployment, &Event::Retire { orphan: Some(key.to_owned()) }).await?;
     was_deleted(&retired, key)
 }
 
-/// Has the previous key deleted before its grace is over.
+/// Has the function delete the previous key before its grace is over.
 pub(crate) async fn end_grace(aws: &Aws, deployment: &Deployment, key: &str) -> Result<(), Error> {
     let retired = invoke(aws, deployment, &Event::EndGrace { key: key.to_owned() }).await?;
     was_deleted(&retired, key)
@@ -38,14 +38,16 @@ fn was_deleted(retired: &Retired, key: &str) -> Result<(), Error> {
     if retired.deleted.iter().any(|deleted| deleted == key) {
         return Ok(());
     }
-    let error = Error::new(format!("access key {key} was not deleted")).hint("look at it with `deployer recover`");
+    let error = Error::new(format!("access key {key} was not deleted"))
+        .kind(ErrorKind::Refused)
+        .hint(text![Command::deployer("recover"), " shows why"]);
     Err(if retired.kept.is_empty() { error } else { error.cause(retired.kept.join(" ")) })
 }
 
 /// Beside the function's own limit, for the network.
 const MARGIN: Duration = Duration::from_secs(10);
 
-/// An answer that was lost is asked for again by the SDK; every event may be repeated.
+/// The SDK asks again if an answer is lost; every event may be repeated.
 async fn invoke<T: DeserializeOwned>(aws: &Aws, deployment: &Deployment, event: &Event) -> Result<T, Error> {
     let name = &deployment.names.function;
     let limit = TimeoutConfig::builder().operation_attempt_timeout(deployment.config.function.timeout + MARGIN).build();
@@ -53,21 +55,21 @@ async fn invoke<T: DeserializeOwned>(aws: &Aws, deployment: &Deployment, event: 
     let request = aws.lambda.invoke().function_name(name).payload(Blob::new(payload)).customize();
     let answer = request.config_override(Builder::new().timeout_config(limit)).send().await;
     let answer = answer.failed_to(|| format!("invoke function {name}")).map_err(|error| match error.code() {
-        Some("ResourceNotFoundException") => error.hint("run `deployer apply` first"),
+        Some("ResourceNotFoundException") => error.hint(text!["run ", Command::deployer("apply"), " first"]),
         _ => error,
     })?;
     let payload = answer.payload.unwrap_or_else(|| Blob::new([]));
     if answer.function_error.is_some() {
         return Err(failure(name, payload.as_ref()));
     }
-    match serde_json::from_slice(payload.as_ref()).map_err(|error| unreadable(name, &error))? {
-        Answer::Done(answer) => Ok(answer),
-        Answer::Refused(refusal) => Err(refused(name, &refusal)),
-    }
+    read_answer(name, payload.as_ref())
 }
 
-fn refused(function: &str, refusal: &Refusal) -> Error {
-    Error::new(format!("function {function} refused")).cause(format!("{}: {refusal}", refusal.kind))
+fn read_answer<T: DeserializeOwned>(function: &str, payload: &[u8]) -> Result<T, Error> {
+    match serde_json::from_slice(payload).map_err(|error| unreadable(function, &error))? {
+        Answer::Done(answer) => Ok(answer),
+        Answer::Refused(refusal) => Err(Error::new(format!("function {function} refused")).refused(&refusal)),
+    }
 }
 
 /// Lambda's JSON for an invocation that failed.
@@ -82,43 +84,50 @@ struct Failure {
 fn failure(function: &str, payload: &[u8]) -> Error {
     let error = Error::new(format!("function {function} failed"));
     match serde_json::from_slice(payload) {
-        // What a function of before these events makes of one.
-        Ok(Failure { kind, message }) if kind == "EventFieldMissing" => {
-            error.cause(format!("{kind}: {message}")).hint("its code is older than this program: run `deployer apply`")
-        }
-        Ok(Failure { kind, message }) => error.cause(format!("{kind}: {message}")),
-        Err(_) => error.cause("its answer has no errorType").hint("look at the function's log"),
+        Ok(Failure { kind, message }) => error.cause(format!("{kind}: {message}")).hint(text![
+            "if its code is older than this program, run ",
+            Command::deployer("apply"),
+            "; else read the function's log"
+        ]),
+        Err(_) => error.cause("its answer has no errorType").hint("read the function's log"),
     }
 }
 
 fn unreadable(function: &str, problem: &serde_json::Error) -> Error {
-    Error::new(format!("the answer of function {function} is not one that this program knows"))
-        .cause(problem)
-        .hint("run `deployer apply`, so that both are of one version")
+    Error::new(format!("this program does not know the answer of function {function}")).cause(problem).hint(text![
+        "run ",
+        Command::deployer("apply"),
+        ", so that both are of one version"
+    ])
 }
 
 #[cfg(test)]
 mod tests {
-    use contract::RefusalKind;
-
     use super::*;
 
     #[test]
     fn a_failed_invocation_is_told_in_the_functions_own_words() {
-        let error = failure("f", br#"{"errorType":"EventMalformed","errorMessage":"no such event"}"#);
-        assert_eq!(error.in_one_line(), "function f failed: EventMalformed: no such event");
-        let old = failure("f", br#"{"errorType":"EventFieldMissing","errorMessage":"no Step"}"#);
-        assert!(old.hint.unwrap().contains("deployer apply"));
+        let error = failure("f", br#"{"errorType":"EventFieldMissing","errorMessage":"no Step"}"#);
+        assert_eq!(error.in_one_line(), "function f failed: EventFieldMissing: no Step");
+        assert!(error.hints[0].to_string().contains("`deployer apply`"));
         assert!(failure("f", b"<html>").in_one_line().contains("no errorType"));
     }
 
     #[test]
-    fn a_refusal_is_an_answer_in_the_functions_own_words() {
-        let (kind, found, not_done) =
-            (RefusalKind::KeptByMore, "a label protects K".into(), "K was not deleted".into());
-        let refusal = Refusal { kind, found, not_done, next: Vec::new(), until: None };
-        let expected = "function f refused: KeptByMore: a label protects K; K was not deleted";
-        assert_eq!(refused("f", &refusal).in_one_line(), expected);
+    fn a_refusal_is_told_with_its_next_steps_as_hints() {
+        let payload =
+            br#"{"refused":{"kind":"RotationOpen","found":"a rotation is open","not_done":"no key was deleted",
+            "next":[[{"words":"run "},{"command":{"deployer":["recover"]}}]]}}"#;
+        let error = read_answer::<Retired>("f", payload).unwrap_err();
+        assert_eq!(error.in_one_line(), "function f refused: RotationOpen: a rotation is open; no key was deleted");
+        assert_eq!(error.hints[0].render(Some("prod.yaml")), "run `deployer recover prod.yaml`");
+        assert_eq!((error.code(), error.sort()), (Some("RotationOpen"), ErrorKind::Refused));
+    }
+
+    #[test]
+    fn an_answer_of_another_version_is_told_as_one() {
+        let error = read_answer::<Retired>("f", br#"{"deleted":[],"kept":[]}"#).unwrap_err();
+        assert!(error.hints[0].to_string().contains("both are of one version"));
     }
 
     #[test]

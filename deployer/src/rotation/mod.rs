@@ -3,4 +3,6 @@
 
 pub(crate) mod diagnosis;
 pub(crate) mod function;
+pub(crate) mod labels;
+mod log;
 pub(crate) mod watch;

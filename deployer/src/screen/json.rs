@@ -1,117 +1,331 @@
-//! One JSON object per line, each with a `type`.
+//! The output of `--json`, version 1: one JSON object per line, each with a `type` and the deployment that it is about.
+//!
+//! The types here are the format. They change only by addition; anything else is a new version, which the first line says.
 
-use contract::Report;
+use contract::{Report, Text};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    deployment::Deployment,
-    engine::events::Event,
-    engine::plan::Plan,
-    error::Error,
+    engine::{
+        events::{Event, RotationEvent},
+        op::{Address, Change, Effect, Op, Verb},
+        plan::Plan,
+    },
+    error::{Error, ErrorKind},
     rotation::diagnosis::{Diagnosis, Remedy},
-    status::Status,
+    status::{CredentialStatus, Key, State, Status},
 };
 
-pub(super) fn plan(deployment: &Deployment, plan: &Plan) -> Value {
-    let [create, change, destroy] = plan.counts();
-    let things: Vec<_> = plan.things.iter().filter(|thing| !thing.ops.is_empty()).collect();
-    json!({
-        "type": "plan",
-        "deployment": &*deployment.config.name,
-        "region": &*deployment.config.region,
-        "things": things,
-        "create": create,
-        "change": change,
-        "destroy": destroy,
-        "rotates": plan.rotates(),
-        "notes": plan.notes,
-    })
+/// The version of the format.
+const VERSION: u32 = 1;
+
+/// A line without its deployment.
+pub(super) struct Line(Value);
+
+impl Line {
+    fn new(kind: &str, fields: impl Serialize) -> Self {
+        let mut value = json!(fields);
+        value["type"] = kind.into();
+        Self(value)
+    }
+
+    /// The first line of every output.
+    pub(super) fn schema() -> Self {
+        Self::new("schema", json!({"version": VERSION}))
+    }
+
+    /// The line, with the name and the region of the deployment that it is about.
+    pub(super) fn render(self, deployment: Option<(&str, &str)>) -> String {
+        let mut value = self.0;
+        if let Some((name, region)) = deployment {
+            value["deployment"] = name.into();
+            value["region"] = region.into();
+        }
+        value.to_string()
+    }
 }
 
-pub(super) fn event(event: &Event) -> Value {
+/// A text, with the commands in it.
+#[derive(Serialize)]
+struct TextLine {
+    message: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    commands: Vec<String>,
+}
+
+impl TextLine {
+    fn new(text: &Text, config: Option<&str>) -> Self {
+        let commands = text.commands().map(|command| command.in_shell(config)).collect();
+        Self { message: text.render(config), commands }
+    }
+
+    fn all(texts: &[Text], config: Option<&str>) -> Vec<Self> {
+        texts.iter().map(|text| Self::new(text, config)).collect()
+    }
+}
+
+#[derive(Serialize)]
+struct PlanLine<'a> {
+    resources: Vec<ResourceLine<'a>>,
+    create: usize,
+    change: usize,
+    destroy: usize,
+    /// Whether running it rotates the credential at once.
+    rotates: bool,
+    open_rotation: Option<&'a str>,
+    notes: Vec<TextLine>,
+}
+
+#[derive(Serialize)]
+struct ResourceLine<'a> {
+    address: &'a Address,
+    ops: Vec<OpLine<'a>>,
+}
+
+#[derive(Serialize)]
+struct OpLine<'a> {
+    verb: Verb,
+    call: &'a str,
+    changes: &'a [Change],
+    effects: &'a [Effect],
+}
+
+impl<'a> OpLine<'a> {
+    fn new(op: &'a Op) -> Self {
+        Self { verb: op.verb, call: &op.call, changes: &op.changes, effects: &op.effects }
+    }
+}
+
+pub(super) fn plan(plan: &Plan, config: Option<&str>) -> Line {
+    let [create, change, destroy] = plan.counts();
+    let with_ops = plan.resources.iter().filter(|resource| !resource.ops.is_empty());
+    Line::new(
+        "plan",
+        PlanLine {
+            resources: with_ops
+                .map(|resource| ResourceLine {
+                    address: &resource.address,
+                    ops: resource.ops.iter().map(OpLine::new).collect(),
+                })
+                .collect(),
+            create,
+            change,
+            destroy,
+            rotates: plan.has(Effect::RotatesNow),
+            open_rotation: plan.open_rotation.as_deref(),
+            notes: TextLine::all(&plan.notes, config),
+        },
+    )
+}
+
+pub(super) fn event(event: &Event, config: Option<&str>) -> Line {
     match event {
-        Event::Building => json!({"type": "building"}),
-        Event::Built { bytes, took } => json!({"type": "built", "bytes": bytes, "seconds": took.as_secs_f64()}),
-        Event::Started(address, op) => json!({"type": "op_started", "address": address, "call": op.call}),
+        Event::Building => Line::new("building", json!({})),
+        Event::Built { bytes, took } => Line::new("built", json!({"bytes": bytes, "seconds": took.as_secs_f64()})),
+        Event::Started(address, op) => Line::new("op_started", json!({"address": address, "call": op.call})),
         Event::Waiting { address, limit, reason } => {
-            json!({"type": "waiting", "address": address, "limit_seconds": limit.as_secs(), "reason": reason})
+            Line::new("waiting", json!({"address": address, "limit_seconds": limit.as_secs(), "reason": reason}))
         }
         Event::Done(address, op, took) => {
-            json!({"type": "op_done", "address": address, "call": op.call, "verb": op.verb, "seconds": took.as_secs_f64()})
+            let seconds = took.as_secs_f64();
+            Line::new("op_done", json!({"address": address, "call": op.call, "verb": op.verb, "seconds": seconds}))
         }
         Event::Failed(address, failure) => {
-            let mut value = error(failure);
-            value["address"] = json!(address);
-            value
+            Line::new("error", ErrorLine { address: Some(address), ..ErrorLine::new(failure, config) })
         }
-        Event::Note(note) => json!({"type": "note", "message": note}),
-        Event::Skipped(address) => json!({"type": "skipped", "address": address}),
-        Event::Rotation(rotation) => {
-            let mut value = json!(rotation);
-            value["type"] = "rotation".into();
-            value
+        Event::Skipped(address) => Line::new("skipped", json!({"address": address})),
+        Event::Note(note) => Line::new("note", TextLine::new(note, config)),
+        Event::Rotation(rotation) => Line::new("rotation", RotationLine::from(rotation)),
+    }
+}
+
+#[derive(Serialize)]
+#[serde(tag = "rotation", rename_all = "snake_case")]
+enum RotationLine<'a> {
+    Started { version: &'a str },
+    StepFinished { step: &'a str },
+    Completed { version: &'a str, took_seconds: f64 },
+}
+
+impl<'a> From<&'a RotationEvent> for RotationLine<'a> {
+    fn from(event: &'a RotationEvent) -> Self {
+        match event {
+            RotationEvent::Started { version } => Self::Started { version },
+            RotationEvent::StepFinished { step } => Self::StepFinished { step },
+            RotationEvent::Completed { version, took } => Self::Completed { version, took_seconds: took.as_secs_f64() },
         }
     }
 }
 
-pub(super) fn status(deployment: &Deployment, status: &Status) -> Value {
-    let mut value = json!(status);
-    value["type"] = "status".into();
-    value["unread"] = status.unread.iter().map(error).collect();
-    value["deployment"] = (*deployment.config.name).into();
-    value["region"] = (*deployment.config.region).into();
-    value
+#[derive(Serialize)]
+struct StatusLine<'a> {
+    resources: Vec<StateLine<'a>>,
+    credential: &'a CredentialStatus,
+    keys: &'a [Key],
+    notes: Vec<TextLine>,
+    /// What could not be read, or is not as it must be.
+    unread: Vec<ErrorLine<'a>>,
 }
 
-/// A line per thing that was found.
-pub(super) fn report(report: &Report) -> Vec<Value> {
-    let typed = |kind: &str, mut value: Value| {
-        value["type"] = kind.into();
-        value
-    };
-    let mut lines: Vec<_> = report.versions.iter().map(|version| typed("version", json!(version))).collect();
-    lines.extend(report.keys.iter().map(|key| typed("key", json!(key))));
-    lines.extend(report.hosts.iter().map(|host| typed("host", json!(host))));
+#[derive(Serialize)]
+struct StateLine<'a> {
+    address: &'a Address,
+    state: State,
+}
+
+pub(super) fn status(status: &Status, config: Option<&str>) -> Line {
+    let resources = status.resources.iter().map(|(address, state)| StateLine { address, state: *state });
+    Line::new(
+        "status",
+        StatusLine {
+            resources: resources.collect(),
+            credential: &status.credential,
+            keys: &status.keys,
+            notes: TextLine::all(&status.notes, config),
+            unread: status.unread.iter().map(|error| ErrorLine::new(error, config)).collect(),
+        },
+    )
+}
+
+/// A line per version, key and host, and one for the rest.
+pub(super) fn report(report: &Report, config: Option<&str>) -> Vec<Line> {
+    let mut lines: Vec<_> = report.versions.iter().map(|version| Line::new("version", version)).collect();
+    lines.extend(report.keys.iter().map(|key| Line::new("key", key)));
+    lines.extend(report.hosts.iter().map(|host| Line::new("host", host)));
     let mut rest = json!(report);
     if let Some(fields) = rest.as_object_mut() {
         fields.retain(|name, _| !["versions", "keys", "hosts"].contains(&name.as_str()));
     }
-    lines.push(typed("rotation_report", rest));
+    rest["overdue"] = json!(report.overdue.as_ref().map(|overdue| TextLine::new(overdue, config)));
+    if let contract::Next::Fail { refusal } = &report.next {
+        rest["next"]["fail"]["refusal"]["next"] = json!(TextLine::all(&refusal.next, config));
+    }
+    lines.push(Line::new("rotation_report", rest));
     lines
 }
 
+#[derive(Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+enum DiagnosisLine {
+    Healthy { note: Option<TextLine> },
+    Curable { found: TextLine },
+    Person { found: TextLine, ways: Vec<WayLine> },
+}
+
+#[derive(Serialize)]
+struct WayLine {
+    when: String,
+    command: String,
+}
+
+#[derive(Serialize)]
+struct RemedyLine<'a> {
+    #[serde(flatten)]
+    remedy: RemedyFields<'a>,
+    call: &'static str,
+    message: String,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "remedy", rename_all = "snake_case")]
+enum RemedyFields<'a> {
+    Activate { key: &'a str },
+    ClearPending { version: &'a str },
+    MoveLabel { label: &'a str, from: &'a str, to: &'a str },
+    DeleteOrphan { key: &'a str, created: Option<&'a str> },
+    Rotate,
+}
+
+impl<'a> From<&'a Remedy> for RemedyLine<'a> {
+    fn from(remedy: &'a Remedy) -> Self {
+        let fields = match remedy {
+            Remedy::Activate { key } => RemedyFields::Activate { key },
+            Remedy::ClearPending { version, .. } => RemedyFields::ClearPending { version },
+            Remedy::MoveLabel { label, from, to } => RemedyFields::MoveLabel { label, from, to },
+            Remedy::DeleteOrphan { key, created } => RemedyFields::DeleteOrphan { key, created: created.as_deref() },
+            Remedy::Rotate => RemedyFields::Rotate,
+        };
+        Self { remedy: fields, call: remedy.call(), message: remedy.sentence() }
+    }
+}
+
 /// A line for what is wrong, and one per remedy, in their order.
-pub(super) fn diagnosis(diagnosis: &Diagnosis) -> Vec<Value> {
-    let mut value = json!(diagnosis);
-    value["type"] = "diagnosis".into();
-    let remedies: Vec<&Remedy> = match diagnosis {
-        Diagnosis::Curable { first, then, .. } => std::iter::once(first).chain(then).collect(),
-        Diagnosis::Healthy { .. } | Diagnosis::Person { .. } => Vec::new(),
+pub(super) fn diagnosis(diagnosis: &Diagnosis, config: Option<&str>) -> Vec<Line> {
+    let text = |text: &Text| TextLine::new(text, config);
+    let (line, remedies) = match diagnosis {
+        Diagnosis::Healthy { note } => (DiagnosisLine::Healthy { note: note.as_ref().map(text) }, Vec::new()),
+        Diagnosis::Curable { found, first, then } => {
+            (DiagnosisLine::Curable { found: text(found) }, std::iter::once(first).chain(then).collect())
+        }
+        Diagnosis::Person { found, ways } => {
+            let ways = ways.iter().map(|way| WayLine { when: way.when.clone(), command: way.command.in_shell(config) });
+            (DiagnosisLine::Person { found: text(found), ways: ways.collect() }, Vec::new())
+        }
     };
-    let remedies = remedies.into_iter().map(|remedy| {
-        let mut value = json!(remedy);
-        value["type"] = "remedy".into();
-        value["call"] = remedy.call().into();
-        value["message"] = remedy.sentence().into();
-        value
-    });
-    std::iter::once(value).chain(remedies).collect()
+    let remedies = remedies.into_iter().map(|remedy| Line::new("remedy", RemedyLine::from(remedy)));
+    std::iter::once(Line::new("diagnosis", line)).chain(remedies).collect()
 }
 
-pub(super) fn done(sentence: &str) -> Value {
-    json!({"type": "done", "message": sentence})
+pub(super) fn done(sentence: &str) -> Line {
+    Line::new("done", json!({"message": sentence}))
 }
 
-pub(super) fn error(error: &Error) -> Value {
-    json!({
-        "type": "error",
-        "message": error.what,
-        "cause": error.cause.as_ref().map(ToString::to_string),
-        "code": error.code(),
-        "hint": error.hint,
-    })
+#[derive(Serialize)]
+struct ErrorLine<'a> {
+    /// The sort of error.
+    kind: ErrorKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<&'a Address>,
+    message: &'a str,
+    cause: Option<String>,
+    /// AWS's error code, or the function's.
+    code: Option<&'a str>,
+    hints: Vec<TextLine>,
 }
 
-pub(super) fn config_error(error: &dyn std::fmt::Display) -> Value {
-    json!({"type": "error", "message": error.to_string()})
+impl<'a> ErrorLine<'a> {
+    fn new(error: &'a Error, config: Option<&str>) -> Self {
+        Self {
+            kind: error.sort(),
+            address: None,
+            message: &error.what,
+            cause: error.cause.as_ref().map(ToString::to_string),
+            code: error.code(),
+            hints: TextLine::all(&error.hints, config),
+        }
+    }
+}
+
+pub(super) fn error(error: &Error, config: Option<&str>) -> Line {
+    Line::new("error", ErrorLine::new(error, config))
+}
+
+pub(super) fn config_error(error: &dyn std::fmt::Display) -> Line {
+    Line::new("error", json!({"kind": "configuration", "message": error.to_string()}))
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::{Command, text};
+
+    use super::*;
+
+    #[test]
+    fn every_line_says_its_type_and_its_deployment() {
+        let line = done("it is done").render(Some(("mail-prod", "eu-west-1")));
+        let expected =
+            json!({"type": "done", "message": "it is done", "deployment": "mail-prod", "region": "eu-west-1"});
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected);
+        assert_eq!(Line::schema().render(None), r#"{"type":"schema","version":1}"#);
+    }
+
+    #[test]
+    fn a_hint_has_its_commands_ready_to_be_run() {
+        let failed = Error::new("it failed").hint(text!["run ", Command::deployer("recover")]);
+        let Line(line) = error(&failed, Some("prod.yaml"));
+        assert_eq!(line["hints"][0]["message"], "run `deployer recover prod.yaml`");
+        assert_eq!(line["hints"][0]["commands"], json!(["deployer recover prod.yaml"]));
+        assert_eq!(line["kind"], "failed");
+    }
 }

@@ -1,78 +1,108 @@
-//! What people and programs see. Data goes to standard output, everything else to standard error;
-//! nothing is said by colour alone.
+//! What people and programs see. Data goes to standard output, everything else to standard error; nothing is said by colour
+//! alone.
 
-use std::{io::Write as _, time::SystemTime};
+use std::{io::Write as _, path::Path, sync::Arc, time::SystemTime};
 
-use contract::Report;
-use serde_json::Value;
+use contract::{Report, Text};
 
 use crate::{
-    aws::Identity, deployment::Deployment, engine::events::Event, engine::plan::Plan, error::Error,
-    rotation::diagnosis::Diagnosis, status::Status,
+    aws::Identity, cli::DEFAULT_CONFIG, deployment::Deployment, engine::events::Event, engine::plan::Plan,
+    error::Error, rotation::diagnosis::Diagnosis, status::Status,
 };
 
 mod json;
 mod text;
 
 /// Renders as text, or as JSON lines.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Screen {
     json: bool,
+    /// CONFIG as it was given, for the commands in texts; none if it is the default.
+    config: Option<Arc<str>>,
+    /// Name and region of the deployment that is being worked on.
+    deployment: Option<Arc<(String, String)>>,
 }
 
 impl Screen {
-    /// `json`: one JSON object per line on standard output.
+    /// `json`: one JSON object per line on standard output. `config`: CONFIG, as it was given.
     #[must_use]
-    pub(crate) fn new(json: bool) -> Self {
-        Self { json }
+    pub(crate) fn new(json: bool, config: Option<&Path>) -> Self {
+        let config = config.filter(|config| *config != Path::new(DEFAULT_CONFIG));
+        let screen = Self { json, config: config.map(|config| config.display().to_string().into()), deployment: None };
+        if json {
+            screen.line(json::Line::schema());
+        }
+        screen
     }
 
-    /// A plan.
-    pub(crate) fn plan(self, deployment: &Deployment, identity: &Identity, plan: &Plan) {
-        if self.json { line(&json::plan(deployment, plan)) } else { out(&text::plan(deployment, identity, plan)) }
+    /// The screen on which everything is about this deployment.
+    #[must_use]
+    pub(crate) fn of_deployment(&self, name: &str, region: &str) -> Self {
+        Self { deployment: Some(Arc::new((name.to_owned(), region.to_owned()))), ..self.clone() }
     }
 
-    /// Something that happened.
-    pub(crate) fn event(self, event: &Event) {
-        if self.json { line(&json::event(event)) } else { err(&text::event(event)) }
+    pub(crate) fn plan(&self, deployment: &Deployment, identity: &Identity, plan: &Plan) {
+        let config = self.config();
+        if self.json {
+            self.line(json::plan(plan, config));
+        } else {
+            out(&text::plan(deployment, identity, plan, config));
+        }
     }
 
-    /// How a deployment stands.
-    pub(crate) fn status(self, deployment: &Deployment, status: &Status) {
-        if self.json { line(&json::status(deployment, status)) } else { out(&text::status(deployment, status)) }
+    pub(crate) fn event(&self, event: &Event) {
+        if self.json { self.line(json::event(event, self.config())) } else { err(&text::event(event, self.config())) }
+    }
+
+    /// Something worth knowing that changes nothing.
+    pub(crate) fn note(&self, note: impl Into<Text>) {
+        self.event(&Event::Note(note.into()));
+    }
+
+    pub(crate) fn status(&self, deployment: &Deployment, status: &Status) {
+        let config = self.config();
+        if self.json {
+            self.line(json::status(status, config));
+        } else {
+            out(&text::status(deployment, status, config));
+        }
     }
 
     /// How a rotation stands.
-    pub(crate) fn report(self, deployment: &Deployment, report: &Report) {
+    pub(crate) fn report(&self, deployment: &Deployment, report: &Report) {
         if self.json {
-            json::report(report).iter().for_each(line);
+            for line in json::report(report, self.config()) {
+                self.line(line);
+            }
         } else {
             out(&text::report(deployment, report, SystemTime::now()));
         }
     }
 
     /// What is wrong with a rotation, and what can be done.
-    pub(crate) fn diagnosis(self, diagnosis: &Diagnosis) {
+    pub(crate) fn diagnosis(&self, diagnosis: &Diagnosis) {
         if self.json {
-            json::diagnosis(diagnosis).iter().for_each(line);
+            for line in json::diagnosis(diagnosis, self.config()) {
+                self.line(line);
+            }
         } else {
-            out(&text::diagnosis(diagnosis));
+            out(&text::diagnosis(diagnosis, self.config()));
         }
     }
 
     /// A result in one sentence.
-    pub(crate) fn done(self, sentence: &str) {
-        if self.json { line(&json::done(sentence)) } else { out(&format!("{sentence}\n")) }
+    pub(crate) fn done(&self, sentence: &str) {
+        if self.json { self.line(json::done(sentence)) } else { out(&format!("{sentence}\n")) }
     }
 
-    /// An error, with its cause and its hint.
-    pub(crate) fn error(self, error: &Error) {
-        if self.json { line(&json::error(error)) } else { err(&text::error(error)) }
+    /// An error, with its cause and its hints.
+    pub(crate) fn error(&self, error: &Error) {
+        if self.json { self.line(json::error(error, self.config())) } else { err(&text::error(error, self.config())) }
     }
 
     /// An error whose text is complete, with place and hint.
-    pub(crate) fn config_error(self, error: &dyn std::fmt::Display) {
-        if self.json { line(&json::config_error(error)) } else { err(&text::config_error(error)) }
+    pub(crate) fn config_error(&self, error: &dyn std::fmt::Display) {
+        if self.json { self.line(json::config_error(error)) } else { err(&text::config_error(error)) }
     }
 
     /// Asks before anything changes. Only `yes` approves.
@@ -86,10 +116,15 @@ impl Screen {
     pub(crate) fn raw(text: &str) {
         out(text);
     }
-}
 
-fn line(value: &Value) {
-    out(&format!("{value}\n"));
+    fn config(&self) -> Option<&str> {
+        self.config.as_deref()
+    }
+
+    fn line(&self, line: json::Line) {
+        let deployment = self.deployment.as_deref().map(|(name, region)| (name.as_str(), region.as_str()));
+        out(&format!("{}\n", line.render(deployment)));
+    }
 }
 
 fn out(text: &str) {

@@ -1,42 +1,43 @@
-//! Text for people. Pure: every function answers the text.
+//! Text for people. Pure. `config` is the CONFIG that commands in texts have to name.
 
 use std::{fmt::Write as _, time::Duration};
 
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
+
+use contract::{Command, Text};
 
 use crate::{
     aws::Identity,
     deployment::Deployment,
-    engine::events::{Event, RotationEvent},
-    engine::kind::{Change, Op, Toward, Verb},
-    engine::plan::{Plan, Planned},
+    engine::{
+        events::{Event, RotationEvent},
+        op::{Change, Effect, Op, Toward, Verb},
+        plan::{Plan, Planned},
+    },
     error::Error,
     status::{State, Status},
 };
 
 mod recovery;
+mod style;
 
 pub(super) use recovery::{diagnosis, report};
 
-const BOLD: Style = Style::new().bold();
-const GREEN: Style = AnsiColor::Green.on_default();
-const YELLOW: Style = AnsiColor::Yellow.on_default();
-const RED: Style = AnsiColor::Red.on_default();
-const CYAN: Style = AnsiColor::Cyan.on_default();
+use self::style::{BOLD, CYAN, GREEN, RED, YELLOW};
 
 /// Columns that a value may take before it is broken into lines.
 const WIDTH: usize = 96;
 
-pub(super) fn plan(deployment: &Deployment, identity: &Identity, plan: &Plan) -> String {
+pub(super) fn plan(deployment: &Deployment, identity: &Identity, plan: &Plan, config_path: Option<&str>) -> String {
     let config = &deployment.config;
     let mut text = format!("{BOLD}{}{BOLD:#} in {} ({})\n", config.name, config.region, identity.arn);
-    for thing in &plan.things {
-        push_thing(&mut text, thing);
+    for resource in &plan.resources {
+        push_resource(&mut text, resource);
     }
     text.push('\n');
-    push_notes(&mut text, &plan.notes);
+    push_notes(&mut text, &plan.notes, config_path);
     let _ = writeln!(text, "{}", credential_line(deployment, plan));
     let [create, change, destroy] = plan.counts();
     if plan.is_empty() {
@@ -50,9 +51,9 @@ pub(super) fn plan(deployment: &Deployment, identity: &Identity, plan: &Plan) ->
     text
 }
 
-fn push_notes(text: &mut String, notes: &[String]) {
+fn push_notes(text: &mut String, notes: &[Text], config: Option<&str>) {
     for note in notes {
-        let _ = writeln!(text, "{YELLOW}note:{YELLOW:#} {note}");
+        let _ = writeln!(text, "{YELLOW}note:{YELLOW:#} {}", note.render(config));
     }
 }
 
@@ -60,21 +61,21 @@ fn push_notes(text: &mut String, notes: &[String]) {
 fn credential_line(deployment: &Deployment, plan: &Plan) -> String {
     let schedule = &deployment.config.rotation.schedule;
     match plan.toward {
-        Toward::Present if plan.rotates() => {
+        Toward::Present if plan.has(Effect::RotatesNow) => {
             format!(
                 "{BOLD}The credential rotates{BOLD:#} as soon as rotation is enabled, and then by its schedule, {schedule}."
             )
         }
-        Toward::Present => match plan.facts.credential.pending() {
+        Toward::Present => match &plan.open_rotation {
             None => format!("The credential does not rotate now; its schedule is {schedule}."),
             Some(version) => format!(
                 "{YELLOW}A rotation is open{YELLOW:#} (version {version}). No other one starts; the schedule is {schedule}."
             ),
         },
-        Toward::Absent { .. } if plan.calls("iam:DeleteAccessKey") => {
+        Toward::Absent { .. } if plan.has(Effect::StopsMail) => {
             format!("{RED}Mail sent with this credential stops.{RED:#} The credential does not rotate any more.")
         }
-        Toward::Absent { .. } if plan.calls("secretsmanager:DeleteSecret") => {
+        Toward::Absent { .. } if plan.has(Effect::HidesSecret) => {
             "The credential does not rotate any more. Its key stays, but nobody can read it from the secret: a host that \
              reads it when it starts cannot send."
                 .to_owned()
@@ -83,11 +84,11 @@ fn credential_line(deployment: &Deployment, plan: &Plan) -> String {
     }
 }
 
-fn push_thing(text: &mut String, thing: &Planned) {
-    let Some(verb) = thing.verb() else { return };
+fn push_resource(text: &mut String, resource: &Planned) {
+    let Some(verb) = resource.verb() else { return };
     let (sign, style) = sign(verb);
-    let _ = writeln!(text, "\n  {style}{sign}{style:#} {BOLD}{}{BOLD:#}", thing.address);
-    for op in &thing.ops {
+    let _ = writeln!(text, "\n  {style}{sign}{style:#} {BOLD}{}{BOLD:#}", resource.address);
+    for op in &resource.ops {
         push_op(text, op);
     }
 }
@@ -170,7 +171,7 @@ fn broken(value: &Value) -> String {
     format!("{open}\n  {parts}\n{close}")
 }
 
-pub(super) fn event(event: &Event) -> String {
+pub(super) fn event(event: &Event, config: Option<&str>) -> String {
     match event {
         Event::Building => "building the handler with cargo lambda; this takes minutes the first time\n".to_owned(),
         Event::Built { bytes, took } => format!("built the handler: {} KiB in {}\n", bytes / 1024, seconds(*took)),
@@ -182,9 +183,9 @@ pub(super) fn event(event: &Event) -> String {
             let (sign, style) = sign(op.verb);
             format!("  {style}{sign}{style:#} {address}: {} ({})\n", op.call, seconds(*took))
         }
-        Event::Failed(address, failure) => format!("  {RED}✗{RED:#} {address}\n{}", error(failure)),
-        Event::Skipped(address) => format!("  - {address}: left alone, because something it needs failed\n"),
-        Event::Note(note) => format!("  {YELLOW}note:{YELLOW:#} {note}\n"),
+        Event::Failed(address, failure) => format!("  {RED}✗{RED:#} {address}\n{}", error(failure, config)),
+        Event::Skipped(address) => format!("  - {address}: skipped: a resource that it depends on failed\n"),
+        Event::Note(note) => format!("  {YELLOW}note:{YELLOW:#} {}\n", note.render(config)),
         Event::Rotation(event) => rotation(event),
     }
 }
@@ -193,15 +194,16 @@ fn rotation(event: &RotationEvent) -> String {
     match event {
         RotationEvent::Started { version } => format!("  ⟳ rotation started: version {version}\n"),
         RotationEvent::StepFinished { step } => format!("  {GREEN}✓{GREEN:#} {step}\n"),
-        RotationEvent::Completed { version, took_seconds } => {
-            format!("  {GREEN}✓{GREEN:#} rotation completed: version {version} is AWSCURRENT ({took_seconds:.1} s)\n")
+        RotationEvent::Completed { version, took } => {
+            let took = took.as_secs_f64();
+            format!("  {GREEN}✓{GREEN:#} rotation completed: version {version} is AWSCURRENT ({took:.1} s)\n")
         }
     }
 }
 
-pub(super) fn status(deployment: &Deployment, status: &Status) -> String {
+pub(super) fn status(deployment: &Deployment, status: &Status, config: Option<&str>) -> String {
     let mut text = format!("{BOLD}{}{BOLD:#} in {}\n\n", deployment.config.name, deployment.config.region);
-    for (address, state) in &status.things {
+    for (address, state) in &status.resources {
         let (word, style) = match state {
             State::AsDeclared => ("ok", GREEN),
             State::Missing => ("missing", RED),
@@ -212,9 +214,9 @@ pub(super) fn status(deployment: &Deployment, status: &Status) -> String {
     }
     text.push('\n');
     for error in &status.unread {
-        text.push_str(&self::error(error));
+        text.push_str(&self::error(error, config));
     }
-    push_notes(&mut text, &status.notes);
+    push_notes(&mut text, &status.notes, config);
     let credential = &status.credential;
     let date = |date: &Option<String>| date.clone().unwrap_or_else(|| "never".to_owned());
     let _ = writeln!(text, "rotation       {}", if credential.rotation_enabled { "enabled" } else { "not enabled" });
@@ -226,7 +228,8 @@ pub(super) fn status(deployment: &Deployment, status: &Status) -> String {
     if let Some(pending) = &credential.pending {
         let _ = writeln!(
             text,
-            "{YELLOW}a rotation is open:{YELLOW:#} version {pending}; `deployer recover` shows how it stands"
+            "{YELLOW}a rotation is open:{YELLOW:#} version {pending}; `{}` shows its state",
+            Command::deployer("recover").in_shell(config)
         );
     }
     for key in &status.keys {
@@ -242,13 +245,16 @@ pub(super) fn status(deployment: &Deployment, status: &Status) -> String {
     text
 }
 
-pub(super) fn error(error: &Error) -> String {
+pub(super) fn error(error: &Error, config: Option<&str>) -> String {
     let mut text = format!("{RED}error:{RED:#} {error}\n");
     if let Some(cause) = &error.cause {
         let _ = writeln!(text, "  cause: {cause}");
     }
-    if let Some(hint) = &error.hint {
-        let _ = writeln!(text, "\n{CYAN}hint:{CYAN:#} {hint}");
+    if !error.hints.is_empty() {
+        text.push('\n');
+    }
+    for hint in &error.hints {
+        let _ = writeln!(text, "{CYAN}hint:{CYAN:#} {}", hint.render(config));
     }
     text
 }

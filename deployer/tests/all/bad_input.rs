@@ -6,8 +6,11 @@ use std::{
     thread,
 };
 
+use serde_json::json;
+
 use crate::support::{
     calls::{Call, NOTHING},
+    example::REGION,
     sandbox::Sandbox,
     shown::assert_shown,
 };
@@ -114,14 +117,20 @@ fn without_a_terminal_apply_is_refused_because_nobody_can_approve() {
 fn with_json_the_plan_and_an_error_are_json_lines() {
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
-    let plan = sandbox.deployer(&["plan", "--json", &config]).expect(0).json();
-    assert_eq!(plan[0]["type"], "plan");
-    assert_eq!(plan[0]["create"], 11);
-    assert_eq!(plan[0]["rotates"], true);
+    let [schema, plan] = sandbox.deployer(&["plan", "--json", &config]).expect(0).json().try_into().unwrap();
+    assert_eq!(schema, json!({"type": "schema", "version": 1}));
+    assert_eq!(
+        (&plan["type"], &plan["deployment"], &plan["region"]),
+        (&json!("plan"), &json!("mail-prod"), &json!(REGION))
+    );
+    assert_eq!((&plan["create"], &plan["rotates"]), (&json!(11), &json!(true)));
     let wrong = sandbox.config(&[("\"123456789012\"", "\"210987654321\"")]);
-    let error = sandbox.deployer(&["plan", "--json", &wrong]).expect(1).json();
-    assert_eq!(error[0]["type"], "error");
-    assert!(error[0]["hint"].as_str().unwrap().contains("account_id"));
+    let [_, error] = sandbox.deployer(&["plan", "--json", &wrong]).expect(1).json().try_into().unwrap();
+    assert_eq!(
+        (&error["type"], &error["kind"], &error["deployment"]),
+        (&json!("error"), &json!("credentials"), &json!("mail-prod"))
+    );
+    assert!(error["hints"][0]["message"].as_str().unwrap().contains("account_id"));
 }
 
 /// Starts a server that answers every request with these bytes until the tests end. Returns its URL.

@@ -228,8 +228,8 @@ async fn the_address_is_asked_to_confirm_and_a_new_one_takes_its_place() {
     assert!(applied.stdout.contains("ops@example.com is asked by mail to confirm"), "{}", applied.stdout);
     let status = sandbox.deployer(&["status", &config]).expect(0);
     assert!(status.stdout.contains("ops@example.com has not confirmed"), "{}", status.stdout);
-    let json = sandbox.deployer(&["plan", "--json", "--detailed-exitcode", &config]).expect(0).json();
-    assert!(json[0]["notes"][0].as_str().unwrap().contains("has not confirmed"), "{}", json[0]);
+    let json = sandbox.deployer(&["plan", "--json", "--detailed-exitcode", &config]).expect(0).json_of("plan");
+    assert!(json[0]["notes"][0]["message"].as_str().unwrap().contains("has not confirmed"), "{}", json[0]);
 
     sandbox.control(&Subscriptions::Confirm(EMAIL));
     let planned = sandbox.deployer(&["plan", "--detailed-exitcode", &config]).expect(0);

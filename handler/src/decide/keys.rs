@@ -192,7 +192,7 @@ pub(crate) fn choose(situation: &Situation) -> Slot {
     may_go.sort_by(|(a, x), (b, y)| {
         (a, x.last_used, x.key.created, &x.key.id).cmp(&(b, y.last_used, y.key.created, &y.key.id))
     });
-    kept.sort_by(|a, b| a.key.key.id.cmp(&b.key.key.id));
+    kept.sort_by(|a, b| (a.key.key.created, &a.key.key.id).cmp(&(b.key.key.created, &b.key.key.id)));
     match may_go.into_iter().next() {
         Some((reason, key)) => Slot::After { key: key.clone(), reason },
         None => Slot::None(kept),

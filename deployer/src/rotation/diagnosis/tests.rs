@@ -21,15 +21,16 @@ fn healthy() -> Report {
         hosts: vec![HostReport { instance: "i-1".into(), status: "Online".into(), online: true }],
         next: Next::MakeKey { frees: None },
     }
-    .version("now", &[CURRENT, DEPLOYING], "NOW")
-    .version("old", &[PREVIOUS], "OLD")
+    .version("now", &[AWSCURRENT, DEPLOYING], "NOW")
+    .version("old", &[AWSPREVIOUS], "OLD")
     .key("NOW", stays(None))
     .key("OLD", stays(None))
 }
 
 /// As `healthy`, and a rotation to `new` is open, whose credential SES accepts.
 fn open() -> Report {
-    let report = healthy().without_key("OLD").label("now", &[CURRENT]).version("new", &[PENDING, DEPLOYING], "NEW");
+    let report =
+        healthy().without_key("OLD").label("now", &[AWSCURRENT]).version("new", &[AWSPENDING, DEPLOYING], "NEW");
     Report { open: Some("new".into()), next: Next::Resume { key: "NEW".into() }, ..report }.key("NEW", stays(None))
 }
 
@@ -41,18 +42,19 @@ fn cleared() -> Report {
 
 /// A rotation to `new` completed, and somebody moved AWSCURRENT back.
 fn rolled_back() -> Report {
-    Report { next: fails(Obstacle::CrossedLabels, None), ..cleared().label("new", &[DEPLOYING, PREVIOUS]) }
+    Report { next: fails(Obstacle::CrossedLabels, None), ..cleared().label("new", &[DEPLOYING, AWSPREVIOUS]) }
 }
 
 /// As `rolled_back`, and AWSPENDING is still where the rotation left it.
 fn rolled_back_open() -> Report {
-    Report { open: Some("new".into()), ..rolled_back().label("new", &[PENDING, DEPLOYING, PREVIOUS]) }
+    Report { open: Some("new".into()), ..rolled_back().label("new", &[AWSPENDING, DEPLOYING, AWSPREVIOUS]) }
 }
 
 fn stays(way_out: Option<WayOut>) -> KeyVerdict {
     KeyVerdict::MustStay { reason: "it stays".into(), until: None, way_out }
 }
 
+/// A refusal of a kind that is such an obstacle.
 fn fails(obstacle: Obstacle, until: Option<&str>) -> Next {
     let kind = match obstacle {
         Obstacle::CrossedLabels => RefusalKind::RolledBack,
@@ -164,7 +166,7 @@ fn orphan() -> Remedy {
     Remedy::DeleteOrphan { key: "ORPHAN".into(), created: Some("2026-01-01T00:00:00Z".into()) }
 }
 
-/// The remedies of a diagnosis; none where there is nothing to do or nothing that is safe.
+/// The remedies of a diagnosis; none if there is nothing to do or nothing that is safe.
 fn remedies(report: &Report) -> Vec<Remedy> {
     match diagnose(report, false) {
         Diagnosis::Curable { first, then, .. } => std::iter::once(first).chain(then).collect(),
@@ -175,7 +177,9 @@ fn remedies(report: &Report) -> Vec<Remedy> {
 /// What a person is told, and the commands to choose from.
 fn person(report: &Report, owed: bool) -> (String, Vec<String>) {
     match diagnose(report, owed) {
-        Diagnosis::Person { found, ways } => (found, ways.into_iter().map(|way| way.command).collect()),
+        Diagnosis::Person { found, ways } => {
+            (found.to_string(), ways.into_iter().map(|way| way.command.to_string()).collect())
+        }
         other => panic!("not a person's to decide: {other:?}"),
     }
 }
@@ -188,13 +192,13 @@ fn every_stuck_state_that_can_be_cured_has_its_remedies_in_their_order() {
         ("open, accepted", open(), &[clear(), Remedy::Rotate]),
         (
             "open, empty",
-            open().label("now", &[CURRENT, DEPLOYING]).label("new", &[PENDING]).without_value("new"),
+            open().label("now", &[AWSCURRENT, DEPLOYING]).label("new", &[AWSPENDING]).without_value("new"),
             &[clear(), Remedy::Rotate],
         ),
         ("open, labelled and empty", open().without_value("new"), &[clear(), Remedy::Rotate]),
         (
             "open, moved back and DEPLOYING with it",
-            open().label("now", &[CURRENT, DEPLOYING]).label("new", &[PENDING, PREVIOUS]),
+            open().label("now", &[AWSCURRENT, DEPLOYING]).label("new", &[AWSPENDING, AWSPREVIOUS]),
             &[Remedy::ClearPending { version: "new".into(), owes_a_rotation: false }],
         ),
         ("open, empty, and no slot is free", open().without_value("new").next(grace()), &[clear()]),
@@ -234,9 +238,9 @@ fn every_stuck_state_that_can_be_cured_has_its_remedies_in_their_order() {
         (
             "rolled back with AWSPENDING, only deploying works",
             rolled_back_open().without_key("NOW"),
-            &[moves(CURRENT, "now", "new")],
+            &[moves(AWSCURRENT, "now", "new")],
         ),
-        ("rolled back, only deploying works", rolled_back().without_key("NOW"), &[moves(CURRENT, "now", "new")]),
+        ("rolled back, only deploying works", rolled_back().without_key("NOW"), &[moves(AWSCURRENT, "now", "new")]),
         (
             "an orphan in the slot",
             only_now().key("ORPHAN", stays(Some(WayOut::RetireOrphan))).next(fails(Obstacle::NoSafeSlot, None)),
@@ -256,7 +260,7 @@ fn what_is_not_safe_is_left_to_a_person() {
         (
             "the keys cannot be read",
             open().without_key("NEW").without_key("NOW").next(fails(Obstacle::Unread, None)),
-            "could not look at everything: no.",
+            "could not read everything: Aws: no.",
             "deployer recover",
         ),
         ("open, refused", open().login("new", refused()), "does not accept", "delete-access-key"),
@@ -265,7 +269,7 @@ fn what_is_not_safe_is_left_to_a_person() {
         (
             "open and empty, host offline",
             open().without_value("new").next(fails(Obstacle::Other, None)),
-            "cannot go on yet: HostsOffline: no.",
+            "cannot continue yet: HostsOffline: no.",
             "deployer recover",
         ),
         ("cleared, refused", cleared().login("new", refused()), "does not accept", "delete-access-key"),
@@ -280,20 +284,20 @@ fn what_is_not_safe_is_left_to_a_person() {
             "rolled back, and the next rotation is open",
             Report {
                 open: Some("empty".into()),
-                ..rolled_back().version("empty", &[PENDING], "").without_value("empty")
+                ..rolled_back().version("empty", &[AWSPENDING], "").without_value("empty")
             },
             "hosts may use either",
             "--version-stage DEPLOYING",
         ),
         (
             "stored by another tool",
-            open().label("new", &[PENDING]),
-            "nobody but you knows whether a host has access key NEW",
+            open().label("new", &[AWSPENDING]),
+            "only you know whether a host has access key NEW",
             "--version-stage DEPLOYING --move-to-version-id new",
         ),
         (
             "stored by another tool, unanswered",
-            open().label("new", &[PENDING]).login("new", unanswered()),
+            open().label("new", &[AWSPENDING]).login("new", unanswered()),
             "does not say whether it accepts",
             "deployer recover",
         ),
@@ -320,7 +324,7 @@ fn what_is_not_safe_is_left_to_a_person() {
         (
             "current deleted, and no slot",
             healthy().without_key("NOW").next(fails(Obstacle::NoSafeSlot, Some("2026-01-02T00:00:00Z"))),
-            "from 2026-01-02T00:00:00Z on",
+            "may run from 2026-01-02T00:00:00Z on",
             "deployer recover",
         ),
         (
@@ -367,6 +371,7 @@ fn within_the_grace_a_deployment_is_healthy_and_says_until_when_it_cannot_rotate
         .key("OLD", stays(Some(WayOut::EndGrace)))
         .next(fails(Obstacle::NoSafeSlot, Some("2026-01-02T00:00:00Z")));
     let Diagnosis::Healthy { note: Some(note) } = diagnose(&in_grace, false) else { panic!("not healthy") };
+    let note = note.to_string();
     assert!(note.contains("2026-01-02T00:00:00Z") && note.contains("deployer rotate --end-grace"), "{note}");
 }
 
@@ -379,12 +384,12 @@ fn a_rotation_that_was_given_up_is_made_once_it_can_be() {
     };
     assert_eq!(diagnose(&healthy(), true), rotate);
     let (found, _) = person(&healthy().next(fails(Obstacle::NoSafeSlot, Some("2026-01-02T00:00:00Z"))), true);
-    assert!(found.contains("from 2026-01-02T00:00:00Z on"), "{found}");
+    assert!(found.contains("may run from 2026-01-02T00:00:00Z on"), "{found}");
 }
 
 #[test]
 fn another_field_edited_by_hand_is_no_half_done_rotation() {
-    let edited = healthy().label("now", &[DEPLOYING, PREVIOUS]).version("edited", &[CURRENT], "NOW");
+    let edited = healthy().label("now", &[DEPLOYING, AWSPREVIOUS]).version("edited", &[AWSCURRENT], "NOW");
     assert_eq!(diagnose(&edited, false), Diagnosis::Healthy { note: None });
 }
 

@@ -6,14 +6,10 @@ use std::{
 };
 
 use aws_smithy_types::{DateTime, date_time::Format};
-use contract::{KeyReport, KeyVerdict, Login, Report, VersionReport};
+use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, KeyReport, KeyVerdict, Login, Report, VersionReport};
 
-use super::{BOLD, GREEN, RED, YELLOW};
-use crate::{
-    deployment::Deployment,
-    rotation::diagnosis::Diagnosis,
-    rotation::watch::{CURRENT, PENDING},
-};
+use super::style::{BOLD, GREEN, RED, YELLOW};
+use crate::{deployment::Deployment, rotation::diagnosis::Diagnosis};
 
 pub(in crate::screen) fn report(deployment: &Deployment, report: &Report, now: SystemTime) -> String {
     let config = &deployment.config;
@@ -40,7 +36,7 @@ pub(in crate::screen) fn report(deployment: &Deployment, report: &Report, now: S
 
 /// The version in use first, as in a person's mind.
 fn rank(version: &VersionReport) -> usize {
-    let order = [CURRENT, PENDING, contract::DEPLOYING];
+    let order = [AWSCURRENT, AWSPENDING, DEPLOYING];
     order.iter().position(|label| version.labels.iter().any(|it| it == label)).unwrap_or(order.len())
 }
 
@@ -90,14 +86,16 @@ fn rough(age: Duration) -> String {
     }
 }
 
-pub(in crate::screen) fn diagnosis(diagnosis: &Diagnosis) -> String {
+pub(in crate::screen) fn diagnosis(diagnosis: &Diagnosis, config: Option<&str>) -> String {
     match diagnosis {
         Diagnosis::Healthy { note } => {
-            let note = note.as_ref().map_or_else(String::new, |note| format!("{YELLOW}note:{YELLOW:#} {note}\n"));
+            let note = note
+                .as_ref()
+                .map_or_else(String::new, |note| format!("{YELLOW}note:{YELLOW:#} {}\n", note.render(config)));
             format!("\n{note}{GREEN}Healthy.{GREEN:#} Nothing has to be done.\n")
         }
         Diagnosis::Curable { found, first, then } => {
-            let mut text = format!("\n{YELLOW}Found:{YELLOW:#} {found}.\n{BOLD}Remedy:{BOLD:#}\n");
+            let mut text = format!("\n{YELLOW}Found:{YELLOW:#} {}.\n{BOLD}Remedy:{BOLD:#}\n", found.render(config));
             for (at, remedy) in std::iter::once(first).chain(then).enumerate() {
                 let _ = writeln!(text, "  {}. {} ({})", at + 1, remedy.sentence(), remedy.call());
             }
@@ -105,9 +103,9 @@ pub(in crate::screen) fn diagnosis(diagnosis: &Diagnosis) -> String {
             text
         }
         Diagnosis::Person { found, ways } => {
-            let mut text = format!("\n{RED}Found:{RED:#} {found}.\n");
+            let mut text = format!("\n{RED}Found:{RED:#} {}.\n", found.render(config));
             for way in ways {
-                let _ = writeln!(text, "  {}:\n    {}", way.when, way.command);
+                let _ = writeln!(text, "  {}:\n    {}", way.when, way.command.in_shell(config));
             }
             text
         }

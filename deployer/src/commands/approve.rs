@@ -1,0 +1,31 @@
+//! Asks a person before something changes.
+
+use std::io::IsTerminal as _;
+
+use contract::{Command, text};
+
+use super::session::{Session, Shown};
+use crate::{
+    error::{Error, ErrorKind},
+    screen::Screen,
+};
+
+/// Asks. `command` is what was typed, without `deployer` and `--auto-approve`; `done_before` is how many changes this run has
+/// made already.
+pub(super) fn approve(session: &Session, question: &str, command: &str, done_before: usize) -> Result<(), Shown> {
+    if !std::io::stdin().is_terminal() {
+        let error = Error::new("nobody can approve this: standard input is not a terminal").kind(ErrorKind::Declined);
+        let approved = Command::deployer(&format!("{command} --auto-approve"));
+        return session.fail(Err(error.hint(text!["read it, then run ", approved])));
+    }
+    if Screen::ask(question) {
+        return Ok(());
+    }
+    let refused = Error::new("not approved, so it was not done").kind(ErrorKind::Declined);
+    session.fail(Err(if done_before == 0 {
+        refused
+    } else {
+        let again = Command::deployer(command);
+        refused.hint(text!["what was done before stays done; ", again, " continues from here"])
+    }))
+}

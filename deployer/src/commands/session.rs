@@ -1,0 +1,123 @@
+//! A deployment, connected to its AWS account: what every verb works with.
+
+use std::{path::Path, sync::Arc};
+
+use crate::{
+    aws::{self, Aws, Identity},
+    config::{self, Config},
+    deployment::{
+        Deployment,
+        facts::{self, Facts},
+        names::Names,
+    },
+    engine::{
+        erased::Node,
+        events::Events,
+        op::{Address, ResourceKind, Toward},
+        plan::{self, Plan},
+    },
+    error::Error,
+    screen::Screen,
+    stack::stack,
+};
+
+/// How a command ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    /// Everything was as it should be.
+    NothingToDo,
+    /// There are changes, or changes were made.
+    Changes,
+}
+
+/// The error was shown already.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shown;
+
+/// A deployment and the AWS account that it is in.
+pub(super) struct Session {
+    pub(super) screen: Screen,
+    pub(super) deployment: Arc<Deployment>,
+    pub(super) aws: Aws,
+    pub(super) identity: Identity,
+}
+
+/// A plan with what executing it needs beside it.
+pub(super) struct Prepared {
+    pub(super) plan: Plan,
+    pub(super) nodes: Vec<Node>,
+    pub(super) facts: Facts,
+}
+
+impl Session {
+    async fn open(screen: &Screen, config: Config) -> Result<Self, Shown> {
+        let screen = screen.of_deployment(&config.name, &config.region);
+        let (aws, identity) = aws::connect(&config).await.map_err(|error| show(&screen, &error))?;
+        let names = Names::new(&config, &identity);
+        Ok(Self { screen, deployment: Arc::new(Deployment { config, names }), aws, identity })
+    }
+
+    pub(super) async fn plan(&self, toward: Toward) -> Result<Prepared, Shown> {
+        let Deployment { config, names } = &*self.deployment;
+        let nodes = stack(&self.deployment, toward);
+        let reading = Box::pin(facts::read(&self.aws, config, names, toward));
+        let survey = plan::survey(&self.aws, &nodes, reading).await;
+        let (plan, facts) = plan::plan(survey, toward).map_err(|errors| {
+            for error in &errors {
+                self.screen.error(error);
+            }
+            Shown
+        })?;
+        Ok(Prepared { plan, nodes, facts })
+    }
+
+    pub(super) fn fail<T>(&self, result: Result<T, Error>) -> Result<T, Shown> {
+        result.map_err(|error| show(&self.screen, &error))
+    }
+
+    /// The secret, for the events of a rotation.
+    pub(super) fn secret(&self) -> Address {
+        Address::new(ResourceKind::Secret, &self.deployment.names.secret)
+    }
+
+    /// Runs `work` and renders its events as they come.
+    pub(super) async fn with_events<T>(&self, work: impl AsyncFnOnce(Events) -> T) -> T {
+        let (events, mut receiver) = Events::channel();
+        let render = async {
+            while let Some(event) = receiver.recv().await {
+                self.screen.event(&event);
+            }
+        };
+        let (outcome, ()) = tokio::join!(work(events), render);
+        outcome
+    }
+}
+
+fn show(screen: &Screen, error: &Error) -> Shown {
+    screen.error(error);
+    Shown
+}
+
+/// Reads every deployment that a file or a folder declares.
+pub(super) fn load(screen: &Screen, path: &Path) -> Result<Vec<Config>, Shown> {
+    config::load(path).map_err(|error| {
+        screen.config_error(&error);
+        Shown
+    })
+}
+
+/// Runs `work` on one deployment after the other, and stops at the first that fails.
+pub(super) async fn for_each_deployment(
+    screen: &Screen,
+    path: &Path,
+    work: impl AsyncFn(Session) -> Result<Done, Shown>,
+) -> Result<Done, Shown> {
+    let mut done = Done::NothingToDo;
+    for config in load(screen, path)? {
+        let session = Session::open(screen, config).await?;
+        if work(session).await? == Done::Changes {
+            done = Done::Changes;
+        }
+    }
+    Ok(done)
+}

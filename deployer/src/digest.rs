@@ -1,0 +1,21 @@
+//! Digests that tell whether something changed.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest as _, Sha256};
+
+/// Half of a SHA-256 as hexadecimal digits: short enough to read, and for a tag.
+pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a (impl AsRef<[u8]> + 'a)>) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        let part = part.as_ref();
+        // With its length, or else two parts could pass a byte to each other unnoticed.
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize()[..16].iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,129 @@
+//! Resources whose types are erased, so that a stack can hold all kinds. Only planning and executing need them.
+
+use std::sync::Arc;
+
+use contract::Text;
+use futures_util::future::BoxFuture;
+
+use crate::{
+    aws::Aws,
+    deployment::facts::Facts,
+    engine::{
+        kind::{Aim, Context, Kind},
+        op::{Address, Op, Toward},
+    },
+    error::Error,
+};
+
+/// Index of a node in its stack.
+pub(crate) type NodeId = usize;
+
+/// A resource, where it is to go, and what must be there before it.
+pub(crate) struct Node {
+    pub(crate) resource: Box<dyn ErasedKind>,
+    /// Of each node on its own: in one plan, one resource can go while the others stay.
+    pub(crate) toward: Toward,
+    /// Earlier nodes only, so that a stack has no cycle.
+    pub(crate) after: Vec<NodeId>,
+}
+
+/// A resource with its goal.
+pub(crate) trait ErasedKind: Send + Sync {
+    fn address(&self) -> Address;
+    fn observe<'a>(&'a self, aws: &'a Aws) -> BoxFuture<'a, Result<Box<dyn Observation>, Error>>;
+}
+
+/// What was observed of a resource, ready to be decided on.
+pub(crate) trait Observation: Send {
+    /// The ops that lead to the goal. On the way to absent, no goal is made, so that no fact is needed.
+    fn decide(&self, toward: Toward, facts: &Facts) -> Result<Vec<RunnableOp>, Error>;
+    /// What people should know of the resource; nothing if a fact is missing.
+    fn note(&self, facts: &Facts) -> Option<Text>;
+}
+
+/// An op with the call that it stands for.
+pub(crate) struct RunnableOp {
+    pub(crate) op: Op,
+    /// Whether the error means: observe again.
+    is_conflict: fn(&Error) -> bool,
+    run: Box<dyn FnOnce(Context) -> BoxFuture<'static, Result<(), Error>> + Send>,
+}
+
+/// How a call ended.
+pub(crate) enum Ran {
+    Done,
+    /// The resource is not as it was observed, or the reply was lost: only observing again tells what is left to do.
+    Conflict(Error),
+}
+
+impl RunnableOp {
+    pub(crate) async fn run(self, context: Context) -> Result<Ran, Error> {
+        match (self.run)(context).await {
+            Ok(()) => Ok(Ran::Done),
+            Err(error) if (self.is_conflict)(&error) => Ok(Ran::Conflict(error)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Erases the types of a kind and its goal.
+pub(crate) fn erase<K: Kind>(
+    kind: K,
+    goal: impl Fn(&Facts) -> Result<K::Goal, Error> + Send + Sync + 'static,
+) -> Box<dyn ErasedKind> {
+    Box::new(Resource { kind: Arc::new(kind), goal: Arc::new(goal) })
+}
+
+type GoalOf<K> = Arc<dyn Fn(&Facts) -> Result<<K as Kind>::Goal, Error> + Send + Sync>;
+
+struct Resource<K: Kind> {
+    kind: Arc<K>,
+    goal: GoalOf<K>,
+}
+
+struct Seen<K: Kind> {
+    kind: Arc<K>,
+    goal: GoalOf<K>,
+    observed: K::Observed,
+}
+
+impl<K: Kind> ErasedKind for Resource<K> {
+    fn address(&self) -> Address {
+        self.kind.address()
+    }
+
+    fn observe<'a>(&'a self, aws: &'a Aws) -> BoxFuture<'a, Result<Box<dyn Observation>, Error>> {
+        Box::pin(async move {
+            let observed = self.kind.observe(aws).await?;
+            let seen = Seen { kind: Arc::clone(&self.kind), goal: Arc::clone(&self.goal), observed };
+            Ok(Box::new(seen) as Box<dyn Observation>)
+        })
+    }
+}
+
+impl<K: Kind> Observation for Seen<K> {
+    fn decide(&self, toward: Toward, facts: &Facts) -> Result<Vec<RunnableOp>, Error> {
+        let ops = match toward {
+            Toward::Present => self.kind.decide(Aim::Present(&(self.goal)(facts)?), &self.observed)?,
+            Toward::Absent { stop_mail } => self.kind.decide(Aim::Absent { stop_mail }, &self.observed)?,
+        };
+        let runnable = |(op, call): (Op, K::Call)| {
+            let kind = Arc::clone(&self.kind);
+            RunnableOp {
+                op: K::EFFECTS.iter().fold(op, |op, effect| op.effect(*effect)),
+                is_conflict: is_conflict::<K>,
+                run: Box::new(move |context| Box::pin(async move { kind.run(&context, call).await })),
+            }
+        };
+        Ok(ops.into_iter().map(runnable).collect())
+    }
+
+    fn note(&self, facts: &Facts) -> Option<Text> {
+        let goal = (self.goal)(facts).ok()?;
+        self.kind.note(&goal, &self.observed)
+    }
+}
+
+fn is_conflict<K: Kind>(error: &Error) -> bool {
+    error.is_ambiguous() || error.code().is_some_and(|code| K::CONFLICTS.contains(&code))
+}

@@ -1,0 +1,178 @@
+//! Resources that carry tags: whether they are there, whether they are ours, and which tags they lack.
+//!
+//! The wrapper [`Owned`] checks the owner before a kind sees what was observed. So no kind can change or delete what this
+//! deployment did not create.
+
+use contract::{TAG_DEPLOYMENT, Text};
+
+use crate::{
+    aws::Aws,
+    deployment::Owner,
+    engine::{
+        kind::{Aim, Context, Kind},
+        op::{Address, Effect, Op},
+        tags::{self, Tags},
+    },
+    error::{Error, ErrorKind},
+};
+
+/// What a kind whose resources carry tags implements.
+pub(crate) trait Tagged: Send + Sync + Sized + 'static {
+    /// What the resource should be, tags aside.
+    type Goal: Send + Sync + 'static;
+    /// What AWS holds, tags aside.
+    type Observed: Send + 'static;
+    /// The calls, those that only change tags aside.
+    type Call: Send + 'static;
+
+    /// The actions that set and remove tags.
+    const TAG_ACTIONS: [&'static str; 2];
+    /// As of [`Kind`].
+    const CONFLICTS: &'static [&'static str];
+    /// As of [`Kind`].
+    const EFFECTS: &'static [Effect] = &[];
+    /// Tags that other calls of the kind set; they are left as they are.
+    const OWN_TAGS: &'static [&'static str] = &[];
+
+    fn address(&self) -> Address;
+
+    /// What a user can do if the name belongs to somebody else.
+    fn way_out(&self) -> Text;
+
+    /// Reads, and never writes. None if there is no such resource.
+    fn observe(&self, aws: &Aws) -> impl Future<Output = Result<Option<Found<Self::Observed>>, Error>> + Send;
+
+    /// Tags beside those of the owner.
+    fn further_tags(&self, _goal: &Self::Goal) -> Tags {
+        Tags::new()
+    }
+
+    /// The calls that make the resource. The first one sets the tags.
+    fn create(&self, goal: &Self::Goal, tags: Tags) -> Vec<(Op, Self::Call)>;
+
+    /// The calls that lead to the goal, tags aside.
+    fn update(&self, goal: &Self::Goal, found: &Found<Self::Observed>) -> Result<Vec<(Op, Self::Call)>, Error>;
+
+    /// The calls that delete the resource.
+    fn delete(&self, found: &Found<Self::Observed>, stop_mail: bool) -> Result<Vec<(Op, Self::Call)>, Error>;
+
+    /// As of [`Kind`].
+    fn note(&self, _goal: &Self::Goal, _found: Option<&Found<Self::Observed>>) -> Option<Text> {
+        None
+    }
+
+    fn run(&self, context: &Context, call: Self::Call) -> impl Future<Output = Result<(), Error>> + Send;
+
+    fn set_tags(&self, aws: &Aws, tags: Tags) -> impl Future<Output = Result<(), Error>> + Send;
+
+    fn remove_tags(&self, aws: &Aws, keys: Vec<String>) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// A resource that is there.
+#[derive(Debug)]
+pub(crate) struct Found<Observed> {
+    pub(crate) tags: Tags,
+    pub(crate) observed: Observed,
+}
+
+/// A tagged resource of a deployment.
+pub(crate) struct Owned<T> {
+    kind: T,
+    owner: Owner,
+}
+
+impl<T> Owned<T> {
+    pub(crate) fn new(kind: T, owner: &Owner) -> Self {
+        Self { kind, owner: owner.clone() }
+    }
+}
+
+/// A call of an owned resource.
+pub(crate) enum Call<C> {
+    OfKind(C),
+    SetTags(Tags),
+    RemoveTags(Vec<String>),
+}
+
+impl<T: Tagged> Kind for Owned<T> {
+    type Goal = T::Goal;
+    type Observed = Option<Found<T::Observed>>;
+    type Call = Call<T::Call>;
+
+    const CONFLICTS: &'static [&'static str] = T::CONFLICTS;
+    const EFFECTS: &'static [Effect] = T::EFFECTS;
+
+    fn address(&self) -> Address {
+        self.kind.address()
+    }
+
+    async fn observe(&self, aws: &Aws) -> Result<Self::Observed, Error> {
+        self.kind.observe(aws).await
+    }
+
+    fn decide(&self, aim: Aim<'_, T::Goal>, observed: &Self::Observed) -> Result<Vec<(Op, Self::Call)>, Error> {
+        let of_kind = |ops: Vec<(Op, T::Call)>| ops.into_iter().map(|(op, call)| (op, Call::OfKind(call)));
+        match (aim, observed) {
+            (Aim::Absent { .. }, None) => Ok(Vec::new()),
+            (Aim::Present(goal), None) => Ok(of_kind(self.kind.create(goal, self.goal_tags(goal))).collect()),
+            (_, Some(found)) => {
+                self.check_owner(&found.tags)?;
+                match aim {
+                    Aim::Absent { stop_mail } => Ok(of_kind(self.kind.delete(found, stop_mail)?).collect()),
+                    Aim::Present(goal) => {
+                        let update = of_kind(self.kind.update(goal, found)?);
+                        Ok(update.chain(self.tag_ops(goal, &found.tags)).collect())
+                    }
+                }
+            }
+        }
+    }
+
+    fn note(&self, goal: &T::Goal, observed: &Self::Observed) -> Option<Text> {
+        self.kind.note(goal, observed.as_ref())
+    }
+
+    async fn run(&self, context: &Context, call: Self::Call) -> Result<(), Error> {
+        match call {
+            Call::OfKind(call) => self.kind.run(context, call).await,
+            Call::SetTags(tags) => self.kind.set_tags(&context.aws, tags).await,
+            Call::RemoveTags(keys) => self.kind.remove_tags(&context.aws, keys).await,
+        }
+    }
+}
+
+impl<T: Tagged> Owned<T> {
+    fn goal_tags(&self, goal: &T::Goal) -> Tags {
+        let mut tags = self.owner.tags();
+        tags.extend(self.kind.further_tags(goal));
+        tags
+    }
+
+    fn tag_ops(&self, goal: &T::Goal, observed: &Tags) -> Vec<(Op, Call<T::Call>)> {
+        let is_own = |key: &&String| T::OWN_TAGS.contains(&key.as_str());
+        let mut wanted = self.goal_tags(goal);
+        wanted.extend(observed.iter().filter(|(key, _)| is_own(key)).map(|(key, value)| (key.clone(), value.clone())));
+        let difference = tags::difference(observed, &wanted);
+        let [set, remove] = T::TAG_ACTIONS;
+        let set = tags::set_op(set, observed, &difference.missing).map(|op| (op, Call::SetTags(difference.missing)));
+        let remove = tags::remove_op(remove, &difference.foreign)
+            .map(|op| (op, Call::RemoveTags(difference.foreign.into_keys().collect())));
+        set.into_iter().chain(remove).collect()
+    }
+
+    /// Refuses a resource of this name that the deployment does not own.
+    fn check_owner(&self, tags: &Tags) -> Result<(), Error> {
+        let owner = tags.get(TAG_DEPLOYMENT).map(String::as_str);
+        if owner == Some(self.owner.id()) {
+            return Ok(());
+        }
+        let owner = match owner {
+            Some(owner) => format!("deployment {owner} owns it"),
+            None => format!("it carries no tag {TAG_DEPLOYMENT}, so this tool did not make it"),
+        };
+        Err(Error::new(format!("{} exists and is not ours", self.address()))
+            .kind(ErrorKind::NotOurs)
+            .cause(owner)
+            .hint(self.kind.way_out()))
+    }
+}

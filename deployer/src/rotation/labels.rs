@@ -1,0 +1,103 @@
+//! The secret's labels and dates as Secrets Manager shows them. Never a value: the deployer reads no secret.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
+use aws_smithy_types::DateTime;
+use contract::{AWSCURRENT, AWSPENDING};
+
+use crate::{
+    aws::Aws,
+    error::{Error, FailedTo as _, absent_is_none},
+};
+
+/// Where the labels are, and when the secret rotates.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Labels {
+    pub(crate) rotation_enabled: bool,
+    /// Version → its labels. Versions without a label are left out.
+    pub(crate) versions: BTreeMap<String, Vec<String>>,
+    pub(crate) last_rotated: Option<DateTime>,
+    pub(crate) next_rotation: Option<DateTime>,
+    /// When anything about the secret last changed, the opening of a rotation included.
+    pub(crate) last_changed: Option<DateTime>,
+}
+
+impl Labels {
+    /// The version that carries a label.
+    pub(crate) fn labelled(&self, label: &str) -> Option<&str> {
+        let carries = |labels: &Vec<String>| labels.iter().any(|other| other == label);
+        self.versions.iter().find(|(_, labels)| carries(labels)).map(|(version, _)| version.as_str())
+    }
+
+    pub(crate) fn current(&self) -> Option<&str> {
+        self.labelled(AWSCURRENT)
+    }
+
+    /// The version of an open rotation: it carries AWSPENDING and not AWSCURRENT.
+    pub(crate) fn pending(&self) -> Option<&str> {
+        self.labelled(AWSPENDING).filter(|pending| self.current() != Some(pending))
+    }
+
+    /// The version of an open rotation that Secrets Manager continues, since rotation is enabled.
+    pub(crate) fn open_and_enabled(&self) -> Option<&str> {
+        self.pending().filter(|_| self.rotation_enabled)
+    }
+}
+
+impl From<DescribeSecretOutput> for Labels {
+    fn from(secret: DescribeSecretOutput) -> Self {
+        Self {
+            rotation_enabled: secret.rotation_enabled.unwrap_or_default(),
+            versions: secret.version_ids_to_stages.unwrap_or_default().into_iter().collect(),
+            last_rotated: secret.last_rotated_date,
+            next_rotation: secret.next_rotation_date,
+            last_changed: secret.last_changed_date,
+        }
+    }
+}
+
+/// Reads the labels and dates; none if there is no secret.
+pub(crate) async fn read(aws: &Aws, secret: &str) -> Result<Option<Labels>, Error> {
+    let answer = aws.secretsmanager.describe_secret().secret_id(secret).send().await;
+    let answer = answer.failed_to(|| format!("read secret {secret}"));
+    Ok(absent_is_none(answer, &["ResourceNotFoundException"])?.map(Labels::from))
+}
+
+/// Moves a label off a version, onto another one or nowhere.
+///
+/// It is safe to run again after its answer was lost: the call names the version that the label leaves, and the labels then
+/// tell whether it did.
+pub(crate) async fn move_label(
+    aws: &Aws,
+    secret: &str,
+    label: &str,
+    from: &str,
+    to: Option<&str>,
+) -> Result<(), Error> {
+    let request = aws.secretsmanager.update_secret_version_stage().secret_id(secret).version_stage(label);
+    let request = request.remove_from_version_id(from).set_move_to_version_id(to.map(str::to_owned));
+    let moving = || format!("move the label {label} of secret {secret} off version {from}");
+    let Err(error) = request.send().await.failed_to(moving) else { return Ok(()) };
+    let moved = read(aws, secret).await?.is_some_and(|labels| labels.labelled(label) == to);
+    if moved { Ok(()) } else { Err(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rotation_is_open_while_awspending_is_on_another_version_than_awscurrent() {
+        let with = |versions: &[(&str, &[&str])]| Labels {
+            versions: versions
+                .iter()
+                .map(|(id, labels)| ((*id).to_owned(), labels.iter().map(|label| (*label).to_owned()).collect()))
+                .collect(),
+            ..Labels::default()
+        };
+        assert_eq!(with(&[("a", &[AWSCURRENT]), ("b", &[AWSPENDING])]).pending(), Some("b"));
+        assert_eq!(with(&[("a", &[AWSCURRENT, AWSPENDING])]).pending(), None);
+        assert_eq!(with(&[("a", &[AWSCURRENT])]).pending(), None);
+    }
+}

@@ -1,0 +1,285 @@
+//! What the function's log tells of a rotation: which steps have ended and how, and whether one may be running.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use contract::{LOG_MESSAGE_FINISHED, Refusal};
+use serde::Deserialize;
+
+use crate::{
+    aws::Aws,
+    error::{Error, FailedTo as _},
+    rotation::labels::Labels,
+};
+
+/// The step after which AWSCURRENT has moved.
+const LAST_STEP: &str = "finishSecret";
+/// From the call that opens a rotation to the first line of its log: Secrets Manager invokes the function within seconds.
+const FIRST_SIGN_WITHIN: Duration = Duration::from_mins(1);
+/// How far back the log of a rotation is searched: longer than a window with its retries.
+const SEARCHED: Duration = Duration::from_hours(7 * 24);
+
+/// What the log tells of one rotation.
+#[derive(Debug, Default)]
+pub(super) struct RotationLog {
+    /// Its steps that have ended, in order.
+    pub(super) ends: Vec<StepEnd>,
+    /// When its last line was written, whether or not that line ends a step.
+    last_line: Option<SystemTime>,
+    /// Whether a step wrote a line after the last end: it has begun.
+    has_begun_another: bool,
+}
+
+/// How a step ended. The handler writes exactly one line for it; if the process died, Lambda does.
+#[derive(Debug, PartialEq)]
+pub(super) struct StepEnd {
+    /// The whole line. It names its request, so no two are alike.
+    pub(super) line: String,
+    pub(super) step: String,
+    pub(super) failure: Option<Failure>,
+}
+
+/// Why a step failed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Failure {
+    /// The function refused.
+    Refused(Refusal),
+    /// The process ended without a line of its own, or the line has no refusal: its type and its text.
+    Died(String, String),
+}
+
+impl Failure {
+    /// This failure as the cause of an error, with the function's next steps as its hints.
+    pub(crate) fn cause_of(&self, error: Error) -> Error {
+        match self {
+            Self::Refused(refusal) => error.refused(refusal),
+            Self::Died(kind, message) => error.cause(format!("{kind}: {message}")),
+        }
+    }
+
+    /// What was found, in one sentence.
+    pub(crate) fn finding(&self) -> String {
+        match self {
+            Self::Refused(refusal) => format!("{}: {}", refusal.kind, refusal.finding()),
+            Self::Died(kind, message) => format!("{kind}: {message}"),
+        }
+    }
+}
+
+/// The last sign that a rotation gave of itself.
+#[derive(Debug, PartialEq)]
+pub(super) enum LastSign {
+    /// A step failed, and none has begun since.
+    Failure { step: String, failure: Failure },
+    /// Something so recent that a step may be running.
+    Fresh,
+    /// Nothing for longer than a step may take, or its last step succeeded.
+    Old,
+}
+
+impl RotationLog {
+    pub(super) fn last_sign(&self, labels: &Labels, longest_step: Duration) -> LastSign {
+        let last = self.ends.last().filter(|_| !self.has_begun_another);
+        if let Some(StepEnd { step, failure: Some(failure), .. }) = last {
+            return LastSign::Failure { step: step.clone(), failure: failure.clone() };
+        }
+        if last.is_some_and(|end| end.step == LAST_STEP) {
+            // It completed, and somebody moved AWSCURRENT back.
+            return LastSign::Old;
+        }
+        let opened = || labels.last_changed.and_then(|date| SystemTime::try_from(date).ok());
+        let (since, limit) = match self.last_line {
+            Some(line) => (Some(line), longest_step),
+            None => (opened(), FIRST_SIGN_WITHIN),
+        };
+        // A clock that differs makes a time in the future, which is fresh.
+        let is_fresh = since.is_some_and(|since| since.elapsed().unwrap_or_default() < limit);
+        if is_fresh { LastSign::Fresh } else { LastSign::Old }
+    }
+}
+
+/// A line of the handler's.
+#[derive(Deserialize)]
+struct Line {
+    rotation_id: String,
+    step: String,
+    request_id: String,
+    error: Option<String>,
+    /// In a failed step's last line.
+    refusal: Option<serde_json::Value>,
+    message: String,
+}
+
+impl Line {
+    fn failure(&self) -> Option<Failure> {
+        let kind = self.error.clone()?;
+        let refusal = self.refusal.clone().and_then(|refusal| serde_json::from_value(refusal).ok());
+        Some(refusal.map_or_else(|| Failure::Died(kind, self.message.clone()), Failure::Refused))
+    }
+}
+
+/// A line of the log.
+struct LogLine {
+    at: Option<SystemTime>,
+    text: String,
+}
+
+/// Reads what the log tells of a rotation. Little but rotations logs there, so the lines are few and all are read: Lambda's own
+/// lines do not name the rotation that they are about.
+pub(super) async fn read(aws: &Aws, group: &str, version: &str) -> Result<RotationLog, Error> {
+    let since = (SystemTime::now() - SEARCHED).duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let mut pages = aws
+        .logs
+        .filter_log_events()
+        .log_group_name(group)
+        .start_time(i64::try_from(since).unwrap_or_default())
+        .into_paginator()
+        .send();
+    let mut lines = Vec::new();
+    while let Some(page) = pages.next().await {
+        let events = page.failed_to(|| format!("read log group {group}"))?.events.unwrap_or_default();
+        lines.extend(events.into_iter().filter_map(|event| {
+            let at = event.timestamp.map(|millis| Duration::from_millis(millis.try_into().unwrap_or_default()));
+            Some(LogLine { at: at.map(|since| UNIX_EPOCH + since), text: event.message? })
+        }));
+    }
+    Ok(rotation_log(lines, version))
+}
+
+/// Picks the lines about one rotation; they come in the order of their times.
+fn rotation_log(lines: Vec<LogLine>, version: &str) -> RotationLog {
+    let mut log = RotationLog::default();
+    let mut invocations = BTreeMap::new();
+    for LogLine { at, text: line } in lines {
+        let end = match serde_json::from_str::<Line>(&line) {
+            Ok(ours) if ours.rotation_id == version => {
+                let failure = ours.failure();
+                invocations.insert(ours.request_id, ours.step.clone());
+                log.last_line = at;
+                log.has_begun_another = true;
+                let ends = failure.is_some() || ours.message == LOG_MESSAGE_FINISHED;
+                ends.then_some(StepEnd { line, step: ours.step, failure })
+            }
+            Ok(_) => None,
+            Err(_) => death(line, &invocations),
+        };
+        if let Some(end) = end {
+            log.has_begun_another = false;
+            log.ends.push(end);
+        }
+    }
+    log
+}
+
+/// Lambda's words for a process that ended without its own line.
+const DEATHS: [&str; 3] = ["Task timed out", "Runtime.ExitError", "Runtime exited"];
+
+/// Lambda's line names the request, not the rotation; our own lines before it tie the two together.
+fn death(line: String, invocations: &BTreeMap<String, String>) -> Option<StepEnd> {
+    let (_, step) = invocations.iter().find(|(request, _)| line.contains(request.as_str()))?;
+    DEATHS.iter().find(|death| line.contains(**death))?;
+    let failure = Some(Failure::Died("FunctionDied".to_owned(), line.trim().to_owned()));
+    Some(StepEnd { line, step: step.clone(), failure })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One line a second, the last of them now.
+    fn log(lines: &[&str]) -> RotationLog {
+        let now = SystemTime::now();
+        let at = |ago: usize| Some(now - Duration::from_secs(ago.try_into().unwrap()));
+        let lines = lines.iter().rev().enumerate().map(|(ago, line)| LogLine { at: at(ago), text: (*line).to_owned() });
+        rotation_log(lines.rev().collect(), "v1")
+    }
+
+    fn ends(lines: &[&str]) -> Vec<(String, Option<String>)> {
+        let kind = |failure: Failure| failure.finding().split(':').next().unwrap().to_owned();
+        log(lines).ends.into_iter().map(|end| (end.step, end.failure.map(kind))).collect()
+    }
+
+    #[test]
+    fn a_step_ends_with_the_handlers_one_line_and_those_of_other_rotations_do_not_count() {
+        let ends = ends(&[
+            "START RequestId: r1 Version: $LATEST",
+            r#"{"level":"INFO","rotation_id":"v1","step":"createSecret","request_id":"r1","message":"made an access key"}"#,
+            r#"{"level":"INFO","rotation_id":"v1","step":"createSecret","request_id":"r1","message":"step finished"}"#,
+            r#"{"level":"ERROR","rotation_id":"v0","step":"setSecret","request_id":"r0","error":"HostsFailed","message":"m"}"#,
+            r#"{"level":"ERROR","rotation_id":"v1","step":"setSecret","request_id":"r2","error":"HostsFailed","message":"m"}"#,
+        ]);
+        let expected = [("createSecret", None), ("setSecret", Some("HostsFailed"))];
+        assert_eq!(ends, expected.map(|(step, error)| (step.to_owned(), error.map(str::to_owned))));
+    }
+
+    #[test]
+    fn a_process_that_died_ends_the_step_that_its_request_was_about() {
+        let ours = r#"{"level":"INFO","rotation_id":"v1","step":"setSecret","request_id":"r2","message":"a login was refused"}"#;
+        let died = "2026-01-01T00:00:00Z r2 Task timed out after 300.00 seconds";
+        assert_eq!(ends(&[ours, died]), [("setSecret".to_owned(), Some("FunctionDied".to_owned()))]);
+        assert_eq!(ends(&[ours, "2026-01-01T00:00:00Z r9 Task timed out after 300.00 seconds"]), []);
+        assert_eq!(ends(&[ours, "REPORT RequestId: r2 Duration: 1 ms"]), []);
+    }
+
+    #[test]
+    fn a_refusal_comes_from_the_line_as_data() {
+        let line = r#"{"rotation_id":"v1","step":"setSecret","request_id":"r1","error":"UnknownToken","message":"m",
+            "refusal":{"kind":"UnknownToken","found":"f","not_done":"n","next":[]}}"#;
+        let failure = log(&[line]).ends.pop().unwrap().failure.unwrap();
+        assert!(matches!(&failure, Failure::Refused(refusal) if refusal.found == "f"), "{failure:?}");
+    }
+
+    const STEP: Duration = Duration::from_mins(5);
+
+    fn changed(ago: Duration) -> Labels {
+        Labels { last_changed: Some((SystemTime::now() - ago).into()), ..Labels::default() }
+    }
+
+    #[test]
+    fn a_rotation_stands_still_when_its_last_step_failed_and_no_other_has_begun() {
+        let line = |request: &str, rest: &str| {
+            format!(r#"{{"rotation_id":"v1","step":"setSecret","request_id":"{request}",{rest}}}"#)
+        };
+        let failed = line("r1", r#""error":"HostsFailed","message":"m""#);
+        let sign = |lines: &[&str]| log(lines).last_sign(&changed(STEP), STEP);
+        let failure = || LastSign::Failure {
+            step: "setSecret".to_owned(),
+            failure: Failure::Died("HostsFailed".to_owned(), "m".to_owned()),
+        };
+        assert_eq!(sign(&[&failed]), failure());
+        assert_eq!(sign(&[&failed, "REPORT RequestId: r1"]), failure());
+        assert_eq!(sign(&[&failed, &line("r2", r#""message":"a login was refused""#)]), LastSign::Fresh);
+        assert_eq!(sign(&[&line("r1", r#""message":"step finished""#)]), LastSign::Fresh);
+    }
+
+    #[test]
+    fn what_has_been_silent_for_longer_than_a_step_may_take_does_not_run() {
+        let ours = r#"{"rotation_id":"v1","step":"setSecret","request_id":"r1","message":"a login was refused"}"#;
+        let log = |ago| {
+            let at = Some(SystemTime::now() - ago);
+            rotation_log(vec![LogLine { at, text: ours.to_owned() }], "v1")
+        };
+        let second = Duration::from_secs(1);
+        assert_eq!(log(STEP + second).last_sign(&changed(second), STEP), LastSign::Old);
+        assert_eq!(log(second).last_sign(&changed(second), STEP), LastSign::Fresh);
+    }
+
+    #[test]
+    fn a_rotation_whose_last_step_succeeded_does_not_run() {
+        let line = |step: &str| {
+            let end = contract::LOG_MESSAGE_FINISHED;
+            log(&[&format!(r#"{{"rotation_id":"v1","step":"{step}","request_id":"r1","message":"{end}"}}"#)])
+        };
+        assert_eq!(line("finishSecret").last_sign(&changed(STEP), STEP), LastSign::Old);
+        assert_eq!(line("testSecret").last_sign(&changed(STEP), STEP), LastSign::Fresh);
+    }
+
+    #[test]
+    fn a_rotation_without_a_line_may_have_just_been_opened() {
+        let sign = |ago| RotationLog::default().last_sign(&changed(ago), STEP);
+        assert_eq!(sign(Duration::from_secs(1)), LastSign::Fresh);
+        assert_eq!(sign(FIRST_SIGN_WITHIN + Duration::from_secs(1)), LastSign::Old);
+    }
+}
