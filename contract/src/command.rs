@@ -52,7 +52,7 @@ impl Command {
         Self::aws(&["iam", "delete-access-key", "--user-name", user, "--access-key-id", key])
     }
 
-    /// The command as it is typed into a POSIX shell. `config`, where given, ends a command of the deployer's.
+    /// The command as it is typed into a POSIX shell. `config`, if given, ends a command of the deployer's.
     #[must_use]
     pub fn in_shell(&self, config: Option<&str>) -> String {
         match self {

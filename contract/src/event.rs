@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Event {
-    /// How everything stands: answers a [`crate::Report`] and changes nothing.
+    /// How everything stands: returns a [`crate::Report`] and changes nothing.
     Report {
         /// Also try the credentials at SES that hosts may be using (AWSCURRENT, AWSPENDING, DEPLOYING). It takes seconds, so
         /// only who asks gets it. A superseded one is not tried: a login counts as use, and use keeps its key from going.
         #[serde(default)]
         logins: bool,
     },
-    /// Delete the keys that are past their grace and that nobody can be using: answers a [`crate::Retired`]. Never while a
+    /// Delete the keys that are past their grace and that nobody can be using: returns a [`crate::Retired`]. Never while a
     /// rotation is open.
     Retire {
         /// Also this key, which somebody looked at: one that no version names and that was never used. On a user that the
@@ -22,14 +22,14 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         orphan: Option<String>,
     },
-    /// End the grace of the previous key now, because it leaked: answers a [`crate::Retired`]. Its use during the grace is
-    /// no veto; that a label protects it, or that it is the only Active key, is.
+    /// End the grace of the previous key now, because it leaked: returns a [`crate::Retired`]. Use during the grace
+    /// does not keep the key. A label that protects it does, and so does being the only Active key.
     EndGrace {
         /// The key, so that nothing else than what somebody looked at goes.
         key: String,
     },
     /// What the daily rule asks for: tell the topic of a rotation that is overdue or was never attempted, then retire.
-    /// Answers a [`crate::Retired`].
+    /// Returns a [`crate::Retired`], which is not wrapped in a [`crate::Answer`].
     Upkeep,
 }
 

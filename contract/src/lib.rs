@@ -1,5 +1,5 @@
 //! What the deployer and the handler must agree on: the function's environment, what the function is asked and
-//! answers, the secret's JSON, the labels and tags, and where SES listens for SMTP.
+//! returns, the secret's JSON, the labels and tags, and where SES listens for SMTP.
 //!
 //! Pure data without I/O. The deployer writes [`Settings`] into the function's environment, the
 //! handler reads them back; neither defines a name of its own.
@@ -36,7 +36,7 @@ pub const TAG_DEPLOYMENT: &str = "deployer:deployment";
 /// A user serves exactly one secret: two secrets on one user would delete each other's keys.
 pub const TAG_SECRET: &str = "deployer:secret";
 
-/// The document of AWS's that runs any shell command. Used only where the configuration names it.
+/// The document of AWS's that runs any shell command. Used only if the configuration names it.
 pub const RUN_SHELL_SCRIPT: &str = "AWS-RunShellScript";
 
 /// Name of the one parameter of our own document.

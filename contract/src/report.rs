@@ -19,7 +19,7 @@ pub struct Report {
     pub last_rotated: Option<String>,
     /// When Secrets Manager begins the next one.
     pub next_rotation: Option<String>,
-    /// When the previous key's grace ends; none where there is no date to count it from.
+    /// When the previous key's grace ends; none if there is no date to count it from.
     pub grace_ends: Option<String>,
     /// Why a rotation should have happened and did not, and what to do; none if none is due.
     pub overdue: Option<Text>,
@@ -46,7 +46,7 @@ pub struct VersionReport {
     pub key: Option<String>,
     /// What is wrong with its value, which is not quoted.
     pub problem: Option<String>,
-    /// What SES says to its credential, where that was asked for, there is one, and a host may be using it.
+    /// What SES says to its credential; none if nobody asked, if it has no credential, or if no host may be using it.
     pub login: Option<Login>,
 }
 
@@ -73,11 +73,11 @@ pub struct KeyReport {
     pub created: Option<String>,
     /// When IAM last saw it used.
     pub last_used: Option<String>,
-    /// Whether it may go, and why.
+    /// Whether it may be deleted, and why.
     pub verdict: KeyVerdict,
 }
 
-/// Whether a key may go.
+/// Whether a key may be deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyVerdict {
@@ -85,7 +85,7 @@ pub enum KeyVerdict {
     MayGo(String),
     /// It may not.
     MustStay {
-        /// Why, and what can be done.
+        /// Why.
         reason: String,
         /// From when on the clock alone changes that.
         until: Option<String>,
@@ -94,7 +94,7 @@ pub enum KeyVerdict {
     },
 }
 
-/// The event that makes a key go that otherwise stays.
+/// The event that deletes a key that otherwise stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WayOut {
@@ -119,9 +119,9 @@ pub struct HostReport {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Next {
-    /// Make a key, in the slot of this one where none is free.
+    /// Make a key, in the slot of this one if none is free.
     MakeKey {
-        /// The key that goes for it.
+        /// The key that is deleted for it.
         frees: Option<String>,
     },
     /// Go on with the credential of this version, which hosts may have been told of.

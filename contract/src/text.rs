@@ -38,7 +38,7 @@ impl Text {
         Self(pieces)
     }
 
-    /// The text as it is shown. `config`, where given, is the CONFIG that a command of the deployer's has to name.
+    /// The text as it is shown. `config`, if given, is the CONFIG that a command of the deployer's has to name.
     #[must_use]
     pub fn render(&self, config: Option<&str>) -> String {
         let piece = |piece: &Piece| match piece {

@@ -101,7 +101,7 @@ pub(crate) struct Request {
     pub(crate) secret_arn: String,
     /// `ClientRequestToken`: names the guard, and is the id of the version that it makes.
     pub(crate) token: String,
-    /// `RotationToken`, to be passed on to PutSecretValue where it was given.
+    /// `RotationToken`, to be passed on to PutSecretValue if it was given.
     pub(crate) rotation_token: Option<Sensitive>,
 }
 

@@ -7,7 +7,6 @@ use crate::{event::Request, services::aws::Clients, time::TimeLimit};
 /// The clients, the settings and the time of one invocation, whatever it is for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Invocation<'a> {
-    /// The clients.
     pub(crate) clients: &'a Clients,
     /// What the deployer told the function.
     pub(crate) settings: &'a Settings,

@@ -13,7 +13,7 @@ use crate::{
     time::TimeLimit,
 };
 
-/// Text of an event's last log line, where it was answered.
+/// Text of the last log line of an event that went well.
 const ANSWERED: &str = "event answered";
 
 /// What one process keeps between invocations.
@@ -33,7 +33,7 @@ impl Handler {
         }
     }
 
-    /// Answers one invocation: a step with null, an event with what it asks for.
+    /// Handles one invocation. A step returns null, an event what it asks for.
     pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
         let (payload, context) = event.into_parts();
         let time = TimeLimit::start(context.deadline());
@@ -81,7 +81,7 @@ fn span_of(payload: Option<&Payload>, request_id: &str) -> Span {
 struct Ending {
     /// Text of the last line if all went well.
     finished: &'static str,
-    /// Whether a refusal is what the invocation answers, instead of its failure.
+    /// Whether the invocation returns a refusal as its answer, instead of failing.
     answers_refusals: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What `keys` decides on, read from AWS.
+//! Reads from AWS what `decide/` judges.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -36,7 +36,7 @@ pub(crate) async fn with_last_use(invocation: &Invocation<'_>, keys: Vec<AccessK
     Ok(used)
 }
 
-/// The situation that follows from what was read: of every labelled version its value, none where it is empty.
+/// The situation that follows from what was read: of every labelled version its value, none if the version is empty.
 #[must_use]
 pub(crate) fn of(
     invocation: &Invocation<'_>,

@@ -1,4 +1,4 @@
-//! A free slot for the new key, and how any key goes: what `keys` decides, done.
+//! A free slot for the new key, and the deletion of any key: it does what `decide/` decides.
 
 use std::{fmt::Display, time::Duration};
 
@@ -15,24 +15,24 @@ use crate::{
     situation::{look, with_last_use},
 };
 
-/// Enough to deactivate a key, to look again, and to delete it or to make it Active again.
+/// Enough to make a key Inactive, to read everything again, and to delete the key or to make it Active again.
 const TIME_TO_FREE: Duration = Duration::from_mins(1);
 
-/// Of that, enough to make it Active again. What is looked at takes the rest at most.
+/// Of that, enough to make the key Active again. Reading everything again takes the rest at most.
 const TIME_TO_ACTIVATE: Duration = Duration::from_secs(30);
 
-/// What became of a key that was to go.
+/// What became of a key that was to be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Freed {
     /// It is deleted.
     Deleted,
     /// Somebody else deleted it.
     GoneAlready,
-    /// It is as it was before: meanwhile this came up.
+    /// It is as before, because this changed meanwhile.
     Kept(String),
 }
 
-/// The key that is to go for a free slot, and why it may; none where one is free already.
+/// The key that has to be deleted for a free slot, and why it may; none if a slot is free.
 pub(crate) async fn choose(
     invocation: &Invocation<'_>,
     secret: &Secret,
@@ -49,8 +49,8 @@ pub(crate) async fn choose(
     }
 }
 
-/// Frees the slot of a key that was chosen, or fails with every key as it was. Where AWS does not let it be, the error says
-/// so, and how to mend it.
+/// Deletes the chosen key, or fails with every key as before. If AWS does not let the key become Active again, the error says so
+/// and has the command that does.
 pub(crate) async fn make_room(
     invocation: &Invocation<'_>,
     secret: &Secret,
@@ -72,13 +72,13 @@ fn may_go(situation: &Situation, key: &UsedKey) -> Result<(), MustStay> {
     }
 }
 
-/// Deletes a key that was judged to go.
+/// Deletes a key that may go.
 ///
-/// It is deactivated first, and deleted only if it still may go when the labels are read again: an operator may move a
-/// label at any moment, and a deactivated key can be brought back.
+/// The key is made Inactive first, and is deleted only if it still may go when everything is read again: an operator may move a
+/// label at any moment, and an Inactive key can be made Active again.
 ///
-/// Two invocations may be about to free the same key, retirement and a rotation that needs the slot. The second finds it
-/// Inactive, and it may become Active again, since the first found that it has to stay there.
+/// Race: two invocations may free the same key, one that retires keys and a rotation that needs the slot. The second finds the key
+/// Inactive. The first may make it Active again, because it found that the key has to stay.
 pub(crate) async fn free<Reason: Display>(
     invocation: &Invocation<'_>,
     secret: &Secret,
@@ -86,7 +86,7 @@ pub(crate) async fn free<Reason: Display>(
     judge: &impl Fn(&Situation, &UsedKey) -> Result<(), Reason>,
 ) -> Result<Freed, Error> {
     let Invocation { clients, settings, time } = *invocation;
-    time.require(TIME_TO_FREE, "to free an access key, or to leave it as it was")?;
+    time.require(TIME_TO_FREE, "to delete an access key, or to leave it as before")?;
     let id = key.key.id.as_str();
     if key.key.active && !deactivate(invocation, id).await? {
         info!(key = id, "the access key is gone already");
@@ -101,13 +101,13 @@ pub(crate) async fn free<Reason: Display>(
             return Ok(if deleted { Freed::Deleted } else { Freed::GoneAlready });
         }
         Ok(Second::IsActive(key)) => {
-            info!(key = id, "the access key was made Active meanwhile: it is freed as one that is");
+            info!(key = id, "the access key became Active meanwhile: it is judged again as an Active one");
             return Box::pin(free(invocation, secret, &key, judge)).await;
         }
         Ok(Second::Stays(reason)) => Ok(reason),
         Err(error) => Err(error),
     };
-    // One that was Inactive before stays so.
+    // A key that was Inactive before stays Inactive.
     if key.key.active {
         let found = kept.as_ref().map_or_else(ToString::to_string, Clone::clone);
         activate_again(invocation, id, found).await?;
@@ -115,7 +115,7 @@ pub(crate) async fn free<Reason: Display>(
     kept.map(Freed::Kept)
 }
 
-/// False if the key is gone. Where the answer is lost it may be Inactive, and is made Active again.
+/// False if the key is gone. If the answer is lost, the key may be Inactive, so it is made Active again.
 async fn deactivate(invocation: &Invocation<'_>, key: &str) -> Result<bool, Error> {
     match user::set_active(invocation.clients, invocation.settings, key, false).await {
         Err(Error::Aws { action, cause }) if !cause.refused => {
@@ -140,7 +140,7 @@ async fn activate_again(invocation: &Invocation<'_>, key: &str, found: String) -
     Ok(())
 }
 
-/// What a second look at a key that was to go finds.
+/// What is found when a key that was to be deleted is judged again.
 enum Second {
     /// It still may go.
     MayGo,
@@ -150,8 +150,8 @@ enum Second {
     Stays(String),
 }
 
-/// Judges the key again, with the state that it had before. The values are read one by one, so the labels that they were read
-/// for are read once more after them: only if they are still the same was all of it true at one time.
+/// Judges the key again, with the state that it had before. The values are read one by one, so the labels are read again after
+/// them: if unchanged, everything read was true at the same moment.
 async fn judge_again<Reason: Display>(
     invocation: &Invocation<'_>,
     secret: &Secret,
@@ -172,7 +172,7 @@ async fn judge_again<Reason: Display>(
     keys.push(judged.clone());
     let situation = look(invocation, &secret, keys).await?;
     if secret::describe(clients, &secret.arn).await?.versions != secret.versions {
-        return Ok(Second::Stays("labels were moved while they were read".to_owned()));
+        return Ok(Second::Stays("labels moved while they were read".to_owned()));
     }
     Ok(judge(&situation, &judged).map_or_else(|reason| Second::Stays(reason.to_string()), |()| Second::MayGo))
 }

@@ -7,7 +7,7 @@ use tracing::info;
 
 use crate::error::Error;
 
-/// Kept free at the end of an invocation, so that it answers with an error rather than being killed.
+/// Kept free at the end of an invocation, so that it ends with an error and is not killed.
 const RESERVE: Duration = Duration::from_secs(3);
 
 /// The time that one invocation has.

@@ -1,5 +1,5 @@
-//! Which of a user's access keys may be freed. Pure: from labels, keys, last uses, dates and
-//! configuration to a verdict with a reason.
+//! Which of a user's access keys may be deleted. Pure: from labels, keys, last uses, dates and configuration to a verdict with a
+//! reason.
 
 use std::{
     fmt,
@@ -32,7 +32,6 @@ pub(crate) struct AccessKey {
 /// An access key, and when IAM last saw it used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UsedKey {
-    /// The key.
     pub(crate) key: AccessKey,
     /// Its last use. It can lag, so it is only ever a veto.
     pub(crate) last_used: Option<SystemTime>,
@@ -64,7 +63,6 @@ pub(crate) struct Situation {
     pub(crate) last_changed: Option<SystemTime>,
     /// How long the previous key stays usable.
     pub(crate) keep_previous: Duration,
-    /// The date.
     pub(crate) now: SystemTime,
     /// Whether the deployment owns the user.
     pub(crate) user_owned: bool,
@@ -74,25 +72,24 @@ pub(crate) struct Situation {
     pub(crate) orphan_age: Duration,
 }
 
-/// What somebody who looked at a key answers for. Everything else holds as it does without.
+/// What a person who looked at a key vouches for. Every other rule holds as without a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Consent {
-    /// Nobody looked at it.
+    /// Nobody looked at the key.
     None,
-    /// Its grace is over, whatever the clock says, and its use during the grace does not count.
+    /// The key's grace is over, whatever the clock says, and its use during the grace does not count.
     GraceEnded,
-    /// If no version names it and it was never used, it may go although the user is not ours to tidy.
+    /// If no version names the key and it was never used, it may be deleted although the deployment does not own the user.
     Orphan,
 }
 
-/// What is to be done for a free slot.
+/// What a free slot needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Slot {
     /// There is one.
     Free,
-    /// This key is to be freed first.
+    /// This key has to be deleted first.
     After {
-        /// The key.
         key: UsedKey,
         /// Why it may go.
         reason: MayGo,
@@ -104,7 +101,6 @@ pub(crate) enum Slot {
 /// A key that may not go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeptKey {
-    /// The key.
     pub(crate) key: UsedKey,
     /// Why it stays.
     pub(crate) reason: MustStay,
@@ -122,7 +118,7 @@ impl KeptKey {
     }
 }
 
-/// Whether a key may be freed.
+/// Whether a key may be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// It may.
@@ -131,7 +127,7 @@ pub(crate) enum Verdict {
     MustStay(MustStay),
 }
 
-/// Why a key may be freed. The order is the order of preference.
+/// Why a key may be deleted. The order is the order of preference.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum MayGo {
     /// Never used, and no version names it: what a crashed createSecret leaves behind.
@@ -145,7 +141,7 @@ pub(crate) enum MayGo {
     },
 }
 
-/// Why a key may not be freed.
+/// Why a key may not be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum MustStay {
     /// A host may be using it.
@@ -153,12 +149,12 @@ pub(crate) enum MustStay {
         /// The label that protects it.
         label: &'static str,
     },
-    /// It is the previous key, or may be: it is as old as that, and the grace has not ended.
+    /// It is the previous key, or may be: it is as old, and the grace has not ended.
     InGrace {
-        /// When the grace ends; unknown where Secrets Manager has no date.
+        /// When the grace ends; unknown if Secrets Manager has no date.
         ends: Option<SystemTime>,
     },
-    /// It was used when, and as lately as, only a host that still needs it would use it.
+    /// It was used at a time when only a host that still needs it would use it.
     StillUsed {
         /// Its last use.
         last_used: SystemTime,
@@ -167,15 +163,15 @@ pub(crate) enum MustStay {
     OnlyActiveKey,
     /// The configuration lists it under `iam_user.replaces`, and no rotation has put a working key in its place.
     NoSuccessorYet,
-    /// No version names it, and it was used: somebody else's, as far as we can see.
+    /// No version names it, and it was used: it seems to be somebody else's.
     Foreign,
-    /// No version names it and it was never used, but the user is not ours to tidy.
+    /// No version names it and it was never used, but the deployment does not own the user.
     UserNotOwned,
     /// No version names it and it was never used, but an invocation that still runs may have made it.
     TooYoung,
 }
 
-/// What is to be done for a free slot. The order of the keys and versions never matters.
+/// What a free slot needs. The order of the keys and versions never matters.
 #[must_use]
 pub(crate) fn choose(situation: &Situation) -> Slot {
     if situation.keys.len() < KEYS_PER_USER {
@@ -199,13 +195,13 @@ pub(crate) fn choose(situation: &Situation) -> Slot {
     }
 }
 
-/// Whether one of the situation's keys may be freed.
+/// Whether one of the situation's keys may be deleted.
 #[must_use]
 pub(crate) fn judge(situation: &Situation, key: &UsedKey) -> Verdict {
     judge_with(situation, key, Consent::None)
 }
 
-/// Whether one of the situation's keys may go, given what somebody answers for.
+/// Whether one of the situation's keys may be deleted, given what a person vouches for.
 #[must_use]
 pub(crate) fn judge_with(situation: &Situation, key: &UsedKey, consent: Consent) -> Verdict {
     for label in PROTECTING {
@@ -242,7 +238,7 @@ pub(crate) fn judge_with(situation: &Situation, key: &UsedKey, consent: Consent)
     if is_old { Verdict::MayGo(MayGo::Orphan) } else { Verdict::MustStay(MustStay::TooYoung) }
 }
 
-/// From when on the clock alone lets a key go that must stay now, rounded up to the second; none where it never does.
+/// The second from which on the clock alone lets go of a key that must stay now; none if the clock never does.
 ///
 /// A verdict changes with the date only when one of three times is over: the grace, a use's ageing, an orphan's youth.
 #[must_use]
@@ -285,7 +281,7 @@ impl Situation {
         self.naming(key).any(|version| version.has(label))
     }
 
-    /// When the grace ends; none where there is no date to count it from.
+    /// When the grace ends; none if there is no date to count it from.
     #[must_use]
     pub(crate) fn grace_ends(&self) -> Option<SystemTime> {
         self.grace_began.map(|began| began + self.keep_previous)
@@ -295,8 +291,8 @@ impl Situation {
         self.grace_ends().is_none_or(|ends| self.now < ends)
     }
 
-    /// The grace is the key's, not the label's: whoever edits the secret by hand during it pushes AWSPREVIOUS on, and
-    /// the label of the version with the previous key is gone. What is certain is that the key was there already.
+    /// The grace belongs to the key, not to the label. An edit of the secret by hand moves AWSPREVIOUS on, so that the version with
+    /// the previous key has no label any more. The key's age is certain: it was there when the grace began.
     fn is_in_grace(&self, key: &AccessKey) -> bool {
         let is_as_old = match (self.grace_began, key.created) {
             (Some(began), Some(created)) => created <= began,
@@ -305,9 +301,9 @@ impl Situation {
         self.grace_is_open() && (is_as_old || self.is_named(&key.id, AWSPREVIOUS))
     }
 
-    /// Whether a key's last use tells that somebody needs the key. Use within a grace is what the grace is for: while it
-    /// runs, nothing tells a host that is done from one that is not, and after it that use ages out, as long after it as
-    /// the grace is long. Use after the grace's end does not: it was a host that the rotation did not reach.
+    /// Whether a key's last use keeps the key. Use during the grace proves nothing, because hosts are still switching: it keeps the
+    /// key while the grace runs, and then until one `keep_previous` after the use. Use after the grace always keeps the key: a host
+    /// uses it that the rotation did not reach.
     fn is_telling(&self, last_used: SystemTime, consent: Consent) -> bool {
         let (Some(began), Some(ends)) = (self.grace_began, self.grace_ends()) else { return true };
         if consent == Consent::GraceEnded {
@@ -499,7 +495,7 @@ pub(crate) mod tests {
         assert_eq!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::InGrace { ends: None }));
     }
 
-    /// What is said of `old`, last used so long ago, where the grace of a day began so long ago.
+    /// The verdict on `old`, last used so long ago, if a grace of a day began so long ago.
     fn of_use(grace_began: Duration, used: Duration) -> Verdict {
         let mut situation = Situation { grace_began: Some(now() - grace_began), ..a_month_later() };
         situation.keys[1] = key("old", 60 * DAY, Some(used));
@@ -820,7 +816,7 @@ pub(crate) mod tests {
         }
 
         #[test]
-        fn a_key_is_replaced_only_where_current_is_another_that_works(situation in any_situation()) {
+        fn a_key_is_replaced_only_if_current_is_another_that_works(situation in any_situation()) {
             if let Slot::After { key, reason: MayGo::Replaced } = choose(&situation) {
                 prop_assert!(situation.was_rotated);
                 let other = situation.keys.iter().find(|it| it.key.id != key.key.id).unwrap();

@@ -6,8 +6,8 @@ use contract::{AWSPENDING, Command, Text, text};
 
 use crate::date::date;
 
-/// After the end of a window. A rotation that began in its last minutes may still run, and Secrets Manager promises no
-/// punctuality; who asks once a day learns of it a day later at most.
+/// Added to the end of a window: a rotation that began in its last minutes may still run, and Secrets Manager promises no
+/// punctuality. The daily rule notices an overdue rotation a day later at most.
 const SLACK: Duration = Duration::from_hours(3);
 
 const HOUR: u64 = 60 * 60;
@@ -16,7 +16,7 @@ const DAY: u64 = 24 * HOUR;
 /// When Secrets Manager is to rotate a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Schedule {
-    /// When the next rotation begins, or latest begins; in the past where it did not succeed.
+    /// When the next rotation begins, or latest begins; in the past if it did not succeed.
     pub(crate) next: Option<SystemTime>,
     /// How long after that it may begin.
     pub(crate) window: Window,

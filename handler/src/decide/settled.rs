@@ -6,8 +6,7 @@ use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, WayOut};
 
 use super::keys::{self, Consent, KeptKey, MayGo, MustStay, Situation, UsedKey, Verdict};
 
-/// Why no key is taken away, whatever is to be said of each: hosts may be changing over, or may be somewhere else than
-/// AWSCURRENT.
+/// Why no key at all is deleted: hosts may be switching, or may use another credential than AWSCURRENT's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unsettled {
     /// A rotation is open.
@@ -21,26 +20,23 @@ pub(crate) enum Unsettled {
         deploying: Option<String>,
     },
     /// AWSCURRENT's key is Inactive or deleted.
-    CurrentKeyNotActive {
-        /// The key.
-        key: String,
-    },
+    CurrentKeyNotActive { key: String },
 }
 
-/// Why a key does not go.
+/// Why a key is not deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Held {
-    /// None does.
+    /// No key is deleted.
     Unsettled(Unsettled),
-    /// This one does not.
+    /// This key is not deleted.
     Key(KeptKey),
 }
 
-/// Whether a key is taken away without a rotation that needs its slot. Pure.
+/// Whether a key may be deleted without a rotation that needs its slot.
 ///
-/// What protects a key from being freed for a rotation protects it here too. Beside that, everything has to be settled:
-/// here nothing presses, and the next rotation settles it. Labels say nothing, though, of a key that no version names and
-/// nobody ever used: who looked at such a one may have it deleted while no rotation runs that could have made it.
+/// What protects a key from deletion for a rotation protects it here, too. Besides, everything has to be settled: nothing is
+/// urgent here, and the next rotation settles it. One exception: labels say nothing of a key that no version names and that was
+/// never used. A person who looked at such a key may delete it while no rotation is open that could have made it.
 pub(crate) fn decide(situation: &Situation, key: &UsedKey, consent: Consent) -> Result<MayGo, Held> {
     let verdict = keys::judge_with(situation, key, consent);
     let is_looked_at_orphan = consent == Consent::Orphan && verdict == Verdict::MayGo(MayGo::Orphan);
@@ -59,13 +55,13 @@ pub(crate) fn decide(situation: &Situation, key: &UsedKey, consent: Consent) -> 
     }
 }
 
-/// An operator who moves AWSCURRENT makes another key the previous one, and leaves no date of it but that of the secret's last
-/// change. Within a grace of that any key may have been current; a rotation that needs a slot has changed that date itself.
+/// An operator who moves AWSCURRENT makes another key the previous one, and AWS keeps only the date of the secret's last change.
+/// So any key may have been current within a grace of that date. A rotation that needs a slot changes that date itself.
 fn may_have_been_current(situation: &Situation) -> bool {
     situation.last_changed.is_some_and(|changed| situation.now < changed + situation.keep_previous)
 }
 
-/// The event that makes a key go that otherwise stays: what these two events decide, asked beforehand.
+/// The event that would delete a key that otherwise stays: the decision of both events, asked beforehand.
 #[must_use]
 pub(crate) fn way_out(situation: &Situation, key: &UsedKey) -> Option<WayOut> {
     [(Consent::GraceEnded, WayOut::EndGrace), (Consent::Orphan, WayOut::RetireOrphan)]
@@ -73,7 +69,7 @@ pub(crate) fn way_out(situation: &Situation, key: &UsedKey) -> Option<WayOut> {
         .find_map(|(consent, way_out)| decide(situation, key, consent).ok().map(|_| way_out))
 }
 
-/// Why no key is taken away now.
+/// Why no key is deleted now.
 #[must_use]
 pub(crate) fn unsettled(situation: &Situation) -> Option<Unsettled> {
     if let Some(pending) = situation.labelled(AWSPENDING).filter(|version| !version.has(AWSCURRENT)) {
@@ -180,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_out_is_offered_where_it_leads_out() {
+    fn each_way_out_is_offered_if_it_leads_out() {
         let way = |situation: &Situation| way_out(situation, &situation.keys[1]);
         let in_grace = Situation { grace_began: Some(now() - HOUR), ..a_month_later() };
         assert_eq!(way(&in_grace), Some(WayOut::EndGrace));

@@ -17,7 +17,7 @@ impl fmt::Display for SmtpRefusal {
     }
 }
 
-/// How the attempts went, where they were not all that was needed.
+/// How the attempts went, if they were not enough.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Attempts {
     /// How many were made.

@@ -1,7 +1,6 @@
 /// AWSCURRENT on one version, DEPLOYING on another, and only a person knows which of them the hosts use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CrossedLabels {
-    /// The secret.
     pub(crate) secret: String,
     /// AWSCURRENT's version.
     pub(crate) current: String,

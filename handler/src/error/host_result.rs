@@ -8,7 +8,6 @@ const SUCCESS: &str = "Success";
 /// How the script ended on one host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HostResult {
-    /// The instance.
     pub(crate) instance: String,
     /// Systems Manager's words for how it stands, such as `Success` or `Execution Timed Out`.
     pub(crate) status: String,

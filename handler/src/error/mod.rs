@@ -33,10 +33,7 @@ pub(crate) enum Error {
     Settings(SettingsError),
 
     /// A field of the event is missing or is not a string.
-    EventFieldMissing {
-        /// The field.
-        field: &'static str,
-    },
+    EventFieldMissing { field: &'static str },
 
     /// The event has a field `event`, and its text is none that this function knows.
     EventMalformed {
@@ -59,10 +56,7 @@ pub(crate) enum Error {
     },
 
     /// Rotation is turned off.
-    RotationDisabled {
-        /// The secret.
-        secret: String,
-    },
+    RotationDisabled { secret: String },
 
     /// The token names no version.
     UnknownToken {
@@ -80,7 +74,6 @@ pub(crate) enum Error {
 
     /// The pending version lacks the label that keeps its key alive once a host knows it.
     NotMarkedDeploying {
-        /// The secret.
         secret: String,
         /// The token.
         version: String,
@@ -89,36 +82,19 @@ pub(crate) enum Error {
     },
 
     /// The endpoint's name does not resolve.
-    EndpointUnresolved {
-        /// The host name.
-        host: String,
-        /// Why not.
-        cause: String,
-    },
+    EndpointUnresolved { host: String, cause: String },
 
-    /// Nobody answers at the endpoint.
-    EndpointUnreachable {
-        /// The endpoint.
-        endpoint: SmtpEndpoint,
-        /// Why not.
-        cause: String,
-    },
+    /// The endpoint cannot be reached.
+    EndpointUnreachable { endpoint: SmtpEndpoint, cause: String },
 
     /// The roots to trust cannot be used.
-    TlsUnusable {
-        /// Why not.
-        cause: String,
-    },
+    TlsUnusable { cause: String },
 
     /// The IAM user does not exist.
-    UserMissing {
-        /// Its name.
-        user: String,
-    },
+    UserMissing { user: String },
 
     /// The user's tag names no secret or another one.
     UserServesAnother {
-        /// The user.
         user: String,
         /// Its tag's value.
         found: Option<String>,
@@ -127,14 +103,10 @@ pub(crate) enum Error {
     },
 
     /// There is no AWSCURRENT value to rotate.
-    NoCurrentValue {
-        /// The secret.
-        secret: String,
-    },
+    NoCurrentValue { secret: String },
 
     /// A version's value is not our JSON.
     MalformedSecret {
-        /// The version.
         version: String,
         /// Its labels.
         labels: Vec<String>,
@@ -150,7 +122,7 @@ pub(crate) enum Error {
         expected: String,
     },
 
-    /// A host does not answer Systems Manager.
+    /// Systems Manager does not reach a host.
     HostsOffline {
         /// Each with its state.
         hosts: Vec<String>,
@@ -158,7 +130,6 @@ pub(crate) enum Error {
 
     /// The pending version has no credential.
     PendingEmpty {
-        /// The secret.
         secret: String,
         /// The token.
         version: String,
@@ -166,13 +137,10 @@ pub(crate) enum Error {
 
     /// The pending version's key is not there any more, or not Active.
     PendingKeyGone {
-        /// The IAM user.
         user: String,
-        /// The key.
         key: String,
         /// How it is.
         state: KeyState,
-        /// The secret.
         secret: String,
         /// The token.
         version: String,
@@ -187,7 +155,6 @@ pub(crate) enum Error {
 
     /// IAM says that a key cannot be used, and SES does not say so.
     KeyStateUnclear {
-        /// The key.
         key: String,
         /// The version that names it.
         version: String,
@@ -199,7 +166,6 @@ pub(crate) enum Error {
 
     /// Both of the user's keys may be in use.
     NoSafeSlot {
-        /// The user.
         user: String,
         /// Both keys, each with the reason.
         keys: Vec<KeptKey>,
@@ -207,7 +173,6 @@ pub(crate) enum Error {
 
     /// Labels were moved while a key was being freed.
     LabelsMoved {
-        /// The key.
         key: String,
         /// What was found.
         reason: String,
@@ -217,7 +182,6 @@ pub(crate) enum Error {
     Unsettled {
         /// The key that was to go.
         key: String,
-        /// The secret.
         secret: String,
         /// What was found.
         found: Unsettled,
@@ -225,7 +189,6 @@ pub(crate) enum Error {
 
     /// More than its grace keeps a key.
     KeptByMore {
-        /// The IAM user.
         user: String,
         /// The key, with the reason.
         key: Box<KeptKey>,
@@ -233,9 +196,7 @@ pub(crate) enum Error {
 
     /// A key that was made Inactive has to stay, and could not be made Active again.
     KeyLeftInactive {
-        /// The user.
         user: String,
-        /// The key.
         key: String,
         /// Why it has to stay.
         found: String,
@@ -245,7 +206,6 @@ pub(crate) enum Error {
 
     /// The user has two keys, though fewer were listed a moment ago.
     KeyLimitReached {
-        /// The user.
         user: String,
         /// AWS's refusal.
         cause: Cause,
@@ -253,7 +213,6 @@ pub(crate) enum Error {
 
     /// The answer to CreateAccessKey was lost.
     KeyCreationUnclear {
-        /// The user.
         user: String,
         /// What was heard instead.
         cause: Cause,
@@ -261,7 +220,6 @@ pub(crate) enum Error {
 
     /// Secrets Manager refused the new value.
     StoreRefused {
-        /// The key.
         key: String,
         /// AWS's refusal.
         cause: Box<Cause>,
@@ -271,7 +229,6 @@ pub(crate) enum Error {
 
     /// It is not known whether Secrets Manager stored the new value.
     StoreUnclear {
-        /// The key.
         key: String,
         /// What was heard instead.
         cause: Cause,
@@ -287,9 +244,7 @@ pub(crate) enum Error {
 
     /// SES did not accept the pending credential.
     LoginRefused {
-        /// The endpoint.
         endpoint: SmtpEndpoint,
-        /// The key.
         key: String,
         /// How many were needed.
         in_a_row: u32,
@@ -306,18 +261,11 @@ pub(crate) enum Error {
     },
 
     /// The configured addresses make no mail.
-    TestMailMalformed {
-        /// The address.
-        address: String,
-        /// Why not.
-        cause: String,
-    },
+    TestMailMalformed { address: String, cause: String },
 
     /// SES did not take the test mail.
     TestMailRefused {
-        /// The endpoint.
         endpoint: SmtpEndpoint,
-        /// The key.
         key: String,
         /// How it went.
         attempts: Attempts,
@@ -446,7 +394,6 @@ pub(crate) enum KeyFate {
     Deleted,
     /// It was made for that value, and deleting it failed.
     NotDeleted {
-        /// The IAM user.
         user: String,
         /// Why.
         problem: Box<Error>,

@@ -19,7 +19,7 @@ use crate::{
     slot::Freed,
 };
 
-/// Answers the event.
+/// Ends the grace of a key.
 pub(crate) async fn run(invocation: &Invocation<'_>, key: &str) -> Result<Retired, Error> {
     let Invocation { clients, settings, .. } = *invocation;
     let secret = secret::find(clients, settings).await?;
@@ -27,7 +27,7 @@ pub(crate) async fn run(invocation: &Invocation<'_>, key: &str) -> Result<Retire
     end_grace(invocation, &secret, key).await
 }
 
-/// Everything but the grace protects the key as it does in `retire`, and the same holds of a rotation that begins meanwhile.
+/// Everything but the grace protects the key as in `retire`, and a rotation that begins meanwhile does, too.
 async fn end_grace(invocation: &Invocation<'_>, secret: &Secret, id: &str) -> Result<Retired, Error> {
     let Invocation { clients, settings, .. } = *invocation;
     let user = settings.iam_user_name();
@@ -40,7 +40,7 @@ async fn end_grace(invocation: &Invocation<'_>, secret: &Secret, id: &str) -> Re
         Held::Unsettled(found) => Error::Unsettled { key: id.to_owned(), secret: secret.arn.clone(), found },
         Held::Key(key) => Error::KeptByMore { user: user.to_owned(), key: Box::new(key) },
     })?;
-    warn!(key = id, "ending the grace of an access key, as somebody asked for: a host that still uses it cannot send");
+    warn!(key = id, "ending the grace of an access key, as requested: a host that still uses it cannot send");
     match retire::free(invocation, secret, key, Consent::GraceEnded).await? {
         Freed::Deleted | Freed::GoneAlready => Ok(Retired { deleted: vec![id.to_owned()], kept: vec![] }),
         Freed::Kept(reason) => Err(Error::LabelsMoved { key: id.to_owned(), reason }),
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_hosts_may_not_be_on_a_current_key_that_works_no_grace_ends() {
+    async fn if_hosts_may_not_be_on_a_current_key_that_works_no_grace_ends() {
         let crossed = just_rotated().version("new", &[AWSCURRENT], "NEW").version("told", &[DEPLOYING], "TOLD");
         assert_eq!(refused(&crossed, "OLD").await.kind(), RefusalKind::HostsNotOnCurrent);
         assert_eq!(refused(&just_rotated().inactive("NEW"), "OLD").await.kind(), RefusalKind::CurrentKeyNotActive);

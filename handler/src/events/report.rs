@@ -25,10 +25,10 @@ use crate::{
     steps::create_secret::{self, Decision},
 };
 
-/// What was read of every labelled version: its value, none where it is empty, or why it cannot be read.
+/// What was read of every labelled version: its value, none if it is empty, or why it cannot be read.
 type Values<'a> = BTreeMap<&'a str, Result<Option<Version>, Error>>;
 
-/// Answers the event. What cannot be read is told as such, and the rest is still told.
+/// The report. It says of what it cannot read why, and still reports the rest.
 pub(crate) async fn run(invocation: &Invocation<'_>, with_logins: bool) -> Result<Report, Error> {
     let Invocation { clients, settings, time } = *invocation;
     let secret = secret::find(clients, settings).await?;
@@ -38,7 +38,7 @@ pub(crate) async fn run(invocation: &Invocation<'_>, with_logins: bool) -> Resul
     }
     let listed = user::keys(clients, settings).await;
     let next = match (next(invocation, &secret).await, unread(&values, &listed)) {
-        // createSecret could read what was not read here: nothing is to be concluded from this report all the same.
+        // createSecret may have read what was not read here. Nothing may be concluded from this report all the same.
         (next, Some(error)) if !is_unread(&next) => fails(error),
         (next, _) => next,
     };
@@ -61,7 +61,7 @@ pub(crate) async fn run(invocation: &Invocation<'_>, with_logins: bool) -> Resul
     })
 }
 
-/// What could not be read, so that nothing is concluded from its absence. A value that is no credential was read.
+/// What could not be read, so that nobody takes it for absent. A value that is no credential was read.
 fn unread<'a>(values: &'a Values<'_>, keys: &'a Result<Vec<AccessKey>, Error>) -> Option<&'a Error> {
     let values = values.values().filter_map(|value| value.as_ref().err());
     values.filter(|error| !matches!(error, Error::MalformedSecret { .. })).chain(keys.as_ref().err()).next()
@@ -104,8 +104,8 @@ fn version(
     }
 }
 
-/// Tries each credential once that a host may be using, one after the other: SES counts connections. A login is a use of
-/// the key, and use is what keeps a superseded one from going: those are left alone.
+/// Tries each credential once that a host may be using, one after the other: SES counts connections. A login is a use of the key,
+/// and use keeps a superseded key from deletion, so no superseded one is tried.
 async fn log_in(
     invocation: &Invocation<'_>,
     secret: &Secret,
@@ -200,7 +200,7 @@ async fn decide(invocation: &Invocation<'_>, secret: &Secret, open: Option<&str>
     create_secret::decide(invocation, secret, open).await
 }
 
-/// What createSecret decides is asked of createSecret: for the open rotation, or for one that would begin now.
+/// Asks createSecret for its decision on the open rotation, or on one that would begin now.
 async fn next(invocation: &Invocation<'_>, secret: &Secret) -> Next {
     match decide(invocation, secret, secret.open_rotation()).await {
         Ok(Decision::MakeKey { frees, .. }) => Next::MakeKey { frees: frees.map(|(key, _)| key.key.id) },
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn everything_is_told_where_all_is_well() {
+    async fn everything_is_told_if_all_is_well() {
         let report = report_in(rotated()).await;
         assert_eq!((report.user.as_str(), report.rotation_enabled, report.open), ("mail", true, None));
         assert_eq!((report.last_rotated.as_deref(), report.grace_ends.as_deref()), (Some(ROTATED), Some(ROTATED)));

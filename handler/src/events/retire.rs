@@ -18,7 +18,7 @@ use crate::{
     slot::{self, Freed},
 };
 
-/// Answers the event.
+/// Retires keys. `orphan` is a key that a person looked at.
 pub(crate) async fn run(invocation: &Invocation<'_>, orphan: Option<&str>) -> Result<Retired, Error> {
     let Invocation { clients, settings, .. } = *invocation;
     let secret = secret::find(clients, settings).await?;
@@ -26,10 +26,9 @@ pub(crate) async fn run(invocation: &Invocation<'_>, orphan: Option<&str>) -> Re
     retire(invocation, &secret, orphan).await
 }
 
-/// A rotation may begin at any moment. It needs no key that goes here: what it makes or goes on with is a key of its own
-/// or DEPLOYING's, and neither may go, nor may any other once it is open. One that begins between the last look and the
-/// deletion finds the key Inactive, or gone, which is what it would have done for its slot. What is left is a person who
-/// moves a label onto the key in that moment.
+/// Race: a rotation may begin at any moment. It needs no key that is deleted here: it uses a key of its own or DEPLOYING's, and
+/// both stay. Once it is open, every key stays. A rotation that begins between the last read and the deletion finds the key
+/// Inactive or gone, as it would have made it for its slot. One race is left: a person moves a label onto the key in that moment.
 async fn retire(invocation: &Invocation<'_>, secret: &Secret, orphan: Option<&str>) -> Result<Retired, Error> {
     let Invocation { clients, settings, .. } = *invocation;
     let keys = with_last_use(invocation, user::keys(clients, settings).await?).await?;
@@ -58,7 +57,7 @@ async fn retire(invocation: &Invocation<'_>, secret: &Secret, orphan: Option<&st
     Ok(retired)
 }
 
-/// Deletes a key that these events decided on.
+/// Deletes a key that `retire` or `end_grace` decided on.
 pub(crate) async fn free(
     invocation: &Invocation<'_>,
     secret: &Secret,
@@ -68,7 +67,7 @@ pub(crate) async fn free(
     slot::free(invocation, secret, key, &|situation, key| decide(situation, key, consent).map(drop)).await
 }
 
-/// A key that is gone is as good as deleted, and a name that was mistyped is to be seen.
+/// A key that is gone is as good as deleted; the sentence shows a name that was mistyped.
 pub(crate) fn no_such_key(user: &str, key: &str) -> String {
     format!("the IAM user {user} has no access key {key}, or none any more: there was nothing to delete")
 }

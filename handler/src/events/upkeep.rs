@@ -10,7 +10,7 @@ use crate::{
     services::{secret, topic},
 };
 
-/// Answers the event. Each of both parts is done whatever becomes of the other.
+/// Tells and retires. Each part is done even if the other fails.
 pub(crate) async fn run(invocation: &Invocation<'_>) -> Result<Retired, Error> {
     let told = tell_if_overdue(invocation).await;
     let retired = retire::run(invocation, None).await;
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_none_is_overdue_or_there_is_no_topic_nobody_is_told() {
+    async fn if_none_is_overdue_or_there_is_no_topic_nobody_is_told() {
         for aws in [rotated(IN_A_CENTURY), rotated(OVERDUE).no_topic()] {
             assert_eq!(upkeep_in(&aws).await.unwrap().deleted, ["OLD"]);
             assert_eq!(aws.count("Publish"), 0);

@@ -1,4 +1,4 @@
-//! The clients, made once, and what an AWS error says.
+//! The clients, made once.
 
 use std::time::Duration;
 
@@ -16,11 +16,8 @@ use aws_smithy_http_client::{
 /// One client per service, made once per process.
 #[derive(Clone, Debug)]
 pub(crate) struct Clients {
-    /// Secrets Manager.
     pub(crate) secrets: aws_sdk_secretsmanager::Client,
-    /// IAM.
     pub(crate) iam: aws_sdk_iam::Client,
-    /// Systems Manager.
     pub(crate) ssm: aws_sdk_ssm::Client,
     /// The notification service.
     pub(crate) sns: aws_sdk_sns::Client,
@@ -29,7 +26,7 @@ pub(crate) struct Clients {
 impl Clients {
     /// Clients for the region and with the credentials that Lambda puts into the environment.
     ///
-    /// Every call is bounded; the retries are the SDK's, three attempts, except where a caller
+    /// Every call is bounded; the retries are the SDK's, three attempts, unless a caller
     /// turns them off.
     pub(crate) async fn from_environment() -> Self {
         let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();

@@ -18,19 +18,18 @@ use crate::{
     time::pause,
 };
 
-/// How often storing a value is tried where AWS throttles it or its answer is lost.
+/// How often storing a value is tried if AWS throttles it or its answer is lost.
 const STORE_ATTEMPTS: u32 = 4;
 
 /// The secret without any value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Secret {
-    /// Its ARN.
     pub(crate) arn: String,
     /// Whether rotation is not turned off; the answer's field is optional.
     pub(crate) rotation_enabled: bool,
     /// When a rotation last completed.
     pub(crate) last_rotated: Option<SystemTime>,
-    /// When Secrets Manager is to rotate it; none where it was never set up for rotation.
+    /// When Secrets Manager is to rotate it; none if it was never set up for rotation.
     pub(crate) schedule: Option<Schedule>,
     /// Version id → its labels.
     pub(crate) versions: BTreeMap<String, Vec<String>>,
@@ -105,7 +104,6 @@ impl Secret {
 /// A version's value.
 #[derive(Clone, Debug)]
 pub(crate) struct Version {
-    /// The value.
     pub(crate) value: SecretValue,
     /// When the version was made.
     pub(crate) created: Option<SystemTime>,
@@ -162,7 +160,7 @@ fn window_of(duration: Option<&str>, expression: Option<&str>) -> Window {
     }
 }
 
-/// Reads a version's value: none where the version is empty, as AWSPENDING is before createSecret.
+/// Reads a version's value: none if the version is empty, as AWSPENDING is before createSecret.
 pub(crate) async fn read(clients: &Clients, secret: &Secret, version: &str) -> Result<Option<Version>, Error> {
     let request = clients.secrets.get_secret_value().secret_id(&secret.arn).version_id(version);
     let answer = match request.send().await.map_err(Cause::from) {
@@ -224,8 +222,8 @@ pub(crate) async fn store(
             lost = Some(cause.clone());
         }
         if lost.is_some() || cause.is("ResourceExistsException") {
-            // An unreadable answer settles nothing; it is the next attempt's to find out. A key stands for its value: the
-            // numbers in fields of others need not be the same to the last bit once they were written and read.
+            // An unreadable answer settles nothing: the next attempt finds out. The key is compared instead of the value:
+            // numbers in other fields may change in their last bit when they are written and read.
             match read(clients, secret, &request.token).await {
                 Ok(Some(stored)) if stored.value.access_key_id == value.access_key_id => {
                     info!("the value was stored although its answer was lost");

@@ -148,7 +148,7 @@ async fn within(attempt: impl Future<Output = Result<(), lettre::transport::smtp
     timeout(ATTEMPT_LIMIT, attempt).await.map_err(|_| too_slow())?.map_err(SmtpRefusal::from)
 }
 
-/// Repeats an attempt until it was accepted so many times in a row. Answers how many it took. What is final may depend
+/// Repeats an attempt until it was accepted so many times in a row. Returns how many it took. What is final may depend
 /// on how long it has lasted.
 async fn accepted_in_a_row(
     needed: u32,
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_credential_is_refused_only_where_every_login_is() {
+    async fn a_credential_is_refused_only_if_every_login_is() {
         let asked = async |answers: &[Result<(), SmtpRefusal>]| {
             let mut next = answers.iter();
             let answer = answer_of(async || next.next().unwrap().clone()).await;

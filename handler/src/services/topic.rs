@@ -54,7 +54,7 @@ pub(crate) async fn step_failed(rotation: &Rotation<'_>, error: &Error) {
         error.kind(),
         request.token
     );
-    // The step is over, and where that is because its time was, there still is the time to say so.
+    // The step is over. Even if its time has ended, there is time left to say so.
     as_well_as_it_goes(invocation, invocation.time.until_killed(), publish(invocation, &subject, &message)).await;
 }
 

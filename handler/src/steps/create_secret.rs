@@ -19,22 +19,19 @@ use crate::{
     slot,
 };
 
-/// Enough to make a key and to store it, with lost answers on the way. Longer than this is unusual, and cut off.
+/// Enough to make a key and to store it, even if answers are lost. More than this is unusual, and is cut off.
 const TIME_FOR_A_KEY: Duration = Duration::from_secs(45);
 
-/// Kept free behind the storing of a value, so that the step ends with an error that names the key.
+/// Kept free after the storing of a value, so that the step ends with an error that names the key.
 const TIME_TO_NAME_THE_KEY: Duration = Duration::from_secs(1);
 
 /// What the step is to do.
 #[derive(Clone, Debug)]
 pub(crate) enum Decision {
     /// Nothing: an earlier attempt stored the pending credential.
-    Resume {
-        /// Its key.
-        key: String,
-    },
-    /// Store the credential again that hosts may have been told of by a rotation that did not finish. That, instead of a
-    /// third key, is what keeps those hosts' key alive.
+    Resume { key: String },
+    /// Store the credential again that hosts may have been told of by a rotation that did not finish. A third key would cost those
+    /// hosts their key.
     RollForward {
         /// The version that holds it.
         version: String,
@@ -43,7 +40,7 @@ pub(crate) enum Decision {
     },
     /// Make a key.
     MakeKey {
-        /// The key that goes for it, and why it may.
+        /// The key that is deleted for it, and why it may be.
         frees: Option<(UsedKey, MayGo)>,
         /// AWSCURRENT's value.
         current: SecretValue,
@@ -56,7 +53,7 @@ pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), 
     carry_out(rotation, secret, decision).await
 }
 
-/// What the step does for a token, or for one that has no version yet. It changes nothing.
+/// What the step would do for a token, or for a rotation that begins now. It changes nothing.
 pub(crate) async fn decide(
     invocation: &Invocation<'_>,
     secret: &Secret,
@@ -109,7 +106,7 @@ async fn carry_out(rotation: &Rotation<'_>, secret: &Secret, decision: Decision)
     }
 }
 
-/// Everything that can fail while no key exists. Answers with AWSCURRENT's version.
+/// Everything that can fail while no key exists. Returns AWSCURRENT's version.
 async fn preflight(invocation: &Invocation<'_>, secret: &Secret) -> Result<Version, Error> {
     let Invocation { clients, settings, .. } = *invocation;
     check_test_mail(invocation, secret)?;
@@ -136,7 +133,7 @@ fn check_test_mail(invocation: &Invocation<'_>, secret: &Secret) -> Result<(), E
     }
 }
 
-/// No step makes a key Active that somebody made Inactive, but whoever reads the log should know why mail fails.
+/// No step makes a key Active that somebody made Inactive, but a reader of the log should learn why mail fails.
 fn warn_if_inactive(keys: &[AccessKey], key: &str, label: &str) {
     if keys.iter().any(|it| it.id == key && !it.active) {
         warn!(key, "the version labelled {label} names an access key that is Inactive: no host can log in with it");
@@ -156,11 +153,10 @@ fn check_user_of(current: &SecretValue, settings: &Settings) -> Result<(), Error
     Err(Error::SecretOfAnotherUser { found: found.clone(), expected: arn.clone() })
 }
 
-/// How a credential's access key is that no host can send with any more; none where it is Active.
+/// The state of a credential's access key if no host can send with it any more; none if it is Active.
 ///
-/// IAM's list can be older than its last change, and to let go of a key for that would take the label off one that hosts use.
-/// So a key that it lacks, or calls Inactive, counts as such only where SES refuses it too: what SES refuses, no host can be
-/// using, whatever else is true of it.
+/// IAM's list can be older than its last change, and then the label would be taken off a key that hosts use. So a key that the
+/// list lacks, or calls Inactive, counts as such only if SES refuses it, too: no host can be using what SES refuses.
 async fn unusable(
     version: &str,
     value: &SecretValue,
@@ -224,8 +220,8 @@ async fn to_roll_forward(
     }
     warn_if_inactive(keys, key, DEPLOYING);
     let state = unusable(version, &deploying.value, keys, ask_ses).await?;
-    // Wherever AWSCURRENT is now: a host that holds a deleted key cannot send, so nothing of its can be broken any more, and a
-    // new key is what mends it. An Inactive one can be made Active again, so that it still matters whether hosts hold it.
+    // A host that holds a deleted key cannot send, so nothing can break it, and a new key mends it, wherever AWSCURRENT is. An
+    // Inactive key can be made Active again, so it still matters whether hosts hold it.
     if state != Some(KeyState::Deleted) && secret.has(version, AWSPREVIOUS) {
         return Err(Error::RolledBack(secret.crossed_labels(version)));
     }
@@ -288,7 +284,7 @@ async fn make_credential(rotation: &Rotation<'_>, secret: &Secret, current: Secr
     }
 }
 
-/// Where AWS is so slow that the time would end, the key is still to be named.
+/// If AWS is too slow, the error still has to name the key.
 async fn store_in_time(rotation: &Rotation<'_>, secret: &Secret, value: &SecretValue) -> Result<(), NotStored> {
     let Rotation { invocation: Invocation { clients, time, .. }, request } = *rotation;
     let limit = time.remaining().saturating_sub(TIME_TO_NAME_THE_KEY);
@@ -328,29 +324,24 @@ mod tests {
     /// The step behind its preflight, which meets the network. SES is asked only of keys that IAM says cannot be used, and
     /// says so too.
     async fn provide(rotation: &Rotation<'_>, secret: &Secret, current: Version) -> Result<(), Error> {
-        provide_where(rotation, secret, current, refused()).await
+        provide_with(rotation, secret, current, refused()).await
     }
 
-    async fn provide_where(
-        rotation: &Rotation<'_>,
-        secret: &Secret,
-        current: Version,
-        ses: Login,
-    ) -> Result<(), Error> {
+    async fn provide_with(rotation: &Rotation<'_>, secret: &Secret, current: Version, ses: Login) -> Result<(), Error> {
         let ask_ses = async |_: &Credential| ses.clone();
         let decision = choose(&rotation.invocation, secret, Some(&rotation.request.token), current, ask_ses).await?;
         carry_out(rotation, secret, decision).await
     }
 
     async fn provide_in(aws: &FakeAws) -> Result<(), Error> {
-        provide_in_where(aws, refused()).await
+        provide_in_with(aws, refused()).await
     }
 
-    async fn provide_in_where(aws: &FakeAws, ses: Login) -> Result<(), Error> {
+    async fn provide_in_with(aws: &FakeAws, ses: Login) -> Result<(), Error> {
         aws.rotate(async |rotation, secret| {
             let mut current = aws.current();
             current.value.other.insert("note".into(), "kept".into());
-            provide_where(rotation, secret, current, ses.clone()).await
+            provide_with(rotation, secret, current, ses.clone()).await
         })
         .await
     }
@@ -427,7 +418,7 @@ mod tests {
         for aws in [told, pending] {
             for aws in [aws.clone().keys(&["OLD"]), aws.keys(&["OLD", "TOLD"]).inactive("TOLD")] {
                 for (ses, words) in [(Login::Accepted, "SES accepts it"), (no_answer.clone(), "(try later)")] {
-                    let error = provide_in_where(&aws, ses).await.unwrap_err();
+                    let error = provide_in_with(&aws, ses).await.unwrap_err();
                     assert_eq!(error.kind(), RefusalKind::KeyStateUnclear);
                     assert!(
                         error.to_string().contains("access key TOLD") && error.to_string().contains(words),
@@ -626,7 +617,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_that_is_taken_is_told_even_where_the_new_key_stays() {
+    async fn a_token_that_is_taken_is_told_even_if_the_new_key_stays() {
         let aws = begun(&["OLD"]).fault("PutSecretValue", OVERTAKEN).fault("DeleteAccessKey", Fault::Refused);
         let error = provide_in(&aws).await.unwrap_err();
         assert_eq!(error.kind(), RefusalKind::TokenTaken);
@@ -715,7 +706,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_key_is_active_again_where_aws_does_not_answer_any_more() {
+    async fn a_key_is_active_again_if_aws_does_not_answer_any_more() {
         for (action, fault) in
             [("DescribeSecret", Fault::Hangs), ("DescribeSecret", Fault::Down), ("UpdateAccessKey", Fault::AnswerLost)]
         {

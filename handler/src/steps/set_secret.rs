@@ -35,8 +35,8 @@ pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), 
     tell_hosts(rotation, &credential).await
 }
 
-/// The script fetches by label, and the gate may have taken minutes: the labels are looked at right before, so that no
-/// host fetches what was not proved, and after, so that nothing counts as told that was fetched from elsewhere.
+/// Race: the script fetches by label, and the login gate may have taken minutes. The labels are read right before, so that no host
+/// fetches what was not proved, and right after, so that no host counts as told that fetched another version.
 async fn tell_hosts(rotation: &Rotation<'_>, credential: &Credential) -> Result<(), Error> {
     let Some(consumer) = &rotation.invocation.settings.consumer else {
         info!("no host needs the new credential pushed");

@@ -1,4 +1,4 @@
-//! testSecret: send one mail with the pending credential, or log in where no sender is configured.
+//! testSecret: send one mail with the pending credential, or log in if no sender is configured.
 
 use std::time::Duration;
 

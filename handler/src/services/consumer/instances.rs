@@ -149,7 +149,7 @@ async fn wait(
     }
 }
 
-/// How the script stands on one host; none where that was not told this time.
+/// How the script stands on one host; none if Systems Manager did not say this time.
 async fn ask(
     rotation: &Rotation<'_>,
     command: &str,
