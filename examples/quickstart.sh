@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The whole product in a minute, on a local AWS: nothing leaves this machine, and no account is needed. It needs Rust
-# and Python 3.11 or newer. The first run compiles everything, which takes some minutes.
+# Shows the whole product in a minute, on a local AWS: nothing leaves this machine, and you need no account. The script
+# needs Rust and Python 3.11 or newer. The first run compiles everything, which takes some minutes.
 set -euo pipefail
 exec 2>&1 # one stream, so that a pipe or a log keeps the order
 
@@ -17,7 +17,7 @@ explain() {
     printf '\n%s# %s%s\n' "$dim" "$*" "$plain"
 }
 
-# As one would type it.
+# Quotes words as a person would type them.
 quoted() {
     local word
     for word; do
@@ -29,7 +29,7 @@ quoted() {
     done
 }
 
-# Prints a command, runs it, and prints how long it took. One that fails ends the script.
+# Prints a command, runs it, and prints how long it took. If the command fails, the script ends.
 show() {
     local TIMEFORMAT="$dim# took %1R s$plain"
     printf '%s$%s%s\n' "$bold" "$(quoted "$@")" "$plain"
@@ -54,7 +54,7 @@ prepare() {
 tour() {
     explain "Deploy what config.example.yaml declares, and rotate the credential for the first time."
     show deployer apply config.example.yaml --auto-approve
-    explain "What is there now."
+    explain "Show what was deployed."
     show deployer status config.example.yaml
     explain "Rotate the credential again, as Secrets Manager will on schedule."
     show deployer rotate config.example.yaml
@@ -62,7 +62,7 @@ tour() {
     show grep --recursive --no-filename --extended-regexp '^(From|To|Subject): ' "$SANDBOX_DIR/mail"
     explain "Apply again. Nothing changed, so nothing happens; with changes, this would exit with 2."
     show deployer apply config.example.yaml --auto-approve --detailed-exitcode
-    explain "Take everything away, also the user whose key a host may be using."
+    explain "Destroy everything, including the user whose key a host may be using."
     show deployer destroy config.example.yaml --auto-approve --stop-mail
 }
 

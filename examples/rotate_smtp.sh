@@ -5,13 +5,14 @@
 #   rotate_smtp.sh ARN             the new credential of the rotation that is under way (AWSPENDING)
 #   rotate_smtp.sh --current ARN   the credential in use (AWSCURRENT), for a host that boots
 #
-# Everything about Postfix is read from its own configuration: relayhost, which has to be [HOST] or [HOST]:PORT, and
-# smtp_sasl_password_maps, one table of type texthash (which every Postfix has), hash, btree, lmdb or cdb. In the table
-# only the relay host's line is replaced. Another instance than the system's: set Postfix's own variable, MAIL_CONFIG.
+# The script reads Postfix's own configuration: relayhost, which must be [HOST] or [HOST]:PORT, and
+# smtp_sasl_password_maps, one table of type texthash (which every Postfix has), hash, btree, lmdb or cdb. In the table,
+# the script replaces only the relay host's line. For an instance that is not the system's, set Postfix's own variable,
+# MAIL_CONFIG.
 #
-# The proof is a mail of its own, which Postfix's log has to call sent by the relay host. Where it is not in time, the
-# map before is restored and the exit code is 1. It may be run again: with the same credential only the proof is made.
-# (With smtp_tls_connection_reuse, which is off by default, the mail may leave by a connection made earlier.)
+# The proof is a test mail, which Postfix's log must call sent by the relay host. If it does not in time, the script
+# restores the map from before and exits with 1. You may run it again: with the same credential, only the proof repeats.
+# (With smtp_tls_connection_reuse, which is off by default, the mail may use a connection made earlier.)
 #
 # Needs: root, Postfix 2.10 or newer with its SASL plug-ins, bash, util-linux, the AWS CLI with
 # secretsmanager:GetSecretValue on the secret, python3.
@@ -26,12 +27,12 @@ fail() {
 }
 command -v postconf >/dev/null || fail "Postfix is not installed"
 
-# Settings. The sender has to be one that the IAM user may send as (ses.from of the deployment).
+# Settings. The sender must be one that the IAM user may send as (ses.from of the deployment).
 sender=${PROBE_SENDER:-no-reply@$(postconf -xh mydomain)}
 recipient=${PROBE_RECIPIENT:-success@simulator.amazonses.com}
-# A new key may be answered with 535 for a while: not every server of SES knows it yet.
+# SES may answer a new key with 535 for a while: not all of its servers know the key yet.
 proof_seconds=${PROOF_SECONDS:-60}
-# The file that Postfix's log goes to; "journal" where that is systemd's.
+# The file of Postfix's log, or "journal" for systemd's.
 log=${MAIL_LOG:-$(postconf -xh maillog_file 2>/dev/null || true)}
 
 # Checks, before anything changes
@@ -46,7 +47,7 @@ arn_pattern='^arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):[0-9]{12}:secret:[A-Za-
 arn=$1
 region=${BASH_REMATCH[1]}
 
-((EUID == 0)) || fail "must be root: Postfix's passwords are"
+((EUID == 0)) || fail "must be root: only root may read Postfix's passwords"
 relay=$(postconf -xh relayhost)
 [[ $relay =~ ^\[([^][]+)\](:[0-9]+)?$ ]] || fail "relayhost is '$relay', not [HOST] or [HOST]:PORT"
 relay_name=${BASH_REMATCH[1]}
@@ -63,9 +64,9 @@ if [[ -z $log ]]; then
 fi
 [[ -e $log || ($log == journal && -d /run/systemd/journal) ]] || fail "cannot find Postfix's log, which the proof reads; set MAIL_LOG"
 
-# The credential. It comes by standard input: arguments are visible to every user of the host.
+# The credential. Programs get it on standard input: every user of the host can see arguments.
 
-fetch() { # LABEL: the map's line for that version; 2 where no version has that label
+fetch() { # LABEL: prints the map's line for that version; returns 2 if no version has the label
   local secret
   if ! secret=$(aws secretsmanager get-secret-value --region "$region" --secret-id "$arn" --version-stage "$1" \
     --cli-connect-timeout 5 --cli-read-timeout 10 --query SecretString --output text 2>"$errors"); then
@@ -80,7 +81,7 @@ print(sys.argv[1], secret["AccessKeyId"] + ":" + secret["SMTPPassword"])' "$rela
 
 exec 9>"$map.lock"
 flock --wait 30 9 || fail "another run has held $map.lock for 30 seconds"
-# The lock is ours, so what is here was left by a run that was killed.
+# This run has the lock, so a killed run left these files.
 rm -f "$map".new* "$map".errors
 errors=$map.errors
 trap 'rm -f "$errors"' EXIT
@@ -88,20 +89,20 @@ line=$(fetch "$label") || fail "cannot read $label of $arn, or it is not the JSO
 [[ ${line#"$relay "} =~ ^([A-Z0-9]{16,128}):[A-Za-z0-9+/=]{20,}$ ]] || fail "$label of $arn is not an SMTP credential"
 key=${BASH_REMATCH[1]}
 
-# The map. $map.before is the last one that was proven: it is there only until its successor is proven too, so a run
-# that was killed in between leaves the next one its way back.
+# The map. $map.before is the last proven map. It exists only until its successor is proven too. So if a run is killed
+# before that, the next run can still restore it.
 
-lines_of_relay() { # == or !=: the map's lines that are the relay host's, or those that are not
+lines_of_relay() { # == or !=: prints the relay host's lines of the map, or all others
   [[ ! -e $map ]] || awk -v relay="$relay" "\$1 $1 relay" "$map"
 }
 
-take_into_use() { # FILE: renames it and its index to the map
+take_into_use() { # FILE: renames the file and its index to the map
   local suffix=.$type
   [[ $type != hash && $type != btree ]] || suffix=.db
   if [[ $type != texthash ]]; then
     postmap "$type:$1"
     sync "$1$suffix"
-    # First what Postfix reads: killed between the two, the next run finds the old text and does both again.
+    # First the index, which Postfix reads. If the run is killed here, the next finds the old text and repeats both.
     mv -f "$1$suffix" "$map$suffix"
   fi
   sync "$1"
@@ -118,13 +119,13 @@ log_since_began() {
   if [[ $log == journal ]]; then
     journalctl --quiet --no-pager --output cat --since "@$began"
   else
-    # A log that was rotated meanwhile is read from its start.
+    # If the log was rotated meanwhile, read the new one from its start.
     (($(stat -c %s "$log") >= log_size)) || log_size=0
     tail -c "+$((log_size + 1))" "$log"
   fi
 }
 
-fate() { # QUEUE-ID STATUS (ANSWER), once the log has it. Sent elsewhere, to a content filter say, is not sent.
+fate() { # Prints QUEUE-ID STATUS (ANSWER), once the log has it. Sent elsewhere, as to a content filter, is not sent.
   log_since_began | awk -v id="message-id=<$message_id>" -v relay="relay=${relay_name}[" '
     index($0, id) { queue = $0; sub(/: message-id=.*/, "", queue); sub(/.* /, "", queue) }
     queue && index($0, queue ": to=<") && (index($0, relay) || !/status=sent/) { last = $0 }
@@ -134,7 +135,7 @@ fate() { # QUEUE-ID STATUS (ANSWER), once the log has it. Sent elsewhere, to a c
 prove() {
   local deadline=$((SECONDS + proof_seconds))
   [[ $log == journal ]] || log_size=$(stat -c %s "$log")
-  # A bounce of it would go to nobody.
+  # -N never: a bounce of this mail would reach nobody.
   "$(postconf -xh sendmail_path)" -i -N never -f "$sender" -- "$recipient" <<MAIL || return
 From: <$sender>
 To: <$recipient>
@@ -159,13 +160,13 @@ take_back() {
   local outcome="no proven map is there to go back to"
   rm -f "$map".new* "$errors"
   if [[ $label == AWSCURRENT ]]; then
-    # Every host should have it, while the one before may be that of a key which was deleted long ago.
+    # Every host should have this credential. The one before may be of a key that was deleted long ago.
     outcome="the map stays as it is, since that is the credential in use"
   elif [[ -e $map.before ]]; then
     take_into_use "$map.before"
     outcome="the map before is back"
   fi
-  # What waits because of the refused credential leaves at once with the old one, not after minutes.
+  # Mail that waits because of the refused credential leaves at once with the old one, not after minutes.
   if ! { postfix reload && postqueue -f; } >/dev/null 2>&1; then
     outcome+=", and Postfix does not reload it"
   fi
@@ -176,8 +177,8 @@ take_back() {
 state=unchanged
 trap 'exit 1' HUP INT TERM
 if [[ $(lines_of_relay '==') != "$line" ]]; then
-  # A host that boots in the middle of a rotation keeps what it was told. The way back to AWSCURRENT's would be undone by
-  # nobody: the rotation counts this host as told.
+  # A host that boots during a rotation keeps the credential that it was told of. If it went back to AWSCURRENT's,
+  # nobody would tell it again: the rotation counts this host as told.
   if [[ $label == AWSCURRENT ]]; then
     status_of_fetch=0
     deploying=$(fetch DEPLOYING 2>/dev/null) || status_of_fetch=$?
@@ -213,6 +214,6 @@ prove || exit 1
 trap - EXIT
 rm -f "$errors"
 [[ ! -e $map.before ]] || mv -f "$map.before" "$map.previous"
-# While some servers of SES did not know the key, other mail may have been deferred.
+# Other mail may have been deferred while some servers of SES did not know the key.
 [[ -z $was_deferred ]] || postqueue -f
 echo "$state: $map has $label, access key $key; Postfix delivered with it: $answer"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 #
-# Installs the SMTP credential for an application that reads it from a file. The smallest useful host script.
+# Installs the SMTP credential for an application that reads it from a file. This is the smallest useful host script.
 #
 #   rotate_smtp_file.sh ARN             the new credential of the rotation that is under way (AWSPENDING)
 #   rotate_smtp_file.sh --current ARN   the credential in use (AWSCURRENT), for a host that boots; during a rotation,
 #                                       a host that already has the new one (DEPLOYING) keeps it
 #
-# Writes /etc/mail/smtp-credentials, two lines: AccessKeyId=… and SMTPPassword=…, readable by its owner only; give the
-# file to the application's user once, and it stays theirs. The credential before is kept beside it as .previous.
-# It may be run again: with the same credential it changes nothing.
+# Writes /etc/mail/smtp-credentials, two lines: AccessKeyId=… and SMTPPassword=…, readable only by its owner. Give
+# the file to the application's user once; that user stays the owner. The script keeps the previous credential beside
+# the file, as .previous. You may run it again: with the same credential it changes nothing.
 # Needs: bash, util-linux, coreutils, the AWS CLI with secretsmanager:GetSecretValue on the secret, python3 or jq.
 
 set -euo pipefail
@@ -19,7 +19,7 @@ fail() {
   exit 1
 }
 
-# The secret comes by standard input: arguments are visible to every user of the host.
+# Programs get the secret on standard input: every user of the host can see arguments.
 if command -v python3 >/dev/null; then
   parse() {
     python3 -c 'import json, sys
@@ -49,7 +49,7 @@ file=${HOST_ROOT:-}/etc/mail/smtp-credentials
 exec 9>"$file.lock"
 flock --wait 30 9 || fail "another run has held $file.lock for 30 seconds"
 
-# What a killed run left behind, which nobody else can be writing: the lock is ours.
+# This run has the lock, so a killed run left these files.
 rm -f "$file".new.??????
 new=$(mktemp "$file.new.XXXXXX")
 errors=$(mktemp "$file.new.XXXXXX")
@@ -60,8 +60,8 @@ get() {
     --query SecretString --output text
 }
 
-# Whether the installed key is the one that a rotation is bringing to the hosts. The way back to AWSCURRENT's would be
-# undone by nobody: the rotation counts this host as told.
+# Whether a running rotation has told this host of the installed key. If the host went back to AWSCURRENT's, nobody
+# would tell it again: the rotation counts this host as told.
 is_deploying() {
   local installed secret
   read -r installed <"$file"
@@ -89,11 +89,11 @@ if [[ -e $file ]]; then
     exit 0
   fi
   chown --reference="$file" "$new"
-  # A second name for the old file: the rename below takes only the first from it.
+  # Gives the old file a second name: the rename below removes only the first.
   ln -f "$file" "$file.previous"
 fi
 sync "$new"
 mv -f "$new" "$file"
 sync "${file%/*}"
-# An application that reads the file only once is told here, for example: systemctl reload myapp
+# If the application reads the file only once, tell it here, for example: systemctl reload myapp
 echo "installed: $file has $label, access key $key"
