@@ -1,6 +1,6 @@
 """`python -m sandbox COMMAND [ARG…]`: starts the sandbox, runs COMMAND with it, stops it, and exits as COMMAND did.
 
-Without COMMAND it serves until SIGTERM or SIGINT. SANDBOX_DIR/env, for a shell to source, appears when it answers.
+Without COMMAND it serves until SIGTERM or SIGINT. Once it serves, SANDBOX_DIR/env exists, for a shell to source.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ LOG_LINES_SHOWN = 20
 
 
 def main() -> int:
-    """The process's whole life."""
+    """Runs the sandbox to its end. Returns the exit code."""
     asked_for = os.environ.get("SANDBOX_DIR")
     directory = Path(asked_for or tempfile.mkdtemp(prefix="sandbox-")).resolve()
     for name in ("logs", "tmp", "mail", "host"):
         (directory / name).mkdir(parents=True, exist_ok=True)
-    (directory / "env").unlink(missing_ok=True)  # of an earlier run in this folder
+    (directory / "env").unlink(missing_ok=True)  # an earlier run in this folder left it
     command = Command(sys.argv[1:], dict(os.environ)) if sys.argv[1:] else None
     if command:
         _log_to(directory / "sandbox.log")
@@ -45,14 +45,14 @@ def _serve(directory: Path, command: Command | None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     listener = socket.create_server(("127.0.0.1", 0))
     _prepare_environment(directory, listener.getsockname()[1])
-    # Not before: ministack reads its settings when it is imported.
+    # Imported only now: ministack reads its settings at import.
     from .server import serve
 
     return asyncio.run(serve(directory, listener, command))
 
 
 def _prepare_environment(directory: Path, port: int) -> None:
-    """ministack's settings. Nothing of the user's own AWS settings may reach it: it would trust their key."""
+    """Sets ministack's settings, and removes the user's own AWS settings: ministack would trust the user's key."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ.update(
@@ -67,7 +67,7 @@ def _prepare_environment(directory: Path, port: int) -> None:
             "PERSIST_STATE": "0",
             "SFTP_ENABLED": "0",
             "IOT_MTLS_ENABLED": "0",
-            # No daemon there: ministack would tidy up containers.
+            # A socket without a daemon: otherwise ministack would remove containers.
             "DOCKER_HOST": "unix:///nonexistent",
         }
     )
@@ -75,7 +75,7 @@ def _prepare_environment(directory: Path, port: int) -> None:
 
 
 def _log_to(file: Path) -> None:
-    """Our own output goes to the log; the standard streams are COMMAND's."""
+    """Sends the sandbox's own output to the log: the standard streams are COMMAND's."""
     log = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -83,7 +83,7 @@ def _log_to(file: Path) -> None:
 
 
 def _explain(log: Path, command: Command | None) -> int:
-    """Tells the user why the sandbox did not start, or died."""
+    """Tells the user why the sandbox did not start or died. Returns the exit code."""
     if command:
         tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES_SHOWN:]
         command.tell(f"with-sandbox: the sandbox failed; the end of {log}:\n" + "\n".join(tail))
@@ -91,7 +91,7 @@ def _explain(log: Path, command: Command | None) -> int:
 
 
 def _tidy_up(directory: Path, code: int, command: Command | None) -> None:
-    """A folder of our own goes, unless COMMAND failed and it may explain why."""
+    """Deletes a folder that the sandbox made, unless COMMAND failed: the folder may explain why."""
     if code == 0 or command is None:
         shutil.rmtree(directory, ignore_errors=True)
     else:

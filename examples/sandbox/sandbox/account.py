@@ -1,4 +1,4 @@
-"""The account that `config.example.yaml` describes, as it is before any deployment."""
+"""The account that `config.example.yaml` describes, before any deployment."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ INSTANCES = {
 
 
 def create() -> tuple[str, str]:
-    """Makes the account's resources. Answers the administrator's access key id and secret."""
+    """Makes the account's resources. Returns the administrator's access key id and secret."""
     from ministack.core.responses import request_scope
 
     with request_scope(ACCOUNT_ID, REGION):
@@ -48,7 +48,7 @@ def _create_key() -> None:
 
 
 def _create_identity() -> None:
-    """The domain only: an address of a verified domain is no identity of its own, yet may send."""
+    """Verifies only the domain: an address of a verified domain is not an identity, yet may send."""
     from ministack.services import ses_v2
 
     ses_v2._identities[SES_DOMAIN] = {

@@ -1,7 +1,7 @@
-"""Lets time pass: every date that the account remembers moves into the past, as if that much later were now.
+"""Lets time pass: moves every date that the account remembers into the past.
 
-It concerns what rotations wait for: when keys were made and used, every date of secrets and versions, and since when
-SES knows a key. Sessions, and what runs at this moment, stay as they were.
+These are the dates that rotations wait for: when keys were made and used, every date of secrets and versions, and
+since when SES knows a key. Sessions and running work stay unchanged.
 """
 
 from __future__ import annotations

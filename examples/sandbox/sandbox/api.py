@@ -23,15 +23,15 @@ class Call:
     params: dict[str, Any]
     """The decoded request: the JSON body, the query protocol's form as a flat dict, or the REST body."""
     access_key_id: str = ""
-    """The caller's."""
+    """The access key id of the caller."""
 
 
 current_call: ContextVar[Call | None] = ContextVar("current_call", default=None)
-"""The call that is being answered, where ministack's own functions do not pass it on."""
+"""The call that is being answered, for code that ministack's own functions do not pass it to."""
 
 
 class AwsError(Exception):
-    """An error that the caller gets in the wire format of its service."""
+    """An error, which the caller gets in the wire format of the service."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(f"{code}: {message}")
@@ -41,14 +41,14 @@ class AwsError(Exception):
 
 
 Override = Callable[[Call], dict[str, Any] | None]
-"""Answers a call in ministack's place: the JSON answer, or None to let ministack answer. Raises AwsError.
+"""Answers a call instead of ministack: returns the JSON answer, or None if ministack is to answer. Raises AwsError.
 
-It runs after the signature check and authorisation, in a worker thread: guard module state with a lock.
-A module that has some exposes them as `OVERRIDES: dict[str, Override]`, by "service:Action".
+An override runs after the signature check and authorisation, in a worker thread: guard module state with a lock.
+A module with overrides has them in `OVERRIDES: dict[str, Override]`, by "service:Action".
 """
 
 Control = Callable[[dict[str, Any]], dict[str, Any]]
-"""Answers POST /_sandbox/NAME. A module that has some exposes them as `CONTROLS: dict[str, Control]`, by NAME.
+"""Answers POST /_sandbox/NAME. A module with controls has them in `CONTROLS: dict[str, Control]`, by NAME.
 
-A module with facts for GET /_sandbox/state exposes `state() -> dict[str, Any]`; the answers are merged.
+A module with facts for GET /_sandbox/state has `state() -> dict[str, Any]`; the sandbox merges the results.
 """

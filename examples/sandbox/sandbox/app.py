@@ -1,4 +1,4 @@
-"""The ASGI application around ministack's: writes down each call, injects faults, answers what ministack does not."""
+"""The ASGI application around ministack's: logs each call, injects faults, answers what ministack does not."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 HANGING_POLL_SECONDS = 0.05
-"""How often a call that hangs looks whether its invocation has ended."""
+"""How often a hanging call checks whether its invocation has ended."""
 
 _HANGS_ON = Rule(kind="hang", when="before")
-"""What becomes of every further call of an invocation that hangs."""
+"""The rule for every further call of an invocation that hangs."""
 
 
 class Sandbox:
@@ -46,13 +46,13 @@ class Sandbox:
             ministack_app.SERVICE_HANDLERS[service] = self._override(handler)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """One HTTP request, or the server's start and stop."""
+        """Serves one HTTP request, or the server's start and stop."""
         if scope["type"] != "http":
             await ministack_app.app(scope, receive, send)
             return
         body = await _read(receive)
         if scope["path"].startswith("/_sandbox/"):
-            # On a thread: a control may invoke a function, which then calls us.
+            # On a thread: a control may invoke a function, which then calls this server.
             name = scope["path"].removeprefix("/_sandbox/")
             await _send(send, await asyncio.to_thread(self._control, scope["method"], name, body))
         elif scope["path"].startswith("/_"):
@@ -100,7 +100,7 @@ class Sandbox:
         return await _ministacks_response(scope, body)
 
     def _override(self, handler: Callable) -> Callable:
-        """A service's handler that lets our own answer go first; signature and policies were checked before."""
+        """Wraps a service's handler: an override answers first. Signature and policies were checked before."""
 
         async def handle(*request: Any) -> Any:
             call = current_call.get()
@@ -143,7 +143,7 @@ def _json(status: int, value: dict[str, Any]) -> wire.Response:
 def _resource(
     call: Call, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
 ) -> str:
-    """The ARN that the call is about, by the same function that authorisation asks."""
+    """The ARN that the call is about, from the function that authorisation uses too."""
     routing = ministack_app._routing_params(method, path, headers, body, query)
     service = "ses" if call.service == "ses" else ministack_app.detect_service(method, path, headers, routing)
     return iam_actions.extract_resource_arn(service, method, path, headers, body, routing, call.region, call.account)
@@ -159,7 +159,7 @@ async def _read(receive: Receive) -> bytes:
 
 
 def _replay(body: bytes) -> Receive:
-    """A `receive` that gives a body that was read already, then waits like an open connection."""
+    """A `receive` that returns a body that was already read, then waits like an open connection."""
     messages = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Message:
@@ -171,7 +171,7 @@ def _replay(body: bytes) -> Receive:
 
 
 async def _ministacks_response(scope: Message, body: bytes) -> wire.Response:
-    """ministack's whole answer, kept back so that the call's line is written before it is sent."""
+    """ministack's whole answer, not sent yet: the call's line is written first."""
     start: Message = {}
     chunks: list[bytes] = []
 
@@ -207,7 +207,7 @@ async def _leave_unanswered(call: Call, rule: Rule, send: Send) -> None:
 
 
 async def _drop_connection(send: Send) -> None:
-    """Closes the connection without a byte of an answer. ASGI has no word for it, so hypercorn's stream is told."""
+    """Closes the connection without a byte of an answer. ASGI has no event for it, so this uses hypercorn's stream."""
     stream = send.__self__  # type: ignore[attr-defined]
     stream.closed = True
     await stream.send(StreamClosed(stream_id=stream.stream_id))

@@ -1,7 +1,7 @@
 """What a call is authorised on: resources and condition keys, as in AWS's service authorisation reference.
 
-ministack's evaluator decides; it is only told too little. For the actions below, `install` makes it ask about
-every resource that AWS asks about, with the condition keys that AWS sets. Other actions stay as ministack has them.
+ministack's evaluator decides, but ministack gives it too little. For the actions below, `install` makes ministack check
+every resource that AWS checks, with the condition keys that AWS sets. Other actions stay as ministack has them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _secret(call: Call) -> list[Check]:
     secret_id = call.params.get("SecretId", "")
     _, secret = secrets_service._resolve(secret_id)
     context: dict[str, Any] = {"secretsmanager:SecretId": secret_id}
-    # Present only where the request says it: no stage in the request is not AWSCURRENT to a policy
+    # Present only if the request has it: to a policy, a request without a stage is not one for AWSCURRENT
     # (https://github.com/aws/aws-cli/issues/5031).
     for key in ("VersionId", "VersionStage", "RotationLambdaARN", "ForceDeleteWithoutRecovery", "KmsKeyId"):
         if key in call.params:
@@ -91,7 +91,7 @@ def _document(call: Call) -> list[Check]:
 
 
 def document_arn(call: Call, name: str) -> str:
-    """The ARN of an SSM document; AWS's own have no account in it."""
+    """The ARN of an SSM document. The ARNs of AWS's own documents have no account."""
     if name.startswith("arn:"):
         return name
     owner = "" if name.startswith(("AWS-", "Amazon")) else call.account
@@ -106,7 +106,7 @@ def _tagged_ssm_resource(call: Call) -> list[Check]:
 
 
 def _send_command(call: Call) -> list[Check]:
-    """SendCommand must be allowed on the document and on every instance."""
+    """The policies must allow SendCommand on the document and on every instance."""
     document = Check(document_arn(call, call.params.get("DocumentName", "")))
     ids = call.params.get("InstanceIds") or ["*"]
     return [document, *(_instance(call, instance_id) for instance_id in ids)]
@@ -150,7 +150,7 @@ def _topic(call: Call) -> list[Check]:
 
 
 def _rule(call: Call) -> list[Check]:
-    """The name of the default event bus is not in a rule's ARN."""
+    """A rule's ARN omits the name of the default event bus."""
     name = call.params.get("Name") or call.params.get("Rule", "")
     return [Check(call.params.get("ResourceARN") or _arn(call, "events", f"rule/{name}"))]
 
@@ -161,7 +161,7 @@ def _log_stream(call: Call) -> list[Check]:
 
 
 def log_stream_arn(region: str, account_id: str, group: str, stream: str) -> str:
-    """Both CreateLogStream and PutLogEvents are authorised on it: a policy on the bare group's ARN allows neither."""
+    """CreateLogStream and PutLogEvents are authorised on this ARN: a policy on the bare group's ARN allows neither."""
     return f"arn:aws:logs:{region}:{account_id}:log-group:{group}:log-stream:{stream}"
 
 
@@ -205,7 +205,7 @@ _CHECKS: dict[str, Callable[[Call], list[Check]]] = {
     ),
     **_by_action("ssm", "AddTagsToResource ListTagsForResource RemoveTagsFromResource", _tagged_ssm_resource),
     "ssm:SendCommand": _send_command,
-    # These take no resource: "*" is all that a policy can allow them on.
+    # These actions take no resource: a policy can allow them only on "*".
     **_by_action(
         "ssm",
         "CancelCommand DescribeInstanceInformation GetCommandInvocation ListCommandInvocations ListCommands"
@@ -230,13 +230,13 @@ _CHECKS: dict[str, Callable[[Call], list[Check]]] = {
 
 
 def checks(call: Call) -> list[Check] | None:
-    """Every check that a call must pass, or None where ministack's own single one is right."""
+    """Every check that a call must pass, or None if ministack's own single check is right."""
     find = _CHECKS.get(f"{call.service}:{call.action}")
     return find(call) if find else None
 
 
 def may(principal: str, action: str, check: Check, account_id: str, region: str) -> bool:
-    """Whether an IAM user or an assumed role, given by its ARN, may do something beyond the call that it made."""
+    """Whether an IAM user or an assumed role, given by its ARN, may do more than the call that it made."""
     if ":assumed-role/" in principal:
         policies = iam_evaluator._gather_role_policies(principal.split("/")[1], account_id)
     else:
@@ -261,11 +261,11 @@ _denied_resource: ContextVar[str] = ContextVar("denied_resource", default="*")
 
 
 def install() -> None:
-    """Puts the checks between ministack's dispatcher and its evaluator."""
+    """Installs the checks between ministack's dispatcher and its evaluator."""
     iam_evaluator.enforce = _enforce_every_check(iam_evaluator.enforce)
     iam_actions.extract_resource_arn = _first_resource(iam_actions.extract_resource_arn)
     iam_actions.access_denied_response = _name_the_resource(iam_actions.access_denied_response)
-    # ministack lets some well-known keys (`test`, account ids) do everything, unsigned.
+    # ministack allows some well-known keys (`test`, account ids) every call, unsigned.
     iam_evaluator.is_root_access_key = lambda access_key_id: not access_key_id
 
 
@@ -303,7 +303,7 @@ def _first_resource(extract_resource_arn: Callable) -> Callable:
 
 
 def _name_the_resource(access_denied_response: Callable) -> Callable:
-    """AWS's text names the resource for every service; JSON services answer 400, not 403."""
+    """AWS's text names the resource for every service. JSON services answer 400, not 403."""
 
     def name_the_resource(service: str, action: str, principal_arn: str, request_id: str, **options: Any) -> Any:
         if options.get("error_code") or options.get("resource_policy_arn"):

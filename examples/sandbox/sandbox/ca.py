@@ -11,8 +11,8 @@ import trustme
 def make(directory: Path) -> tuple[Path, ssl.SSLContext]:
     """Makes a CA and a server certificate for 127.0.0.1 and localhost.
 
-    Writes the CA's certificate to `directory`/ca.pem and answers its path and the server's TLS context. The private
-    keys end with the process.
+    Writes the CA's certificate to `directory`/ca.pem. Returns its path and the server's TLS context. The private keys
+    exist only in this process.
     """
     authority = trustme.CA(organization_name="sandbox")
     ca_file = directory / "ca.pem"

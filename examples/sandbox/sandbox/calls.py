@@ -1,4 +1,4 @@
-"""`calls.jsonl`: one line per AWS call, in the order in which the calls were answered. Never a parameter's value."""
+"""`calls.jsonl`: one line per AWS call, in the order of the answers. No line has a parameter's value."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class CallLog:
         error: str | None,
         fault: str | None,
     ) -> int:
-        """Writes the line of one call; it is in the file when this returns. Answers the call's number."""
+        """Writes the line of one call to the file, before it returns. Returns the call's number."""
         with self._lock:
             self._number += 1
             line = {

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class Command:
-    """A command line, and the process's streams and environment as they were before the sandbox changed any."""
+    """A command line, and the process's streams and environment from before the sandbox changed them."""
 
     def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
         self._arguments = arguments
@@ -18,11 +18,11 @@ class Command:
         self._stdout, self._stderr = os.dup(1), os.dup(2)
 
     def tell(self, text: str) -> None:
-        """Writes a line where the user sees it."""
+        """Writes a line to the user."""
         os.write(self._stderr, f"{text}\n".encode())
 
     async def run(self, additional_environment: dict[str, str]) -> int:
-        """Runs it to its end. Answers its exit code, or as a shell does 128 and the signal that ended it."""
+        """Runs the command to its end. Returns its exit code, or, like a shell, 128 plus the signal that ended it."""
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._arguments,
@@ -34,7 +34,7 @@ class Command:
             self.tell(f"with-sandbox: {self._arguments[0]}: {problem.strerror}")
             return 127
         loop = asyncio.get_running_loop()
-        # Ctrl-C reaches the command by itself, being sent to everything in the terminal's foreground.
+        # Ctrl-C reaches the command by itself: the terminal sends it to every process in the foreground.
         loop.add_signal_handler(signal.SIGINT, lambda: None)
         for forwarded in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(forwarded, process.send_signal, forwarded)
@@ -42,10 +42,10 @@ class Command:
         return code if code >= 0 else 128 - code
 
     def _full_environment(self, additional: dict[str, str]) -> dict[str, str]:
-        """AWS settings of the user's own would lead the command, or a part of it, to the real AWS."""
+        """The command's environment, without the user's own AWS settings: they could point to the real AWS."""
         own = {name: value for name, value in self._environment.items() if not name.startswith("AWS_")}
         for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):
-            own.pop(name, None)  # with-sandbox set them, for us
+            own.pop(name, None)  # with-sandbox set them for this process
         tools = Path(sys.executable).parent
         return {
             # cargo-lambda looks for zig in this Python's packages.

@@ -1,4 +1,4 @@
-"""Systems Manager documents: what ministack lacks, as far as Command documents go (schema 2.2, aws:runShellScript)."""
+"""Systems Manager documents, which ministack lacks: only Command documents (schema 2.2, aws:runShellScript)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .api import AwsError, Call, Override
 MAX_BYTES = 64 * 1024
 MAX_TAGS = 50
 RESERVED_PREFIXES = ("aws", "amazon", "amzn")
-"""Document names may not start so (Systems Manager guide, "Creating SSM document content")."""
+"""Document names must not start with these (Systems Manager guide, "Creating SSM document content")."""
 
 REFERENCE = re.compile(r"\{\{\s*([A-Za-z0-9_]+)\s*\}\}")
 """`{{ name }}` in a document."""
@@ -55,7 +55,7 @@ class Version:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the content as it was given."""
+        """SHA-256 of the content as the caller sent it."""
         return hashlib.sha256(self.content.encode()).hexdigest()
 
 
@@ -149,7 +149,7 @@ def select_version(document: Document, wanted: str | None) -> Version:
 
 
 def parse(content: str, format_: str) -> dict[str, Any]:
-    """The body of a document. Raises what CreateDocument and UpdateDocument answer to bad content."""
+    """The body of a document. Raises the errors of CreateDocument and UpdateDocument for bad content."""
     if len(content.encode()) > MAX_BYTES:
         raise AwsError("MaxDocumentSizeExceeded", "The size limit of a document is 64 KB.")
     try:
@@ -253,7 +253,7 @@ def _update_document(call: Call) -> dict[str, Any]:
     params = call.params
     with _lock:
         document = _find_own(call)
-        # AWS updates only the latest version and takes its number or $LATEST. What a call without either does is not
+        # AWS updates only the latest version, and takes its number or $LATEST. What a call without either does is not
         # documented, so it is refused here.
         if params.get("DocumentVersion") not in ("$LATEST", str(document.latest.number)):
             raise AwsError(
@@ -346,7 +346,7 @@ def _get_document(call: Call) -> dict[str, Any]:
     with _lock:
         document = find(call, call.params.get("Name", ""))
         version = _version_of(call, document)
-    # JSON is the default whatever the document was written in (GetDocument, "DocumentFormat").
+    # JSON is the default, whatever format the document was written in (GetDocument, "DocumentFormat").
     format_ = call.params.get("DocumentFormat", "JSON")
     content = version.content
     if format_ != version.format:
@@ -405,7 +405,7 @@ def _identifier(document: Document) -> dict[str, Any]:
     return {name: description[name] for name in fields}
 
 
-# Tags. ministack keeps those of every other resource type.
+# Tags. ministack keeps the tags of every other resource type.
 
 
 def _tagged(call: Call) -> Document | None:

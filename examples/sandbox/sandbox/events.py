@@ -1,6 +1,6 @@
-"""EventBridge rules where ministack differs: tags of an existing rule, rules with targets; and how a rule is fired.
+"""EventBridge rules, where ministack differs from AWS: tags of an existing rule, and rules with targets.
 
-No rule fires by itself.
+No rule fires by itself: POST /_sandbox/upkeep fires one.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from .api import AwsError, Call
 
 PRINCIPAL = "events.amazonaws.com"
 
-# One of a unit is written in the singular, several in the plural.
+# A rate of 1 has its unit in the singular, any other in the plural.
 _RATE = re.compile(r"rate\((1 (minute|hour|day)|(?!0|1 )[0-9]+ (minutes|hours|days))\)")
 
 
 def install() -> None:
-    """Rules are put as AWS puts them, and fire only when they are told to."""
+    """From now on, PutRule behaves like AWS's, and rules fire only on request."""
     eventbridge._put_rule = _replacing(eventbridge._put_rule)
     eventbridge.start_scheduler = lambda: None
 
 
 def _replacing(put_rule: Callable) -> Callable:
-    """An existing rule is replaced, apart from its tags: what is not named is as in a new rule."""
+    """Replaces an existing rule, but not its tags: a field that the call omits is as in a new rule."""
 
     def put(request: dict[str, Any]) -> Any:
         request = {"State": "ENABLED", "Description": "", "RoleArn": "", **request}
@@ -47,7 +47,7 @@ def _key(name: str | None) -> str:
 def fire(request: dict[str, Any]) -> dict[str, Any]:
     """POST /_sandbox/upkeep: fires a rule and waits for the functions that it invokes.
 
-    `rule`: its name; may be left out where there is one rule. Answers `invocations`, for each target the `function`, its
+    `rule`: its name; optional if there is only one rule. Returns `invocations`: for each target the `function`, its
     `result`, and its `error` or null.
     """
     with request_scope(account.ACCOUNT_ID, account.REGION):

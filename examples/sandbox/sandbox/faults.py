@@ -1,23 +1,23 @@
 """Faults: chosen calls fail, lose their reply, are throttled, delayed or held, see an old state, or end their process.
 
-A rule is a JSON object, by SANDBOX_FAULTS or POST /_sandbox/faults (which takes `{"rules": […]}` and replaces all):
+A rule is a JSON object, from SANDBOX_FAULTS or POST /_sandbox/faults (which takes `{"rules": […]}` and replaces all):
 
     {"action": "iam:CreateAccessKey",   or "*" for any; one HTTP request is one call, so an SDK's retry counts
      "caller": "mail-prod-rotation",    optional: only calls whose caller's ARN contains this
-     "call": 2,                         the first call that it hits, from 1 (the default)
+     "call": 2,                         the first call that the rule hits, from 1 (the default)
      "times": 3,                        how many in a row from there; default 1
-     "kind": "fail",                    before it takes effect; "code", "status" and "message" may say how
-             "throttle",                before it takes effect, with the service's own throttling error
-             "lose_reply",              after it took effect, the connection closes without an answer
-             "delay",                   for "seconds", before it takes effect
-             "hold",                    until the rules are replaced, before it takes effect
-             "stale",                   iam:ListAccessKeys alone: answers as before the last change of a key
-             "kill",                    the process of the function that made the call is killed
-             "hang",                    nor this call nor a later one of that invocation is answered
-     "when": "before",                  kill and hang alone: before it takes effect, and not "after" (the default)
+     "kind": "fail",                    no effect; the error has "code", "status" and "message", if given
+             "throttle",                no effect; the service's own throttling error
+             "lose_reply",              takes effect, then the connection closes without an answer
+             "delay",                   waits "seconds", then takes effect
+             "hold",                    waits until the rules are replaced, then takes effect
+             "stale",                   only iam:ListAccessKeys: the answer from before the last change of a key
+             "kill",                    takes effect, then the process that made the call is killed
+             "hang",                    takes effect; that invocation gets no answer to this or a later call
+     "when": "before",                  only kill and hang: the call has no effect; default "after"
      "seconds": 1.5}
 
-A rule of kind kill or hang counts the calls of functions' processes only.
+A rule of kind kill or hang counts only the calls of functions' processes.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _THROTTLING_ERRORS = {
 
 @dataclass
 class Rule:
-    """One rule and how many calls it has seen."""
+    """One rule, and how many calls it has counted."""
 
     kind: str
     action: str = "*"
@@ -80,13 +80,13 @@ class Rule:
 
     @property
     def takes_effect(self) -> bool:
-        """Whether the call that it hits is carried out all the same."""
+        """Whether the call that the rule hits still takes effect."""
         return self.kind in ("lose_reply", "delay", "hold", "stale") or (
             self.kind in OF_PROCESSES and self.when == "after"
         )
 
     def hits(self, call: Call) -> bool:
-        """Counts the call if the rule is about such calls; whether it is one of those to be hit."""
+        """Counts the call if the rule is about such calls. Returns whether the rule hits it."""
         if self.action not in ("*", f"{call.service}:{call.action}") or self.caller not in call.caller:
             return False
         if self.kind in OF_PROCESSES and not processes.is_one(call.access_key_id):
@@ -104,7 +104,7 @@ class Faults:
         self._held: list[Call] = []
 
     def replace(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The control endpoint: new rules, whose counts start anew."""
+        """POST /_sandbox/faults: replaces the rules. Their counts start at zero."""
         try:
             rules = [Rule(**rule) for rule in request["rules"]]
         except (KeyError, TypeError) as problem:
@@ -117,7 +117,7 @@ class Faults:
         return {"replaced": len(seen), "seen": seen}
 
     def of(self, call: Call) -> Rule | None:
-        """The fault of this call. Every rule counts it; the first that hits decides."""
+        """The fault of this call. Every rule counts the call; the first rule that hits decides."""
         with self._lock:
             hits = [rule for rule in self._rules if rule.hits(call)]
         return hits[0] if hits else None
@@ -132,13 +132,13 @@ class Faults:
             self._held.remove(call)
 
     def state(self) -> dict[str, Any]:
-        """The calls that are being held, for GET /_sandbox/state."""
+        """The held calls, for GET /_sandbox/state."""
         with self._lock:
             return {"held_calls": [f"{call.service}:{call.action}" for call in self._held]}
 
 
 def error_of(rule: Rule, call: Call) -> AwsError:
-    """What the caller of a failed or throttled call is told."""
+    """The error that the caller of a failed or throttled call gets."""
     if rule.kind == "throttle":
         code, status = _THROTTLING_ERRORS.get(call.service, ("ThrottlingException", 400))
         return AwsError(code, "Rate exceeded", status)

@@ -1,4 +1,4 @@
-"""Lambda where ministack differs: the function's environment, its log, its states, its role and its policy."""
+"""Lambda, where ministack differs from AWS: the function's environment, log, states, role and policy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _log_folder: Path
 
 
 def install(environment: dict[str, str], log_folder: Path) -> None:
-    """`environment` is given to every function, over what was deployed with it."""
+    """`environment` goes to every function, and overrides the variables deployed with it."""
     global _environment_of_all, _log_folder
     _environment_of_all, _log_folder = environment, log_folder
     processes.install()
@@ -44,11 +44,12 @@ def stop() -> None:
 
 
 def configure(change: dict[str, Any]) -> dict[str, Any]:
-    """POST /_sandbox/functions. What is not named is the default again.
+    """POST /_sandbox/functions. A setting that is not named returns to its default.
 
-    `settling_seconds`, for which a function is Pending or its update InProgress; `deadline_seconds`, which invocations
-    have in place of their function's timeout: those for the step `deadline_step` of a rotation, or all; the next
-    `deadline_times` of them, or all; `environment`, variables of every function, over all others; a change of it ends their processes.
+    `settling_seconds`: how long a function is Pending or its update InProgress. `deadline_seconds`: replaces the
+    functions' timeout, for invocations for the step `deadline_step` of a rotation or for all, and for the next
+    `deadline_times` or for all. `environment`: variables of every function, which override all others; changing it ends
+    the functions' processes.
     """
     global _settling_seconds, _environment_of_test
     deadline = None
@@ -59,12 +60,12 @@ def configure(change: dict[str, Any]) -> dict[str, Any]:
     _settling_seconds = float(change.get("settling_seconds", DEFAULT_SETTLING_SECONDS))
     if (environment := dict(change.get("environment", {}))) != _environment_of_test:
         _environment_of_test = environment
-        lambda_runtime.reset()  # processes that run have the old one
+        lambda_runtime.reset()  # running processes have the old environment
     return {}
 
 
 def _environment(config: dict[str, Any], code_dir: str, port: int) -> dict[str, str]:
-    """The environment of a `provided` function's process: Lambda's variables, nothing of this process's own."""
+    """The environment of a `provided` function's process: Lambda's variables, none of this process's."""
     region = config["FunctionArn"].split(":")[3]
     log = config["LoggingConfig"]
     return {
@@ -92,7 +93,7 @@ def _environment(config: dict[str, Any], code_dir: str, port: int) -> dict[str, 
 
 
 def _with_lambdas_words(execute: Callable) -> Callable:
-    """A timeout and an exit are worded as Lambda words them, in the answer and in the log."""
+    """Reports a timeout and an exit in Lambda's words, in the answer and in the log."""
 
     def execute_and_reword(func: dict[str, Any], event: Any, request_id: str) -> dict[str, Any]:
         result = execute(func, event, request_id)
@@ -127,7 +128,7 @@ def _log_stream(config: dict[str, Any]) -> str:
 def _emit_log(
     func: dict[str, Any], request_id: str, log_text: str, error: bool, duration_ms: int, *, log_source: Any = None
 ) -> None:
-    """Writes one invocation's output and Lambda's own lines to a file, and to CloudWatch if the role may."""
+    """Writes one invocation's output and Lambda's own lines to a file, and to CloudWatch if the role allows it."""
     config = func.get("config") or func
     if config["LoggingConfig"].get("LogFormat") == "JSON":
         lines = _as_json(config, request_id, log_text, error, duration_ms)
@@ -164,7 +165,7 @@ def _platform_event(kind: str, record: dict[str, Any]) -> str:
 
 
 def _put_log_events(config: dict[str, Any], lines: list[str]) -> None:
-    """What the function's role may not do is silently not done, as on AWS."""
+    """Silently skips what the function's role does not allow, as AWS does."""
     _, _, _, region, account, *_ = config["FunctionArn"].split(":")
     role = config["Role"].rsplit("/", 1)[-1]
     principal = f"arn:aws:sts::{account}:assumed-role/{role}/{config['FunctionName']}"
@@ -210,7 +211,7 @@ _LEFT_OUT_WHEN_EMPTY = (
 
 
 def _without_empty_members(json_response: Callable) -> Callable:
-    """Lambda leaves these members out; empty, they would be unknown values of their enumerations."""
+    """Removes members that Lambda omits: empty, they would be unknown values of their enumerations."""
 
     def stripped(config: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in config.items() if value or name not in _LEFT_OUT_WHEN_EMPTY}
@@ -226,7 +227,7 @@ def _without_empty_members(json_response: Callable) -> Callable:
 
 
 def _check_role(call: Call) -> None:
-    """Lambda must be able to assume the role. One that is not there yet is answered in the same words."""
+    """Lambda must be able to assume the role. For a role that does not exist yet, Lambda has the same error."""
     role_arn = call.params.get("Role")
     if role_arn is None:
         return
@@ -251,7 +252,7 @@ def _function(call: Call) -> dict[str, Any] | None:
 
 
 def _check_settled(call: Call) -> None:
-    """One update at a time."""
+    """Refuses an update while another runs."""
     func = _function(call)
     if func is None:
         return
@@ -277,7 +278,7 @@ def _update_configuration(call: Call) -> None:
 
 
 def _policy_revision(func: dict[str, Any]) -> str:
-    """The policy's RevisionId: it changes with every change of the policy."""
+    """The policy's RevisionId, which changes with every change of the policy."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(func["policy"], sort_keys=True)))
 
 

@@ -1,7 +1,7 @@
 """The instances on which Run Command runs scripts, each in a folder of its own.
 
-There is no chroot: a script is the user's own process. What it sees of its host is its working folder, `HOST_ROOT`,
-and the mapping of `/usr/local/bin/` (`map_host_paths`).
+There is no chroot: a script is the user's own process. The script sees its host by its working folder, `HOST_ROOT`, and
+the mapping of `/usr/local/bin/` (`map_host_paths`).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Result:
     stdout: str
     stderr: str
     stopped: str | None
-    """Why the executor killed it: "timeout", "cancelled", or None where it ended by itself."""
+    """Why the executor killed it: "timeout", "cancelled", or None if it ended by itself."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _furnish(folder: Path) -> None:
 
 
 def find(instance_id: str) -> Host | None:
-    """The instance, or None where the account has none of that id."""
+    """The instance, or None if the account has none of that id."""
     return _hosts.get(instance_id)
 
 
@@ -104,25 +104,25 @@ def all_hosts() -> list[Host]:
 
 
 def wait_online(host: Host, deadline: float, cancelled: threading.Event) -> bool:
-    """Waits until the host is online; False where `deadline` (of time.monotonic) or a cancellation comes first."""
+    """Waits until the host is online. Returns False if `deadline` (of time.monotonic) or a cancellation comes first."""
     with _changed:
         while not host.online and not cancelled.is_set():
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            # A cancellation does not notify this condition, so it is looked at twice a second.
+            # A cancellation does not notify this condition, so this checks for one twice a second.
             _changed.wait(min(left, 0.5))
         return not cancelled.is_set()
 
 
 def map_host_paths(host: Host, script: str) -> str:
-    """The script with the host's `/usr/local/bin/` in place of this machine's."""
+    """The script, in which the host's `/usr/local/bin/` replaces this machine's."""
     return script.replace("/usr/local/bin/", f"{host.folder}/usr/local/bin/")
 
 
 def run(host: Host, script: str, variables: dict[str, str], timeout: float, cancelled: threading.Event) -> Result:
-    """Runs a script as the agent does: written to a file, started by `sh -c`, killed with its children when it is
-    cancelled or `timeout` seconds have passed."""
+    """Runs a script as the agent does: writes it to a file, starts it with `sh -c`, and kills it with its children when
+    it is cancelled or `timeout` seconds have passed."""
     with tempfile.TemporaryDirectory(dir=host.folder / "var") as folder:
         file = Path(folder) / "_script.sh"
         _install(file, map_host_paths(host, script))
@@ -141,8 +141,8 @@ def run(host: Host, script: str, variables: dict[str, str], timeout: float, canc
 
 
 def _install(file: Path, text: str) -> None:
-    # By a child: a file that this process has open for writing is inherited by whatever another thread starts at that
-    # moment, and executing it then fails with "text file busy".
+    # A child writes the file. A process that another thread starts inherits every file that this process has open, and
+    # a file that is open for writing cannot be executed ("text file busy").
     subprocess.run(["install", "-m", "700", "/dev/stdin", str(file)], input=text.encode(), check=True)
 
 
@@ -159,7 +159,7 @@ def _supervise(process: subprocess.Popen[bytes], timeout: float, cancelled: thre
             elif time.monotonic() >= deadline:
                 stopped = "timeout"
     if stopped:
-        # The session's own group: the script's children go with it, so nothing of it runs late.
+        # Kills the session's group: the script's children end too, so none of them runs late.
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     return stopped
@@ -171,7 +171,7 @@ def _text(stream: Any) -> str:
 
 
 def _environment(host: Host) -> dict[str, str]:
-    """The environment of a script: the host's own, nothing inherited from the sandbox."""
+    """The environment of a script: the host's own, with no variable of the sandbox."""
     folder = host.folder
     return _credentials(host.instance_id) | {
         "AWS_CONFIG_FILE": os.devnull,
@@ -191,8 +191,8 @@ def _environment(host: Host) -> dict[str, str]:
 def _credentials(instance_id: str) -> dict[str, str]:
     """New temporary credentials of the instance's role, as EC2's metadata service gives them.
 
-    EC2 assumes the role for its instance, which no caller of AssumeRole can do: the trust is EC2's alone. So the
-    session is entered in the emulator's table without the call.
+    EC2 assumes the role for its instance. No caller of AssumeRole can do so: the role trusts only EC2. So this enters
+    the session in the emulator's table without the call.
     """
     account = _surroundings.account
     name = INSTANCES[instance_id].role
@@ -220,7 +220,7 @@ def _credentials(instance_id: str) -> dict[str, str]:
 
 
 def configure(change: dict[str, Any]) -> dict[str, Any]:
-    """POST /_sandbox/instance: {"id": ID, "online": bool, "agent_version": "3.3.0.0"}. Without an id: all of them."""
+    """POST /_sandbox/instance: {"id": ID, "online": bool, "agent_version": "3.3.0.0"}. Without `id`: all instances."""
     unknown = change.keys() - {"id", "online", "agent_version"}
     if unknown or ("id" in change and change["id"] not in _hosts):
         raise AwsError("ValidationException", f"no such instance or setting: {change}")

@@ -1,4 +1,4 @@
-"""IAM where ministack differs: access keys with limit, owner and last use; what a user's deletion waits for."""
+"""IAM, where ministack differs from AWS: limit, owner and last use of access keys; what blocks a user's deletion."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _lock = threading.Lock()
 _last_uses: dict[str, dict[str, str]] = {}
 _issued_secrets: set[str] = set()
 _keys_before: dict[str, list[dict[str, Any]]] = {}
-"""User → its keys as they were before the last change of one."""
+"""User → the user's keys before the last change of one."""
 
 lists_stale_keys: ContextVar[bool] = ContextVar("lists_stale_keys", default=False)
-"""Whether the list of keys that is being asked for is to be an old one (a fault)."""
+"""Whether the current ListAccessKeys call gets an old list (a fault)."""
 
 
 def note_use(access_key_id: str, service: str, region: str) -> None:
-    """Remembers that an access key was used, for GetAccessKeyLastUsed."""
+    """Records the use of an access key, for GetAccessKeyLastUsed."""
     with _lock:
         _last_uses[access_key_id] = {"LastUsedDate": _now(), "ServiceName": service, "Region": region}
 
 
 def note_issued(secret_access_key: str) -> None:
-    """Remembers a secret access key for the search for leaks."""
+    """Records a secret access key, for the search for leaks."""
     with _lock:
         _issued_secrets.add(secret_access_key)
 
@@ -52,12 +52,12 @@ def _now() -> str:
 
 
 def earlier(date: str, seconds: float) -> str:
-    """A date of IAM's, so many seconds before."""
+    """A date in IAM's format, so many seconds earlier."""
     return (datetime.strptime(date, DATE_FORMAT) - timedelta(seconds=seconds)).strftime(DATE_FORMAT)
 
 
 def age(seconds: float) -> None:
-    """Every last use was so much earlier."""
+    """Moves every last use so many seconds into the past."""
     with _lock:
         for use in _last_uses.values():
             use["LastUsedDate"] = earlier(use["LastUsedDate"], seconds)
@@ -70,7 +70,7 @@ def last_uses() -> dict[str, dict[str, str]]:
 
 
 def restore_last_uses(uses: dict[str, dict[str, str]]) -> None:
-    """Puts a copy back."""
+    """Restores a copy."""
     with _lock:
         _last_uses.clear()
         _last_uses.update(copy.deepcopy(uses))
@@ -89,12 +89,12 @@ def _keys_of(user_name: str) -> list[dict[str, Any]]:
 
 
 def _note_change(user_name: str) -> None:
-    """Keeps the user's keys as they are before one of them changes."""
+    """Copies the user's keys before one of them changes."""
     _keys_before[user_name] = [dict(key) for key in _keys_of(user_name)]
 
 
 def _key(call: Call) -> dict[str, Any]:
-    """The access key of the call, which must be the named user's."""
+    """The access key of the call. It must belong to the named user."""
     user, key_id = _user(call), call.params.get("AccessKeyId", "")
     key = ministack_iam._access_keys.get(key_id)
     if key is None or key["UserName"] != user["UserName"]:
@@ -151,13 +151,13 @@ def _get_access_key_last_used(call: Call) -> dict[str, Any]:
     if key is None:
         raise AwsError("NoSuchEntity", f"The Access Key with id {key_id} cannot be found.", 404)
     with _lock:
-        # A key that was never used has no LastUsedDate and says N/A (GetAccessKeyLastUsed's reference).
+        # A key that was never used has no LastUsedDate, and N/A elsewhere (GetAccessKeyLastUsed's reference).
         used = _last_uses.get(key_id, {"ServiceName": "N/A", "Region": "N/A"})
     return {"UserName": key["UserName"], "AccessKeyLastUsed": used}
 
 
 def _delete_user(call: Call) -> None:
-    """Refuses a user who has inline policies; the other conflicts are ministack's."""
+    """Refuses a user with inline policies; ministack finds the other conflicts."""
     if ministack_iam._user_inline_policies.get(_user(call)["UserName"]):
         raise AwsError("DeleteConflict", "Cannot delete entity, must delete policies first.", 409)
 
@@ -184,13 +184,13 @@ OVERRIDES = {
 
 
 def install() -> None:
-    """Escapes what ministack writes into XML as it is: a tag `R&D` must not break the answer."""
+    """Escapes text that ministack writes into XML unescaped: a tag `R&D` must not break the answer."""
     ministack_iam._user_xml = lambda name, boundary=True: _entity_xml(ministack_iam._users[name], boundary)
     ministack_iam._role_xml = lambda name, boundary=True: _entity_xml(ministack_iam._roles[name], boundary)
 
 
 def _entity_xml(entity: dict[str, Any], in_full: bool) -> str:
-    """A user or a role. Lists (not `in_full`) leave out its tags and boundary, as IAM's do."""
+    """A user or a role. Lists (not `in_full`) omit its tags and boundary, as IAM's lists do."""
     names = ("UserName", "UserId", "RoleName", "RoleId", "Arn", "Path", "CreateDate", "MaxSessionDuration")
     shown = {name: entity[name] for name in names if name in entity}
     if entity.get("Description"):

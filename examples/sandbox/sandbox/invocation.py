@@ -1,4 +1,4 @@
-"""How AWS's own services invoke a function: only where the function's policy lets them, and in their own name."""
+"""How AWS's services invoke a function: only if the function's policy allows it, and in their own name."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _call_log: CallLog
 
 
 def configure(call_log: CallLog) -> None:
-    """Sets where invocations are written down."""
+    """Sets the log of invocations."""
     global _call_log
     _call_log = call_log
 
 
 def may_invoke(principal: str, source_arn: str, function_arn: str, account: str, region: str) -> bool:
-    """Whether the function is there and its own policy lets the service invoke it on behalf of the source."""
+    """Whether the function exists and its policy lets the service invoke it on behalf of the source."""
     found = lambda_svc.function_policy_for_arn(function_arn)
     if found is None:
         return False
@@ -37,7 +37,7 @@ def may_invoke(principal: str, source_arn: str, function_arn: str, account: str,
 
 
 def invoke(principal: str, function_arn: str, event: Any) -> tuple[Any, AwsError | None]:
-    """Invokes the function and waits. Answers what it answered, or else its error."""
+    """Invokes the function and waits. Returns its result or its error."""
     name = function_arn.partition(":function:")[2].partition(":")[0]
     answer = lambda_svc._execute_function(lambda_svc._functions[name], event)
     failed = bool(answer.get("error") or answer.get("throttle"))

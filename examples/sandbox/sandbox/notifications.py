@@ -1,6 +1,6 @@
-"""SNS where ministack differs: e-mail subscriptions wait for confirmation, tags of an existing topic, error codes.
+"""SNS, where ministack differs from AWS: confirmation of e-mail subscriptions, tags of an existing topic, error codes.
 
-Every message that was published is a line of `notifications.jsonl`.
+Every published message is a line of `notifications.jsonl`.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _file: Path
 
 
 def install(directory: Path) -> None:
-    """From now on, what is published is written down."""
+    """From now on, logs every published message."""
     global _file
     _file = directory / "notifications.jsonl"
     sns.publish_internal = _written_down(sns.publish_internal)
 
 
 def confirm_or_end(request: dict[str, Any]) -> dict[str, Any]:
-    """POST /_sandbox/subscriptions: the subscriber follows the link in its mail.
+    """POST /_sandbox/subscriptions: the subscriber follows the link in the mail.
 
-    `confirm` or `end`: an e-mail address, in all of its subscriptions.
+    `confirm` or `end`: an e-mail address, for all of its subscriptions.
     """
     links = {"confirm": _confirm, "end": _end}
     if len(request) != 1 or not request.keys() <= links.keys():
@@ -62,7 +62,7 @@ def _confirm(subscription: dict[str, Any]) -> None:
 
 
 def _end(subscription: dict[str, Any]) -> None:
-    """It stays listed for a while, as deleted."""
+    """Ends a subscription. It stays listed for a while, as Deleted."""
     subscription["confirmed"] = False
     subscription["ended"] = True
 
@@ -99,7 +99,7 @@ def _check_message(message: Any, subject: str) -> None:
 
 
 def _create_topic(call: Call) -> None:
-    """The name is free, or the tags are those that the topic has."""
+    """Refuses the name of an existing topic with other tags."""
     topic = sns._topics.get(f"arn:aws:sns:{call.region}:{call.account}:{call.params.get('Name')}")
     if topic is not None and any(
         topic["tags"].get(key) != value for key, value in sns._param_tags(call.params).items()
@@ -108,7 +108,7 @@ def _create_topic(call: Call) -> None:
 
 
 def _subscribe(call: Call) -> dict[str, Any] | None:
-    """An address that has not confirmed yet is asked again."""
+    """Subscribing an address that has not confirmed yet asks it again."""
     topic = sns._topics.get(call.params.get("TopicArn", ""))
     if topic is None or call.params.get("Protocol") != "email":
         return None

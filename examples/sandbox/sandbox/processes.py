@@ -1,4 +1,4 @@
-"""The processes that functions run in: which one made a call, and how it is killed, cut off, or given less time."""
+"""The processes of functions: which one made a call, and how to kill it, cut it off, or give it less time."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ LONGEST_DRAIN_SECONDS = 5.0
 
 _lock = threading.Lock()
 _ports: dict[str, int] = {}
-"""Access key id of a process → the port of its Runtime API, by which ministack tells its processes apart."""
+"""Access key id of a process → the port of its Runtime API, by which ministack identifies its processes."""
 _cut_off: dict[str, str] = {}
-"""Access key id of a process → the invocation in which it gets no answer any more."""
+"""Access key id of a process → the invocation in which the process gets no more answers."""
 
 
 @dataclass
 class Deadline:
-    """The time that invocations have in place of their function's timeout."""
+    """The time that replaces the function's timeout."""
 
     seconds: int
     step: str | None = None
-    """Only invocations for this step of a rotation; any, where there is none."""
+    """The step of a rotation whose invocations it limits; None for all."""
     times: int | None = None
-    """Only so many invocations; all, where there is none."""
+    """How many invocations it limits; None for all."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.seconds, int) or self.seconds < 1:
             raise AwsError("ValidationException", f"a deadline is a whole number of seconds, not {self.seconds!r}")
 
     def applies(self, event: Any) -> bool:
-        """Counts the invocation if it is such a one."""
+        """Whether this limits the invocation. If so, counts it."""
         asked_for = event.get("Step") if isinstance(event, dict) else None
         if self.times == 0 or self.step not in (None, asked_for):
             return False
@@ -57,13 +57,13 @@ _deadline: Deadline | None = None
 
 
 def install() -> None:
-    """From now on, invocations have the time that `set_deadline` says, and their output is whole."""
+    """From now on, invocations have the time that `set_deadline` sets, and their output is whole."""
     ProvidedWorker.invoke = _within_deadline(ProvidedWorker.invoke)
     ProvidedWorker._drain_stderr_bounded = _drain
 
 
 def set_deadline(deadline: Deadline | None) -> None:
-    """Gives invocations other time than their function's timeout; None takes that back."""
+    """Replaces the timeout of functions; None restores it."""
     global _deadline
     _deadline = deadline
 
@@ -82,8 +82,8 @@ def _within_deadline(invoke: Callable) -> Callable:
 
 
 def _drain(worker: ProvidedWorker, **_: float) -> str:
-    """What the process has written before it answered. ministack waits 5 ms for the next line, and a busy machine may need
-    more to bring it through the pipe: the line that ends a step would be the next invocation's, or nobody's."""
+    """What the process wrote before it answered. ministack waits 5 ms for the next line. On a busy machine the pipe may
+    need longer: then the last line of a step would go to the next invocation, or be lost."""
     lines = []
     quiet_since = time.monotonic()
     until = quiet_since + LONGEST_DRAIN_SECONDS
@@ -104,7 +104,7 @@ def _is_waiting_to_be_read(worker: ProvidedWorker) -> bool:
     try:
         return bool(select.select([process.stdout], [], [], 0)[0])
     except ValueError:
-        return False  # it is closed
+        return False  # the pipe is closed
 
 
 def credentials(config: dict[str, Any], port: int) -> dict[str, str]:
@@ -133,19 +133,19 @@ def credentials(config: dict[str, Any], port: int) -> dict[str, str]:
 
 
 def is_one(access_key_id: str) -> bool:
-    """Whether the credentials are those of a function's process."""
+    """Whether the credentials belong to a function's process."""
     return access_key_id in _ports
 
 
 def kill(access_key_id: str) -> None:
-    """Kills the process that has these credentials. Its invocation ends as Lambda ends it: Runtime.ExitError."""
+    """Kills the process that has these credentials. Its invocation ends as on Lambda: Runtime.ExitError."""
     worker = _worker(access_key_id)
     if worker and worker._proc:
         worker._proc.kill()
 
 
 def cut_off(access_key_id: str) -> None:
-    """From now on, until the end of the invocation that it works on, the process gets no answer."""
+    """From now on, until the end of its current invocation, the process gets no answer."""
     if (worker := _worker(access_key_id)) and (invocation := worker._current_request_id):
         with _lock:
             _cut_off[access_key_id] = invocation

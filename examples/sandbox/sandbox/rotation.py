@@ -1,6 +1,6 @@
-"""RotateSecret and CancelRotateSecret: the rotation by Secrets Manager's real contract.
+"""RotateSecret and CancelRotateSecret, by Secrets Manager's real contract.
 
-AWS publishes neither how often a failed rotation is retried nor whether it keeps its token, so both are settings.
+AWS does not publish how often a failed rotation is retried, or whether it keeps its token. So both are settings.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ logger = logging.getLogger("sandbox.rotation")
 
 @dataclass
 class Settings:
-    """How failed rotations are retried."""
+    """How Secrets Manager retries failed rotations."""
 
     attempts: int = 2
     retry_token: str = "same"
-    """"same", or "new": each attempt has a token and an empty version of its own."""
+    """"same", or "new": each attempt has its own token and its own empty version."""
     retry_seconds: float = 1.0
     hold_before: str = ""
-    """A step before which every rotation waits until this is changed."""
+    """A step before which every rotation waits until this setting changes."""
 
 
 @dataclass
@@ -73,7 +73,7 @@ _settings_changed = threading.Condition()
 
 
 def configure(new: Settings) -> None:
-    """Sets how rotations are retried."""
+    """Sets how Secrets Manager retries rotations."""
     global settings
     settings = new
 
@@ -91,9 +91,9 @@ def change_settings(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def try_again(request: dict[str, Any]) -> dict[str, Any]:
-    """POST /_sandbox/retry: the rotation that is open is tried as often again, as in its next window.
+    """POST /_sandbox/retry: tries the open rotation as often again, as in its next window.
 
-    That is one that has failed; or one that completed, kept AWSPENDING, and whose AWSCURRENT was moved back.
+    An open rotation has failed; or it completed and kept AWSPENDING, and AWSCURRENT was moved back since.
     """
     with lock:
         ended = (rotation for rotation in reversed(_rotations) if rotation.status in ("failed", "complete"))
@@ -109,7 +109,7 @@ def try_again(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def state() -> dict[str, Any]:
-    """Every rotation token that was issued, and every rotation without its token."""
+    """Every rotation token ever issued, and every rotation without its rotation token."""
     with lock:
         rotations = [
             {name: value for name, value in asdict(rotation).items() if name != "rotation_token"}
@@ -127,13 +127,13 @@ def past() -> list[Rotation]:
 
 
 def restore_past(rotations: list[Rotation]) -> None:
-    """Puts a copy back."""
+    """Restores a copy."""
     with lock:
         _rotations[:] = copy.deepcopy(rotations)
 
 
 def stop() -> None:
-    """No further attempt begins."""
+    """Starts no further attempt."""
     _stopping.set()
     with _settings_changed:
         _settings_changed.notify_all()
@@ -152,7 +152,7 @@ def _rotate_secret(call: Call) -> dict[str, Any]:
         token = call.params.get("ClientRequestToken") or str(uuid.uuid4())
         answer = {"ARN": secret["ARN"], "Name": secret["Name"], "VersionId": token}
         if token in secret["Versions"]:
-            return answer  # the repetition of a call that was answered, or whose answer was lost
+            return answer  # the caller repeats a call; its answer may have been lost
         if open_rotation(secret):
             raise AwsError(
                 "InvalidRequestException",
@@ -189,12 +189,12 @@ def _plan_next(secret: Secret) -> None:
 
 
 def _start(secret: Secret, token: str, call: Call, *, immediately: bool) -> None:
-    """Opens AWSPENDING and runs the steps on a thread; the caller holds the lock."""
+    """Opens AWSPENDING, and runs the steps on a thread. The caller holds the lock."""
     if immediately:
         add_version(secret, token, None, None)
         run = _run
     else:
-        # Only the test runs, against a temporary version that carries the existing value.
+        # Only testSecret runs, on a temporary version with the existing value.
         current = secret["Versions"].get(holder(secret, CURRENT)) or {"SecretString": None, "SecretBinary": None}
         add_version(secret, token, current["SecretString"], current["SecretBinary"])
         run = _run_test
@@ -213,7 +213,7 @@ def _in_background(run: Callable[[Rotation], None], rotation: Rotation) -> None:
             logger.exception("the sandbox itself failed in the rotation of %s", rotation.secret)
             rotation.status = "broken"
 
-    # The context carries the account and the region that ministack's stores are scoped by.
+    # The context has the account and the region, which ministack's stores use as scope.
     context = contextvars.copy_context()
     threading.Thread(target=context.run, args=(guarded,), name="rotation", daemon=True).start()
 
@@ -249,7 +249,7 @@ def _run_test(rotation: Rotation) -> None:
 
 
 def _attempt(rotation: Rotation, attempt: int) -> bool:
-    """Runs the steps in order up to the first that fails."""
+    """Runs the steps in order until one fails."""
     with lock:
         rotation.rotation_token = str(uuid.uuid4())
         _issued_tokens.add(rotation.rotation_token)
@@ -280,7 +280,7 @@ def _hold_before(rotation: Rotation, step: str) -> None:
 
 
 def _invoke(rotation: Rotation, step: str) -> AwsError | None:
-    """Invokes the function for one step. Answers the error, under the function's own name for it, or None."""
+    """Invokes the function for one step. Returns the error, with the function's own name for it, or None."""
     with lock:
         secret = _secret(rotation)
         if secret is None or not secret["RotationEnabled"]:
@@ -311,7 +311,7 @@ def _is_open(rotation: Rotation) -> bool:
 
 
 def _reopen(rotation: Rotation) -> bool:
-    """Prepares another attempt, unless somebody ended the rotation meanwhile."""
+    """Prepares another attempt, unless somebody has ended the rotation."""
     with lock:
         if not _is_open(rotation):
             return False
@@ -324,7 +324,7 @@ def _reopen(rotation: Rotation) -> bool:
 
 
 def _complete(rotation: Rotation) -> bool:
-    """Every step succeeded; it is complete if AWSCURRENT really is on the new version."""
+    """Ends a rotation whose steps all succeeded. It is complete only if AWSCURRENT is on the new version."""
     with lock:
         secret = _secret(rotation)
         if secret is None or holder(secret, CURRENT) != rotation.token:
@@ -333,8 +333,8 @@ def _complete(rotation: Rotation) -> bool:
         secret["LastRotatedDate"] = secret["LastChangedDate"] = now()
         _plan_next(secret)
         if "ScheduleExpression" in secret["RotationRules"] and secret["NextRotationDate"]:
-            # Calculated from the schedule after every rotation (RotationRulesType's reference), so that
-            # DescribeSecret then answers both.
+            # AWS calculates the days from the schedule after every rotation (RotationRulesType's reference), so that
+            # DescribeSecret then returns both.
             days = round((secret["NextRotationDate"] - now()) / 86_400)
             secret["RotationRules"] = {**secret["RotationRules"], "AutomaticallyAfterDays": max(1, days)}
         rotation.status = "complete"

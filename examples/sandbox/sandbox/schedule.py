@@ -1,6 +1,6 @@
 """Rotation rules: which are valid, and when the next rotation is due.
 
-After "Schedule expressions in Secrets Manager rotation" and RotationRulesType in Secrets Manager's reference.
+Sources: "Schedule expressions in Secrets Manager rotation", and RotationRulesType in Secrets Manager's reference.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Cron:
     weekdays: str
 
     def is_on(self, day: datetime) -> bool:
-        """Whether it is due on this day."""
+        """Whether a rotation is due on this day."""
         if day.month not in self.months:
             return False
         if self.days != "?":

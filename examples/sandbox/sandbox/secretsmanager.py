@@ -1,7 +1,7 @@
 """Secrets Manager's versions and labels, by its real contract.
 
-Ministack keeps the secrets, their tags and resource policies, lists, restores and deletes them. Everything that
-reads or writes a version is here, under one lock, because the rotation's thread changes versions too.
+ministack stores the secrets, their tags and resource policies, and lists, restores and deletes secrets. Everything that
+reads or writes a version is here, under one lock: the rotation's thread changes versions too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .api import AwsError, Call
 
 MAXIMUM_LABELS = 20
 KEPT_VERSIONS = 100
-"""Versions without a label are deprecated; Secrets Manager deletes them when there are more than about this many."""
+"""Versions without a label are deprecated. Secrets Manager deletes them if there are more than about this many."""
 
 CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
 
@@ -29,12 +29,12 @@ lock = threading.RLock()
 
 
 def now() -> float:
-    """Seconds, to the millisecond, as Secrets Manager's dates are."""
+    """Seconds, to the millisecond, like Secrets Manager's dates."""
     return round(time.time(), 3)
 
 
 def find(secret_id: str, *, even_deleted: bool = False) -> Secret:
-    """The secret of a name or an ARN."""
+    """The secret with this name or ARN."""
     _, secret = ministack_secrets._resolve(secret_id)
     if secret is None:
         raise AwsError("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
@@ -52,7 +52,7 @@ def holder(secret: Secret, label: str) -> str | None:
 
 
 def is_empty(version: Version) -> bool:
-    """Whether it is a version that a rotation opened and nobody has filled yet."""
+    """Whether a rotation opened this version and nobody has stored a value in it yet."""
     return version["SecretString"] is None and version["SecretBinary"] is None
 
 
@@ -69,20 +69,20 @@ def attach(secret: Secret, label: str, version_id: str) -> None:
 
 
 def detach(secret: Secret, label: str) -> None:
-    """Takes a label off whichever version carries it."""
+    """Removes a label from the version that carries it."""
     version_id = holder(secret, label)
     if version_id is not None:
         secret["Versions"][version_id]["Stages"].remove(label)
 
 
 def open_rotation(secret: Secret) -> str | None:
-    """The version that a rotation has not finished: AWSPENDING, where it is not also AWSCURRENT."""
+    """The version that a rotation has not finished: AWSPENDING, unless it is also AWSCURRENT."""
     pending = holder(secret, PENDING)
     return pending if pending != holder(secret, CURRENT) else None
 
 
 def add_version(secret: Secret, version_id: str, text: str | None, binary: str | None) -> Version:
-    """Adds a version without labels; the oldest deprecated ones make room."""
+    """Adds a version without labels, and deletes the oldest deprecated versions if there are too many."""
     version = {"SecretString": text, "SecretBinary": binary, "CreatedDate": now(), "Stages": []}
     secret["Versions"][version_id] = version
     deprecated = [id_ for id_, other in secret["Versions"].items() if not other["Stages"] and id_ != version_id]
@@ -157,7 +157,7 @@ def _create_secret(call: Call) -> dict[str, Any]:
 
 
 def _create_again(call: Call, secret: Secret, text: str | None, binary: str | None) -> dict[str, Any]:
-    """CreateSecret on a name that is taken: a success only where it repeats the call that took it."""
+    """CreateSecret on a taken name: succeeds only if it repeats the call that took the name."""
     if secret.get("DeletedDate"):
         raise AwsError(
             "InvalidRequestException",
@@ -190,7 +190,7 @@ def _get_secret_value(call: Call) -> dict[str, Any]:
 
 
 def _today() -> int:
-    """Dates of access are cut to the day."""
+    """The start of the current day: LastAccessedDate has no time of day."""
     return int(time.time()) // 86_400 * 86_400
 
 
@@ -229,7 +229,7 @@ def _put_secret_value(call: Call) -> dict[str, Any]:
 
 
 def _check_rotation_token(call: Call, secret: Secret) -> None:
-    """What AWS answers to a wrong token is not published; this is a plain refusal."""
+    """Refuses a wrong token. AWS does not publish its own answer."""
     token = call.params.get("RotationToken")
     if token is not None and token not in secret.get("_RotationTokens", ()):
         raise AwsError("InvalidParameterException", "The rotation token is not valid for this secret.")
@@ -238,7 +238,7 @@ def _check_rotation_token(call: Call, secret: Secret) -> None:
 def _write(
     call: Call, secret: Secret, version_id: str, text: str | None, binary: str | None, labels: list[str]
 ) -> Version:
-    """Stores a value under a version id, once: the same value again changes nothing, another one is refused."""
+    """Stores a value under a version id, once. The same value again changes nothing; another value is refused."""
     version = secret["Versions"].get(version_id)
     if version is not None and not is_empty(version):
         if (version["SecretString"], version["SecretBinary"]) == (text, binary):
@@ -252,10 +252,10 @@ def _write(
     _need_key(call, secret, version_id, *_TO_WRITE)
     if version is None:
         if not secret["Versions"]:
-            labels = [*labels, CURRENT]  # a secret's first version is current, whatever else it is
+            labels = [*labels, CURRENT]  # a secret's first version is always current
         version = add_version(secret, version_id, text, binary)
         if CURRENT in labels and open_rotation(secret):
-            detach(secret, PENDING)  # a new value put by hand abandons the rotation
+            detach(secret, PENDING)  # a new value stored by hand abandons the rotation
     else:
         version["SecretString"], version["SecretBinary"] = text, binary
     for label in labels:
@@ -301,7 +301,7 @@ def _update_secret_version_stage(call: Call) -> dict[str, Any]:
 
 
 def _check_move(secret: Secret, label: str, to: str | None, from_: str | None) -> None:
-    """The compare-and-swap: RemoveFromVersionId must say where the label is, if it is on another version."""
+    """The compare-and-swap: if the label is on another version, RemoveFromVersionId must name that version."""
     old = holder(secret, label)
     if to is None and from_ is None:
         raise AwsError("InvalidParameterException", "You must specify MoveToVersionId or RemoveFromVersionId.")
@@ -356,7 +356,7 @@ def _list_secret_version_ids(call: Call) -> dict[str, Any]:
                 "KmsKeyIds": [secret.get("KmsKeyId") or "DefaultEncryptionKey"],
             }
             for id_, version in secret["Versions"].items()
-            # This call can omit AWSPENDING: a version that has no value yet is not listed.
+            # This call can omit AWSPENDING: it does not list a version without a value.
             if (version["Stages"] or with_deprecated) and not is_empty(version)
         ]
         return {"ARN": secret["ARN"], "Name": secret["Name"], "Versions": versions}

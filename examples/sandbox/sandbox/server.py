@@ -42,7 +42,7 @@ MODULES = (ageing, events, functions, host, iam, notifications, rotation, secret
 
 
 async def serve(directory: Path, listener: socket.socket, command: Command | None) -> int:
-    """Serves until the command ends, or without one until SIGTERM. Answers the exit code."""
+    """Serves until the command ends, or without a command until SIGTERM. Returns the exit code."""
     endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
     call_log = CallLog(directory / "calls.jsonl")
     injected = Faults(json.loads(os.environ.get("SANDBOX_FAULTS") or "[]"))
@@ -94,7 +94,7 @@ async def serve(directory: Path, listener: socket.socket, command: Command | Non
 
 
 def _smtp_passwords() -> dict[str, Any]:
-    """For the search for leaks: what every secret access key that was issued is as an SMTP password."""
+    """The SMTP password of every secret access key ever issued, for the search for leaks."""
     secrets = iam.state()["secret_access_keys"]
     return {"smtp_passwords": [smtp.smtp_password(secret, account.REGION) for secret in secrets]}
 
@@ -126,7 +126,7 @@ async def _until_terminated() -> int:
 
 
 def _telling_when_started(application: Callable, started: asyncio.Event) -> Callable:
-    """Sets `started` when the application's start is complete: from then on every request is answered."""
+    """Sets `started` when the application has started: from then on, it answers every request."""
 
     async def wrapped(scope: dict[str, Any], receive: Callable, send: Callable) -> None:
         async def notice(message: dict[str, Any]) -> None:
@@ -140,7 +140,7 @@ def _telling_when_started(application: Callable, started: asyncio.Event) -> Call
 
 
 def _write_environment(file: Path, environment: dict[str, str]) -> None:
-    """For a shell to source. It holds the administrator's key, so it is the owner's alone, and appears whole."""
+    """Writes a file for a shell to source. It holds the administrator's key: it is the owner's only."""
     lines = [f"export {name}={shlex.quote(value)}\n" for name, value in environment.items()]
     draft = file.with_suffix(".new")
     draft.touch(mode=0o600)

@@ -1,7 +1,7 @@
 """SES's SMTP endpoint: one listener with TLS from the first byte, one with STARTTLS, both on 127.0.0.1.
 
-The user name is an access key's id, the password is derived from its secret. The keys, the user's policies and the
-verified identities are the emulator's own records, read at every login and every mail.
+The user name is an access key's id; the password is derived from the key's secret. Every login and every mail reads the
+keys, the user's policies and the verified identities from the emulator's own records.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from . import ca, iam
 from .account import ACCOUNT_ID, REGION
 from .api import AwsError, Control
 
-# aiosmtpd warns there at every login that an attribute of its own is deprecated.
+# At every login, aiosmtpd warns there that one of its own attributes is deprecated.
 logging.getLogger("mail.log").setLevel(logging.ERROR)
 
 WATCH_SECONDS = 0.05
-"""How often the access keys are looked at, to know since when one exists or is gone."""
+"""How often the access keys are checked, to know when a key appeared or went."""
 
 ACCESS_KEY_ID = re.compile("A[A-Z0-9]{15,127}")
 SUCCESSFUL = "235 Authentication successful."
@@ -58,7 +58,7 @@ def smtp_password(secret_access_key: str, region: str) -> str:
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where it listens, and the certificate authority that clients must trust."""
+    """The addresses of the listeners, and the certificate authority that clients must trust."""
 
     tls: str
     starttls: str
@@ -67,19 +67,19 @@ class Endpoints:
 
 @dataclass
 class Answer:
-    """An answer that a test ordered, in place of the endpoint's own."""
+    """An answer that a test ordered, which replaces the endpoint's own."""
 
     verb: str
     code: int
     text: str = "ordered by the test"
     times: int = 1
     skip: int = 0
-    """How many answers to this verb stay the endpoint's own before."""
+    """How many answers to this verb stay the endpoint's own before this one."""
 
 
 @dataclass
 class Behaviour:
-    """What tests can change while it runs."""
+    """What tests can change while the endpoint runs."""
 
     key_propagation_seconds: float
     key_deletion_seconds: float = 0
@@ -105,20 +105,20 @@ class Behaviour:
 
 @dataclass
 class KeyHistory:
-    """What the endpoint must know of a key beyond the emulator's record of it."""
+    """What the endpoint must know of a key, besides the emulator's record."""
 
     user: str
     secret: str
     seen: float
     gone: float | None = None
-    """When it was found to be inactive or deleted."""
+    """When the endpoint found the key inactive or deleted."""
 
 
 class Keys:
     """The account's access keys with their ages.
 
-    The emulator records a key's creation to the second and its end not at all, so the keys are watched. A login looks
-    at the emulator's record itself; the watch adds only the times.
+    The emulator records a key's creation to the second, and does not record its end. So a thread watches the keys for
+    these times. A login reads the emulator's record itself.
     """
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ class Keys:
         self._histories: dict[str, KeyHistory] = {}
 
     def look(self) -> None:
-        """Notes which keys have come and gone since the last look."""
+        """Records which keys have appeared and gone since the last check."""
         now = time.monotonic()
         with self._lock, request_scope(ACCOUNT_ID, REGION):
             active = {key_id: key for key_id, key in ministack_iam._access_keys.items() if key["Status"] == "Active"}
@@ -138,7 +138,7 @@ class Keys:
                     history.gone = now
 
     def usable(self, key_id: str, behaviour: Behaviour) -> KeyHistory | None:
-        """The key, if it works now: known everywhere already, and not yet forgotten everywhere."""
+        """The key, if it works now: its propagation has ended, and no deletion has propagated."""
         self.look()
         history = self._histories.get(key_id)
         if history is None:
@@ -151,7 +151,7 @@ class Keys:
         return history
 
     def age(self, seconds: float) -> None:
-        """Everything was seen so much earlier."""
+        """Moves every recorded time so many seconds into the past."""
         with self._lock:
             for history in self._histories.values():
                 history.seen -= seconds
@@ -164,7 +164,7 @@ class Keys:
 
 @dataclass(frozen=True)
 class Login:
-    """Who logged in on a connection."""
+    """The user who logged in on a connection."""
 
     access_key_id: str
     user: str
@@ -173,7 +173,7 @@ class Login:
 
 @dataclass(frozen=True)
 class Mail:
-    """What the policies are asked about."""
+    """The context of the policies' decision."""
 
     from_address: str
     display_name: str
@@ -184,8 +184,8 @@ class Mail:
 def refusal(login: Login, mail: Mail) -> str | None:
     """Why SES does not send the mail (the text of its 554), or None.
 
-    The user is authorised on the identity that the From header's address belongs to, and on that identity's default
-    configuration set where it has one.
+    The user needs permission on the identity of the From header's address, and on that identity's default
+    configuration set if it has one.
     """
     with request_scope(ACCOUNT_ID, REGION):
         name, record = _identity(mail.from_address)
@@ -205,7 +205,7 @@ def refusal(login: Login, mail: Mail) -> str | None:
 
 
 def _identity(address: str) -> tuple[str, dict[str, Any] | None]:
-    """The identity that an address is sent from: itself, else its domain, else a parent domain of that."""
+    """The identity of a sender's address: the address itself, else its domain, else a parent domain."""
     labels = address.rpartition("@")[2].lower().split(".")
     for name in [address, *(".".join(labels[start:]) for start in range(len(labels)))]:
         record = ses_v2._identities.get(name) or ses._identities.get(name)
@@ -252,7 +252,7 @@ def _denied(login: Login, mail: Mail, resource_arn: str) -> str | None:
 
 
 class Connection(SMTP):
-    """aiosmtpd's protocol, with a log of every answer and with ordered answers."""
+    """aiosmtpd's protocol, with a log of every answer, and with ordered answers."""
 
     def __init__(self, service: Service, **options: Any) -> None:
         super().__init__(service, hostname="email-smtp.amazonaws.com", ident="ESMTP SimpleEmailService", **options)
@@ -274,19 +274,19 @@ class Connection(SMTP):
         return named
 
     async def check_auth_needed(self, caller_method: str) -> bool:
-        """Answers 530 to what needs a login first."""
+        """Answers 530 to a command that needs a login first."""
         if self.session.authenticated:
             return False
         await self.push("530 Authentication required")
         return True
 
     async def push(self, status: str | bytes) -> None:
-        """Sends an answer. After 421, and after a greeting that is none, the connection ends."""
+        """Sends an answer. After 421, and after a greeting that is not 220, the connection ends."""
         text = status.decode(errors="replace") if isinstance(status, bytes) else str(status)
         if self._verb == "CONNECT":
             text = self._service.behaviour.ordered("CONNECT") or text
         code = text[:3]
-        # Challenges and intermediate answers are no results.
+        # Challenges and intermediate answers are not results.
         if code not in ("334", "354") and "-" not in text[3:4]:
             self._service.log(self._verb, code, self.access_key_id)
         await super().push(text)
@@ -296,7 +296,7 @@ class Connection(SMTP):
 
 
 class Service:
-    """Both listeners, on an event loop and a thread of their own. aiosmtpd calls the `handle_…` methods."""
+    """Both listeners, with their own event loop and thread. aiosmtpd calls the `handle_…` methods."""
 
     def __init__(self, directory: Path, key_propagation_seconds: float) -> None:
         self.behaviour = Behaviour(key_propagation_seconds)
@@ -371,7 +371,7 @@ class Service:
 
     def _connection(self, implicit: bool) -> Connection:
         encryption: dict[str, ssl.SSLContext | bool | None] = (
-            # aiosmtpd does not see the TLS of a listener that has it from the first byte.
+            # aiosmtpd does not see TLS from the first byte.
             {"tls_context": None, "auth_require_tls": False}
             if implicit
             else {"tls_context": self._tls, "require_starttls": True}
@@ -379,7 +379,7 @@ class Service:
         return Connection(self, authenticator=self._authenticate, loop=self._loop, **encryption)
 
     def log(self, verb: str, code: str, access_key_id: str | None) -> None:
-        """One line of smtp.jsonl. Never anything that a client sent besides the access key's id."""
+        """Writes one line of smtp.jsonl. Of what a client sent, it has only the access key's id."""
         line = {"time": time.time(), "access_key_id": access_key_id, "verb": verb, "code": int(code)}
         self._log_file.write(json.dumps(line) + "\n")
 
@@ -387,7 +387,7 @@ class Service:
         self, connection: Connection, session: Session, envelope: Envelope, mechanism: str, data: LoginPassword
     ) -> AuthResult:
         access_key_id = data.login.decode(errors="replace")
-        # Only what can be an access key's id is logged: people do type the password into the wrong field.
+        # Logs only what can be an access key's id: people do type the password into the wrong field.
         connection.access_key_id = access_key_id if ACCESS_KEY_ID.fullmatch(access_key_id) else None
         key = self.keys.usable(access_key_id, self.behaviour)
         expected = smtp_password(key.secret, REGION).encode() if key else b""
@@ -437,7 +437,7 @@ _service: Service | None = None
 
 
 def start(directory: Path, key_propagation_seconds: float = 1) -> Endpoints:
-    """Starts the endpoint. Its CA, log and mails go to `directory`."""
+    """Starts the endpoint. It writes its CA, log and mails to `directory`."""
     global _service
     _service = Service(directory, key_propagation_seconds)
     return _service.start()
@@ -452,18 +452,18 @@ def stop() -> None:
 
 
 def is_usable(access_key_id: str) -> bool:
-    """Whether a login with the key's password is accepted now, whatever answers a test ordered."""
+    """Whether SES accepts a login with the key's password now. Ignores the answers that a test ordered."""
     return _service is not None and _service.keys.usable(access_key_id, _service.behaviour) is not None
 
 
 def age(seconds: float) -> None:
-    """The endpoint has known the keys for so much longer."""
+    """Makes the endpoint have known the keys for so many seconds longer."""
     if _service:
         _service.keys.age(seconds)
 
 
 def configure(change: dict[str, Any]) -> dict[str, Any]:
-    """POST /_sandbox/smtp. What is not named stays.
+    """POST /_sandbox/smtp. A setting that is not named stays.
 
     `key_propagation_seconds`, `key_deletion_seconds`; `refuse_logins`: so many logins get 535; `answers`: a list of
     {"verb", "code", "text", "times", "skip"}; `down`: no connection is accepted; `configuration_sets`: {identity:

@@ -1,7 +1,7 @@
-"""Takes the account back to an earlier moment, for tests that begin many times at the same point.
+"""Restores an earlier state of the account, for tests that start many times from the same state.
 
 A snapshot holds what a rotation changes: access keys with their last uses, secrets, the rotations so far, and the files
-below `etc` of every instance. Everything else stays as it is.
+below `etc` of every instance. Everything else stays unchanged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .rotation import Rotation
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was at one moment."""
+    """The state at one moment."""
 
     keys: dict[Any, Any]
     last_uses: dict[str, dict[str, str]]
@@ -59,7 +59,7 @@ def _take() -> Snapshot:
 
 def _restore(snapshot: Snapshot) -> None:
     with secretsmanager.lock:
-        rotation.past()  # none may run
+        rotation.past()  # raises if one runs
         rotation.restore_past(snapshot.rotations)
         ministack_iam._access_keys._data = copy.deepcopy(snapshot.keys)
         iam.restore_last_uses(snapshot.last_uses)

@@ -1,4 +1,4 @@
-"""Systems Manager's Run Command: what happens to a command from SendCommand until every instance has finished."""
+"""Systems Manager's Run Command: a command from SendCommand until every instance has finished."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .host import Host
 INVISIBLE_SECONDS = 0.2
 """How long GetCommandInvocation answers InvocationDoesNotExist after SendCommand."""
 PENDING_SECONDS = 0.4
-"""When, after SendCommand, Pending becomes InProgress."""
+"""How long after SendCommand Pending becomes InProgress."""
 
 DEFAULT_DELIVERY_TIMEOUT_SECONDS = 3600
 STDOUT_LIMIT = 24_000
@@ -29,14 +29,14 @@ PLUGIN_OUTPUT_LIMIT = 2_500
 MAX_INSTANCES = 50
 MAX_COMMENT = 100
 
-# Execution timeouts outside of this range are replaced by the default without a word (amazon-ssm-agent,
+# The agent silently replaces execution timeouts outside this range by the default (amazon-ssm-agent,
 # pluginutil.ValidateExecutionTimeout).
 MIN_EXECUTION_SECONDS = 5
 MAX_EXECUTION_SECONDS = 172_800
 DEFAULT_EXECUTION_SECONDS = 3600
 
 KILLED = 137
-"""The response code of a script that the agent killed."""
+"""The response code if the agent killed the script."""
 NOT_STARTED = -1
 
 ENV_VAR_AGENT = (3, 3, 2746, 0)
@@ -68,13 +68,13 @@ class Invocation:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing will change any more."""
+        """Whether the invocation is in its last state."""
         return self.status in ("Success", "Cancelled", "TimedOut", "Failed")
 
 
 @dataclass
 class Command:
-    """What SendCommand started."""
+    """A command that SendCommand started."""
 
     command_id: str
     account: str
@@ -186,7 +186,7 @@ def _check_parameters(declared: dict[str, Any], given: dict[str, list[str]]) -> 
 
 def _check_value(name: str, parameter: dict[str, Any], value: str) -> None:
     pattern = parameter.get("allowedPattern")
-    # A search: a pattern without anchors is no protection, and a test should see that.
+    # A search, not a full match: a pattern without anchors does not protect, and a test should see that.
     if pattern is not None and not re.search(pattern, value):
         raise AwsError("InvalidParameters", f"Parameter {name}: the value does not match {pattern}.")
     if value not in parameter.get("allowedValues", [value]):
@@ -253,9 +253,9 @@ def render(
 ) -> tuple[str, dict[str, str]]:
     """The script of a step and its environment variables.
 
-    `{{ name }}` is replaced by the value's text, whatever the shell makes of it. A parameter of interpolationType
+    The value's text replaces `{{ name }}`, even if the shell then runs it as code. A parameter of interpolationType
     ENV_VAR is not put into the script: its value is in the variable SSM_name. Agents before 3.3.2746 do not know
-    that; for them the documented fallback is
+    ENV_VAR; for them, the documented fallback is
     `if [ -z "${SSM_name+x}" ]; then export SSM_name="{{name}}"; fi` in the script.
     """
     variables = {}
@@ -312,7 +312,7 @@ def _get_command_invocation(call: Call) -> dict[str, Any]:
 
 
 def _outcome(command: Command, invocation: Invocation, wanted: str | None) -> dict[str, Any]:
-    """What the steps did: one step's result, or without a name all output and the first response code that is not 0."""
+    """The result of one step, or, without a name, all output and the first response code that is not 0."""
     names = [step["name"] for step in command.version.body["mainSteps"]]
     if wanted is not None and wanted not in names:
         raise AwsError("InvalidPluginName", f"The command has no step {wanted}.")
@@ -389,7 +389,7 @@ def _list_commands(call: Call) -> dict[str, Any]:
 
 
 def _select(call: Call) -> list[Command]:
-    """The caller's commands, newest first, that the request's CommandId and Filters allow."""
+    """The caller's commands that match the request's CommandId and Filters, newest first."""
     filters = {item["key"]: item["value"] for item in call.params.get("Filters", [])}
     if unknown := filters.keys() - {"DocumentName", "Status"}:
         raise AwsError("InvalidFilterKey", f"The sandbox does not know the filter {', '.join(sorted(unknown))}.")
@@ -429,7 +429,7 @@ def _command_answer(command: Command) -> dict[str, Any]:
 
 
 def _overall(command: Command) -> tuple[str, str]:
-    """A command's status and details, from its invocations: the worst one, once all have finished."""
+    """A command's status and details: once all its invocations have finished, those of the worst."""
     states = {(invocation.status, invocation.details) for invocation in command.invocations.values()}
     if states == {("Pending", "Pending")}:
         return "Pending", "Pending"
@@ -474,7 +474,7 @@ def _describe_instance_information(call: Call) -> dict[str, Any]:
         wanted[item["key"]] = item["valueSet"]
     if unknown := wanted.keys() - {"InstanceIds", "PingStatus"}:
         raise AwsError("InvalidFilterKey", f"The sandbox does not know the filter {', '.join(sorted(unknown))}.")
-    # An unknown id is not an error: it is just not in the list.
+    # An unknown id is no error: the list omits it.
     answers = [_instance_answer(instance) for instance in host.all_hosts()]
     return {
         "InstanceInformationList": [
@@ -510,7 +510,7 @@ def check_idle() -> None:
 
 
 def stop() -> None:
-    """Cancels what still runs and waits until nothing does."""
+    """Cancels every running command and waits until none runs."""
     with _lock:
         invocations = [invocation for command in _commands.values() for invocation in command.invocations.values()]
     for invocation in invocations:

@@ -1,11 +1,11 @@
-"""The promise that a rotation makes, looked at after every AWS call and after every script that ran on a host.
+"""The promise that a rotation makes, checked after every AWS call and after every script that ran on a host.
 
-1. What a host holds logs in to SES: its key is there, Active, known to SES, and the password is that key's.
+1. What a host holds logs in to SES: its key exists, is Active, SES knows it, and the password is that key's.
 2. The key that AWSCURRENT names is Active. A placeholder names none.
 3. No user has more than two keys.
 
-A breach is a violation, remembered with the call after which it was seen. What an operator did is none, but remembered
-too: that a user (the administrator, not a role) deactivated or deleted the key, or put AWSCURRENT where it is.
+A breach is a violation, recorded with the call after which it was seen. A change by an operator is recorded too, but is
+no violation: a user (the administrator, not a role) deactivated or deleted the key, or put AWSCURRENT where it is.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from .api import AwsError, Call, Control
 from .iam import ACCESS_KEYS_PER_USER
 
 CREDENTIAL_FILE = Path("etc/mail/smtp-credentials")
-"""What rotate_smtp_file.sh installs, below a host's folder: AccessKeyId=… and SMTPPassword=…, a line each."""
+"""The file of rotate_smtp_file.sh, below a host's folder: AccessKeyId=… and SMTPPassword=…, a line each."""
 
 
 @dataclass(frozen=True)
 class Breach:
-    """One of the three is not so."""
+    """A breach of one of the three."""
 
     subject: str
-    """What it is about: a breach that goes on is remembered once."""
+    """What the breach is about: one that lasts is recorded once."""
     sentence: str
     key: str | None = None
     version: str | None = None
@@ -45,10 +45,10 @@ class Breach:
 
 @dataclass(frozen=True)
 class Found:
-    """A breach as GET /_sandbox/state shows it."""
+    """A breach, as GET /_sandbox/state shows it."""
 
     call: int
-    """The number of the last call before it was seen."""
+    """The number of the last call before the breach was seen."""
     after: str
     sentence: str
 
@@ -60,21 +60,21 @@ _operators_doings: list[Found] = []
 _standing: set[Breach] = set()
 _under_way: list[Call] = []
 _operators_own: set[str] = set()
-"""Access keys and versions of secrets that are as they are because an operator wanted it so."""
+"""Access keys and versions of secrets whose state an operator caused."""
 _taken_by_roles: set[str] = set()
-"""Access keys that a role deactivated or deleted: no operator's doing, whoever put AWSCURRENT on them."""
+"""Access keys that a role deactivated or deleted: no operator caused that, even if one put AWSCURRENT on them."""
 _keys_known_to_ses: set[str] = set()
 _left_out: set[str] = set()
 
 
 def before_call(call: Call) -> None:
-    """Notes a call that is about to take effect: another call's look can come before its own."""
+    """Records a call that is about to take effect: another call's check can come before this call's own."""
     with _lock:
         _under_way.append(call)
 
 
 def after_call(number: int, call: Call, *, succeeded: bool) -> None:
-    """Looks after an AWS call."""
+    """Checks after an AWS call."""
     global _last_call
     with _lock:
         _last_call = number
@@ -88,13 +88,13 @@ def after_call(number: int, call: Call, *, succeeded: bool) -> None:
 
 
 def after_script(instance_id: str) -> None:
-    """Looks after a script has ended on an instance."""
+    """Checks after a script has ended on an instance."""
     with _lock:
         _look(f"a script on {instance_id}")
 
 
 def begin_anew() -> None:
-    """The account is another one now: what was found stays, and what is to be found is new."""
+    """A snapshot was restored: recorded breaches stay, and a breach found from now on is new."""
     with _lock:
         _standing.clear()
         _operators_own.clear()
@@ -106,7 +106,7 @@ def _is_operators(call: Call) -> bool:
 
 
 def _set(call: Call) -> set[str]:
-    """The access key whose state, and the versions whose place behind AWSCURRENT, the call decides."""
+    """The access key whose state the call changes, and the versions on which the call may put AWSCURRENT."""
     match f"{call.service}:{call.action}":
         case "iam:DeleteAccessKey" | "iam:UpdateAccessKey":
             names = ["AccessKeyId"]
@@ -173,7 +173,7 @@ def _breach_on_host(instance: host.Host, keys: dict[str, dict[str, Any]]) -> Ite
 
 
 def _is_known_to_ses(key_id: str) -> bool:
-    """What SES has once known it does not forget: a test that makes propagation slower means the keys to come."""
+    """SES does not forget a key that it knew: a test that slows propagation means only later keys."""
     if key_id not in _keys_known_to_ses and smtp.is_usable(key_id):
         _keys_known_to_ses.add(key_id)
     return key_id in _keys_known_to_ses
@@ -194,7 +194,7 @@ def _breaches_of_current(keys: dict[str, dict[str, Any]]) -> Iterator[Breach]:
 
 
 def _key_in(text: str | None) -> str | None:
-    """The access key that a secret's value names; none in a placeholder, or in what is no SMTP credential."""
+    """The access key that a secret's value names; none if the value is a placeholder or no SMTP credential."""
     try:
         value = json.loads(text or "")
     except ValueError:
@@ -210,7 +210,7 @@ def _problem_of(key: dict[str, Any] | None) -> str | None:
 
 
 def state() -> dict[str, Any]:
-    """What was found, for GET /_sandbox/state."""
+    """The recorded breaches, for GET /_sandbox/state."""
     with _lock:
         return {
             "violations": [asdict(found) for found in _violations],
@@ -219,7 +219,7 @@ def state() -> dict[str, Any]:
 
 
 def configure(change: dict[str, Any]) -> dict[str, Any]:
-    """POST /_sandbox/watch: `leave_out`, instances that nobody rotates for any more; `forget`: true, what was found."""
+    """POST /_sandbox/watch: `leave_out`: instances that nobody rotates for now; `forget`: true empties the lists."""
     if unknown := change.keys() - {"leave_out", "forget"}:
         raise AwsError("ValidationException", f"no such setting: {', '.join(sorted(unknown))}")
     with _lock:

@@ -1,4 +1,4 @@
-"""AWS's wire formats: which call an HTTP request is, and how answers and errors look per protocol."""
+"""AWS's wire formats: which call an HTTP request is, and the form of answers and errors in each protocol."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LAMBDA_FUNCTION_PATH = re.compile(r"^/[^/]+/functions/([^/]+)(?:/policy/([^/]+)
 
 
 def identify(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]) -> Call:
-    """The AWS call that a request is, by ministack's own routing tables."""
+    """The AWS call of a request, by ministack's own routing tables."""
     routing = ministack_app._routing_params(method, path, headers, body, query)
     service = "ses" if path.startswith("/v2/email/") else detect_service(method, path, headers, routing)
     iam_action = extract_iam_action(service, method, path, headers, body, routing)
@@ -112,7 +112,7 @@ def error(service: str, failure: AwsError) -> Response:
 
 
 def error_code(status: int, headers: dict[str, str], body: bytes) -> str | None:
-    """The error code of an answer, or None where it is a success."""
+    """The error code of an answer, or None for a success."""
     if function_error := headers.get("x-amz-function-error"):
         return f"FunctionError: {function_error}"
     if status < 400:

@@ -1,4 +1,4 @@
-"""What the tests that talk to a running sandbox share. They run inside `with-sandbox`."""
+"""Shared by the tests that call a running sandbox. They run inside `with-sandbox`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 15
 ENDPOINT = os.environ.get("AWS_ENDPOINT_URL", "")
 SANDBOX_DIR = Path(os.environ.get("SANDBOX_DIR", "."))
 
-os.environ.setdefault("LOG_LEVEL", "WARNING")  # of ministack, which some tests import
+os.environ.setdefault("LOG_LEVEL", "WARNING")  # for ministack, which some tests import
 logging.getLogger("botocore").setLevel(logging.WARNING)
 
 _NO_RETRIES = botocore.config.Config(retries={"total_max_attempts": 1}, read_timeout=30)
@@ -51,7 +51,7 @@ while True:
 
 
 def unique(prefix: str) -> str:
-    """A name that no other test uses: they share one sandbox."""
+    """A name that no other test uses: all tests share one sandbox."""
     return f"{prefix}-{uuid.uuid4().hex[:8]}"
 
 
@@ -79,7 +79,7 @@ def calls() -> list[dict[str, Any]]:
 
 
 def wait_for(what: str, condition: Callable[[], Any]) -> Any:
-    """What the condition answers as soon as that is true; fails after PATIENCE_SECONDS."""
+    """Waits until the condition returns a true value, and returns it. Fails after PATIENCE_SECONDS."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         if found := condition():
@@ -103,7 +103,7 @@ def trust(principal: dict[str, str]) -> str:
 
 
 def make_role(principal: dict[str, str], document: str | None = None) -> str:
-    """Makes a role. Answers its name."""
+    """Makes a role. Returns its name."""
     name = unique("role")
     client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=trust(principal))
     if document:
@@ -138,7 +138,7 @@ def code_of(source: str) -> bytes:
 
 
 def make_function(source: str, role: str | None = None, **options: Any) -> str:
-    """Makes a function and waits until it is active. Answers its ARN."""
+    """Makes a function and waits until it is active. Returns its ARN."""
     functions = client("lambda")
     name = unique("function")
     functions.create_function(
@@ -157,7 +157,7 @@ def _active(configuration: dict[str, Any]) -> str | None:
 
 
 class SandboxTest(unittest.TestCase):
-    """A test that talks to the running sandbox."""
+    """A test that calls the running sandbox."""
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -166,7 +166,7 @@ class SandboxTest(unittest.TestCase):
 
     @contextmanager
     def assert_error(self, code: str, text: str = "") -> Iterator[None]:
-        """The call in the block fails with this code and a message that contains the text."""
+        """Checks that the call in the block fails with this code and a message that contains the text."""
         with self.assertRaises(ClientError) as caught:
             yield
         error = caught.exception.response["Error"]

@@ -1,4 +1,4 @@
-"""The account that config.example.yaml describes, and the calls with which a deployment looks at it."""
+"""The account that config.example.yaml describes, and the calls by which a deployment reads it."""
 
 from __future__ import annotations
 

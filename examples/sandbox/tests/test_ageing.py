@@ -1,4 +1,4 @@
-"""Time that passes at once: what was becomes older."""
+"""Time that passes at once: dates become older."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Authorisation at resource level: every action of the function's and the instance's role, on ours and on another's."""
+"""Authorisation at resource level: every action of both roles, on the deployment's resources and on others."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class AuthorisationTest(SandboxTest):
         cls.session = assume(cls.role)
 
     def allow(self, action: str, resource: str | list[str], condition: dict[str, Any] | None = None) -> None:
-        """The session may do this and nothing else."""
+        """Allows the session this and nothing else."""
         document = policy(action, resource, condition)
         client("iam").put_role_policy(RoleName=self.role, PolicyName="policy", PolicyDocument=document)
 
     def denial(self, service: str, operation: str, **arguments: Any) -> str | None:
-        """The text of the session's denial, or None where it was allowed, whatever became of the call then."""
+        """The text of the session's denial, or None if the call was allowed, even if it failed then."""
         try:
             getattr(client(service, **self.session), operation)(**arguments)
         except ClientError as problem:
@@ -54,7 +54,7 @@ class Secrets(AuthorisationTest):
         made = self.secrets.create_secret(Name=self.name, SecretString="one", Tags=[{"Key": "team", "Value": "mail"}])
         self.arn, self.version = made["ARN"], made["VersionId"]
         self.other = self.secrets.create_secret(Name=self.other_name, SecretString="one")["ARN"]
-        # As a deployer writes it, who knows the name and not the six characters.
+        # As the deployer writes it, which knows the name but not the six characters.
         self.pattern = arn("secretsmanager", f"secret:{self.name}-??????")
 
     OPERATIONS: dict[str, tuple[str, dict[str, Any]]] = {

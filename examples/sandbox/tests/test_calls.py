@@ -1,4 +1,4 @@
-"""calls.jsonl: a line per call, there when the caller has its answer, and never a secret in it."""
+"""calls.jsonl: a line per call, written before the caller has the answer, and without a secret."""
 
 from __future__ import annotations
 

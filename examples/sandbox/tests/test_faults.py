@@ -1,4 +1,4 @@
-"""Injected faults: which call is hit, and whether it took effect."""
+"""Injected faults: which call they hit, and whether the call took effect."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class Injection(SandboxTest):
         session.list_users()
 
 
-# A step per word of the event: calls are by the function's own process.
+# One call per user in the event, made by the function's own process.
 CALLS = """
 import os, botocore.config, botocore.session, botocore.exceptions
 settings = botocore.config.Config(retries={"total_max_attempts": 1}, read_timeout=1)
@@ -183,7 +183,7 @@ def handle(event):
 
 
 class Processes(SandboxTest):
-    """Faults that end the process of a function, or cut it off."""
+    """Faults that kill the process of a function, or cut it off."""
 
     @classmethod
     def setUpClass(cls) -> None:

@@ -28,7 +28,7 @@ ECHO = "def handle(event): return event"
 
 
 def invoke(arn: str, event: Any = None) -> tuple[Any, str | None]:
-    """What the function answered, and the kind of its error."""
+    """The function's result, and its FunctionError."""
     answer = client("lambda").invoke(FunctionName=arn, Payload=json.dumps(event))
     return json.load(answer["Payload"]), answer.get("FunctionError")
 
@@ -158,7 +158,7 @@ class Log(SandboxTest):
         return [event["message"] for event in client("logs").filter_log_events(logGroupName=group)["events"]]
 
     def make(self, *actions: str, suffix: str = ":*", source: str = SOURCE, **options: Any) -> str:
-        """A function whose role may do these actions on its own log group, which is there."""
+        """A function with a log group, whose role allows these actions on that group."""
         role = make_role({"Service": "lambda.amazonaws.com"})
         arn = make_function(source, role, **options)
         group = f"/aws/lambda/{arn.rpartition(':')[2]}"

@@ -1,4 +1,4 @@
-"""The instance: what a script finds there, as whom it calls AWS, and the example script that it gets."""
+"""The instance: what a script finds there, as which role it calls AWS, and the example script."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ARN = f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:mail-prod/smtp-AbCdEf"
 
 
 def credential(key: str) -> dict[str, str]:
-    """What the secret of a deployment holds."""
+    """The value of a deployment's secret."""
     password = "B" + key[4:].lower() + "/+=" + "x" * 24
     return {"username": "sender", "iam_user_arn": "arn", "AccessKeyId": key, "SMTPPassword": password}
 
@@ -31,7 +31,7 @@ OLD, NEW = credential("AKIAOLDOLDOLDOLDOLD0"), credential("AKIANEWNEWNEWNEWNEW0"
 
 
 def file_of(value: dict[str, str]) -> str:
-    """The file that the example script makes of a credential."""
+    """The file that the example script writes for a credential."""
     return f"AccessKeyId={value['AccessKeyId']}\nSMTPPassword={value['SMTPPassword']}\n"
 
 
@@ -107,7 +107,7 @@ class Surroundings(SandboxTest):
 
 
 class OnTheWire(SandboxTest):
-    """What only an SDK shows: that answers and errors have the form that it expects."""
+    """Answers and errors have the form that an SDK expects."""
 
     def test_an_sdk_understands_documents_and_their_errors(self) -> None:
         ssm = client("ssm")
@@ -156,7 +156,7 @@ class ExampleOnTheInstance(SandboxTest):
     """rotate_smtp_file.sh against Secrets Manager."""
 
     def secret_of_old(self) -> str:
-        """The ARN of a secret whose AWSCURRENT is OLD, and that the instance may read."""
+        """The ARN of a secret that the instance may read and whose AWSCURRENT is OLD."""
         arn: str = client("secretsmanager").create_secret(Name=unique("secret"), SecretString=json.dumps(OLD))["ARN"]
         name = {"RoleName": ROLE, "PolicyName": unique("policy")}
         client("iam").put_role_policy(**name, PolicyDocument=policy("secretsmanager:GetSecretValue", arn))
@@ -206,7 +206,7 @@ class ExampleOnTheInstance(SandboxTest):
 
 
 class Example(unittest.TestCase):
-    """rotate_smtp_file.sh by itself, with an `aws` that answers what the test says."""
+    """rotate_smtp_file.sh alone, with a fake `aws` whose answers the test sets."""
 
     COMMANDS = ("bash", "chown", "cmp", "flock", "install", "ln", "mktemp", "mv", "rm", "sync", "cat")
 
@@ -218,7 +218,7 @@ class Example(unittest.TestCase):
         self.bin = self.root / "bin"
         self.bin.mkdir()
         self.provide(*self.COMMANDS)
-        # This interpreter: a `python3` on PATH can be a wrapper that needs more of the PATH than is left here.
+        # This interpreter: a `python3` on PATH can be a wrapper that needs folders of the PATH that this test removes.
         (self.bin / "python3").symlink_to(sys.executable)
         self.script("aws", 'printf "%s\\n" "$*" >>"$HOST_ROOT/aws-arguments"; cat "$HOST_ROOT/answer"')
         self.answer(json.dumps(NEW))

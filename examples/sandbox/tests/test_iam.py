@@ -1,4 +1,4 @@
-"""IAM: access keys, and what a user's deletion must wait for."""
+"""IAM: access keys, and what blocks a user's deletion."""
 
 from __future__ import annotations
 

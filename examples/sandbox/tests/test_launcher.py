@@ -1,4 +1,4 @@
-"""with-sandbox: the command's environment, streams, signals and exit code, and what is left when it has ended."""
+"""with-sandbox: the command's environment, streams, signals and exit code, and what remains when it has ended."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LAUNCHER = Path(__file__).resolve().parents[1] / "with-sandbox"
 
 
 def environment(**more: str) -> dict[str, str]:
-    """As in a shell outside any sandbox."""
+    """The environment of a shell outside any sandbox."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("SANDBOX_", "AWS_"))}
     return own | more
 

@@ -1,4 +1,4 @@
-"""SNS: topics with tags, e-mail subscriptions that wait for confirmation, and what was published."""
+"""SNS: topics with tags, e-mail subscriptions that wait for confirmation, and published messages."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Publishing(TopicTest):
         other = self.sns.create_topic(Name=unique("topic"))["TopicArn"]
         theirs = client("sns", **assume(make_role({"AWS": ACCOUNT}, policy("sns:Publish", self.arn))))
         theirs.publish(TopicArn=self.arn, Message="text")
-        # The topic's own policy, which names everybody, allows nothing to a role without a permission.
+        # The topic's own policy names everybody, and still allows nothing to a role without a permission.
         with self.assert_error("AuthorizationError", f"sns:Publish on resource: {other}"):
             theirs.publish(TopicArn=other, Message="text")
         with self.assert_error("AuthorizationError", f"sns:ListTagsForResource on resource: {self.arn}"):

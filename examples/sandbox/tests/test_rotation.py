@@ -1,4 +1,4 @@
-"""RotateSecret and CancelRotateSecret: the contract that a rotation function lives with."""
+"""RotateSecret and CancelRotateSecret: the contract of a rotation function."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from support import (
 )
 from test_secretsmanager import SecretTest, token
 
-# Keeps every event that it gets in a file, and does each step as AWS's templates do, or as its environment says.
+# Writes every event to a file, and does each step as AWS's templates do, or as its environment says.
 HANDLER = """
 import json, os
 import botocore.exceptions, botocore.session
@@ -99,7 +99,7 @@ class RotationTest(SecretTest):
         return [event["Step"] for event in self.events()]
 
     def ended(self, status: str) -> dict[str, Any]:
-        """Waits for the end of the secret's last rotation, which must be as given."""
+        """Waits for the end of the secret's last rotation, and checks its status."""
 
         def last() -> dict[str, Any] | None:
             found = [rotation for rotation in state()["rotations"] if rotation["secret"] == self.arn]
@@ -119,7 +119,7 @@ class Rotation(RotationTest):
         version = self.rotate(ClientRequestToken=token())
         self.ended("complete")
         self.assertEqual(self.steps(), STEPS)
-        # AWSPENDING stays on a version that is current: that counts as complete.
+        # AWSPENDING stays on the current version: the rotation counts as complete.
         self.assertEqual(
             self.labels(), {version: {"AWSCURRENT", "AWSPENDING", "DEPLOYING"}, self.first: {"AWSPREVIOUS"}}
         )
@@ -370,7 +370,7 @@ class Refusals(RotationTest):
             SourceArn=f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{self.name}-??????", SourceAccount=ACCOUNT
         )
         self.rotate()
-        self.ended("failed")  # it moves no label; but it was invoked
+        self.ended("failed")  # the function moves no label, but it was invoked
 
     def test_a_caller_who_may_not_invoke_the_function(self) -> None:
         documents = {

@@ -1,4 +1,4 @@
-"""SES's SMTP endpoint: passwords, TLS, logins, what may be sent, faults."""
+"""SES's SMTP endpoint: passwords, TLS, logins, allowed mails, faults."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Password(unittest.TestCase):
 
 
 class EndpointTest(unittest.TestCase):
-    """An endpoint of its own with one user, who may send as anyone@example.com."""
+    """A separate endpoint with one user, who may send as anyone@example.com."""
 
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory()
@@ -323,7 +323,7 @@ class Faults(EndpointTest):
 
 
 class InTheSandbox(SandboxTest):
-    """The endpoint that with-sandbox started, with keys that IAM made."""
+    """The endpoint that with-sandbox started, with IAM's keys."""
 
     def setUp(self) -> None:
         user = unique("user")

@@ -1,4 +1,4 @@
-"""The way back to an earlier moment."""
+"""Restoring an earlier state."""
 
 from __future__ import annotations
 

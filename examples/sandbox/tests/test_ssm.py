@@ -1,4 +1,4 @@
-"""Documents and Run Command, by the calls that the sandbox answers in ministack's place."""
+"""Documents and Run Command, by the calls that the sandbox answers instead of ministack."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def document(*commands: str, **parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 class SsmTest(unittest.TestCase):
-    """Hosts of its own, and no document left behind."""
+    """A test with its own hosts, which leaves no document."""
 
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory()
@@ -67,7 +67,7 @@ class SsmTest(unittest.TestCase):
         return self.call("GetCommandInvocation", CommandId=command_id, InstanceId=instance_id)
 
     def steps(self, command_id: str) -> list[dict[str, Any]]:
-        """The steps of the command that its first instance has begun."""
+        """The steps that the command's first instance has begun."""
         found = self.call("ListCommandInvocations", CommandId=command_id, Details=True)["CommandInvocations"]
         return found[0]["CommandPlugins"] if found else []
 

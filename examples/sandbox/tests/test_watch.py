@@ -1,4 +1,4 @@
-"""The watcher: what counts as a broken promise, and whose doing it is."""
+"""The watcher: what counts as a broken promise, and who caused it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def credential_file(key: str, password: str) -> str:
 
 
 class Judging(unittest.TestCase):
-    """Against an account of its own in this process."""
+    """The watcher, on a separate account in this process."""
 
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory()
@@ -217,7 +217,7 @@ _KINDS = ("violations", "operators_doings")
 
 
 class Watching(SandboxTest):
-    """In the running sandbox."""
+    """The watcher of the running sandbox."""
 
     def setUp(self) -> None:
         self.file = SANDBOX_DIR / f"host-{INSTANCE}" / watch.CREDENTIAL_FILE
