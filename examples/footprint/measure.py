@@ -1,4 +1,4 @@
-"""The measurement, within with-sandbox. `run` starts it."""
+"""The measurement, inside with-sandbox. `run` starts it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FIRST_POLL = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n"
 
 
 def main(target: Path, starts: int) -> int:
-    """The exit code."""
+    """Measures, and prints the figures. Returns the exit code."""
     sandbox = Path(os.environ["SANDBOX_DIR"])
     ours, empty, python = measured = subjects(target, sandbox)
     ours_zip = deploy(sandbox)
@@ -56,7 +56,7 @@ def megabytes(count: int) -> str:
 
 
 def measure_memory(sandbox: Path, work: dict[Subject, Callable[[], None]]) -> dict[Subject, int]:
-    """Each in turn as the code of the deployed function: the bytes that it had at most while it did its work."""
+    """Deploys each subject in turn as the function's code. Returns its peak memory in bytes during its work."""
     front = TlsFront(os.environ["AWS_ENDPOINT_URL"])
     roots = sandbox / "roots.pem"
     front.write_roots(roots, Path(os.environ["SANDBOX_CA_FILE"]))
@@ -70,7 +70,7 @@ def measure_memory(sandbox: Path, work: dict[Subject, Callable[[], None]]) -> di
 
 
 def deploy(sandbox: Path) -> int:
-    """Deploys, and rotates until both slots are taken, so that what is measured must free one. The zip's bytes."""
+    """Deploys, and rotates until both slots are taken: a measured rotation must free one. Returns the zip's size."""
     example = (Path(__file__).parents[2] / "config.example.yaml").read_text()
     text, count = re.subn("keep_previous: 24h", f"keep_previous: {KEEP_PREVIOUS_SECONDS}s", example)
     assert count == 1, "config.example.yaml has another keep_previous now"
@@ -84,14 +84,14 @@ def deploy(sandbox: Path) -> int:
 
 
 def put_code(package: bytes) -> None:
-    """As the same function: with its role and its environment."""
+    """Replaces the function's code, and keeps its role and its environment."""
     client = boto3.client("lambda")
     client.update_function_code(FunctionName=FUNCTION, ZipFile=package)
     client.get_waiter("function_updated_v2").wait(FunctionName=FUNCTION, WaiterConfig={"Delay": 1})
 
 
 def rotate() -> None:
-    """One rotation to its end."""
+    """Runs one rotation to its end."""
     time.sleep(KEEP_PREVIOUS_SECONDS + 1)  # LastRotatedDate is in whole seconds
     token = boto3.client("secretsmanager").rotate_secret(SecretId=SECRET)["VersionId"]
     deadline = time.monotonic() + ROTATION_SECONDS
@@ -108,14 +108,14 @@ def rotation_of(token: str) -> dict[str, Any]:
 
 
 def invoke_four_times() -> None:
-    """As often as a rotation does."""
+    """Invokes the function as often as a rotation does."""
     for _ in range(4):
         answer = boto3.client("lambda").invoke(FunctionName=FUNCTION, Payload=b"{}")
         assert "FunctionError" not in answer, answer["Payload"].read()
 
 
 def time_starts(measured: tuple[Subject, ...], starts: int) -> dict[Subject, list[float]]:
-    """In turns, so that all have the same share of what else the machine does. The first turn warms caches."""
+    """Starts the subjects in turns, so that other load on the machine affects all alike. Turn 0 warms caches."""
     times: dict[Subject, list[float]] = {subject: [] for subject in measured}
     for turn in range(starts + 1):
         for subject in measured:
@@ -140,7 +140,7 @@ def time_start(subject: Subject) -> float:
         finally:
             process.kill()
             process.wait()
-        connection.close()  # not before: the program would complain
+        connection.close()  # only now: otherwise the program would report an error
     assert request == FIRST_POLL, f"{subject.name} began with {request!r}"
     return milliseconds
 

@@ -16,14 +16,14 @@ PROGRAM = "bootstrap"
 
 @dataclass(frozen=True)
 class Subject:
-    """A program, and the folder where it notes down its processes."""
+    """A program, and the folder where its start script records its processes."""
 
     name: str
     command: tuple[str, ...]
     notes: Path
 
     def as_code(self, variables: dict[str, str]) -> bytes:
-        """A function's zip that starts the program with more variables, and notes its process and its environment."""
+        """A function's zip that starts the program with more variables, and records its process and environment."""
         self.notes.mkdir()
         exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
         script = f"""#!/bin/sh
@@ -36,12 +36,12 @@ exec {shlex.join(self.command)}
 
     @property
     def environment(self) -> dict[bytes, bytes]:
-        """What the function's process had."""
+        """The environment of the function's process."""
         variables = self._environment_file.read_bytes().rstrip(b"\0").split(b"\0")
         return {name: value for name, _, value in (variable.partition(b"=") for variable in variables)}
 
     def peak_memory(self) -> int:
-        """The most that its one process ever had in memory, in bytes."""
+        """The peak memory of its one process, in bytes."""
         (process,) = self._processes_file.read_text().split()
         status = Path(f"/proc/{process}/status").read_text()
         fields = dict(line.split(":", 1) for line in status.splitlines())
@@ -59,7 +59,7 @@ exec {shlex.join(self.command)}
 
 
 def zip_of(name: str, content: bytes) -> bytes:
-    """A function's package of one executable file."""
+    """A function's package with one executable file."""
     info = zipfile.ZipInfo(name)
     info.external_attr = 0o100755 << 16
     info.compress_type = zipfile.ZIP_DEFLATED
@@ -70,10 +70,10 @@ def zip_of(name: str, content: bytes) -> bytes:
 
 
 def subjects(target: Path, notes: Path) -> tuple[Subject, Subject, Subject]:
-    """Ours, as the deployer left it; the empty one; and boto3's, as Lambda's Python runtime starts it."""
+    """Our function, as the deployer built it; the empty one; and boto3's, as Lambda's Python runtime starts it."""
     ours = target.parent / "function/x86_64" / PROGRAM / PROGRAM
     empty = target / "lambda/empty/bootstrap"
-    # `-m` would look for modules in the function's folder of the sandbox; this is where a package's modules are.
+    # Without PYTHONPATH, `-m` would search the function's folder in the sandbox; the package's modules are here.
     python = ("env", f"PYTHONPATH={HERE / 'boto3_rotation'}", sys.executable)
     boto3 = (*python, "-m", "awslambdaric", "lambda_function.lambda_handler")
     return (

@@ -1,4 +1,4 @@
-"""TLS in front of the sandbox, whose API is plain HTTP: on AWS, every client pays for TLS and for its roots."""
+"""TLS in front of the sandbox, whose API is plain HTTP: on AWS, every client needs memory for TLS and for its roots."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import trustme
 
 
 class TlsFront:
-    """Passes bytes on as they are, so that signed requests stay what they were signed as."""
+    """Passes bytes on unchanged, so that the signatures of requests stay valid."""
 
     def __init__(self, behind: str) -> None:
         self._behind = urlsplit(behind)
@@ -24,7 +24,7 @@ class TlsFront:
         self.endpoint = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
     def write_roots(self, file: Path, *others: Path) -> None:
-        """The public roots, as many as a Lambda function finds, and this sandbox's own."""
+        """Writes the public roots, as many as a Lambda function has, and the sandbox's own."""
         public = Path(botocore.__file__).with_name("cacert.pem")
         parts = [path.read_bytes() for path in (public, *others)] + [self._authority.cert_pem.bytes()]
         file.write_bytes(b"\n".join(parts))
@@ -40,7 +40,7 @@ class TlsFront:
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Until either side hangs up, as a function does whose process is ended."""
+    """Copies until either side hangs up, as a function does when its process ends."""
     try:
         while data := await reader.read(65536):
             writer.write(data)

@@ -1,4 +1,4 @@
-"""A constant stream of mails, and the comparison of what was accepted with what arrived."""
+"""A constant stream of mails, and the comparison of accepted and arrived mails."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SESSION_SECONDS = 10
 
 
 class Load:
-    """Sends from a thread of its own; each mail by a connection of its own, as small programs do."""
+    """Sends from its own thread, and opens a connection for each mail, as small programs do."""
 
     def __init__(self, port: int) -> None:
         self.accepted: dict[str, str] = {}
-        """The body of each mail that was answered with 250, by Message-ID."""
+        """The body of each mail that Postfix answered with 250, by Message-ID."""
         self.refused: list[str] = []
-        """What went wrong with each mail that was not accepted, and so is the sender's to repeat."""
+        """The error of each mail that Postfix did not accept: its sender must repeat it."""
         self.seconds = 0.0
         self._port = port
         self._random = random.Random(1)
@@ -38,14 +38,14 @@ class Load:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends after the mail that is being sent."""
+        """Stops after the current mail."""
         self._stop.set()
         self._thread.join()
 
     def _send_until_stopped(self) -> None:
         began = time.monotonic()
         number = 0
-        # By the clock and not by pauses: a slow answer is made up for.
+        # By the clock, not by pauses: after a slow answer, the next mails follow sooner.
         while not self._stop.wait(max(0.0, began + number / MAILS_PER_SECOND - time.monotonic())):
             number += 1
             self._send(f"<{number}.{self._random.getrandbits(64):x}@soak.example.com>")
@@ -74,7 +74,7 @@ class Load:
 
 @dataclass
 class Arrivals:
-    """What the relay host has of the accepted mails."""
+    """What the relay host received of the accepted mails."""
 
     delivered: int = 0
     duplicates: int = 0
@@ -84,7 +84,7 @@ class Arrivals:
 
 
 def compare(accepted: dict[str, str], mail: Path) -> Arrivals:
-    """Looks for each accepted mail among the files in `mail`."""
+    """Searches for each accepted mail among the files in `mail`."""
     found = Arrivals()
     copies: Counter[str] = Counter()
     for file in mail.glob("*.eml"):
@@ -92,7 +92,7 @@ def compare(accepted: dict[str, str], mail: Path) -> Arrivals:
         message = email.message_from_bytes(header, policy=email.policy.default)
         message_id = str(message["Message-ID"])
         if message_id not in accepted:
-            continue  # a test mail, or a proof of the host's script
+            continue  # a test mail, or the proof of the host's script
         copies[message_id] += 1
         found.access_keys.add(str(message["X-Access-Key-Id"]))
         if body != accepted[message_id].encode():

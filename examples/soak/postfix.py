@@ -1,4 +1,4 @@
-"""A Postfix instance of its own, in a temporary folder; the system's instance is neither used nor changed."""
+"""A separate Postfix instance in a temporary folder. The system's instance is neither used nor changed."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ STOP_SECONDS = 20
 
 
 class Postfix:
-    """A context manager: started by `start`, stopped and taken away at the end."""
+    """A context manager: `start` starts the instance, and the end of the context stops and deletes it."""
 
     def __init__(self, relay_port: int, ca_file: Path, map_type: str = "texthash") -> None:
-        # Not below the sandbox's folder: Postfix's daemons are users of their own, and that one is closed to them.
+        # Not below the sandbox's folder: Postfix's daemons run as other users, who may not enter that folder.
         self.folder = Path(tempfile.mkdtemp(prefix="soak-postfix-"))
         self.folder.chmod(0o755)
         self.config = self.folder / "config"
@@ -98,15 +98,15 @@ class Postfix:
             raise RuntimeError(f"Postfix does not start: {started.stdout}{started.stderr}{self.read_log()}")
 
     def flush(self) -> None:
-        """Has everything that waits be tried now."""
+        """Makes Postfix try all waiting mail now."""
         self._run("postqueue", "-f")
 
     def queued(self) -> list[str]:
-        """The queue's ids."""
+        """The ids of the mails in the queue."""
         return [json.loads(line)["queue_id"] for line in self._run("postqueue", "-j").stdout.splitlines()]
 
     def read_log(self) -> str:
-        """Everything that it has logged."""
+        """Everything that Postfix has logged."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def stop(self) -> None:
@@ -121,7 +121,7 @@ class Postfix:
             time.sleep(0.1)
 
     def _run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        # Every Postfix command takes its instance from this variable.
+        # This variable tells every Postfix command its instance.
         environment = os.environ | {"MAIL_CONFIG": str(self.config)}
         return subprocess.run(command, env=environment, check=check, capture_output=True, text=True, timeout=60)
 

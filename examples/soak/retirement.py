@@ -1,4 +1,4 @@
-"""Retirement as the daily upkeep does it, but every few seconds, so that it meets every moment of a rotation."""
+"""Retirement as in the daily upkeep, but every few seconds, so that it meets every moment of a rotation."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ EVERY_SECONDS = 2
 
 
 class Retirement:
-    """Asks the function to retire keys, from a thread of its own."""
+    """Asks the function to retire keys, from its own thread."""
 
     def __init__(self) -> None:
         self.deleted: list[str] = []
-        """The access keys that it deleted."""
+        """The access keys that the function deleted."""
         self.kept = 0
-        """How often it answered that something has to stay as it is."""
+        """How often the function answered that a key must stay."""
         self.failures: list[str] = []
-        """What it failed with, in the function's words."""
+        """The errors and refusals, in the function's words."""
         self._lambda = botocore.session.get_session().create_client("lambda")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._retire_until_stopped, name="retirement")
@@ -31,7 +31,7 @@ class Retirement:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends after the question that is under way."""
+        """Stops after the current question."""
         self._stop.set()
         self._thread.join()
 

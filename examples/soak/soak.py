@@ -1,4 +1,4 @@
-"""The soak, within with-sandbox: deploys, rotates under load, counts. `run` starts it."""
+"""The soak, inside with-sandbox: deploys, rotates under load, counts. `run` starts it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ LEAST_MAILS_PER_SECOND = 5
 
 
 def main() -> int:
-    """The exit code."""
-    # As Ctrl-C does, so that Postfix is stopped.
+    """Runs the soak. Returns the exit code."""
+    # Like Ctrl-C, so that the soak stops Postfix.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sandbox = Path(os.environ["SANDBOX_DIR"])
     rotations = int(os.environ["SOAK_ROTATIONS"])
@@ -59,14 +59,14 @@ def main() -> int:
 
 
 def install_host_script(place: Path, postfix: Postfix) -> None:
-    """Puts the Postfix example on the sandbox's host, by a wrapper: scripts there have an environment of their own."""
+    """Installs the Postfix example on the sandbox's host. A wrapper sets its variables: scripts there inherit none."""
     script = shlex.quote(str(EXAMPLES / "rotate_smtp.sh"))
     settings = f"MAIL_CONFIG={shlex.quote(str(postfix.config))} PROBE_SENDER={SENDER}"
     place.write_text(f'#!/bin/sh\nexport {settings}\nexec {script} "$@"\n')
 
 
 def write_config(file: Path) -> Path:
-    """config.example.yaml, but with slots that are free again after seconds, and everything logged."""
+    """Writes config.example.yaml, but with slots that are free again after seconds, and with every log line."""
     text = (EXAMPLES.parent / "config.example.yaml").read_text()
     changes = {"keep_previous: 24h": f"keep_previous: {KEEP_PREVIOUS_SECONDS}s", "log_level: info": "log_level: trace"}
     for old, new in changes.items():
@@ -77,7 +77,7 @@ def write_config(file: Path) -> Path:
 
 
 def deployer(verb: str, config: Path, *options: str) -> str:
-    """Runs it, and answers what it printed; where it fails, so does the soak."""
+    """Runs the deployer. Returns its output. If it fails, the soak fails."""
     done = subprocess.run(
         ["deployer", verb, str(config), *options],
         stdin=subprocess.DEVNULL,
@@ -92,7 +92,7 @@ def deployer(verb: str, config: Path, *options: str) -> str:
 
 
 def catch_up(postfix: Postfix) -> int:
-    """Waits until the queue is empty; answers how many mails still wait."""
+    """Waits until the queue is empty, for at most CATCH_UP_SECONDS. Returns how many mails still wait."""
     deadline = time.monotonic() + CATCH_UP_SECONDS
     while (waiting := len(postfix.queued())) and time.monotonic() < deadline:
         postfix.flush()
@@ -101,7 +101,7 @@ def catch_up(postfix: Postfix) -> int:
 
 
 def find_secrets(sandbox: Path, text: str) -> list[str]:
-    """Where a secret that was issued stands in a log, or in this text; never the secret itself."""
+    """Says which logs, or this text, have an issued secret; never the secret itself."""
     with urllib.request.urlopen(f"{os.environ['AWS_ENDPOINT_URL']}/_sandbox/state", timeout=10) as answer:
         state = json.load(answer)
     secrets = state["secret_access_keys"] + state["smtp_passwords"] + state["rotation_tokens"]
@@ -122,7 +122,7 @@ def report(
     waiting: int,
     leaks: list[str],
 ) -> int:
-    """Prints the figures; 0 where every accepted mail arrived unchanged, none bounced and no secret was logged."""
+    """Prints the figures. Returns 0 if every accepted mail arrived unchanged, none bounced and no secret was logged."""
     log = postfix.read_log()
     arrived = compare(load.accepted, mail)
     bounced = len(re.findall(r" status=(?:bounced|expired)", log))
@@ -149,7 +149,7 @@ def report(
     for line in (leaks + retirement.failures + load.refused + arrived.changed + arrived.lost)[:20]:
         print(f"  {line}")
     intact = not (bounced or arrived.lost or arrived.changed or waiting)
-    # Without these the figures would say nothing.
+    # Without these, the figures would prove nothing.
     under_load = len(load.accepted) >= LEAST_MAILS_PER_SECOND * seconds
     with_each_key = len(arrived.access_keys) == rotations + 1
     with_retirement = bool(retirement.deleted and retirement.kept) and not retirement.failures

@@ -1,4 +1,4 @@
-"""What rotate_smtp.sh does with a real Postfix where things go wrong. `run test` starts it."""
+"""What rotate_smtp.sh does with a real Postfix when something goes wrong. `run test` starts these tests."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class RotateSmtp(unittest.TestCase):
         self.postfix.start()
 
     def build_index(self) -> None:
-        """Where the map's type needs one."""
+        """Builds the map's index, if the map's type needs one."""
 
     def line(self, credential: Credential) -> str:
         return f"{self.relay} {credential.key}:{credential.password}\n"
@@ -107,7 +107,7 @@ class RotateSmtp(unittest.TestCase):
         )
 
     def finish(self, process: subprocess.Popen[str]) -> tuple[int, str, str]:
-        """Exit code and outputs; fails where a password is among them, or on any command line meanwhile."""
+        """Exit code and outputs. Fails if they, or any command line meanwhile, have a password."""
         deadline = time.monotonic() + RUN_SECONDS
         while process.poll() is None:
             self.assertLess(time.monotonic(), deadline, "the script does not end")

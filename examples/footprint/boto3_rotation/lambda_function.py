@@ -1,6 +1,6 @@
 """The rotation as it is usually written: Python, boto3 and Secrets Manager's template. Measured, never deployed.
 
-It makes the calls that a rotation needs in their simplest form, and protects nothing.
+It makes the calls that a rotation needs in their simplest form, and has no protection.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Secret = dict[str, str]
 
 
 def lambda_handler(event: dict[str, Any], _context: object) -> None:
-    """One step of a rotation."""
+    """Runs one step of a rotation."""
     arn, token = event["SecretId"], event["ClientRequestToken"]
     stages = secrets.describe_secret(SecretId=arn)["VersionIdsToStages"]
     if "AWSCURRENT" in stages[token]:
@@ -52,7 +52,7 @@ def lambda_handler(event: dict[str, Any], _context: object) -> None:
 
 
 def create_secret(arn: str, token: str, rotation_token: str) -> None:
-    """Makes a key, in the place of the one that is not in use, and stores it."""
+    """Makes a key, which replaces the one that is not in use, and stores it."""
     current = json.loads(secrets.get_secret_value(SecretId=arn, VersionStage="AWSCURRENT")["SecretString"])
     try:
         read_pending(arn, token)
@@ -80,7 +80,7 @@ def create_secret(arn: str, token: str, rotation_token: str) -> None:
 
 
 def set_secret(arn: str, token: str) -> None:
-    """Waits until SES knows the key, then has the host fetch it."""
+    """Waits until SES knows the key, then makes the host fetch it."""
     value = read_pending(arn, token)
     deadline = time.monotonic() + LOGIN_SECONDS
     while True:

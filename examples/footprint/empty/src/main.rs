@@ -1,4 +1,4 @@
-//! A Lambda function that does nothing: what every function in Rust costs.
+//! A Lambda function that does nothing: the cost of every Rust function.
 
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::Value;
