@@ -16,6 +16,7 @@ use crate::{
     error::Error,
     kinds::{
         document::{self, Document},
+        event_invoke::EventInvoke,
         function::{self, Function},
         instance_access::InstanceAccess,
         log_group::{self, LogGroup},
@@ -66,12 +67,14 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
         Permissions { function: names.function.clone(), function_arn: names.function_arn(), ids: names.permissions() };
     let permissions = stack.add(&[function], permissions, |deployment, _| Ok(statements(&deployment.names)));
 
+    let event_invoke = stack.add(&[function], EventInvoke { function: names.function.clone() }, |_, _| Ok(()));
+
     let topic = config.notify.as_ref().map(|notify| {
         let (topic, email) = (Topic { name: names.topic.clone(), arn: names.topic_arn() }, notify.email.clone());
         stack.add_owned(&[], topic, move |_, _| Ok(topic::Goal { email: email.clone() }))
     });
 
-    let mut ready = vec![secret, user, permissions];
+    let mut ready = vec![secret, user, permissions, event_invoke];
     ready.extend(sender);
     ready.extend(topic);
     if let Some(instance) = &config.instance {

@@ -23,6 +23,7 @@ pub(crate) enum Toward {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ResourceKind {
     Document,
+    EventInvoke,
     Function,
     InstanceAccess,
     LogGroup,
@@ -40,6 +41,7 @@ impl fmt::Display for ResourceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Document => "document",
+            Self::EventInvoke => "event invoke config",
             Self::Function => "function",
             Self::InstanceAccess => "instance access",
             Self::LogGroup => "log group",

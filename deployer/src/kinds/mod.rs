@@ -1,6 +1,7 @@
 //! One file per kind of AWS resource, with everything about it. ARCHITECTURE.md says how to add one.
 
 pub(crate) mod document;
+pub(crate) mod event_invoke;
 pub(crate) mod function;
 mod iam;
 pub(crate) mod instance_access;

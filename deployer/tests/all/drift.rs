@@ -35,7 +35,7 @@ type Made = Result<(), Box<dyn Error>>;
 const WIDE: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
 
 #[rustfmt::skip]
-const CHANGES: [Change; 47] = [
+const CHANGES: [Change; 48] = [
     Change { name: "secret: tag changed", make: |it| Box::pin(secret::tag(it, "team")), planned: "secretsmanager:TagResource" },
     Change { name: "secret: tag removed", make: |it| Box::pin(secret::untag(it, "team")), planned: "secretsmanager:TagResource" },
     Change { name: "secret: tag added", make: |it| Box::pin(secret::tag(it, "other")), planned: "secretsmanager:UntagResource" },
@@ -69,6 +69,7 @@ const CHANGES: [Change; 47] = [
     Change { name: "function: code", make: |it| Box::pin(function::another_code(it)), planned: "lambda:UpdateFunctionCode" },
     Change { name: "function: tag of the source", make: |it| Box::pin(function::tag(it, "deployer:source")), planned: "lambda:UpdateFunctionCode" },
     Change { name: "function: tag changed", make: |it| Box::pin(function::tag(it, "team")), planned: "lambda:TagResource" },
+    Change { name: "function: retries", make: |it| Box::pin(function::more_retries(it)), planned: "lambda:PutFunctionEventInvokeConfig" },
     Change { name: "permission: removed", make: |it| Box::pin(function::remove_permission(it, "mail-prod-secretsmanager")), planned: "lambda:AddPermission" },
     Change { name: "permission: the rule's removed", make: |it| Box::pin(function::remove_permission(it, "mail-prod-events")), planned: "lambda:AddPermission" },
     Change { name: "permission: wider", make: |it| Box::pin(function::widen_permission(it)), planned: "lambda:RemovePermission" },

@@ -19,12 +19,12 @@ fn a_second_apply_and_plan_and_status_only_read() {
     let config = sandbox.config(&[]);
 
     let planned = sandbox.deployer(&["plan", "--detailed-exitcode", &config]).expect(2);
-    assert!(planned.stdout.contains("11 to create, 0 to change, 0 to destroy"), "{}", planned.stdout);
+    assert!(planned.stdout.contains("12 to create, 0 to change, 0 to destroy"), "{}", planned.stdout);
     assert!(planned.stdout.contains("The credential rotates as soon as rotation is enabled"), "{}", planned.stdout);
     assert_eq!(sandbox.mutations(0), NOTHING);
 
     let applied = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
-    assert!(applied.stdout.contains("Apply complete: 11 created"), "{}", applied.stdout);
+    assert!(applied.stdout.contains("Apply complete: 12 created"), "{}", applied.stdout);
     assert!(applied.stderr.contains("rotation completed"), "{}", applied.stderr);
 
     let before = sandbox.mark();
@@ -261,7 +261,7 @@ fn without_notify_nothing_is_made_in_sns() {
     let planned = sandbox.deployer(&["plan", &config]).expect(0);
 
     assert!(!planned.stdout.contains("sns:") && !planned.stdout.contains("TOPIC_ARN"), "{}", planned.stdout);
-    assert!(planned.stdout.contains("10 to create"), "{}", planned.stdout);
+    assert!(planned.stdout.contains("11 to create"), "{}", planned.stdout);
     assert!(sandbox.calls().iter().all(|call| call.service != "sns"));
 }
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ministack.core.responses import request_scope
-from ministack.services import eventbridge
+from ministack.services import eventbridge, lambda_svc
 
 from . import account, invocation
 from .api import AwsError, Call
@@ -48,7 +48,7 @@ def fire(request: dict[str, Any]) -> dict[str, Any]:
     """POST /_sandbox/upkeep: fires a rule and waits for the functions that it invokes.
 
     `rule`: its name; optional if there is only one rule. Returns `invocations`: for each target the `function`, its
-    `result`, and its `error` or null.
+    `result`, its `error` or null, and the number of `attempts`.
     """
     with request_scope(account.ACCOUNT_ID, account.REGION):
         names = [rule["Name"] for rule in eventbridge._rules.values()]
@@ -65,10 +65,22 @@ def fire(request: dict[str, Any]) -> dict[str, Any]:
 def _invoke(rule_arn: str, target: dict[str, Any]) -> dict[str, Any]:
     function_arn = target["Arn"]
     if not invocation.may_invoke(PRINCIPAL, rule_arn, function_arn, account.ACCOUNT_ID, account.REGION):
-        return {"function": function_arn, "result": None, "error": f"EventBridge may not invoke {function_arn}"}
+        error = f"EventBridge may not invoke {function_arn}"
+        return {"function": function_arn, "result": None, "error": error, "attempts": 0}
     event = json.loads(target["Input"]) if "Input" in target else {"resources": [rule_arn]}
-    result, error = invocation.invoke(PRINCIPAL, function_arn, event)
-    return {"function": function_arn, "result": result, "error": error.message if error else None}
+    # EventBridge invokes asynchronously: Lambda retries twice, one and two minutes later, unless the function's
+    # event invoke config says otherwise. Here the retries follow at once.
+    for attempt in range(1, _retries(function_arn) + 2):
+        result, error = invocation.invoke(PRINCIPAL, function_arn, event)
+        if error is None:
+            break
+    return {"function": function_arn, "result": result, "error": error.message if error else None, "attempts": attempt}
+
+
+def _retries(function_arn: str) -> int:
+    function = lambda_svc._functions[function_arn.rpartition(":")[2]]
+    config = lambda_svc._event_invoke_config(function, None) or {}
+    return config.get("MaximumRetryAttempts", 2)
 
 
 def _put_rule(call: Call) -> None:

@@ -101,15 +101,18 @@ class Firing(RuleTest):
     def test_the_function_gets_the_targets_input(self) -> None:
         self.allow(self.arn)
         self.target(self.function, {"event": "upkeep"})
-        expected = {"function": self.function, "result": {"got": {"event": "upkeep"}}, "error": None}
+        expected = {"function": self.function, "result": {"got": {"event": "upkeep"}}, "error": None, "attempts": 1}
         self.assertEqual(self.fire(), [expected])
         callers = [call["caller"] for call in calls() if call["resource"] == self.function]
         self.assertIn("events.amazonaws.com", callers)
 
-    def test_the_functions_error_is_answered(self) -> None:
+    def test_a_function_that_fails_is_retried_as_its_configuration_says(self) -> None:
         self.allow(self.arn)
         self.target(self.function, "fail")
-        self.assertEqual(self.fire(), [{"function": self.function, "result": None, "error": "it was told to fail"}])
+        expected = {"function": self.function, "result": None, "error": "it was told to fail"}
+        self.assertEqual(self.fire(), [{**expected, "attempts": 3}])
+        client("lambda").put_function_event_invoke_config(FunctionName=self.function, MaximumRetryAttempts=0)
+        self.assertEqual(self.fire(), [{**expected, "attempts": 1}])
 
     def test_a_rule_that_the_functions_policy_does_not_name_may_not_invoke_it(self) -> None:
         self.allow(self.arn + "-other")

@@ -35,6 +35,12 @@ pub(super) async fn another_environment(deployed: &Deployed) -> Made {
     Ok(())
 }
 
+pub(super) async fn more_retries(deployed: &Deployed) -> Made {
+    let put = deployed.aws.lambda.put_function_event_invoke_config().function_name(FUNCTION);
+    put.maximum_retry_attempts(2).send().await?;
+    Ok(())
+}
+
 pub(super) async fn another_role(deployed: &Deployed) -> Made {
     let create = deployed.aws.iam.create_role().role_name("other").assume_role_policy_document(TRUST_OF_LAMBDA);
     create.send().await?;

@@ -9,6 +9,7 @@ use crate::support::{
     controls::Upkeep,
     deployed::{Deployed, LONG_GRACE},
     example::RULE,
+    faults::Fault,
     rotation::{CREATE, TEST},
 };
 
@@ -80,6 +81,19 @@ async fn upkeep_tells_of_a_rotation_that_was_never_attempted_and_recover_makes_i
     deployed.run(&["recover", "--auto-approve"]).expect(0);
     deployed.expect_health().await;
     assert_ne!(deployed.key_labelled("AWSCURRENT").await, key);
+}
+
+#[tokio::test]
+async fn upkeep_that_fails_after_it_told_of_an_overdue_rotation_tells_of_it_once() {
+    let deployed = Deployed::new().await;
+    deployed.let_pass(40 * DAY);
+    let before = told(&deployed).len();
+    deployed.sandbox.faults(&[Fault::refuse("iam:ListAccessKeys", "ServiceFailure")]);
+
+    let [invocation] = deployed.sandbox.control(&Upkeep { rule: RULE }).invocations.try_into().unwrap();
+
+    assert!(invocation.error.unwrap().contains("iam:ListAccessKeys failed"));
+    assert_eq!(told(&deployed).len(), before + 1, "Lambda retried the event");
 }
 
 #[tokio::test]
