@@ -214,7 +214,7 @@ refusal_kinds! {
         next: "nothing: the next attempt finds out"
     }
     LoginRefused {
-        found: "SES does not accept the new key; no host was told",
+        found: "SES does not accept the new key",
         next: "check whether the key is Active; `deployer recover`"
     }
     HostsFailed {

@@ -103,18 +103,13 @@ fn refusal(session: &Session, report: &Report) -> Option<Error> {
     if let Some(until) = &refusal.until {
         error = error.hint(format!("it may run from {until} on"));
     }
-    Some(way_out(report).into_iter().fold(error, Error::hint))
+    // For a key in its grace, the function itself names the command.
+    let way_out = if in_grace(report).next().is_some() { None } else { way_out(report) };
+    Some(way_out.into_iter().fold(error, Error::hint))
 }
 
-/// The command that may make it succeed.
+/// The command that may make it succeed, beside those that the function names.
 fn way_out(report: &Report) -> Option<Text> {
-    if let Some(key) = in_grace(report).next() {
-        return Some(text![
-            format!("if access key {} leaked, ", key.key),
-            Command::deployer("rotate --end-grace"),
-            " deletes it now: any host that still uses it stops sending"
-        ]);
-    }
     let recover = Command::deployer("recover");
     match diagnosis::diagnose(report, false) {
         Diagnosis::Curable { first, .. } => Some(text![recover, format!(" offers to {}", first.sentence())]),

@@ -700,11 +700,11 @@ pub(crate) mod tests {
         assert_eq!(
             lines,
             [
-                "new (Active, 30 days old, last used 2024-10-03T23:00:00Z): the version labelled AWSCURRENT names it, so \
-                 hosts use it",
                 "old (Inactive, 60 days old, last used 2024-09-03T00:00:00Z): it is the previous key, or as old, and is kept \
                  until 2024-10-04T23:00:00Z (rotation.keep_previous); it can be deleted automatically from \
                  2024-10-04T23:00:00Z",
+                "new (Active, 30 days old, last used 2024-10-03T23:00:00Z): the version labelled AWSCURRENT names it, so \
+                 hosts use it",
             ]
         );
     }

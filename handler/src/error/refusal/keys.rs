@@ -90,7 +90,7 @@ pub(super) fn no_safe_slot(user: &str, keys: &[KeptKey]) -> Parts {
     );
     let ways = keys.iter().filter_map(|key| way_to_free(user, key));
     let next: Vec<Text> =
-        ways.chain(["the rotation continues as soon as one of the two may be deleted, or is".into()]).collect();
+        ways.chain(["the rotation continues as soon as one of the two is deleted, or may be deleted".into()]).collect();
     parts(found, NO_KEY_TOUCHED, next)
 }
 
@@ -109,7 +109,12 @@ fn way_to_free(user: &str, KeptKey { key: UsedKey { key, .. }, reason, .. }: &Ke
                 delete()
             ]
         }
-        MustStay::InGrace { .. } => text![format!("if no host uses {id}, delete it with "), delete()],
+        MustStay::InGrace { .. } => {
+            text![
+                format!("if {id} leaked, or no host uses it, delete it with "),
+                Command::deployer("rotate --end-grace")
+            ]
+        }
         MustStay::StillUsed { .. } => {
             text![format!("give whoever uses {id} the current credential, then delete it with "), delete()]
         }
