@@ -33,10 +33,12 @@ pub(crate) trait Tagged: Send + Sync + Sized + 'static {
     const EFFECTS: &'static [Effect] = &[];
     /// Tags that other calls of the kind set; they are left as they are.
     const OWN_TAGS: &'static [&'static str] = &[];
+    /// The configuration's key that decides the resource's name.
+    const NAME_KEY: &'static str = "name";
 
     fn address(&self) -> Address;
 
-    /// What a user can do if the name belongs to somebody else.
+    /// What a user can do if a resource of this name carries no owner's tag.
     fn way_out(&self) -> Text;
 
     /// Reads, and never writes. None if there is no such resource.
@@ -166,13 +168,16 @@ impl<T: Tagged> Owned<T> {
         if owner == Some(self.owner.id()) {
             return Ok(());
         }
-        let owner = match owner {
-            Some(owner) => format!("deployment {owner} owns it"),
-            None => format!("it carries no tag {TAG_DEPLOYMENT}, so this tool did not make it"),
+        let address = self.address();
+        // A hint to delete the resource would break the deployment that owns it.
+        let (cause, hint) = match owner {
+            Some(owner) => (
+                format!("deployment {owner} owns it"),
+                format!("change {} in the configuration: two deployments cannot share {address}", T::NAME_KEY).into(),
+            ),
+            None => (format!("it carries no tag {TAG_DEPLOYMENT}, so this tool did not make it"), self.kind.way_out()),
         };
-        Err(Error::new(format!("{} exists and is not ours", self.address()))
-            .kind(ErrorKind::NotOurs)
-            .cause(owner)
-            .hint(self.kind.way_out()))
+        let error = Error::new(format!("{address} exists, but this deployment does not own it"));
+        Err(error.kind(ErrorKind::NotOurs).cause(cause).hint(hint))
     }
 }

@@ -52,6 +52,7 @@ impl Tagged for Secret {
     const TAG_ACTIONS: [&'static str; 2] = ["secretsmanager:TagResource", "secretsmanager:UntagResource"];
     const CONFLICTS: &'static [&'static str] = &["ResourceExistsException", "ResourceNotFoundException"];
     const EFFECTS: &'static [Effect] = &[Effect::DisturbsRotation];
+    const NAME_KEY: &'static str = "secret.name";
 
     fn address(&self) -> Address {
         Address::new(ResourceKind::Secret, &self.name)

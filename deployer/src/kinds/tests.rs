@@ -32,6 +32,8 @@ const OURS: &str = "eu-west-1/mail-prod";
 /// Checks the present/absent table of a kind, and that it never touches what carries another owner's tag or none.
 fn check_ownership<T: Tagged>(kind: T, goal: &T::Goal, observed: impl Fn() -> T::Observed) {
     let address = kind.address();
+    let way_out = kind.way_out().to_string();
+    let other_name = format!("change {} in the configuration: two deployments cannot share {address}", T::NAME_KEY);
     let owned = Owned::new(kind, &Owner::of(OURS));
     let found = |tags: Tags| Some(Found { tags, observed: observed() });
     let tags = |owner: &str| Tags::from([(TAG_DEPLOYMENT.to_owned(), owner.to_owned())]);
@@ -42,7 +44,10 @@ fn check_ownership<T: Tagged>(kind: T, goal: &T::Goal, observed: impl Fn() -> T:
             let error = owned.decide(aim, &found(tags.clone())).err();
             let error = error.unwrap_or_else(|| panic!("{address}, which is {whose}, is not left alone"));
             assert_eq!(error.sort(), ErrorKind::NotOurs, "{address}");
-            assert!(error.what.contains("exists and is not ours") && !error.hints.is_empty(), "{address}: {error:?}");
+            assert!(error.what.contains("exists, but this deployment does not own it"), "{address}: {error:?}");
+            let hint = error.hints[0].to_string();
+            let expected = if tags.is_empty() { way_out.clone() } else { other_name.clone() };
+            assert_eq!(hint, expected, "{address}, which is {whose}");
         }
     }
     let created = owned.decide(Aim::Present(goal), &None).unwrap();

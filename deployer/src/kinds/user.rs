@@ -53,6 +53,7 @@ impl Tagged for User {
 
     const TAG_ACTIONS: [&'static str; 2] = ["iam:TagUser", "iam:UntagUser"];
     const CONFLICTS: &'static [&'static str] = iam::CONFLICTS;
+    const NAME_KEY: &'static str = "iam_user.name";
 
     fn address(&self) -> Address {
         Address::new(ResourceKind::User, &self.name)

@@ -16,16 +16,17 @@ use crate::support::{
     sandbox::Sandbox,
 };
 
-/// Every owned kind: its name in errors, and the way out that its hint offers.
-const OWNED: [(&str, &str); 8] = [
-    ("secret mail-prod/smtp", "existing: true under secret"),
-    ("user mail-prod-smtp", "existing: true under iam_user"),
-    ("role mail-prod-rotation-eu-west-1", "delete the role"),
-    ("log group /aws/lambda/mail-prod-rotation", "aws logs delete-log-group"),
-    ("function mail-prod-rotation", "delete the function"),
-    ("topic mail-prod-rotation", "delete the topic"),
-    ("document mail-prod-rotate-smtp", "delete the document"),
-    ("upkeep mail-prod-upkeep", "delete the rule"),
+/// Every owned kind: its name in errors, the way out that its hint offers if the resource has no owner, and the key that
+/// names the resource, which the hint offers if another deployment owns it.
+const OWNED: [(&str, &str, &str); 8] = [
+    ("secret mail-prod/smtp", "existing: true under secret", "secret.name"),
+    ("user mail-prod-smtp", "existing: true under iam_user", "iam_user.name"),
+    ("role mail-prod-rotation-eu-west-1", "delete the role", "name"),
+    ("log group /aws/lambda/mail-prod-rotation", "aws logs delete-log-group", "name"),
+    ("function mail-prod-rotation", "delete the function", "name"),
+    ("topic mail-prod-rotation", "delete the topic", "name"),
+    ("document mail-prod-rotate-smtp", "delete the document", "name"),
+    ("upkeep mail-prod-upkeep", "delete the rule", "name"),
 ];
 
 const OTHER: &str = "eu-west-1/other";
@@ -37,14 +38,18 @@ async fn every_kind_of_resource_that_is_not_ours_is_refused_and_left_alone() {
     let aws = sandbox.aws().await;
 
     make_all(&aws).await;
-    expect_refusals(&sandbox, &config, "it carries no tag deployer:deployment, so this tool did not make it");
+    let reason = "it carries no tag deployer:deployment, so this tool did not make it";
+    expect_refusals(&sandbox, &config, reason, |_, way_out, _| way_out.to_owned());
 
     tag_all(&aws).await;
-    expect_refusals(&sandbox, &config, "deployment eu-west-1/other owns it");
+    expect_refusals(&sandbox, &config, "deployment eu-west-1/other owns it", |name, _, key| {
+        format!("\nhint: change {key} in the configuration: two deployments cannot share {name}\n")
+    });
 }
 
-/// Fails the test unless every command refuses every kind for this reason, and none changes anything.
-fn expect_refusals(sandbox: &Sandbox, config: &str, reason: &str) {
+/// Fails the test unless every command refuses every kind for this reason and with this hint, made of the kind's row in
+/// [`OWNED`], and none changes anything.
+fn expect_refusals(sandbox: &Sandbox, config: &str, reason: &str, hint: impl Fn(&str, &str, &str) -> String) {
     let commands: [&[&str]; 3] =
         [&["plan"], &["apply", "--auto-approve"], &["destroy", "--auto-approve", "--stop-mail"]];
     let before = sandbox.mark();
@@ -52,9 +57,11 @@ fn expect_refusals(sandbox: &Sandbox, config: &str, reason: &str) {
     for command in commands {
         let refused = sandbox.deployer(&[command, &[config]].concat()).expect(1).stderr;
         let errors: Vec<_> = refused.split("error: ").collect();
-        for (name, way_out) in OWNED {
-            let error = errors.iter().find(|error| error.starts_with(&format!("{name} exists and is not ours\n")));
-            if !error.is_some_and(|error| error.contains(reason) && error.contains(way_out)) {
+        for (name, way_out, key) in OWNED {
+            let error = errors
+                .iter()
+                .find(|error| error.starts_with(&format!("{name} exists, but this deployment does not own it\n")));
+            if !error.is_some_and(|error| error.contains(reason) && error.contains(&hint(name, way_out, key))) {
                 failures.push(format!("{command:?}, {name}: {error:?}"));
             }
         }
