@@ -63,9 +63,7 @@ impl Session {
         let reading = Box::pin(facts::read(&self.aws, config, names, toward));
         let survey = plan::survey(&self.aws, &nodes, reading).await;
         let (plan, facts) = plan::plan(survey, toward).map_err(|errors| {
-            for error in &errors {
-                self.screen.error(error);
-            }
+            self.screen.errors(&errors);
             Shown
         })?;
         Ok(Prepared { plan, nodes, facts })

@@ -97,7 +97,18 @@ impl Screen {
 
     /// An error, with its cause and its hints.
     pub(crate) fn error(&self, error: &Error) {
-        if self.json { self.line(json::error(error, self.config())) } else { err(&text::error(error, self.config())) }
+        self.errors(std::slice::from_ref(error));
+    }
+
+    /// Errors that were found together.
+    pub(crate) fn errors(&self, errors: &[Error]) {
+        if self.json {
+            for error in errors {
+                self.line(json::error(error, self.config()));
+            }
+        } else {
+            err(&text::errors(errors, self.config()));
+        }
     }
 
     /// An error whose text is complete, with place and hint.
@@ -128,7 +139,7 @@ impl Screen {
 }
 
 fn out(text: &str) {
-    // A closed pipe is the reader's wish.
+    // It fails if the reader closed the pipe: then nobody reads.
     let _ = anstream::stdout().write_all(text.as_bytes());
 }
 

@@ -183,7 +183,8 @@ pub(super) fn event(event: &Event, config: Option<&str>) -> String {
             let (sign, style) = sign(op.verb);
             format!("  {style}{sign}{style:#} {address}: {} ({})\n", op.call, seconds(*took))
         }
-        Event::Failed(address, failure) => format!("  {RED}✗{RED:#} {address}\n{}", error(failure, config)),
+        // The next line may be another error: the blank line separates the two.
+        Event::Failed(address, failure) => format!("  {RED}✗{RED:#} {address}\n{}\n", error(failure, config)),
         Event::Skipped(address) => format!("  - {address}: skipped: a resource that it depends on failed\n"),
         Event::Note(note) => format!("  {YELLOW}note:{YELLOW:#} {}\n", note.render(config)),
         Event::Rotation(event) => rotation(event),
@@ -213,8 +214,9 @@ pub(super) fn status(deployment: &Deployment, status: &Status, config: Option<&s
         let _ = writeln!(text, "  {style}{word:8}{style:#} {address}");
     }
     text.push('\n');
-    for error in &status.unread {
-        text.push_str(&self::error(error, config));
+    if !status.unread.is_empty() {
+        text.push_str(&errors(&status.unread, config));
+        text.push('\n');
     }
     push_notes(&mut text, &status.notes, config);
     let credential = &status.credential;
@@ -245,7 +247,13 @@ pub(super) fn status(deployment: &Deployment, status: &Status, config: Option<&s
     text
 }
 
-pub(super) fn error(error: &Error, config: Option<&str>) -> String {
+/// A blank line separates each error from the next one.
+pub(super) fn errors(errors: &[Error], config: Option<&str>) -> String {
+    let texts: Vec<_> = errors.iter().map(|failure| error(failure, config)).collect();
+    texts.join("\n")
+}
+
+fn error(error: &Error, config: Option<&str>) -> String {
     let mut text = format!("{RED}error:{RED:#} {error}\n");
     if let Some(cause) = &error.cause {
         let _ = writeln!(text, "  cause: {cause}");
@@ -277,4 +285,23 @@ pub(super) fn question(question: &str) -> String {
 fn seconds(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     if seconds < 100.0 { format!("{seconds:.1} s") } else { format!("{:.0} min", seconds / 60.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::op::{Address, ResourceKind};
+
+    #[test]
+    fn a_blank_line_separates_an_error_from_the_next_one() {
+        let failed = |what: &str| Error::new(what).cause("a cause").hint("a hint");
+        let plain = |text: String| anstream::adapter::strip_str(&text).to_string();
+        let expected = "error: one\n  cause: a cause\n\nhint: a hint\n\nerror: two\n  cause: a cause\n\nhint: a hint\n";
+        assert_eq!(plain(errors(&[failed("one"), failed("two")], None)), expected);
+        let address = Address::new(ResourceKind::Role, "r");
+        assert_eq!(
+            plain(event(&Event::Failed(address, failed("one")), None)),
+            "  ✗ role r\nerror: one\n  cause: a cause\n\nhint: a hint\n\n"
+        );
+    }
 }
