@@ -19,7 +19,7 @@ use super::{
     text::InvalidValue,
 };
 
-/// A deployment, and where the three names stand that no other deployment may have.
+/// A deployment, and the places of the three names that no other deployment may have.
 pub(super) struct Placed {
     pub(super) config: Config,
     pub(super) name: Place,
@@ -27,7 +27,7 @@ pub(super) struct Placed {
     pub(super) user: Place,
 }
 
-/// Checks one document; all problems in it are reported together.
+/// Checks one document, and reports all of its problems together.
 pub(super) fn check(source: Source<'_>, raw: &RawConfig) -> Result<Placed, Vec<Problem>> {
     let mut reader = Reader { source, problems: Vec::new() };
     let config = reader.config(raw);
@@ -80,12 +80,14 @@ impl Reader<'_> {
 
     fn tags(&mut self, leaf: &Leaf<BTreeMap<String, String>>) -> Option<BTreeMap<String, String>> {
         let Found::Map(entries) = &leaf.found else {
-            let message = format!("`tags` must be keys and values, and this is {}", leaf.found);
+            let message = format!("`tags` must be keys and values, not {}", leaf.found);
             return self.refuse(leaf.at, message, "write {team: platform}, or one `team: platform` line per tag");
         };
         if entries.len() > MAX_TAGS {
-            let message = format!("these are {} tags", entries.len());
-            let hint = format!("write at most {MAX_TAGS}: AWS allows 50 on a resource, and some of them are ours");
+            let message = format!("`tags` has {} keys", entries.len());
+            let hint = format!(
+                "write at most {MAX_TAGS}: AWS allows 50 tags on a resource, and the deployer needs some of them"
+            );
             return self.refuse(leaf.at, message, hint);
         }
         let mut tags = BTreeMap::<String, String>::new();
@@ -95,7 +97,7 @@ impl Reader<'_> {
             let (Some(key), Some(value)) = (key, self.text_or_empty(&label, value_leaf)) else { continue };
             if let Some(other) = tags.keys().find(|other| other.eq_ignore_ascii_case(key)) {
                 let message = format!("the tags `{other}` and `{key}` differ only in case");
-                self.refuse::<()>(key_leaf.at, message, "IAM takes them for the same tag: remove one of the two");
+                self.refuse::<()>(key_leaf.at, message, "remove one of the two: to IAM they are the same tag");
             }
             self.accept(key_leaf.at, check_tag_key(key));
             self.accept(value_leaf.at, check_tag_value(value));
@@ -112,7 +114,7 @@ impl Reader<'_> {
         let recovery_window_days = recovery.and_then(|(days, at)| {
             let kept = u8::try_from(days).ok().filter(|days| (7..=30).contains(days));
             let refused = format!("a deleted secret cannot be kept for {days} days");
-            kept.or_else(|| self.refuse(at?, refused, "Secrets Manager keeps it for 7d to 30d"))
+            kept.or_else(|| self.refuse(at?, refused, "write 7d to 30d, the range that Secrets Manager accepts"))
         });
 
         let secret =
@@ -125,8 +127,8 @@ impl Reader<'_> {
                 raw.name.at,
                 format!("the secret's name `{}` ends in a hyphen and six characters", secret.name),
                 format!(
-                    "choose another, such as {shorter}: every secret's ARN ends like that, and AWS may take this name \
-                     for the ARN of `{shorter}`"
+                    "choose another name, such as {shorter}: an ARN ends like this name, so AWS may take the name for the \
+                     ARN of `{shorter}`"
                 ),
             );
         }
@@ -136,7 +138,11 @@ impl Reader<'_> {
     fn unused_with_existing_secret(&mut self, key: &str, at: Option<Location>) {
         if let Some(at) = at {
             let message = format!("`secret.{key}` has no effect on a secret with `existing: true`");
-            self.refuse::<()>(at, message, format!("remove `{key}`: the secret stays as it is, and is never deleted"));
+            self.refuse::<()>(
+                at,
+                message,
+                format!("remove `{key}`: the deployer never re-encrypts or deletes an existing secret"),
+            );
         }
     }
 
@@ -145,8 +151,8 @@ impl Reader<'_> {
         match (key.region(), region) {
             (Some(of_key), Some(region)) if of_key != &**region => self.refuse(
                 leaf.at,
-                format!("this key is in {of_key}, and the secret in {region}"),
-                format!("name a key in {region}: Secrets Manager cannot use one of another region"),
+                format!("this key is in {of_key}, but the secret is in {region}"),
+                format!("name a key in {region}: Secrets Manager cannot use a key of another region"),
             ),
             _ => Some(key),
         }
@@ -165,9 +171,11 @@ impl Reader<'_> {
         let ids = match (raw.id.get(), raw.ids.get()) {
             (Some(id), None) => self.parsed("instance.id", id).map(|id| vec![id]),
             (None, Some(ids)) => self.list("instance.ids", ids, MAX_INSTANCES, str::parse),
-            (Some(_), Some(ids)) => {
-                self.refuse(ids.at, "`instance.id` and `instance.ids` are both there", "keep one: `ids` takes several")
-            }
+            (Some(_), Some(ids)) => self.refuse(
+                ids.at,
+                "`instance` has both `id` and `ids`",
+                "remove one of the two: `ids` takes several instances",
+            ),
             (None, None) => self.refuse(
                 raw.script.at,
                 "`instance` has neither `id` nor `ids`",
@@ -194,7 +202,11 @@ impl Reader<'_> {
             && !from.iter().any(|pattern| mail::covers(pattern, sender))
         {
             let message = format!("`ses.from` does not allow the sender {sender}");
-            self.refuse::<()>(leaf.at, message, format!("add \"{sender}\" to `ses.from`, or send from what it allows"));
+            self.refuse::<()>(
+                leaf.at,
+                message,
+                format!("add \"{sender}\" to `ses.from`, or choose a sender that it allows"),
+            );
         }
         let test_mail = match (sender?, recipient?) {
             (Some(sender), Some(recipient)) => Some(TestMail { sender, recipient }),
@@ -209,10 +221,10 @@ impl Reader<'_> {
         let at = raw.sender.get().or(raw.recipient.get())?.at;
         if has_sender {
             let hint = "add `recipient: success@simulator.amazonses.com`, which always accepts";
-            self.refuse(at, "`ses.sender` is there without `ses.recipient`", hint)
+            self.refuse(at, "`ses` has `sender` but no `recipient`", hint)
         } else {
-            let hint = "add `sender: no-reply@example.com`, or remove both: the test is then a login";
-            self.refuse(at, "`ses.recipient` is there without `ses.sender`", hint)
+            let hint = "add `sender: no-reply@example.com`, or remove `recipient` to test by a login only";
+            self.refuse(at, "`ses` has `recipient` but no `sender`", hint)
         }
     }
 
@@ -223,7 +235,7 @@ impl Reader<'_> {
         if length > MAX_SENDERS_LENGTH {
             let message = format!("`ses.from` is {length} characters long");
             let hint = format!(
-                "write at most {MAX_SENDERS_LENGTH}: it becomes an IAM policy; \"*@example.com\" covers a domain"
+                "write at most {MAX_SENDERS_LENGTH}, since IAM limits a policy's length; \"*@example.com\" covers a domain"
             );
             return self.refuse(leaf.at, message, hint);
         }
@@ -241,7 +253,7 @@ impl Reader<'_> {
         match (region_of_host(&endpoint.host), region) {
             (Some(of_host), Some(region)) if of_host != &**region => self.refuse(
                 leaf.at,
-                format!("this endpoint is in {of_host}, and the deployment in {region}"),
+                format!("this endpoint is in {of_host}, but the deployment is in {region}"),
                 "remove `endpoint` to use the region's own: an SMTP password works in one region only",
             ),
             _ => Some(endpoint),
@@ -265,8 +277,8 @@ impl Reader<'_> {
             self.window_fits(&schedule, window, at)?;
         }
         let window = window.map(|(window, _)| window);
-        // A day lets whatever caches a credential fetch the new one; half the period leaves as much time again in
-        // which a late rotation still finds a free slot.
+        // Within a day, programs that cache the credential fetch the new one. The other half of a short period is left
+        // for a late rotation, which needs a free slot.
         let keep_previous = keep.unwrap_or_else(|| DAY.min(schedule.shortest_period() / 2));
         self.grace_fits(raw, &schedule, window, keep_previous)?;
         Some(Rotation { schedule, window, rotate_on_create, keep_previous })
@@ -283,7 +295,7 @@ impl Reader<'_> {
                 at,
                 format!("a window of {} does not fit the schedule {schedule}", spell(window)),
                 format!(
-                    "write at most {}: a window ends before the next one opens and before midnight UTC",
+                    "write at most {}: a window must end before the next one opens and before midnight UTC",
                     hours(longest)
                 ),
             );
@@ -291,7 +303,7 @@ impl Reader<'_> {
         Some(())
     }
 
-    /// The previous key occupies the slot that the next rotation needs, so it must be gone when a window opens.
+    /// The previous key occupies the slot that the next rotation needs, so its grace must be over when a window opens.
     ///
     /// A rotation may begin at any time of its window, and the next one when the next window opens.
     fn grace_fits(
@@ -309,8 +321,8 @@ impl Reader<'_> {
         }
         let at = raw.keep_previous.get().map(|leaf| leaf.at).or(raw.schedule.get().map(|leaf| leaf.at))?;
         let message = format!(
-            "the previous key would still be kept ({}) when the next window opens: a rotation may begin up to {} into \
-             its window, and windows open {} apart",
+            "the previous key would still be kept when the next window opens: `keep_previous` is {}, a rotation may begin up \
+             to {} after its window opens, and the next window opens {} after the last one",
             spell(keep),
             spell(open),
             spell(period),
@@ -364,11 +376,12 @@ impl Reader<'_> {
         let longer = LOG_RETENTION_DAYS.into_iter().find(|accepted| u64::from(*accepted) > days);
         let longest = LOG_RETENTION_DAYS[LOG_RETENTION_DAYS.len() - 1];
         let message = format!("CloudWatch Logs cannot keep a log for {days} days");
-        let hint = format!("write {}d, the next that it can", longer.unwrap_or(longest));
+        let hint =
+            format!("write {}d: CloudWatch Logs accepts only certain numbers of days", longer.unwrap_or(longest));
         self.refuse(at?, message, hint)
     }
 
-    /// One invocation has to outlast all that it may have to wait for.
+    /// One invocation may have to wait for all of these, one after the other.
     fn time_limits(&mut self, raw: &RawConfig, config: &Config) {
         let fixed = SECOND * u32::try_from(LOGIN_GATE_SECONDS + INVOCATION_MARGIN_SECONDS).unwrap_or(u32::MAX);
         let mut parts = vec![
@@ -388,7 +401,7 @@ impl Reader<'_> {
         let limit = config.function.timeout;
         let function_at = raw.function.get().and_then(|function| function.timeout.get()).map(|leaf| leaf.at);
         let script_at = raw.instance.get().and_then(|instance| instance.timeout.get()).map(|leaf| leaf.at);
-        // The defaults fit, so that one of the two was given.
+        // The defaults fit. If the sum does not, the file sets at least one of the two.
         let Some(at) = function_at.or(script_at).filter(|_| needed > limit) else { return };
 
         let message = format!(
@@ -416,7 +429,7 @@ impl Reader<'_> {
             self.refuse::<()>(
                 leaf.at,
                 "`ses.from` has no effect on a user with `existing: true`",
-                format!("remove `from`: what {} may send as is up to its own policies", config.iam_user.name),
+                format!("remove `from`: the policies of user {} decide what it may send from", config.iam_user.name),
             );
         }
     }
@@ -441,13 +454,13 @@ impl Reader<'_> {
         let duration = self.duration_or(key, leaf, default)?;
         let at = leaf.get().map(|leaf| leaf.at);
         if !duration.as_secs().is_multiple_of(DAY.as_secs()) {
-            return self.refuse(at?, format!("`{key}` is not in whole days"), "write it in days, such as 30d");
+            return self.refuse(at?, format!("`{key}` is not in whole days"), "write whole days, such as 30d");
         }
         Some((duration.as_secs() / DAY.as_secs(), at))
     }
 }
 
-/// AWS allows 50 tags on a resource; ours have room in the rest.
+/// AWS allows 50 tags on a resource; the rest is for the deployer's own.
 const MAX_TAGS: usize = 40;
 
 /// IAM allows two access keys per user.
@@ -467,9 +480,8 @@ fn hours(duration: Duration) -> String {
     format!("{}h", duration.as_secs() / HOUR.as_secs())
 }
 
-/// The name without its ending, where it ends in a hyphen and six characters. AWS warns of such names: they cannot be
-/// told from a shorter name's ARN, whose six characters are letters and digits (Secrets Manager API reference,
-/// `CreateSecret`, "Name").
+/// The name without its ending, if it ends in a hyphen and six letters or digits. AWS warns against such names: they
+/// look like the end of a shorter name's ARN (Secrets Manager API reference, `CreateSecret`, "Name").
 fn ends_like_an_arn(name: &str) -> Option<&str> {
     let (start, end) = name.rsplit_once('-')?;
     (end.len() == 6 && end.chars().all(|c| c.is_ascii_alphanumeric())).then_some(start)
@@ -485,20 +497,21 @@ fn check_script(text: &str) -> Result<(), InvalidValue> {
         return Ok(());
     }
     let hint = if text.starts_with('/') {
-        "write a plain path of letters, digits, `.`, `_` and `-`, without arguments: /usr/local/bin/rotate_smtp.sh"
+        "write a path such as /usr/local/bin/rotate_smtp.sh, without arguments; each part has only letters, digits, `.`, \
+         `_` and `-`, and begins with another character than `.`"
     } else {
         "write the absolute path on the host: /usr/local/bin/rotate_smtp.sh"
     };
-    Err(InvalidValue::new(format!("`{text}` cannot be the script"), hint))
+    Err(InvalidValue::new(format!("`{text}` is not a plain absolute path"), hint))
 }
 
-/// Lower-case beginnings of tags that a configuration may not set: AWS's, and those that say what is ours.
+/// Lower-case beginnings of tags that a configuration may not set: those of AWS, and those that show the owner.
 const RESERVED_TAG_PREFIXES: [&str; 2] = ["aws:", "deployer:"];
 
 fn check_tag_key(key: &str) -> Result<(), InvalidValue> {
     let lower = key.to_ascii_lowercase();
     if let Some(prefix) = RESERVED_TAG_PREFIXES.iter().find(|prefix| lower.starts_with(**prefix)) {
-        let message = format!("the tag `{key}` begins with `{prefix}`, which is taken");
+        let message = format!("the tag `{key}` begins with `{prefix}`, which is reserved");
         return Err(InvalidValue::new(message, "choose another key"));
     }
     check_tag_text(key, "key", 1, 128)
@@ -508,19 +521,19 @@ fn check_tag_value(value: &str) -> Result<(), InvalidValue> {
     check_tag_text(value, "value", 0, 256)
 }
 
-/// What IAM, Lambda, Secrets Manager, SSM and the log service all accept (IAM is the strictest).
+/// What IAM, Lambda, Secrets Manager, Systems Manager and CloudWatch Logs all accept (IAM is the strictest).
 fn check_tag_text(text: &str, part: &str, min: usize, max: usize) -> Result<(), InvalidValue> {
     let length = text.chars().count();
     if length < min {
-        return Err(InvalidValue::new(format!("this tag's {part} is empty"), "write one"));
+        return Err(InvalidValue::new(format!("this tag's {part} is empty"), format!("write a {part}")));
     }
     if length > max {
         let message = format!("this tag's {part} is {length} characters long");
-        return Err(InvalidValue::new(message, format!("write at most {max}")));
+        return Err(InvalidValue::new(message, format!("write at most {max} characters")));
     }
     match text.chars().find(|c| !(c.is_alphanumeric() || *c == ' ' || "_.:/=+-@".contains(*c))) {
         Some(c) => Err(InvalidValue::new(
-            format!("`{c}` cannot stand in a tag's {part}"),
+            format!("a tag's {part} cannot contain `{c}`"),
             "use letters, digits, spaces and _.:/=+-@",
         )),
         None => Ok(()),
@@ -534,7 +547,7 @@ fn not_an_endpoint(error: &SmtpEndpointError) -> InvalidValue {
     )
 }
 
-/// The region in the name of an SES endpoint, also a private one (`….email-smtp.REGION.vpce.amazonaws.com`).
+/// The region in the name of an SES endpoint, private ones included (`….email-smtp.REGION.vpce.amazonaws.com`).
 fn region_of_host(host: &str) -> Option<&str> {
     let mut labels = host.split('.');
     labels.find(|label| ["email-smtp", "email-smtp-fips"].contains(label))?;

@@ -11,7 +11,7 @@ pub(super) const DAY: Duration = Duration::from_hours(24);
 
 const UNITS: [(char, Duration); 4] = [('d', DAY), ('h', HOUR), ('m', MINUTE), ('s', SECOND)];
 
-/// The longest number that is read; six digits of days are enough, and cannot overflow.
+/// Limit on a number's length: six digits of days are enough, and cannot overflow.
 const MAX_DIGITS: usize = 6;
 
 /// What a duration looks like in the YAML, for the schema.

@@ -1,7 +1,7 @@
-//! What stands in the YAML, with its place, before anything is concluded from it.
+//! The values of a YAML document with their places, before their types are checked.
 //!
-//! Serde stops at the first value of a wrong type. Here every value is taken as it comes, so that all of a file's
-//! mistakes can be reported at once, each with the key that it belongs to.
+//! Serde stops at the first value of a wrong type. A [`Leaf`] accepts every type, so that one run reports all mistakes of
+//! a file, each with its key.
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
@@ -12,11 +12,9 @@ use serde::{
 };
 use serde_saphyr::{Location, Spanned};
 
-/// A value that should be a `T`; whether it is one comes to light when it is read. The JSON Schema says `T`.
+/// A value that should be a `T`: `reader` checks whether it is. Its JSON Schema is that of `T`.
 pub(super) struct Leaf<T> {
-    /// What is there.
     pub(super) found: Found,
-    /// Where it is.
     pub(super) at: Location,
     expected: PhantomData<T>,
 }
@@ -25,7 +23,7 @@ pub(super) struct Leaf<T> {
 pub(super) enum Found {
     /// Text, quoted or not.
     Text(String),
-    /// A number; only whole ones that are not negative have a use here.
+    /// A number; none if it is negative or not whole, since no key accepts such a number.
     Number(Option<u64>),
     /// `true` or `false`.
     Flag(bool),
@@ -123,8 +121,8 @@ impl<'de> Visitor<'de> for FoundVisitor {
 
 /// A key that may be left out.
 ///
-/// Unlike with serde's `Option`, a key without a value does not count as left out: where all lines under `instance:`
-/// are commented out, nobody has said "no instance".
+/// Unlike with serde's `Option`, a key without a value does not count as left out: if all lines under `instance:` are
+/// commented out, nobody has declared "no instance".
 pub(super) struct Optional<T>(Option<T>);
 
 impl<T> Optional<T> {

@@ -1,4 +1,4 @@
-//! Files and folders → [`Config`]s that do not get into each other's way.
+//! Files and folders → [`Config`]s that do not conflict.
 
 use std::{
     fs::{self, File},
@@ -13,13 +13,13 @@ use super::{
     yaml,
 };
 
-/// The most that is read of a file; real ones have a few hundred bytes.
+/// Limit on a file's size; config.example.yaml, with every key and comments, has a few thousand bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Reads the deployments of a file, or those of every `*.yaml` and `*.yml` file in a folder, in order of their names.
 ///
-/// Fails with all that is wrong in all files, also if two deployments have the same name and region, or share a
-/// secret or a user.
+/// # Errors
+/// Every mistake in every file; two deployments that have the same name and region, or share a secret or a user.
 pub fn load(path: &Path) -> Result<Vec<Config>, ConfigError> {
     let files = if path.is_dir() { files_in(path)? } else { vec![path.to_owned()] };
     let mut found = Vec::new();
@@ -33,7 +33,7 @@ pub fn load(path: &Path) -> Result<Vec<Config>, ConfigError> {
     configs(found, problems)
 }
 
-/// Reads the deployments of a text; `source` is the file that it is said to come from.
+/// Reads the deployments of a text; `source` is the path that errors show.
 pub fn parse(source: &Path, text: &str) -> Result<Vec<Config>, ConfigError> {
     configs(documents(source, text)?, Vec::new())
 }
@@ -61,7 +61,7 @@ fn configs(found: Vec<Placed>, mut problems: Vec<Problem>) -> Result<Vec<Config>
     Ok(found.into_iter().map(|placed| placed.config).collect())
 }
 
-/// What two deployments may not have in common. Of two that name different accounts, nothing is the same.
+/// Finds what two deployments share and must not. Deployments in different accounts share nothing.
 fn conflicts(earlier: &Placed, later: &Placed) -> Vec<Problem> {
     let (a, b) = (&earlier.config, &later.config);
     let other_account = a.account_id.is_some() && b.account_id.is_some() && a.account_id != b.account_id;
@@ -80,16 +80,17 @@ fn conflicts(earlier: &Placed, later: &Placed) -> Vec<Problem> {
         let message = format!("two deployments rotate the secret `{}`", b.secret.name);
         problems.push(problem(&later.secret, &earlier.secret, message, "give each a secret of its own"));
     }
-    // Users are of the account, not of a region, and IAM does not tell upper from lower case.
+    // A user belongs to an account, not to a region, and IAM ignores the case of its name.
     if a.iam_user.name.eq_ignore_ascii_case(&b.iam_user.name) {
         let message = format!("two deployments rotate the keys of the user `{}`", b.iam_user.name);
-        let hint = "give each a user of its own: a user has two keys, and they would delete each other's";
+        let hint =
+            "give each a user of its own: a user has only two keys, and each deployment would delete the other's";
         problems.push(problem(&later.user, &earlier.user, message, hint));
     }
     problems
 }
 
-/// Hidden files are left out, as they are of `*.yaml` in a shell: editors keep backups and locks there.
+/// Hidden files are left out: editors keep backups and locks under such names.
 fn files_in(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let entries = entries.map_err(|error| unreadable(folder, &error))?;
@@ -101,8 +102,8 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
     files.sort();
     if files.is_empty() {
         return Err(Problem::of_file(
-            format!("the folder {} has no configuration in it", folder.display()),
-            "put files there whose names end in .yaml or .yml, or name a file",
+            format!("the folder {} contains no configuration", folder.display()),
+            "name a file, or a folder with files whose names end in .yaml or .yml",
         ));
     }
     Ok(files)
@@ -114,19 +115,19 @@ fn read(path: &Path) -> Result<String, Problem> {
     let size = read.map_err(|error| unreadable(path, &error))?;
     if size as u64 > MAX_FILE_BYTES {
         let message = format!("{} is larger than 1 MiB", path.display());
-        return Err(Problem::of_file(message, "this is not a configuration: name the right file"));
+        return Err(Problem::of_file(message, "name the configuration file: no configuration is that large"));
     }
     String::from_utf8(bytes).map_err(|error| {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
         let message = format!("{} is not UTF-8 text: see line {line}", path.display());
-        Problem::of_file(message, "save it as UTF-8")
+        Problem::of_file(message, "save the file as UTF-8")
     })
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Problem {
     let hint = match error.kind() {
         ErrorKind::NotFound => "name the file or folder that holds the configuration; config.example.yaml shows one",
-        ErrorKind::PermissionDenied => "look at its permissions, and at those of the folders above it",
+        ErrorKind::PermissionDenied => "check the permissions of the file, and of the folders above it",
         _ => "name another file or folder",
     };
     Problem::of_file(format!("failed to read {}: {error}", path.display()), hint)

@@ -25,18 +25,17 @@ pub(super) fn check_address(text: &str) -> Result<(), InvalidValue> {
     Err(InvalidValue::new(format!("`{text}` is not an e-mail address"), hint))
 }
 
-/// Checks one pattern of addresses. A domain has to be named: "any sender" is said by leaving `from` out.
+/// Checks one pattern of addresses. It has to name a domain: a file without `from` allows every sender.
 pub(super) fn check_pattern(text: &str) -> Result<(), InvalidValue> {
     if is_address(text, true) {
         return Ok(());
     }
     let hint = match text {
-        "*" | "*@*" => "leave `from` out to allow every verified identity".to_owned(),
+        "*" | "*@*" => "remove `from` to allow every verified identity".to_owned(),
         domain if is_domain(domain.trim_start_matches('@')) => {
             format!("for all addresses of a domain write \"*@{}\"", domain.trim_start_matches('@'))
         }
-        _ => "write an address or \"*@example.com\"; `*` may stand in front of the @ and as the first part of the \
-              domain"
+        _ => "write an address or \"*@example.com\"; `*` is allowed before the @ and as the first part of the domain"
             .to_owned(),
     };
     Err(InvalidValue::new(format!("`{text}` is not a pattern of e-mail addresses"), hint))
@@ -45,7 +44,7 @@ pub(super) fn check_pattern(text: &str) -> Result<(), InvalidValue> {
 fn is_address(text: &str, wildcards: bool) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
     let domain = if wildcards { domain.strip_prefix("*.").unwrap_or(domain) } else { domain };
-    // `?` is a wildcard to IAM; as the address's own character it could not be meant in a pattern.
+    // IAM reads `?` as a wildcard, so a pattern cannot name an address that contains one.
     let character = |c: char| {
         c.is_ascii_alphanumeric()
             || (c == '*' && wildcards)
@@ -69,7 +68,7 @@ pub(super) fn covers(pattern: &str, sender: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == sender };
     let (middle, end) = rest.rsplit_once('*').unwrap_or(("", rest));
     let between = sender.strip_prefix(start).and_then(|sender| sender.strip_suffix(end));
-    // Taking each piece where it first occurs leaves the most text for those after it.
+    // The first occurrence of a piece leaves the most text for the pieces after it.
     let unmatched = middle
         .split('*')
         .try_fold(between, |text, piece| text.map(|text| text.split_once(piece).map(|(_, after)| after)));

@@ -2,7 +2,7 @@
 //!
 //! `load` reads files, `yaml` turns text into raw documents (`raw`) and the library's errors into ours, `check` turns
 //! raw documents into [`Config`]s; only `load` touches the file system. Every error shows its place and says what to
-//! write instead. What a `Config` holds has been checked: nothing later in the program validates it again.
+//! write instead. A `Config` holds checked values only: nothing later in the program checks them again.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
@@ -37,7 +37,7 @@ mod yaml;
 pub struct Config {
     /// Prefixes every name that is derived.
     pub name: Name,
-    /// The only account to work in, where one is named.
+    /// The only account to work in, if the file names one.
     pub account_id: Option<AccountId>,
     /// Region of everything but IAM.
     pub region: Region,
@@ -57,7 +57,7 @@ pub struct Config {
     pub function: Function,
     /// Who is told of rotations, if anybody.
     pub notify: Option<Notify>,
-    /// The file that says all this.
+    /// The file that declares the deployment.
     pub source: PathBuf,
 }
 
@@ -68,7 +68,7 @@ pub struct Secret {
     pub name: SecretName,
     /// Whether it is referenced, not owned.
     pub existing: bool,
-    /// Its key; none means AWS's own. Only on an owned secret.
+    /// The KMS key that encrypts it; none: `aws/secretsmanager`. Only on an owned secret.
     pub kms_key: Option<KmsKey>,
     /// Days for which the deleted secret can be restored, 7 to 30.
     pub recovery_window_days: u8,
@@ -81,7 +81,7 @@ pub struct IamUser {
     pub name: UserName,
     /// Whether it is referenced, not owned.
     pub existing: bool,
-    /// Access keys that were declared replaced, and that may therefore be freed.
+    /// Access keys that the function may delete once a rotation has completed.
     pub replaces: Vec<AccessKeyId>,
 }
 
@@ -96,7 +96,7 @@ pub struct Instance {
     pub timeout: Duration,
     /// The instances' role, which may then read the secret.
     pub role: Option<RoleName>,
-    /// A document of AWS's instead of our own.
+    /// A document of AWS that runs the script; none: ours does.
     pub document: Option<DocumentName>,
 }
 
@@ -105,7 +105,7 @@ pub struct Instance {
 pub struct Ses {
     /// Patterns of what an owned user may send as; empty means any verified identity.
     pub from: Vec<String>,
-    /// The test mail; without it the test is a login.
+    /// The test mail; none: the function tests a credential by a login only.
     pub test_mail: Option<contract::TestMail>,
     /// Where SES listens for SMTP.
     pub endpoint: contract::SmtpEndpoint,
@@ -116,11 +116,11 @@ pub struct Ses {
 pub struct Rotation {
     /// When windows open.
     pub schedule: Schedule,
-    /// How long they stay open, in whole hours; without it, as long as Secrets Manager decides.
+    /// How long windows stay open, in whole hours; none: Secrets Manager decides.
     pub window: Option<Duration>,
     /// Whether a new deployment rotates at once.
     pub rotate_on_create: bool,
-    /// How long the previous key stays usable; it ends before the next window opens. Whole seconds.
+    /// How long the previous key stays usable, in whole seconds; over before the next window opens.
     pub keep_previous: Duration,
 }
 
@@ -131,13 +131,13 @@ pub struct Function {
     pub memory_mb: u32,
     /// Time limit of one invocation, whole seconds, at most 15 minutes.
     pub timeout: Duration,
-    /// The processor that it runs on.
+    /// The processor that the function runs on.
     pub architecture: Architecture,
-    /// How much it logs.
+    /// How much the function logs.
     pub log_level: LogLevel,
-    /// Days for which its log is kept; a number that the log service accepts.
+    /// Days for which the function's log is kept; a number that CloudWatch Logs accepts.
     pub log_retention_days: u32,
-    /// The zip to deploy, found from where the program runs; without it, the one that is carried or built.
+    /// Path of the zip to deploy, relative to the working directory; none: the function is built from its sources.
     pub package: Option<PathBuf>,
 }
 
@@ -176,16 +176,16 @@ impl fmt::Display for Architecture {
     }
 }
 
-/// The least important events that are logged.
+/// The lowest level that is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
     /// Failures only.
     Error,
-    /// Also what may become a failure.
+    /// Also what may lead to a failure.
     Warn,
     /// Also every decision.
     Info,
-    /// Also what the decisions rest on.
+    /// Also what each decision is based on.
     Debug,
     /// Everything.
     Trace,
@@ -219,6 +219,6 @@ impl fmt::Display for LogLevel {
     }
 }
 
-/// The numbers of days that `PutRetentionPolicy` accepts (API reference of its log service, `CloudWatch` Logs).
+/// The numbers of days that `PutRetentionPolicy` accepts (API reference of `CloudWatch` Logs).
 const LOG_RETENTION_DAYS: [u32; 22] =
     [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];

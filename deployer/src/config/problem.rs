@@ -15,7 +15,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// Of all problems that were found together; there is at least one.
+    /// `problems` has at least one.
     pub(super) fn new(problems: Vec<Problem>) -> Self {
         Self { problems }
     }
@@ -82,13 +82,13 @@ impl fmt::Display for Problem {
         let Some(place) = &self.place else {
             return write!(f, "error: {}\n\nhint: {}", printable(&self.message), printable(&self.hint));
         };
-        // What is said about a place may quote what stands there.
+        // The message and the hint may quote the file, where somebody may have pasted a credential.
         let quoting = |text: &str| printable(&without_credentials(text));
         write!(f, "error: {}\n{place}\n\nhint: {}", quoting(&self.message), quoting(&self.hint))
     }
 }
 
-/// A file's path and text: what places are looked up in.
+/// A file's path and text, in which places are found.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
     /// As the user named it.
@@ -138,18 +138,18 @@ impl Place {
         format!("{}:{}:{}", self.path.display(), self.line, self.column)
     }
 
-    /// The line from here on.
+    /// The rest of the line, from this place on.
     pub(super) fn text(&self) -> &str {
         self.text.char_indices().nth(self.column.saturating_sub(1)).map_or("", |(at, _)| &self.text[at..])
     }
 
-    /// Its beginning, for what is missing there or goes on for many lines.
+    /// The place's first character, to mark what is missing there or has many lines.
     pub(super) fn beginning(self) -> Self {
         Self { width: 1, ..self }
     }
 }
 
-/// Characters of a line that are shown: a file written by a program may be one line.
+/// Limit on the characters of a line that are shown: a file that a program wrote may be one long line.
 const SHOWN_LINE: usize = 110;
 
 impl fmt::Display for Place {
@@ -168,8 +168,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// The text with nothing in it that a terminal would obey. Tabs become arrows of the same width, so that they can be
-/// seen and a caret stays below its place.
+/// The text without control characters, which a terminal would obey. A tab becomes an arrow of one column, so that it is
+/// visible and a caret stays below its place.
 fn printable(text: &str) -> String {
     let visible = |c: char| match c {
         '\t' => '→',
@@ -179,10 +179,10 @@ fn printable(text: &str) -> String {
     text.chars().map(visible).collect()
 }
 
-/// The text with nothing in it that could be a credential, one `*` for each character.
+/// The text with a `*` for every character of what may be a credential.
 ///
-/// A secret access key (40 characters) or an SMTP password (44) may have been pasted where its id belongs, and neither
-/// may reach a terminal or a CI log.
+/// Somebody may have pasted a secret access key (40 characters) or an SMTP password (44) instead of an id. Neither may
+/// reach a terminal or a CI log.
 fn without_credentials(text: &str) -> String {
     let of_credential = |c: char| c.is_ascii_alphanumeric() || "/+=".contains(c);
     let mut masked = String::with_capacity(text.len());

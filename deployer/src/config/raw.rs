@@ -1,5 +1,5 @@
 //! What a configuration file may hold. The JSON Schema is generated from these types, and their comments are its
-//! descriptions. What the values must be is decided in `check`, which is also where the defaults apply.
+//! descriptions. `check` decides what the values must be, and applies the defaults.
 
 use std::collections::BTreeMap;
 
@@ -24,29 +24,30 @@ pub(super) const DEFAULT_ARCHITECTURE: &str = "x86_64";
 pub(super) const DEFAULT_LOG_LEVEL: &str = "info";
 pub(super) const DEFAULT_LOG_RETENTION: &str = "30d";
 
-/// A deployment: the secret, the IAM user, the hosts and the SES sender whose SMTP credential is rotated.
+/// A deployment: one SMTP credential that is rotated, its secret, its IAM user, and the hosts that use it.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(title = "deployment")]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawConfig {
-    /// Prefixes every name that is derived. At most 38 lower-case letters, digits and hyphens.
+    /// Name of the deployment; the names of its function, role and rule begin with it. At most 38 lower-case letters,
+    /// digits and hyphens.
     #[schemars(regex(pattern = Name::PATTERN))]
     pub(super) name: Leaf<String>,
-    /// Refuse to work in any other AWS account. In quotes.
+    /// The only AWS account to work in. In quotes.
     #[serde(default)]
     #[schemars(regex(pattern = AccountId::PATTERN))]
     pub(super) account_id: Optional<Leaf<String>>,
     /// The region of the secret, the function, the instances and SES. An SMTP password belongs to one region.
     #[schemars(regex(pattern = Region::PATTERN))]
     pub(super) region: Leaf<String>,
-    /// Tags on everything that is created. Keys that begin with aws: or deployer: are taken.
+    /// Tags on everything that the deployer creates. Keys that begin with aws: or deployer: are reserved.
     #[serde(default)]
     pub(super) tags: Optional<Leaf<BTreeMap<String, String>>>,
     /// The secret that holds the SMTP credential.
     pub(super) secret: RawSecret,
     /// The IAM user whose access key becomes the SMTP credential. A user serves exactly one secret.
     pub(super) iam_user: RawIamUser,
-    /// The hosts that are told of a new credential before it becomes current. Leave out when none needs to be.
+    /// The hosts that are told of a new credential before it becomes current. Leave out if no host needs to be told.
     #[serde(default)]
     pub(super) instance: Optional<RawInstance>,
     /// Who sends, and the test mail of each rotation.
@@ -58,7 +59,7 @@ pub(super) struct RawConfig {
     /// The Lambda function that rotates.
     #[serde(default)]
     pub(super) function: Optional<RawFunction>,
-    /// Who is told of rotations: of each that ends, and of one that is overdue. Leave out when nobody is to be.
+    /// Who is told when a rotation has ended, or is overdue. Leave out to tell nobody.
     #[serde(default)]
     pub(super) notify: Optional<RawNotify>,
 }
@@ -67,14 +68,15 @@ pub(super) struct RawConfig {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSecret {
-    /// Its name in Secrets Manager.
+    /// The secret's name in Secrets Manager.
     #[schemars(regex(pattern = SecretName::PATTERN))]
     pub(super) name: Leaf<String>,
-    /// The secret is there already. It is used, and never created, encrypted anew or deleted.
+    /// The secret exists already. The deployer never creates it, changes its encryption or deletes it.
     #[serde(default)]
     #[schemars(extend("default" = false))]
     pub(super) existing: Optional<Leaf<bool>>,
-    /// The key that encrypts it: an alias, a key id, or the ARN of either. Left out: the account's aws/secretsmanager.
+    /// The KMS key that encrypts the secret: an alias, a key id, or the ARN of either. If left out:
+    /// aws/secretsmanager.
     #[serde(default)]
     #[schemars(regex(pattern = KmsKey::PATTERN))]
     pub(super) kms_key: Optional<Leaf<String>>,
@@ -88,14 +90,14 @@ pub(super) struct RawSecret {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawIamUser {
-    /// Its name, without a path.
+    /// The user's name, without a path.
     #[schemars(regex(pattern = UserName::PATTERN))]
     pub(super) name: Leaf<String>,
-    /// The user is there already. It is used, and never created, given a policy or deleted.
+    /// The user exists already. The deployer never creates it, gives it a policy or deletes it.
     #[serde(default)]
     #[schemars(extend("default" = false))]
     pub(super) existing: Optional<Leaf<bool>>,
-    /// Ids of access keys that are no longer needed once the first rotation is done, and may then be deleted.
+    /// Ids of access keys that nobody needs after the first rotation. The function may then delete them.
     #[serde(default)]
     #[schemars(inner(regex(pattern = AccessKeyId::PATTERN)), length(min = 1, max = 2))]
     pub(super) replaces: Optional<Leaf<Vec<String>>>,
@@ -114,25 +116,25 @@ pub(super) struct RawInstance {
     #[serde(default)]
     #[schemars(inner(regex(pattern = InstanceId::PATTERN)), length(min = 1, max = 50))]
     pub(super) ids: Optional<Leaf<Vec<String>>>,
-    /// Absolute path of the script on the hosts that takes the new credential into use. It is given the secret's ARN.
+    /// Absolute path of the script that installs the new credential on a host. Its argument is the secret's ARN.
     #[schemars(regex(pattern = SCRIPT_PATTERN))]
     pub(super) script: Leaf<String>,
     /// How long the script may run.
     #[serde(default)]
     #[schemars(extend("default" = DEFAULT_INSTANCE_TIMEOUT))]
     pub(super) timeout: Optional<Leaf<DurationText>>,
-    /// The instances' IAM role; it may then read this one secret.
+    /// The instances' IAM role. The deployer lets it read this one secret.
     #[serde(default)]
     #[schemars(regex(pattern = RoleName::PATTERN))]
     pub(super) role: Optional<Leaf<String>>,
-    /// The SSM document that runs the script. Left out, a document of our own runs it and nothing else;
-    /// AWS-RunShellScript lets the function run any command as root.
+    /// The Systems Manager document that runs the script. If left out, the deployer creates a document that runs the
+    /// script and nothing else. AWS-RunShellScript lets the function run any command as root.
     #[serde(default)]
     #[schemars(regex(pattern = DocumentName::PATTERN))]
     pub(super) document: Optional<Leaf<String>>,
 }
 
-/// A path without anything that a shell would read differently.
+/// A path without a character that a shell would interpret.
 pub(super) const SCRIPT_PATTERN: &str = "^(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$";
 
 /// Who sends, and the test mail of each rotation.
@@ -140,11 +142,12 @@ pub(super) const SCRIPT_PATTERN: &str = "^(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$";
 #[schemars(extend("dependentRequired" = { "sender": ["recipient"], "recipient": ["sender"] }))]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSes {
-    /// What the user may send as: addresses or patterns such as "*@example.com". Left out: any verified identity.
+    /// The addresses that the user may send from, or patterns such as "*@example.com". If left out: any verified
+    /// identity.
     #[serde(default)]
     #[schemars(inner(regex(pattern = mail::SENDER_PATTERN)), length(min = 1))]
     pub(super) from: Optional<Leaf<Vec<String>>>,
-    /// From address of the test mail. Without it the test is a login.
+    /// From address of the test mail. If left out, the function tests a new credential by a login only.
     #[serde(default)]
     #[schemars(regex(pattern = mail::ADDRESS_PATTERN))]
     pub(super) sender: Optional<Leaf<String>>,
@@ -152,8 +155,8 @@ pub(super) struct RawSes {
     #[serde(default)]
     #[schemars(regex(pattern = mail::ADDRESS_PATTERN))]
     pub(super) recipient: Optional<Leaf<String>>,
-    /// Where SES listens for SMTP, as smtps://HOST:PORT (TLS) or smtp://HOST:PORT (STARTTLS). Left out: the region's
-    /// endpoint, port 465.
+    /// Where SES listens for SMTP, as smtps://HOST:PORT (TLS) or smtp://HOST:PORT (STARTTLS). If left out: the
+    /// region's endpoint, port 465.
     #[serde(default)]
     #[schemars(regex(pattern = "^smtps?://[A-Za-z0-9.-]+:[0-9]{1,5}$"))]
     pub(super) endpoint: Optional<Leaf<String>>,
@@ -167,15 +170,15 @@ pub(super) struct RawRotation {
     #[serde(default)]
     #[schemars(regex(pattern = Schedule::PATTERN), extend("default" = DEFAULT_SCHEDULE))]
     pub(super) schedule: Optional<Leaf<String>>,
-    /// How long after its scheduled start a rotation may begin: whole hours, such as 4h. Left out: one hour for a rate
-    /// in hours, else until the end of the UTC day.
+    /// How long after its scheduled start a rotation may begin: whole hours, such as 4h. If left out: one hour for a
+    /// rate in hours, else until the end of the UTC day.
     #[serde(default)]
     pub(super) window: Optional<Leaf<DurationText>>,
     /// Rotate as soon as the deployment is created.
     #[serde(default)]
     #[schemars(extend("default" = DEFAULT_ROTATE_ON_CREATE))]
     pub(super) rotate_on_create: Optional<Leaf<bool>>,
-    /// How long after a rotation the previous key stays usable. Left out: a day, or half the time between two
+    /// How long after a rotation the previous key stays usable. If left out: a day, or half the time between two
     /// rotations if that is shorter.
     #[serde(default)]
     pub(super) keep_previous: Optional<Leaf<DurationText>>,
@@ -207,7 +210,8 @@ pub(super) struct RawFunction {
         extend("enum" = super::LOG_RETENTION_DAYS.map(|days| format!("{days}d")), "default" = DEFAULT_LOG_RETENTION)
     )]
     pub(super) log_retention: Optional<Leaf<DurationText>>,
-    /// A zip with the function, relative to this file. Left out: the one that the deployer carries or builds.
+    /// Path of a zip with the function, relative to this file. If left out, the deployer builds the function from its
+    /// sources.
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub(super) package: Optional<Leaf<String>>,
@@ -217,7 +221,7 @@ pub(super) struct RawFunction {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawNotify {
-    /// The address that notifications go to. It gets a mail that asks it to confirm, and nothing before it has.
+    /// The address that receives notifications. It must first confirm the subscription: AWS sends it a mail with a link.
     #[schemars(regex(pattern = mail::ADDRESS_PATTERN))]
     pub(super) email: Leaf<String>,
 }

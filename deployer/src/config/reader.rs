@@ -12,24 +12,23 @@ use super::{
     yaml::nearest,
 };
 
-const NO_VALUE: &str = "write one after the colon, or remove the key if it is optional";
+const NO_VALUE: &str = "write a value after the colon, or remove the key if it is optional";
 
-/// Reads the values of one file. Where a method answers `None`, it has noted a problem.
+/// Reads the values of one file. If a method returns `None`, it has recorded a problem.
 pub(super) struct Reader<'a> {
-    /// What is read.
     pub(super) source: Source<'a>,
-    /// What was wrong so far.
+    /// The problems that were found so far.
     pub(super) problems: Vec<Problem>,
 }
 
 impl Reader<'_> {
-    /// Notes a problem.
+    /// Records a problem.
     pub(super) fn refuse<V>(&mut self, at: Location, message: impl Into<String>, hint: impl Into<String>) -> Option<V> {
         self.problems.push(Problem::at(self.source.place(at), message, hint));
         None
     }
 
-    /// Notes what a checked type says about a value.
+    /// Records the problem of a value that its checked type refuses.
     pub(super) fn accept<V>(&mut self, at: Location, result: Result<V, InvalidValue>) -> Option<V> {
         match result {
             Ok(value) => Some(value),
@@ -41,10 +40,10 @@ impl Reader<'_> {
         if matches!(found, Found::Nothing) {
             return self.refuse(at, format!("`{key}` has no value"), NO_VALUE);
         }
-        self.refuse(at, format!("`{key}` must be {expected}, and this is {found}"), hint)
+        self.refuse(at, format!("`{key}` must be {expected}, not {found}"), hint)
     }
 
-    /// Text as it is, and not empty.
+    /// Text that is not empty.
     pub(super) fn text<'l, T>(&mut self, key: &str, leaf: &'l Leaf<T>) -> Option<&'l str> {
         match self.text_or_empty(key, leaf)? {
             "" => self.refuse(leaf.at, format!("`{key}` is empty"), NO_VALUE),
@@ -52,10 +51,10 @@ impl Reader<'_> {
         }
     }
 
-    /// Text as it is.
+    /// Text, which may be empty.
     ///
-    /// What YAML takes for a number or for true or false is refused without quotes: another reader of the file would
-    /// not see the characters that are there (`012` is 12, `1.10` is 1.1).
+    /// A number, true or false needs quotes: another program that reads the file would not see its characters (`012` is
+    /// 12, `1.10` is 1.1).
     pub(super) fn text_or_empty<'l, T>(&mut self, key: &str, leaf: &'l Leaf<T>) -> Option<&'l str> {
         match &leaf.found {
             Found::Text(text) => Some(text),
@@ -63,7 +62,7 @@ impl Reader<'_> {
                 let hint = format!("put it in quotes: \"{}\"", self.source.verbatim(leaf.at));
                 self.refuse_type(key, leaf.at, "text", found, &hint)
             }
-            found => self.refuse_type(key, leaf.at, "text", found, "write one text, in quotes if in doubt"),
+            found => self.refuse_type(key, leaf.at, "text", found, "write text, in quotes if in doubt"),
         }
     }
 
@@ -87,7 +86,7 @@ impl Reader<'_> {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("write one of {}", words().collect::<Vec<_>>().join(", ")),
         };
-        self.refuse(leaf.at, format!("`{text}` is no value of `{key}`"), hint)
+        self.refuse(leaf.at, format!("`{key}` cannot be `{text}`"), hint)
     }
 
     /// A duration with its unit.
@@ -120,7 +119,7 @@ impl Reader<'_> {
         match &leaf.found {
             Found::Number(number) => {
                 let number = number.and_then(|number| u32::try_from(number).ok()).filter(|n| range.contains(n));
-                let refused = format!("{} is no value of `{key}`", self.source.verbatim(leaf.at));
+                let refused = format!("`{key}` cannot be {}", self.source.verbatim(leaf.at));
                 number.or_else(|| self.refuse(leaf.at, refused, hint))
             }
             found => self.refuse_type(key, leaf.at, "a whole number", found, &hint),
@@ -143,7 +142,7 @@ impl Reader<'_> {
             found => return self.refuse_type(key, leaf.at, "a list", found, "write [a, b], or one `- ` line per item"),
         };
         if items.is_empty() {
-            return self.refuse(leaf.at, format!("`{key}` is an empty list"), "write an item, or remove the key");
+            return self.refuse(leaf.at, format!("`{key}` is an empty list"), "add an item, or remove the key");
         }
         if items.len() > limit {
             let message = format!("`{key}` has {} items", items.len());
@@ -154,7 +153,7 @@ impl Reader<'_> {
         for (index, item) in items.iter().enumerate() {
             let Some(text) = self.text(&format!("{key}[{index}]"), item) else { continue };
             if texts.contains(&text) {
-                self.refuse::<V>(item.at, format!("`{text}` is there twice"), "remove one of the two");
+                self.refuse::<V>(item.at, format!("`{text}` is listed twice"), "remove one of the two");
             }
             texts.push(text);
             values.extend(self.accept(item.at, check(text)));
@@ -163,13 +162,13 @@ impl Reader<'_> {
     }
 }
 
-/// The value of a key that may be left out: read if it is there, else the default.
+/// Reads an optional key. Returns the default if the key is missing.
 pub(super) fn or_default<L, V>(leaf: &Optional<L>, default: V, read: impl FnOnce(&L) -> Option<V>) -> Option<V> {
     leaf.get().map_or(Some(default), read)
 }
 
-/// A key that may be left out and has no default; the outer `None` says that it is wrong.
-#[expect(clippy::option_option, reason = "noted as wrong, left out, and there are three different answers")]
+/// Reads an optional key without a default. The outer `None`: a problem was recorded. The inner `None`: the key is missing.
+#[expect(clippy::option_option, reason = "wrong, missing and given are three different results")]
 pub(super) fn if_given<L, V>(leaf: &Optional<L>, read: impl FnOnce(&L) -> Option<V>) -> Option<Option<V>> {
     leaf.get().map_or(Some(None), |leaf| read(leaf).map(Some))
 }

@@ -19,7 +19,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Regular expression for the JSON Schema; it knows the two forms and not what they mean.
+    /// Regular expression for the JSON Schema; it checks the form only.
     pub(super) const PATTERN: &str = "^(rate\\([1-9][0-9]{0,4} (hours?|days?)\\)|cron\\(0 [0-9,/*-]+ [0-9L,/*?-]+ [0-9A-Z,/*-]+ [0-9A-Z#,/*?-]+ \\*\\))$";
 
     /// The expression, as Secrets Manager takes it.
@@ -28,7 +28,7 @@ impl Schedule {
         &self.expression
     }
 
-    /// The time from the opening of one window to that of the next; where it varies, no more than the shortest.
+    /// The time between the openings of two windows. If it varies: the shortest, or a lower bound of it.
     #[must_use]
     pub fn shortest_period(&self) -> Duration {
         self.shortest_period
@@ -37,7 +37,7 @@ impl Schedule {
     /// How long a window may stay open if no length is set for it.
     ///
     /// AWS documents one hour for a schedule in hours and the rest of the UTC day for one in days. It does not say
-    /// which of the two a `cron()` with several hours is: the longer one is assumed.
+    /// which of the two applies to a `cron()` with several hours: the longer one is assumed.
     #[must_use]
     pub fn default_window(&self) -> Duration {
         self.default_window
@@ -74,8 +74,7 @@ impl FromStr for Schedule {
             _ => return Err(refused(text, "is not a schedule", FORMS)),
         };
         if schedule.shortest_period < SHORTEST_PERIOD {
-            let hint =
-                "Secrets Manager rotates no more often than every four hours: rate(4 hours) or cron(0 0/4 * * ? *)";
+            let hint = "rotate every four hours at most, Secrets Manager's limit: rate(4 hours) or cron(0 0/4 * * ? *)";
             return Err(refused(text, "rotates too often", hint));
         }
         Ok(schedule)
@@ -90,7 +89,7 @@ const SHORTEST_PERIOD: Duration = Duration::from_hours(4);
 /// "The maximum rotation period is 999 days."
 const LONGEST_RATE_DAYS: u32 = 999;
 
-/// The shortest month. Counting every month as this short makes no period look longer than it is.
+/// The shortest month. Every month counts as this short, so that no period is overestimated.
 const SHORTEST_MONTH_DAYS: u32 = 28;
 
 fn refused(text: &str, why: &str, hint: impl Into<String>) -> InvalidValue {
@@ -106,14 +105,18 @@ fn rate_schedule(text: &str, arguments: &str) -> Result<Schedule, InvalidValue> 
     let (unit, default_window) = match unit {
         "hour" | "hours" => (HOUR, HOUR),
         "day" | "days" => (DAY, DAY),
-        _ => return Err(refused(text, "has a unit that rates do not have", "write hours or days: rate(30 days)")),
+        _ => return Err(refused(text, "has an unknown unit", "write hours or days: rate(30 days)")),
     };
     let shortest_period = unit * count;
     if shortest_period > DAY * LONGEST_RATE_DAYS {
-        return Err(refused(text, "is too long", "Secrets Manager waits for 999 days at most: rate(999 days)"));
+        return Err(refused(
+            text,
+            "is too long",
+            "write rate(999 days) or less: Secrets Manager accepts no longer period",
+        ));
     }
-    // The windows of a rate open at midnight. Those of a rate in hours open later too, but for them AWS asks only
-    // that a window ends before the next one opens.
+    // The windows of a rate in days open at midnight. Those of a rate in hours open at other times too, but AWS only
+    // requires that such a window ends before the next one opens.
     let latest_opening = Duration::ZERO;
     Ok(Schedule { expression: text.to_owned(), shortest_period, default_window, latest_opening })
 }
@@ -127,10 +130,10 @@ fn cron_schedule(text: &str, arguments: &str) -> Result<Schedule, InvalidValue> 
     };
     let error = |why: &str, hint: &str| Err(refused(text, why, hint));
     if *minute != "0" {
-        return error("has a minute other than 0", "windows open on the hour: begin with `cron(0 `");
+        return error("has a minute other than 0", "begin with `cron(0 `: windows open on the hour");
     }
     if *year != "*" {
-        return error("has a year other than `*`", "a schedule cannot name years: end with ` *)`");
+        return error("has a year other than `*`", "end with ` *)`: a schedule cannot name years");
     }
     let days_between = match (*day_of_month, *day_of_week) {
         ("?", "?") => return error("names no day", "use * in one of the two day fields: cron(0 2 * * ? *)"),
@@ -145,7 +148,7 @@ fn cron_schedule(text: &str, arguments: &str) -> Result<Schedule, InvalidValue> 
     };
     let Some(days_between) = days_between else {
         return error(
-            "has a day field that Secrets Manager does not have",
+            "has a day that Secrets Manager does not accept",
             "a day of the month is 1-31 or L, a day of the week 1-7 or SUN-SAT, also SUN#1 and 1L; lists, ranges and \
              steps are allowed",
         );
@@ -159,7 +162,7 @@ fn cron_schedule(text: &str, arguments: &str) -> Result<Schedule, InvalidValue> 
     Ok(cron_of(text, &hours, days_between))
 }
 
-/// Day by day the same hours, on days that are at least so many days apart.
+/// Windows that open at these hours, on days that are at least `days_between` days apart.
 fn cron_of(text: &str, hours: &BTreeSet<u32>, days_between: u32) -> Schedule {
     let (first, last) = (hours.first().copied().unwrap_or(0), hours.last().copied().unwrap_or(0));
     let to_next_day = days_between * 24 - last + first;
@@ -176,7 +179,7 @@ fn gaps(values: &BTreeSet<u32>) -> impl Iterator<Item = u32> {
     values.iter().zip(values.iter().skip(1)).map(|(earlier, later)| later - earlier)
 }
 
-/// The fewest days between two days of the month, or nothing for what is no such field.
+/// The fewest days between two days of the month; none if the field is not valid.
 ///
 /// Months are ignored, and each counts as the shortest one: the true distance is this or longer.
 fn days_between_of_month(field: &str) -> Option<u32> {
@@ -193,7 +196,7 @@ fn days_between_of_month(field: &str) -> Option<u32> {
     gaps(&days).chain([wrap]).min()
 }
 
-/// The fewest days between two days of the week, or nothing for what is no such field.
+/// The fewest days between two days of the week; none if the field is not valid.
 fn days_between_of_week(field: &str) -> Option<u32> {
     let items: Vec<&str> = field.split(',').collect();
     if let [item] = items.as_slice()
@@ -201,13 +204,13 @@ fn days_between_of_week(field: &str) -> Option<u32> {
     {
         return Some(SHORTEST_MONTH_DAYS);
     }
-    // In a list with other days, the first Sunday is taken for any Sunday.
+    // In a list with other days, the first Sunday counts as any Sunday.
     let weekdays: Vec<&str> = items.into_iter().map(|item| once_a_month(item).unwrap_or(item)).collect();
     let days = values(&weekdays.join(","), 1, 7, &WEEKDAYS)?;
     gaps(&days).chain([7 + days.first()? - days.last()?]).min()
 }
 
-/// The weekday of an item such as `SUN#1` (the first Sunday) or `6L` (the last Friday); nothing of other items.
+/// The weekday of an item such as `SUN#1` (the first Sunday) or `6L` (the last Friday); none for other items.
 fn once_a_month(item: &str) -> Option<&str> {
     let day = match item.split_once('#') {
         Some((day, "1" | "2" | "3" | "4" | "5")) => day,

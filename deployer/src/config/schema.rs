@@ -12,20 +12,20 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     settings.into_generator().into_root_schema_for::<RawConfig>().to_value()
 });
 
-/// A doc comment is broken into lines for the source's width, which an editor does not have.
+/// A doc comment has the source's line breaks, which an editor must not show.
 fn join_description_lines(schema: &mut Schema) {
     if let Some(Value::String(description)) = schema.get_mut("description") {
         *description = description.replace('\n', " ");
     }
 }
 
-/// The JSON Schema of one deployment, for editors. It is not what checks a configuration: it knows less.
+/// The JSON Schema of one deployment, for editors. `check` has more rules than a schema can express.
 #[must_use]
 pub fn json_schema() -> Value {
     SCHEMA.clone()
 }
 
-/// The groups that have a key of this name.
+/// The groups that have this key.
 pub(super) fn groups_with(key: &str) -> Vec<&'static str> {
     let Some(groups) = SCHEMA["properties"].as_object() else { return Vec::new() };
     groups.iter().filter(|(_, group)| group["properties"].get(key).is_some()).map(|(name, _)| name.as_str()).collect()

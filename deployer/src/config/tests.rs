@@ -445,7 +445,7 @@ fn what_has_no_effect_on_existing_things_is_refused() {
         "secret:\n  name: mail\n  existing: true\n  kms_key: alias/mail\n  recovery_window: 7d",
         "iam_user: {name: mail, existing: true}\nses: {from: [\"*@example.com\"]}",
     ]));
-    // Its name is as it is: nobody can rename a secret.
+    // The name's ending is allowed: nobody can rename an existing secret.
     assert!(one(&with("secret: {name: mail-secret, existing: true}")).secret.existing);
 }
 
@@ -704,7 +704,7 @@ fn several_deployments_share_nothing_that_rotates() {
         format!("{LEAST}---\n{LEAST}"),
     ]));
 
-    // Elsewhere, the same names are other things.
+    // In another region or account, the same names belong to other resources.
     let elsewhere = LEAST.replace("eu-west-1", "eu-west-2").replace("mail-prod-smtp", "mail-prod-west-2-smtp");
     assert_eq!(parsed(&format!("{LEAST}---\n{elsewhere}")).unwrap().len(), 2);
     let accounts = ["111111111111", "222222222222"].map(|account| format!("account_id: \"{account}\"\n{LEAST}"));
@@ -752,7 +752,7 @@ mod files {
             path
         }
 
-        /// What a user reads, with the folder's changing name left out.
+        /// What a user reads, without the folder's changing name.
         fn error(&self, path: &Path) -> String {
             load(path).unwrap_err().to_string().replace(&*self.0.to_string_lossy(), "FOLDER")
         }
@@ -813,7 +813,7 @@ fn described_text<T: 'static>(
     pattern: &str,
     accepted: impl Fn(&str) -> Result<T, InvalidValue>,
 ) -> impl Strategy<Value = (String, bool)> {
-    // Without anchors, which generate nothing, and with domains that are short enough to be any.
+    // Without anchors, which a generator ignores, and with domains that are short enough to be valid.
     let generator = pattern.trim_start_matches('^').trim_end_matches('$').replace(")+", "){1,3}");
     string_regex(&generator).unwrap().prop_map(move |text| {
         let is_accepted = accepted(&text).is_ok();
@@ -822,7 +822,7 @@ fn described_text<T: 'static>(
 }
 
 proptest! {
-    /// What the schema lets an editor accept is accepted here too, where a pattern can say all there is to say.
+    /// What an editor accepts is accepted here too, if a pattern can express every rule of the value.
     #[test]
     fn what_the_schema_describes_is_accepted(
         text in prop_oneof![
@@ -853,7 +853,7 @@ proptest! {
         }
     }
 
-    /// Every text is answered, with a configuration or with an error that can be shown.
+    /// Every text gives a configuration or an error that can be shown.
     #[test]
     fn no_text_makes_the_parser_panic(text in "\\PC{0,200}", yaml in "[a-z:{}\\[\\]\"' \n\t&*!|>#-]{0,200}") {
         for text in [text.as_str(), &yaml, &with(&yaml)] {

@@ -1,4 +1,4 @@
-//! Checked texts. Each type's `FromStr` is the only way to make one, so whoever holds one need not look again.
+//! Checked texts. Each type's `FromStr` is the only way to make a value, so every value is valid.
 
 use std::{fmt, ops::Deref, str::FromStr};
 
@@ -12,7 +12,6 @@ pub struct InvalidValue {
 }
 
 impl InvalidValue {
-    /// Both parts.
     pub(super) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { message: message.into(), hint: hint.into() }
     }
@@ -75,11 +74,11 @@ macro_rules! checked_text {
 }
 
 checked_text!(
-    /// Name of a deployment; it prefixes every name that is derived.
+    /// Name of a deployment, with which the names of its resources begin.
     ///
     /// It has to suit them all: the role `<name>-rotation-<region>` may have 64 characters, and roles whose names
     /// differ only in case are the same; the function `<name>-rotation` may have letters, digits, `-` and `_`; the
-    /// document `<name>-rotate-smtp` must not begin as AWS's own do.
+    /// document `<name>-rotate-smtp` must not begin like those of AWS.
     Name,
     "^[a-z]([a-z0-9-]{0,36}[a-z0-9])?$",
     check_name
@@ -92,7 +91,7 @@ checked_text!(
     |text| ensure(
         text.len() == 12 && text.chars().all(|c| c.is_ascii_digit()),
         || format!("`{text}` is not an AWS account id"),
-        "it has twelve digits, in quotes: \"123456789012\"",
+        "write twelve digits in quotes: \"123456789012\"",
     )
 );
 
@@ -139,7 +138,7 @@ checked_text!(
         text.strip_prefix("AKIA")
             .is_some_and(|rest| (12..=60).contains(&rest.len()) && is_made_of(rest, upper_or_digit, "")),
         || format!("`{text}` is not an access key id"),
-        "it begins with AKIA and is not secret, such as AKIAIOSFODNN7EXAMPLE; the secret access key does not belong here",
+        "write the id, which begins with AKIA, such as AKIAIOSFODNN7EXAMPLE; never write the secret access key here",
     )
 );
 
@@ -150,19 +149,19 @@ checked_text!(
     |text| ensure(
         text.strip_prefix("i-").is_some_and(|rest| [8, 17].contains(&rest.len()) && is_made_of(rest, lower_hex, "")),
         || format!("`{text}` is not an EC2 instance id"),
-        "it is `i-` and 17 (long ago 8) digits or letters a to f, such as i-0123456789abcdef0",
+        "write `i-` and 17 (in old ids 8) digits or letters a to f, such as i-0123456789abcdef0",
     )
 );
 
 checked_text!(
-    /// Name of an SSM document of somebody else's. Only one has the parameters that we fill in.
+    /// Name of a Systems Manager document that is not ours. Only this one has the parameters that the function fills in.
     DocumentName,
     "^AWS-RunShellScript$",
     |text| ensure(
         text == contract::RUN_SHELL_SCRIPT,
-        || format!("`{text}` is not a document that rotations can run"),
-        "leave `document` out: a document of our own then runs the script and nothing else; the only other choice is \
-         AWS-RunShellScript, which lets the function run any command as root",
+        || format!("`{text}` is not a document that a rotation can run"),
+        "remove `document`: the deployer then creates one that runs only the script. The one other choice, \
+         AWS-RunShellScript, lets the function run any command as root",
     )
 );
 
@@ -190,7 +189,7 @@ fn alphanumeric(c: char) -> bool {
     c.is_ascii_alphanumeric()
 }
 
-/// Beginnings that SSM keeps for AWS's own documents (`CreateDocument`, "Name").
+/// Beginnings that Systems Manager reserves for documents of AWS (`CreateDocument`, "Name").
 const RESERVED_DOCUMENT_PREFIXES: [&str; 3] = ["aws", "amazon", "amzn"];
 
 fn check_name(text: &str) -> Result<(), InvalidValue> {
@@ -200,12 +199,12 @@ fn check_name(text: &str) -> Result<(), InvalidValue> {
             && text.starts_with(|c: char| c.is_ascii_lowercase())
             && !text.ends_with('-'),
         || format!("`{text}` is not a deployment name"),
-        "use at most 38 lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen, \
-         such as mail-prod",
+        "use at most 38 lower-case letters, digits and hyphens, such as mail-prod; begin with a letter, and end with a \
+         letter or a digit",
     )?;
     ensure(
         !RESERVED_DOCUMENT_PREFIXES.iter().any(|prefix| text.starts_with(prefix)),
-        || format!("`{text}` cannot name a deployment: AWS keeps names that begin with aws, amazon or amzn to itself"),
+        || format!("`{text}` cannot name a deployment: AWS reserves names that begin with aws, amazon or amzn"),
         "begin with another word, such as mail-prod",
     )
 }
@@ -232,9 +231,9 @@ fn check_region(text: &str) -> Result<(), InvalidValue> {
     let (words, number) = without_zone.split_at(without_zone.trim_end_matches(|c: char| c.is_ascii_digit()).len());
     let meant = format!("{}-{number}", words.trim_end_matches('-'));
     let hint = if !is_region(&meant) {
-        "write it as AWS does, such as eu-west-1".to_owned()
+        "write the region's code, such as eu-west-1".to_owned()
     } else if lower.len() > without_zone.len() {
-        format!("that is an availability zone; its region is {meant}")
+        format!("this is an availability zone: write its region, {meant}")
     } else {
         format!("did you mean {meant}?")
     };
@@ -257,16 +256,16 @@ fn check_secret_name(text: &str) -> Result<(), InvalidValue> {
     )
 }
 
-fn check_iam_name(thing: &str, text: &str) -> Result<(), InvalidValue> {
+fn check_iam_name(kind: &str, text: &str) -> Result<(), InvalidValue> {
     if let Some((_, name)) = text.rsplit_once('/').filter(|(_, name)| !name.is_empty()) {
         return Err(InvalidValue::new(
-            format!("`{text}` is more than a {thing}'s name"),
-            format!("write the name alone, without ARN and path: {name}"),
+            format!("`{text}` is an ARN or a path, not a {kind}'s name"),
+            format!("write the name alone: {name}"),
         ));
     }
     ensure(
         is_made_of(text, alphanumeric, "_+=,.@-") && text.len() <= 64,
-        || format!("`{text}` is not an IAM {thing}'s name"),
+        || format!("`{text}` is not an IAM {kind}'s name"),
         "use at most 64 letters, digits and _+=,.@-",
     )
 }
@@ -277,8 +276,8 @@ fn check_kms_key(text: &str) -> Result<(), InvalidValue> {
     }
     if text.starts_with("alias/aws/") {
         return Err(InvalidValue::new(
-            format!("`{text}` is AWS's own key, which is used anyway"),
-            "leave `kms_key` out, or name a key of yours: alias/mail",
+            format!("`{text}` is an AWS managed key"),
+            "remove `kms_key` to use aws/secretsmanager, or name a key of yours, such as alias/mail",
         ));
     }
     ensure(
@@ -302,7 +301,7 @@ fn check_kms_arn(text: &str) -> Result<(), InvalidValue> {
     ensure(
         holds,
         || format!("`{text}` is not the ARN of a KMS key"),
-        "it looks like arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab, or ends in :alias/mail",
+        "write an ARN such as arn:aws:kms:eu-west-1:123456789012:alias/mail, or one that ends in :key/ and the key's id",
     )
 }
 
@@ -324,7 +323,7 @@ fn is_key_id(text: &str) -> bool {
 }
 
 impl KmsKey {
-    /// The region that an ARN names; none of an alias or an id, which are of the deployment's region.
+    /// The region in an ARN. An alias or an id has none: it belongs to the deployment's region.
     #[must_use]
     pub fn region(&self) -> Option<&str> {
         self.0.strip_prefix("arn:")?.split(':').nth(2)

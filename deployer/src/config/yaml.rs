@@ -13,7 +13,7 @@ use super::{
 
 /// Reads every document of a text.
 ///
-/// Anchors, aliases, merge keys and tags are refused: a value stands once, where its error message points.
+/// Anchors, aliases, merge keys and tags are refused, so that every value has one place, which an error can name.
 pub(super) fn documents(source: Source<'_>) -> Result<Vec<RawConfig>, Problem> {
     let outline = Outline::of(source)?;
     let options = serde_saphyr::options! {
@@ -25,7 +25,7 @@ pub(super) fn documents(source: Source<'_>) -> Result<Vec<RawConfig>, Problem> {
     serde_saphyr::from_multiple_with_options(source.text, options).map_err(|error| problem(source, &outline, &error))
 }
 
-/// Where in the file each key and value stands, to say which key an error of the library is about.
+/// The place of every key and value in the file, to find the key that an error of the library is about.
 struct Outline {
     nodes: Vec<Node>,
 }
@@ -38,7 +38,7 @@ struct Node {
     is_group: bool,
 }
 
-/// A collection that is open while the events go by.
+/// A collection whose end was not read yet.
 enum Open {
     Map { key: Option<String> },
     List,
@@ -87,7 +87,7 @@ impl Outline {
         }
     }
 
-    /// The path of what stands at a place.
+    /// The path of the node at a place.
     fn path_at(&self, at: Location) -> &str {
         let here = |node: &&Node| (node.line as u64, node.column as u64) == (at.line(), at.column());
         self.nodes.iter().find(here).map_or("", |node| &node.path)
@@ -118,26 +118,26 @@ fn is_blank(line: &str) -> bool {
     line.trim().is_empty() || line.trim_start().starts_with('#')
 }
 
-/// What is YAML but not accepted here. `begins` says that the event is a document's first.
+/// Refuses YAML that a configuration may not use. `begins`: the event is a document's first.
 fn refused(source: Source<'_>, event: &Event<'_>, span: Span, begins: bool) -> Option<Problem> {
     let place = |span: Span| source.place_of(span.start.line(), span.start.col() + 1, span.len());
     match event {
         Event::Scalar(_, _, _, Some(_)) | Event::SequenceStart(_, _, Some(_)) | Event::MappingStart(_, _, Some(_)) => {
             Some(Problem::at(
                 place(span.tag_span().unwrap_or(span)),
-                "tags such as `!Sub` or `!!str` are not accepted",
-                "remove it; text that begins with `!` needs quotes",
+                "YAML tags such as `!Sub` or `!!str` are not accepted",
+                "remove the tag; text that begins with `!` needs quotes",
             ))
         }
         Event::Alias(_) | Event::UnresolvedAlias(_) => Some(Problem::at(
             place(span),
             "a value that begins with `*` needs quotes",
-            "write \"*@example.com\"; if an alias was meant: they are not accepted, write the value out",
+            "write \"*@example.com\" with its quotes; aliases are not accepted: write the value out",
         )),
         Event::Anchor(..) => Some(Problem::at(
             place(span),
             "anchors are not accepted",
-            "remove it, and write the value out wherever it is needed; text that begins with `&` needs quotes",
+            "remove the anchor, and write the value out at every place; text that begins with `&` needs quotes",
         )),
         Event::Scalar(text, ScalarStyle::Plain, ..) if begins && matches!(&**text, "" | "~" | "null") => {
             Some(Problem::at(place(span), "this document is empty", "remove the `---`, or write a deployment after it"))
@@ -164,27 +164,31 @@ fn problem(source: Source<'_>, outline: &Outline, error: &Error) -> Problem {
         ),
         Error::DuplicateMappingKey { key, .. } => Problem::at(
             place,
-            format!("`{}` is there twice{}", key.as_deref().unwrap_or("this key"), in_group(path)),
+            key.as_ref().map_or_else(
+                || format!("duplicate key{}", in_group(path)),
+                |key| format!("duplicate key `{key}`{}", in_group(path)),
+            ),
             "remove one of the two",
         ),
-        Error::MergeKeyNotAllowed { .. } => Problem::at(
-            place,
-            "merge keys (`<<`) are not accepted",
-            "write the keys out: a deployment is short, and its errors then point at one place",
-        ),
+        Error::MergeKeyNotAllowed { .. } => {
+            Problem::at(place, "merge keys (`<<`) are not accepted", "write the keys out at every place")
+        }
         Error::Unexpected { .. } if path.is_empty() => {
             Problem::at(place, "a deployment must be a group of keys", not_yaml(source.text).unwrap_or(FIRST_LINES))
         }
         Error::Unexpected { .. } => Problem::at(
             place,
             format!("`{path}` must be a group of keys"),
-            format!("write them below it, indented, such as `  {}: …`, or remove `{path}`", first_key(path)),
+            format!(
+                "write the keys on indented lines below it, such as `  {}: …`, or remove `{path}`",
+                first_key(path)
+            ),
         ),
         _ => syntax_problem(source, at, &rendered(error)),
     }
 }
 
-/// The library's words without a place, which is ours to show.
+/// The library's message without its place: [`Problem`] shows the place.
 fn rendered(error: &Error) -> String {
     UserMessageFormatter.format_message(error).into_owned()
 }
@@ -205,7 +209,7 @@ fn unknown_key_hint(key: &str, allowed: &[&str]) -> String {
     format!("the keys here are {}", allowed.join(", "))
 }
 
-/// The candidate that is at most a few typing mistakes away.
+/// The nearest candidate, if it is only a few typing mistakes away.
 pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase().replace('-', "_");
     let tolerated = 1.max(word.chars().count() / 3);
@@ -231,7 +235,7 @@ fn missing_key_hint(group: &str, key: &str) -> String {
     format!("add `{example}`")
 }
 
-/// The key to begin a group with.
+/// A key of the group, for an example.
 fn first_key(group: &str) -> &'static str {
     match group {
         "instance" => "id",
@@ -258,7 +262,7 @@ fn syntax_problem(source: Source<'_>, at: Location, message: &str) -> Problem {
     let hint = if place.text().starts_with(['@', '`', '%', '!', '&', '|', '>']) {
         "a value that begins with a special character needs quotes"
     } else {
-        "look at the indentation, the quotes and the brackets here; text with `: ` or ` #` in it needs quotes"
+        "check the indentation, the quotes and the brackets here; text with `: ` or ` #` in it needs quotes"
     };
     Problem::at(place, message, hint)
 }
@@ -272,5 +276,5 @@ fn not_yaml(text: &str) -> Option<&'static str> {
     let is_section = first.starts_with('[') && first.ends_with(']') && !first.contains(',');
     let is_block = is_word && first.contains('{') && !first.contains(':');
     (assigns || is_section || is_block)
-        .then_some("this looks like TOML or Terraform; in YAML it is written `name: mail-prod`, one key per line")
+        .then_some("this looks like TOML or Terraform: in YAML, write one key per line, such as `name: mail-prod`")
 }
