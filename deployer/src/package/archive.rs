@@ -1,4 +1,4 @@
-//! The zip: writes ours, and checks one that somebody else made.
+//! Writes the function's zip, and checks a zip that the configuration names.
 
 use std::{
     io::{Cursor, Read as _, Write as _},
@@ -12,7 +12,7 @@ use crate::{config::Architecture, error::Error};
 /// The name of the program in the zip that Lambda starts on `provided.al2023`.
 pub(super) const BOOTSTRAP: &str = "bootstrap";
 
-/// Up to and with `e_machine`, the last field of an ELF header that [`check`] looks at.
+/// The start of an ELF header, up to and including `e_machine`, the last field that [`check`] reads.
 type ElfStart = [u8; 20];
 
 /// Zips the program: equal programs give equal bytes.
@@ -21,7 +21,7 @@ pub(super) fn write(bootstrap: &[u8]) -> Result<Vec<u8>, Error> {
 }
 
 fn zipped(bootstrap: &[u8]) -> ZipResult<Vec<u8>> {
-    // 1980 is where the time of a zip begins. Without this, it would be the time of the build.
+    // The earliest time of the zip format, in 1980. The time of the build would make every zip different.
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .compression_level(Some(9))
@@ -33,7 +33,7 @@ fn zipped(bootstrap: &[u8]) -> ZipResult<Vec<u8>> {
     Ok(zip.finish()?.into_inner())
 }
 
-/// Refuses a zip that Lambda would take and then fail to start.
+/// Refuses a zip that Lambda would accept and then fail to start.
 pub(super) fn check(path: &Path, zip: &[u8], architecture: Architecture) -> Result<(), Error> {
     let path = path.display();
     let mut zip = ZipArchive::new(Cursor::new(zip)).map_err(|error| {
@@ -44,7 +44,7 @@ pub(super) fn check(path: &Path, zip: &[u8], architecture: Architecture) -> Resu
     let mut file = zip.by_name(BOOTSTRAP).map_err(|error| {
         Error::new(format!("the package {path} has no file `{BOOTSTRAP}` that can be read"))
             .cause(error)
-            .hint(format!("put the program at the top of the zip, not in a folder, and call it {BOOTSTRAP}"))
+            .hint(format!("put the program at the top level of the zip, under the name {BOOTSTRAP}"))
     })?;
     if file.unix_mode().unwrap_or_default() & 0o111 == 0 {
         return Err(Error::new(format!("`{BOOTSTRAP}` in the package {path} is not executable"))
@@ -52,14 +52,14 @@ pub(super) fn check(path: &Path, zip: &[u8], architecture: Architecture) -> Resu
     }
     let mut start = ElfStart::default();
     let problem = match file.read_exact(&mut start) {
-        Err(_) => Some("it is no Linux program"),
+        Err(_) => Some("it is not a Linux program"),
         Ok(()) => elf_problem(&start, architecture),
     };
     match problem {
         None => Ok(()),
         Some(problem) => Err(Error::new(format!("`{BOOTSTRAP}` in the package {path} does not run on {architecture}"))
             .cause(problem)
-            .hint("build it for function.architecture, or correct that")),
+            .hint("build it for that architecture, or correct function.architecture")),
     }
 }
 
@@ -68,7 +68,7 @@ fn elf_problem(start: &ElfStart, architecture: Architecture) -> Option<&'static 
     const X86_64: u16 = 62;
     const AARCH64: u16 = 183;
     if start[..6] != *b"\x7fELF\x02\x01" {
-        return Some("it is no 64-bit Linux program");
+        return Some("it is not a 64-bit Linux program");
     }
     match (u16::from_le_bytes([start[18], start[19]]), architecture) {
         (X86_64, Architecture::X86_64) | (AARCH64, Architecture::Arm64) => None,

@@ -1,9 +1,9 @@
-//! Builds the function's program with cargo-lambda, which brings a linker for Lambda's glibc.
+//! Builds the function's program with cargo-lambda, which has a linker for Lambda's glibc.
 //!
-//! The program must not depend on where it is built. Cargo names the workspace's crates by their place in the
-//! workspace and gives the compiler paths relative to it; that leaves three absolute paths that the compiler writes
-//! into panic messages: of dependencies (Cargo's home), of what their build scripts generate (the target directory),
-//! and, where the component rust-src is installed, of the standard library. All three are renamed.
+//! The program must not depend on the folder in which it is built. Cargo gives the compiler paths of the workspace's
+//! crates that are relative to the workspace. The compiler still writes three absolute paths into panic messages: of
+//! dependencies (Cargo's home), of files that their build scripts generate (the target directory) and, if the component
+//! rust-src is installed, of the standard library. All three are renamed.
 
 use std::{
     collections::BTreeMap,
@@ -23,9 +23,10 @@ use crate::{config::Architecture, error::Error};
 /// The glibc of Amazon Linux 2023.
 const GLIBC: &str = "2.34";
 
-/// Variables of the caller that would change the program: each stands for itself and for all that begin with it and
-/// an underscore. What only says how to fetch (proxies, registries, `CARGO_HOME`) stays. `CARGO_MANIFEST_…` and `CARGO_PKG_…`
-/// are there when we run under `cargo run` or `cargo test`; ring's build script watches them and would be built anew.
+/// Variables of the caller that would change the program. Each name stands for the variable itself, and for all that begin
+/// with the name and an underscore. Variables that only say how to download (proxies, registries, `CARGO_HOME`) stay.
+/// `cargo run` and `cargo test` set `CARGO_MANIFEST_…` and `CARGO_PKG_…`; ring's build script watches them, so a change of
+/// them would build ring again.
 const CHANGES_THE_PROGRAM: [&str; 17] = [
     "AR",
     "CARGO_BUILD",
@@ -46,10 +47,10 @@ const CHANGES_THE_PROGRAM: [&str; 17] = [
     "TARGET_CFLAGS",
 ];
 
-/// Lines of a failed build's output that are shown.
+/// How many lines of a failed build's output are shown.
 const SHOWN_LINES: usize = 20;
 
-/// What the caller's environment holds.
+/// Environment variables by name.
 pub(super) type Environment = BTreeMap<OsString, OsString>;
 
 /// The arguments that decide what is built.
@@ -68,7 +69,7 @@ fn triple(architecture: Architecture) -> &'static str {
     }
 }
 
-/// The program, built from the workspace at `root`, which is an absolute path.
+/// Builds the program from the workspace at `root`, an absolute path, and returns it.
 pub(super) async fn build(root: &Path, architecture: Architecture, caller: Environment) -> Result<Vec<u8>, Error> {
     let compiler = Compiler::of(root, architecture, &caller).await?;
     let target_dir = folder(&caller, "CARGO_TARGET_DIR", || Ok(root.join("target")))?;
@@ -76,14 +77,14 @@ pub(super) async fn build(root: &Path, architecture: Architecture, caller: Envir
     let environment = environment(caller, &compiler, &target_dir)?;
     let _lock = lock(&output_dir).await?;
     let program = output_dir.join(BOOTSTRAP).join(BOOTSTRAP);
-    // Nothing older may be taken for what this build makes. Mostly, it is not there.
+    // This build must not return the program of an earlier one. Usually there is no such file.
     let _ = fs::remove_file(&program);
     let mut command = Command::new("cargo-lambda");
-    // The target was looked at already; cargo-lambda would install it, which is not for us to do.
+    // `Compiler::of` has checked the target. Without the flag, cargo-lambda would install a missing one on this machine.
     command.args(arguments(architecture)).arg("--skip-target-check").arg("--lambda-dir").arg(&output_dir);
     let output = run(command, root, &environment).await.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Error::new("cargo-lambda, which builds the function, is not on the PATH").hint(
-            "install it: `pip install cargo-lambda` or `brew install cargo-lambda/tap/cargo-lambda`; both bring zig",
+            "install it: `pip install cargo-lambda` or `brew install cargo-lambda/tap/cargo-lambda`; both install zig too",
         ),
         _ => Error::new("failed to run cargo-lambda").cause(error),
     })?;
@@ -93,8 +94,8 @@ pub(super) async fn build(root: &Path, architecture: Architecture, caller: Envir
     fs::read(&program).map_err(|error| Error::new(format!("failed to read {}", program.display())).cause(error))
 }
 
-/// Waits until no other deployer builds here: cargo-lambda moves the program to where we read it, so that a second
-/// one would find it half written or gone. The lock ends with the returned file.
+/// Waits until no other deployer builds here: cargo-lambda moves the program into this folder, so one of two deployers could
+/// read a half-written program or none. Dropping the returned file ends the lock.
 async fn lock(output_dir: &Path) -> Result<File, Error> {
     let folder = output_dir.to_owned();
     let open_and_wait = move || {
@@ -106,7 +107,7 @@ async fn lock(output_dir: &Path) -> Result<File, Error> {
     locked.map_err(|error| Error::new(format!("failed to lock {}", output_dir.display())).cause(error))
 }
 
-/// The folder that a variable names, absolute: the build runs in another one than we do.
+/// The folder that a variable names, as an absolute path: the build runs in another working directory.
 fn folder(
     caller: &Environment,
     name: &str,
@@ -117,14 +118,15 @@ fn folder(
         .map_err(|error| Error::new(format!("failed to find the folder that {name} names")).cause(error))
 }
 
-/// The compiler that will be used.
+/// The compiler that the build uses.
 struct Compiler {
     sysroot: PathBuf,
     commit: String,
 }
 
 impl Compiler {
-    /// Fails if it cannot compile for the target.
+    /// # Errors
+    /// There is no compiler, or it cannot compile for the target.
     async fn of(root: &Path, architecture: Architecture, environment: &Environment) -> Result<Self, Error> {
         let triple = triple(architecture);
         let version = rustc(root, environment, &["--version", "--verbose"]).await?;
@@ -132,11 +134,11 @@ impl Compiler {
             rustc(root, environment, &["--print", "sysroot", "--print", "target-libdir", "--target", triple]).await?;
         let commit = version.lines().find_map(|line| line.strip_prefix("commit-hash: "));
         let (Some(commit), Some((sysroot, libraries))) = (commit, folders.trim_end().split_once('\n')) else {
-            return Err(Error::new("rustc does not say what it is").cause(version + &folders));
+            return Err(Error::new("rustc did not print its commit and its folders").cause(version + &folders));
         };
         if !Path::new(libraries).is_dir() {
             return Err(Error::new(format!("this Rust cannot compile for {architecture}: {triple} is not installed"))
-                .hint(format!("rustup target add {triple}")));
+                .hint(format!("run `rustup target add {triple}`")));
         }
         Ok(Self { sysroot: sysroot.into(), commit: commit.to_owned() })
     }
@@ -148,7 +150,7 @@ async fn rustc(root: &Path, environment: &Environment, arguments: &[&str]) -> Re
     let output = run(command, root, environment).await.map_err(|error| {
         Error::new("failed to run rustc, which builds the function")
             .cause(error)
-            .hint("install Rust from https://rustup.rs, or let function.package name a zip")
+            .hint("install Rust from https://rustup.rs, or set function.package to a zip")
     })?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
@@ -157,18 +159,18 @@ async fn rustc(root: &Path, environment: &Environment, arguments: &[&str]) -> Re
     }
 }
 
-/// The caller's, less what would change the program.
+/// The caller's environment without the variables that would change the program, and with the paths renamed.
 fn environment(caller: Environment, compiler: &Compiler, target_dir: &Path) -> Result<Environment, Error> {
     let cargo_home = folder(&caller, "CARGO_HOME", || Ok(home(&caller)?.join(".cargo")))?;
     let mut renamed = [
         (cargo_home.clone(), "/cargo".to_owned()),
         (target_dir.to_owned(), "/target".to_owned()),
-        // As the compiler names it where rust-src is not installed.
+        // The compiler itself uses this name if rust-src is not installed.
         (compiler.sysroot.join("lib/rustlib/src/rust"), format!("/rustc/{}", compiler.commit)),
     ];
-    // The compiler takes the last one that fits; one of the folders may be inside another.
+    // The compiler uses the last prefix that matches, and one folder may be inside another: the longest goes last.
     renamed.sort_by_key(|(from, _)| from.as_os_str().len());
-    // The encoded form, unlike RUSTFLAGS, has room for spaces. It also goes before all flags from Cargo's settings.
+    // Unlike RUSTFLAGS, the encoded form allows spaces. Cargo then ignores every other source of flags.
     let flags: Vec<OsString> = renamed.into_iter().map(|(from, to)| flag(&from, &to)).collect();
     let mut environment: Environment = caller.into_iter().filter(|(name, _)| !changes_the_program(name)).collect();
     environment.insert("CARGO_HOME".into(), cargo_home.into());
@@ -202,7 +204,7 @@ async fn run(mut command: Command, root: &Path, environment: &Environment) -> io
     command.output().await
 }
 
-/// The errors are at the end; the compiler's progress before them is of no interest.
+/// The errors are at the end, after the compiler's progress.
 fn last_lines(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     let lines: Vec<&str> = text.lines().collect();

@@ -1,7 +1,7 @@
 //! The function's code: where it comes from, the digest that decides whether it is uploaded again, and its zip.
 //!
-//! The same sources always give the same bytes, wherever and whenever they are built, so that code that changed
-//! without a change of its sources is drift.
+//! The same sources give the same bytes on every machine and at every time. So live code that is not what the sources
+//! give is drift.
 
 use std::{
     env, fs, io,
@@ -23,13 +23,13 @@ mod archive;
 mod cargo_lambda;
 mod workspace;
 
-/// The most that Lambda accepts in the call that carries the zip (Lambda quotas, "Deployment package size").
+/// Lambda's limit on a zip that is part of the call (Lambda quotas, "Deployment package size").
 const MAX_ZIP_BYTES: u64 = 50 << 20;
 
 /// The code that the function should have.
 #[derive(Clone, Debug)]
 pub(crate) struct Package {
-    /// 32 hexadecimal digits that change if, and only if, what the code is made of changes.
+    /// 32 hexadecimal digits: the digest of the sources, or of the zip that the configuration names.
     pub(crate) source_digest: String,
     source: Source,
     architecture: Architecture,
@@ -44,9 +44,10 @@ enum Source {
 }
 
 impl Package {
-    /// Finds the code and digests what it is made of. Reads files only, and builds nothing.
+    /// Finds the code and digests it. Reads files only, and builds nothing.
     ///
-    /// Fails if the configured zip would not run as the function, or if there is nothing to build.
+    /// # Errors
+    /// The configured zip would not run as the function; no sources to build are found.
     pub(crate) fn locate(config: &Config) -> Result<Self, Error> {
         let architecture = config.function.architecture;
         if let Some(path) = &config.function.package {
@@ -58,8 +59,11 @@ impl Package {
         let candidates = [built_from.as_path()].into_iter().chain(current.ancestors());
         let root = workspace::find(candidates).ok_or_else(|| {
             Error::new("failed to find the function's code")
-                .cause(format!("this deployer was built in {}, which is gone", env!("CARGO_MANIFEST_DIR")))
-                .hint("run the command in a checkout of the deployer's repository, or let function.package name a zip")
+                .cause(format!(
+                    "neither the folder in which this deployer was built ({}) nor the current one is in a checkout",
+                    env!("CARGO_MANIFEST_DIR")
+                ))
+                .hint("run the command in a checkout of the deployer's repository, or set function.package to a zip")
         })?;
         Self::of_workspace(root, architecture)
     }
@@ -75,7 +79,7 @@ impl Package {
         Ok(Self { source_digest, source: Source::Workspace(root), architecture })
     }
 
-    /// The bytes of the zip that Lambda gets. Says [`Event::Building`] and [`Event::Built`] where it builds, which
+    /// Returns the bytes of the zip for Lambda. If it has to build, it says [`Event::Building`] and [`Event::Built`]; a build
     /// takes minutes the first time and about a second after that.
     pub(crate) async fn build(&self, events: &Events) -> Result<Vec<u8>, Error> {
         match &self.source {
@@ -84,8 +88,8 @@ impl Package {
                 if digest([&zip]) == self.source_digest {
                     Ok(zip)
                 } else {
-                    Err(Error::new(format!("{} has changed since the plan", path.display()))
-                        .hint("run the command again, and look at its plan"))
+                    Err(Error::new(format!("{} has changed since the plan, so it was not uploaded", path.display()))
+                        .hint("run the command again, and read the new plan"))
                 }
             }
             Source::Workspace(root) => {
@@ -109,12 +113,12 @@ fn read_zip(path: &Path) -> Result<Vec<u8>, Error> {
     let failed = |error: io::Error| {
         Error::new(format!("failed to read the package {}", path.display()))
             .cause(error)
-            .hint("correct function.package, or leave it out to build the function from its sources")
+            .hint("correct function.package, or remove it to build the function from its sources")
     };
     if fs::metadata(path).map_err(failed)?.len() > MAX_ZIP_BYTES {
         return Err(Error::new(format!("the package {} is larger than 50 MB", path.display()))
             .cause("Lambda accepts no larger zip")
-            .hint("build it in release mode and without debug information"));
+            .hint("build the function in release mode, without debug information"));
     }
     fs::read(path).map_err(failed)
 }

@@ -1,4 +1,4 @@
-//! The workspace that the function is built from: where it is, and the digest of what decides the function's code.
+//! The workspace that the function is built from: its folder, and the digest of the files that decide the function's code.
 
 use std::{
     fs, io,
@@ -11,7 +11,7 @@ use crate::{config::Architecture, digest::digest as digest_of, error::Error};
 /// The members that the function consists of.
 pub(super) const MEMBERS: [&str; 2] = ["contract", "handler"];
 
-/// What decides the code, of the workspace and of each member; where a name is missing, nothing is there to decide.
+/// The files and folders that decide the code: of the workspace, and of each member. Missing ones are skipped.
 const OF_WORKSPACE: [&str; 5] = [".cargo", "Cargo.lock", "Cargo.toml", "rust-toolchain", "rust-toolchain.toml"];
 const OF_MEMBER: [&str; 3] = ["Cargo.toml", "build.rs", "src"];
 
@@ -23,8 +23,8 @@ pub(super) fn find<'a>(candidates: impl IntoIterator<Item = &'a Path>) -> Option
     candidates.into_iter().find(is_root)?.canonicalize().ok()
 }
 
-/// Digests the sources and how they are built. It depends on names and contents only: not on the folder, on times, or
-/// on the order in which the file system lists files.
+/// Digests the sources and the arguments of the build. The digest depends on names and contents only: not on the folder,
+/// on times, or on the order in which the file system lists files.
 pub(super) fn digest(root: &Path, architecture: Architecture) -> Result<String, Error> {
     let mut parts: Vec<Vec<u8>> = cargo_lambda::arguments(architecture).into_iter().map(String::into_bytes).collect();
     for file in files(root)? {
