@@ -118,7 +118,8 @@ pub(crate) async fn connect(config: &Config) -> Result<(Aws, Identity), Error> {
 }
 
 async fn identify(sts: &aws_sdk_sts::Client) -> Result<Identity, Error> {
-    let answer = sts.get_caller_identity().send().await.failed_to(|| "ask AWS who we are".to_owned())?;
+    let answer =
+        sts.get_caller_identity().send().await.failed_to(|| "ask AWS whom the credentials belong to".to_owned())?;
     let arn = answer.arn.unwrap_or_default();
     // arn:PARTITION:sts::ACCOUNT:…
     let mut parts = arn.split(':').skip(1);
@@ -126,8 +127,8 @@ async fn identify(sts: &aws_sdk_sts::Client) -> Result<Identity, Error> {
         (Some(partition), Some(account_id)) if account_id.len() == 12 => {
             Ok(Identity { account_id, partition: partition.to_owned(), arn })
         }
-        _ => Err(Error::new("failed to ask AWS who we are")
-            .cause("the answer names no account")
-            .hint("check AWS_ENDPOINT_URL: what answers there does not speak as AWS does")),
+        _ => Err(Error::new("failed to ask AWS whom the credentials belong to")
+            .cause("the answer does not contain an account")
+            .hint("check AWS_ENDPOINT_URL: the endpoint does not answer as AWS does")),
     }
 }

@@ -6,12 +6,12 @@ use clap::{Args, Parser, Subcommand};
 
 /// Deploys the rotation of Amazon SES SMTP credentials from one YAML file.
 ///
-/// AWS itself is the state: there is no state file. `plan` shows what `apply` would do, `apply`
-/// does it after you approve, and running it again does nothing.
+/// There is no state file: every command reads AWS. `plan` shows what `apply` would do. `apply` does it
+/// after you approve, and a second `apply` changes nothing.
 #[derive(Debug, Parser)]
 #[command(name = "deployer", version, max_term_width = 100)]
 pub struct Cli {
-    /// What to do.
+    /// The verb.
     #[command(subcommand)]
     pub command: Command,
     /// Print JSON lines instead of text.
@@ -26,21 +26,21 @@ pub enum Command {
     Validate(Target),
     /// Show what `apply` would do; reads only.
     Plan(PlanArgs),
-    /// Bring AWS to what the configuration declares.
+    /// Make AWS as the configuration declares, after you approve the plan.
     Apply(ApplyArgs),
-    /// Take everything away that the deployment owns.
+    /// Delete everything that the deployment owns, after you approve the plan.
     Destroy(DestroyArgs),
-    /// Show what is there, what differs, and how the rotation stands; reads only.
+    /// Compare every resource with the configuration, and show labels and access keys; reads only.
     Status(Target),
-    /// Rotate the credential now, and wait until it is done; refuses before anything starts where that would fail.
+    /// Rotate the credential now, and wait until the rotation has ended. Starts nothing if the rotation would fail.
     Rotate(RotateArgs),
-    /// Show how a rotation stands, and take a stuck one back to health; asks before each change.
+    /// Show how the rotation stands, and repair it if it is stuck; asks before each change.
     Recover(RecoverArgs),
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
 }
 
-/// CONFIG, if none is given.
+/// The default of CONFIG.
 pub(crate) const DEFAULT_CONFIG: &str = "config.yaml";
 
 impl Command {
@@ -73,13 +73,13 @@ pub struct PlanArgs {
     /// The configuration.
     #[command(flatten)]
     pub target: Target,
-    /// Exit with 0 where there is nothing to do, 1 on an error, 2 where there are changes.
+    /// Exit with 0 if there is nothing to do, 1 on an error, 2 if there are changes.
     #[arg(long)]
     pub detailed_exitcode: bool,
     /// Show what `destroy` would do.
     #[arg(long)]
     pub destroy: bool,
-    /// With --destroy: as `destroy --stop-mail`.
+    /// With --destroy: show what `destroy --stop-mail` would do.
     #[arg(long, requires = "destroy")]
     pub stop_mail: bool,
 }
@@ -90,13 +90,14 @@ pub struct ApplyArgs {
     /// The configuration.
     #[command(flatten)]
     pub target: Target,
-    /// Do not ask.
+    /// Do not ask for approval.
     #[arg(long)]
     pub auto_approve: bool,
-    /// Exit with 0 where there was nothing to do, 1 on an error, 2 where changes were made.
+    /// Exit with 0 if there was nothing to do, 1 on an error, 2 if changes were made.
     #[arg(long)]
     pub detailed_exitcode: bool,
-    /// Change role, function, permission and document although a rotation is open; else apply waits until it has ended.
+    /// Do not wait until an open rotation has ended: change what the rotation uses (role, function, permission, document,
+    /// secret, schedule) now.
     #[arg(long)]
     pub during_rotation: bool,
 }
@@ -107,13 +108,13 @@ pub struct DestroyArgs {
     /// The configuration.
     #[command(flatten)]
     pub target: Target,
-    /// Do not ask.
+    /// Do not ask for approval.
     #[arg(long)]
     pub auto_approve: bool,
-    /// Delete the user's access keys although a host may still send mail with them.
+    /// Delete the user's access keys, even if a host still sends mail with them.
     #[arg(long)]
     pub stop_mail: bool,
-    /// Exit with 0 where there was nothing to do, 1 on an error, 2 where changes were made.
+    /// Exit with 0 if there was nothing to do, 1 on an error, 2 if changes were made.
     #[arg(long)]
     pub detailed_exitcode: bool,
 }
@@ -124,11 +125,12 @@ pub struct RotateArgs {
     /// The configuration.
     #[command(flatten)]
     pub target: Target,
-    /// Before that, delete the previous key although its grace has not ended: any host that still uses it stops sending.
-    /// For a key that leaked; one that is in use still becomes the previous key by a rotation before.
+    /// First delete the previous key before its grace ends: any host that still uses that key stops sending. Use this if
+    /// the previous key leaked. If the current key leaked, rotate once without this option first: the current key then
+    /// becomes the previous one.
     #[arg(long)]
     pub end_grace: bool,
-    /// With --end-grace: do not ask.
+    /// With --end-grace: do not ask for approval.
     #[arg(long, requires = "end_grace")]
     pub auto_approve: bool,
 }
@@ -139,7 +141,7 @@ pub struct RecoverArgs {
     /// The configuration.
     #[command(flatten)]
     pub target: Target,
-    /// Do not ask.
+    /// Do not ask for approval.
     #[arg(long)]
     pub auto_approve: bool,
 }

@@ -9,7 +9,7 @@ pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a (impl AsRef<[u8]> +
     let mut hash = Sha256::new();
     for part in parts {
         let part = part.as_ref();
-        // With its length, or else two parts could pass a byte to each other unnoticed.
+        // The length separates the parts: without it, "ab", "c" and "a", "bc" would have the same digest.
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }

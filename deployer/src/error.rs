@@ -51,7 +51,7 @@ pub(crate) enum ErrorKind {
 /// Why something failed.
 #[derive(Clone, Debug)]
 pub(crate) enum Cause {
-    /// AWS answered with an error.
+    /// AWS returned an error.
     Aws {
         /// AWS's error code, as on the wire.
         code: String,
@@ -74,7 +74,7 @@ impl Error {
         Self { what: what.into(), cause: None, hints: Vec::new(), kind: ErrorKind::Failed }
     }
 
-    /// Sets the sort of error, where the cause does not tell it.
+    /// Sets the sort of error, if the cause does not tell it.
     #[must_use]
     pub(crate) fn kind(mut self, kind: ErrorKind) -> Self {
         self.kind = kind;
@@ -134,7 +134,7 @@ impl Error {
         }
     }
 
-    /// Whether AWS answered with this code and a message that contains `part`.
+    /// Whether AWS returned this code and a message that contains `part`.
     #[must_use]
     pub(crate) fn is(&self, wanted: &str, part: &str) -> bool {
         matches!(self.cause.as_deref(), Some(Cause::Aws { code, message, .. }) if code == wanted && message.contains(part))
@@ -213,8 +213,8 @@ where
     }
 }
 
-/// Reads a resource: `Ok(None)` if AWS answers one of the codes in `absent`. Every other refusal stays an error: a denied
-/// read, above all, is never taken for "absent".
+/// The result of reading a resource: `Ok(None)` if AWS returns one of the codes in `absent`. Every other refusal stays an
+/// error: a denied read is never "absent".
 pub(crate) fn absent_is_none<T>(result: Result<T, Error>, absent: &[&str]) -> Result<Option<T>, Error> {
     match result {
         Ok(found) => Ok(Some(found)),
@@ -250,7 +250,7 @@ where
 }
 
 fn not_aws(response: &HttpResponse) -> Cause {
-    Cause::NoAnswer(format!("the endpoint's answer is not one that AWS gives (HTTP {})", response.status().as_u16()))
+    Cause::NoAnswer(format!("the endpoint does not answer as AWS does (HTTP {})", response.status().as_u16()))
 }
 
 fn connector_text(error: &ConnectorError) -> String {

@@ -64,6 +64,6 @@ fn is_path(word: &str) -> bool {
     let is_plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "./_-".contains(c));
     let extension = Path::new(word).extension().and_then(std::ffi::OsStr::to_str);
     let is_file = extension.is_some_and(|it| ["rs", "py", "sh", "toml", "yaml", "md"].contains(&it));
-    // What is said of `.cargo/` is why nothing is there.
+    // ARCHITECTURE.md says why `.cargo/` does not exist.
     is_plain && (is_file || word.ends_with('/')) && word.len() > 1 && !word.starts_with(".cargo/")
 }

@@ -1,5 +1,5 @@
-//! Deploys the rotation of Amazon SES SMTP credentials from one YAML file. No state file: AWS
-//! itself is the truth.
+//! Deploys the rotation of Amazon SES SMTP credentials from one YAML file. There is no state file: every command reads
+//! AWS.
 //!
 //! Data flows one way: configuration → names → stack → observe everything → plan → approve →
 //! execute → events → screen. ARCHITECTURE.md has the map.

@@ -11,9 +11,9 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // A closed pipe is the reader's wish.
+            // It fails if the reader closed the pipe: then nobody reads.
             let _ = error.print();
-            // Clap would answer 2, which means "there are changes" here.
+            // Clap's own exit code is 2, which means "there are changes" here.
             let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
             return if is_help { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         }
@@ -21,7 +21,10 @@ fn main() -> ExitCode {
     match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime.block_on(deployer::run(cli)),
         Err(error) => {
-            let _ = std::io::Write::write_fmt(&mut anstream::stderr(), format_args!("error: no runtime: {error}\n"));
+            let _ = std::io::Write::write_fmt(
+                &mut anstream::stderr(),
+                format_args!("error: failed to start the runtime: {error}\n"),
+            );
             ExitCode::FAILURE
         }
     }

@@ -174,7 +174,8 @@ fn statements(names: &Names) -> Vec<Statement> {
 }
 
 fn rotation_goal(Deployment { config, .. }: &Deployment, facts: &Facts) -> Result<rotation::Goal, Error> {
-    // Rotation of a credential of ours that was only turned off is turned on again, and no more.
+    // If the function made the credential already, somebody turned the rotation off: it is turned on again, and the
+    // credential does not rotate.
     let has_ours = facts.labels()?.labelled(contract::DEPLOYING).is_some() && facts.user_has_keys()?;
     Ok(rotation::Goal {
         schedule: config.rotation.schedule.to_string(),

@@ -62,7 +62,7 @@ pub(crate) struct Key {
     pub(crate) last_used: Option<String>,
 }
 
-/// Reads everything. What cannot be read is a part of the answer: people ask for the status when something is wrong.
+/// Reads everything. A failed read is part of the status: people ask for the status when something is wrong.
 pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     let nodes = stack(deployment, Toward::Present);
     let reading = Box::pin(facts::read(aws, &deployment.config, &deployment.names, Toward::Present));
@@ -72,14 +72,14 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     let mut unread = Vec::new();
     let mut resources = Vec::new();
     for (address, ops) in survey.resources {
-        let state = match note(ops, &mut unread) {
+        let state = match value_or_keep(ops, &mut unread) {
             None => State::Unknown,
             Some(ops) => state(Planned { address: address.clone(), ops }.verb()),
         };
         resources.push((address, state));
     }
-    let labels = note(labels, &mut unread).flatten().unwrap_or_default();
-    let keys = note(keys, &mut unread).unwrap_or_default();
+    let labels = value_or_keep(labels, &mut unread).flatten().unwrap_or_default();
+    let keys = value_or_keep(keys, &mut unread).unwrap_or_default();
     Status { resources, credential: CredentialStatus::from(labels), keys, notes: survey.notes, unread }
 }
 
@@ -95,8 +95,8 @@ impl From<Labels> for CredentialStatus {
     }
 }
 
-/// Keeps an error once, though several reads may have met it.
-fn note<T>(result: Result<T, Error>, unread: &mut Vec<Error>) -> Option<T> {
+/// The result's value; keeps its error, once even if several reads failed with it.
+fn value_or_keep<T>(result: Result<T, Error>, unread: &mut Vec<Error>) -> Option<T> {
     match result {
         Ok(found) => Some(found),
         Err(error) => {

@@ -16,7 +16,7 @@ pub(super) fn approve(session: &Session, question: &str, command: &str, done_bef
     if !std::io::stdin().is_terminal() {
         let error = Error::new("nobody can approve this: standard input is not a terminal").kind(ErrorKind::Declined);
         let approved = Command::deployer(&format!("{command} --auto-approve"));
-        return session.fail(Err(error.hint(text!["read it, then run ", approved])));
+        return session.fail(Err(error.hint(text!["read what is shown above, then run ", approved])));
     }
     if Screen::ask(question) {
         return Ok(());

@@ -1,5 +1,5 @@
-//! What AWS alone knows and goals depend on. It is read in the same concurrent round as everything else, so that a plan never
-//! says "known after apply".
+//! Facts: what AWS alone knows and goals depend on. They are read in the same concurrent round as everything else, so that a
+//! plan never says "known after apply".
 
 use crate::{
     aws::Aws,
@@ -51,7 +51,7 @@ impl Facts {
     }
 }
 
-/// Reads them. On the way to absent no goal is made, so only the labels are read.
+/// Reads the facts. On the way to absent no goal is made, so only the labels are read.
 pub(crate) async fn read(aws: &Aws, config: &Config, names: &Names, toward: Toward) -> Facts {
     if toward != Toward::Present {
         return Facts { labels: read_labels(aws, names).await, ..unread() };
@@ -68,7 +68,7 @@ pub(crate) async fn read(aws: &Aws, config: &Config, names: &Names, toward: Towa
 /// No fact at all.
 pub(crate) fn unread() -> Facts {
     fn unread<T>() -> Fact<T> {
-        Err(Error::new("this was not read, since nothing is made on the way to absent"))
+        Err(Error::new("this fact was not read: on the way to absent, no goal is made"))
     }
     Facts { user_arn: unread(), user_has_keys: unread(), kms_key_arn: unread(), labels: unread(), package: unread() }
 }
@@ -90,7 +90,7 @@ async fn user_arn(aws: &Aws, config: &Config, names: &Names) -> Fact<String> {
     let answer = aws.iam.get_user().user_name(&names.user).send().await;
     let found = absent_is_none(answer.failed_to(|| format!("read user {}", names.user)), &["NoSuchEntity"])?;
     let user = found.and_then(|answer| answer.user);
-    // The kind of an absent referenced user reports it, with a hint; the goal is then of no use.
+    // If a referenced user is absent, its kind reports that with a hint, and no goal is used.
     Ok(user.map_or_else(|| names.owned_user_arn(), |user| user.arn))
 }
 

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use crate::{config::Config, deployment::names::Names};
 
-/// Who may assume the function's role. The Lambda service principal is enough; the condition keys
-/// documented for other services do not apply to execution roles, and a wrong one looks exactly
-/// like a role that has not propagated yet.
+/// Who may assume the function's role. The Lambda service principal is enough. The condition keys that AWS documents for
+/// other services do not apply to execution roles, and with a wrong one Lambda's error is the same as for a role that has
+/// not propagated yet.
 pub(crate) fn role_trust() -> Value {
     document([json!({
         "Sid": "Lambda",
@@ -16,8 +16,8 @@ pub(crate) fn role_trust() -> Value {
     })])
 }
 
-/// What the function may do: a rotation of this secret, this user, these instances and this
-/// document, tell this topic of it, and nothing else.
+/// What the function may do: rotate this secret's credential with this user, these instances and this document, publish to
+/// this topic, and nothing else.
 pub(crate) fn role_permissions(config: &Config, names: &Names, user_arn: &str, kms_key_arn: Option<&str>) -> Value {
     let mut statements = vec![
         allow(
@@ -64,8 +64,8 @@ pub(crate) fn role_permissions(config: &Config, names: &Names, user_arn: &str, k
     document(statements)
 }
 
-/// What the user may do: send as the configured addresses. A default configuration set on the
-/// identity is authorised too (SES guide, "Controlling access"), so identities alone would not do.
+/// What the user may do: send as the configured addresses. SES also authorises the identity's default configuration set (SES
+/// guide, "Controlling access"), so identities alone are not enough.
 pub(crate) fn user_permissions(config: &Config, names: &Names) -> Value {
     let mut statement =
         allow("Send", &["ses:SendRawEmail"], [names.ses_arn("identity/*"), names.ses_arn("configuration-set/*")]);
@@ -100,8 +100,8 @@ fn document(statements: impl IntoIterator<Item = Value>) -> Value {
     json!({"Version": "2012-10-17", "Statement": statements.into_iter().collect::<Vec<_>>()})
 }
 
-/// A policy in the one form in which two that mean the same are equal: AWS may give back a single
-/// element where a list of one was written, and lists in any order.
+/// Normalizes a policy, so that policies with the same meaning are equal: AWS may return a single element for a list of one,
+/// and lists in any order.
 pub(crate) fn normalized(policy: &Value) -> Value {
     match policy {
         Value::Object(fields) => {
@@ -126,8 +126,8 @@ pub(crate) fn normalized(policy: &Value) -> Value {
     }
 }
 
-/// Parses a policy as IAM answers it: percent-encoded JSON (RFC 3986). What cannot be parsed is
-/// kept as text, and so differs from any goal.
+/// Parses a policy as IAM returns it: percent-encoded JSON (RFC 3986). Text that cannot be parsed is kept as text, and so
+/// differs from every goal.
 pub(crate) fn parse(text: &str) -> Value {
     let decoded = percent_encoding::percent_decode_str(text).decode_utf8_lossy();
     serde_json::from_str(&decoded).map_or_else(|_| Value::from(text), |policy| normalized(&policy))

@@ -29,7 +29,7 @@ pub(crate) enum Event {
     },
     /// An op is done.
     Done(Address, Op, Duration),
-    /// A resource could not be brought to its goal.
+    /// A resource did not reach its goal.
     Failed(Address, Error),
     /// A resource was skipped because one that it depends on failed.
     Skipped(Address),

@@ -23,7 +23,7 @@ impl Pauses {
         Self { deadline: Instant::now() + limit, next: FIRST_PAUSE }
     }
 
-    /// Pauses once more; false where the deadline has passed instead. Says once what it waits for.
+    /// Pauses once more; returns false if the deadline has passed. The first pause says what it waits for.
     pub(crate) async fn pause(&mut self, progress: &Progress, reason: &str) -> bool {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -39,7 +39,7 @@ impl Pauses {
 }
 
 /// Calls `attempt` until it succeeds, fails with an error that `waits_for` does not name, or the
-/// limit has passed; the last error then says so. Says once what it waits for.
+/// limit has passed; the last error then says so. The first pause says what it waits for.
 pub(crate) async fn eventually<T, F: Future<Output = Result<T, Error>>>(
     progress: &Progress,
     limit: Duration,
@@ -54,7 +54,7 @@ pub(crate) async fn eventually<T, F: Future<Output = Result<T, Error>>>(
         };
         let reason = error.cause.as_ref().map(ToString::to_string).unwrap_or_default();
         if !pauses.pause(progress, &reason).await {
-            let what = format!("{}, and {} s of waiting did not help", error.what, limit.as_secs());
+            let what = format!("{}, also after {} s of retries", error.what, limit.as_secs());
             return Err(Error { what, ..error });
         }
     }

@@ -37,7 +37,7 @@ enum Outcome {
 /// How a run ended.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Summary {
-    /// Resources that could not be brought to their goal, and those that were skipped because of them.
+    /// Resources that did not reach their goal, and those that were skipped because of them.
     pub(crate) unfinished: usize,
 }
 
@@ -53,14 +53,14 @@ pub(crate) struct Run<'a> {
     pub(crate) events: Events,
 }
 
-/// Brings every resource with approved ops to its goal.
+/// Runs the approved ops of every resource, until each has reached its goal.
 pub(crate) async fn execute(nodes: &[Node], run: &Run<'_>) -> Summary {
     let needs = predecessors(nodes);
     let (senders, receivers): (Vec<_>, Vec<_>) = nodes.iter().map(|_| watch::channel(None)).unzip();
     let work = nodes.iter().zip(senders).zip(needs).map(|((node, done), needs)| {
         let needs: Vec<_> = needs.into_iter().map(|id: NodeId| receivers[id].clone()).collect();
         async move {
-            let outcome = bring(node, needs, run).await;
+            let outcome = run_node(node, needs, run).await;
             done.send_replace(Some(outcome));
             outcome
         }
@@ -83,7 +83,8 @@ fn predecessors(nodes: &[Node]) -> Vec<Vec<NodeId>> {
     needs
 }
 
-async fn bring(node: &Node, needs: Vec<watch::Receiver<Option<Outcome>>>, run: &Run<'_>) -> Outcome {
+/// Waits for the resources that this one needs, then runs its approved ops.
+async fn run_node(node: &Node, needs: Vec<watch::Receiver<Option<Outcome>>>, run: &Run<'_>) -> Outcome {
     let address = node.resource.address();
     let approved = run.plan.ops_of(&address);
     let mut after_change = false;
@@ -164,7 +165,7 @@ async fn converge(
 }
 
 fn does_not_show(address: &Address) -> Error {
-    Error::new(format!("AWS accepted the change of {address} and does not show it"))
+    Error::new(format!("AWS accepted the change of {address} but does not show it"))
         .hint("run the command again in a minute; if this repeats, somebody else undoes the change")
 }
 

@@ -1,4 +1,4 @@
-//! How resources are planned and brought to their goal, whatever they are.
+//! How resources of every kind are planned and executed.
 
 pub(crate) mod erased;
 pub(crate) mod events;

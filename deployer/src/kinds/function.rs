@@ -110,7 +110,7 @@ impl Tagged for Function {
         let answer =
             absent_is_none(answer.failed_to(|| format!("read function {name}")), &["ResourceNotFoundException"])?;
         let Some(function) = answer else { return Ok(None) };
-        // Credentials that may read the function and not its tags would otherwise take it for somebody else's.
+        // The credentials may read the function and not its tags. Without tags the function would look like somebody else's.
         if let Some(denied) = function.tags_error {
             return Err(Error::new(format!("failed to read the tags of function {name}"))
                 .cause(format!("{}: {}", denied.error_code, denied.message))
@@ -235,7 +235,7 @@ impl Function {
             if failed.is_some() || !pauses.pause(&context.progress, "Lambda makes the function active").await {
                 return Err(Error::new(format!("function {name} does not become active"))
                     .cause(failed.as_deref().unwrap_or("its update is still in progress"))
-                    .hint("run apply again; if it stays like this, look at the function in the Lambda console"));
+                    .hint("run apply again; if this repeats, check the function in the Lambda console"));
             }
         }
     }
@@ -328,7 +328,7 @@ fn code_tags(source: String, zip: &[u8]) -> Tags {
     Tags::from([(TAG_SOURCE.to_owned(), source), (TAG_CODE.to_owned(), code_sha256(zip))])
 }
 
-/// Fifty megabytes, the most that Lambda takes, need minutes on a slow line.
+/// Fifty megabytes, the most that Lambda accepts, need minutes on a slow line.
 fn upload() -> aws_sdk_lambda::config::Builder {
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_mins(10)).build();
     aws_sdk_lambda::config::Builder::new().timeout_config(timeouts)
@@ -340,13 +340,13 @@ fn zip(context: &Context) -> Result<&[u8], Error> {
     context.package.as_deref().map(Vec::as_slice).ok_or_else(missing)
 }
 
-/// Lambda's words for a role that it cannot assume *yet* are those for one that it never can.
+/// Lambda's message is the same for a role that it cannot assume *yet* and for one that it never can.
 fn waits_for_role_or_update(error: &Error) -> bool {
     let not_yet = ["cannot be assumed by Lambda", "does not have permissions", "KMS key is invalid for CreateGrant"];
     not_yet.iter().any(|part| error.is("InvalidParameterValueException", part)) || is_in_progress(error)
 }
 
-/// After this run changed the role, it takes as long as it takes; else, maybe, the run before did.
+/// If this run changed the role, wait as long as Lambda may need. Otherwise only a run just before this one may have.
 fn role_usable_within(context: &Context) -> Duration {
     if context.after_change { ROLE_USABLE_WITHIN } else { CONSISTENT_WITHIN }
 }

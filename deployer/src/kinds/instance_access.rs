@@ -59,7 +59,7 @@ impl Kind for InstanceAccess {
         match (aim, observed) {
             (Aim::Present(_), Observed::NoRole) => {
                 Err(Error::new(format!("the instance's role {} does not exist", self.role))
-                    .hint("correct instance.role, or leave it out and give the instance access to the secret yourself"))
+                    .hint("correct instance.role, or remove it and let the instance read the secret yourself"))
             }
             (Aim::Present(goal), Observed::Role { policy }) => {
                 let verb = if policy.is_none() { Verb::Create } else { Verb::Update };

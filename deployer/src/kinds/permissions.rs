@@ -70,7 +70,7 @@ impl Kind for Permissions {
             Aim::Present(goals) => {
                 let is_new = goals.iter().all(|goal| find(&goal.id).is_none());
                 let add = if is_new { Verb::Create } else { Verb::Update };
-                goals.iter().flat_map(|goal| self.bring(goal, find(&goal.id), add)).collect()
+                goals.iter().flat_map(|goal| self.statement_ops(goal, find(&goal.id), add)).collect()
             }
         })
     }
@@ -98,7 +98,7 @@ impl Kind for Permissions {
 
 impl Permissions {
     /// The calls that lead from the observed statement to its goal.
-    fn bring(&self, goal: &Statement, observed: Option<&Value>, verb: Verb) -> Vec<(Op, Call)> {
+    fn statement_ops(&self, goal: &Statement, observed: Option<&Value>, verb: Verb) -> Vec<(Op, Call)> {
         let document = self.document(goal);
         let add = |verb| {
             let op = Op::new(verb, "lambda:AddPermission").sets("statement", document.clone());

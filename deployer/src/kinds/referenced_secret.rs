@@ -49,8 +49,8 @@ impl Kind for ReferencedSecret {
             (Aim::Present(()), Observed::Missing) => "does not exist",
             (Aim::Present(()), Observed::ScheduledForDeletion) => "is scheduled for deletion",
         };
-        Err(Error::new(format!("secret {} is declared existing and {problem}", self.name))
-            .hint("correct secret.name, restore it, or leave out existing: true to have it made"))
+        Err(Error::new(format!("secret {} is declared existing but {problem}", self.name))
+            .hint("correct secret.name, restore the secret, or remove existing: true so that apply creates it"))
     }
 
     async fn run(&self, _: &Context, call: Call) -> Result<(), Error> {

@@ -47,8 +47,8 @@ impl Kind for ReferencedUser {
     fn decide(&self, aim: Aim<'_, ()>, observed: &Option<Tags>) -> Result<Vec<(Op, Call)>, Error> {
         match (aim, observed) {
             (Aim::Present(()), None) => {
-                Err(Error::new(format!("user {} is declared existing and does not exist", self.name))
-                    .hint("correct iam_user.name, or leave out existing: true to have it made"))
+                Err(Error::new(format!("user {} is declared existing but does not exist", self.name))
+                    .hint("correct iam_user.name, or remove existing: true so that apply creates the user"))
             }
             (Aim::Absent { .. }, None) => Ok(Vec::new()),
             (Aim::Present(()), Some(tags)) => self.claim(tags),
@@ -78,7 +78,7 @@ impl ReferencedUser {
             Some(secret) if *secret == self.serves => Ok(Vec::new()),
             Some(secret) => Err(Error::new(format!("user {} serves another secret", self.name))
                 .cause(format!("its tag {TAG_SECRET} is {secret}, not {}", self.serves))
-                .hint("use a user of its own for each secret: two secrets on one user would delete each other's keys")),
+                .hint("use one user per secret: the rotations of two secrets would delete each other's keys")),
             None => {
                 let missing = Tags::from([(TAG_SECRET.to_owned(), self.serves.clone())]);
                 Ok(tags::set_op("iam:TagUser", tags, &missing).map(|op| (op, Call::Claim)).into_iter().collect())

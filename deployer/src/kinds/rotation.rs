@@ -150,7 +150,7 @@ impl Rotation {
             .kind(ErrorKind::NotOurs)
             .cause(format!("its rotation invokes {other}"))
             .hint(text![
-                "if that is to end, run ",
+                "to end that rotation, run ",
                 Command::aws(&["secretsmanager", "cancel-rotate-secret", "--secret-id", &self.secret]),
                 ", then apply"
             ])

@@ -169,7 +169,7 @@ impl Goal {
 }
 
 impl Upkeep {
-    /// PutTargets answers 200 with the entries that failed.
+    /// PutTargets returns 200 with the entries that failed.
     async fn run_put_target(&self, context: &Context, Target { id, arn, input }: Target) -> Result<(), Error> {
         let (events, name) = (&context.aws.events, &self.name);
         let what = || format!("set the target of rule {name}");

@@ -46,7 +46,7 @@ pub(crate) fn open(names: &Names, pending: &str) -> Error {
 
 /// Waits until a version is AWSCURRENT, or a step of its rotation has failed.
 ///
-/// RotateSecret answers 200 even if the rotation fails later, and no API tells the reason: the function's log does. The
+/// RotateSecret returns 200 even if the rotation fails later, and no API tells the reason: the function's log does. The
 /// labels are the truth; without the log only the explanation is missing.
 ///
 /// # Errors

@@ -43,7 +43,7 @@ fn missing_credentials_a_wrong_account_and_a_broken_network_are_refused_before_a
 
     let invalid = [("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")];
     let error = refused(&sandbox, &config, &invalid);
-    assert!(error.contains("error: failed to ask AWS who we are"), "{error}");
+    assert!(error.contains("error: failed to ask AWS whom the credentials belong to"), "{error}");
     assert!(error.contains("AWS_PROFILE"), "{error}");
 
     let wrong_account = sandbox.config(&[("\"123456789012\"", "\"210987654321\"")]);
