@@ -1,3 +1,5 @@
+//! Every refusal of the function, with what to do in general: the README's table.
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

@@ -141,3 +141,24 @@ fn rfc3339(date: DateTime) -> String {
     // Formatting fails only beyond the year 9999.
     whole_seconds.fmt(Format::DateTime).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resource_that_would_be_created_is_missing_and_one_that_would_be_changed_differs() {
+        let states = [None, Some(Verb::Create), Some(Verb::Update), Some(Verb::Delete)].map(state);
+        assert_eq!(states, [State::AsDeclared, State::Missing, State::Differs, State::Differs]);
+    }
+
+    #[test]
+    fn an_error_that_several_reads_met_is_kept_once() {
+        let mut unread = Vec::new();
+        for what in ["failed to read role r", "failed to read role r", "failed to read user u"] {
+            assert!(value_or_keep(Err::<(), _>(Error::new(what)), &mut unread).is_none());
+        }
+        assert_eq!(value_or_keep(Ok(1), &mut unread), Some(1));
+        assert_eq!(unread.len(), 2);
+    }
+}

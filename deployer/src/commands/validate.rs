@@ -5,7 +5,9 @@ use crate::{cli::Target, screen::Screen};
 
 pub(super) fn run(screen: &Screen, target: &Target) -> Result<Done, Shown> {
     let configs = load(screen, &target.config)?;
-    let names: Vec<_> = configs.iter().map(|config| format!("{} in {}", config.name, config.region)).collect();
-    screen.done(&format!("{} is valid: {}", target.config.display(), names.join(", ")));
+    for config in &configs {
+        let (name, region) = (&config.name, &config.region);
+        screen.of_deployment(name, region).done(&format!("{} is valid: {name} in {region}", target.config.display()));
+    }
     Ok(Done::NothingToDo)
 }

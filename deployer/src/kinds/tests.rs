@@ -2,15 +2,20 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use contract::TAG_DEPLOYMENT;
-use serde_json::json;
+use contract::{TAG_DEPLOYMENT, TAG_SECRET};
+use serde_json::{Value, json};
 
 use super::{
     document::{self, Document},
     function::{self, Function},
+    instance_access::{self, InstanceAccess},
     log_group::{self, LogGroup},
+    permissions::{self, Permissions},
+    referenced_secret::{self, ReferencedSecret},
+    referenced_user::ReferencedUser,
     role::{self, Role},
     secret::{self, Secret},
+    sender::Sender,
     topic::{self, Topic},
     upkeep::{self, Upkeep},
     user::{self, User},
@@ -19,7 +24,7 @@ use crate::{
     config::Architecture,
     deployment::Owner,
     engine::{
-        kind::{Aim, Kind as _},
+        kind::{Aim, Kind},
         op::Verb,
         owned::{Found, Owned, Tagged},
         tags::Tags,
@@ -153,4 +158,108 @@ fn new_code_is_uploaded_before_the_configuration_that_only_it_understands() {
     let ops = kind.update(&goal, &Found { tags: Tags::new(), observed }).unwrap();
     let calls: Vec<&str> = ops.iter().map(|(op, _)| op.call.as_str()).collect();
     assert_eq!(calls, ["lambda:UpdateFunctionCode", "lambda:TagResource", "lambda:UpdateFunctionConfiguration"]);
+}
+
+/// Checks that a kind whose goal is reached does nothing, and that the op that brings it there is the expected one.
+fn check_decision<K: Kind>(kind: &K, goal: &K::Goal, reached: &K::Observed, changed: &K::Observed, call: &str) {
+    let ops = |observed| kind.decide(Aim::Present(goal), observed).unwrap();
+    assert!(ops(reached).is_empty(), "{}: {:?}", kind.address(), ops(reached).first().map(|(op, _)| op));
+    let planned = ops(changed);
+    let calls: Vec<&str> = planned.iter().map(|(op, _)| op.call.as_str()).collect();
+    assert_eq!(calls, [call], "{}", kind.address());
+}
+
+#[test]
+fn a_referenced_user_gets_one_tag_and_a_user_of_another_secret_is_refused() {
+    let user = ReferencedUser { name: "u".into(), serves: "eu-west-1/s".into() };
+    let tags = |secret: &str| Some(Tags::from([(TAG_SECRET.to_owned(), secret.to_owned())]));
+    check_decision(&user, &(), &tags("eu-west-1/s"), &Some(Tags::new()), "iam:TagUser");
+    assert!(user.decide(Aim::Present(&()), &tags("eu-west-1/other")).is_err());
+    assert!(user.decide(Aim::Present(&()), &None).is_err());
+    let absent = Aim::Absent { stop_mail: true };
+    assert_eq!(user.decide(absent, &tags("eu-west-1/s")).unwrap()[0].0.call, "iam:UntagUser");
+    assert!(user.decide(absent, &tags("eu-west-1/other")).unwrap().is_empty(), "another deployment's tag stays");
+}
+
+#[test]
+fn a_referenced_secret_has_to_be_there_and_is_never_changed() {
+    use referenced_secret::Observed;
+    let secret = ReferencedSecret { name: "s".into() };
+    let absent = Aim::Absent { stop_mail: true };
+    for observed in [Observed::Missing, Observed::ScheduledForDeletion] {
+        assert!(secret.decide(Aim::Present(&()), &observed).is_err());
+        assert!(secret.decide(absent, &observed).unwrap().is_empty());
+    }
+    assert!(secret.decide(Aim::Present(&()), &Observed::There).unwrap().is_empty());
+}
+
+#[test]
+fn the_test_mails_sender_has_to_be_verified_or_a_domain_above_it() {
+    let sender = Sender { address: "no-reply@mail.example.com".into(), region: "eu-west-1".into() };
+    let decide = |observed: &[(&str, bool)]| {
+        let observed = observed.iter().map(|(identity, verified)| ((*identity).to_owned(), *verified)).collect();
+        sender.decide(Aim::Present(&()), &observed).map(|ops| ops.len()).map_err(|error| error.in_one_line())
+    };
+    assert_eq!(decide(&[("example.com", true)]), Ok(0));
+    assert!(
+        decide(&[("mail.example.com", false)]).unwrap_err().contains("mail.example.com exists and is not verified")
+    );
+    assert!(decide(&[]).unwrap_err().contains("no-reply@mail.example.com nor mail.example.com nor example.com"));
+}
+
+#[test]
+fn access_of_the_instance_is_put_if_it_differs_and_needs_its_role() {
+    use instance_access::Observed;
+    let access = InstanceAccess { role: "r".into(), policy_name: "p".into() };
+    let goal = json!({"Statement": [{"Action": ["a"]}]});
+    let with = |policy: Option<Value>| Observed::Role { policy };
+    check_decision(&access, &goal, &with(Some(goal.clone())), &with(Some(json!({}))), "iam:PutRolePolicy");
+    assert_eq!(access.decide(Aim::Present(&goal), &with(None)).unwrap()[0].0.verb, Verb::Create);
+    assert!(access.decide(Aim::Present(&goal), &Observed::NoRole).is_err());
+    assert!(access.decide(Aim::Absent { stop_mail: false }, &Observed::NoRole).unwrap().is_empty());
+}
+
+#[test]
+fn a_statement_that_differs_is_replaced_and_others_are_left_alone() {
+    let arn = "arn:aws:lambda:eu-west-1:123456789012:function:f";
+    let ids = ["ours".to_owned(), "events".to_owned()];
+    let kind = Permissions { function: "f".into(), function_arn: arn.into(), ids };
+    let statement = |source: &str| permissions::Statement {
+        id: "ours".into(),
+        principal: "secretsmanager.amazonaws.com",
+        source_account: None,
+        source_arn: source.into(),
+    };
+    let observed = |source: &str| {
+        json!({"Sid": "ours", "Effect": "Allow", "Principal": {"Service": ["secretsmanager.amazonaws.com"]},
+            "Action": ["lambda:InvokeFunction"], "Resource": [arn], "Condition": {"ArnLike": {"AWS:SourceArn": source}}})
+    };
+    let foreign = || json!({"Sid": "somebody's"});
+    let goal = vec![statement("secret")];
+    let calls = |aim, observed: &Vec<Value>| -> Vec<String> {
+        kind.decide(aim, observed).unwrap().into_iter().map(|(op, _)| op.call).collect()
+    };
+    assert!(calls(Aim::Present(&goal), &vec![observed("secret"), foreign()]).is_empty());
+    let replaced = ["lambda:RemovePermission", "lambda:AddPermission"];
+    assert_eq!(calls(Aim::Present(&goal), &vec![observed("*"), foreign()]), replaced);
+    assert_eq!(calls(Aim::Present(&goal), &vec![foreign()]), ["lambda:AddPermission"]);
+    let absent = Aim::Absent { stop_mail: false };
+    assert_eq!(calls(absent, &vec![observed("secret"), foreign()]), ["lambda:RemovePermission"]);
+}
+
+#[test]
+fn an_owned_kind_that_is_as_declared_has_no_op() {
+    let found = |observed: log_group::Observed| {
+        Some(Found { tags: Tags::from([(TAG_DEPLOYMENT.to_owned(), OURS.to_owned())]), observed })
+    };
+    let group = Owned::new(LogGroup { name: "g".into(), arn: "arn".into() }, &Owner::of(OURS));
+    let (reached, changed) = (log_group::Observed { retention: Some(30) }, log_group::Observed { retention: None });
+    let goal = log_group::Goal { retention_days: 30 };
+    check_decision(&group, &goal, &found(reached), &found(changed), "logs:PutRetentionPolicy");
+    let tagged = |extra: &str| {
+        let mut tags = Tags::from([(TAG_DEPLOYMENT.to_owned(), OURS.to_owned())]);
+        tags.insert(extra.to_owned(), "x".into());
+        Some(Found { tags, observed: log_group::Observed { retention: Some(30) } })
+    };
+    check_decision(&group, &goal, &tagged("aws:cloudformation:stack-name"), &tagged("other"), "logs:UntagResource");
 }
