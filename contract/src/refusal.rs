@@ -33,6 +33,15 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// The kind, the finding and the next steps, with their commands as data.
+    #[must_use]
+    pub fn in_full(&self) -> Text {
+        let finding = Text::from(format!("{}: {}", self.kind, self.finding()));
+        Text::join(std::iter::once(finding).chain(self.next.iter().cloned()), "; ")
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.finding())?;

@@ -81,7 +81,8 @@ const KEEP_PREVIOUS_SECONDS: &str = "KEEP_PREVIOUS_SECONDS";
 const TOPIC_ARN: &str = "TOPIC_ARN";
 
 /// What named the consumer before CONSUMER did.
-const BEFORE_CONSUMER: [&str; 4] = ["INSTANCE_IDS", "DOCUMENT", "SCRIPT", "SCRIPT_TIMEOUT_SECONDS"];
+const BEFORE_CONSUMER: [&str; 4] = ["INSTANCE_IDS", "DOCUMENT", SCRIPT, "SCRIPT_TIMEOUT_SECONDS"];
+const SCRIPT: &str = "SCRIPT";
 
 impl Settings {
     /// The environment variables that say this. What is optional and absent has no variable.
@@ -102,6 +103,9 @@ impl Settings {
         }
         if let Some(consumer) = &self.consumer {
             set(CONSUMER, &serde_json::json!(consumer));
+            // Code of before CONSUMER refuses an environment with one of its variables and without the others. It would otherwise
+            // take this environment for "nobody is to be told", and rotate without telling a host.
+            set(SCRIPT, &"in CONSUMER");
         }
         set(KEEP_PREVIOUS_SECONDS, &self.keep_previous.as_secs());
         if let Some(topic) = &self.topic_arn {
@@ -236,7 +240,9 @@ mod tests {
     #[test]
     fn every_missing_or_malformed_variable_is_named() {
         let env = settings().to_env();
-        for name in env.keys().filter(|name| ![SES_SENDER, REPLACES, CONSUMER, TOPIC_ARN].contains(&name.as_str())) {
+        for name in
+            env.keys().filter(|name| ![SES_SENDER, REPLACES, CONSUMER, SCRIPT, TOPIC_ARN].contains(&name.as_str()))
+        {
             let error = Settings::from_env(|n| (n != name).then(|| env.get(n).cloned()).flatten()).unwrap_err();
             assert!(error.to_string().contains(name.as_str()), "{error}");
         }
@@ -259,17 +265,26 @@ mod tests {
 
     #[test]
     fn an_environment_of_before_the_consumer_is_refused_and_not_taken_for_one_without_hosts() {
-        let env = settings().to_env();
+        let env = Settings { consumer: None, ..settings() }.to_env();
         for old in BEFORE_CONSUMER {
             let lookup = |name: &str| match name {
-                CONSUMER => None,
                 name if name == old => Some("x".into()),
                 name => env.get(name).cloned(),
             };
             assert_eq!(Settings::from_env(lookup), Err(SettingsError::Outdated { found: old }));
         }
+        let env = settings().to_env();
         let both = |name: &str| if name == "INSTANCE_IDS" { Some("x".into()) } else { env.get(name).cloned() };
         assert_eq!(Settings::from_env(both), Ok(settings()));
+    }
+
+    /// Such code took hosts from INSTANCE_IDS. It refused an environment without INSTANCE_IDS if one of the other three was there.
+    #[test]
+    fn code_of_before_the_consumer_refuses_an_environment_with_one() {
+        let env = settings().to_env();
+        assert!(!env.contains_key("INSTANCE_IDS") && env.contains_key(SCRIPT), "{env:?}");
+        let nobody = Settings { consumer: None, ..settings() }.to_env();
+        assert!(BEFORE_CONSUMER.iter().all(|name| !nobody.contains_key(*name)), "{nobody:?}");
     }
 
     #[test]

@@ -8,9 +8,11 @@ use aws_config::{
 };
 use aws_credential_types::provider::ProvideCredentials;
 use aws_smithy_http_client::{
-    Builder,
+    Builder, Connector,
+    proxy::ProxyConfig,
     tls::{Provider, rustls_provider::CryptoMode},
 };
+use aws_smithy_runtime_api::client::{http::SharedHttpClient, runtime_components::RuntimeComponents};
 
 use contract::{Command, text};
 
@@ -72,10 +74,9 @@ pub(crate) struct Identity {
 /// No credentials, credentials that AWS refuses, no network, another account.
 pub(crate) async fn connect(config: &Config) -> Result<(Aws, Identity), Error> {
     let region = config.region.to_string();
-    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let sdk = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(region))
-        .http_client(http)
+        .http_client(http_client())
         .retry_config(RetryConfig::standard().with_max_attempts(4))
         .timeout_config(
             TimeoutConfig::builder()
@@ -90,8 +91,8 @@ pub(crate) async fn connect(config: &Config) -> Result<(Aws, Identity), Error> {
     if let Some(provider) = sdk.credentials_provider() {
         provider.provide_credentials().await.map_err(|error| {
             Error::new("found no AWS credentials")
-                .kind(ErrorKind::Credentials)
-                .cause(crate::error::innermost(&error))
+                .of_kind(ErrorKind::Credentials)
+                .cause(in_one_line(&crate::error::innermost(&error)))
                 .hint(text![
                     "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in with ",
                     Command::aws(&["sso", "login"])
@@ -106,7 +107,7 @@ pub(crate) async fn connect(config: &Config) -> Result<(Aws, Identity), Error> {
             "these credentials belong to account {}, but {} declares account {expected}",
             identity.account_id, config.name
         ))
-        .kind(ErrorKind::Credentials)
+        .of_kind(ErrorKind::Credentials)
         .hint("choose the right credentials (AWS_PROFILE), or correct account_id; nothing was read or changed");
         if let Ok(profile) = env::var("AWS_PROFILE") {
             error = error.cause(format!("AWS_PROFILE is {profile}, the caller is {}", identity.arn));
@@ -115,6 +116,21 @@ pub(crate) async fn connect(config: &Config) -> Result<(Aws, Identity), Error> {
     }
 
     Ok((Aws::new(&sdk), identity))
+}
+
+/// The chain of credentials lists what it tried on lines of its own.
+fn in_one_line(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join("; ").replace(":; ", ": ")
+}
+
+/// The client honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY; the SDK's own does not.
+fn http_client() -> SharedHttpClient {
+    Builder::new().build_with_connector_fn(|settings, components| {
+        let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).build()
+    })
 }
 
 async fn identify(sts: &aws_sdk_sts::Client) -> Result<Identity, Error> {

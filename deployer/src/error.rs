@@ -19,7 +19,8 @@ pub(crate) struct Error {
     pub(crate) cause: Option<Box<Cause>>,
     /// What to do next: the command to type, or the line to change.
     pub(crate) hints: Vec<Text>,
-    pub(crate) kind: ErrorKind,
+    /// The sort of error, if the cause does not tell it: [`Error::kind`] returns the one that counts.
+    pub(crate) declared: ErrorKind,
 }
 
 /// The sorts of errors, for programs that read the output of `--json`.
@@ -71,13 +72,13 @@ pub(crate) enum Cause {
 impl Error {
     /// An error that is only its sentence.
     pub(crate) fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), cause: None, hints: Vec::new(), kind: ErrorKind::Failed }
+        Self { what: what.into(), cause: None, hints: Vec::new(), declared: ErrorKind::Failed }
     }
 
     /// Sets the sort of error, if the cause does not tell it.
     #[must_use]
-    pub(crate) fn kind(mut self, kind: ErrorKind) -> Self {
-        self.kind = kind;
+    pub(crate) fn of_kind(mut self, kind: ErrorKind) -> Self {
+        self.declared = kind;
         self
     }
 
@@ -112,15 +113,15 @@ impl Error {
     }
 
     /// The sort of error.
-    pub(crate) fn sort(&self) -> ErrorKind {
+    pub(crate) fn kind(&self) -> ErrorKind {
         match self.cause.as_deref() {
             Some(Cause::NoAnswer(_)) => ErrorKind::NoAnswer,
             Some(Cause::Aws { code, .. }) if DENIED.contains(&code.as_str()) => ErrorKind::Denied,
             Some(Cause::Aws { code, .. }) if EXPIRED.contains(&code.as_str()) || INVALID.contains(&code.as_str()) => {
                 ErrorKind::Credentials
             }
-            Some(Cause::Function(..)) if self.kind == ErrorKind::Failed => ErrorKind::Refused,
-            _ => self.kind,
+            Some(Cause::Function(..)) if self.declared == ErrorKind::Failed => ErrorKind::Refused,
+            _ => self.declared,
         }
     }
 
@@ -207,7 +208,7 @@ where
                 what: format!("failed to {}", what()),
                 cause: Some(Box::new(cause)),
                 hints,
-                kind: ErrorKind::Failed,
+                declared: ErrorKind::Failed,
             }
         })
     }

@@ -74,7 +74,7 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
         stack.add_owned(&[], topic, move |_, _| Ok(topic::Goal { email: email.clone() }))
     });
 
-    let mut ready = vec![secret, user, permissions, event_invoke];
+    let mut ready = vec![secret, user, permissions];
     ready.extend(sender);
     ready.extend(topic);
     if let Some(instance) = &config.instance {
@@ -95,6 +95,8 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
     let rotation = Rotation { secret: names.secret.clone(), function_arn: names.function_arn() };
     stack.add(&ready, rotation, rotation_goal);
     let upkeep = Upkeep { name: names.upkeep.clone(), arn: names.upkeep_arn() };
+    // Only the daily event is asynchronous.
+    ready.push(event_invoke);
     stack.add_owned(&ready, upkeep, |deployment, _| Ok(upkeep::Goal { function_arn: deployment.names.function_arn() }));
     stack.nodes
 }

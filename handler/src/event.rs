@@ -10,7 +10,7 @@ use crate::{error::Error, sensitive::Sensitive};
 /// What the function is invoked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Payload {
-    /// A step of a guard, by Secrets Manager.
+    /// A step of a rotation, by Secrets Manager.
     Step(Request),
     /// Something beside it, by the deployer or by the daily rule.
     Event(Event),
@@ -99,7 +99,7 @@ pub(crate) struct Request {
     pub(crate) step: Step,
     /// ARN of the secret.
     pub(crate) secret_arn: String,
-    /// `ClientRequestToken`: names the guard, and is the id of the version that it makes.
+    /// `ClientRequestToken`: names the rotation, and is the id of the version that it makes.
     pub(crate) token: String,
     /// `RotationToken`, to be passed on to PutSecretValue if it was given.
     pub(crate) rotation_token: Option<Sensitive>,

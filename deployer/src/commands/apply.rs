@@ -16,9 +16,10 @@ use crate::{
 };
 
 pub(super) async fn run(screen: &Screen, args: &ApplyArgs) -> Result<Done, Shown> {
+    let typed = if args.during_rotation { "apply --during-rotation" } else { "apply" };
     for_each_deployment(screen, &args.target.config, async |session: Session| {
         let prepared = prepare(&session, args.during_rotation).await?;
-        let executed = run_plan::run(&session, &prepared, "apply", args.auto_approve).await?;
+        let executed = run_plan::run(&session, &prepared, typed, args.auto_approve).await?;
         if !prepared.plan.has(Effect::TestsConfiguration) {
             watch_rotation(&session, &executed.rotation_token).await?;
         }

@@ -14,14 +14,15 @@ use crate::{
 /// made already.
 pub(super) fn approve(session: &Session, question: &str, command: &str, done_before: usize) -> Result<(), Shown> {
     if !std::io::stdin().is_terminal() {
-        let error = Error::new("nobody can approve this: standard input is not a terminal").kind(ErrorKind::Declined);
+        let error =
+            Error::new("nobody can approve this: standard input is not a terminal").of_kind(ErrorKind::Declined);
         let approved = Command::deployer(&format!("{command} --auto-approve"));
         return session.fail(Err(error.hint(text!["read what is shown above, then run ", approved])));
     }
     if Screen::ask(question) {
         return Ok(());
     }
-    let refused = Error::new("not approved, so it was not done").kind(ErrorKind::Declined);
+    let refused = Error::new("not approved, so it was not done").of_kind(ErrorKind::Declined);
     session.fail(Err(if done_before == 0 {
         refused
     } else {

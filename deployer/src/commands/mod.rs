@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::{
     cli::{Cli, Command},
     config,
-    screen::Screen,
+    screen::{self, Screen},
 };
 
 use self::session::{Done, Shown};
@@ -25,7 +25,7 @@ mod validate;
 pub async fn run(Cli { command, json }: Cli) -> ExitCode {
     if matches!(command, Command::Schema) {
         Screen::raw(&format!("{:#}\n", config::json_schema()));
-        return ExitCode::SUCCESS;
+        return exit_code(ExitCode::SUCCESS);
     }
     let screen = Screen::new(json, command.config());
     let (detailed, outcome) = match command {
@@ -38,9 +38,14 @@ pub async fn run(Cli { command, json }: Cli) -> ExitCode {
         Command::Recover(args) => (false, recover::run(&screen, &args).await),
         Command::Schema => (false, Ok(Done::NothingToDo)),
     };
-    match outcome {
+    exit_code(match outcome {
         Ok(Done::Changes) if detailed => ExitCode::from(2),
         Ok(_) => ExitCode::SUCCESS,
         Err(Shown) => ExitCode::FAILURE,
-    }
+    })
+}
+
+/// An output that is not complete must not look like a success.
+fn exit_code(code: ExitCode) -> ExitCode {
+    if screen::output_is_incomplete() { ExitCode::FAILURE } else { code }
 }

@@ -1,7 +1,7 @@
 //! `deployer recover`: shows how a rotation stands, and makes a stuck one healthy again by the safest way.
 
 use aws_sdk_iam::types::StatusType;
-use contract::{AWSPENDING, Command, Report, text};
+use contract::{AWSPENDING, Command, Report, Text, text};
 
 use super::{
     approve::approve,
@@ -79,10 +79,11 @@ async fn wait_while_a_step_runs(session: &Session, is_first: bool) -> Result<(),
     let note = match session.fail(standstill.await)? {
         Standstill::Closed => None,
         Standstill::Failed { version, step, failure } => {
-            Some(format!("the rotation to version {version} failed in {step}: {}", failure.finding()))
+            let failed = format!("the rotation to version {version} failed in {step}: ");
+            Some(Text::from(failed).then(failure.in_full()))
         }
         Standstill::Silent { version } => {
-            Some(format!("no step of the rotation to version {version} runs, and none has failed"))
+            Some(format!("no step of the rotation to version {version} runs, and none has failed").into())
         }
     };
     if let Some(note) = note.filter(|_| is_first) {
@@ -114,13 +115,13 @@ async fn activate(session: &Session, key: &str) -> Result<(), Error> {
 fn not_ours_to_do(taken: &[Remedy]) -> Error {
     let more = if taken.is_empty() { "nothing" } else { "nothing more" };
     Error::new(format!("{more} was changed: a person has to decide what is left"))
-        .kind(ErrorKind::RotationFailed)
+        .of_kind(ErrorKind::RotationFailed)
         .hint(text!["read the diagnosis above, correct or decide, and run ", Command::deployer("recover"), " again"])
 }
 
 fn did_not_help(remedy: &Remedy) -> Error {
     Error::new("the rotation is not healthy, and no further remedy was taken")
-        .kind(ErrorKind::RotationFailed)
+        .of_kind(ErrorKind::RotationFailed)
         .cause(format!("the next remedy would be to {}, after all that was done", remedy.sentence()))
         .hint(text![
             "find out who else works on this secret or user, then run ",

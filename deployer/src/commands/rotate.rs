@@ -99,12 +99,21 @@ fn refusal(session: &Session, report: &Report) -> Option<Error> {
     }
     let Next::Fail { refusal } = &report.next else { return None };
     let what = format!("a rotation of secret {} would fail, so none was started", names.secret);
-    let mut error = Error::new(what).kind(ErrorKind::RotationFailed).refused(refusal);
+    let mut error = Error::new(what).of_kind(ErrorKind::RotationFailed).refused(refusal);
     if let Some(until) = &refusal.until {
         error = error.hint(format!("it may run from {until} on"));
     }
-    // For a key in its grace, the function itself names the command.
-    let way_out = if in_grace(report).next().is_some() { None } else { way_out(report) };
+    let end_grace = Command::deployer("rotate --end-grace");
+    let is_named = refusal.next.iter().flat_map(Text::commands).any(|command| *command == end_grace);
+    let way_out = match in_grace(report).next() {
+        Some(_) if is_named => None,
+        Some(key) => Some(text![
+            format!("if access key {} leaked, ", key.key),
+            end_grace,
+            " deletes it now: any host that still uses it stops sending"
+        ]),
+        None => way_out(report),
+    };
     Some(way_out.into_iter().fold(error, Error::hint))
 }
 
@@ -148,7 +157,7 @@ async fn end_grace(session: &Session, report: &Report, auto_approve: bool) -> Re
         ended = true;
     }
     if !ended {
-        session.screen.note("no access key is in its grace");
+        session.screen.note("there is no access key whose grace can be ended now");
     }
     Ok(ended)
 }

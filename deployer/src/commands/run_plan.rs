@@ -23,11 +23,11 @@ pub(super) struct Executed {
     pub(super) rotation_token: Arc<str>,
 }
 
-/// Runs a plan after it was shown and approved.
+/// Runs a plan after it was shown and approved. `typed` is the command line without `deployer`, CONFIG and `--auto-approve`.
 pub(super) async fn run(
     session: &Session,
     prepared: &Prepared,
-    verb: &str,
+    typed: &str,
     auto_approve: bool,
 ) -> Result<Executed, Shown> {
     let Prepared { plan, nodes, facts } = prepared;
@@ -37,7 +37,8 @@ pub(super) async fn run(
         return Ok(Executed { done: Done::NothingToDo, rotation_token });
     }
     if !auto_approve {
-        approve(session, &format!("Run this plan ({verb})?"), verb, 0)?;
+        let verb = typed.split_whitespace().next().unwrap_or_default();
+        approve(session, &format!("Run this plan ({verb})?"), typed, 0)?;
     }
     let executed = session.with_events(async |events| {
         // Before anything is made: a build that fails leaves nothing half done.
@@ -50,7 +51,7 @@ pub(super) async fn run(
     if summary.unfinished > 0 {
         let all = plan.counts().iter().sum::<usize>();
         let error = Error::new(format!("{} of {all} resources are not done", summary.unfinished));
-        let again = Command::deployer(verb);
+        let again = Command::deployer(typed);
         return session.fail(Err(error.hint(text![
             "nothing is lost: remove the causes above, then run ",
             again,

@@ -40,6 +40,11 @@ pub(crate) struct Names {
     pub(crate) user: String,
 }
 
+/// The region in an ARN: `arn:PARTITION:SERVICE:REGION:…`.
+pub(crate) fn region_of(arn: &str) -> &str {
+    arn.split(':').nth(3).unwrap_or_default()
+}
+
 impl Names {
     /// Derives all names.
     #[must_use]
@@ -138,7 +143,16 @@ impl Names {
     }
 
     pub(crate) fn kms_via_secretsmanager(&self) -> String {
-        format!("secretsmanager.{}.amazonaws.com", self.region)
+        let suffix = match self.partition.as_str() {
+            "aws-cn" => "amazonaws.com.cn",
+            "aws-eusc" => "amazonaws.eu",
+            _ => "amazonaws.com",
+        };
+        format!("secretsmanager.{}.{suffix}", self.region)
+    }
+
+    pub(crate) fn region(&self) -> &str {
+        &self.region
     }
 
     pub(crate) fn account_id(&self) -> &str {

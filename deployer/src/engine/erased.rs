@@ -119,8 +119,7 @@ impl<K: Kind> Observation for Seen<K> {
     }
 
     fn note(&self, facts: &Facts) -> Option<Text> {
-        let goal = (self.goal)(facts).ok()?;
-        self.kind.note(&goal, &self.observed)
+        self.kind.note((self.goal)(facts).ok().as_ref(), &self.observed)
     }
 }
 

@@ -142,7 +142,7 @@ async fn converge(
         let is_among = |runnable: &RunnableOp, ops: &[Op]| ops.iter().any(|op| runnable.op.is_covered_by(op));
         if let Some(stranger) = ops.iter().find(|runnable| !is_among(runnable, approved)) {
             return Err(Error::new(format!("{address} changed since the plan"))
-                .kind(ErrorKind::ChangedSincePlan)
+                .of_kind(ErrorKind::ChangedSincePlan)
                 .cause(format!("it now needs {}, which was not approved", stranger.op.call))
                 .hint("run the command again and read the new plan"));
         }

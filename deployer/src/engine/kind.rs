@@ -42,8 +42,8 @@ pub(crate) trait Kind: Send + Sync + Sized + 'static {
     /// The calls that lead from what was observed to the goal, in order; none if it is reached. Pure.
     fn decide(&self, aim: Aim<'_, Self::Goal>, observed: &Self::Observed) -> Result<Vec<(Op, Self::Call)>, Error>;
 
-    /// What people should know of a resource that is, or will be, as declared. Pure.
-    fn note(&self, _goal: &Self::Goal, _observed: &Self::Observed) -> Option<Text> {
+    /// What people should know of a resource that is, or will be, as declared. The goal is missing if a fact is. Pure.
+    fn note(&self, _goal: Option<&Self::Goal>, _observed: &Self::Observed) -> Option<Text> {
         None
     }
 

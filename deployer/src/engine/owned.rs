@@ -130,8 +130,12 @@ impl<T: Tagged> Kind for Owned<T> {
         }
     }
 
-    fn note(&self, goal: &T::Goal, observed: &Self::Observed) -> Option<Text> {
-        self.kind.note(goal, observed.as_ref())
+    fn note(&self, goal: Option<&T::Goal>, observed: &Self::Observed) -> Option<Text> {
+        let is_ours = |found: &Found<T::Observed>| self.check_owner(&found.tags).is_ok();
+        if !observed.as_ref().is_none_or(is_ours) {
+            return None;
+        }
+        self.kind.note(goal?, observed.as_ref())
     }
 
     async fn run(&self, context: &Context, call: Self::Call) -> Result<(), Error> {
@@ -178,6 +182,6 @@ impl<T: Tagged> Owned<T> {
             None => (format!("it carries no tag {TAG_DEPLOYMENT}, so this tool did not make it"), self.kind.way_out()),
         };
         let error = Error::new(format!("{address} exists, but this deployment does not own it"));
-        Err(error.kind(ErrorKind::NotOurs).cause(cause).hint(hint))
+        Err(error.of_kind(ErrorKind::NotOurs).cause(cause).hint(hint))
     }
 }

@@ -1,7 +1,5 @@
 //! Observes everything at once and decides. Reads only; after observing, pure.
 
-use std::collections::BTreeMap;
-
 use contract::Text;
 use futures_util::future::{BoxFuture, join_all};
 use serde::{Deserialize, Serialize};
@@ -116,23 +114,28 @@ fn decide(node: &Node, observed: Result<Box<dyn Observation>, Error>, facts: &Fa
 pub(crate) fn plan(survey: Survey, toward: Toward) -> Result<(Plan, Facts), Vec<Error>> {
     let Survey { facts, resources, notes } = survey;
     // Several resources may have met the same error, in a fact that they share.
-    let mut errors: BTreeMap<String, Error> = BTreeMap::new();
+    let mut errors: Vec<Error> = Vec::new();
+    let keep = |errors: &mut Vec<Error>, error: Error| {
+        if errors.iter().all(|other| other.what != error.what) {
+            errors.push(error);
+        }
+    };
     let mut planned = Vec::new();
     for (address, ops) in resources {
         match ops {
             Ok(ops) => planned.push(Planned { address, ops }),
-            Err(error) => drop(errors.entry(error.what.clone()).or_insert(error)),
+            Err(error) => keep(&mut errors, error),
         }
     }
     let open_rotation = match &facts.labels {
         Ok(labels) => labels.open_and_enabled().map(str::to_owned),
         Err(error) => {
-            errors.entry(error.what.clone()).or_insert_with(|| error.clone());
+            keep(&mut errors, error.clone());
             None
         }
     };
     if !errors.is_empty() {
-        return Err(errors.into_values().collect());
+        return Err(errors);
     }
     Ok((Plan { toward, resources: planned, notes, open_rotation }, facts))
 }

@@ -116,7 +116,8 @@ impl Kind for Fake {
         })
     }
 
-    fn note(&self, goal: &&'static str, _: &Self::Observed) -> Option<Text> {
+    fn note(&self, goal: Option<&&'static str>, _: &Self::Observed) -> Option<Text> {
+        let goal = goal?;
         Some(format!("{} is to be {goal}", self.name).into())
     }
 
@@ -186,7 +187,7 @@ impl Fakes {
         let mut told = Vec::new();
         while let Ok(event) = receiver.try_recv() {
             match event {
-                Event::Failed(address, error) => told.push(format!("{address} failed: {:?}", error.sort())),
+                Event::Failed(address, error) => told.push(format!("{address} failed: {:?}", error.kind())),
                 Event::Skipped(address) => told.push(format!("{address} skipped")),
                 _ => {}
             }

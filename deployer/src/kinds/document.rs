@@ -58,6 +58,7 @@ pub(crate) enum Call {
 
 const DEFAULT: &str = "$DEFAULT";
 const LATEST: &str = "$LATEST";
+const TARGET_TYPE: &str = "/AWS::EC2::Instance";
 
 impl Goal {
     /// The document's content.
@@ -166,12 +167,14 @@ impl Tagged for Document {
             Call::Create { content, tags } => {
                 let request = ssm.create_document().name(name).content(content.to_string());
                 let request = request.document_type(DocumentType::Command).document_format(DocumentFormat::Json);
-                let request = request.target_type("/AWS::EC2::Instance").set_tags(Some(ssm_tags(&tags)));
+                let request = request.target_type(TARGET_TYPE).set_tags(Some(ssm_tags(&tags)));
                 request.send().await.failed_to(|| format!("create document {name}")).map(drop)
             }
             Call::Update(goal) => {
                 let request = ssm.update_document().name(name).content(goal.to_string());
                 let request = request.document_format(DocumentFormat::Json).document_version(LATEST);
+                // Without it the new version may run on nothing (issue threads of Systems Manager).
+                let request = request.target_type(TARGET_TYPE);
                 request.send().await.failed_to(|| format!("update document {name}")).map(drop)
             }
             Call::SetDefault => self.set_default(context).await,

@@ -113,7 +113,7 @@ impl Tagged for Function {
         // The credentials may read the function and not its tags. Without tags the function would look like somebody else's.
         if let Some(denied) = function.tags_error {
             return Err(Error::new(format!("failed to read the tags of function {name}"))
-                .cause(format!("{}: {}", denied.error_code, denied.message))
+                .aws(Some(denied.error_code), Some(denied.message))
                 .hint("allow lambda:ListTags for these credentials, then run the command again"));
         }
         let configuration = function.configuration.unwrap_or_else(|| FunctionConfiguration::builder().build());
@@ -140,7 +140,8 @@ impl Tagged for Function {
     /// it if it does not know it. Old code in a new environment could rotate without telling a host.
     fn update(&self, goal: &Goal, found: &Found<Observed>) -> Result<Vec<(Op, Call)>, Error> {
         let Observed { configuration, failed, .. } = &found.observed;
-        let mut ops = update_code(goal, found);
+        let (upload, mark) = update_code(goal, found).unzip();
+        let mut ops: Vec<_> = upload.into_iter().collect();
         let fields = goal.fields();
         if *configuration != fields || failed.is_some() {
             let failed = failed.as_deref().map(Value::from);
@@ -148,6 +149,8 @@ impl Tagged for Function {
             let op = fields.iter().fold(op, |op, (field, to)| with_field(op, field, configuration.get(field), to));
             ops.push((op, Call::UpdateConfiguration(goal.clone())));
         }
+        // Last: new code with the old environment refuses everything, so nothing may come between those two.
+        ops.extend(mark);
         Ok(ops)
     }
 
@@ -297,13 +300,14 @@ fn with_field(op: Op, field: &str, from: Option<&Value>, to: &Value) -> Op {
         .fold(op, |op, key| op.with(&format!("{field}.{key}"), now.get(key).cloned(), goal.get(key).cloned()))
 }
 
-fn update_code(goal: &Goal, Found { tags, observed }: &Found<Observed>) -> Vec<(Op, Call)> {
+/// The op that uploads the code, and the one that marks it as uploaded; none if the live code is the goal\'s.
+fn update_code(goal: &Goal, Found { tags, observed }: &Found<Observed>) -> Option<((Op, Call), (Op, Call))> {
     let marked = |tag: &str| tags.get(tag).cloned().map(Value::from);
     let architecture = goal.architecture.to_string();
     let is_as_uploaded = tags.get(TAG_CODE) == Some(&observed.code_sha256);
     let is_from_source = tags.get(TAG_SOURCE) == Some(&goal.source);
     if is_as_uploaded && is_from_source && observed.architecture.as_ref() == Some(&architecture) {
-        return Vec::new();
+        return None;
     }
     let from = if is_as_uploaded {
         marked(TAG_SOURCE)
@@ -317,7 +321,7 @@ fn update_code(goal: &Goal, Found { tags, observed }: &Found<Observed>) -> Vec<(
     let mark = Op::new(Verb::Update, "lambda:TagResource")
         .with(&format!("tags.{TAG_SOURCE}"), marked(TAG_SOURCE), Some(goal.source.as_str().into()))
         .with(&format!("tags.{TAG_CODE}"), marked(TAG_CODE), Some("(hash of the uploaded zip)".into()));
-    vec![(update, Call::UpdateCode(goal.architecture)), (mark, Call::MarkCode { source: goal.source.clone() })]
+    Some(((update, Call::UpdateCode(goal.architecture)), (mark, Call::MarkCode { source: goal.source.clone() })))
 }
 
 fn sdk(architecture: Architecture) -> SdkArchitecture {

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::{
     aws::Aws,
+    deployment::names::region_of,
     engine::{
         eventually::eventually,
         kind::Context,
@@ -51,7 +52,8 @@ impl Tagged for LogGroup {
     type Call = Call;
 
     const TAG_ACTIONS: [&'static str; 2] = ["logs:TagResource", "logs:UntagResource"];
-    const CONFLICTS: &'static [&'static str] = &["ResourceAlreadyExistsException", "ResourceNotFoundException"];
+    const CONFLICTS: &'static [&'static str] =
+        &["OperationAbortedException", "ResourceAlreadyExistsException", "ResourceNotFoundException"];
 
     fn address(&self) -> Address {
         Address::new(ResourceKind::LogGroup, &self.name)
@@ -60,7 +62,14 @@ impl Tagged for LogGroup {
     fn way_out(&self) -> Text {
         text![
             "if nothing else writes there, delete it (",
-            Command::aws(&["logs", "delete-log-group", "--log-group-name", &self.name]),
+            Command::aws(&[
+                "logs",
+                "delete-log-group",
+                "--region",
+                region_of(&self.arn),
+                "--log-group-name",
+                &self.name
+            ]),
             "); else choose another deployment name"
         ]
     }

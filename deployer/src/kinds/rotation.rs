@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::{
     aws::Aws,
+    deployment::names::region_of,
     engine::{
         eventually::{CONSISTENT_WITHIN, eventually},
         kind::{Aim, Context, Kind},
@@ -102,7 +103,7 @@ impl Kind for Rotation {
     }
 
     /// Nothing else tells of a rotation that was given up: it is no longer open.
-    fn note(&self, _: &Goal, observed: &Option<Observed>) -> Option<Text> {
+    fn note(&self, _: Option<&Goal>, observed: &Option<Observed>) -> Option<Text> {
         let labels = observed.as_ref().map(|rotation| &rotation.labels).filter(|labels| labels.pending().is_none())?;
         let deploying = labels.labelled(DEPLOYING).filter(|deploying| labels.current() != Some(deploying))?;
         Some(text![
@@ -147,11 +148,18 @@ impl Kind for Rotation {
 impl Rotation {
     fn is_rotated_by(&self, other: &str) -> Error {
         Error::new(format!("secret {} is rotated by another function", self.secret))
-            .kind(ErrorKind::NotOurs)
+            .of_kind(ErrorKind::NotOurs)
             .cause(format!("its rotation invokes {other}"))
             .hint(text![
                 "to end that rotation, run ",
-                Command::aws(&["secretsmanager", "cancel-rotate-secret", "--secret-id", &self.secret]),
+                Command::aws(&[
+                    "secretsmanager",
+                    "cancel-rotate-secret",
+                    "--region",
+                    region_of(&self.function_arn),
+                    "--secret-id",
+                    &self.secret,
+                ]),
                 ", then apply"
             ])
     }

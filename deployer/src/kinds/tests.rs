@@ -48,7 +48,7 @@ fn check_ownership<T: Tagged>(kind: T, goal: &T::Goal, observed: impl Fn() -> T:
         for aim in [Aim::Present(goal), absent] {
             let error = owned.decide(aim, &found(tags.clone())).err();
             let error = error.unwrap_or_else(|| panic!("{address}, which is {whose}, is not left alone"));
-            assert_eq!(error.sort(), ErrorKind::NotOurs, "{address}");
+            assert_eq!(error.kind(), ErrorKind::NotOurs, "{address}");
             assert!(error.what.contains("exists, but this deployment does not own it"), "{address}: {error:?}");
             let hint = error.hints[0].to_string();
             let expected = if tags.is_empty() { way_out.clone() } else { other_name.clone() };
@@ -157,7 +157,7 @@ fn new_code_is_uploaded_before_the_configuration_that_only_it_understands() {
     };
     let ops = kind.update(&goal, &Found { tags: Tags::new(), observed }).unwrap();
     let calls: Vec<&str> = ops.iter().map(|(op, _)| op.call.as_str()).collect();
-    assert_eq!(calls, ["lambda:UpdateFunctionCode", "lambda:TagResource", "lambda:UpdateFunctionConfiguration"]);
+    assert_eq!(calls, ["lambda:UpdateFunctionCode", "lambda:UpdateFunctionConfiguration", "lambda:TagResource"]);
 }
 
 /// Checks that a kind whose goal is reached does nothing, and that the op that brings it there is the expected one.

@@ -62,7 +62,7 @@ impl Tagged for Topic {
     type Call = Call;
 
     const TAG_ACTIONS: [&'static str; 2] = ["sns:TagResource", "sns:UntagResource"];
-    const CONFLICTS: &'static [&'static str] = &["NotFound", "ResourceNotFound", "ConcurrentModification"];
+    const CONFLICTS: &'static [&'static str] = &["ConcurrentAccess", "NotFound", "ResourceNotFound", "StaleTag"];
 
     fn address(&self) -> Address {
         Address::new(ResourceKind::Topic, &self.name)

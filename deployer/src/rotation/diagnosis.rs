@@ -185,7 +185,7 @@ fn current_is_inactive(report: &Report) -> Option<Diagnosis> {
 /// What could not be read must not be taken for absent.
 fn something_is_unread(report: &Report) -> Option<Diagnosis> {
     let refusal = refusal(report).filter(|refusal| obstacle_of(refusal.kind) == Obstacle::Unread)?;
-    let found = Text::from("the function could not read everything: ").then(in_full(refusal));
+    let found = Text::from("the function could not read everything: ").then(refusal.in_full());
     Some(Diagnosis::Person { found, ways: vec![again()] })
 }
 
@@ -472,13 +472,7 @@ pub(crate) fn obstacle(report: &Report) -> Option<Obstacle> {
 fn why_a_new_one_would_fail(report: &Report) -> Option<Text> {
     let refusal = refusal(report).filter(|refusal| obstacle_of(refusal.kind) != Obstacle::PendingVersion)?;
     let until = refusal.until.as_ref().map_or_else(String::new, |until| format!(" (it may run from {until} on)"));
-    Some(in_full(refusal).then(until))
-}
-
-/// A refusal with its next steps.
-fn in_full(refusal: &Refusal) -> Text {
-    let finding = Text::from(format!("{}: {}", refusal.kind, refusal.finding()));
-    Text::join(std::iter::once(finding).chain(refusal.next.iter().cloned()), "; ")
+    Some(refusal.in_full().then(until))
 }
 
 /// How the credential of a labelled version stands.

@@ -39,7 +39,7 @@ fn was_deleted(retired: &Retired, key: &str) -> Result<(), Error> {
         return Ok(());
     }
     let error = Error::new(format!("access key {key} was not deleted"))
-        .kind(ErrorKind::Refused)
+        .of_kind(ErrorKind::Refused)
         .hint(text![Command::deployer("recover"), " shows why"]);
     Err(if retired.kept.is_empty() { error } else { error.cause(retired.kept.join(" ")) })
 }
@@ -86,7 +86,7 @@ fn failure(function: &str, payload: &[u8]) -> Error {
     match serde_json::from_slice(payload) {
         Ok(Failure { kind, message }) => error.cause(format!("{kind}: {message}")).hint(text![
             "if its code is older than this program, run ",
-            Command::deployer("apply"),
+            Command::deployer("apply --during-rotation"),
             "; else read the function's log"
         ]),
         Err(_) => error.cause("its answer has no errorType").hint("read the function's log"),
@@ -109,7 +109,7 @@ mod tests {
     fn a_failed_invocation_is_told_in_the_functions_own_words() {
         let error = failure("f", br#"{"errorType":"EventFieldMissing","errorMessage":"no Step"}"#);
         assert_eq!(error.in_one_line(), "function f failed: EventFieldMissing: no Step");
-        assert!(error.hints[0].to_string().contains("`deployer apply`"));
+        assert!(error.hints[0].to_string().contains("`deployer apply --during-rotation`"));
         assert!(failure("f", b"<html>").in_one_line().contains("no errorType"));
     }
 
@@ -121,7 +121,7 @@ mod tests {
         let error = read_answer::<Retired>("f", payload).unwrap_err();
         assert_eq!(error.in_one_line(), "function f refused: RotationOpen: a rotation is open; no key was deleted");
         assert_eq!(error.hints[0].render(Some("prod.yaml")), "run `deployer recover prod.yaml`");
-        assert_eq!((error.code(), error.sort()), (Some("RotationOpen"), ErrorKind::Refused));
+        assert_eq!((error.code(), error.kind()), (Some("RotationOpen"), ErrorKind::Refused));
     }
 
     #[test]

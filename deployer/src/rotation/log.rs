@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use contract::{LOG_MESSAGE_FINISHED, Refusal};
+use contract::{LOG_MESSAGE_FINISHED, Refusal, Text};
 use serde::Deserialize;
 
 use crate::{
@@ -47,7 +47,7 @@ pub(crate) enum Failure {
     /// The function refused.
     Refused(Refusal),
     /// The process ended without a line of its own, or the line has no refusal: its type and its text.
-    Died(String, String),
+    Other(String, String),
 }
 
 impl Failure {
@@ -55,7 +55,23 @@ impl Failure {
     pub(crate) fn cause_of(&self, error: Error) -> Error {
         match self {
             Self::Refused(refusal) => error.refused(refusal),
-            Self::Died(kind, message) => error.cause(format!("{kind}: {message}")),
+            Self::Other(kind, message) => error.cause(format!("{kind}: {message}")),
+        }
+    }
+
+    /// The function's next steps.
+    pub(crate) fn next(&self) -> &[Text] {
+        match self {
+            Self::Refused(refusal) => &refusal.next,
+            Self::Other(..) => &[],
+        }
+    }
+
+    /// What was found and what to do next.
+    pub(crate) fn in_full(&self) -> Text {
+        match self {
+            Self::Refused(refusal) => refusal.in_full(),
+            Self::Other(..) => self.finding().into(),
         }
     }
 
@@ -63,7 +79,7 @@ impl Failure {
     pub(crate) fn finding(&self) -> String {
         match self {
             Self::Refused(refusal) => format!("{}: {}", refusal.kind, refusal.finding()),
-            Self::Died(kind, message) => format!("{kind}: {message}"),
+            Self::Other(kind, message) => format!("{kind}: {message}"),
         }
     }
 }
@@ -116,7 +132,7 @@ impl Line {
     fn failure(&self) -> Option<Failure> {
         let kind = self.error.clone()?;
         let refusal = self.refusal.clone().and_then(|refusal| serde_json::from_value(refusal).ok());
-        Some(refusal.map_or_else(|| Failure::Died(kind, self.message.clone()), Failure::Refused))
+        Some(refusal.map_or_else(|| Failure::Other(kind, self.message.clone()), Failure::Refused))
     }
 }
 
@@ -180,7 +196,7 @@ const DEATHS: [&str; 3] = ["Task timed out", "Runtime.ExitError", "Runtime exite
 fn death(line: String, invocations: &BTreeMap<String, String>) -> Option<StepEnd> {
     let (_, step) = invocations.iter().find(|(request, _)| line.contains(request.as_str()))?;
     DEATHS.iter().find(|death| line.contains(**death))?;
-    let failure = Some(Failure::Died("FunctionDied".to_owned(), line.trim().to_owned()));
+    let failure = Some(Failure::Other("FunctionDied".to_owned(), line.trim().to_owned()));
     Some(StepEnd { line, step: step.clone(), failure })
 }
 
@@ -246,7 +262,7 @@ mod tests {
         let sign = |lines: &[&str]| log(lines).last_sign(&changed(STEP), STEP);
         let failure = || LastSign::Failure {
             step: "setSecret".to_owned(),
-            failure: Failure::Died("HostsFailed".to_owned(), "m".to_owned()),
+            failure: Failure::Other("HostsFailed".to_owned(), "m".to_owned()),
         };
         assert_eq!(sign(&[&failed]), failure());
         assert_eq!(sign(&[&failed, "REPORT RequestId: r1"]), failure());

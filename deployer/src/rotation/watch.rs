@@ -37,7 +37,7 @@ pub(crate) async fn start(aws: &Aws, names: &Names, token: &str) -> Result<(), E
 /// A rotation is open and in the way.
 pub(crate) fn open(names: &Names, pending: &str) -> Error {
     Error::new(format!("a rotation of secret {} is open (version {pending})", names.secret))
-        .kind(ErrorKind::RotationOpen)
+        .of_kind(ErrorKind::RotationOpen)
         .hint(text![
             Command::deployer("recover"),
             " shows its state and takes it to its end. Secrets Manager also tries it again by itself during its window"
@@ -101,7 +101,7 @@ pub(crate) async fn watch(aws: &Aws, deployment: &Deployment, version: &str, eve
 
 fn failed(names: &Names, step: &str, failure: &Failure) -> Error {
     let error = Error::new(format!("the rotation of secret {} failed in {step}", names.secret));
-    failure.cause_of(error.kind(ErrorKind::RotationFailed)).hint(text![
+    failure.cause_of(error.of_kind(ErrorKind::RotationFailed)).hint(text![
         "the credential in use is unchanged. Remove the cause, then run ",
         Command::deployer("recover"),
         "; Secrets Manager also tries again by itself during its window"
@@ -110,7 +110,7 @@ fn failed(names: &Names, step: &str, failure: &Failure) -> Error {
 
 fn given_up(names: &Names, version: &str) -> Error {
     Error::new(format!("the rotation of secret {} was given up", names.secret))
-        .kind(ErrorKind::RotationFailed)
+        .of_kind(ErrorKind::RotationFailed)
         .cause(format!("version {version} carries neither AWSPENDING nor AWSCURRENT: somebody moved a label"))
         .hint(text![
             Command::deployer("status"),
@@ -122,14 +122,14 @@ fn given_up(names: &Names, version: &str) -> Error {
 
 fn did_not_end(names: &Names, version: &str, limit: Duration) -> Error {
     Error::new(format!("the rotation of secret {} did not end", names.secret))
-        .kind(ErrorKind::RotationFailed)
+        .of_kind(ErrorKind::RotationFailed)
         .cause(format!(
             "version {version} is not AWSCURRENT after {} s, and no step ended with an error",
             limit.as_secs()
         ))
         .hint(text![
             "read the function's log (",
-            Command::aws(&["logs", "tail", &names.log_group, "--since", "1h"]),
+            Command::aws(&["logs", "tail", &names.log_group, "--since", "1h", "--region", names.region()]),
             "); the credential in use is unchanged"
         ])
 }
@@ -199,7 +199,8 @@ pub(crate) async fn wait_until_closed(aws: &Aws, deployment: &Deployment, progre
     let error = match stand_still(aws, deployment, progress).await? {
         Standstill::Closed => return Ok(()),
         Standstill::Failed { version, step, failure } => {
-            open(&deployment.names, &version).cause(format!("it failed in {step}: {}", failure.finding()))
+            let error = open(&deployment.names, &version).cause(format!("it failed in {step}: {}", failure.finding()));
+            failure.next().iter().cloned().fold(error, Error::hint)
         }
         Standstill::Silent { version } => open(&deployment.names, &version).cause(NO_STEP_RUNS),
     };

@@ -1,6 +1,7 @@
 //! The output of `--json`, version 1: one JSON object per line, each with a `type` and the deployment that it is about.
 //!
-//! The types here are the format. They change only by addition; anything else is a new version, which the first line says.
+//! The types here, and those that they hold, are the format. They change only by addition; anything else is a new version, which
+//! the first line says.
 
 use contract::{Report, Text};
 use serde::Serialize;
@@ -287,7 +288,7 @@ struct ErrorLine<'a> {
 impl<'a> ErrorLine<'a> {
     fn new(error: &'a Error, config: Option<&str>) -> Self {
         Self {
-            kind: error.sort(),
+            kind: error.kind(),
             address: None,
             message: &error.what,
             cause: error.cause.as_ref().map(ToString::to_string),

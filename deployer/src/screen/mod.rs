@@ -1,7 +1,15 @@
 //! What people and programs see. Data goes to standard output, everything else to standard error; nothing is said by colour
 //! alone.
 
-use std::{io::Write as _, path::Path, sync::Arc, time::SystemTime};
+use std::{
+    io::{ErrorKind, Write as _},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::SystemTime,
+};
 
 use contract::{Report, Text};
 
@@ -11,6 +19,7 @@ use crate::{
 };
 
 mod json;
+mod printable;
 mod text;
 
 /// Renders as text, or as JSON lines.
@@ -138,9 +147,26 @@ impl Screen {
     }
 }
 
+/// Whether something could not be written to standard output.
+static OUTPUT_IS_INCOMPLETE: AtomicBool = AtomicBool::new(false);
+
+/// Whether the result could not be written in full, although somebody wanted it: because the disk is full, for example.
+pub(crate) fn output_is_incomplete() -> bool {
+    OUTPUT_IS_INCOMPLETE.load(Ordering::Relaxed)
+}
+
 fn out(text: &str) {
-    // It fails if the reader closed the pipe: then nobody reads.
-    let _ = anstream::stdout().write_all(text.as_bytes());
+    let mut stdout = anstream::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => {}
+        // The reader closed the pipe: it wants no more.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        Err(error) => {
+            if !OUTPUT_IS_INCOMPLETE.swap(true, Ordering::Relaxed) {
+                err(&format!("error: failed to write to standard output: {error}\n"));
+            }
+        }
+    }
 }
 
 fn err(text: &str) {

@@ -25,6 +25,8 @@ mod style;
 
 pub(super) use recovery::{diagnosis, report};
 
+use super::printable::printable;
+
 use self::style::{BOLD, CYAN, GREEN, RED, YELLOW};
 
 /// Columns that a value may take before it is broken into lines.
@@ -53,7 +55,7 @@ pub(super) fn plan(deployment: &Deployment, identity: &Identity, plan: &Plan, co
 
 fn push_notes(text: &mut String, notes: &[Text], config: Option<&str>) {
     for note in notes {
-        let _ = writeln!(text, "{YELLOW}note:{YELLOW:#} {}", note.render(config));
+        let _ = writeln!(text, "{YELLOW}note:{YELLOW:#} {}", printable(&note.render(config)));
     }
 }
 
@@ -148,8 +150,8 @@ fn push_diff(text: &mut String, indent: &str, from: &Value, to: &Value) {
 
 fn inline(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+        Value::String(text) => printable(text).into_owned(),
+        other => printable(&other.to_string()).into_owned(),
     }
 }
 
@@ -177,7 +179,7 @@ pub(super) fn event(event: &Event, config: Option<&str>) -> String {
         Event::Built { bytes, took } => format!("built the handler: {} KiB in {}\n", bytes / 1024, seconds(*took)),
         Event::Started(..) => String::new(),
         Event::Waiting { address, limit, reason } => {
-            format!("  … {address}: waiting up to {}: {reason}\n", seconds(*limit))
+            format!("  … {address}: waiting up to {}: {}\n", seconds(*limit), printable(reason))
         }
         Event::Done(address, op, took) => {
             let (sign, style) = sign(op.verb);
@@ -186,7 +188,7 @@ pub(super) fn event(event: &Event, config: Option<&str>) -> String {
         // The next line may be another error: the blank line separates the two.
         Event::Failed(address, failure) => format!("  {RED}✗{RED:#} {address}\n{}\n", error(failure, config)),
         Event::Skipped(address) => format!("  - {address}: skipped: a resource that it depends on failed\n"),
-        Event::Note(note) => format!("  {YELLOW}note:{YELLOW:#} {}\n", note.render(config)),
+        Event::Note(note) => format!("  {YELLOW}note:{YELLOW:#} {}\n", printable(&note.render(config))),
         Event::Rotation(event) => rotation(event),
     }
 }
@@ -225,7 +227,7 @@ pub(super) fn status(deployment: &Deployment, status: &Status, config: Option<&s
     let _ = writeln!(text, "last rotated   {}", date(&credential.last_rotated));
     let _ = writeln!(text, "next rotation  {}", credential.next_rotation.as_deref().unwrap_or("not scheduled"));
     for (version, labels) in &credential.versions {
-        let _ = writeln!(text, "version        {version} {}", labels.join(", "));
+        let _ = writeln!(text, "version        {version} {}", printable(&labels.join(", ")));
     }
     if let Some(pending) = &credential.pending {
         let _ = writeln!(
@@ -254,15 +256,15 @@ pub(super) fn errors(errors: &[Error], config: Option<&str>) -> String {
 }
 
 fn error(error: &Error, config: Option<&str>) -> String {
-    let mut text = format!("{RED}error:{RED:#} {error}\n");
+    let mut text = format!("{RED}error:{RED:#} {}\n", printable(&error.what));
     if let Some(cause) = &error.cause {
-        let _ = writeln!(text, "  cause: {cause}");
+        let _ = writeln!(text, "  cause: {}", printable(&cause.to_string()));
     }
     if !error.hints.is_empty() {
         text.push('\n');
     }
     for hint in &error.hints {
-        let _ = writeln!(text, "{CYAN}hint:{CYAN:#} {}", hint.render(config));
+        let _ = writeln!(text, "{CYAN}hint:{CYAN:#} {}", printable(&hint.render(config)));
     }
     text
 }

@@ -1,8 +1,10 @@
 //! Mistakes that are refused before the first change: a clear error, exit code 1, and nothing is done.
 
 use std::{
+    fs::File,
     io::{Read as _, Write as _},
     net::TcpListener,
+    process::{Command, Stdio},
     thread,
 };
 
@@ -111,6 +113,28 @@ fn without_a_terminal_apply_is_refused_because_nobody_can_approve() {
     let ran = sandbox.deployer(&["apply", &config]).expect(1);
     assert!(ran.stderr.contains("--auto-approve"), "{}", ran.stderr);
     assert_eq!(sandbox.mutations(0), NOTHING);
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error_and_a_closed_pipe_is_none() {
+    let deployer = || Command::new(env!("CARGO_BIN_EXE_deployer"));
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let ran = deployer().arg("schema").stdout(full).output().unwrap();
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(String::from_utf8(ran.stderr).unwrap().contains("failed to write to standard output"));
+    let mut child = deployer().arg("schema").stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_proxy_in_the_environment_is_used_unless_no_proxy_names_the_host() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    let proxy = ("HTTP_PROXY", "http://127.0.0.1:9");
+    let ran = sandbox.deployer_with(&["plan", &config], &[proxy]).expect(1);
+    assert!(ran.stderr.contains("check the network"), "{}", ran.stderr);
+    sandbox.deployer_with(&["plan", &config], &[proxy, ("NO_PROXY", "127.0.0.1")]).expect(0);
 }
 
 #[test]

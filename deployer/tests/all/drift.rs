@@ -35,7 +35,7 @@ type Made = Result<(), Box<dyn Error>>;
 const WIDE: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
 
 #[rustfmt::skip]
-const CHANGES: [Change; 48] = [
+const CHANGES: [Change; 49] = [
     Change { name: "secret: tag changed", make: |it| Box::pin(secret::tag(it, "team")), planned: "secretsmanager:TagResource" },
     Change { name: "secret: tag removed", make: |it| Box::pin(secret::untag(it, "team")), planned: "secretsmanager:TagResource" },
     Change { name: "secret: tag added", make: |it| Box::pin(secret::tag(it, "other")), planned: "secretsmanager:UntagResource" },
@@ -65,6 +65,7 @@ const CHANGES: [Change; 48] = [
     Change { name: "function: memory", make: |it| Box::pin(function::another_memory(it)), planned: "lambda:UpdateFunctionConfiguration" },
     Change { name: "function: timeout", make: |it| Box::pin(function::another_timeout(it)), planned: "lambda:UpdateFunctionConfiguration" },
     Change { name: "function: environment", make: |it| Box::pin(function::another_environment(it)), planned: "lambda:UpdateFunctionConfiguration" },
+    Change { name: "function: environment of an older deployer", make: |it| Box::pin(function::environment_of_before(it)), planned: "lambda:UpdateFunctionConfiguration" },
     Change { name: "function: role", make: |it| Box::pin(function::another_role(it)), planned: "lambda:UpdateFunctionConfiguration" },
     Change { name: "function: code", make: |it| Box::pin(function::another_code(it)), planned: "lambda:UpdateFunctionCode" },
     Change { name: "function: tag of the source", make: |it| Box::pin(function::tag(it, "deployer:source")), planned: "lambda:UpdateFunctionCode" },

@@ -72,7 +72,11 @@ async fn if_no_key_is_in_its_grace_rotate_says_so_and_rotates() {
 
     let rotated = deployed.run(&["rotate", "--end-grace", "--auto-approve"]).expect(0);
 
-    assert!(rotated.stderr.contains("note: no access key is in its grace\n"), "{}", rotated.stderr);
+    assert!(
+        rotated.stderr.contains("note: there is no access key whose grace can be ended now\n"),
+        "{}",
+        rotated.stderr
+    );
     deployed.expect_health().await;
 }
 

@@ -406,7 +406,9 @@ impl fmt::Display for KeyFate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Deleted => f.write_str("the key was deleted again"),
-            Self::NotDeleted { problem, .. } => write!(f, "the key could not be deleted ({problem})"),
+            Self::NotDeleted { problem, .. } => {
+                write!(f, "the key could not be deleted ({})", problem.refusal().finding())
+            }
             Self::NotMade => f.write_str("no key was made or deleted"),
         }
     }

@@ -79,7 +79,7 @@ async fn situation_of(
         let value = value.as_ref().map_err(|_| format!("version {id} cannot be read, and it may name this key"))?;
         readable.insert(*id, value.clone());
     }
-    let keys = situation::with_last_use(invocation, keys.to_vec()).await.map_err(|error| error.to_string())?;
+    let keys = situation::with_last_use(invocation, keys.to_vec()).await.map_err(|error| error.refusal().finding())?;
     Ok(situation::of(invocation, secret, keys, &readable))
 }
 
@@ -98,7 +98,7 @@ fn version(
         key: read.map(|version| version.value.access_key_id.clone()).filter(|key| !key.is_empty()),
         problem: value.as_ref().err().map(|error| match error {
             Error::MalformedSecret { problem, .. } => problem.clone(),
-            other => other.to_string(),
+            other => other.refusal().finding(),
         }),
         login: read.and_then(|version| login(Credential::of(&version.value))),
     }
@@ -125,7 +125,7 @@ async fn log_in(
         }
         let login = match &smtp {
             Ok(smtp) => smtp.ask(&credential).await,
-            Err(error) => Login::Unclear(error.to_string()),
+            Err(error) => Login::Unclear(error.refusal().finding()),
         };
         let login = if is_new(invocation, keys, &credential.user) { not_yet(login) } else { login };
         logins.push((credential, login));

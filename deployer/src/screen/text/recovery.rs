@@ -8,7 +8,10 @@ use std::{
 use aws_smithy_types::{DateTime, date_time::Format};
 use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, KeyReport, KeyVerdict, Login, Report, VersionReport};
 
-use super::style::{BOLD, GREEN, RED, YELLOW};
+use super::{
+    super::printable::printable,
+    style::{BOLD, GREEN, RED, YELLOW},
+};
 use crate::{deployment::Deployment, rotation::diagnosis::Diagnosis};
 
 pub(in crate::screen) fn report(deployment: &Deployment, report: &Report, now: SystemTime) -> String {
@@ -21,7 +24,8 @@ pub(in crate::screen) fn report(deployment: &Deployment, report: &Report, now: S
     let mut versions: Vec<_> = report.versions.iter().collect();
     versions.sort_by_key(|version| rank(version));
     for found in versions {
-        let _ = writeln!(text, "version     {} {}: {}", found.version, found.labels.join(", "), version(found));
+        let _ =
+            writeln!(text, "version     {} {}: {}", found.version, printable(&found.labels.join(", ")), version(found));
     }
     let mut keys: Vec<_> = report.keys.iter().collect();
     keys.sort_by(|a, b| (&a.created, &a.key).cmp(&(&b.created, &b.key)));
@@ -29,7 +33,7 @@ pub(in crate::screen) fn report(deployment: &Deployment, report: &Report, now: S
         let _ = writeln!(text, "access key  {} {}", found.key, key(found, now));
     }
     for host in &report.hosts {
-        let _ = writeln!(text, "host        {} {}", host.instance, host.status);
+        let _ = writeln!(text, "host        {} {}", host.instance, printable(&host.status));
     }
     text
 }
@@ -43,14 +47,16 @@ fn rank(version: &VersionReport) -> usize {
 fn version(version: &VersionReport) -> String {
     let made = version.created.as_ref().map_or_else(String::new, |date| format!("made {date}, "));
     if let Some(problem) = &version.problem {
-        return format!("{made}{RED}{problem}{RED:#}");
+        return format!("{made}{RED}{}{RED:#}", printable(problem));
     }
     let Some(key) = &version.key else { return format!("{made}no credential") };
     match &version.login {
         Some(Login::Accepted) => format!("{made}access key {key}, {GREEN}SES accepts it{GREEN:#}"),
-        Some(Login::Refused(words)) => format!("{made}access key {key}, {RED}SES does not accept it{RED:#}: {words}"),
+        Some(Login::Refused(words)) => {
+            format!("{made}access key {key}, {RED}SES does not accept it{RED:#}: {}", printable(words))
+        }
         Some(Login::Unclear(words)) => {
-            format!("{made}access key {key}, {RED}SES does not say whether it accepts it{RED:#}: {words}")
+            format!("{made}access key {key}, {RED}SES does not say whether it accepts it{RED:#}: {}", printable(words))
         }
         None => format!("{made}access key {key}"),
     }
@@ -65,7 +71,7 @@ fn key(key: &KeyReport, now: SystemTime) -> String {
     let used = key.last_used.as_ref().map_or_else(|| "never used".to_owned(), |date| format!("last used {date}"));
     let verdict = match &key.verdict {
         KeyVerdict::MayGo(reason) => format!("may go: {reason}"),
-        KeyVerdict::MustStay { reason, .. } => format!("stays: {reason}"),
+        KeyVerdict::MustStay { reason, .. } => format!("stays: {}", printable(reason)),
     };
     format!("{style}{state}{style:#}, {made}, {used}; {verdict}")
 }
@@ -89,13 +95,14 @@ fn rough(age: Duration) -> String {
 pub(in crate::screen) fn diagnosis(diagnosis: &Diagnosis, config: Option<&str>) -> String {
     match diagnosis {
         Diagnosis::Healthy { note } => {
-            let note = note
-                .as_ref()
-                .map_or_else(String::new, |note| format!("{YELLOW}note:{YELLOW:#} {}\n", note.render(config)));
+            let note = note.as_ref().map_or_else(String::new, |note| {
+                format!("{YELLOW}note:{YELLOW:#} {}\n", printable(&note.render(config)))
+            });
             format!("\n{note}{GREEN}Healthy.{GREEN:#} Nothing has to be done.\n")
         }
         Diagnosis::Curable { found, first, then } => {
-            let mut text = format!("\n{YELLOW}Found:{YELLOW:#} {}.\n{BOLD}Remedy:{BOLD:#}\n", found.render(config));
+            let mut text =
+                format!("\n{YELLOW}Found:{YELLOW:#} {}.\n{BOLD}Remedy:{BOLD:#}\n", printable(&found.render(config)));
             for (at, remedy) in std::iter::once(first).chain(then).enumerate() {
                 let _ = writeln!(text, "  {}. {} ({})", at + 1, remedy.sentence(), remedy.call());
             }
@@ -103,7 +110,7 @@ pub(in crate::screen) fn diagnosis(diagnosis: &Diagnosis, config: Option<&str>) 
             text
         }
         Diagnosis::Person { found, ways } => {
-            let mut text = format!("\n{RED}Found:{RED:#} {}.\n", found.render(config));
+            let mut text = format!("\n{RED}Found:{RED:#} {}.\n", printable(&found.render(config)));
             for way in ways {
                 let _ = writeln!(text, "  {}:\n    {}", way.when, way.command.in_shell(config));
             }

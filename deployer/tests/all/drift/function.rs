@@ -11,7 +11,7 @@ use super::Made;
 use crate::support::{
     aws::{TRUST_OF_LAMBDA, zip_of},
     deployed::Deployed,
-    example::{ACCOUNT, FUNCTION, FUNCTION_ARN},
+    example::{ACCOUNT, DOCUMENT, FUNCTION, FUNCTION_ARN},
 };
 
 fn configure(deployed: &Deployed) -> UpdateFunctionConfigurationFluentBuilder {
@@ -32,6 +32,22 @@ pub(super) async fn another_environment(deployed: &Deployed) -> Made {
     let variables = HashMap::from([("KEEP_PREVIOUS_SECONDS".to_owned(), "0".to_owned())]);
     let environment = Environment::builder().set_variables(Some(variables)).build();
     configure(deployed).environment(environment).send().await?;
+    Ok(())
+}
+
+/// Hosts came in four variables before CONSUMER.
+pub(super) async fn environment_of_before(deployed: &Deployed) -> Made {
+    let configuration = deployed.aws.lambda.get_function_configuration().function_name(FUNCTION).send().await?;
+    let mut variables = configuration.environment.and_then(|it| it.variables).unwrap_or_default();
+    variables.remove("CONSUMER");
+    let before = [
+        ("INSTANCE_IDS", "i-0123456789abcdef0"),
+        ("DOCUMENT", DOCUMENT),
+        ("SCRIPT", "/usr/local/bin/rotate_smtp.sh"),
+        ("SCRIPT_TIMEOUT_SECONDS", "120"),
+    ];
+    variables.extend(before.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    configure(deployed).environment(Environment::builder().set_variables(Some(variables)).build()).send().await?;
     Ok(())
 }
 

@@ -109,12 +109,13 @@ fn way_to_free(user: &str, KeptKey { key: UsedKey { key, .. }, reason, .. }: &Ke
                 delete()
             ]
         }
-        MustStay::InGrace { .. } => {
-            text![
-                format!("if {id} leaked, or no host uses it, delete it with "),
-                Command::deployer("rotate --end-grace")
-            ]
-        }
+        MustStay::InGrace { .. } => text![
+            format!("if {id} leaked, or no host uses it: "),
+            Command::deployer("rotate --end-grace"),
+            " deletes it, once ",
+            Command::deployer("recover"),
+            " has given up an open rotation"
+        ],
         MustStay::StillUsed { .. } => {
             text![format!("give whoever uses {id} the current credential, then delete it with "), delete()]
         }
@@ -169,7 +170,8 @@ pub(super) fn kept_by_more(user: &str, kept: &KeptKey) -> Parts {
 
 pub(super) fn key_left_inactive(user: &str, key: &str, found: &str, problem: &Error) -> Parts {
     let found = format!(
-        "access key {key} was made Inactive to delete it, then this was found: {found}; to make it Active again failed ({problem})"
+        "access key {key} was made Inactive to delete it, then this was found: {found}; to make it Active again failed ({})",
+        problem.refusal().finding()
     );
     let not_done = "the key may be Inactive, and then a host that uses it cannot send";
     parts(found, not_done, [text!["run ", Command::activate_key(user, key), " now"]])

@@ -36,7 +36,7 @@ pub(crate) async fn report(clients: &Clients, instances: &Instances) -> Vec<Host
     standing(clients, instances).await.unwrap_or_else(|error| {
         let unknown = |instance: &String| HostReport {
             instance: instance.clone(),
-            status: format!("unknown: {error}"),
+            status: format!("unknown: {}", error.refusal().finding()),
             online: false,
         };
         instances.ids.iter().map(unknown).collect()
