@@ -70,7 +70,7 @@ fn key(key: &KeyReport, now: SystemTime) -> String {
         .map_or_else(|| "made at an unknown date".to_owned(), |date| format!("made {date}{}", age(date, now)));
     let used = key.last_used.as_ref().map_or_else(|| "never used".to_owned(), |date| format!("last used {date}"));
     let verdict = match &key.verdict {
-        KeyVerdict::MayGo(reason) => format!("may go: {reason}"),
+        KeyVerdict::MayGo(reason) => format!("may go: {}", printable(reason)),
         KeyVerdict::MustStay { reason, .. } => format!("stays: {}", printable(reason)),
     };
     format!("{style}{state}{style:#}, {made}, {used}; {verdict}")
