@@ -20,7 +20,7 @@ pub use answer::Answer;
 pub use command::Command;
 pub use consumer::{Consumer, Instances};
 pub use event::Event;
-pub use label::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING};
+pub use label::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, TOLD};
 pub use refusal::{Refusal, RefusalKind};
 pub use report::{HostReport, KeyReport, KeyVerdict, Login, Next, Report, Retired, VersionReport, WayOut};
 pub use secret_value::{SecretValue, SecretValueError};
@@ -39,8 +39,26 @@ pub const TAG_SECRET: &str = "deployer:secret";
 /// The document of AWS's that runs any shell command. Used only if the configuration names it.
 pub const RUN_SHELL_SCRIPT: &str = "AWS-RunShellScript";
 
-/// Name of the one parameter of our own document.
+/// Parameter of our own document: the secret's ARN, which is the script's one argument.
 pub const DOCUMENT_PARAMETER: &str = "SecretArn";
+
+/// Parameter of our own document, and the script's variable: the id of the version that the script is to fetch.
+///
+/// Secrets Manager's reads are eventually consistent, so a read by label alone may answer with the version before.
+pub const VERSION_ID: DocumentVariable = DocumentVariable { parameter: "VersionId", variable: "SECRET_VERSION_ID" };
+
+/// Parameter of our own document, and the script's variable: the label that the version carries.
+pub const VERSION_STAGE: DocumentVariable =
+    DocumentVariable { parameter: "VersionStage", variable: "SECRET_VERSION_STAGE" };
+
+/// A parameter of our own document that the script gets as a variable of its environment.
+#[derive(Clone, Copy, Debug)]
+pub struct DocumentVariable {
+    /// The parameter's name.
+    pub parameter: &'static str,
+    /// The variable's name.
+    pub variable: &'static str,
+}
 
 /// Seconds that Systems Manager may take to deliver a command to an instance: the least that
 /// SendCommand accepts as `TimeoutSeconds`.

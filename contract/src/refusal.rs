@@ -120,6 +120,10 @@ refusal_kinds! {
         found: "AWSPENDING without DEPLOYING: something else stored the version, or another rotation overtook it",
         next: "`deployer recover`"
     }
+    HostsNotTold {
+        found: "finishSecret before every host has confirmed the credential: somebody skipped setSecret, or moved TOLD",
+        next: "nothing: Secrets Manager tries again from createSecret"
+    }
     EndpointUnresolved {
         found: "the name of the SMTP endpoint does not resolve",
         next: "check the region (not every region has an endpoint) and the DNS of the function's network"
@@ -197,7 +201,7 @@ refusal_kinds! {
         next: "what the error names"
     }
     LabelsMoved {
-        found: "labels moved while a key was about to be deleted; the key is unchanged",
+        found: "labels moved while a key was about to be deleted, or a credential to be stored; no key that a host may use changed",
         next: "nothing: Secrets Manager tries again"
     }
     KeyLeftInactive {
@@ -231,6 +235,10 @@ refusal_kinds! {
     HostsFailed {
         found: "the script did not succeed on every host; the error has each host's output",
         next: "correct the script or the host; Secrets Manager tries again"
+    }
+    HostDidNotConfirm {
+        found: "the script succeeded on a host, and its output does not name the new access key",
+        next: "let the script print the id of the access key that the host now uses; Secrets Manager tries again"
     }
     TestMailMalformed {
         found: "`ses.sender` or `ses.recipient` is not an address",

@@ -18,7 +18,7 @@ use aws_smithy_runtime_api::{
 };
 use aws_smithy_types::{DateTime, body::SdkBody, date_time::Format};
 use contract::{
-    AWSCURRENT, AWSPREVIOUS, Consumer, Instances, SecretValue, Settings, SmtpEndpoint, TAG_SECRET, TestMail,
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Consumer, Instances, SecretValue, Settings, SmtpEndpoint, TAG_SECRET, TestMail,
 };
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ use crate::{
     invocation::{Invocation, Rotation},
     sensitive::Sensitive,
     services::{
-        aws::Clients,
+        aws::{Clients, OldKeys},
         secret::{self, Secret, Version},
     },
     time::TimeLimit,
@@ -304,6 +304,7 @@ impl FakeAws {
             iam: client!(aws_sdk_iam),
             ssm: client!(aws_sdk_ssm),
             sns: client!(aws_sdk_sns),
+            old_keys: OldKeys::default(),
         }
     }
 
@@ -388,13 +389,17 @@ impl State {
         let answer = match action {
             "DescribeSecret" => Ok(self.describe()),
             "GetSecretValue" => self.get_value(text("VersionId")),
+            "ListSecretVersionIds" => Ok(self.list_versions()),
             "PutSecretValue" => self.put_value(body),
             "UpdateSecretVersionStage" => self.update_stage(body),
             "SendCommand" => Ok(json!({"Command": {"CommandId": "c-0"}})),
             "DescribeInstanceInformation" => {
                 Ok(json!({"InstanceInformationList": [{"InstanceId": "i-0", "PingStatus": "Online"}]}))
             }
-            "GetCommandInvocation" => Ok(json!({"Status": "Success", "StatusDetails": "Success", "ResponseCode": 0})),
+            "GetCommandInvocation" => Ok(json!({
+                "Status": "Success", "StatusDetails": "Success", "ResponseCode": 0,
+                "StandardOutputContent": format!("uses access key {}", self.host_uses()),
+            })),
             _ => Ok(json!(self.iam(action, body))),
         };
         match (fault, answer) {
@@ -403,14 +408,27 @@ impl State {
         }
     }
 
+    /// The host has what it was told of, which is AWSPENDING's, or AWSCURRENT's if no rotation is open.
+    fn host_uses(&self) -> String {
+        let labelled = |label: &str| self.versions.values().find(|(labels, _)| labels.iter().any(|it| it == label));
+        let value = labelled(AWSPENDING).or_else(|| labelled(AWSCURRENT)).and_then(|(_, value)| value.as_deref());
+        value.map(|value| SecretValue::parse(value).unwrap().access_key_id).unwrap_or_default()
+    }
+
     fn describe(&self) -> Value {
-        let labels: BTreeMap<_, _> = self.versions.iter().map(|(id, (labels, _))| (id, labels)).collect();
+        let labelled = self.versions.iter().filter(|(_, (labels, _))| !labels.is_empty());
+        let labels: BTreeMap<_, _> = labelled.map(|(id, (labels, _))| (id, labels)).collect();
         let rotation_enabled = (!self.does_not_say_whether_rotation_is_on).then_some(!self.rotation_is_off);
         json!({
             "ARN": ARN, "RotationEnabled": rotation_enabled, "VersionIdsToStages": labels, "LastRotatedDate": LONG_AGO,
             "RotationRules": self.next_rotation.map(|_| json!({"ScheduleExpression": "rate(30 days)", "Duration": "4h"})),
             "NextRotationDate": self.next_rotation,
         })
+    }
+
+    fn list_versions(&self) -> Value {
+        let version = |(id, (labels, _)): (&String, &(Vec<String>, _))| json!({"VersionId": id, "VersionStages": labels, "CreatedDate": self.made(id)});
+        json!({"Versions": self.versions.iter().map(version).collect::<Vec<_>>()})
     }
 
     fn made(&self, what: &str) -> i64 {
@@ -440,11 +458,16 @@ impl State {
 
     fn update_stage(&mut self, body: &Value) -> Answer {
         let field = |name: &str| body[name].as_str().unwrap();
-        let from = field("RemoveFromVersionId");
-        if !self.versions[from].0.iter().any(|label| label == field("VersionStage")) {
+        let label = field("VersionStage");
+        let has_it = |labels: &[String]| labels.iter().any(|it| it == label);
+        let place = self.versions.iter().find(|(_, (labels, _))| has_it(labels)).map(|(id, _)| id.as_str());
+        if place != body["RemoveFromVersionId"].as_str() {
             return Err("InvalidParameterException");
         }
-        self.move_label(field("VersionStage"), field("MoveToVersionId"));
+        match body["MoveToVersionId"].as_str() {
+            Some(to) => self.move_label(label, to),
+            None => self.versions.values_mut().for_each(|(labels, _)| labels.retain(|it| it != label)),
+        }
         Ok(json!({}))
     }
 

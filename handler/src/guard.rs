@@ -6,14 +6,15 @@ use crate::{
     invocation::Rotation,
     services::secret::{self, Secret},
 };
-use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING};
+use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, TOLD};
 
-/// Refuses to go on with a rotation that somebody ended since this step began: waits are long enough for that.
-pub(crate) async fn still_pending(rotation: &Rotation<'_>) -> Result<(), Error> {
+/// Refuses to go on with a rotation that somebody ended since this step began: waits are long enough for that. Returns the
+/// labels as they are now.
+pub(crate) async fn still_pending(rotation: &Rotation<'_>) -> Result<Secret, Error> {
     let Rotation { invocation, request } = *rotation;
     let secret = secret::describe(invocation.clients, &request.secret_arn).await?;
     match guard(request, &secret)? {
-        Standing::Pending => Ok(()),
+        Standing::Pending => Ok(secret),
         Standing::Done => Err(not_pending(request, &secret)),
     }
 }
@@ -38,7 +39,8 @@ pub(crate) fn check_enabled(secret: &Secret) -> Result<(), Error> {
 /// Refuses to go on with a version that was current before: its rotation had completed and left AWSPENDING behind, then an
 /// operator moved AWSCURRENT back, and to finish it again would undo that.
 pub(crate) fn check_not_rolled_back(secret: &Secret, pending: &str) -> Result<(), Error> {
-    if !secret.has(pending, AWSPREVIOUS) {
+    let was_current = secret.has(pending, AWSPREVIOUS) || secret.has(pending, DONE);
+    if !was_current || secret.has(pending, AWSCURRENT) {
         Ok(())
     } else if secret.has(pending, DEPLOYING) {
         Err(Error::RolledBack(secret.crossed_labels(pending)))
@@ -69,6 +71,11 @@ pub(crate) fn guard(request: &Request, secret: &Secret) -> Result<Standing, Erro
     if request.step == Step::Set && !secret.has(&request.token, DEPLOYING) {
         return Err(secret.not_marked_deploying(&request.token));
     }
+    // Whoever may invoke the function may skip a step.
+    if request.step == Step::Finish && !secret.has(&request.token, TOLD) {
+        let told = secret.version_labelled(TOLD).map(str::to_owned);
+        return Err(Error::HostsNotTold { version: version(), told });
+    }
     Ok(Standing::Pending)
 }
 
@@ -96,7 +103,7 @@ mod tests {
     #[test]
     fn a_rotation_that_is_turned_off_is_refused_in_every_step() {
         for step in STEPS {
-            let versions: [(&str, &[&str]); 1] = [("new", &[AWSPENDING, DEPLOYING])];
+            let versions: [(&str, &[&str]); 1] = [("new", &[AWSPENDING, DEPLOYING, TOLD])];
             assert_eq!(verdict(step, false, &versions), Err(RefusalKind::RotationDisabled));
             assert_eq!(verdict(step, true, &versions), Ok(Standing::Pending));
         }
@@ -141,6 +148,24 @@ mod tests {
             assert_eq!(verdict(step, true, &versions), Err(RefusalKind::RolledBack));
             let versions: [(&str, &[&str]); 1] = [("new", &[AWSPENDING, AWSPREVIOUS])];
             assert_eq!(verdict(step, true, &versions), Err(RefusalKind::NotMarkedDeploying));
+        }
+    }
+
+    #[test]
+    fn a_version_that_finishsecret_made_current_once_is_not_made_current_again_wherever_awsprevious_is() {
+        for step in STEPS {
+            let versions: [(&str, &[&str]); 1] = [("new", &[AWSPENDING, DEPLOYING, TOLD, DONE])];
+            assert_eq!(verdict(step, true, &versions), Err(RefusalKind::RolledBack));
+        }
+    }
+
+    #[test]
+    fn awscurrent_is_not_moved_before_every_host_has_confirmed() {
+        let not_told: [(&str, &[&str]); 1] = [("new", &[AWSPENDING, DEPLOYING])];
+        let another: [(&str, &[&str]); 2] = [("new", &[AWSPENDING, DEPLOYING]), ("old", &[AWSCURRENT, TOLD])];
+        for versions in [&not_told[..], &another] {
+            assert_eq!(verdict(Step::Finish, true, versions), Err(RefusalKind::HostsNotTold));
+            assert_eq!(verdict(Step::Test, true, versions), Ok(Standing::Pending));
         }
     }
 

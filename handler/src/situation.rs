@@ -1,11 +1,15 @@
 //! Reads from AWS what `decide/` judges.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use contract::AWSCURRENT;
+use tracing::info;
 
 use crate::{
-    decide::keys::{AccessKey, LabelledVersion, Situation, UsedKey},
+    decide::keys::{AccessKey, KnownVersion, Situation, UsedKey},
     error::Error,
     invocation::Invocation,
     services::{
@@ -17,13 +21,51 @@ use crate::{
 /// By how much IAM's clock and ours may differ.
 const CLOCK_DIFFERENCE: Duration = Duration::from_mins(1);
 
+/// How many old versions are read at most. Secrets Manager keeps about a hundred.
+const OLD_VERSIONS: usize = 100;
+
 /// Reads every labelled version. One that cannot be read is an error: it may name any of the keys.
 pub(crate) async fn look(invocation: &Invocation<'_>, secret: &Secret, keys: Vec<UsedKey>) -> Result<Situation, Error> {
     let mut versions = BTreeMap::new();
     for (id, _) in secret.labelled() {
         versions.insert(id, secret::read(invocation.clients, secret, id).await?);
     }
-    Ok(of(invocation, secret, keys, &versions))
+    let mut situation = of(invocation, secret, keys, &versions);
+    add_old_versions(invocation, secret, &mut situation).await?;
+    Ok(situation)
+}
+
+/// Adds old versions without labels, the newest first, until each key is named. An edit of the secret by hand takes the last label
+/// off the version with the previous key, and that key is still ours.
+pub(crate) async fn add_old_versions(
+    invocation: &Invocation<'_>,
+    secret: &Secret,
+    situation: &mut Situation,
+) -> Result<(), Error> {
+    let clients = invocation.clients;
+    let named: BTreeSet<_> = situation.versions.iter().filter_map(|version| version.names_key.clone()).collect();
+    let mut nobodys: BTreeSet<_> =
+        situation.keys.iter().map(|key| key.key.id.clone()).filter(|key| !named.contains(key)).collect();
+    if nobodys.is_empty() {
+        return Ok(());
+    }
+    for id in secret::without_labels(clients, secret).await?.into_iter().take(OLD_VERSIONS) {
+        if nobodys.is_empty() {
+            break;
+        }
+        let names_key = match secret::key_named_by(clients, secret, &id).await {
+            Ok(names_key) => names_key,
+            // It makes no key ours, so every key that it may name stays.
+            Err(error) => {
+                info!(version = id, "an old version cannot be read: {error}");
+                continue;
+            }
+        };
+        if names_key.as_ref().is_some_and(|key| nobodys.remove(key)) {
+            situation.versions.push(KnownVersion { id, labels: vec![], names_key });
+        }
+    }
+    Ok(())
 }
 
 /// Asks for each key's last use.
@@ -46,7 +88,7 @@ pub(crate) fn of(
 ) -> Situation {
     let Invocation { settings, time, .. } = *invocation;
     let value = |id: &str| values.get(id).and_then(Option::as_ref);
-    let version = |(id, labels): (&str, &[String])| LabelledVersion {
+    let version = |(id, labels): (&str, &[String])| KnownVersion {
         id: id.to_owned(),
         labels: labels.to_vec(),
         names_key: value(id).map(|version| version.value.access_key_id.clone()).filter(|key| !key.is_empty()),

@@ -25,6 +25,7 @@ pub(crate) fn role_permissions(config: &Config, names: &Names, user_arn: &str, k
             &[
                 "secretsmanager:DescribeSecret",
                 "secretsmanager:GetSecretValue",
+                "secretsmanager:ListSecretVersionIds",
                 "secretsmanager:PutSecretValue",
                 "secretsmanager:UpdateSecretVersionStage",
             ],

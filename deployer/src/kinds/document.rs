@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use aws_sdk_ssm::types::{DocumentDescription, DocumentFormat, DocumentType, ResourceTypeForTagging, Tag};
-use contract::Text;
+use contract::{AWSCURRENT, AWSPENDING, DocumentVariable, Text, VERSION_ID, VERSION_STAGE};
 use serde_json::{Value, json};
 
 use crate::{
@@ -63,20 +63,39 @@ const TARGET_TYPE: &str = "/AWS::EC2::Instance";
 impl Goal {
     /// The document's content.
     ///
-    /// The parameter reaches the script through the environment, so that no text is pasted into a shell. Agents before
-    /// 3.3.2746 do not know `ENV_VAR`; for them the guide's fallback pastes the text, which the allowed pattern has made
+    /// The parameters reach the script through the environment, so that no text is pasted into a shell. Agents before
+    /// 3.3.2746 do not know `ENV_VAR`; for them the guide's fallback pastes the text, which the allowed patterns have made
     /// harmless.
     fn content(&self) -> Value {
-        let parameter = contract::DOCUMENT_PARAMETER;
-        let variable = format!("SSM_{parameter}");
+        let arn = contract::DOCUMENT_PARAMETER;
+        let variable = |parameter: &str| format!("SSM_{parameter}");
+        let or_pasted = |parameter: &str| {
+            let name = variable(parameter);
+            format!("if [ -z \"${{{name}+x}}\" ]; then export {name}=\"{{{{{parameter}}}}}\"; fi")
+        };
+        let exported = |it: DocumentVariable| format!("export {}=\"${}\"", it.variable, variable(it.parameter));
         json!({
             "schemaVersion": "2.2",
             "description": "Tells this host to fetch the SMTP credential that is being rotated.",
             "parameters": {
-                parameter: {
+                arn: {
                     "type": "String",
-                    "description": "ARN of the secret whose AWSPENDING version the script fetches.",
+                    "description": "ARN of the secret that the script fetches.",
                     "allowedPattern": self.allowed_pattern(),
+                    "interpolationType": "ENV_VAR",
+                },
+                VERSION_ID.parameter: {
+                    "type": "String",
+                    "description": "Id of the version that the script fetches; empty: the one with the label.",
+                    "default": "",
+                    "allowedPattern": "^([A-Za-z0-9-]{32,64})?$",
+                    "interpolationType": "ENV_VAR",
+                },
+                VERSION_STAGE.parameter: {
+                    "type": "String",
+                    "description": "Label of the version that the script fetches.",
+                    "default": AWSPENDING,
+                    "allowedPattern": format!("^({AWSPENDING}|{AWSCURRENT})$"),
                     "interpolationType": "ENV_VAR",
                 },
             },
@@ -87,8 +106,12 @@ impl Goal {
                 "inputs": {
                     "timeoutSeconds": self.timeout.as_secs().to_string(),
                     "runCommand": [
-                        format!("if [ -z \"${{{variable}+x}}\" ]; then export {variable}=\"{{{{{parameter}}}}}\"; fi"),
-                        format!("exec {} \"${variable}\"", self.script),
+                        or_pasted(arn),
+                        or_pasted(VERSION_ID.parameter),
+                        or_pasted(VERSION_STAGE.parameter),
+                        exported(VERSION_ID),
+                        exported(VERSION_STAGE),
+                        format!("exec {} \"${}\"", self.script, variable(arn)),
                     ],
                 },
             }],

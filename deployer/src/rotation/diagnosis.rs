@@ -5,7 +5,7 @@
 
 use contract::{
     AWSCURRENT, AWSPENDING, AWSPREVIOUS, Command, DEPLOYING, KeyReport, KeyVerdict, Login, Next, Refusal, RefusalKind,
-    Report, Text, VersionReport, WayOut, text,
+    Report, TOLD, Text, VersionReport, WayOut, text,
 };
 
 #[cfg(test)]
@@ -122,6 +122,7 @@ fn obstacle_of(kind: RefusalKind) -> Obstacle {
         | Kind::RotationDisabled
         | Kind::UnknownToken
         | Kind::NotPending
+        | Kind::HostsNotTold
         | Kind::EndpointUnresolved
         | Kind::EndpointUnreachable
         | Kind::TlsUnusable
@@ -144,6 +145,7 @@ fn obstacle_of(kind: RefusalKind) -> Obstacle {
         | Kind::StoreUnclear
         | Kind::LoginRefused
         | Kind::HostsFailed
+        | Kind::HostDidNotConfirm
         | Kind::TestMailMalformed
         | Kind::TestMailRefused
         | Kind::CurrentMoved
@@ -161,6 +163,7 @@ pub(crate) fn diagnose(report: &Report, owed: bool) -> Diagnosis {
         .or_else(|| labels_are_crossed(report))
         .or_else(|| rotation_is_open(report))
         .or_else(|| told_but_not_current(report))
+        .or_else(|| not_every_host_is_told(report))
         .or_else(|| orphan_takes_the_slot(report))
         .or_else(|| current_does_not_work(report))
         .or_else(|| rotation_would_fail(report, owed))
@@ -368,6 +371,28 @@ fn told_but_not_current(report: &Report) -> Option<Diagnosis> {
         _ if why_a_new_one_would_fail(report).is_none() => Some(curable(found, Remedy::Rotate, [])),
         _ => None,
     }
+}
+
+/// AWSCURRENT names a key that not every host has confirmed: somebody moved AWSCURRENT, or an older version of the function told
+/// the hosts. No old key is deleted until every host has confirmed. A credential that no rotation has made is none of ours.
+fn not_every_host_is_told(report: &Report) -> Option<Diagnosis> {
+    let current = labelled(report, AWSCURRENT)?;
+    let key = current.key.as_ref()?;
+    let told = labelled(report, TOLD);
+    if told.is_some_and(|told| told.key.as_ref() == Some(key)) || labelled(report, DEPLOYING).or(told).is_none() {
+        return None;
+    }
+    let has = match told {
+        Some(told) => {
+            format!("every host has confirmed version {}{}", told.version, credential(report, told).in_brackets())
+        }
+        None => "it is not known what the hosts have (no version is labelled TOLD)".to_owned(),
+    };
+    let found = format!("AWSCURRENT names access key {key}, and {has}");
+    Some(match why_a_new_one_would_fail(report) {
+        None => curable(format!("{found}: a rotation tells the hosts, without a new key"), Remedy::Rotate, []),
+        Some(why) => person_about_next(report, Text::from(format!("{found}. A rotation would fail: ")).then(why)),
+    })
 }
 
 /// An Active key is rolled forward, which needs no slot.

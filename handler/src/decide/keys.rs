@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING};
+use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, TOLD};
 
 use crate::date::date;
 
@@ -14,7 +14,7 @@ use crate::date::date;
 pub(crate) const KEYS_PER_USER: usize = 2;
 
 /// The labels whose versions' keys a host may be using.
-pub(crate) const PROTECTING: [&str; 3] = [AWSCURRENT, DEPLOYING, AWSPENDING];
+pub(crate) const PROTECTING: [&str; 4] = [AWSCURRENT, TOLD, DEPLOYING, AWSPENDING];
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -37,12 +37,12 @@ pub(crate) struct UsedKey {
     pub(crate) last_used: Option<SystemTime>,
 }
 
-/// A version of the secret that carries labels, and the key that it names.
+/// A version of the secret, and the key that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LabelledVersion {
+pub(crate) struct KnownVersion {
     /// Its id.
     pub(crate) id: String,
-    /// Its labels, at least one.
+    /// Its labels; none on an old version that Secrets Manager has not deleted yet.
     pub(crate) labels: Vec<String>,
     /// The access key id in its value; none in an empty version or a placeholder.
     pub(crate) names_key: Option<String>,
@@ -53,8 +53,8 @@ pub(crate) struct LabelledVersion {
 pub(crate) struct Situation {
     /// The user's keys, all of them.
     pub(crate) keys: Vec<UsedKey>,
-    /// The secret's labelled versions.
-    pub(crate) versions: Vec<LabelledVersion>,
+    /// The secret's versions: all that carry labels, and old ones as far as they may name a key that no other names.
+    pub(crate) versions: Vec<KnownVersion>,
     /// Whether a rotation of this secret ever completed.
     pub(crate) was_rotated: bool,
     /// The later of the secret's LastRotatedDate and AWSCURRENT's creation.
@@ -136,8 +136,8 @@ pub(crate) enum MayGo {
     Replaced,
     /// A version names it whose labels do not protect it, or no longer.
     Superseded {
-        /// A label of that version.
-        label: String,
+        /// A label of that version, if it has one.
+        label: Option<String>,
     },
 }
 
@@ -225,8 +225,15 @@ pub(crate) fn judge_with(situation: &Situation, key: &UsedKey, consent: Consent)
             Verdict::MustStay(MustStay::NoSuccessorYet)
         };
     }
-    if let Some(label) = situation.naming(&key.key.id).flat_map(|version| &version.labels).min() {
-        return Verdict::MayGo(MayGo::Superseded { label: label.clone() });
+    let is_old = key.key.created.is_some_and(|created| created + situation.orphan_age < situation.now);
+    if situation.naming(&key.key.id).next().is_some() {
+        let label = situation.naming(&key.key.id).flat_map(|version| &version.labels).min().cloned();
+        // Without a label it may be the version of an invocation that still runs.
+        return if label.is_some() || is_old {
+            Verdict::MayGo(MayGo::Superseded { label })
+        } else {
+            Verdict::MustStay(MustStay::TooYoung)
+        };
     }
     if key.last_used.is_some() {
         return Verdict::MustStay(MustStay::Foreign);
@@ -234,7 +241,6 @@ pub(crate) fn judge_with(situation: &Situation, key: &UsedKey, consent: Consent)
     if !situation.user_owned && consent != Consent::Orphan {
         return Verdict::MustStay(MustStay::UserNotOwned);
     }
-    let is_old = key.key.created.is_some_and(|created| created + situation.orphan_age < situation.now);
     if is_old { Verdict::MayGo(MayGo::Orphan) } else { Verdict::MustStay(MustStay::TooYoung) }
 }
 
@@ -269,11 +275,11 @@ impl Situation {
 
     /// The version that carries a label.
     #[must_use]
-    pub(crate) fn labelled(&self, label: &str) -> Option<&LabelledVersion> {
+    pub(crate) fn labelled(&self, label: &str) -> Option<&KnownVersion> {
         self.versions.iter().find(|version| version.has(label))
     }
 
-    fn naming<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a LabelledVersion> {
+    fn naming<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a KnownVersion> {
         self.versions.iter().filter(move |version| version.names_key.as_deref() == Some(key))
     }
 
@@ -322,7 +328,7 @@ impl Situation {
     }
 }
 
-impl LabelledVersion {
+impl KnownVersion {
     /// Whether it carries a label.
     #[must_use]
     pub(crate) fn has(&self, label: &str) -> bool {
@@ -336,6 +342,7 @@ impl fmt::Display for MayGo {
             Self::Orphan => f.write_str("it was never used and no version of the secret names it"),
             Self::Replaced => f.write_str("iam_user.replaces lists it"),
             Self::Superseded { label } => {
+                let label = label.as_deref().unwrap_or("without a label");
                 write!(f, "only a superseded version ({label}) names it, and nobody used it after its grace")
             }
         }
@@ -419,8 +426,8 @@ pub(crate) mod tests {
         }
     }
 
-    pub(crate) fn version(labels: &[&str], names_key: &str) -> LabelledVersion {
-        LabelledVersion {
+    pub(crate) fn version(labels: &[&str], names_key: &str) -> KnownVersion {
+        KnownVersion {
             id: labels.concat(),
             labels: labels.iter().map(|&label| label.into()).collect(),
             names_key: Some(names_key.into()),
@@ -431,7 +438,7 @@ pub(crate) mod tests {
     pub(crate) fn a_month_later() -> Situation {
         Situation {
             keys: vec![key("new", 30 * DAY, Some(HOUR)), key("old", 60 * DAY, Some(31 * DAY))],
-            versions: vec![version(&[AWSCURRENT, DEPLOYING], "new"), version(&[AWSPREVIOUS], "old")],
+            versions: vec![version(&[AWSCURRENT, DEPLOYING, TOLD], "new"), version(&[AWSPREVIOUS], "old")],
             was_rotated: true,
             grace_began: Some(now() - 30 * DAY),
             last_changed: Some(now() - 30 * DAY),
@@ -448,7 +455,7 @@ pub(crate) mod tests {
     }
 
     fn superseded() -> Verdict {
-        Verdict::MayGo(MayGo::Superseded { label: AWSPREVIOUS.into() })
+        Verdict::MayGo(MayGo::Superseded { label: Some(AWSPREVIOUS.into()) })
     }
 
     #[test]
@@ -468,8 +475,9 @@ pub(crate) mod tests {
 
     #[test]
     fn each_label_protects_the_key_that_its_version_names() {
-        for label in [AWSCURRENT, AWSPENDING, DEPLOYING] {
+        for label in PROTECTING {
             let mut situation = a_month_later();
+            situation.versions[0].labels.retain(|it| it != label);
             situation.versions[1].labels.push(label.into());
             assert_eq!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::Protected { label }));
             assert!(matches!(choose(&situation), Slot::None(_)));
@@ -527,7 +535,7 @@ pub(crate) mod tests {
         situation.keys[1] = key("old", HOUR, Some(HOUR));
         assert_eq!(verdict_on(&situation, "old"), still_used(HOUR));
         situation.keys[1].last_used = None;
-        assert_eq!(verdict_on(&situation, "old"), Verdict::MayGo(MayGo::Superseded { label: "custom".into() }));
+        assert_eq!(verdict_on(&situation, "old"), Verdict::MayGo(MayGo::Superseded { label: Some("custom".into()) }));
     }
 
     #[test]
@@ -621,6 +629,21 @@ pub(crate) mod tests {
             let mut situation = Situation { user_owned, ..a_month_later() };
             situation.versions.truncate(1);
             assert_eq!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::Foreign));
+        }
+    }
+
+    #[test]
+    fn a_key_that_only_an_old_version_without_labels_names_goes_when_no_invocation_can_have_made_it() {
+        let named_by_an_old_one = |age, user_owned| {
+            let mut situation = Situation { user_owned, ..a_month_later() };
+            situation.versions[1] = version(&[], "old");
+            situation.keys[1] = key("old", age, Some(31 * DAY));
+            verdict_on(&situation, "old")
+        };
+        for user_owned in [true, false] {
+            let superseded = Verdict::MayGo(MayGo::Superseded { label: None });
+            assert_eq!(named_by_an_old_one(60 * DAY, user_owned), superseded);
+            assert_eq!(named_by_an_old_one(Duration::from_mins(4), user_owned), Verdict::MustStay(MustStay::TooYoung));
         }
     }
 
@@ -724,7 +747,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_log_says_why_a_key_is_freed() {
-        let texts = [MayGo::Orphan, MayGo::Replaced, MayGo::Superseded { label: AWSPREVIOUS.into() }];
+        let texts = [MayGo::Orphan, MayGo::Replaced, MayGo::Superseded { label: Some(AWSPREVIOUS.into()) }];
         assert_eq!(
             texts.map(|reason| reason.to_string()),
             [
@@ -741,7 +764,8 @@ pub(crate) mod tests {
 
     pub(crate) fn any_situation() -> impl Strategy<Value = Situation> {
         let ids = || prop::sample::select(vec!["a", "b", "c"]).prop_map(str::to_owned);
-        let labels = prop::sample::subsequence(vec![AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, "custom"], 1..3);
+        let labels =
+            prop::sample::subsequence(vec![AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, TOLD, "custom"], 0..4);
         let versions = prop::collection::vec((labels, prop::option::of(ids())), 0..4);
         let used = (any::<bool>(), prop::option::of(any_time()), prop::option::of(any_time()));
         (
@@ -766,7 +790,7 @@ pub(crate) mod tests {
                     versions: versions
                         .into_iter()
                         .enumerate()
-                        .map(|(index, (labels, names_key))| LabelledVersion {
+                        .map(|(index, (labels, names_key))| KnownVersion {
                             id: index.to_string(),
                             labels: labels.into_iter().map(str::to_owned).collect(),
                             names_key,
@@ -791,7 +815,7 @@ pub(crate) mod tests {
                 let grace_is_open = situation.grace_began.is_none_or(|began| situation.now < began + situation.keep_previous);
                 for version in situation.versions.iter().filter(|version| version.names_key.as_ref() == Some(&key.key.id)) {
                     for label in &version.labels {
-                        prop_assert!(![AWSCURRENT, AWSPENDING, DEPLOYING].contains(&label.as_str()));
+                        prop_assert!(!PROTECTING.contains(&label.as_str()));
                         prop_assert!(label != AWSPREVIOUS || !grace_is_open);
                     }
                 }

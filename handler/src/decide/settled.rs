@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, WayOut};
+use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, TOLD, WayOut};
 
 use super::keys::{self, Consent, KeptKey, MayGo, MustStay, Situation, UsedKey, Verdict};
 
@@ -14,10 +14,12 @@ pub(crate) enum Unsettled {
         /// Its version.
         version: String,
     },
-    /// AWSCURRENT and DEPLOYING do not name the same key.
+    /// A label that says what hosts have does not name AWSCURRENT's key.
     HostsNotOnCurrent {
-        /// DEPLOYING's version.
-        deploying: Option<String>,
+        /// TOLD or DEPLOYING.
+        label: &'static str,
+        /// Its version.
+        version: Option<String>,
     },
     /// AWSCURRENT's key is Inactive or deleted.
     CurrentKeyNotActive { key: String },
@@ -76,11 +78,12 @@ pub(crate) fn unsettled(situation: &Situation) -> Option<Unsettled> {
         return Some(Unsettled::RotationOpen { version: pending.id.clone() });
     }
     let current = situation.key_labelled(AWSCURRENT);
-    let told = situation.key_labelled(DEPLOYING);
-    let Some(key) = current.filter(|_| current == told) else {
-        let deploying = situation.labelled(DEPLOYING).map(|version| version.id.clone());
-        return Some(Unsettled::HostsNotOnCurrent { deploying });
-    };
+    let elsewhere = |label: &&str| current.is_none() || situation.key_labelled(label) != current;
+    if let Some(label) = [DEPLOYING, TOLD].into_iter().find(elsewhere) {
+        let version = situation.labelled(label).map(|version| version.id.clone());
+        return Some(Unsettled::HostsNotOnCurrent { label, version });
+    }
+    let key = current?;
     let is_active = situation.keys.iter().any(|it| it.key.active && it.key.id == key);
     (!is_active).then(|| Unsettled::CurrentKeyNotActive { key: key.to_owned() })
 }
@@ -91,12 +94,12 @@ impl fmt::Display for Unsettled {
             Self::RotationOpen { version } => {
                 write!(f, "a rotation is open (version {version} is {AWSPENDING}), and hosts may be switching")
             }
-            Self::HostsNotOnCurrent { deploying: Some(version) } => write!(
+            Self::HostsNotOnCurrent { label, version: Some(version) } => write!(
                 f,
-                "hosts may have been told of another access key than {AWSCURRENT}'s: version {version} is labelled {DEPLOYING}"
+                "hosts may have another access key than {AWSCURRENT}'s: version {version} is labelled {label}"
             ),
-            Self::HostsNotOnCurrent { deploying: None } => {
-                write!(f, "no version is labelled {DEPLOYING}, so no rotation has told the hosts of {AWSCURRENT}'s key")
+            Self::HostsNotOnCurrent { label, version: None } => {
+                write!(f, "no version is labelled {label}, so it is not known that the hosts have {AWSCURRENT}'s key")
             }
             Self::CurrentKeyNotActive { key } => {
                 write!(f, "{AWSCURRENT}'s access key {key} is Inactive or deleted, so a host may use another")
@@ -135,7 +138,7 @@ mod tests {
     #[test]
     fn an_edit_of_another_field_by_hand_leaves_everything_settled() {
         let mut situation = a_month_later();
-        situation.versions = vec![version(&[AWSCURRENT], "new"), version(&[DEPLOYING, AWSPREVIOUS], "new")];
+        situation.versions = vec![version(&[AWSCURRENT], "new"), version(&[DEPLOYING, TOLD, AWSPREVIOUS], "new")];
         assert_eq!(unsettled(&situation), None);
     }
 
@@ -143,20 +146,29 @@ mod tests {
     fn everything_else_is_unsettled() {
         let with = |versions| unsettled(&Situation { versions, ..a_month_later() });
         let open = Unsettled::RotationOpen { version: AWSPENDING.into() };
-        let current = || version(&[AWSCURRENT, DEPLOYING], "new");
+        let current = || version(&[AWSCURRENT, DEPLOYING, TOLD], "new");
         assert_eq!(with(vec![current(), version(&[AWSPENDING], "next")]), Some(open.clone()));
-        let empty = keys::LabelledVersion { names_key: None, ..version(&[AWSPENDING], "") };
+        let empty = keys::KnownVersion { names_key: None, ..version(&[AWSPENDING], "") };
         assert_eq!(with(vec![current(), empty]), Some(open));
         let crossed = [version(&[AWSCURRENT], "new"), version(&[DEPLOYING, AWSPREVIOUS], "old")];
-        let elsewhere = |deploying: Option<String>| Some(Unsettled::HostsNotOnCurrent { deploying });
-        assert_eq!(with(crossed.to_vec()), elsewhere(Some("DEPLOYINGAWSPREVIOUS".into())));
-        assert_eq!(with(vec![version(&[AWSCURRENT], "new")]), elsewhere(None));
-        assert_eq!(with(vec![]), elsewhere(None));
-        let placeholder = keys::LabelledVersion { names_key: None, ..current() };
-        assert_eq!(with(vec![placeholder]), elsewhere(Some("AWSCURRENTDEPLOYING".into())));
+        let elsewhere = |label, version: Option<&str>| {
+            Some(Unsettled::HostsNotOnCurrent { label, version: version.map(str::to_owned) })
+        };
+        assert_eq!(with(crossed.to_vec()), elsewhere(DEPLOYING, Some("DEPLOYINGAWSPREVIOUS")));
+        assert_eq!(with(vec![version(&[AWSCURRENT], "new")]), elsewhere(DEPLOYING, None));
+        assert_eq!(with(vec![]), elsewhere(DEPLOYING, None));
+        assert_eq!(
+            with(vec![version(&[AWSCURRENT, DEPLOYING], "new")]),
+            elsewhere(TOLD, None),
+            "before TOLD was known"
+        );
+        let moved_forward = [version(&[AWSCURRENT, DEPLOYING], "new"), version(&[TOLD, AWSPREVIOUS], "old")];
+        assert_eq!(with(moved_forward.to_vec()), elsewhere(TOLD, Some("TOLDAWSPREVIOUS")), "hosts have the old key");
+        let placeholder = keys::KnownVersion { names_key: None, ..current() };
+        assert_eq!(with(vec![placeholder]), elsewhere(DEPLOYING, Some("AWSCURRENTDEPLOYINGTOLD")));
 
         let gone = |id: &str| Some(Unsettled::CurrentKeyNotActive { key: id.into() });
-        assert_eq!(with(vec![version(&[AWSCURRENT, DEPLOYING], "elsewhere")]), gone("elsewhere"));
+        assert_eq!(with(vec![version(&[AWSCURRENT, DEPLOYING, TOLD], "elsewhere")]), gone("elsewhere"));
         let mut inactive = a_month_later();
         inactive.keys[0].key.active = false;
         inactive.keys.push(key("other", DAY, None));
@@ -167,11 +179,11 @@ mod tests {
     fn an_orphan_that_somebody_looked_at_goes_before_the_first_rotation_but_not_during_one() {
         let mut situation = Situation { user_owned: false, ..a_month_later() };
         situation.keys = vec![key("hosts", 60 * DAY, Some(HOUR)), key("orphan", HOUR, None)];
-        situation.versions = vec![keys::LabelledVersion { names_key: None, ..version(&[AWSCURRENT], "") }];
+        situation.versions = vec![keys::KnownVersion { names_key: None, ..version(&[AWSCURRENT], "") }];
         let on = |situation: &Situation, index: usize| decide(situation, &situation.keys[index], Consent::Orphan);
         assert_eq!(on(&situation, 1), Ok(MayGo::Orphan));
         assert!(matches!(on(&situation, 0), Err(Held::Unsettled(Unsettled::HostsNotOnCurrent { .. }))));
-        situation.versions.push(keys::LabelledVersion { names_key: None, ..version(&[AWSPENDING], "") });
+        situation.versions.push(keys::KnownVersion { names_key: None, ..version(&[AWSPENDING], "") });
         assert!(matches!(on(&situation, 1), Err(Held::Unsettled(Unsettled::RotationOpen { .. }))));
     }
 
@@ -233,7 +245,7 @@ mod tests {
                     prop_assert!(versions.all(|version| version.names_key.as_deref() != Some(id)), "{}", label);
                 }
                 prop_assert!(!key.key.active || situation.keys.iter().any(|it| it.key.active && it.key.id != id));
-                let is_open = |it: &keys::LabelledVersion| it.has(AWSPENDING) && !it.has(AWSCURRENT);
+                let is_open = |it: &keys::KnownVersion| it.has(AWSPENDING) && !it.has(AWSCURRENT);
                 prop_assert!(!situation.versions.iter().find(|it| it.has(AWSPENDING)).is_some_and(is_open));
                 if consent == Consent::GraceEnded {
                     let used_after_it = key.last_used.filter(|used| situation.grace_ends().is_none_or(|ends| *used >= ends));
@@ -246,6 +258,7 @@ mod tests {
                     let current = situation.key_labelled(AWSCURRENT);
                     prop_assert!(situation.keys.iter().any(|it| it.key.active && Some(it.key.id.as_str()) == current));
                     prop_assert_eq!(situation.key_labelled(DEPLOYING), current);
+                    prop_assert_eq!(situation.key_labelled(TOLD), current);
                 }
             }
         }

@@ -15,6 +15,8 @@ pub(crate) struct HostResult {
     pub(crate) exit_code: Option<i32>,
     /// The end of its output, without what looks like a secret.
     pub(crate) output: String,
+    /// Whether its standard output names the access key that the host was told of.
+    pub(crate) confirmed: bool,
     /// Whether it has ended.
     pub(crate) finished: bool,
 }
@@ -26,6 +28,7 @@ impl HostResult {
             status: "Pending".to_owned(),
             exit_code: None,
             output: String::new(),
+            confirmed: false,
             finished: false,
         }
     }

@@ -16,7 +16,7 @@ use std::{
 use aws_sdk_iam::operation::RequestId;
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use contract::{Login, RefusalKind, SettingsError, SmtpEndpoint};
+use contract::{AWSCURRENT, Login, RefusalKind, SettingsError, SmtpEndpoint};
 
 pub(crate) use attempts::{Attempts, SmtpRefusal};
 pub(crate) use cause::Cause;
@@ -79,6 +79,14 @@ pub(crate) enum Error {
         version: String,
         /// DEPLOYING's version.
         deploying: Option<String>,
+    },
+
+    /// The pending version is not the one that every host has confirmed.
+    HostsNotTold {
+        /// The token.
+        version: String,
+        /// TOLD's version.
+        told: Option<String>,
     },
 
     /// The endpoint's name does not resolve.
@@ -260,6 +268,15 @@ pub(crate) enum Error {
         results: Vec<HostResult>,
     },
 
+    /// The script succeeded on every host, and not every output names the key.
+    HostDidNotConfirm {
+        /// The command's id.
+        command: String,
+        key: String,
+        /// The hosts whose output does not name it.
+        hosts: Vec<String>,
+    },
+
     /// The configured addresses make no mail.
     TestMailMalformed { address: String, cause: String },
 
@@ -271,14 +288,26 @@ pub(crate) enum Error {
         attempts: Attempts,
     },
 
-    /// AWSCURRENT was moved by somebody else meanwhile.
-    CurrentMoved {
-        /// The pending version.
+    /// A label was moved by somebody else meanwhile.
+    LabelElsewhere {
+        /// The label.
+        label: &'static str,
+        /// Where it was to go.
         version: String,
-        /// Where AWSCURRENT was.
-        expected: String,
+        /// Where it was.
+        expected: Option<String>,
         /// Where it is.
-        found: String,
+        found: Option<String>,
+    },
+
+    /// The rotation was ended, or DEPLOYING was moved, after createSecret had decided and before it stored anything.
+    OvertakenBeforeStore {
+        /// The key that was not stored.
+        key: String,
+        /// What was found.
+        reason: String,
+        /// What became of the key.
+        fate: KeyFate,
     },
 
     /// There is not enough time left for what must not be cut off.
@@ -340,6 +369,7 @@ impl Error {
             Self::UnknownToken { .. } => RefusalKind::UnknownToken,
             Self::NotPending { .. } => RefusalKind::NotPending,
             Self::NotMarkedDeploying { .. } => RefusalKind::NotMarkedDeploying,
+            Self::HostsNotTold { .. } => RefusalKind::HostsNotTold,
             Self::EndpointUnresolved { .. } => RefusalKind::EndpointUnresolved,
             Self::EndpointUnreachable { .. } => RefusalKind::EndpointUnreachable,
             Self::TlsUnusable { .. } => RefusalKind::TlsUnusable,
@@ -370,9 +400,11 @@ impl Error {
             Self::TokenTaken { .. } => RefusalKind::TokenTaken,
             Self::LoginRefused { .. } => RefusalKind::LoginRefused,
             Self::HostsFailed { .. } => RefusalKind::HostsFailed,
+            Self::HostDidNotConfirm { .. } => RefusalKind::HostDidNotConfirm,
             Self::TestMailMalformed { .. } => RefusalKind::TestMailMalformed,
             Self::TestMailRefused { .. } => RefusalKind::TestMailRefused,
-            Self::CurrentMoved { .. } => RefusalKind::CurrentMoved,
+            Self::LabelElsewhere { label: AWSCURRENT, .. } => RefusalKind::CurrentMoved,
+            Self::LabelElsewhere { .. } | Self::OvertakenBeforeStore { .. } => RefusalKind::LabelsMoved,
             Self::NotEnoughTime { .. } => RefusalKind::NotEnoughTime,
             Self::DeadlineReached => RefusalKind::DeadlineReached,
             Self::Aws { .. } => RefusalKind::Aws,

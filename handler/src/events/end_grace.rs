@@ -51,7 +51,7 @@ async fn end_grace(invocation: &Invocation<'_>, secret: &Secret, id: &str) -> Re
 mod tests {
     use std::time::Duration;
 
-    use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, RefusalKind};
+    use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, RefusalKind, TOLD};
 
     use super::*;
     use crate::fake_aws::{FakeAws, Fault, LONG_AGO};
@@ -60,7 +60,7 @@ mod tests {
 
     fn just_rotated() -> FakeAws {
         FakeAws::new()
-            .version("new", &[AWSCURRENT, DEPLOYING], "NEW")
+            .version("new", &[AWSCURRENT, DEPLOYING, TOLD], "NEW")
             .version("old", &[AWSPREVIOUS], "OLD")
             .empty_version("next", &["custom"])
             .keys(&["NEW", "OLD"])

@@ -1,6 +1,7 @@
 //! What the function is asked for beside the steps of a rotation.
 
 mod end_grace;
+mod labels;
 mod report;
 mod retire;
 mod upkeep;

@@ -80,7 +80,10 @@ async fn situation_of(
         readable.insert(*id, value.clone());
     }
     let keys = situation::with_last_use(invocation, keys.to_vec()).await.map_err(|error| error.refusal().finding())?;
-    Ok(situation::of(invocation, secret, keys, &readable))
+    let mut situation = situation::of(invocation, secret, keys, &readable);
+    let added = situation::add_old_versions(invocation, secret, &mut situation).await;
+    added.map_err(|error| error.refusal().finding())?;
+    Ok(situation)
 }
 
 fn version(
@@ -229,7 +232,7 @@ mod tests {
         time::{Duration, SystemTime},
     };
 
-    use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, WayOut};
+    use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, TOLD, WayOut};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -243,7 +246,7 @@ mod tests {
     /// A month after a rotation.
     fn rotated() -> FakeAws {
         FakeAws::new()
-            .version("new", &[AWSCURRENT, DEPLOYING], "NEW")
+            .version("new", &[AWSCURRENT, DEPLOYING, TOLD], "NEW")
             .version("old", &[AWSPREVIOUS], "OLD")
             .keys(&["OLD", "NEW"])
             .used("OLD")
@@ -377,7 +380,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_report_says_of_a_rotation_is_what_createsecret_does() {
-        let open = || rotated().version("new", &[AWSCURRENT, DEPLOYING], "NEW");
+        let open = || rotated().version("new", &[AWSCURRENT, DEPLOYING, TOLD], "NEW");
         let told = || rotated().version("new", &[AWSCURRENT], "NEW").keys(&["NEW", "TOLD"]);
         let (endpoint, _) = listening().await;
         let mut seen = BTreeSet::new();

@@ -80,7 +80,7 @@ fn was_to_go(key: &str, reason: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, RefusalKind};
+    use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, RefusalKind, TOLD};
 
     use super::*;
     use crate::{
@@ -90,7 +90,7 @@ mod tests {
 
     fn long_rotated() -> FakeAws {
         FakeAws::new()
-            .version("new", &[AWSCURRENT, DEPLOYING, AWSPENDING], "NEW")
+            .version("new", &[AWSCURRENT, DEPLOYING, TOLD, AWSPENDING], "NEW")
             .version("old", &[AWSPREVIOUS], "OLD")
             .keys(&["NEW", "OLD"])
     }
@@ -119,7 +119,7 @@ mod tests {
 
     #[tokio::test]
     async fn while_a_rotation_is_open_nothing_goes_and_that_is_what_is_told() {
-        let aws = long_rotated().empty_version("next", &[]).version("new", &[AWSCURRENT, DEPLOYING], "NEW");
+        let aws = long_rotated().empty_version("next", &[]).version("new", &[AWSCURRENT, DEPLOYING, TOLD], "NEW");
         let aws = aws.empty_version("next", &[AWSPENDING]);
         let retired = retire_in(&aws, None).await.unwrap();
         assert!(retired.deleted.is_empty() && retired.kept[0].contains("next is AWSPENDING"), "{retired:?}");
@@ -141,7 +141,7 @@ mod tests {
     async fn after_a_rollback_nothing_goes() {
         let moved = Fault::LabelMoved { to: "old", label: AWSCURRENT };
         for aws in [
-            long_rotated().version("new", &[AWSPREVIOUS, DEPLOYING], "NEW").version("old", &[AWSCURRENT], "OLD"),
+            long_rotated().version("new", &[AWSPREVIOUS, DEPLOYING, TOLD], "NEW").version("old", &[AWSCURRENT], "OLD"),
             long_rotated().fault_after(1, "DescribeSecret", moved),
         ] {
             let retired = retire_in(&aws, None).await.unwrap();

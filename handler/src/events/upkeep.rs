@@ -1,24 +1,30 @@
-//! The event `upkeep`, once a day: tell the topic of a rotation that is overdue, and retire keys.
+//! The event `upkeep`, once a day: tell the topic of what needs a person, complete our labels, and retire keys.
 
-use contract::Retired;
+use contract::{AWSCURRENT, Command, Retired};
 use tracing::{error, warn};
 
 use crate::{
     error::Error,
-    events::retire,
+    events::{labels, retire},
     invocation::Invocation,
-    services::{secret, topic},
+    services::{secret, topic, user},
 };
 
-/// Tells and retires. Each part is done even if the other fails.
+/// Tells, completes the labels and retires. Each part is done even if another fails.
 pub(crate) async fn run(invocation: &Invocation<'_>) -> Result<Retired, Error> {
-    let told = tell_if_overdue(invocation).await;
+    let before = [
+        tell_if_overdue(invocation).await,
+        tell_if_inactive(invocation).await,
+        Box::pin(labels::complete(invocation)).await,
+    ];
     let retired = retire::run(invocation, None).await;
-    match (told, retired) {
-        (Ok(()), retired) => retired,
-        (Err(error), Ok(_)) => Err(error),
-        (Err(not_told), Err(not_retired)) => {
-            error!(error = not_told.kind().name(), "{not_told}");
+    let mut failed: Vec<Error> = before.into_iter().filter_map(Result::err).collect();
+    match retired {
+        Ok(retired) => failed.pop().map_or(Ok(retired), Err),
+        Err(not_retired) => {
+            for error in failed {
+                error!(error = error.kind().name(), "{error}");
+            }
             Err(not_retired)
         }
     }
@@ -32,9 +38,29 @@ async fn tell_if_overdue(invocation: &Invocation<'_>) -> Result<(), Error> {
     topic::publish(invocation, "rotation overdue", &overdue.to_string()).await
 }
 
+/// Somebody deactivated the key in use, or moved AWSCURRENT onto a key that was Inactive.
+async fn tell_if_inactive(invocation: &Invocation<'_>) -> Result<(), Error> {
+    let Invocation { clients, settings, .. } = *invocation;
+    let secret = secret::find(clients, settings).await?;
+    let Some(version) = secret.version_labelled(AWSCURRENT) else { return Ok(()) };
+    let Some(current) = secret::read(clients, &secret, version).await? else { return Ok(()) };
+    let key = &current.value.access_key_id;
+    if !user::keys(clients, settings).await?.iter().any(|it| it.id == *key && !it.active) {
+        return Ok(());
+    }
+    let message = format!(
+        "Access key {key}, which {AWSCURRENT} names, is Inactive: a host that uses it cannot send.\n\nIf it leaked, leave it Inactive \
+         and run `{}`. If that was an accident, run `{}`.\n",
+        Command::deployer("rotate"),
+        Command::activate_key(settings.iam_user_name(), key)
+    );
+    warn!(key, "the access key in use is Inactive");
+    topic::publish(invocation, "the access key in use is Inactive", &message).await
+}
+
 #[cfg(test)]
 mod tests {
-    use contract::{AWSCURRENT, AWSPREVIOUS, DEPLOYING, RefusalKind};
+    use contract::{AWSCURRENT, AWSPREVIOUS, DEPLOYING, RefusalKind, TOLD};
 
     use super::*;
     use crate::fake_aws::{FakeAws, Fault, LONG_AGO};
@@ -44,7 +70,7 @@ mod tests {
 
     fn rotated(next_rotation: i64) -> FakeAws {
         FakeAws::new()
-            .version("new", &[AWSCURRENT, DEPLOYING], "NEW")
+            .version("new", &[AWSCURRENT, DEPLOYING, TOLD], "NEW")
             .version("old", &[AWSPREVIOUS], "OLD")
             .keys(&["NEW", "OLD"])
             .next_rotation(next_rotation)
@@ -61,6 +87,14 @@ mod tests {
         assert_eq!(upkeep_in(&aws).await.unwrap().deleted, ["OLD"]);
         let [(subject, message)] = aws.published().try_into().unwrap();
         assert!(subject.contains("overdue") && message.contains("never"), "{subject} {message}");
+    }
+
+    #[tokio::test]
+    async fn a_key_in_use_that_is_inactive_is_told() {
+        let aws = rotated(IN_A_CENTURY).inactive("NEW");
+        upkeep_in(&aws).await.unwrap();
+        let [(subject, message)] = aws.published().try_into().unwrap();
+        assert!(subject.contains("Inactive") && message.contains("update-access-key"), "{subject} {message}");
     }
 
     #[tokio::test]

@@ -1,6 +1,10 @@
 //! The clients, made once.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use aws_config::{
     BehaviorVersion,
@@ -21,6 +25,24 @@ pub(crate) struct Clients {
     pub(crate) ssm: aws_sdk_ssm::Client,
     /// The notification service.
     pub(crate) sns: aws_sdk_sns::Client,
+    /// What old versions of the secret name.
+    pub(crate) old_keys: OldKeys,
+}
+
+/// Version id → the access key that it names. A process keeps it from one invocation to the next.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OldKeys(Arc<Mutex<BTreeMap<String, Option<String>>>>);
+
+impl OldKeys {
+    /// What a version names, if it was read before.
+    pub(crate) fn get(&self, version: &str) -> Option<Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(version).cloned()
+    }
+
+    /// Remembers what a version names.
+    pub(crate) fn remember(&self, version: &str, key: Option<String>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(version.to_owned(), key);
+    }
 }
 
 impl Clients {
@@ -48,6 +70,7 @@ impl Clients {
             iam: aws_sdk_iam::Client::new(&config),
             ssm: aws_sdk_ssm::Client::new(&config),
             sns: aws_sdk_sns::Client::new(&config),
+            old_keys: OldKeys::default(),
         }
     }
 }

@@ -160,6 +160,32 @@ fn window_of(duration: Option<&str>, expression: Option<&str>) -> Window {
     }
 }
 
+/// The versions that carry no label, the newest first. Secrets Manager deletes them when it has too many.
+pub(crate) async fn without_labels(clients: &Clients, secret: &Secret) -> Result<Vec<String>, Error> {
+    let request = clients.secrets.list_secret_version_ids().secret_id(&secret.arn).include_deprecated(true);
+    let mut pages = request.into_paginator().send();
+    let mut found = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| Error::aws("secretsmanager:ListSecretVersionIds", error))?;
+        found.extend(
+            page.versions.unwrap_or_default().into_iter().filter(|version| version.version_stages().is_empty()),
+        );
+    }
+    found.sort_by_key(|version| std::cmp::Reverse(version.created_date));
+    Ok(found.into_iter().filter_map(|version| version.version_id).collect())
+}
+
+/// The key that a version without labels names. Its value never changes, so that it is read once by each process.
+pub(crate) async fn key_named_by(clients: &Clients, secret: &Secret, version: &str) -> Result<Option<String>, Error> {
+    if let Some(known) = clients.old_keys.get(version) {
+        return Ok(known);
+    }
+    let value = read(clients, secret, version).await?;
+    let key = value.map(|version| version.value.access_key_id).filter(|key| !key.is_empty());
+    clients.old_keys.remember(version, key.clone());
+    Ok(key)
+}
+
 /// Reads a version's value: none if the version is empty, as AWSPENDING is before createSecret.
 pub(crate) async fn read(clients: &Clients, secret: &Secret, version: &str) -> Result<Option<Version>, Error> {
     let request = clients.secrets.get_secret_value().secret_id(&secret.arn).version_id(version);
@@ -186,6 +212,40 @@ pub(crate) async fn read_pending(rotation: &Rotation<'_>, secret: &Secret) -> Re
     let pending = read(rotation.invocation.clients, secret, &rotation.request.token).await?;
     let value = pending.map(|version| version.value).filter(|value| !value.is_placeholder());
     value.ok_or_else(|| secret.pending_empty(&rotation.request.token))
+}
+
+/// Moves a label by compare-and-swap: from the version that carries it in `seen`. That it is there already is as good.
+///
+/// Secrets Manager refuses the call if the label is not where it is to be removed from (API reference,
+/// UpdateSecretVersionStage).
+pub(crate) async fn move_label(clients: &Clients, seen: &Secret, label: &'static str, to: &str) -> Result<(), Error> {
+    let from = seen.version_labelled(label);
+    if from == Some(to) {
+        return Ok(());
+    }
+    let answer = clients
+        .secrets
+        .update_secret_version_stage()
+        .secret_id(&seen.arn)
+        .version_stage(label)
+        .move_to_version_id(to)
+        .set_remove_from_version_id(from.map(str::to_owned))
+        .send()
+        .await
+        .map_err(Cause::from);
+    let Err(cause) = answer else { return Ok(()) };
+    // A lost answer and a lost race look alike from here: the labels tell them apart.
+    let now = describe(clients, &seen.arn).await?;
+    let found = now.version_labelled(label);
+    if found == Some(to) {
+        info!("{label} was moved although the answer says otherwise");
+        Ok(())
+    } else if found == from {
+        Err(Error::Aws { action: "secretsmanager:UpdateSecretVersionStage", cause })
+    } else {
+        let (expected, found) = (from.map(str::to_owned), found.map(str::to_owned));
+        Err(Error::LabelElsewhere { label, version: to.to_owned(), expected, found })
+    }
 }
 
 /// Why a value is not stored.

@@ -143,7 +143,7 @@ mod tests {
     async fn without_a_topic_nothing_is_told_and_nothing_is_read_for_it() {
         let aws = tested();
         finish_in(&aws).await.unwrap();
-        assert_eq!(aws.calls(), ["UpdateSecretVersionStage"]);
+        assert_eq!(aws.calls(), ["UpdateSecretVersionStage"; 2]);
     }
 
     #[tokio::test(start_paused = true)]

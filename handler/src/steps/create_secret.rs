@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use contract::{AWSCURRENT, AWSPREVIOUS, DEPLOYING, Login, SecretValue, Settings};
+use contract::{AWSCURRENT, AWSPREVIOUS, DEPLOYING, DONE, Login, SecretValue, Settings, TOLD};
 use tracing::{info, warn};
 
 use crate::{
     decide::keys::{AccessKey, MayGo, UsedKey},
     error::{Cause, Error, KeyFate, KeyState},
+    guard,
     invocation::{Invocation, Rotation},
     services::{
         aws::Clients,
@@ -30,7 +31,7 @@ const TIME_TO_NAME_THE_KEY: Duration = Duration::from_secs(1);
 pub(crate) enum Decision {
     /// Nothing: an earlier attempt stored the pending credential.
     Resume { key: String },
-    /// Store the credential again that hosts may have been told of by a rotation that did not finish. A third key would cost those
+    /// Store a credential again that hosts may have been told of, but not every host has confirmed. A third key would cost those
     /// hosts their key.
     RollForward {
         /// The version that holds it.
@@ -200,7 +201,7 @@ async fn check_pending(
     })
 }
 
-/// The version and value that hosts may already have been told of by a rotation that did not finish.
+/// The version and value that hosts may have been told of, and that not every host has confirmed as its credential.
 async fn to_roll_forward(
     clients: &Clients,
     secret: &Secret,
@@ -208,31 +209,96 @@ async fn to_roll_forward(
     keys: &[AccessKey],
     ask_ses: impl AsyncFn(&Credential) -> Login,
 ) -> Result<Option<(String, SecretValue)>, Error> {
+    let told = key_labelled(clients, secret, current, TOLD).await?;
+    let deploying = unfinished(clients, secret, current, told.as_deref(), keys, ask_ses).await?;
+    if deploying.is_some() {
+        return Ok(deploying);
+    }
+    // Every host has another credential than AWSCURRENT's: somebody moved AWSCURRENT. The hosts follow before a key is made,
+    // because a new key would take the place of one of these two.
+    let key = &current.value.access_key_id;
+    let is_active = keys.iter().any(|it| it.active && it.id == *key);
+    let elsewhere = told.is_some_and(|told| told != *key) && is_active;
+    let version = secret.version_labelled(AWSCURRENT).filter(|_| elsewhere);
+    Ok(version.map(|version| (version.to_owned(), current.value.clone())))
+}
+
+/// DEPLOYING's version and value, if not every host has confirmed its credential, or if AWSCURRENT is not there yet.
+async fn unfinished(
+    clients: &Clients,
+    secret: &Secret,
+    current: &Version,
+    told: Option<&str>,
+    keys: &[AccessKey],
+    ask_ses: impl AsyncFn(&Credential) -> Login,
+) -> Result<Option<(String, SecretValue)>, Error> {
     let Some(version) = secret.version_labelled(DEPLOYING) else { return Ok(None) };
-    if secret.has(version, AWSCURRENT) {
-        return Ok(None);
-    }
-    let Some(deploying) = secret::read(clients, secret, version).await? else { return Ok(None) };
+    let Some(deploying) = read_or_current(clients, secret, current, version).await? else { return Ok(None) };
     let key = &deploying.value.access_key_id;
-    if *key == current.value.access_key_id {
-        // Somebody edited another field: a new version, the same credential.
+    if deploying.value.is_placeholder() {
         return Ok(None);
     }
-    warn_if_inactive(keys, key, DEPLOYING);
+    // An edit of another field makes a new version of the same credential.
+    let is_crossed = *key != current.value.access_key_id;
+    if !is_crossed && told == Some(key) {
+        return Ok(None);
+    }
+    if is_crossed {
+        warn_if_inactive(keys, key, DEPLOYING);
+    }
     let state = unusable(version, &deploying.value, keys, ask_ses).await?;
     // A host that holds a deleted key cannot send, so nothing can break it, and a new key mends it, wherever AWSCURRENT is. An
     // Inactive key can be made Active again, so it still matters whether hosts hold it.
-    if state != Some(KeyState::Deleted) && secret.has(version, AWSPREVIOUS) {
+    if is_crossed && state != Some(KeyState::Deleted) && was_current(clients, secret, current, version, key).await? {
         return Err(Error::RolledBack(secret.crossed_labels(version)));
     }
     if let Some(state) = state {
         info!(key, version, "hosts may have been told of this key, but it is {state}: a new one is needed");
         return Ok(None);
     }
-    if is_newer(current, &deploying, keys) {
+    if is_crossed && is_newer(current, &deploying, keys) {
         return Err(Error::CurrentIsNewer(secret.crossed_labels(version)));
     }
     Ok(Some((version.to_owned(), deploying.value)))
+}
+
+/// Whether an operator moved AWSCURRENT away from this version, or from another one with its key.
+async fn was_current(
+    clients: &Clients,
+    secret: &Secret,
+    current: &Version,
+    version: &str,
+    key: &str,
+) -> Result<bool, Error> {
+    if secret.has(version, AWSPREVIOUS) || secret.has(version, DONE) {
+        return Ok(true);
+    }
+    Ok(key_labelled(clients, secret, current, AWSPREVIOUS).await?.as_deref() == Some(key))
+}
+
+/// The key that a label's version names; none in a placeholder.
+async fn key_labelled(
+    clients: &Clients,
+    secret: &Secret,
+    current: &Version,
+    label: &str,
+) -> Result<Option<String>, Error> {
+    let Some(version) = secret.version_labelled(label) else { return Ok(None) };
+    let version = read_or_current(clients, secret, current, version).await?;
+    Ok(version.map(|version| version.value.access_key_id).filter(|key| !key.is_empty()))
+}
+
+/// Reads a version that is not AWSCURRENT's, which was read.
+async fn read_or_current(
+    clients: &Clients,
+    secret: &Secret,
+    current: &Version,
+    version: &str,
+) -> Result<Option<Version>, Error> {
+    if secret.has(version, AWSCURRENT) {
+        return Ok(Some(current.clone()));
+    }
+    secret::read(clients, secret, version).await
 }
 
 /// Whether AWSCURRENT holds a credential that somebody made and stored after the one that hosts may have been told of.
@@ -246,11 +312,27 @@ fn is_newer(current: &Version, deploying: &Version, keys: &[AccessKey]) -> bool 
 async fn roll_forward(rotation: &Rotation<'_>, secret: &Secret, value: &SecretValue) -> Result<(), Error> {
     let key = value.access_key_id.clone();
     info!(key, "rolling forward with the credential that hosts may have been told of, no key is made");
+    if let Some(reason) = overtaken(rotation, secret).await? {
+        return Err(Error::OvertakenBeforeStore { key, reason, fate: KeyFate::NotMade });
+    }
     secret::store(rotation.invocation.clients, secret, rotation.request, value).await.map_err(|problem| match problem {
         NotStored::Refused(cause) => Error::Aws { action: "secretsmanager:PutSecretValue", cause },
         NotStored::Taken => Error::TokenTaken { key, fate: KeyFate::NotMade },
         NotStored::Unclear(cause) => Error::StoreUnclear { key, cause },
     })
+}
+
+/// What has changed since the step decided: PutSecretValue moves AWSPENDING and DEPLOYING wherever they are.
+async fn overtaken(rotation: &Rotation<'_>, seen: &Secret) -> Result<Option<String>, Error> {
+    let now = match guard::still_pending(rotation).await {
+        Ok(now) => now,
+        Err(error @ Error::Aws { .. }) => return Err(error),
+        Err(error) => return Ok(Some(error.refusal().finding())),
+    };
+    let place = |secret: &Secret| secret.version_labelled(DEPLOYING).map(str::to_owned);
+    let (expected, found) = (place(seen), place(&now));
+    let moved = || format!("{DEPLOYING} was moved from {expected:?} to {found:?}");
+    Ok((expected != found).then(moved))
 }
 
 async fn make_credential(rotation: &Rotation<'_>, secret: &Secret, current: SecretValue) -> Result<(), Error> {
@@ -266,6 +348,12 @@ async fn make_credential(rotation: &Rotation<'_>, secret: &Secret, current: Secr
         username: settings.iam_user_name().to_owned(),
         other: current.other,
     };
+    let found = overtaken(rotation, secret).await.unwrap_or_else(|error| Some(error.refusal().finding()));
+    if let Some(reason) = found {
+        // Nobody knows this key yet.
+        let fate = take_back(rotation, &key.id).await;
+        return Err(Error::OvertakenBeforeStore { key: key.id, reason, fate });
+    }
     match store_in_time(rotation, secret, &value).await {
         Ok(()) => {
             info!(key = key.id, "stored the new credential, labelled AWSPENDING and DEPLOYING");
@@ -314,7 +402,10 @@ mod tests {
 
     /// A rotation that has just begun: AWSPENDING is empty.
     fn begun(keys: &[&str]) -> FakeAws {
-        FakeAws::new().version("old", &[AWSCURRENT, DEPLOYING], "OLD").empty_version("new", &[AWSPENDING]).keys(keys)
+        FakeAws::new()
+            .version("old", &[AWSCURRENT, DEPLOYING, TOLD], "OLD")
+            .empty_version("new", &[AWSPENDING])
+            .keys(keys)
     }
 
     fn refused() -> Login {
@@ -352,7 +443,7 @@ mod tests {
         provide_in(&aws).await.unwrap();
         assert_eq!(
             aws.calls(),
-            ["ListAccessKeys", "GetSecretValue", "CreateAccessKey", "PutSecretValue"],
+            ["ListAccessKeys", "GetSecretValue", "CreateAccessKey", "DescribeSecret", "PutSecretValue"],
             "DEPLOYING is on AWSCURRENT, so there is nothing to roll forward"
         );
         assert_eq!(aws.labels("new"), [AWSPENDING, DEPLOYING]);
@@ -388,7 +479,10 @@ mod tests {
             .empty_version("new", &[AWSPENDING])
             .keys(&["OLD", "TOLD"]);
         provide_in(&aws).await.unwrap();
-        assert_eq!(aws.calls(), ["ListAccessKeys", "GetSecretValue", "GetSecretValue", "PutSecretValue"]);
+        assert_eq!(
+            aws.calls(),
+            ["ListAccessKeys", "GetSecretValue", "GetSecretValue", "DescribeSecret", "PutSecretValue"]
+        );
         let (stored, told) = (aws.value("new"), aws.value("told"));
         assert_eq!((stored.access_key_id, stored.smtp_password), (told.access_key_id, told.smtp_password));
         assert_eq!(stored.other["note"], "kept", "fields of others are AWSCURRENT's");
@@ -461,7 +555,7 @@ mod tests {
     async fn an_edit_of_another_field_by_hand_is_no_rollback() {
         let aws = FakeAws::new()
             .version("edited", &[AWSCURRENT], "KEY")
-            .version("told", &[DEPLOYING, AWSPREVIOUS], "KEY")
+            .version("told", &[DEPLOYING, TOLD, AWSPREVIOUS], "KEY")
             .empty_version("new", &[AWSPENDING])
             .keys(&["KEY"])
             .made_later("edited", 60);
@@ -665,6 +759,7 @@ mod tests {
             "DescribeSecret",
             "DeleteAccessKey",
             "CreateAccessKey",
+            "DescribeSecret",
             "PutSecretValue",
         ];
         assert_eq!(changes, order);

@@ -1,11 +1,11 @@
 //! finishSecret: make the pending version AWSCURRENT.
 
-use tracing::info;
+use tracing::{info, warn};
 
-use contract::AWSCURRENT;
+use contract::{AWSCURRENT, DEPLOYING, DONE};
 
 use crate::{
-    error::{Cause, Error},
+    error::Error,
     invocation::{Invocation, Rotation},
     services::{
         secret::{self, Secret},
@@ -15,53 +15,40 @@ use crate::{
 
 /// Takes the step: one compare-and-swap. AWSPENDING is left where it is, because Secrets Manager
 /// takes a separate removal for a rotation that was abandoned.
+///
+/// Race: an operator who moves AWSCURRENT away and back while this call is on its way is not noticed, because the label is where
+/// it was. Whoever moves AWSCURRENT a moment later is: DONE says that this version was current.
 pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
     let Rotation { invocation: Invocation { clients, .. }, request } = *rotation;
-    let previous = secret.version_labelled(AWSCURRENT);
-    let answer = clients
-        .secrets
-        .update_secret_version_stage()
-        .secret_id(&secret.arn)
-        .version_stage(AWSCURRENT)
-        .move_to_version_id(&request.token)
-        .set_remove_from_version_id(previous.map(str::to_owned))
-        .send()
-        .await
-        .map_err(Cause::from);
-    if let Err(cause) = answer {
-        // A lost answer and a lost race look alike from here: the labels tell them apart.
-        let now = secret::describe(clients, &secret.arn).await?;
-        let current = now.version_labelled(AWSCURRENT);
-        if current == Some(request.token.as_str()) {
-            info!("the version became AWSCURRENT although the answer says otherwise");
-        } else if current == previous {
-            return Err(Error::Aws { action: "secretsmanager:UpdateSecretVersionStage", cause });
-        } else {
-            return Err(Error::CurrentMoved {
-                version: request.token.clone(),
-                expected: previous.unwrap_or("no version").to_owned(),
-                found: current.unwrap_or("no version").to_owned(),
-            });
-        }
-    }
-    info!(version = request.token, previous, "the new credential is AWSCURRENT");
+    secret::move_label(clients, secret, AWSCURRENT, &request.token).await?;
+    info!(version = request.token, previous = secret.version_labelled(AWSCURRENT), "the new credential is AWSCURRENT");
+    mark_done(&rotation.invocation, secret, &request.token).await;
     topic::rotated(rotation, secret).await;
     Ok(())
+}
+
+/// Marks the version that a rotation has made current, if it is not marked. The rotation is complete even without the mark, and
+/// the daily upkeep tries again.
+pub(crate) async fn mark_done(invocation: &Invocation<'_>, secret: &Secret, current: &str) {
+    if secret.has(current, DEPLOYING)
+        && let Err(error) = secret::move_label(invocation.clients, secret, DONE, current).await
+    {
+        warn!("{DONE} was not moved to version {current}: {error}");
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use contract::{AWSPENDING, AWSPREVIOUS, RefusalKind};
+    use contract::{AWSPENDING, AWSPREVIOUS, RefusalKind, TOLD};
 
     use crate::fake_aws::{FakeAws, Fault};
 
     fn tested() -> FakeAws {
-        FakeAws::new().version("old", &[AWSCURRENT], "OLD").version("new", &[AWSPENDING], "NEW").version(
-            "odd",
-            &["odd"],
-            "ODD",
-        )
+        FakeAws::new()
+            .version("old", &[AWSCURRENT, DONE], "OLD")
+            .version("new", &[AWSPENDING, DEPLOYING, TOLD], "NEW")
+            .version("odd", &["odd"], "ODD")
     }
 
     async fn finish_in(aws: &FakeAws) -> Result<(), Error> {
@@ -69,11 +56,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn awscurrent_is_moved_by_one_call_which_leaves_awspending() {
+    async fn awscurrent_is_moved_by_one_call_which_leaves_awspending_and_the_version_is_marked_right_after() {
         let aws = tested();
         finish_in(&aws).await.unwrap();
-        assert_eq!(aws.calls(), ["UpdateSecretVersionStage"]);
-        assert_eq!(aws.labels("new"), [AWSPENDING, AWSCURRENT]);
+        assert_eq!(aws.calls(), ["UpdateSecretVersionStage"; 2]);
+        assert_eq!(aws.labels("new"), [AWSPENDING, DEPLOYING, TOLD, AWSCURRENT, DONE]);
         assert_eq!(aws.labels("old"), [AWSPREVIOUS]);
     }
 
@@ -81,14 +68,21 @@ mod tests {
     async fn a_move_whose_answer_was_lost_is_a_move() {
         let aws = tested().fault("UpdateSecretVersionStage", Fault::AnswerLost);
         finish_in(&aws).await.unwrap();
-        assert_eq!(aws.labels("new"), [AWSPENDING, AWSCURRENT]);
+        assert_eq!(aws.labels("new"), [AWSPENDING, DEPLOYING, TOLD, AWSCURRENT, DONE]);
+    }
+
+    #[tokio::test]
+    async fn a_rotation_is_complete_even_if_its_version_cannot_be_marked() {
+        let aws = tested().fault_after(1, "UpdateSecretVersionStage", Fault::Refused);
+        finish_in(&aws).await.unwrap();
+        assert_eq!(aws.labels("new"), [AWSPENDING, DEPLOYING, TOLD, AWSCURRENT]);
     }
 
     #[tokio::test]
     async fn awscurrent_that_somebody_moved_meanwhile_stays_there() {
         let aws = tested().fault("UpdateSecretVersionStage", Fault::LabelMoved { to: "odd", label: AWSCURRENT });
         assert_eq!(finish_in(&aws).await.unwrap_err().kind(), RefusalKind::CurrentMoved);
-        assert_eq!(aws.labels("new"), [AWSPENDING]);
+        assert_eq!(aws.labels("new"), [AWSPENDING, DEPLOYING, TOLD]);
     }
 
     #[tokio::test]
@@ -96,6 +90,6 @@ mod tests {
         let aws = tested().fault("UpdateSecretVersionStage", Fault::Refused);
         let error = finish_in(&aws).await.unwrap_err();
         assert!(error.to_string().starts_with("secretsmanager:UpdateSecretVersionStage failed: Refused: "), "{error}");
-        assert_eq!(aws.labels("old"), [AWSCURRENT]);
+        assert_eq!(aws.labels("old"), [AWSCURRENT, DONE]);
     }
 }

@@ -27,6 +27,9 @@ pub(crate) async fn run(rotation: Rotation<'_>) -> Result<(), Error> {
     let secret = secret::describe(clients, &request.secret_arn).await?;
     if guard(request, &secret)? == Standing::Done {
         info!("the version is AWSCURRENT already, nothing to do");
+        if request.step == Step::Finish {
+            finish_secret::mark_done(&rotation.invocation, &secret, &request.token).await;
+        }
         return Ok(());
     }
     match request.step {
@@ -39,28 +42,38 @@ pub(crate) async fn run(rotation: Rotation<'_>) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, RefusalKind};
+    use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, DONE, RefusalKind, TOLD};
 
     use super::*;
     use crate::{event::Request, fake_aws::FakeAws, services::secret::Secret};
 
     fn tested() -> FakeAws {
-        FakeAws::new().version("old", &[AWSCURRENT], "OLD").version("new", &[AWSPENDING, DEPLOYING], "NEW")
+        FakeAws::new().version("old", &[AWSCURRENT], "OLD").version("new", &[AWSPENDING, DEPLOYING, TOLD], "NEW")
     }
 
     #[tokio::test]
     async fn a_step_of_a_pending_version_is_taken() {
         let aws = tested();
         aws.take(Step::Finish, async |rotation, _| run(*rotation).await).await.unwrap();
-        assert_eq!(aws.calls(), ["DescribeSecret", "UpdateSecretVersionStage"]);
+        assert_eq!(aws.calls(), ["DescribeSecret", "UpdateSecretVersionStage", "UpdateSecretVersionStage"]);
         assert!(aws.labels("new").contains(&AWSCURRENT.to_owned()));
     }
 
     #[tokio::test]
-    async fn nothing_is_left_to_do_for_a_version_that_is_current() {
+    async fn of_a_version_that_is_current_nothing_but_the_mark_is_left_to_do() {
         let aws = FakeAws::new().version("new", &[AWSCURRENT, DEPLOYING], "NEW");
-        aws.take(Step::Finish, async |rotation, _| run(*rotation).await).await.unwrap();
-        assert_eq!(aws.calls(), ["DescribeSecret"]);
+        for calls in [&["DescribeSecret", "UpdateSecretVersionStage"][..], &["DescribeSecret"]] {
+            aws.take(Step::Finish, async |rotation, _| run(*rotation).await).await.unwrap();
+            assert_eq!(aws.calls(), calls);
+            assert_eq!(aws.labels("new"), [AWSCURRENT, DEPLOYING, DONE]);
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_skips_setsecret_moves_nothing() {
+        let aws = tested().version("new", &[AWSPENDING, DEPLOYING], "NEW");
+        let error = aws.take(Step::Finish, async |rotation, _| run(*rotation).await).await.unwrap_err();
+        assert_eq!((error.kind(), aws.changes()), (RefusalKind::HostsNotTold, vec![]));
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
-//! setSecret: prove the pending credential, then tell every host.
+//! setSecret: prove the pending credential, tell every host, and label what every host has confirmed.
 
 use std::time::Duration;
 
-use contract::{Consumer, LOGIN_GATE_SECONDS};
+use contract::{AWSPENDING, Consumer, TOLD};
 use tracing::info;
 
 use crate::{
@@ -10,9 +10,10 @@ use crate::{
     guard,
     invocation::{Invocation, Rotation},
     services::{
-        consumer,
+        consumer::{self, News},
         secret::{self, Secret},
         smtp::{Credential, Smtp},
+        test_mail,
     },
 };
 
@@ -23,37 +24,56 @@ const LOGINS_IN_A_ROW: u32 = 3;
 /// The least that three logins take.
 const TIME_FOR_LOGINS: Duration = Duration::from_secs(5);
 
+/// Kept free for the test mail behind the logins, and for the label at the end.
+const TIME_FOR_THE_REST: Duration = Duration::from_secs(5);
+
 /// Takes the step.
 pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
-    let Invocation { settings, time, .. } = rotation.invocation;
     let credential = Credential::of(&secret::read_pending(rotation, secret).await?);
-    let smtp = Smtp::new(&settings.smtp_endpoint)?;
-    let time_to_tell = settings.consumer.as_ref().map_or(Duration::ZERO, Consumer::time_needed);
-    time.require(time_to_tell + TIME_FOR_LOGINS, "to see whether SES accepts the key, and to tell the hosts")?;
-    let limit = Duration::from_secs(LOGIN_GATE_SECONDS).min(time.remaining().saturating_sub(time_to_tell));
-    smtp.prove(&credential, LOGINS_IN_A_ROW, limit).await?;
+    prove(rotation, secret, &credential).await?;
     tell_hosts(rotation, &credential).await
 }
 
-/// Race: the script fetches by label, and the login gate may have taken minutes. The labels are read right before, so that no host
-/// fetches what was not proved, and right after, so that no host counts as told that fetched another version.
+/// Proves the credential before any host has it: SES accepts it, and it may send. The logins take all the time that telling the
+/// hosts does not need, since real accounts refuse a new key for minutes.
+async fn prove(rotation: &Rotation<'_>, secret: &Secret, credential: &Credential) -> Result<(), Error> {
+    let Rotation { invocation: Invocation { settings, time, .. }, request } = *rotation;
+    let smtp = Smtp::new(&settings.smtp_endpoint)?;
+    let reserve = settings.consumer.as_ref().map_or(Duration::ZERO, Consumer::time_needed) + TIME_FOR_THE_REST;
+    time.require(reserve + TIME_FOR_LOGINS, "to see whether SES accepts the key, and to tell the hosts")?;
+    smtp.prove(credential, LOGINS_IN_A_ROW, time.remaining().saturating_sub(reserve)).await?;
+    let Some(mail) = &settings.test_mail else { return Ok(()) };
+    let message = test_mail::message(mail, time.began, &secret.arn, &request.token, &credential.user)?;
+    let limit = (time.remaining() + TIME_FOR_THE_REST).saturating_sub(reserve);
+    smtp.send(credential, &message, limit).await?;
+    info!(sender = mail.sender, key = credential.user, "the credential may send");
+    Ok(())
+}
+
+/// Tells the hosts, and labels the version TOLD once every host has confirmed it.
+///
+/// Race: the login gate may have taken minutes. The labels are read right before, so that no host is told of what was given up
+/// meanwhile, and right after, so that nothing counts as told that somebody gave up while hosts were told.
 async fn tell_hosts(rotation: &Rotation<'_>, credential: &Credential) -> Result<(), Error> {
-    let Some(consumer) = &rotation.invocation.settings.consumer else {
+    let Rotation { invocation: Invocation { clients, settings, time }, request } = *rotation;
+    if let Some(consumer) = &settings.consumer {
+        time.require(consumer.time_needed(), "to run the script on the hosts and to see how it ended")?;
+        guard::still_pending(rotation).await?;
+        let secret_arn = &request.secret_arn;
+        let news = News { secret_arn, version: &request.token, stage: AWSPENDING, credential };
+        consumer::tell(&rotation.invocation, consumer, &news).await?;
+    } else {
         info!("no host needs the new credential pushed");
-        return Ok(());
-    };
-    rotation
-        .invocation
-        .time
-        .require(consumer.time_needed(), "to run the script on the hosts and to see how it ended")?;
-    guard::still_pending(rotation).await?;
-    consumer::tell(rotation, consumer, &credential.password).await?;
-    guard::still_pending(rotation).await
+    }
+    let secret = guard::still_pending(rotation).await?;
+    secret::move_label(clients, &secret, TOLD, &request.token).await?;
+    info!(version = request.token, "the version is labelled {TOLD}");
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, RefusalKind};
+    use contract::{AWSCURRENT, DEPLOYING, RefusalKind};
 
     use super::*;
     use crate::{
@@ -64,7 +84,7 @@ mod tests {
 
     fn proven() -> FakeAws {
         FakeAws::new()
-            .version("old", &[AWSCURRENT], "OLD")
+            .version("old", &[AWSCURRENT, TOLD], "OLD")
             .version("new", &[AWSPENDING, DEPLOYING], "NEW")
             .version("odd", &["odd"], "ODD")
             .host()
@@ -79,7 +99,27 @@ mod tests {
     async fn the_labels_are_looked_at_right_before_and_right_after_the_hosts_are_told() {
         let aws = proven();
         tell_in(&aws).await.unwrap();
-        assert_eq!(aws.calls(), ["DescribeSecret", "SendCommand", "GetCommandInvocation", "DescribeSecret"]);
+        let calls =
+            ["DescribeSecret", "SendCommand", "GetCommandInvocation", "DescribeSecret", "UpdateSecretVersionStage"];
+        assert_eq!(aws.calls(), calls);
+        assert_eq!(aws.labels("new"), [AWSPENDING, DEPLOYING, TOLD]);
+    }
+
+    #[tokio::test]
+    async fn without_hosts_a_version_is_told_once_ses_accepts_it() {
+        let aws = FakeAws::new().version("new", &[AWSPENDING, DEPLOYING], "NEW");
+        for calls in [&["DescribeSecret", "UpdateSecretVersionStage"][..], &["DescribeSecret"]] {
+            tell_in(&aws).await.unwrap();
+            assert_eq!(aws.calls(), calls);
+            assert_eq!(aws.labels("new"), [AWSPENDING, DEPLOYING, TOLD]);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_host_does_not_confirm_is_not_told() {
+        let aws = proven().fault("SendCommand", Fault::Refused);
+        tell_in(&aws).await.unwrap_err();
+        assert_eq!(aws.labels("old"), [AWSCURRENT, TOLD]);
     }
 
     #[tokio::test]
@@ -93,7 +133,7 @@ mod tests {
 
     #[tokio::test]
     async fn hosts_that_were_told_while_a_label_moved_do_not_count() {
-        let aws = proven().fault("SendCommand", Fault::LabelMoved { to: "odd", label: AWSPENDING });
+        let aws = proven().fault_after(1, "DescribeSecret", Fault::LabelMoved { to: "odd", label: AWSPENDING });
         assert_eq!(tell_in(&aws).await.unwrap_err().kind(), RefusalKind::NotPending);
     }
 }

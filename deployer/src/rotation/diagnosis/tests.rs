@@ -21,7 +21,7 @@ fn healthy() -> Report {
         hosts: vec![HostReport { instance: "i-1".into(), status: "Online".into(), online: true }],
         next: Next::MakeKey { frees: None },
     }
-    .version("now", &[AWSCURRENT, DEPLOYING], "NOW")
+    .version("now", &[AWSCURRENT, DEPLOYING, TOLD], "NOW")
     .version("old", &[AWSPREVIOUS], "OLD")
     .key("NOW", stays(None))
     .key("OLD", stays(None))
@@ -30,7 +30,7 @@ fn healthy() -> Report {
 /// As `healthy`, and a rotation to `new` is open, whose credential SES accepts.
 fn open() -> Report {
     let report =
-        healthy().without_key("OLD").label("now", &[AWSCURRENT]).version("new", &[AWSPENDING, DEPLOYING], "NEW");
+        healthy().without_key("OLD").label("now", &[AWSCURRENT, TOLD]).version("new", &[AWSPENDING, DEPLOYING], "NEW");
     Report { open: Some("new".into()), next: Next::Resume { key: "NEW".into() }, ..report }.key("NEW", stays(None))
 }
 
@@ -389,8 +389,26 @@ fn a_rotation_that_was_given_up_is_made_once_it_can_be() {
 
 #[test]
 fn another_field_edited_by_hand_is_no_half_done_rotation() {
-    let edited = healthy().label("now", &[DEPLOYING, AWSPREVIOUS]).version("edited", &[AWSCURRENT], "NOW");
+    let edited = healthy().label("now", &[DEPLOYING, TOLD, AWSPREVIOUS]).version("edited", &[AWSCURRENT], "NOW");
     assert_eq!(diagnose(&edited, false), Diagnosis::Healthy { note: None });
+}
+
+#[test]
+fn what_not_every_host_has_confirmed_is_not_healthy() {
+    let moved_forward = healthy().label("now", &[AWSCURRENT, DEPLOYING]).label("old", &[AWSPREVIOUS, TOLD]);
+    let before_told = healthy().label("now", &[AWSCURRENT, DEPLOYING]);
+    for (report, words) in
+        [(moved_forward, "version old (access key OLD)"), (before_told, "no version is labelled TOLD")]
+    {
+        let Diagnosis::Curable { found, first: Remedy::Rotate, .. } = diagnose(&report, false) else {
+            panic!("{words}")
+        };
+        assert!(found.to_string().contains(words), "{found}");
+        let (found, _) = person(&report.next(fails(Obstacle::Other, None)), false);
+        assert!(found.contains(words) && found.contains("would fail"), "{found}");
+    }
+    let brownfield = healthy().label("now", &[AWSCURRENT]);
+    assert_eq!(diagnose(&brownfield, false), Diagnosis::Healthy { note: None });
 }
 
 #[test]

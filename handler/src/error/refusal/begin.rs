@@ -1,7 +1,7 @@
 //! What is refused before the function looks at any key: its environment, its event, the rotation's state, and what a rotation
 //! needs.
 
-use contract::{Command, DEPLOYING, SettingsError, SmtpEndpoint, TAG_SECRET, text};
+use contract::{Command, DEPLOYING, SettingsError, SmtpEndpoint, TAG_SECRET, TOLD, text};
 
 use super::parts::{Parts, clear_pending, list, parts, rotate, wait};
 
@@ -69,6 +69,14 @@ pub(super) fn not_marked_deploying(secret: &str, version: &str, deploying: Optio
         "version {version} is AWSPENDING without DEPLOYING: another tool stored the version, or another rotation overtook this one"
     );
     parts(found, STOPPED, next)
+}
+
+pub(super) fn hosts_not_told(version: &str, told: Option<&str>) -> Parts {
+    let found = match told {
+        Some(told) => format!("every host has confirmed version {told} (it has {TOLD}), not version {version}"),
+        None => format!("no version has {TOLD}, so setSecret has not seen every host confirm version {version}"),
+    };
+    parts(found, "AWSCURRENT was not moved", [wait()])
 }
 
 pub(super) fn endpoint_unresolved(host: &str, cause: &str) -> Parts {

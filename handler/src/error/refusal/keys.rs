@@ -139,6 +139,12 @@ pub(super) fn labels_moved(key: &str, reason: &str) -> Parts {
     parts(found, format!("{key} was not deleted and is as before"), next)
 }
 
+pub(super) fn overtaken_before_store(key: &str, reason: &str, fate: &KeyFate) -> Parts {
+    let found = format!("this changed before the credential with access key {key} was stored: {reason}");
+    let next: Vec<Text> = way_of(key, fate).into_iter().chain([wait()]).collect();
+    parts(found, format!("it was not stored, and no host was told; {fate}"), next)
+}
+
 pub(super) fn unsettled(key: &str, secret: &str, found: &Unsettled) -> Parts {
     let next = match found {
         Unsettled::RotationOpen { version } => {

@@ -32,6 +32,7 @@ impl Error {
             Self::NotMarkedDeploying { secret, version, deploying } => {
                 begin::not_marked_deploying(secret, version, deploying.as_deref())
             }
+            Self::HostsNotTold { version, told } => begin::hosts_not_told(version, told.as_deref()),
             Self::EndpointUnresolved { host, cause } => begin::endpoint_unresolved(host, cause),
             Self::EndpointUnreachable { endpoint, cause } => begin::endpoint_unreachable(endpoint, cause),
             Self::TlsUnusable { cause } => begin::tls_unusable(cause),
@@ -71,9 +72,13 @@ impl Error {
                 tell::login_refused(endpoint, key, *in_a_row, attempts)
             }
             Self::HostsFailed { command, results } => tell::hosts_failed(command, results),
+            Self::HostDidNotConfirm { command, key, hosts } => tell::host_did_not_confirm(command, key, hosts),
             Self::TestMailMalformed { address, cause } => tell::test_mail_malformed(address, cause),
             Self::TestMailRefused { endpoint, key, attempts } => tell::test_mail_refused(endpoint, key, attempts),
-            Self::CurrentMoved { version, expected, found } => tell::current_moved(version, expected, found),
+            Self::LabelElsewhere { label, version, expected, found } => {
+                tell::label_elsewhere(label, version, expected.as_deref(), found.as_deref())
+            }
+            Self::OvertakenBeforeStore { key, reason, fate } => keys::overtaken_before_store(key, reason, fate),
         }
     }
 }

@@ -23,6 +23,19 @@ pub(super) fn hosts_failed(command: &str, results: &[HostResult]) -> Parts {
     parts(format!("the script did not succeed on every host: {}", list(results)), NO_KEY_CHANGED, [next.into()])
 }
 
+pub(super) fn host_did_not_confirm(command: &str, key: &str, hosts: &[String]) -> Parts {
+    let found = format!(
+        "the script succeeded, but its output on {} does not name access key {key}, so the host may still use another (Run Command \
+         {command})",
+        hosts.join(", ")
+    );
+    let next = [
+        "let the script print the id of the access key that the host now uses (README, \"Scripts of your own\")".into(),
+        wait(),
+    ];
+    parts(found, NO_KEY_CHANGED, next)
+}
+
 pub(super) fn test_mail_malformed(address: &str, cause: &str) -> Parts {
     let found = format!("the address {address:?} cannot be used for the test mail ({cause})");
     parts(found, "no mail was sent", ["correct ses.sender and ses.recipient".into()])
@@ -38,13 +51,17 @@ pub(super) fn test_mail_refused(endpoint: &SmtpEndpoint, key: &str, attempts: &A
     parts(found, NO_KEY_CHANGED, next)
 }
 
-pub(super) fn current_moved(version: &str, expected: &str, found: &str) -> Parts {
+pub(super) fn label_elsewhere(label: &str, version: &str, expected: Option<&str>, found: Option<&str>) -> Parts {
     let next = [
         "find out who moved it".into(),
         text!["run ", rotate(), ": the new rotation continues with the credential that hosts were told of"],
     ];
-    let found = format!("somebody moved AWSCURRENT from {expected} to {found} while the rotation ran");
-    parts(found, format!("AWSCURRENT was not moved to {version}"), next)
+    let found = format!("somebody moved {label} from {} to {} while the rotation ran", place(expected), place(found));
+    parts(found, format!("{label} was not moved to {version}"), next)
+}
+
+fn place(version: Option<&str>) -> &str {
+    version.unwrap_or("no version")
 }
 
 fn describe(Attempts { made, accepted, lasted, last }: &Attempts) -> String {

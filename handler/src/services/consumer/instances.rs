@@ -6,15 +6,17 @@ use aws_sdk_ssm::{
     operation::get_command_invocation::GetCommandInvocationOutput,
     types::{CommandInvocationStatus, InstanceInformationStringFilter, PingStatus},
 };
-use contract::{COMMAND_DELIVERY_SECONDS, DOCUMENT_PARAMETER, HostReport, Instances, RUN_SHELL_SCRIPT};
+use contract::{
+    COMMAND_DELIVERY_SECONDS, DOCUMENT_PARAMETER, HostReport, Instances, RUN_SHELL_SCRIPT, VERSION_ID, VERSION_STAGE,
+};
 use tokio::time::timeout;
 use tracing::info;
 
 use crate::{
     error::{Cause, Error, HostResult},
-    invocation::Rotation,
-    sensitive::{Sensitive, without_secret_like},
-    services::aws::Clients,
+    invocation::Invocation,
+    sensitive::without_secret_like,
+    services::{aws::Clients, consumer::news::News},
     time::pause,
 };
 
@@ -69,33 +71,36 @@ async fn standing(clients: &Clients, instances: &Instances) -> Result<Vec<HostRe
     Ok(instances.ids.iter().map(standing).collect())
 }
 
-/// Runs the script on every host and waits until it has ended on all of them.
-pub(crate) async fn tell(rotation: &Rotation<'_>, instances: &Instances, password: &Sensitive) -> Result<(), Error> {
-    let command = send(rotation, instances).await?;
+/// Runs the script on every host and waits until it has ended on all of them. A host is told once its script has succeeded and
+/// has named the key: a script that read an old value, or that did nothing, may succeed as well.
+pub(crate) async fn tell(invocation: &Invocation<'_>, instances: &Instances, news: &News<'_>) -> Result<(), Error> {
+    let command = send(invocation, instances, news).await?;
     info!(command, document = instances.document, hosts = instances.ids.join(","), "running the script on every host");
-    let results = wait(rotation, instances, &command, password).await?;
-    if results.iter().all(HostResult::succeeded) {
-        info!(command, hosts = results.len(), "every host has the new credential");
-        Ok(())
-    } else {
-        Err(Error::HostsFailed { command, results })
+    let results = wait(invocation, instances, &command, news).await?;
+    if !results.iter().all(HostResult::succeeded) {
+        return Err(Error::HostsFailed { command, results });
     }
+    let hosts: Vec<_> = results.iter().filter(|result| !result.confirmed).map(|it| it.instance.clone()).collect();
+    if !hosts.is_empty() {
+        return Err(Error::HostDidNotConfirm { command, key: news.credential.user.clone(), hosts });
+    }
+    info!(command, hosts = results.len(), "every host has the new credential");
+    Ok(())
 }
 
 /// Systems Manager may run the document twice if this answer is lost; the script takes a lock and
 /// is safe to run again.
-async fn send(rotation: &Rotation<'_>, instances: &Instances) -> Result<String, Error> {
+async fn send(invocation: &Invocation<'_>, instances: &Instances, news: &News<'_>) -> Result<String, Error> {
     const ACTION: &str = "ssm:SendCommand";
-    let answer = rotation
-        .invocation
+    let answer = invocation
         .clients
         .ssm
         .send_command()
         .document_name(&instances.document)
         .set_instance_ids(Some(instances.ids.clone()))
-        .set_parameters(Some(parameters(instances, &rotation.request.secret_arn).into_iter().collect()))
+        .set_parameters(Some(parameters(instances, news).into_iter().collect()))
         .timeout_seconds(i32::try_from(COMMAND_DELIVERY_SECONDS).unwrap_or(i32::MAX))
-        .comment(format!("rotation {}", rotation.request.token))
+        .comment(format!("version {}", news.version))
         .send()
         .await
         .map_err(|error| Error::aws(ACTION, error))?;
@@ -104,14 +109,15 @@ async fn send(rotation: &Rotation<'_>, instances: &Instances) -> Result<String, 
 }
 
 /// Our own document has the script and the timeout built in.
-fn parameters(instances: &Instances, secret_arn: &str) -> BTreeMap<String, Vec<String>> {
+fn parameters(instances: &Instances, news: &News<'_>) -> BTreeMap<String, Vec<String>> {
+    let variables = [(VERSION_ID, news.version), (VERSION_STAGE, news.stage)];
     let parameters = if instances.document == RUN_SHELL_SCRIPT {
-        vec![
-            ("commands", format!("{} {}", shell_word(&instances.script), shell_word(secret_arn))),
-            ("executionTimeout", instances.timeout_seconds.to_string()),
-        ]
+        let set = variables.map(|(it, value)| format!("{}={}", it.variable, shell_word(value))).join(" ");
+        let command = format!("{set} {} {}", shell_word(&instances.script), shell_word(news.secret_arn));
+        vec![("commands", command), ("executionTimeout", instances.timeout_seconds.to_string())]
     } else {
-        vec![(DOCUMENT_PARAMETER, secret_arn.to_owned())]
+        let variables = variables.map(|(it, value)| (it.parameter, value.to_owned()));
+        variables.into_iter().chain([(DOCUMENT_PARAMETER, news.secret_arn.to_owned())]).collect()
     };
     parameters.into_iter().map(|(name, value)| (name.to_owned(), vec![value])).collect()
 }
@@ -123,17 +129,17 @@ fn shell_word(text: &str) -> String {
 
 /// Asks for the hosts that have not finished until all have, or until the time is over.
 async fn wait(
-    rotation: &Rotation<'_>,
+    invocation: &Invocation<'_>,
     instances: &Instances,
     command: &str,
-    password: &Sensitive,
+    news: &News<'_>,
 ) -> Result<Vec<HostResult>, Error> {
     let mut results: Vec<_> = instances.ids.iter().map(|id| HostResult::waiting(id)).collect();
     loop {
         for result in results.iter_mut().filter(|result| !result.finished) {
-            let left = rotation.invocation.time.remaining().saturating_sub(POLL);
+            let left = invocation.time.remaining().saturating_sub(POLL);
             // The last question is cut off, so that there is time to say how every host stands.
-            let Ok(answer) = timeout(left, ask(rotation, command, &result.instance, password)).await else { break };
+            let Ok(answer) = timeout(left, ask(invocation, command, &result.instance, news)).await else { break };
             if let Some(answer) = answer? {
                 *result = answer;
             }
@@ -142,7 +148,7 @@ async fn wait(
             }
         }
         let running = results.iter().filter(|result| !result.finished).count();
-        if running == 0 || rotation.invocation.time.remaining() <= 2 * POLL {
+        if running == 0 || invocation.time.remaining() <= 2 * POLL {
             return Ok(results);
         }
         pause(POLL, &format!("the script has not ended on {running} of {} hosts", results.len())).await;
@@ -151,15 +157,14 @@ async fn wait(
 
 /// How the script stands on one host; none if Systems Manager did not say this time.
 async fn ask(
-    rotation: &Rotation<'_>,
+    invocation: &Invocation<'_>,
     command: &str,
     instance: &str,
-    password: &Sensitive,
+    news: &News<'_>,
 ) -> Result<Option<HostResult>, Error> {
-    let answer =
-        rotation.invocation.clients.ssm.get_command_invocation().command_id(command).instance_id(instance).send().await;
+    let answer = invocation.clients.ssm.get_command_invocation().command_id(command).instance_id(instance).send().await;
     match answer.map_err(Cause::from) {
-        Ok(answer) => Ok(Some(read(instance, &answer, password))),
+        Ok(answer) => Ok(Some(read(instance, &answer, news))),
         // Right after SendCommand the invocation may not be there yet.
         Err(cause) if cause.is("InvocationDoesNotExist") => Ok(None),
         // The script runs on, whatever became of the question.
@@ -171,17 +176,19 @@ async fn ask(
     }
 }
 
-fn read(instance: &str, answer: &GetCommandInvocationOutput, password: &Sensitive) -> HostResult {
+fn read(instance: &str, answer: &GetCommandInvocationOutput, news: &News<'_>) -> HostResult {
     use CommandInvocationStatus::{Cancelled, Failed, Success, TimedOut};
     let status = answer.status();
     let details = answer.status_details().filter(|details| !details.is_empty());
     let errors = answer.standard_error_content().unwrap_or_default().trim();
-    let output = if errors.is_empty() { answer.standard_output_content().unwrap_or_default().trim() } else { errors };
+    let printed = answer.standard_output_content().unwrap_or_default().trim();
+    let output = if errors.is_empty() { printed } else { errors };
     HostResult {
         instance: instance.to_owned(),
         status: details.or(status.map(CommandInvocationStatus::as_str)).unwrap_or("Unknown").to_owned(),
         exit_code: Some(answer.response_code()).filter(|code| *code >= 0),
-        output: end_of(&without_secret_like(&password.redact(output))),
+        output: end_of(&without_secret_like(&news.credential.password.redact(output))),
+        confirmed: printed.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == news.credential.user),
         // A status that this SDK does not know is waited out.
         finished: matches!(status, Some(Success | Cancelled | TimedOut | Failed)),
     }
@@ -197,12 +204,14 @@ fn end_of(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use contract::{Consumer, RefusalKind};
+    use contract::{AWSPENDING, Consumer, RefusalKind};
 
     use super::*;
     use crate::{
         event::Step,
         fake_aws::{FakeAws, Fault},
+        sensitive::Sensitive,
+        services::smtp::Credential,
     };
 
     const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mail-AbCd12";
@@ -212,16 +221,26 @@ mod tests {
         Instances { ids, document: document.into(), script: script.into(), timeout_seconds: 120 }
     }
 
+    fn credential() -> Credential {
+        Credential { user: "AKIANEW".into(), password: Sensitive::new("hunter2") }
+    }
+
+    fn news(credential: &Credential) -> News<'_> {
+        News { secret_arn: ARN, version: "v-1", stage: AWSPENDING, credential }
+    }
+
     #[test]
-    fn our_own_document_is_given_the_arn_and_nothing_else() {
-        let parameters = parameters(&instances("mail-rotate-smtp", "/usr/local/bin/rotate.sh"), ARN);
-        assert_eq!(parameters, BTreeMap::from([(DOCUMENT_PARAMETER.to_owned(), vec![ARN.to_owned()])]));
+    fn our_own_document_is_given_the_arn_the_version_and_its_label_and_nothing_else() {
+        let parameters = parameters(&instances("mail-rotate-smtp", "/usr/local/bin/rotate.sh"), &news(&credential()));
+        let expected = [("SecretArn", ARN), ("VersionId", "v-1"), ("VersionStage", AWSPENDING)];
+        assert_eq!(parameters, expected.map(|(name, value)| (name.to_owned(), vec![value.to_owned()])).into());
     }
 
     #[test]
     fn the_shell_document_is_given_a_quoted_command_and_the_timeout() {
-        let parameters = parameters(&instances(RUN_SHELL_SCRIPT, "/opt/it's here/rotate.sh"), ARN);
-        assert_eq!(parameters["commands"], [format!(r"'/opt/it'\''s here/rotate.sh' '{ARN}'")]);
+        let parameters = parameters(&instances(RUN_SHELL_SCRIPT, "/opt/it's here/rotate.sh"), &news(&credential()));
+        let variables = "SECRET_VERSION_ID='v-1' SECRET_VERSION_STAGE='AWSPENDING'";
+        assert_eq!(parameters["commands"], [format!(r"{variables} '/opt/it'\''s here/rotate.sh' '{ARN}'")]);
         assert_eq!(parameters["executionTimeout"], ["120"]);
     }
 
@@ -233,7 +252,7 @@ mod tests {
             .standard_output_content("on its way")
             .standard_error_content(errors)
             .build();
-        read("i-0", &answer, &Sensitive::new("hunter2"))
+        read("i-0", &answer, &news(&credential()))
     }
 
     #[test]
@@ -254,6 +273,32 @@ mod tests {
             assert!(odd.finished && !odd.succeeded());
             assert!(odd.to_string().starts_with(text), "{odd}");
         }
+    }
+
+    #[test]
+    fn a_host_confirms_the_key_only_by_naming_it() {
+        let confirmed = |printed: &str| {
+            let answer = GetCommandInvocationOutput::builder().standard_output_content(printed).build();
+            read("i-0", &answer, &news(&credential())).confirmed
+        };
+        for printed in ["installed: access key AKIANEW; sent\n", "AKIANEW", "key=AKIANEW."] {
+            assert!(confirmed(printed), "{printed}");
+        }
+        for printed in ["", "unchanged: access key AKIAOLD", "AKIANEWER", "XAKIANEW"] {
+            assert!(!confirmed(printed), "{printed}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_script_that_succeeds_without_naming_the_key_confirms_nothing() {
+        let aws = FakeAws::new().host();
+        let told = aws.take(Step::Set, async |rotation, _| {
+            let Some(Consumer::Instances(instances)) = &rotation.invocation.settings.consumer else { panic!() };
+            tell(&rotation.invocation, instances, &news(&credential())).await
+        });
+        let error = told.await.unwrap_err();
+        assert_eq!(error.kind(), RefusalKind::HostDidNotConfirm);
+        assert!(error.to_string().contains("on i-0 does not name access key AKIANEW"), "{error}");
     }
 
     #[test]
@@ -278,7 +323,8 @@ mod tests {
             let aws = FakeAws::new().host().fault("GetCommandInvocation", fault);
             let told = aws.take(Step::Set, async |rotation, _| {
                 let Some(Consumer::Instances(instances)) = &rotation.invocation.settings.consumer else { panic!() };
-                rotation.invocation.time.bound(tell(rotation, instances, &Sensitive::new("hunter2"))).await
+                let credential = credential();
+                rotation.invocation.time.bound(tell(&rotation.invocation, instances, &news(&credential))).await
             });
             let error = told.await.unwrap_err();
             assert_eq!(error.kind(), RefusalKind::HostsFailed);
@@ -291,7 +337,7 @@ mod tests {
         let aws = FakeAws::new().host().fault("GetCommandInvocation", Fault::RefusedAs("AccessDenied"));
         let told = aws.take(Step::Set, async |rotation, _| {
             let Some(Consumer::Instances(instances)) = &rotation.invocation.settings.consumer else { panic!() };
-            tell(rotation, instances, &Sensitive::new("hunter2")).await
+            tell(&rotation.invocation, instances, &news(&credential())).await
         });
         assert_eq!(told.await.unwrap_err().kind(), RefusalKind::Aws);
         assert_eq!(aws.count("GetCommandInvocation"), 1);

@@ -1,11 +1,14 @@
 //! Who is told of a new credential: whether they can be told, telling them, and how they stand. A file per sort.
 
 mod instances;
+mod news;
 
 use contract::{Consumer, HostReport};
 
+pub(crate) use news::News;
+
 use super::aws::Clients;
-use crate::{error::Error, invocation::Rotation, sensitive::Sensitive};
+use crate::{error::Error, invocation::Invocation};
 
 /// Refuses to begin if somebody cannot be told: they would keep the old credential.
 pub(crate) async fn check(clients: &Clients, consumer: &Consumer) -> Result<(), Error> {
@@ -14,10 +17,10 @@ pub(crate) async fn check(clients: &Clients, consumer: &Consumer) -> Result<(), 
     }
 }
 
-/// Tells the consumer of the pending credential, and waits until it is told.
-pub(crate) async fn tell(rotation: &Rotation<'_>, consumer: &Consumer, password: &Sensitive) -> Result<(), Error> {
+/// Tells the consumer of a credential, and waits until all of it has confirmed that it uses it.
+pub(crate) async fn tell(invocation: &Invocation<'_>, consumer: &Consumer, news: &News<'_>) -> Result<(), Error> {
     match consumer {
-        Consumer::Instances(instances) => instances::tell(rotation, instances, password).await,
+        Consumer::Instances(instances) => instances::tell(invocation, instances, news).await,
     }
 }
 
