@@ -26,3 +26,32 @@ pub const TOLD: &str = "TOLD";
 /// A version that carries it and is not AWSCURRENT was current once, and somebody has moved AWSCURRENT away from it. AWSPREVIOUS
 /// says that only until the next change.
 pub const DONE: &str = "DONE";
+
+/// Our own labels: since when an access key is Inactive that is to be deleted. IAM keeps no such date.
+const INACTIVE: &str = "INACTIVE";
+
+/// The label that says since when a key is Inactive: `INACTIVE/<key>/<RFC 3339>`.
+#[must_use]
+pub fn inactive_label(key: &str, since: &str) -> String {
+    format!("{INACTIVE}/{key}/{since}")
+}
+
+/// The key and the date of such a label; none for any other label.
+#[must_use]
+pub fn parse_inactive_label(label: &str) -> Option<(&str, &str)> {
+    label.strip_prefix(INACTIVE)?.strip_prefix('/')?.split_once('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_label_of_an_inactive_key_survives() {
+        let label = inactive_label("AKIA", "2026-01-01T00:00:00Z");
+        assert_eq!(parse_inactive_label(&label), Some(("AKIA", "2026-01-01T00:00:00Z")));
+        for other in [AWSCURRENT, "INACTIVE", "INACTIVE/AKIA", "INACTIVEX/AKIA/2026"] {
+            assert_eq!(parse_inactive_label(other), None, "{other}");
+        }
+    }
+}

@@ -20,7 +20,7 @@ pub use answer::Answer;
 pub use command::Command;
 pub use consumer::{Consumer, Instances};
 pub use event::Event;
-pub use label::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, TOLD};
+pub use label::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, TOLD, inactive_label, parse_inactive_label};
 pub use refusal::{Refusal, RefusalKind};
 pub use report::{HostReport, KeyReport, KeyVerdict, Login, Next, Report, Retired, VersionReport, WayOut};
 pub use secret_value::{SecretValue, SecretValueError};

@@ -73,6 +73,9 @@ pub struct KeyReport {
     pub created: Option<String>,
     /// When IAM last saw it used.
     pub last_used: Option<String>,
+    /// Since when it is Inactive, if the function made it so in order to delete it later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inactive_since: Option<String>,
     /// Whether it may be deleted, and why.
     pub verdict: KeyVerdict,
 }
@@ -119,10 +122,10 @@ pub struct HostReport {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Next {
-    /// Make a key, in the slot of this one if none is free.
+    /// Make a key, in the slot of others if none is free.
     MakeKey {
-        /// The key that is deleted for it.
-        frees: Option<String>,
+        /// The keys that are deleted for it: one, or more if the user has more than two.
+        frees: Vec<String>,
     },
     /// Go on with the credential of this version, which hosts may have been told of.
     RollForward {
@@ -148,6 +151,9 @@ pub enum Next {
 pub struct Retired {
     /// The keys that were deleted.
     pub deleted: Vec<String>,
+    /// The keys that were made Inactive, to be deleted later.
+    #[serde(default)]
+    pub deactivated: Vec<String>,
     /// Why nothing more was, as sentences: one per key that stays, or that a rotation is open.
     pub kept: Vec<String>,
 }

@@ -23,6 +23,8 @@ pub struct Settings {
     pub consumer: Option<Consumer>,
     /// How long the previous key stays usable after a rotation. Whole seconds.
     pub keep_previous: Duration,
+    /// How long a superseded key stays Inactive before it is deleted, whole seconds. Zero: it is deleted at once.
+    pub keep_inactive: Duration,
     /// ARN of the SNS topic that is told of rotations; none if nobody is to be told.
     pub topic_arn: Option<String>,
 }
@@ -78,6 +80,7 @@ const SES_SENDER: &str = "SES_SENDER";
 const SES_RECIPIENT: &str = "SES_RECIPIENT";
 const CONSUMER: &str = "CONSUMER";
 const KEEP_PREVIOUS_SECONDS: &str = "KEEP_PREVIOUS_SECONDS";
+const KEEP_INACTIVE_SECONDS: &str = "KEEP_INACTIVE_SECONDS";
 const TOPIC_ARN: &str = "TOPIC_ARN";
 
 /// What named the consumer before CONSUMER did.
@@ -108,6 +111,7 @@ impl Settings {
             set(SCRIPT, &"in CONSUMER");
         }
         set(KEEP_PREVIOUS_SECONDS, &self.keep_previous.as_secs());
+        set(KEEP_INACTIVE_SECONDS, &self.keep_inactive.as_secs());
         if let Some(topic) = &self.topic_arn {
             set(TOPIC_ARN, topic);
         }
@@ -140,6 +144,7 @@ impl Settings {
             test_mail,
             consumer,
             keep_previous: seconds(KEEP_PREVIOUS_SECONDS)?,
+            keep_inactive: seconds(KEEP_INACTIVE_SECONDS)?,
             topic_arn: optional(TOPIC_ARN),
         })
     }
@@ -224,6 +229,7 @@ mod tests {
                 timeout_seconds: 120,
             })),
             keep_previous: Duration::from_hours(24),
+            keep_inactive: Duration::from_hours(72),
             topic_arn: Some("arn:aws:sns:eu-west-1:123456789012:mail-prod-rotation".into()),
         }
     }
@@ -246,7 +252,7 @@ mod tests {
             let error = Settings::from_env(|n| (n != name).then(|| env.get(n).cloned()).flatten()).unwrap_err();
             assert!(error.to_string().contains(name.as_str()), "{error}");
         }
-        for name in [IAM_USER_OWNED, SMTP_ENDPOINT, KEEP_PREVIOUS_SECONDS, CONSUMER] {
+        for name in [IAM_USER_OWNED, SMTP_ENDPOINT, KEEP_PREVIOUS_SECONDS, KEEP_INACTIVE_SECONDS, CONSUMER] {
             let lookup = |n: &str| if n == name { Some("-1".into()) } else { env.get(n).cloned() };
             let error = Settings::from_env(lookup).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");

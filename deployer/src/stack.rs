@@ -132,6 +132,7 @@ fn function_goal(Deployment { config, names }: &Deployment, facts: &Facts) -> Re
         test_mail: config.ses.test_mail.clone(),
         consumer: consumer(config, names),
         keep_previous: config.rotation.keep_previous,
+        keep_inactive: config.rotation.keep_inactive,
         topic_arn: config.notify.as_ref().map(|_| names.topic_arn()),
     };
     let mut environment = settings.to_env();

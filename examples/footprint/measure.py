@@ -74,6 +74,8 @@ def deploy(sandbox: Path) -> int:
     example = (Path(__file__).parents[2] / "config.example.yaml").read_text()
     text, count = re.subn("keep_previous: 24h", f"keep_previous: {KEEP_PREVIOUS_SECONDS}s", example)
     assert count == 1, "config.example.yaml has another keep_previous now"
+    text, count = re.subn("keep_inactive: 72h", "keep_inactive: 0s", text)
+    assert count == 1, "config.example.yaml has another keep_inactive now"
     config = sandbox / "footprint.yaml"
     config.write_text(text)
     for verb in (("apply", "--auto-approve"), ("rotate",)):

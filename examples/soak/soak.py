@@ -68,7 +68,11 @@ def install_host_script(place: Path, postfix: Postfix) -> None:
 def write_config(file: Path) -> Path:
     """Writes config.example.yaml, but with slots that are free again after seconds, and with every log line."""
     text = (EXAMPLES.parent / "config.example.yaml").read_text()
-    changes = {"keep_previous: 24h": f"keep_previous: {KEEP_PREVIOUS_SECONDS}s", "log_level: info": "log_level: trace"}
+    changes = {
+        "keep_previous: 24h": f"keep_previous: {KEEP_PREVIOUS_SECONDS}s",
+        "keep_inactive: 72h": "keep_inactive: 0s",
+        "log_level: info": "log_level: trace",
+    }
     for old, new in changes.items():
         assert text.count(old) == 1, f"config.example.yaml has no {old!r} any more"
         text = text.replace(old, new)

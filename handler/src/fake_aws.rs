@@ -113,6 +113,7 @@ impl FakeAws {
             test_mail: None,
             consumer: None,
             keep_previous: Duration::ZERO,
+            keep_inactive: Duration::ZERO,
             topic_arn: None,
         };
         Self { state: Arc::default(), settings, seconds: 300 }
@@ -175,6 +176,16 @@ impl FakeAws {
     pub(crate) fn keep_previous(mut self, keep_previous: Duration) -> Self {
         self.settings.keep_previous = keep_previous;
         self
+    }
+
+    pub(crate) fn keep_inactive(mut self, keep_inactive: Duration) -> Self {
+        self.settings.keep_inactive = keep_inactive;
+        self
+    }
+
+    /// One more label on a version.
+    pub(crate) fn label(self, version: &str, label: &str) -> Self {
+        self.with(|state| state.versions.get_mut(version).unwrap().0.push(label.into()))
     }
 
     pub(crate) fn referenced_user(mut self) -> Self {

@@ -2,10 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use contract::AWSCURRENT;
+use aws_smithy_types::{DateTime, date_time::Format};
+use contract::{AWSCURRENT, parse_inactive_label};
 use tracing::info;
 
 use crate::{
@@ -101,9 +102,18 @@ pub(crate) fn of(
         grace_began: secret.last_rotated.max(current_created),
         last_changed: secret.schedule.as_ref().and_then(|schedule| schedule.last_changed),
         keep_previous: settings.keep_previous,
+        keep_inactive: settings.keep_inactive,
+        inactive_since: secret.labelled().flat_map(|(_, labels)| labels).filter_map(|label| inactive(label)).collect(),
         now: time.began,
         user_owned: settings.iam_user_owned,
         replaces: settings.replaces.clone(),
         orphan_age: time.timeout + CLOCK_DIFFERENCE,
     }
+}
+
+/// The key and the date of a label that says since when it is Inactive.
+fn inactive(label: &str) -> Option<(String, SystemTime)> {
+    let (key, since) = parse_inactive_label(label)?;
+    let since = DateTime::from_str(since, Format::DateTime).ok()?;
+    Some((key.to_owned(), SystemTime::try_from(since).ok()?))
 }

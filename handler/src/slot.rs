@@ -2,10 +2,12 @@
 
 use std::{fmt::Display, time::Duration};
 
+use contract::{AWSCURRENT, inactive_label};
 use tracing::info;
 
 use crate::{
-    decide::keys::{self, AccessKey, MayGo, MustStay, Situation, Slot, UsedKey, Verdict},
+    date::date,
+    decide::keys::{self, AccessKey, MustStay, Situation, Slot, UsedKey, Verdict},
     error::Error,
     invocation::Invocation,
     services::{
@@ -21,47 +23,48 @@ const TIME_TO_FREE: Duration = Duration::from_mins(1);
 /// Of that, enough to make the key Active again. Reading everything again takes the rest at most.
 const TIME_TO_ACTIVATE: Duration = Duration::from_secs(30);
 
-/// What became of a key that was to be deleted.
+/// How far a key goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// It is deleted.
+    Delete,
+    /// It stays Inactive, and a label says since when.
+    StayInactive,
+}
+
+/// What became of a key that was to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Freed {
     /// It is deleted.
     Deleted,
+    /// It is Inactive, and a label says since when.
+    Inactive,
     /// Somebody else deleted it.
     GoneAlready,
     /// It is as before, because this changed meanwhile.
     Kept(String),
 }
 
-/// The key that has to be deleted for a free slot, and why it may; none if a slot is free.
-pub(crate) async fn choose(
-    invocation: &Invocation<'_>,
-    secret: &Secret,
-    keys: Vec<AccessKey>,
-) -> Result<Option<(UsedKey, MayGo)>, Error> {
+/// What a free slot needs; none if a slot is free.
+pub(crate) async fn choose(invocation: &Invocation<'_>, secret: &Secret, keys: Vec<AccessKey>) -> Result<Slot, Error> {
     if keys.len() < keys::KEYS_PER_USER {
-        return Ok(None);
+        return Ok(Slot::Free);
     }
     let situation = look(invocation, secret, with_last_use(invocation, keys).await?).await?;
-    match keys::choose(&situation) {
-        Slot::Free => Ok(None),
-        Slot::After { key, reason } => Ok(Some((key, reason))),
-        Slot::None(keys) => Err(Error::NoSafeSlot { user: invocation.settings.iam_user_name().to_owned(), keys }),
-    }
+    Ok(keys::choose(&situation))
 }
 
-/// Deletes the chosen key, or fails with every key as before. If AWS does not let the key become Active again, the error says so
-/// and has the command that does.
+/// Deletes a chosen key, or makes it Inactive, or fails with the key as before. If AWS does not let the key become Active again,
+/// the error says so and has the command that does.
 pub(crate) async fn make_room(
     invocation: &Invocation<'_>,
     secret: &Secret,
     key: &UsedKey,
-    reason: &MayGo,
+    then: Then,
 ) -> Result<(), Error> {
-    let id = key.key.id.clone();
-    info!(key = id, "freeing an access key: {reason}");
-    match free(invocation, secret, key, &may_go).await? {
-        Freed::Deleted | Freed::GoneAlready => Ok(()),
-        Freed::Kept(reason) => Err(Error::LabelsMoved { key: id, reason }),
+    match free(invocation, secret, key, then, &may_go).await? {
+        Freed::Deleted | Freed::Inactive | Freed::GoneAlready => Ok(()),
+        Freed::Kept(reason) => Err(Error::LabelsMoved { key: key.key.id.clone(), reason }),
     }
 }
 
@@ -72,10 +75,10 @@ fn may_go(situation: &Situation, key: &UsedKey) -> Result<(), MustStay> {
     }
 }
 
-/// Deletes a key that may go.
+/// Deletes a key that may go, or leaves it Inactive.
 ///
-/// The key is made Inactive first, and is deleted only if it still may go when everything is read again: an operator may move a
-/// label at any moment, and an Inactive key can be made Active again.
+/// The key is made Inactive first, and it goes further only if it still may go when everything is read again: an operator may move
+/// a label at any moment, and an Inactive key can be made Active again.
 ///
 /// Race: two invocations may free the same key, one that retires keys and a rotation that needs the slot. The second finds the key
 /// Inactive. The first may make it Active again, because it found that the key has to stay.
@@ -83,6 +86,7 @@ pub(crate) async fn free<Reason: Display>(
     invocation: &Invocation<'_>,
     secret: &Secret,
     key: &UsedKey,
+    then: Then,
     judge: &impl Fn(&Situation, &UsedKey) -> Result<(), Reason>,
 ) -> Result<Freed, Error> {
     let Invocation { clients, settings, time } = *invocation;
@@ -95,14 +99,18 @@ pub(crate) async fn free<Reason: Display>(
     let limit = time.remaining().saturating_sub(TIME_TO_ACTIVATE);
     let judged = tokio::time::timeout(limit, judge_again(invocation, secret, key, judge)).await;
     let kept = match judged.unwrap_or(Err(Error::DeadlineReached)) {
-        Ok(Second::MayGo) => {
+        Ok(Second::MayGo(version)) if then == Then::StayInactive => {
+            note(invocation, secret, id, version).await?;
+            return Ok(Freed::Inactive);
+        }
+        Ok(Second::MayGo(_)) => {
             let deleted = user::delete_key(clients, settings, id).await?;
             info!(key = id, deleted, "the access key is gone");
             return Ok(if deleted { Freed::Deleted } else { Freed::GoneAlready });
         }
         Ok(Second::IsActive(key)) => {
             info!(key = id, "the access key became Active meanwhile: it is judged again as an Active one");
-            return Box::pin(free(invocation, secret, &key, judge)).await;
+            return Box::pin(free(invocation, secret, &key, then, judge)).await;
         }
         Ok(Second::Stays(reason)) => Ok(reason),
         Err(error) => Err(error),
@@ -113,6 +121,14 @@ pub(crate) async fn free<Reason: Display>(
         activate_again(invocation, id, found).await?;
     }
     kept.map(Freed::Kept)
+}
+
+/// Puts the label on a version that says since when the key is Inactive. If that fails, the next upkeep does it.
+async fn note(invocation: &Invocation<'_>, secret: &Secret, key: &str, version: Option<String>) -> Result<(), Error> {
+    let since = date(invocation.time.began);
+    info!(key, since, "the access key is Inactive, and is deleted later");
+    let version = version.as_deref().or_else(|| secret.version_labelled(AWSCURRENT)).unwrap_or_default();
+    secret::add_label(invocation.clients, secret, inactive_label(key, &since), version).await
 }
 
 /// False if the key is gone. If the answer is lost, the key may be Inactive, so it is made Active again.
@@ -142,8 +158,8 @@ async fn activate_again(invocation: &Invocation<'_>, key: &str, found: String) -
 
 /// What is found when a key that was to be deleted is judged again.
 enum Second {
-    /// It still may go.
-    MayGo,
+    /// It still may go. This version names it.
+    MayGo(Option<String>),
     /// It was Inactive, and is Active now.
     IsActive(UsedKey),
     /// It has to stay, for this reason.
@@ -174,5 +190,7 @@ async fn judge_again<Reason: Display>(
     if secret::describe(clients, &secret.arn).await?.versions != secret.versions {
         return Ok(Second::Stays("labels moved while they were read".to_owned()));
     }
-    Ok(judge(&situation, &judged).map_or_else(|reason| Second::Stays(reason.to_string()), |()| Second::MayGo))
+    let version = situation.versions.iter().find(|version| version.names_key.as_ref() == Some(&key.key.id));
+    let may_go = |()| Second::MayGo(version.map(|version| version.id.clone()));
+    Ok(judge(&situation, &judged).map_or_else(|reason| Second::Stays(reason.to_string()), may_go))
 }

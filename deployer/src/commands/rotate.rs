@@ -67,13 +67,16 @@ pub(super) async fn rotate(session: &Session, report: &Report) -> Result<(), Sho
 /// What the rotation will do, in one line.
 fn forecast(report: &Report) -> String {
     match &report.next {
-        Next::MakeKey { frees: None } => "the rotation makes an access key".to_owned(),
-        Next::MakeKey { frees: Some(key) } => {
-            let reason = report.keys.iter().find(|it| it.key == *key).and_then(|it| match &it.verdict {
-                KeyVerdict::MayGo(reason) => Some(format!(": {reason}")),
-                KeyVerdict::MustStay { .. } => None,
-            });
-            format!("the rotation makes an access key, and deletes {key} for it{}", reason.unwrap_or_default())
+        Next::MakeKey { frees } if frees.is_empty() => "the rotation makes an access key".to_owned(),
+        Next::MakeKey { frees } => {
+            let reason = |key: &String| {
+                report.keys.iter().find(|it| it.key == *key).and_then(|it| match &it.verdict {
+                    KeyVerdict::MayGo(reason) => Some(format!("{key}: {reason}")),
+                    KeyVerdict::MustStay { .. } => None,
+                })
+            };
+            let freed: Vec<_> = frees.iter().map(|key| reason(key).unwrap_or_else(|| key.clone())).collect();
+            format!("the rotation makes an access key, and deletes {}", freed.join("; "))
         }
         Next::RollForward { version, key } => {
             format!(

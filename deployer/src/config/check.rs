@@ -272,7 +272,13 @@ impl Reader<'_> {
         });
         let keep = if_given(&raw.keep_previous, |leaf| self.duration("rotation.keep_previous", leaf));
 
+        let keep_inactive = if_given(&raw.keep_inactive, |leaf| match &leaf.found {
+            Found::Text(text) if text == "0s" => Some(Duration::ZERO),
+            _ => self.duration("rotation.keep_inactive", leaf),
+        });
+
         let (schedule, window, rotate_on_create, keep) = (schedule?, window?, rotate_on_create?, keep?);
+        let keep_inactive = keep_inactive?;
         if let Some((window, at)) = window {
             self.window_fits(&schedule, window, at)?;
         }
@@ -281,7 +287,19 @@ impl Reader<'_> {
         // for a late rotation, which needs a free slot.
         let keep_previous = keep.unwrap_or_else(|| DAY.min(schedule.shortest_period() / 2));
         self.grace_fits(raw, &schedule, window, keep_previous)?;
-        Some(Rotation { schedule, window, rotate_on_create, keep_previous })
+        // The daily upkeep makes the key Inactive up to a day after its grace, and again up to a day later it is deleted.
+        let room = schedule.shortest_period().saturating_sub(keep_previous + 2 * DAY);
+        let keep_inactive = keep_inactive.unwrap_or(if room >= KEEP_INACTIVE { KEEP_INACTIVE } else { Duration::ZERO });
+        if let Some((at, asked)) =
+            raw.keep_inactive.get().map(|leaf| (leaf.at, keep_inactive)).filter(|it| it.1 > room && !it.1.is_zero())
+        {
+            return self.refuse(
+                at,
+                format!("the next rotation would come before a key has been Inactive for {}", spell(asked)),
+                format!("write at most {}: `keep_previous` and two days for the daily upkeep come before", spell(room)),
+            );
+        }
+        Some(Rotation { schedule, window, rotate_on_create, keep_previous, keep_inactive })
     }
 
     /// The rules for a window's length: whole hours, not into the next window, not into the next UTC day.
@@ -474,6 +492,9 @@ const MAX_SENDERS_LENGTH: usize = 1200;
 
 /// Lambda's limit.
 const LONGEST_INVOCATION: Duration = Duration::from_mins(15);
+
+/// How long a superseded key is Inactive before it is deleted, if there is time for that: a weekend, and a working day.
+const KEEP_INACTIVE: Duration = Duration::from_hours(72);
 
 /// Whole hours, rounded down.
 fn hours(duration: Duration) -> String {

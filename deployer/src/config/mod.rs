@@ -122,6 +122,8 @@ pub struct Rotation {
     pub rotate_on_create: bool,
     /// How long the previous key stays usable, in whole seconds; over before the next window opens.
     pub keep_previous: Duration,
+    /// How long a superseded key is Inactive before it is deleted, in whole seconds.
+    pub keep_inactive: Duration,
 }
 
 /// The Lambda function.

@@ -182,6 +182,11 @@ pub(super) struct RawRotation {
     /// rotations if that is shorter.
     #[serde(default)]
     pub(super) keep_previous: Optional<Leaf<DurationText>>,
+    /// How long a superseded key is Inactive before it is deleted; 0s: it is deleted at once. If left out: three days, or nothing
+    /// if rotations follow each other too soon for that.
+    #[serde(default)]
+    #[schemars(extend("pattern" = "^(0s|[1-9][0-9]{0,5}[smhd])$"))]
+    pub(super) keep_inactive: Optional<Leaf<DurationText>>,
 }
 
 /// The Lambda function that rotates.

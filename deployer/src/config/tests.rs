@@ -593,6 +593,7 @@ fn the_previous_key_is_gone_when_the_next_window_opens() {
         "rotation: {schedule: rate(1 day), window: 24h, keep_previous: 24h}",
         "rotation: {schedule: rate(4 hours), window: 4h}",
         "rotation: {schedule: \"cron(0 8,20 * * ? *)\"}",
+        "rotation: {schedule: rate(7 days), keep_inactive: 5d}",
     ]));
 }
 
@@ -608,6 +609,20 @@ fn the_previous_key_is_kept_for_a_day_or_half_the_period() {
         ("{keep_previous: 7d}", DAY * 7),
     ] {
         assert_eq!(one(&with(&format!("rotation: {rotation}"))).rotation.keep_previous, keep, "{rotation}");
+    }
+}
+
+#[test]
+fn a_superseded_key_is_inactive_for_three_days_if_there_is_time_for_that() {
+    for (rotation, keep) in [
+        ("{}", DAY * 3),
+        ("{schedule: rate(6 days)}", DAY * 3),
+        ("{schedule: rate(5 days)}", Duration::ZERO),
+        ("{schedule: rate(1 day), window: 4h}", Duration::ZERO),
+        ("{keep_inactive: 0s}", Duration::ZERO),
+        ("{keep_inactive: 7d}", DAY * 7),
+    ] {
+        assert_eq!(one(&with(&format!("rotation: {rotation}"))).rotation.keep_inactive, keep, "{rotation}");
     }
 }
 

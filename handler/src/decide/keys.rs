@@ -2,6 +2,7 @@
 //! reason.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     time::{Duration, SystemTime},
 };
@@ -17,6 +18,10 @@ pub(crate) const KEYS_PER_USER: usize = 2;
 pub(crate) const PROTECTING: [&str; 4] = [AWSCURRENT, TOLD, DEPLOYING, AWSPENDING];
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// How long a key has to be Inactive before a rotation that needs its slot may delete it. A host that still used it is noticed
+/// within an hour.
+const INACTIVE_FOR_A_ROTATION: Duration = Duration::from_hours(1);
 
 /// One of the user's access keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +73,10 @@ pub(crate) struct Situation {
     pub(crate) user_owned: bool,
     /// Access key ids that the configuration declares replaced.
     pub(crate) replaces: Vec<String>,
+    /// How long a superseded key stays Inactive before it is deleted.
+    pub(crate) keep_inactive: Duration,
+    /// Since when keys are Inactive that are to be deleted.
+    pub(crate) inactive_since: BTreeMap<String, SystemTime>,
     /// From this age on, no running invocation can have made a key.
     pub(crate) orphan_age: Duration,
 }
@@ -88,14 +97,27 @@ pub(crate) enum Consent {
 pub(crate) enum Slot {
     /// There is one.
     Free,
-    /// This key has to be deleted first.
-    After {
-        key: UsedKey,
-        /// Why it may go.
-        reason: MayGo,
+    /// These keys have to be deleted first, each for its reason. It is one, or more if the user has more than two keys: IAM does
+    /// not enforce its limit if keys are made at the same moment.
+    After(Vec<(UsedKey, MayGo)>),
+    /// Not enough keys may go now.
+    None {
+        /// All keys that stay.
+        kept: Vec<KeptKey>,
+        /// Those of them that are to be made Inactive now, so that a later attempt may delete them.
+        deactivate: Vec<UsedKey>,
     },
-    /// No key may go.
-    None(Vec<KeptKey>),
+}
+
+/// How a key goes that may be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// It is deleted.
+    Delete,
+    /// It is made Inactive, and deleted later: whoever still needs it can be helped until then.
+    Deactivate,
+    /// It is Inactive, and is deleted then.
+    Wait { since: SystemTime, until: SystemTime },
 }
 
 /// A key that may not go.
@@ -114,7 +136,11 @@ impl KeptKey {
     /// A key of the situation, which stays for this reason.
     #[must_use]
     pub(crate) fn new(situation: &Situation, key: &UsedKey, reason: MustStay) -> Self {
-        Self { key: key.clone(), reason, until: until(situation, key), now: situation.now }
+        let until = match reason {
+            MustStay::NotInactiveForLong { until } => Some(until),
+            _ => until(situation, key),
+        };
+        Self { key: key.clone(), reason, until, now: situation.now }
     }
 }
 
@@ -167,6 +193,13 @@ pub(crate) enum MustStay {
     Foreign,
     /// No version names it and it was never used, but the deployment does not own the user.
     UserNotOwned,
+    /// It was made Inactive to be deleted, and somebody made it Active again.
+    BroughtBack,
+    /// It is Inactive, or is made so, and has to be for a while before it is deleted.
+    NotInactiveForLong {
+        /// When it may be deleted.
+        until: SystemTime,
+    },
     /// No version names it and it was never used, but an invocation that still runs may have made it.
     TooYoung,
 }
@@ -174,24 +207,50 @@ pub(crate) enum MustStay {
 /// What a free slot needs. The order of the keys and versions never matters.
 #[must_use]
 pub(crate) fn choose(situation: &Situation) -> Slot {
-    if situation.keys.len() < KEYS_PER_USER {
+    let Some(needed) = (situation.keys.len() + 1).checked_sub(KEYS_PER_USER).filter(|needed| *needed > 0) else {
         return Slot::Free;
-    }
+    };
+    let keep_inactive = situation.keep_inactive.min(INACTIVE_FOR_A_ROTATION);
     let mut may_go = Vec::new();
-    let mut kept = Vec::new();
+    let (mut kept, mut deactivate) = (Vec::new(), Vec::new());
     for key in &situation.keys {
-        match judge(situation, key) {
-            Verdict::MayGo(reason) => may_go.push((reason, key)),
-            Verdict::MustStay(reason) => kept.push(KeptKey::new(situation, key, reason)),
-        }
+        let reason = match judge(situation, key) {
+            Verdict::MustStay(reason) => reason,
+            Verdict::MayGo(reason) => match removal(situation, key, &reason, keep_inactive) {
+                Removal::Delete => {
+                    may_go.push((reason, key));
+                    continue;
+                }
+                Removal::Wait { until, .. } => MustStay::NotInactiveForLong { until },
+                Removal::Deactivate => {
+                    deactivate.push(key.clone());
+                    MustStay::NotInactiveForLong { until: situation.now + keep_inactive }
+                }
+            },
+        };
+        kept.push(KeptKey::new(situation, key, reason));
     }
     may_go.sort_by(|(a, x), (b, y)| {
         (a, x.last_used, x.key.created, &x.key.id).cmp(&(b, y.last_used, y.key.created, &y.key.id))
     });
+    if may_go.len() >= needed {
+        return Slot::After(may_go.into_iter().take(needed).map(|(reason, key)| (key.clone(), reason)).collect());
+    }
     kept.sort_by(|a, b| (a.key.key.created, &a.key.key.id).cmp(&(b.key.key.created, &b.key.key.id)));
-    match may_go.into_iter().next() {
-        Some((reason, key)) => Slot::After { key: key.clone(), reason },
-        None => Slot::None(kept),
+    deactivate.sort_by(|a, b| (a.key.created, &a.key.id).cmp(&(b.key.created, &b.key.id)));
+    Slot::None { kept, deactivate }
+}
+
+/// How a key goes that may be deleted for this reason. An orphan's secret is known to nobody, so it goes at once.
+#[must_use]
+pub(crate) fn removal(situation: &Situation, key: &UsedKey, reason: &MayGo, keep_inactive: Duration) -> Removal {
+    if *reason == MayGo::Orphan || keep_inactive.is_zero() {
+        return Removal::Delete;
+    }
+    match situation.inactive_since.get(&key.key.id).filter(|_| !key.key.active) {
+        None => Removal::Deactivate,
+        Some(&since) if situation.now < since + keep_inactive => Removal::Wait { since, until: since + keep_inactive },
+        Some(_) => Removal::Delete,
     }
 }
 
@@ -212,7 +271,12 @@ pub(crate) fn judge_with(situation: &Situation, key: &UsedKey, consent: Consent)
     if consent != Consent::GraceEnded && situation.is_in_grace(&key.key) {
         return Verdict::MustStay(MustStay::InGrace { ends: situation.grace_ends() });
     }
-    if let Some(last_used) = key.last_used.filter(|used| situation.is_telling(*used, consent)) {
+    if consent == Consent::None && key.key.active && situation.inactive_since.contains_key(&key.key.id) {
+        return Verdict::MustStay(MustStay::BroughtBack);
+    }
+    if !situation.was_inactive_for_long(key)
+        && let Some(last_used) = key.last_used.filter(|used| situation.is_telling(*used, consent))
+    {
         return Verdict::MustStay(MustStay::StillUsed { last_used });
     }
     if key.key.active && !situation.keys.iter().any(|other| other.key.active && other.key.id != key.key.id) {
@@ -307,6 +371,12 @@ impl Situation {
         self.grace_is_open() && (is_as_old || self.is_named(&key.id, AWSPREVIOUS))
     }
 
+    /// Whether nobody can have needed a key for so long that its last use does not matter any more.
+    fn was_inactive_for_long(&self, key: &UsedKey) -> bool {
+        let since = self.inactive_since.get(&key.key.id).filter(|_| !key.key.active);
+        since.is_some_and(|since| self.now >= *since + self.keep_inactive)
+    }
+
     /// Whether a key's last use keeps the key. Use during the grace proves nothing, because hosts are still switching: it keeps the
     /// key while the grace runs, and then until one `keep_previous` after the use. Use after the grace always keeps the key: a host
     /// uses it that the rotation did not reach.
@@ -357,6 +427,12 @@ impl fmt::Display for MustStay {
             Self::InGrace { ends: Some(ends) } => {
                 write!(f, "it is the previous key, or as old, and is kept until {} (rotation.keep_previous)", date(*ends))
             }
+            Self::BroughtBack => f.write_str("it was Inactive, and somebody made it Active again"),
+            Self::NotInactiveForLong { until } => write!(
+                f,
+                "it is made Inactive before it is deleted, so that a host that still needs it can be helped until {}",
+                date(*until)
+            ),
             Self::InGrace { ends: None } => {
                 f.write_str("it may be the previous key, and the secret has no date from which its grace counts")
             }
@@ -443,6 +519,8 @@ pub(crate) mod tests {
             grace_began: Some(now() - 30 * DAY),
             last_changed: Some(now() - 30 * DAY),
             keep_previous: DAY,
+            keep_inactive: Duration::ZERO,
+            inactive_since: BTreeMap::new(),
             now: now(),
             user_owned: true,
             replaces: vec![],
@@ -469,8 +547,8 @@ pub(crate) mod tests {
     fn the_previous_key_goes_after_its_grace() {
         let situation = a_month_later();
         assert_eq!(verdict_on(&situation, "old"), superseded());
-        let Slot::After { key, .. } = choose(&situation) else { panic!("no slot") };
-        assert_eq!(key.key.id, "old");
+        let Slot::After(keys) = choose(&situation) else { panic!("no slot") };
+        assert_eq!((keys.len(), keys[0].0.key.id.as_str()), (1, "old"));
     }
 
     #[test]
@@ -480,7 +558,7 @@ pub(crate) mod tests {
             situation.versions[0].labels.retain(|it| it != label);
             situation.versions[1].labels.push(label.into());
             assert_eq!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::Protected { label }));
-            assert!(matches!(choose(&situation), Slot::None(_)));
+            assert!(matches!(choose(&situation), Slot::None { .. }));
         }
     }
 
@@ -651,8 +729,66 @@ pub(crate) mod tests {
     fn of_two_keys_that_may_go_the_orphan_goes_first() {
         let mut situation = a_month_later();
         situation.keys = vec![key("old", 60 * DAY, None), key("stray", DAY, None)];
-        let Slot::After { key, reason } = choose(&situation) else { panic!("no slot") };
-        assert_eq!((key.key.id.as_str(), reason), ("stray", MayGo::Orphan));
+        let Slot::After(keys) = choose(&situation) else { panic!("no slot") };
+        assert_eq!((keys.len(), keys[0].0.key.id.as_str(), &keys[0].1), (1, "stray", &MayGo::Orphan));
+    }
+
+    #[test]
+    fn of_more_than_two_keys_as_many_go_as_it_takes_or_none() {
+        let mut situation = a_month_later();
+        situation.keys.push(key("stray", DAY, None));
+        let Slot::After(keys) = choose(&situation) else { panic!("no slot") };
+        let ids: Vec<_> = keys.iter().map(|(key, _)| key.key.id.as_str()).collect();
+        assert_eq!(ids, ["stray", "old"]);
+        situation.keys[2].last_used = Some(now() - HOUR);
+        let Slot::None { kept, deactivate } = choose(&situation) else { panic!("one would not be enough") };
+        assert_eq!((kept.len(), deactivate), (2, vec![]), "the one that may go is not told as kept");
+    }
+
+    /// A month after a rotation, and superseded keys are Inactive for three days before they go.
+    fn with_inactive(since: Option<Duration>) -> Situation {
+        let mut situation = Situation { keep_inactive: 3 * DAY, ..a_month_later() };
+        if let Some(ago) = since {
+            situation.keys[1].key.active = false;
+            situation.inactive_since.insert("old".into(), now() - ago);
+        }
+        situation
+    }
+
+    #[test]
+    fn a_superseded_key_is_made_inactive_long_before_it_is_deleted_and_a_rotation_waits_an_hour() {
+        let of = |since: Option<Duration>| {
+            let situation = with_inactive(since);
+            let reason = MayGo::Superseded { label: None };
+            (removal(&situation, &situation.keys[1], &reason, situation.keep_inactive), choose(&situation))
+        };
+        let (removal, slot) = of(None);
+        assert_eq!(removal, Removal::Deactivate);
+        let Slot::None { kept, deactivate } = slot else { panic!("{slot:?}") };
+        assert_eq!((deactivate[0].key.id.as_str(), kept[0].until), ("old", Some(now() + HOUR)));
+        let (removal, slot) = of(Some(HOUR / 2));
+        assert_eq!(removal, Removal::Wait { since: now() - HOUR / 2, until: now() - HOUR / 2 + 3 * DAY });
+        let Slot::None { kept, deactivate } = slot else { panic!("{slot:?}") };
+        assert_eq!((deactivate, kept[0].until), (vec![], Some(now() + HOUR / 2)));
+        let (removal, slot) = of(Some(HOUR));
+        assert!(matches!(removal, Removal::Wait { .. }) && matches!(slot, Slot::After(_)), "{slot:?}");
+        assert_eq!(of(Some(3 * DAY)).0, Removal::Delete);
+        let orphan = Situation { versions: vec![version(&[AWSCURRENT], "new")], ..with_inactive(None) };
+        let orphan = Situation { keys: vec![orphan.keys[0].clone(), key("old", DAY, None)], ..orphan };
+        assert!(matches!(choose(&orphan), Slot::After(_)), "nobody knows its secret");
+    }
+
+    #[test]
+    fn a_key_that_somebody_made_active_again_stays_and_what_was_inactive_for_long_goes_whatever_its_last_use() {
+        let mut situation = with_inactive(Some(4 * DAY));
+        situation.keys[1].last_used = Some(now() - 5 * DAY);
+        assert_eq!(verdict_on(&situation, "old"), superseded());
+        situation.inactive_since.insert("old".into(), now() - DAY);
+        assert_eq!(verdict_on(&situation, "old"), still_used(5 * DAY));
+        situation.keys[1].last_used = None;
+        situation.keys[1].key.active = true;
+        assert_eq!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::BroughtBack));
+        assert_eq!(with_consent(&situation, "old", Consent::GraceEnded), superseded());
     }
 
     fn with_consent(situation: &Situation, id: &str, consent: Consent) -> Verdict {
@@ -718,7 +854,7 @@ pub(crate) mod tests {
         let mut situation = a_month_later();
         situation.grace_began = Some(now() - HOUR);
         situation.keys[1].key.active = false;
-        let Slot::None(kept) = choose(&situation) else { panic!("a key may go") };
+        let Slot::None { kept, .. } = choose(&situation) else { panic!("a key may go") };
         let lines: Vec<String> = kept.iter().map(ToString::to_string).collect();
         assert_eq!(
             lines,
@@ -800,6 +936,8 @@ pub(crate) mod tests {
                     grace_began,
                     last_changed: grace_began,
                     keep_previous: keep_hours * HOUR,
+                    keep_inactive: Duration::ZERO,
+                    inactive_since: BTreeMap::new(),
                     now: now(),
                     user_owned,
                     replaces,
@@ -811,7 +949,8 @@ pub(crate) mod tests {
     proptest! {
         #[test]
         fn a_key_that_could_be_in_use_is_never_freed(situation in any_situation()) {
-            if let Slot::After { key, .. } = choose(&situation) {
+            let Slot::After(keys) = choose(&situation) else { return Ok(()) };
+            for (key, _) in keys {
                 let grace_is_open = situation.grace_began.is_none_or(|began| situation.now < began + situation.keep_previous);
                 for version in situation.versions.iter().filter(|version| version.names_key.as_ref() == Some(&key.key.id)) {
                     for label in &version.labels {
@@ -833,7 +972,8 @@ pub(crate) mod tests {
 
         #[test]
         fn the_only_active_key_is_never_freed(situation in any_situation()) {
-            if let Slot::After { key, .. } = choose(&situation) {
+            let Slot::After(keys) = choose(&situation) else { return Ok(()) };
+            for (key, _) in keys {
                 let active = situation.keys.iter().filter(|it| it.key.active);
                 prop_assert!(!key.key.active || active.count() > 1);
             }
@@ -841,7 +981,8 @@ pub(crate) mod tests {
 
         #[test]
         fn a_key_is_replaced_only_if_current_is_another_that_works(situation in any_situation()) {
-            if let Slot::After { key, reason: MayGo::Replaced } = choose(&situation) {
+            let Slot::After(keys) = choose(&situation) else { return Ok(()) };
+            for (key, _) in keys.into_iter().filter(|(_, reason)| *reason == MayGo::Replaced) {
                 prop_assert!(situation.was_rotated);
                 let other = situation.keys.iter().find(|it| it.key.id != key.key.id).unwrap();
                 prop_assert!(other.key.active && situation.is_named(&other.key.id, AWSCURRENT));
@@ -898,7 +1039,8 @@ pub(crate) mod tests {
         #[test]
         fn on_a_referenced_user_a_key_goes_only_if_it_is_named_or_replaced(situation in any_situation()) {
             let situation = Situation { user_owned: false, ..situation };
-            if let Slot::After { key, .. } = choose(&situation) {
+            let Slot::After(keys) = choose(&situation) else { return Ok(()) };
+            for (key, _) in keys {
                 let is_named = situation.naming(&key.key.id).next().is_some();
                 prop_assert!(is_named || situation.replaces.contains(&key.key.id));
             }

@@ -47,7 +47,7 @@ pub(crate) fn decide(situation: &Situation, key: &UsedKey, consent: Consent) -> 
             Err(Held::Unsettled(found))
         }
         _ => match verdict {
-            Verdict::MayGo(_) if consent == Consent::None && may_have_been_current(situation) => {
+            Verdict::MayGo(_) if consent == Consent::None && may_have_been_current(situation, key) => {
                 let ends = situation.last_changed.map(|changed| changed + situation.keep_previous);
                 Err(Held::Key(KeptKey::new(situation, key, MustStay::InGrace { ends })))
             }
@@ -58,9 +58,11 @@ pub(crate) fn decide(situation: &Situation, key: &UsedKey, consent: Consent) -> 
 }
 
 /// An operator who moves AWSCURRENT makes another key the previous one, and AWS keeps only the date of the secret's last change.
-/// So any key may have been current within a grace of that date. A rotation that needs a slot changes that date itself.
-fn may_have_been_current(situation: &Situation) -> bool {
-    situation.last_changed.is_some_and(|changed| situation.now < changed + situation.keep_previous)
+/// So any key may have been current within a grace of that date. A rotation that needs a slot changes that date itself, and so
+/// does the label of a key that was made Inactive; nobody can use such a key.
+fn may_have_been_current(situation: &Situation, key: &UsedKey) -> bool {
+    let is_waiting = !key.key.active && situation.inactive_since.contains_key(&key.key.id);
+    !is_waiting && situation.last_changed.is_some_and(|changed| situation.now < changed + situation.keep_previous)
 }
 
 /// The event that would delete a key that otherwise stays: the decision of both events, asked beforehand.

@@ -16,7 +16,7 @@ use crate::{
         user,
     },
     situation::{look, with_last_use},
-    slot::Freed,
+    slot::{Freed, Then},
 };
 
 /// Ends the grace of a key.
@@ -34,15 +34,17 @@ async fn end_grace(invocation: &Invocation<'_>, secret: &Secret, id: &str) -> Re
     let keys = with_last_use(invocation, user::keys(clients, settings).await?).await?;
     let situation = look(invocation, secret, keys).await?;
     let Some(key) = situation.keys.iter().find(|key| key.key.id == id) else {
-        return Ok(Retired { deleted: vec![], kept: vec![retire::no_such_key(user, id)] });
+        return Ok(Retired { kept: vec![retire::no_such_key(user, id)], ..Retired::default() });
     };
     decide(&situation, key, Consent::GraceEnded).map_err(|held| match held {
         Held::Unsettled(found) => Error::Unsettled { key: id.to_owned(), secret: secret.arn.clone(), found },
         Held::Key(key) => Error::KeptByMore { user: user.to_owned(), key: Box::new(key) },
     })?;
     warn!(key = id, "ending the grace of an access key, as requested: a host that still uses it cannot send");
-    match retire::free(invocation, secret, key, Consent::GraceEnded).await? {
-        Freed::Deleted | Freed::GoneAlready => Ok(Retired { deleted: vec![id.to_owned()], kept: vec![] }),
+    match retire::free(invocation, secret, key, Then::Delete, Consent::GraceEnded).await? {
+        Freed::Deleted | Freed::Inactive | Freed::GoneAlready => {
+            Ok(Retired { deleted: vec![id.to_owned()], ..Retired::default() })
+        }
         Freed::Kept(reason) => Err(Error::LabelsMoved { key: id.to_owned(), reason }),
     }
 }
@@ -81,7 +83,7 @@ mod tests {
     #[tokio::test]
     async fn the_previous_key_goes_although_its_grace_runs_and_it_is_used() {
         let aws = just_rotated();
-        assert_eq!(end_in(&aws, "OLD").await.unwrap(), Retired { deleted: vec!["OLD".into()], kept: vec![] });
+        assert_eq!(end_in(&aws, "OLD").await.unwrap(), Retired { deleted: vec!["OLD".into()], ..Retired::default() });
         assert_eq!(aws.changes(), ["UpdateAccessKey", "DeleteAccessKey"]);
         assert_eq!(aws.active_keys(), ["NEW"]);
     }

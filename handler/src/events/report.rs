@@ -1,6 +1,9 @@
 //! The event `report`: how everything stands, and what createSecret would do. It changes nothing.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use contract::{
     HostReport, KeyReport, KeyVerdict, LOGIN_GATE_SECONDS, Login, Next, RefusalKind, Report, VersionReport,
@@ -9,7 +12,7 @@ use contract::{
 use crate::{
     date::date,
     decide::{
-        keys::{self, AccessKey, Situation, UsedKey, Verdict},
+        keys::{self, AccessKey, Removal, Situation, UsedKey, Verdict},
         settled,
     },
     error::Error,
@@ -152,22 +155,30 @@ fn not_yet(login: Login) -> Login {
 
 fn key_reports(keys: Vec<AccessKey>, situation: &Result<Situation, String>) -> Vec<KeyReport> {
     let mut reports: Vec<_> = match situation {
-        Ok(situation) => situation.keys.iter().map(|used| key_report(used, verdict(situation, used))).collect(),
+        Ok(situation) => situation
+            .keys
+            .iter()
+            .map(|used| {
+                let since = situation.inactive_since.get(&used.key.id).copied();
+                key_report(used, since, verdict(situation, used))
+            })
+            .collect(),
         Err(problem) => {
             let unused = keys.into_iter().map(|key| UsedKey { key, last_used: None });
-            unused.map(|used| key_report(&used, stays(problem.clone()))).collect()
+            unused.map(|used| key_report(&used, None, stays(problem.clone()))).collect()
         }
     };
     reports.sort_by(|a, b| a.key.cmp(&b.key));
     reports
 }
 
-fn key_report(UsedKey { key, last_used }: &UsedKey, verdict: KeyVerdict) -> KeyReport {
+fn key_report(UsedKey { key, last_used }: &UsedKey, since: Option<SystemTime>, verdict: KeyVerdict) -> KeyReport {
     KeyReport {
         key: key.id.clone(),
         active: key.active,
         created: key.created.map(date),
         last_used: last_used.map(date),
+        inactive_since: since.filter(|_| !key.active).map(date),
         verdict,
     }
 }
@@ -178,7 +189,15 @@ fn stays(reason: String) -> KeyVerdict {
 
 fn verdict(situation: &Situation, key: &UsedKey) -> KeyVerdict {
     match keys::judge(situation, key) {
-        Verdict::MayGo(reason) => KeyVerdict::MayGo(reason.to_string()),
+        Verdict::MayGo(reason) => match keys::removal(situation, key, &reason, situation.keep_inactive) {
+            Removal::Delete => KeyVerdict::MayGo(reason.to_string()),
+            Removal::Deactivate => KeyVerdict::MayGo(format!("{reason}; it is made Inactive first")),
+            Removal::Wait { since, until } => KeyVerdict::MustStay {
+                reason: format!("it is Inactive since {}, and is deleted then (rotation.keep_inactive)", date(since)),
+                until: Some(date(until)),
+                way_out: settled::way_out(situation, key),
+            },
+        },
         Verdict::MustStay(reason) => KeyVerdict::MustStay {
             reason: reason.to_string(),
             until: keys::until(situation, key).map(date),
@@ -206,7 +225,10 @@ async fn decide(invocation: &Invocation<'_>, secret: &Secret, open: Option<&str>
 /// Asks createSecret for its decision on the open rotation, or on one that would begin now.
 async fn next(invocation: &Invocation<'_>, secret: &Secret) -> Next {
     match decide(invocation, secret, secret.open_rotation()).await {
-        Ok(Decision::MakeKey { frees, .. }) => Next::MakeKey { frees: frees.map(|(key, _)| key.key.id) },
+        Ok(Decision::MakeKey { frees, .. }) => {
+            Next::MakeKey { frees: frees.into_iter().map(|(key, _)| key.key.id).collect() }
+        }
+        Ok(Decision::MakeRoom { refusal, .. }) => fails(&refusal),
         Ok(Decision::RollForward { version, value }) => Next::RollForward { version, key: value.access_key_id },
         Ok(Decision::Resume { key }) => Next::Resume { key },
         Err(error) => fails(&error),
@@ -291,7 +313,7 @@ mod tests {
         assert!(matches!(report.keys[1].verdict, KeyVerdict::MayGo(_)));
         let host = HostReport { instance: "i-0".into(), status: "Online".into(), online: true };
         assert_eq!(report.hosts, [host]);
-        assert_eq!(report.next, Next::MakeKey { frees: Some("OLD".into()) });
+        assert_eq!(report.next, Next::MakeKey { frees: vec!["OLD".into()] });
     }
 
     #[tokio::test]
@@ -369,7 +391,7 @@ mod tests {
             Err(error) => fails(&error),
             Ok(()) if aws.count("CreateAccessKey") == 1 => {
                 let after = aws.active_keys();
-                Next::MakeKey { frees: before.into_iter().find(|key| !after.contains(key)) }
+                Next::MakeKey { frees: before.into_iter().filter(|key| !after.contains(key)).collect() }
             }
             Ok(()) if aws.count("PutSecretValue") == 1 => {
                 Next::RollForward { version: "told".into(), key: aws.value("next").access_key_id }

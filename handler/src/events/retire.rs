@@ -1,21 +1,24 @@
 //! The event `retire`: delete the keys that are past their grace and that nobody can be using.
 
-use contract::Retired;
+use std::time::SystemTime;
+
+use contract::{Command, Retired, parse_inactive_label};
 use tracing::info;
 
 use crate::{
+    date::date,
     decide::{
-        keys::{Consent, UsedKey},
+        keys::{Consent, Removal, Situation, UsedKey, removal},
         settled::{Held, decide, unsettled},
     },
     error::Error,
     invocation::Invocation,
     services::{
         secret::{self, Secret},
-        user,
+        topic, user,
     },
     situation::{look, with_last_use},
-    slot::{self, Freed},
+    slot::{self, Freed, Then},
 };
 
 /// Retires keys. `orphan` is a key that a person looked at.
@@ -43,9 +46,18 @@ async fn retire(invocation: &Invocation<'_>, secret: &Secret, orphan: Option<&st
         let consent = if orphan == Some(id) { Consent::Orphan } else { Consent::None };
         match decide(&situation, key, consent) {
             Ok(reason) => {
+                let then = match removal(&situation, key, &reason, situation.keep_inactive) {
+                    Removal::Delete => Then::Delete,
+                    Removal::Deactivate => Then::StayInactive,
+                    Removal::Wait { since, until } => {
+                        retired.kept.push(waits(id, since, until));
+                        continue;
+                    }
+                };
                 info!(key = id, "retiring an access key: {reason}");
-                match free(invocation, secret, key, consent).await? {
+                match free(invocation, secret, key, then, consent).await? {
                     Freed::Deleted => retired.deleted.push(id.to_owned()),
+                    Freed::Inactive => retired.deactivated.push(id.to_owned()),
                     Freed::GoneAlready => {}
                     Freed::Kept(reason) => retired.kept.push(was_to_go(id, &reason)),
                 }
@@ -54,17 +66,52 @@ async fn retire(invocation: &Invocation<'_>, secret: &Secret, orphan: Option<&st
             Err(Held::Unsettled(_)) => {}
         }
     }
+    drop_old_labels(invocation, secret, &situation).await?;
+    announce(invocation, &situation, &retired).await?;
     Ok(retired)
 }
 
-/// Deletes a key that `retire` or `end_grace` decided on.
+/// Takes off the labels of keys that are gone, or that somebody made Active again: such a key has another grace, because to take
+/// the label off is a change of the secret.
+async fn drop_old_labels(invocation: &Invocation<'_>, secret: &Secret, situation: &Situation) -> Result<(), Error> {
+    let is_inactive = |id: &str| situation.keys.iter().any(|key| key.key.id == id && !key.key.active);
+    for (version, labels) in secret.labelled() {
+        for label in labels {
+            if parse_inactive_label(label).is_some_and(|(key, _)| !is_inactive(key)) {
+                secret::drop_label(invocation.clients, secret, label, version).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Tells the topic of the keys that are Inactive now, with the way back.
+async fn announce(invocation: &Invocation<'_>, situation: &Situation, retired: &Retired) -> Result<(), Error> {
+    for key in &retired.deactivated {
+        let message = format!(
+            "Access key {key} was superseded, and its grace is over. It is Inactive now, and will be deleted on {}.\n\nIf a host \
+             cannot send since then, it still uses this key: make it Active with `{}`, then give the host the current credential.\n",
+            date(situation.now + situation.keep_inactive),
+            Command::activate_key(invocation.settings.iam_user_name(), key)
+        );
+        topic::publish(invocation, "an access key is Inactive and will be deleted", &message).await?;
+    }
+    Ok(())
+}
+
+fn waits(key: &str, since: SystemTime, until: SystemTime) -> String {
+    format!("{key} is Inactive since {}, and is deleted on {} (rotation.keep_inactive)", date(since), date(until))
+}
+
+/// Deletes, or makes Inactive, a key that `retire` or `end_grace` decided on.
 pub(crate) async fn free(
     invocation: &Invocation<'_>,
     secret: &Secret,
     key: &UsedKey,
+    then: Then,
     consent: Consent,
 ) -> Result<Freed, Error> {
-    slot::free(invocation, secret, key, &|situation, key| decide(situation, key, consent).map(drop)).await
+    slot::free(invocation, secret, key, then, &|situation, key| decide(situation, key, consent).map(drop)).await
 }
 
 /// A key that is gone is as good as deleted; the sentence shows a name that was mistyped.
@@ -81,6 +128,8 @@ fn was_to_go(key: &str, reason: &str) -> String {
 #[cfg(test)]
 mod tests {
     use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, RefusalKind, TOLD};
+
+    use std::time::Duration;
 
     use super::*;
     use crate::{
@@ -107,6 +156,51 @@ mod tests {
         assert!(retired.kept.len() == 1 && retired.kept[0].starts_with("NEW (Active"), "{retired:?}");
         assert_eq!(aws.changes(), ["UpdateAccessKey", "DeleteAccessKey"]);
         assert_eq!(aws.active_keys(), ["NEW"]);
+    }
+
+    /// As `long_rotated`, and a superseded key is Inactive for so long before it goes.
+    fn patient() -> FakeAws {
+        long_rotated().keep_inactive(Duration::from_hours(72)).topic()
+    }
+
+    #[tokio::test]
+    async fn a_superseded_key_is_made_inactive_first_and_the_topic_has_the_way_back() {
+        let aws = patient();
+        let retired = retire_in(&aws, None).await.unwrap();
+        assert_eq!((retired.deactivated, retired.deleted.len()), (vec!["OLD".to_owned()], 0));
+        assert_eq!(aws.changes(), ["UpdateAccessKey", "UpdateSecretVersionStage", "Publish"]);
+        assert!(aws.labels("old")[1].starts_with("INACTIVE/OLD/"), "{:?}", aws.labels("old"));
+        assert!(aws.published()[0].1.contains("update-access-key"));
+        let again = retire_in(&aws, None).await.unwrap();
+        assert!(again.kept.iter().any(|it| it.contains("OLD is Inactive since")), "{again:?}");
+        assert_eq!(aws.changes().len(), 3, "nothing is said or done twice");
+    }
+
+    #[tokio::test]
+    async fn a_key_that_was_inactive_for_long_is_deleted_and_its_label_goes_after_it() {
+        let aws = patient().label("old", "INACTIVE/OLD/2023-11-20T00:00:00Z").inactive("OLD");
+        assert_eq!(retire_in(&aws, None).await.unwrap().deleted, ["OLD"]);
+        retire_in(&aws, None).await.unwrap();
+        assert_eq!(aws.labels("old"), [AWSPREVIOUS]);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_somebody_made_active_again_stays_and_loses_its_label() {
+        let aws = patient().label("old", "INACTIVE/OLD/2023-11-20T00:00:00Z");
+        let retired = retire_in(&aws, None).await.unwrap();
+        assert!(retired.kept.iter().any(|it| it.contains("somebody made it Active again")), "{retired:?}");
+        assert_eq!((aws.labels("old"), aws.active_keys().len()), (vec![AWSPREVIOUS.to_owned()], 2));
+    }
+
+    #[tokio::test]
+    async fn an_operator_who_moves_awscurrent_in_the_very_moment_costs_no_key() {
+        let moved = Fault::LabelMoved { to: "old", label: AWSCURRENT };
+        let aws = patient().fault("UpdateAccessKey", moved);
+        retire_in(&aws, None).await.unwrap();
+        assert_eq!((aws.active_keys().len(), aws.count("DeleteAccessKey")), (2, 0));
+        let aws = patient().fault("UpdateSecretVersionStage", moved);
+        retire_in(&aws, None).await.unwrap();
+        assert_eq!(aws.count("DeleteAccessKey"), 0, "Inactive, and it can be made Active again");
     }
 
     #[tokio::test]

@@ -248,6 +248,20 @@ pub(crate) async fn move_label(clients: &Clients, seen: &Secret, label: &'static
     }
 }
 
+/// Puts a label on a version that no version has.
+pub(crate) async fn add_label(clients: &Clients, secret: &Secret, label: String, to: &str) -> Result<(), Error> {
+    let call = clients.secrets.update_secret_version_stage().secret_id(&secret.arn).version_stage(label);
+    let answer = call.move_to_version_id(to).send().await;
+    answer.map(drop).map_err(|error| Error::aws("secretsmanager:UpdateSecretVersionStage", error))
+}
+
+/// Takes a label off the version that carries it.
+pub(crate) async fn drop_label(clients: &Clients, secret: &Secret, label: &str, from: &str) -> Result<(), Error> {
+    let call = clients.secrets.update_secret_version_stage().secret_id(&secret.arn).version_stage(label);
+    let answer = call.remove_from_version_id(from).send().await;
+    answer.map(drop).map_err(|error| Error::aws("secretsmanager:UpdateSecretVersionStage", error))
+}
+
 /// Why a value is not stored.
 #[derive(Debug)]
 pub(crate) enum NotStored {

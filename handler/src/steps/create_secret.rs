@@ -6,7 +6,7 @@ use contract::{AWSCURRENT, AWSPREVIOUS, DEPLOYING, DONE, Login, SecretValue, Set
 use tracing::{info, warn};
 
 use crate::{
-    decide::keys::{AccessKey, MayGo, UsedKey},
+    decide::keys::{AccessKey, MayGo, Slot, UsedKey},
     error::{Cause, Error, KeyFate, KeyState},
     guard,
     invocation::{Invocation, Rotation},
@@ -17,7 +17,7 @@ use crate::{
         smtp::{Credential, Smtp},
         test_mail, user,
     },
-    slot,
+    slot::{self, Then},
 };
 
 /// Enough to make a key and to store it, even if answers are lost. More than this is unusual, and is cut off.
@@ -27,7 +27,7 @@ const TIME_FOR_A_KEY: Duration = Duration::from_secs(45);
 const TIME_TO_NAME_THE_KEY: Duration = Duration::from_secs(1);
 
 /// What the step is to do.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Decision {
     /// Nothing: an earlier attempt stored the pending credential.
     Resume { key: String },
@@ -41,11 +41,13 @@ pub(crate) enum Decision {
     },
     /// Make a key.
     MakeKey {
-        /// The key that is deleted for it, and why it may be.
-        frees: Option<(UsedKey, MayGo)>,
+        /// The keys that are deleted for it, and why each may be.
+        frees: Vec<(UsedKey, MayGo)>,
         /// AWSCURRENT's value.
         current: SecretValue,
     },
+    /// Make these keys Inactive, so that a later attempt may delete them for a slot, and fail.
+    MakeRoom { deactivate: Vec<UsedKey>, refusal: Error },
 }
 
 /// Takes the step.
@@ -87,7 +89,14 @@ async fn choose(
         let value = SecretValue { other: current.value.other, ..deploying };
         return Ok(Decision::RollForward { version, value });
     }
-    let frees = slot::choose(invocation, secret, keys).await?;
+    let frees = match slot::choose(invocation, secret, keys).await? {
+        Slot::Free => vec![],
+        Slot::After(frees) => frees,
+        Slot::None { kept, deactivate } => {
+            let refusal = Error::NoSafeSlot { user: settings.iam_user_name().to_owned(), keys: kept };
+            return if deactivate.is_empty() { Err(refusal) } else { Ok(Decision::MakeRoom { deactivate, refusal }) };
+        }
+    };
     Ok(Decision::MakeKey { frees, current: current.value })
 }
 
@@ -99,10 +108,17 @@ async fn carry_out(rotation: &Rotation<'_>, secret: &Secret, decision: Decision)
         }
         Decision::RollForward { value, .. } => roll_forward(rotation, secret, &value).await,
         Decision::MakeKey { frees, current } => {
-            if let Some((key, reason)) = &frees {
-                slot::make_room(&rotation.invocation, secret, key, reason).await?;
+            for (key, reason) in &frees {
+                info!(key = key.key.id, "freeing an access key: {reason}");
+                slot::make_room(&rotation.invocation, secret, key, Then::Delete).await?;
             }
             make_credential(rotation, secret, current).await
+        }
+        Decision::MakeRoom { deactivate, refusal } => {
+            for key in &deactivate {
+                slot::make_room(&rotation.invocation, secret, key, Then::StayInactive).await?;
+            }
+            Err(refusal)
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use contract::{AWSPENDING, Consumer, TOLD};
+use contract::{AWSPENDING, Consumer, LOGIN_GATE_SECONDS, TOLD};
 use tracing::info;
 
 use crate::{
@@ -13,7 +13,6 @@ use crate::{
         consumer::{self, News},
         secret::{self, Secret},
         smtp::{Credential, Smtp},
-        test_mail,
     },
 };
 
@@ -24,30 +23,16 @@ const LOGINS_IN_A_ROW: u32 = 3;
 /// The least that three logins take.
 const TIME_FOR_LOGINS: Duration = Duration::from_secs(5);
 
-/// Kept free for the test mail behind the logins, and for the label at the end.
-const TIME_FOR_THE_REST: Duration = Duration::from_secs(5);
-
 /// Takes the step.
 pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
+    let Invocation { settings, time, .. } = rotation.invocation;
     let credential = Credential::of(&secret::read_pending(rotation, secret).await?);
-    prove(rotation, secret, &credential).await?;
-    tell_hosts(rotation, &credential).await
-}
-
-/// Proves the credential before any host has it: SES accepts it, and it may send. The logins take all the time that telling the
-/// hosts does not need, since real accounts refuse a new key for minutes.
-async fn prove(rotation: &Rotation<'_>, secret: &Secret, credential: &Credential) -> Result<(), Error> {
-    let Rotation { invocation: Invocation { settings, time, .. }, request } = *rotation;
     let smtp = Smtp::new(&settings.smtp_endpoint)?;
-    let reserve = settings.consumer.as_ref().map_or(Duration::ZERO, Consumer::time_needed) + TIME_FOR_THE_REST;
-    time.require(reserve + TIME_FOR_LOGINS, "to see whether SES accepts the key, and to tell the hosts")?;
-    smtp.prove(credential, LOGINS_IN_A_ROW, time.remaining().saturating_sub(reserve)).await?;
-    let Some(mail) = &settings.test_mail else { return Ok(()) };
-    let message = test_mail::message(mail, time.began, &secret.arn, &request.token, &credential.user)?;
-    let limit = (time.remaining() + TIME_FOR_THE_REST).saturating_sub(reserve);
-    smtp.send(credential, &message, limit).await?;
-    info!(sender = mail.sender, key = credential.user, "the credential may send");
-    Ok(())
+    let time_to_tell = settings.consumer.as_ref().map_or(Duration::ZERO, Consumer::time_needed);
+    time.require(time_to_tell + TIME_FOR_LOGINS, "to see whether SES accepts the key, and to tell the hosts")?;
+    let limit = Duration::from_secs(LOGIN_GATE_SECONDS).min(time.remaining().saturating_sub(time_to_tell));
+    smtp.prove(&credential, LOGINS_IN_A_ROW, limit).await?;
+    tell_hosts(rotation, &credential).await
 }
 
 /// Tells the hosts, and labels the version TOLD once every host has confirmed it.

@@ -19,7 +19,7 @@ fn healthy() -> Report {
         versions: Vec::new(),
         keys: Vec::new(),
         hosts: vec![HostReport { instance: "i-1".into(), status: "Online".into(), online: true }],
-        next: Next::MakeKey { frees: None },
+        next: Next::MakeKey { frees: vec![] },
     }
     .version("now", &[AWSCURRENT, DEPLOYING, TOLD], "NOW")
     .version("old", &[AWSPREVIOUS], "OLD")
@@ -110,7 +110,8 @@ impl Changed for Report {
 
     fn key(mut self, key: &str, verdict: KeyVerdict) -> Self {
         let created = Some("2026-01-01T00:00:00Z".into());
-        self.keys.push(KeyReport { key: key.into(), active: true, created, last_used: None, verdict });
+        let (key, active, last_used, inactive_since) = (key.into(), true, None, None);
+        self.keys.push(KeyReport { key, active, created, last_used, inactive_since, verdict });
         self
     }
 
@@ -233,7 +234,7 @@ fn every_stuck_state_that_can_be_cured_has_its_remedies_in_their_order() {
             cleared().inactive("NEW").next(fails(Obstacle::NoSafeSlot, None)),
             &[activate("NEW"), Remedy::Rotate],
         ),
-        ("cleared, key deleted", cleared().without_key("NEW").next(Next::MakeKey { frees: None }), &[Remedy::Rotate]),
+        ("cleared, key deleted", cleared().without_key("NEW").next(Next::MakeKey { frees: vec![] }), &[Remedy::Rotate]),
         ("rolled back, only current works", rolled_back().login("new", refused()), &[moves(DEPLOYING, "new", "now")]),
         (
             "rolled back with AWSPENDING, only deploying works",

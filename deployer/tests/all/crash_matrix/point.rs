@@ -36,6 +36,8 @@ pub(super) struct Call {
     pub(super) number: usize,
     /// The step that makes it.
     pub(super) step: &'static str,
+    /// Whether the step has made an access key before it.
+    pub(super) after_key: bool,
 }
 
 /// What happens at a call.
@@ -105,21 +107,29 @@ impl Point {
         is_lambdas == (self.fault == Fault::Killed) && (!is_lambdas || error == "Runtime.ExitError")
     }
 
-    /// Whether the fault leaves an orphan: a key that IAM made, and whose secret the handler never received.
+    /// Whether the fault leaves an orphan: a key that IAM made, and whose secret the handler never received or never stored.
     ///
     /// Only then may a later rotation fail without a fault, and only with `NoSafeSlot`. On an owned user it fails until the orphan
     /// is so old that it cannot be a key that another invocation is just making. On another user it fails until somebody deletes
     /// the orphan.
     pub(super) fn leaves_an_orphan(&self) -> bool {
-        self.call.action == "iam:CreateAccessKey"
-            && matches!(self.fault, Fault::AnswerLost | Fault::Killed | Fault::DeadlineReached)
+        match self.call.action.as_str() {
+            "iam:CreateAccessKey" => {
+                matches!(self.fault, Fault::AnswerLost | Fault::Killed | Fault::DeadlineReached)
+            }
+            // The last look at the labels, before the key's credential is stored.
+            "secretsmanager:DescribeSecret" => {
+                self.call.after_key && matches!(self.fault, Fault::Killed | Fault::DeadlineReached)
+            }
+            _ => false,
+        }
     }
 }
 
 impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { start, call, fault, retry } = self;
-        let Call { action, number, step } = call;
+        let Call { action, number, step, .. } = call;
         write!(f, "{:?} user, {} keys: {step}, {action} {number}: {fault:?}, {retry:?}", start.user, start.keys)
     }
 }

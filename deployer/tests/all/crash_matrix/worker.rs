@@ -105,7 +105,9 @@ impl Worker {
                 let number = numbers.entry(action.clone()).or_default();
                 *number += 1;
                 if *number == 1 || action != POLLING_CALL {
-                    calls.push(Call { action, number: *number, step });
+                    let made_key = |it: &Call| it.step == step && it.action == "iam:CreateAccessKey";
+                    let after_key = calls.iter().any(made_key);
+                    calls.push(Call { action, number: *number, step, after_key });
                 }
             }
         }

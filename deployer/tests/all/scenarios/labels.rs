@@ -105,6 +105,9 @@ async fn an_operator_moves_awscurrent_back_and_the_hosts_with_it() {
     deployed.sandbox.operator(&failure.command("--version-stage DEPLOYING"));
     deployed.completes_when_tried_again().await;
 
+    assert!(deployed.has_key(&old).await && deployed.has_key(&new).await, "the hosts confirm the old key first");
+    assert_eq!(deployed.key_labelled("TOLD").await, old);
+    deployed.completes().await;
     assert!(
         deployed.has_key(&old).await && !deployed.has_key(&new).await,
         "only the key that was rolled back was deleted"

@@ -14,8 +14,12 @@ use super::{
     shown::show_state,
 };
 
-/// The grace is over soon, and the timeout of a host's script is long enough on a busy machine.
-const SHORT: [(&str, &str); 2] = [("keep_previous: 24h", "keep_previous: 1s"), ("timeout: 2m\n", "timeout: 40s\n")];
+/// The grace is over soon, a key is deleted right after it, and the timeout of a host's script is long enough on a busy machine.
+const SHORT: [(&str, &str); 3] = [
+    ("keep_previous: 24h", "keep_previous: 1s"),
+    ("keep_inactive: 72h", "keep_inactive: 0s"),
+    ("timeout: 2m\n", "timeout: 40s\n"),
+];
 /// Undoes the first of these.
 pub(crate) const LONG_GRACE: (&str, &str) = ("keep_previous: 1s", "keep_previous: 24h");
 /// For a script that hangs. Systems Manager ignores a shorter timeout.

@@ -126,6 +126,11 @@ fn way_to_free(user: &str, KeptKey { key: UsedKey { key, .. }, reason, .. }: &Ke
         MustStay::Foreign | MustStay::UserNotOwned => {
             text![format!("if nobody needs {id}, list it under iam_user.replaces, or delete it with "), delete()]
         }
+        MustStay::BroughtBack => {
+            format!("give the host that needs {id} the current credential; the daily upkeep then goes on with it")
+                .into()
+        }
+        MustStay::NotInactiveForLong { .. } => return None,
         MustStay::TooYoung => format!("wait a few minutes: {id} is then old enough").into(),
     })
 }
