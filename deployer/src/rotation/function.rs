@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_key_that_was_kept_is_an_error_with_the_reason() {
-        let retired = Retired { deleted: vec!["A".into()], kept: vec!["B stays.".into()] };
+        let retired = Retired { deleted: vec!["A".into()], deactivated: vec![], kept: vec!["B stays.".into()] };
         assert!(was_deleted(&retired, "A").is_ok());
         assert_eq!(was_deleted(&retired, "B").unwrap_err().in_one_line(), "access key B was not deleted: B stays.");
         assert_eq!(was_deleted(&Retired::default(), "B").unwrap_err().in_one_line(), "access key B was not deleted");
