@@ -283,9 +283,7 @@ impl Reader<'_> {
             self.window_fits(&schedule, window, at)?;
         }
         let window = window.map(|(window, _)| window);
-        // Within a day, programs that cache the credential fetch the new one. The other half of a short period is left
-        // for a late rotation, which needs a free slot.
-        let keep_previous = keep.unwrap_or_else(|| DAY.min(schedule.shortest_period() / 2));
+        let (window, keep_previous) = defaults_that_fit(&schedule, window, keep);
         self.grace_fits(raw, &schedule, window, keep_previous)?;
         // The daily upkeep makes the key Inactive up to a day after its grace, and again up to a day later it is deleted.
         let room = schedule.shortest_period().saturating_sub(keep_previous + 2 * DAY);
@@ -304,7 +302,7 @@ impl Reader<'_> {
 
     /// The rules for a window's length: whole hours, not into the next window, not into the next UTC day.
     fn window_fits(&mut self, schedule: &Schedule, window: Duration, at: Location) -> Option<()> {
-        let longest = schedule.shortest_period().min(DAY.saturating_sub(schedule.latest_opening()));
+        let longest = longest_window(schedule);
         if !window.as_secs().is_multiple_of(HOUR.as_secs()) {
             return self.refuse(at, "`rotation.window` is not in whole hours", "write 1h to 24h");
         }
@@ -495,6 +493,34 @@ const LONGEST_INVOCATION: Duration = Duration::from_mins(15);
 
 /// How long a superseded key is Inactive before it is deleted, if there is time for that: a weekend, and a working day.
 const KEEP_INACTIVE: Duration = Duration::from_hours(72);
+
+/// The window and the grace, with defaults for those that the file leaves out: one that fits the other, if there is one.
+///
+/// Within a day, programs that cache the credential fetch the new one. The other half of a short period is left for a late
+/// rotation, which needs a free slot. AWS's own default of a window may last as long as the period (`rate(1 day)`), and
+/// leave no time for a grace; then the window gets the half that the grace leaves.
+fn defaults_that_fit(
+    schedule: &Schedule,
+    window: Option<Duration>,
+    keep: Option<Duration>,
+) -> (Option<Duration>, Duration) {
+    let period = schedule.shortest_period();
+    let wanted = keep.unwrap_or(DAY.min(period / 2));
+    match window {
+        None if schedule.default_window() + wanted > period => {
+            let left = (period / 2).min(period.saturating_sub(wanted)).min(longest_window(schedule));
+            let whole_hours = HOUR * u32::try_from(left.as_secs() / HOUR.as_secs()).unwrap_or(u32::MAX);
+            (Some(whole_hours).filter(|window| !window.is_zero()), wanted)
+        }
+        Some(window) if keep.is_none() && window < period => (Some(window), wanted.min(period.saturating_sub(window))),
+        window => (window, wanted),
+    }
+}
+
+/// A window ends before the next one opens, and before the next UTC day.
+fn longest_window(schedule: &Schedule) -> Duration {
+    schedule.shortest_period().min(DAY.saturating_sub(schedule.latest_opening()))
+}
 
 /// Whole hours, rounded down.
 fn hours(duration: Duration) -> String {

@@ -171,7 +171,7 @@ pub(super) struct RawRotation {
     #[schemars(regex(pattern = Schedule::PATTERN), extend("default" = DEFAULT_SCHEDULE))]
     pub(super) schedule: Optional<Leaf<String>>,
     /// How long after its scheduled start a rotation may begin: whole hours, such as 4h. If left out: one hour for a
-    /// rate in hours, else until the end of the UTC day.
+    /// rate in hours, else until the end of the UTC day; shorter if keep_previous would not end before the next window.
     #[serde(default)]
     pub(super) window: Optional<Leaf<DurationText>>,
     /// Rotate as soon as the deployment is created.
@@ -179,7 +179,7 @@ pub(super) struct RawRotation {
     #[schemars(extend("default" = DEFAULT_ROTATE_ON_CREATE))]
     pub(super) rotate_on_create: Optional<Leaf<bool>>,
     /// How long after a rotation the previous key stays usable. If left out: a day, or half the time between two
-    /// rotations if that is shorter.
+    /// rotations if that is shorter, or what the window leaves.
     #[serde(default)]
     pub(super) keep_previous: Optional<Leaf<DurationText>>,
     /// How long a superseded key is Inactive before it is deleted; 0s: it is deleted at once. If left out: three days, or nothing

@@ -588,13 +588,30 @@ fn a_window_ends_before_the_next_and_before_midnight() {
 fn the_previous_key_is_gone_when_the_next_window_opens() {
     assert_snapshot!(errors_with([
         "rotation: {keep_previous: 30d}",
-        "rotation: {schedule: rate(1 day)}",
+        "rotation: {schedule: rate(1 day), keep_previous: 24h}",
         "rotation: {schedule: rate(1 day), window: 4h, keep_previous: 21h}",
         "rotation: {schedule: rate(1 day), window: 24h, keep_previous: 24h}",
         "rotation: {schedule: rate(4 hours), window: 4h}",
-        "rotation: {schedule: \"cron(0 8,20 * * ? *)\"}",
+        "rotation: {schedule: \"cron(0 8,20 * * ? *)\", keep_previous: 12h}",
         "rotation: {schedule: rate(7 days), keep_inactive: 5d}",
     ]));
+}
+
+#[test]
+fn a_daily_rotation_needs_nothing_else_in_the_file() {
+    for (rotation, window, keep) in [
+        ("rate(1 day)", Some(HOUR * 12), HOUR * 12),
+        ("cron(0 2 * * ? *)", Some(HOUR * 12), HOUR * 12),
+        ("cron(0 22 * * ? *)", None, HOUR * 12),
+        ("cron(0 8,20 * * ? *)", Some(HOUR * 4), HOUR * 6),
+        ("rate(1 day), keep_previous: 20h", Some(HOUR * 4), HOUR * 20),
+        ("rate(1 day), window: 20h", Some(HOUR * 20), HOUR * 4),
+    ] {
+        let (schedule, more) = rotation.split_once("), ").map_or((rotation, ""), |(start, more)| (start, more));
+        let schedule = format!("{})", schedule.trim_end_matches(')'));
+        let rotation = one(&with(&format!("rotation: {{schedule: \"{schedule}\", {more}}}"))).rotation;
+        assert_eq!((rotation.window, rotation.keep_previous), (window, keep), "{schedule} {more}");
+    }
 }
 
 #[test]
@@ -876,5 +893,40 @@ proptest! {
                 prop_assert!(error.to_string().starts_with("error: ") && error.to_string().contains("\n\nhint: "));
             }
         }
+    }
+}
+
+/// Schedules that Secrets Manager accepts.
+fn some_schedule() -> impl Strategy<Value = String> {
+    let hours = prop_oneof![
+        (0_u32..24).prop_map(|hour| hour.to_string()),
+        (0_u32..12, 12_u32..24).prop_map(|(first, last)| format!("{first},{last}")),
+        (0_u32..4, 4_u32..24).prop_map(|(first, step)| format!("{first}/{step}")),
+    ];
+    let days = prop_oneof![
+        Just("* * ?".to_owned()),
+        "(L|[1-9]|1,15|1/[2-9]|1-9|1,L) [*] [?]",
+        "[?] [*] (MON|MON,THU|1-7|SUN#1|6L|SUN#1,SUN#3)",
+        "(1|L) (JAN|1/3) [?]",
+    ];
+    prop_oneof![
+        (4_u32..24_000).prop_map(|hours| format!("rate({hours} hours)")),
+        (1_u32..1000).prop_map(|days| format!("rate({days} days)")),
+        (hours, days).prop_map(|(hours, days)| format!("cron(0 {hours} {days} *)")),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_schedule_that_aws_accepts_is_valid_by_itself(schedule in some_schedule()) {
+        prop_assume!(schedule.parse::<Schedule>().is_ok());
+        let rotation = parsed(&with(&format!("rotation: {{schedule: \"{schedule}\"}}")));
+        let rotation = rotation.map_err(|error| TestCaseError::fail(error.to_string()))?.remove(0).rotation;
+        let schedule = &rotation.schedule;
+        let window = rotation.window.unwrap_or(schedule.default_window());
+        prop_assert!(rotation.keep_previous >= HOUR * 2);
+        prop_assert!(window >= HOUR && window.as_secs() % 3600 == 0);
+        prop_assert!(window + rotation.keep_previous <= schedule.shortest_period());
+        prop_assert!(rotation.window.is_none() || window + schedule.latest_opening() <= DAY);
     }
 }
