@@ -9,7 +9,7 @@ use std::{
 use super::{
     Config, ConfigError,
     check::{self, Placed},
-    problem::{Place, Problem, Source},
+    problem::{MAX_PROBLEMS, Place, Problem, Source},
     yaml,
 };
 
@@ -29,6 +29,7 @@ pub fn load(path: &Path) -> Result<Vec<Config>, ConfigError> {
             Ok(documents) => found.extend(documents),
             Err(error) => problems.extend(error.into_problems()),
         }
+        problems.truncate(MAX_PROBLEMS);
     }
     configs(found, problems)
 }
@@ -47,13 +48,17 @@ fn documents(path: &Path, text: &str) -> Result<Vec<Placed>, ConfigError> {
             Ok(placed) => found.push(placed),
             Err(more) => problems.extend(more),
         }
+        if problems.len() >= MAX_PROBLEMS {
+            break;
+        }
     }
     if problems.is_empty() { Ok(found) } else { Err(ConfigError::new(problems)) }
 }
 
 fn configs(found: Vec<Placed>, mut problems: Vec<Problem>) -> Result<Vec<Config>, ConfigError> {
     for (index, later) in found.iter().enumerate() {
-        problems.extend(found[..index].iter().flat_map(|earlier| conflicts(earlier, later)));
+        let left = MAX_PROBLEMS.saturating_sub(problems.len());
+        problems.extend(found[..index].iter().flat_map(|earlier| conflicts(earlier, later)).take(left));
     }
     if !problems.is_empty() {
         return Err(ConfigError::new(problems));

@@ -14,9 +14,13 @@ pub struct ConfigError {
     problems: Vec<Problem>,
 }
 
+/// Limit on the mistakes that are kept: a person corrects the first ones, and most others follow from those.
+pub(super) const MAX_PROBLEMS: usize = 50;
+
 impl ConfigError {
-    /// `problems` has at least one.
-    pub(super) fn new(problems: Vec<Problem>) -> Self {
+    /// `problems` has at least one. Those beyond [`MAX_PROBLEMS`] are dropped.
+    pub(super) fn new(mut problems: Vec<Problem>) -> Self {
+        problems.truncate(MAX_PROBLEMS);
         Self { problems }
     }
 
@@ -42,6 +46,9 @@ impl fmt::Display for ConfigError {
             }
             problem.fmt(f)?;
         }
+        if self.problems.len() == MAX_PROBLEMS {
+            write!(f, "\n\nThese are {MAX_PROBLEMS} mistakes; no more are shown.")?;
+        }
         Ok(())
     }
 }
@@ -56,14 +63,14 @@ impl fmt::Debug for ConfigError {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Problem {
     message: String,
-    place: Option<Place>,
+    place: Option<Box<Place>>,
     hint: String,
 }
 
 impl Problem {
     /// A mistake at a place of a source.
     pub(super) fn at(place: Place, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), place: Some(place), hint: hint.into() }
+        Self { message: quoting(&message.into()), place: Some(Box::new(place)), hint: quoting(&hint.into()) }
     }
 
     /// Line and column, to sort by.
@@ -82,9 +89,20 @@ impl fmt::Display for Problem {
         let Some(place) = &self.place else {
             return write!(f, "error: {}\n\nhint: {}", printable(&self.message), printable(&self.hint));
         };
-        // The message and the hint may quote the file, where somebody may have pasted a credential.
-        let quoting = |text: &str| printable(&without_credentials(text));
-        write!(f, "error: {}\n{place}\n\nhint: {}", quoting(&self.message), quoting(&self.hint))
+        write!(f, "error: {}\n{place}\n\nhint: {}", printable(&self.message), printable(&self.hint))
+    }
+}
+
+/// Limit on the characters of a message or a hint.
+const SHOWN_TEXT: usize = 1000;
+
+/// A text that may quote the file, where somebody may have pasted a credential, or a value of any length. A credential is
+/// masked before the text is cut: a part of one would not be recognised.
+fn quoting(text: &str) -> String {
+    let masked = without_credentials(text);
+    match masked.char_indices().nth(SHOWN_TEXT) {
+        Some((end, _)) => format!("{}…", &masked[..end]),
+        None => masked,
     }
 }
 
@@ -107,8 +125,16 @@ impl Source<'_> {
     /// The place at a line and a column, both from 1, with a width in characters.
     pub(super) fn place_of(&self, line: usize, column: usize, width: usize) -> Place {
         let text = self.text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-        let rest = text.chars().count().saturating_sub(column.saturating_sub(1));
-        Place { path: self.path.to_owned(), line, column, width: width.clamp(1, rest.max(1)), text: text.to_owned() }
+        let (marked, length) = (column.saturating_sub(1), text.chars().count());
+        let skipped = if length > SHOWN_LINE { marked.saturating_sub(SHOWN_LINE / 2) } else { 0 };
+        Place {
+            path: self.path.to_owned(),
+            line,
+            column,
+            width: width.clamp(1, length.saturating_sub(marked).max(1)),
+            shown: without_credentials(text).chars().skip(skipped).take(SHOWN_LINE).collect(),
+            skipped,
+        }
     }
 
     /// The characters of a scalar as they stand in the file, quotes included.
@@ -129,7 +155,10 @@ pub(super) struct Place {
     line: usize,
     column: usize,
     width: usize,
-    text: String,
+    /// The part of the line around it, without credentials.
+    shown: String,
+    /// How many characters of the line come before that part.
+    skipped: usize,
 }
 
 impl Place {
@@ -138,9 +167,10 @@ impl Place {
         format!("{}:{}:{}", self.path.display(), self.line, self.column)
     }
 
-    /// The rest of the line, from this place on.
+    /// What is shown of the line from this place on.
     pub(super) fn text(&self) -> &str {
-        self.text.char_indices().nth(self.column.saturating_sub(1)).map_or("", |(at, _)| &self.text[at..])
+        let before = self.column.saturating_sub(1).saturating_sub(self.skipped);
+        self.shown.char_indices().nth(before).map_or("", |(at, _)| &self.shown[at..])
     }
 
     /// The place's first character, to mark what is missing there or has many lines.
@@ -154,17 +184,15 @@ const SHOWN_LINE: usize = 110;
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let line = printable(&without_credentials(&self.text));
-        let marked = self.column.saturating_sub(1);
-        let skipped = if line.chars().count() > SHOWN_LINE { marked.saturating_sub(SHOWN_LINE / 2) } else { 0 };
-        let shown: String = line.chars().skip(skipped).take(SHOWN_LINE).collect();
-        let carets = "^".repeat(self.width.min(SHOWN_LINE.saturating_sub(marked - skipped)).max(1));
+        let shown = printable(&self.shown);
+        let marked = self.column.saturating_sub(1).saturating_sub(self.skipped);
+        let carets = "^".repeat(self.width.min(SHOWN_LINE.saturating_sub(marked)).max(1));
 
         let margin = " ".repeat(self.line.to_string().len());
         writeln!(f, "{margin}--> {}", self.link())?;
         writeln!(f, "{margin} |")?;
         writeln!(f, "{} | {}", self.line, shown.trim_end())?;
-        write!(f, "{margin} | {}{carets}", " ".repeat(marked - skipped))
+        write!(f, "{margin} | {}{carets}", " ".repeat(marked))
     }
 }
 

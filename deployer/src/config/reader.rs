@@ -7,7 +7,7 @@ use serde_saphyr::Location;
 use super::{
     duration::{self, DurationText},
     leaf::{Found, Leaf, Optional},
-    problem::{Problem, Source},
+    problem::{MAX_PROBLEMS, Problem, Source},
     text::InvalidValue,
     yaml::nearest,
 };
@@ -24,7 +24,9 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     /// Records a problem.
     pub(super) fn refuse<V>(&mut self, at: Location, message: impl Into<String>, hint: impl Into<String>) -> Option<V> {
-        self.problems.push(Problem::at(self.source.place(at), message, hint));
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems.push(Problem::at(self.source.place(at), message, hint));
+        }
         None
     }
 

@@ -722,6 +722,19 @@ fn anchors_aliases_merge_keys_and_tags_are_refused() {
 }
 
 #[test]
+fn a_file_that_no_person_wrote_is_refused_in_few_words() {
+    let documents =
+        |count| (0..count).fold(String::new(), |all, n| all + "---\n" + &LEAST.replace("mail-prod", &format!("m{n}")));
+    assert_eq!(parsed(&documents(1000)).unwrap().len(), 1000);
+    assert_snapshot!(errors([
+        documents(1001),
+        with(&format!("tags: [{}a]", "a,".repeat(20_000))),
+        with(&format!("tags: {}{}", "[".repeat(9), "]".repeat(9))),
+        with(&format!("ses: {{from: [{}]}}", (0..51).map(|n| n.to_string() + "@bad,").collect::<String>()))
+    ]));
+}
+
+#[test]
 fn several_deployments_share_nothing_that_rotates() {
     let other =
         "---\nname: mail-test\nregion: eu-west-1\nsecret: {name: mail-test/smtp}\niam_user: {name: mail-test-smtp}\n";

@@ -25,22 +25,42 @@ pub(super) fn documents(source: Source<'_>) -> Result<Vec<RawConfig>, Problem> {
     serde_saphyr::from_multiple_with_options(source.text, options).map_err(|error| problem(source, &outline, &error))
 }
 
+/// Limit on the keys, values and groups of a file: enough for some 250 deployments with every key. The library needs a few
+/// hundred bytes for each, so that this, and not the size of the file, bounds the memory.
+const MAX_NODES: usize = 20_000;
+
+/// Limit on the documents of a file. The library's own is a little higher.
+const MAX_DOCUMENTS: usize = 1000;
+
+/// Limit on nesting. The deepest value of a configuration is the item of a list in a group: three levels.
+const MAX_DEPTH: usize = 8;
+
 /// The place of every key and value in the file, to find the key that an error of the library is about.
 struct Outline {
     nodes: Vec<Node>,
+    keys: Vec<Key>,
 }
 
 struct Node {
     line: usize,
     column: usize,
-    /// The keys that lead to it, joined by dots; for a key, those that lead to its group.
-    path: String,
+    /// The last of the keys that lead to it; for a key, of those that lead to its group.
+    within: Option<KeyId>,
     is_group: bool,
 }
 
+/// A key, kept once, however many nodes are below it.
+struct Key {
+    text: String,
+    within: Option<KeyId>,
+}
+
+/// Index of a key.
+type KeyId = usize;
+
 /// A collection whose end was not read yet.
 enum Open {
-    Map { key: Option<String> },
+    Map { key: Option<KeyId> },
     List,
 }
 
@@ -50,15 +70,20 @@ impl Outline {
         let mut options = granit_parser::Options::default();
         options.emit_unresolved_aliases = true;
         options.emit_anchor_events = true;
-        let mut outline = Self { nodes: Vec::new() };
+        let mut outline = Self { nodes: Vec::new(), keys: Vec::new() };
         let mut open: Vec<Open> = Vec::new();
         let mut begins = false;
+        let mut documents = 0;
         for (event, span) in Parser::new_from_str_with_options(source.text, options).map_while(Result::ok) {
             if let Some(problem) = refused(source, &event, span, begins) {
                 return Err(problem);
             }
             begins = matches!(event, Event::DocumentStart(..));
             outline.follow(&mut open, &event, span);
+            documents += usize::from(begins);
+            if let Some(problem) = too_large(source, span, documents, outline.nodes.len(), open.len()) {
+                return Err(problem);
+            }
         }
         if source.text.lines().all(is_blank) {
             return Err(Problem::of_file(format!("{} is empty", source.path.display()), FIRST_LINES));
@@ -70,13 +95,19 @@ impl Outline {
         let is_group = matches!(event, Event::MappingStart(..));
         if is_group || matches!(event, Event::Scalar(..) | Event::SequenceStart(..)) {
             let (line, column) = (span.start.line(), span.start.col() + 1);
-            self.nodes.push(Node { line, column, path: path(open), is_group });
+            self.nodes.push(Node { line, column, within: innermost(open), is_group });
         }
         match event {
-            Event::Scalar(text, ..) => match open.last_mut() {
-                Some(Open::Map { key: key @ None }) => *key = Some(text.to_string()),
-                _ => end_value(open),
-            },
+            Event::Scalar(text, ..) => {
+                let within = innermost(open);
+                match open.last_mut() {
+                    Some(Open::Map { key: key @ None }) => {
+                        *key = Some(self.keys.len());
+                        self.keys.push(Key { text: text.to_string(), within });
+                    }
+                    _ => end_value(open),
+                }
+            }
             Event::MappingStart(..) => open.push(Open::Map { key: None }),
             Event::SequenceStart(..) => open.push(Open::List),
             Event::MappingEnd | Event::SequenceEnd => {
@@ -88,15 +119,27 @@ impl Outline {
     }
 
     /// The path of the node at a place.
-    fn path_at(&self, at: Location) -> &str {
+    fn path_at(&self, at: Location) -> String {
         let here = |node: &&Node| (node.line as u64, node.column as u64) == (at.line(), at.column());
-        self.nodes.iter().find(here).map_or("", |node| &node.path)
+        self.nodes.iter().find(here).map_or(String::new(), |node| self.path(node))
+    }
+
+    /// The keys that lead to a node, joined by dots.
+    fn path(&self, node: &Node) -> String {
+        let mut texts: Vec<&str> = Vec::new();
+        let mut next = node.within;
+        while let Some(key) = next.and_then(|id| self.keys.get(id)) {
+            texts.push(&key.text);
+            next = key.within;
+        }
+        texts.reverse();
+        texts.join(".")
     }
 
     /// The beginning of the group that a place is in, by that group's path.
     fn group_around(&self, at: Location, path: &str) -> Option<&Node> {
         let before = |node: &&Node| (node.line as u64, node.column as u64) <= (at.line(), at.column());
-        self.nodes.iter().take_while(before).filter(|node| node.is_group && node.path == path).last()
+        self.nodes.iter().take_while(before).filter(|node| node.is_group && self.path(node) == path).last()
     }
 }
 
@@ -106,12 +149,28 @@ fn end_value(open: &mut [Open]) {
     }
 }
 
-fn path(open: &[Open]) -> String {
-    let keys = open.iter().filter_map(|open| match open {
-        Open::Map { key } => key.as_deref(),
+/// The key of which the value is being read.
+fn innermost(open: &[Open]) -> Option<KeyId> {
+    open.iter().rev().find_map(|open| match open {
+        Open::Map { key } => *key,
         Open::List => None,
-    });
-    keys.collect::<Vec<_>>().join(".")
+    })
+}
+
+/// Refuses what no person writes, and what would need memory without bound.
+fn too_large(source: Source<'_>, span: Span, documents: usize, nodes: usize, depth: usize) -> Option<Problem> {
+    let several = "put the deployments into several files of one folder, and name the folder";
+    let (message, hint) = if depth > MAX_DEPTH {
+        let hint = "check the brackets and the indentation: a configuration has three levels";
+        (format!("groups and lists are nested deeper than {MAX_DEPTH} levels"), hint)
+    } else if documents > MAX_DOCUMENTS {
+        (format!("the file has more than {MAX_DOCUMENTS} deployments"), several)
+    } else if nodes > MAX_NODES {
+        (format!("the file has more than {MAX_NODES} keys and values"), several)
+    } else {
+        return None;
+    };
+    Some(Problem::at(source.place_of(span.start.line(), span.start.col() + 1, 1), message, hint))
 }
 
 fn is_blank(line: &str) -> bool {
@@ -152,6 +211,7 @@ fn problem(source: Source<'_>, outline: &Outline, error: &Error) -> Problem {
         return Problem::of_file(format!("{} cannot be read as YAML", source.path.display()), rendered(error));
     };
     let path = outline.path_at(at);
+    let path = path.as_str();
     let place = source.place(at);
     match error {
         Error::SerdeUnknownField { field, expected, .. } => {

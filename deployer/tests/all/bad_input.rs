@@ -157,6 +157,54 @@ fn with_json_the_plan_and_an_error_are_json_lines() {
     assert!(error["hints"][0]["message"].as_str().unwrap().contains("account_id"));
 }
 
+/// Files of up to 1 MiB that need the most memory, by what they have many of.
+fn worst_files() -> Vec<(&'static str, String)> {
+    const MIB: usize = 1 << 20;
+    let start =
+        "name: mail-prod\nregion: eu-west-1\nsecret: {name: mail-prod/smtp}\niam_user: {name: mail-prod-smtp}\n";
+    let padded = |text: String| format!("{text}#{}\n", "x".repeat((MIB - 2).saturating_sub(text.len())));
+    let numbered = |count: usize, document: &dyn Fn(usize) -> String| (0..count).map(document).collect::<String>();
+    let deployment = |n: usize| format!("---\n{}", start.replace("mail-prod", &format!("m{n}")));
+    vec![
+        ("values", format!("{start}tags: [{}a]\n", "a,".repeat(MIB / 2 - 100))),
+        ("groups", format!("{start}tags: [{}{{}}]\n", "{},".repeat(MIB / 3 - 100))),
+        ("values below a long key", format!("? {}\n: [{}a]\n", "k".repeat(MIB / 2), "a,".repeat(MIB / 4 - 100))),
+        ("levels", numbered(1400, &|n| format!("{}a:\n", " ".repeat(n)))),
+        (
+            "mistakes in one line",
+            padded(format!("{start}ses: {{from: [{}]}} ", numbered(9_000, &|n| format!("\"bad{n}\",")))),
+        ),
+        ("deployments", padded(numbered(1_000, &deployment))),
+        ("conflicts", padded(numbered(1_000, &|_| deployment(0)))),
+        ("text", format!("{start}account_id: \"{}\"\n", "x".repeat(MIB - 200))),
+        ("comments", format!("{start}{}", "#\n".repeat(MIB / 2 - 100))),
+    ]
+}
+
+#[test]
+fn no_file_of_a_mebibyte_takes_64_mebibytes_of_memory() {
+    for (many, worst) in worst_files() {
+        assert!(worst.len() <= 1 << 20, "{many}: {}", worst.len());
+        let folder = tempfile::TempDir::new().unwrap();
+        std::fs::write(folder.path().join("a.yaml"), worst).unwrap();
+        // The deployer reads this file after the other, and waits there until it is measured.
+        let last = folder.path().join("b.yaml");
+        assert!(Command::new("mkfifo").arg(&last).status().unwrap().success());
+        let mut deployer = Command::new(env!("CARGO_BIN_EXE_deployer"));
+        let deployer = deployer.arg("validate").arg(folder.path()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut deployer = deployer.spawn().unwrap();
+        let end = File::options().write(true).open(&last).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", deployer.id())).unwrap();
+        drop(end);
+        let printed = std::io::read_to_string(deployer.stderr.take().unwrap()).unwrap();
+        deployer.wait().unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let kibibytes: usize = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        assert!(kibibytes < 64 << 10, "{many}: {kibibytes} KiB");
+        assert!(printed.len() < 200_000, "{many}: {} bytes of errors", printed.len());
+    }
+}
+
 /// Starts a server that answers every request with these bytes until the tests end. Returns its URL.
 fn answering(response: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
