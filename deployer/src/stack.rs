@@ -37,6 +37,7 @@ use crate::{
 pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
     let mut stack = Stack { deployment, toward, nodes: Vec::new() };
     let Deployment { config, names } = &**deployment;
+    let going = matches!(toward, Toward::Absent { .. });
 
     let sender = config.ses.test_mail.as_ref().map(|mail| {
         let sender = Sender { address: mail.sender.clone(), region: config.region.to_string() };
@@ -51,11 +52,11 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
     let user = if config.iam_user.existing {
         stack.add(&[], ReferencedUser { name: names.user.clone(), serves: names.secret_of_user.clone() }, |_, _| Ok(()))
     } else {
-        let user = User { name: names.user.clone(), policy_name: names.user_policy.clone() };
+        let user = User { name: names.user.clone(), policy_name: names.user_policy.clone(), going };
         stack.add_owned(&[], user, |deployment, _| Ok(user_goal(deployment)))
     };
     // After the secret: a policy on a new KMS key that the secret does not use yet would lock readers out.
-    let role = Role { name: names.role.clone(), policy_name: names.role_policy.clone() };
+    let role = Role { name: names.role.clone(), policy_name: names.role_policy.clone(), going };
     let role = stack.add_owned(&[secret], role, role_goal);
     let log_group = LogGroup { name: names.log_group.clone(), arn: names.log_group_arn() };
     let log_group = stack.add_owned(&[], log_group, |deployment, _| {

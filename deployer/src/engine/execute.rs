@@ -17,7 +17,7 @@ use crate::{
         events::{Event, Events, Progress},
         eventually::{CONSISTENT_WITHIN, Pauses},
         kind::Context,
-        op::{Address, Op, Toward},
+        op::{Address, Effect, Op, Toward},
         plan::Plan,
     },
     error::{Error, ErrorKind},
@@ -55,7 +55,7 @@ pub(crate) struct Run<'a> {
 
 /// Runs the approved ops of every resource, until each has reached its goal.
 pub(crate) async fn execute(nodes: &[Node], run: &Run<'_>) -> Summary {
-    let needs = predecessors(nodes);
+    let needs = predecessors(nodes, run.plan);
     let (senders, receivers): (Vec<_>, Vec<_>) = nodes.iter().map(|_| watch::channel(None)).unzip();
     let work = nodes.iter().zip(senders).zip(needs).map(|((node, done), needs)| {
         let needs: Vec<_> = needs.into_iter().map(|id: NodeId| receivers[id].clone()).collect();
@@ -70,7 +70,10 @@ pub(crate) async fn execute(nodes: &[Node], run: &Run<'_>) -> Summary {
 }
 
 /// What each node waits for: what it depends on; on the way to absent, what depends on it.
-fn predecessors(nodes: &[Node]) -> Vec<Vec<NodeId>> {
+///
+/// What stops mail cannot be undone, so it comes last on the way to absent: if AWS refuses to delete another resource, the
+/// credential still works.
+fn predecessors(nodes: &[Node], plan: &Plan) -> Vec<Vec<NodeId>> {
     let mut needs: Vec<Vec<NodeId>> = nodes.iter().map(|_| Vec::new()).collect();
     for (id, node) in nodes.iter().enumerate() {
         for &earlier in &node.after {
@@ -78,6 +81,14 @@ fn predecessors(nodes: &[Node]) -> Vec<Vec<NodeId>> {
                 Toward::Present => needs[id].push(earlier),
                 Toward::Absent { .. } => needs[earlier].push(id),
             }
+        }
+    }
+    let stops_mail = |node: &Node| plan.ops_of(&node.resource.address()).iter().any(|op| op.has(Effect::StopsMail));
+    let last: Vec<bool> = nodes.iter().map(stops_mail).collect();
+    for (id, node) in nodes.iter().enumerate() {
+        // A node with something before it in the stack would be waited for by that: then the two would wait for each other.
+        if last[id] && node.after.is_empty() && matches!(node.toward, Toward::Absent { .. }) {
+            needs[id] = (0..nodes.len()).filter(|&other| !last[other]).collect();
         }
     }
     needs

@@ -21,6 +21,8 @@ pub(crate) struct Role {
     pub(crate) name: String,
     /// Name of its one inline policy.
     pub(crate) policy_name: String,
+    /// Whether it is to be deleted: only then is it read what IAM wants removed before.
+    pub(crate) going: bool,
 }
 
 pub(crate) struct Goal {
@@ -34,6 +36,8 @@ pub(crate) struct Observed {
     pub(super) policy: Option<Value>,
     pub(super) other_policies: Vec<String>,
     pub(super) attached_policies: Vec<String>,
+    /// IAM deletes no role that is in one. Empty unless the role is to be deleted.
+    pub(super) instance_profiles: Vec<String>,
 }
 
 pub(crate) enum Call {
@@ -42,6 +46,7 @@ pub(crate) enum Call {
     PutPolicy(Value),
     DeletePolicy(String),
     DetachPolicy(String),
+    LeaveInstanceProfile(String),
     Delete,
 }
 
@@ -83,6 +88,7 @@ impl Tagged for Role {
             policy,
             other_policies,
             attached_policies: attached.into_iter().filter_map(|policy| policy.policy_arn).collect(),
+            instance_profiles: if self.going { self.read_instance_profiles(aws).await? } else { Vec::new() },
         };
         Ok(Some(Found { tags: iam::read_tags(role.tags), observed }))
     }
@@ -110,6 +116,11 @@ impl Tagged for Role {
 
     fn delete(&self, found: &Found<Observed>, _: bool) -> Result<Vec<(Op, Call)>, Error> {
         let mut ops = strangers(&found.observed);
+        ops.extend(found.observed.instance_profiles.iter().map(|profile| {
+            let op = Op::new(Verb::Update, "iam:RemoveRoleFromInstanceProfile");
+            let op = op.with("instance_profile", Some(profile.as_str().into()), None);
+            (op, Call::LeaveInstanceProfile(profile.clone()))
+        }));
         if found.observed.policy.is_some() {
             let call = Call::DeletePolicy(self.policy_name.clone());
             ops.push((Op::new(Verb::Update, "iam:DeleteRolePolicy"), call));
@@ -146,6 +157,11 @@ impl Tagged for Role {
                 let request = client.detach_role_policy().role_name(name).policy_arn(&arn);
                 request.send().await.failed_to(|| format!("detach policy {arn} from role {name}")).map(drop)
             }
+            Call::LeaveInstanceProfile(profile) => {
+                let request = client.remove_role_from_instance_profile().instance_profile_name(&profile);
+                let request = request.role_name(name);
+                request.send().await.failed_to(|| format!("remove role {name} from {profile}")).map(drop)
+            }
             Call::Delete => {
                 eventually(&context.progress, CONSISTENT_WITHIN, iam::is_still_in_use, || async {
                     let answer = client.delete_role().role_name(name).send().await;
@@ -169,11 +185,18 @@ impl Tagged for Role {
 
 impl Role {
     async fn read_policy(&self, aws: &Aws) -> Result<Option<Value>, Error> {
-        let Self { name, policy_name } = self;
+        let Self { name, policy_name, .. } = self;
         let answer = aws.iam.get_role_policy().role_name(name).policy_name(policy_name).send().await;
         let answer = answer.failed_to(|| format!("read policy {policy_name} of role {name}"));
         // It may be deleted between the list and this read.
         Ok(absent_is_none(answer, &["NoSuchEntity"])?.map(|answer| policy::parse(&answer.policy_document)))
+    }
+
+    async fn read_instance_profiles(&self, aws: &Aws) -> Result<Vec<String>, Error> {
+        let request = aws.iam.list_instance_profiles_for_role().role_name(&self.name);
+        let profiles = request.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await;
+        let profiles = profiles.failed_to(|| format!("list the instance profiles of role {}", self.name))?;
+        Ok(profiles.into_iter().map(|profile| profile.instance_profile_name).collect())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The secret that holds the credential. The deployer never reads or writes a credential: an owned secret starts as a
 //! placeholder that names the user, and the handler does the rest.
 
-use contract::Text;
+use contract::{Command, Text, text};
 use serde_json::Value;
 
 use crate::{
@@ -35,6 +35,8 @@ pub(crate) struct Observed {
     pub(super) kms_key: Option<String>,
     /// Scheduled for deletion: it is still there, and its name is not free.
     pub(super) deleted: bool,
+    /// The regions of its replicas.
+    pub(super) replicas: Vec<String>,
 }
 
 pub(crate) enum Call {
@@ -67,7 +69,16 @@ impl Tagged for Secret {
         let answer = answer.failed_to(|| format!("read secret {}", self.name));
         Ok(absent_is_none(answer, &["ResourceNotFoundException"])?.map(|secret| Found {
             tags: tags::read(secret.tags, |tag| (tag.key, tag.value)),
-            observed: Observed { kms_key: secret.kms_key_id, deleted: secret.deleted_date.is_some() },
+            observed: Observed {
+                kms_key: secret.kms_key_id,
+                deleted: secret.deleted_date.is_some(),
+                replicas: secret
+                    .replication_status
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|replica| replica.region)
+                    .collect(),
+            },
         }))
     }
 
@@ -91,6 +102,18 @@ impl Tagged for Secret {
     fn delete(&self, found: &Found<Observed>, _: bool) -> Result<Vec<(Op, Call)>, Error> {
         let op = Op::new(Verb::Delete, "secretsmanager:DeleteSecret").effect(Effect::HidesSecret);
         let op = op.sets("recovery_window_in_days", self.recovery_window_days);
+        let replicas: Vec<&str> = found.observed.replicas.iter().map(String::as_str).collect();
+        if !replicas.is_empty() {
+            let words = ["secretsmanager", "remove-regions-from-replication", "--secret-id", &self.name];
+            let remove = [&words[..], &["--remove-replica-regions"], &replicas].concat();
+            return Err(Error::new(format!("secret {} is replicated to {}", self.name, replicas.join(" and ")))
+                .cause("Secrets Manager deletes no secret that has replicas, and the deployer did not make them")
+                .hint(text![
+                    "if nobody reads the replicas, run ",
+                    Command::aws(&remove),
+                    ", then this command again"
+                ]));
+        }
         Ok(if found.observed.deleted { Vec::new() } else { vec![(op, Call::Delete)] })
     }
 

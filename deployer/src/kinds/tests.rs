@@ -70,17 +70,23 @@ fn no_owned_kind_touches_what_is_not_ours() {
     check_ownership(
         Secret { name: "s".into(), recovery_window_days: 30 },
         &secret::Goal { user: "u".into(), kms_key_arn: None, kms_key: None },
-        || secret::Observed { kms_key: None, deleted: false },
+        || secret::Observed { kms_key: None, deleted: false, replicas: vec![] },
     );
     check_ownership(
-        User { name: "u".into(), policy_name: "p".into() },
+        User { name: "u".into(), policy_name: "p".into(), going: true },
         &user::Goal { policy: json!({}), serves: "eu-west-1/s".into(), sends_as_anybody: false },
-        || user::Observed { policy: None, key_ids: vec!["AKIA".into()] },
+        || keys_only(&["AKIA"]),
     );
     check_ownership(
-        Role { name: "r".into(), policy_name: "p".into() },
+        Role { name: "r".into(), policy_name: "p".into(), going: true },
         &role::Goal { trust: json!({}), policy: json!({}) },
-        || role::Observed { trust: json!({}), policy: None, other_policies: vec![], attached_policies: vec![] },
+        || role::Observed {
+            trust: json!({}),
+            policy: None,
+            other_policies: vec![],
+            attached_policies: vec![],
+            instance_profiles: vec![],
+        },
     );
     check_ownership(LogGroup { name: "g".into(), arn: "arn".into() }, &log_group::Goal { retention_days: 30 }, || {
         log_group::Observed { retention: None }
@@ -126,12 +132,34 @@ fn no_owned_kind_touches_what_is_not_ours() {
     );
 }
 
+fn keys_only(ids: &[&str]) -> user::Observed {
+    let key_ids = ids.iter().map(|&id| id.to_owned()).collect();
+    user::Observed { policy: None, key_ids, attachments: user::Attachments::default() }
+}
+
+#[test]
+fn nothing_irreversible_comes_before_what_may_block_a_users_deletion() {
+    let user = User { name: "u".into(), policy_name: "p".into(), going: true };
+    let attachments = user::Attachments {
+        inline_policies: vec!["theirs".into()],
+        managed_policies: vec!["arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3".into()],
+        groups: vec!["staff".into()],
+        credentials: vec![],
+    };
+    let observed = user::Observed { policy: Some(json!({})), attachments, ..keys_only(&["AKIA1", "AKIA2"]) };
+    let ops = user.delete(&Found { tags: Tags::new(), observed }, true).unwrap();
+    let calls: Vec<&str> = ops.iter().map(|(op, _)| op.call.as_str()).collect();
+    let [reversible, irreversible] = [&calls[..4], &calls[4..]];
+    let expected = ["iam:RemoveUserFromGroup", "iam:DetachUserPolicy", "iam:DeleteUserPolicy", "iam:DeleteUserPolicy"];
+    assert_eq!(reversible, expected);
+    assert_eq!(irreversible, ["iam:DeleteAccessKey", "iam:DeleteAccessKey", "iam:DeleteUser"]);
+}
+
 #[test]
 fn a_users_keys_are_deleted_only_where_mail_may_stop() {
-    let user = Owned::new(User { name: "u".into(), policy_name: "p".into() }, &Owner::of(OURS));
+    let user = Owned::new(User { name: "u".into(), policy_name: "p".into(), going: true }, &Owner::of(OURS));
     let tags = Tags::from([(TAG_DEPLOYMENT.to_owned(), OURS.to_owned())]);
-    let found =
-        || Some(Found { tags: tags.clone(), observed: user::Observed { policy: None, key_ids: vec!["AKIA".into()] } });
+    let found = || Some(Found { tags: tags.clone(), observed: keys_only(&["AKIA"]) });
     let refused = user.decide(Aim::Absent { stop_mail: false }, &found()).err().unwrap();
     assert!(refused.hints[0].to_string().contains("--stop-mail"), "{refused:?}");
     let ops = user.decide(Aim::Absent { stop_mail: true }, &found()).unwrap();

@@ -1,8 +1,9 @@
 //! The IAM user whose access keys become SMTP credentials.
 //!
 //! The deployer never makes a key. It deletes keys only with an owned user that is destroyed, and only with `--stop-mail`.
+//! A deleted key cannot be restored: before the first one is deleted, nothing is left that would make IAM refuse DeleteUser.
 
-use contract::{TAG_SECRET, Text};
+use contract::{Command, TAG_SECRET, Text, text};
 use serde_json::Value;
 
 use crate::{
@@ -23,6 +24,8 @@ pub(crate) struct User {
     pub(crate) name: String,
     /// Name of its inline policy.
     pub(crate) policy_name: String,
+    /// Whether it is to be deleted: only then is it read what IAM wants removed before.
+    pub(crate) going: bool,
 }
 
 pub(crate) struct Goal {
@@ -36,12 +39,35 @@ pub(crate) struct Goal {
 pub(crate) struct Observed {
     pub(super) policy: Option<Value>,
     pub(super) key_ids: Vec<String>,
+    /// Empty unless the user is to be deleted.
+    pub(super) attachments: Attachments,
+}
+
+/// What somebody else attached to the user, and what IAM wants removed before DeleteUser (API reference of DeleteUser).
+#[derive(Default)]
+pub(crate) struct Attachments {
+    pub(super) inline_policies: Vec<String>,
+    /// ARNs.
+    pub(super) managed_policies: Vec<String>,
+    pub(super) groups: Vec<String>,
+    /// Other credentials than access keys.
+    pub(super) credentials: Vec<Credential>,
+}
+
+/// A credential with which a person or a program, and not SMTP, uses the user.
+pub(crate) struct Credential {
+    /// For a sentence: `SSH key APKA…`.
+    pub(super) name: String,
+    /// The AWS CLI's command that removes it.
+    pub(super) removal: Command,
 }
 
 pub(crate) enum Call {
     Create(Tags),
     PutPolicy(Value),
-    DeletePolicy,
+    DeletePolicy(String),
+    DetachPolicy(String),
+    LeaveGroup(String),
     DeleteKey(String),
     Delete,
 }
@@ -77,7 +103,8 @@ impl Tagged for User {
         let policy = policy.failed_to(|| format!("read the policy of user {name}"));
         let policy = absent_is_none(policy, &["NoSuchEntity"])?.map(|answer| policy::parse(&answer.policy_document));
         let key_ids = keys.into_iter().filter_map(|key| key.access_key_id).collect();
-        Ok(Some(Found { tags: iam::read_tags(user.tags), observed: Observed { policy, key_ids } }))
+        let attachments = if self.going { Box::pin(self.read_attachments(aws)).await? } else { Attachments::default() };
+        Ok(Some(Found { tags: iam::read_tags(user.tags), observed: Observed { policy, key_ids, attachments } }))
     }
 
     fn further_tags(&self, goal: &Goal) -> Tags {
@@ -94,7 +121,10 @@ impl Tagged for User {
     }
 
     fn delete(&self, found: &Found<Observed>, stop_mail: bool) -> Result<Vec<(Op, Call)>, Error> {
-        let Observed { policy, key_ids } = &found.observed;
+        let Observed { policy, key_ids, attachments } = &found.observed;
+        if !attachments.credentials.is_empty() {
+            return Err(self.used_otherwise(&attachments.credentials));
+        }
         if !key_ids.is_empty() && !stop_mail {
             return Err(Error::new(format!("user {} has access keys that a host may be using", self.name))
                 .cause(format!("destroying it deletes {}, and mail sent with them stops", key_ids.join(" and ")))
@@ -104,9 +134,13 @@ impl Tagged for User {
             let op = Op::new(Verb::Update, "iam:DeleteAccessKey").effect(Effect::StopsMail);
             (op.with("access_key", Some(id.as_str().into()), None), Call::DeleteKey(id.clone()))
         });
-        let policy = policy.as_ref().map(|_| (Op::new(Verb::Update, "iam:DeleteUserPolicy"), Call::DeletePolicy));
+        let policy = policy.as_ref().map(|_| {
+            let op = Op::new(Verb::Update, "iam:DeleteUserPolicy");
+            let op = if key_ids.is_empty() { op } else { op.effect(Effect::StopsMail) };
+            (op, Call::DeletePolicy(self.policy_name.clone()))
+        });
         let user = (Op::new(Verb::Delete, "iam:DeleteUser"), Call::Delete);
-        Ok(keys.chain(policy).chain([user]).collect())
+        Ok(attachments.removals().into_iter().chain(policy).chain(keys).chain([user]).collect())
     }
 
     fn note(&self, goal: &Goal, _: Option<&Found<Observed>>) -> Option<Text> {
@@ -128,9 +162,17 @@ impl Tagged for User {
                 })
                 .await
             }
-            Call::DeletePolicy => {
-                let request = client.delete_user_policy().user_name(name).policy_name(policy);
-                request.send().await.failed_to(|| format!("delete the policy of user {name}")).map(drop)
+            Call::DeletePolicy(policy) => {
+                let request = client.delete_user_policy().user_name(name).policy_name(&policy);
+                request.send().await.failed_to(|| format!("delete policy {policy} of user {name}")).map(drop)
+            }
+            Call::DetachPolicy(arn) => {
+                let request = client.detach_user_policy().user_name(name).policy_arn(&arn);
+                request.send().await.failed_to(|| format!("detach policy {arn} from user {name}")).map(drop)
+            }
+            Call::LeaveGroup(group) => {
+                let request = client.remove_user_from_group().user_name(name).group_name(&group);
+                request.send().await.failed_to(|| format!("remove user {name} from group {group}")).map(drop)
             }
             Call::DeleteKey(id) => {
                 let request = client.delete_access_key().user_name(name).access_key_id(&id);
@@ -154,6 +196,102 @@ impl Tagged for User {
     async fn remove_tags(&self, aws: &Aws, keys: Vec<String>) -> Result<(), Error> {
         let request = aws.iam.untag_user().user_name(&self.name).set_tag_keys(Some(keys));
         request.send().await.failed_to(|| format!("untag user {}", self.name)).map(drop)
+    }
+}
+
+impl User {
+    async fn read_attachments(&self, aws: &Aws) -> Result<Attachments, Error> {
+        let (client, name) = (&aws.iam, &self.name);
+        let inline = client.list_user_policies().user_name(name).into_paginator().items().send();
+        let managed = client.list_attached_user_policies().user_name(name).into_paginator().items().send();
+        let groups = client.list_groups_for_user().user_name(name).into_paginator().items().send();
+        let (inline, managed, groups, credentials) = tokio::join!(
+            inline.collect::<Result<Vec<_>, _>>(),
+            managed.collect::<Result<Vec<_>, _>>(),
+            groups.collect::<Result<Vec<_>, _>>(),
+            self.read_credentials(aws)
+        );
+        let inline = inline.failed_to(|| format!("list the policies of user {name}"))?;
+        let managed = managed.failed_to(|| format!("list the policies attached to user {name}"))?;
+        let groups = groups.failed_to(|| format!("list the groups of user {name}"))?;
+        Ok(Attachments {
+            inline_policies: inline.into_iter().filter(|policy| *policy != self.policy_name).collect(),
+            managed_policies: managed.into_iter().filter_map(|policy| policy.policy_arn).collect(),
+            groups: groups.into_iter().map(|group| group.group_name).collect(),
+            credentials: credentials?,
+        })
+    }
+
+    /// No user has more of a kind than fit into one answer: two certificates and credentials per service, five SSH keys,
+    /// eight MFA devices (IAM quotas).
+    async fn read_credentials(&self, aws: &Aws) -> Result<Vec<Credential>, Error> {
+        let (client, name) = (&aws.iam, &self.name);
+        let (password, devices, ssh_keys, certificates, of_services) = tokio::join!(
+            client.get_login_profile().user_name(name).send(),
+            client.list_mfa_devices().user_name(name).send(),
+            client.list_ssh_public_keys().user_name(name).send(),
+            client.list_signing_certificates().user_name(name).send(),
+            client.list_service_specific_credentials().user_name(name).send()
+        );
+        let failed = |what: &str| format!("list the {what} of user {name}");
+        let password = password.failed_to(|| format!("read whether user {name} has a console password"));
+        let password = absent_is_none(password, &["NoSuchEntity"])?.map(|_| self.credential("console password", &[]));
+        let devices = devices.failed_to(|| failed("MFA devices"))?.mfa_devices.into_iter().map(|device| {
+            self.credential("MFA device", &["deactivate-mfa-device", "--serial-number", &device.serial_number])
+        });
+        let ssh_keys = ssh_keys.failed_to(|| failed("SSH keys"))?.ssh_public_keys.unwrap_or_default().into_iter();
+        let ssh_keys = ssh_keys.map(|key| {
+            self.credential("SSH key", &["delete-ssh-public-key", "--ssh-public-key-id", &key.ssh_public_key_id])
+        });
+        let certificates = certificates.failed_to(|| failed("signing certificates"))?.certificates.into_iter();
+        let certificates = certificates.map(|one| {
+            let words = ["delete-signing-certificate", "--certificate-id", &one.certificate_id];
+            self.credential("signing certificate", &words)
+        });
+        let of_services = of_services.failed_to(|| failed("service-specific credentials"))?;
+        let of_services = of_services.service_specific_credentials.unwrap_or_default().into_iter().map(|one| {
+            let id = &one.service_specific_credential_id;
+            let words = ["delete-service-specific-credential", "--service-specific-credential-id", id];
+            self.credential("service-specific credential", &words)
+        });
+        let others = devices.chain(ssh_keys).chain(certificates).chain(of_services);
+        Ok(password.into_iter().chain(others).collect())
+    }
+
+    /// `removal`: the AWS CLI's command, its option, and the credential's id; none for the password, of which there is one.
+    fn credential(&self, kind: &str, removal: &[&str]) -> Credential {
+        let (command, option_and_id) = removal.split_first().unwrap_or((&"delete-login-profile", &[]));
+        let name = option_and_id.last().map_or_else(|| kind.to_owned(), |id| format!("{kind} {id}"));
+        let words = [&["iam", command, "--user-name", &self.name], option_and_id].concat();
+        Credential { name, removal: Command::aws(&words) }
+    }
+
+    /// Somebody signs in as this user: that is no one's to end but theirs.
+    fn used_otherwise(&self, credentials: &[Credential]) -> Error {
+        let names: Vec<&str> = credentials.iter().map(|credential| credential.name.as_str()).collect();
+        let error = Error::new(format!("user {} has other credentials than access keys", self.name)).cause(format!(
+            "it has {}; IAM deletes no user that has one, and the deployer made none of them",
+            names.join(", ")
+        ));
+        let error = credentials.iter().fold(error, |error, credential| {
+            error.hint(text!["if nobody uses the ", credential.name.as_str(), ", run ", credential.removal.clone()])
+        });
+        error.hint("then run the command again; until then nothing is deleted")
+    }
+}
+
+impl Attachments {
+    /// The calls that remove what may be removed: each can be undone, and the user goes anyway.
+    fn removals(&self) -> Vec<(Op, Call)> {
+        let op = |call, field, name: &String| Op::new(Verb::Update, call).with(field, Some(name.as_str().into()), None);
+        let groups = self.groups.iter();
+        let groups = groups.map(|it| (op("iam:RemoveUserFromGroup", "group", it), Call::LeaveGroup(it.clone())));
+        let managed = self.managed_policies.iter();
+        let managed =
+            managed.map(|it| (op("iam:DetachUserPolicy", "managed_policy", it), Call::DetachPolicy(it.clone())));
+        let inline = self.inline_policies.iter();
+        let inline = inline.map(|it| (op("iam:DeleteUserPolicy", "inline_policy", it), Call::DeletePolicy(it.clone())));
+        groups.chain(managed).chain(inline).collect()
     }
 }
 

@@ -7,6 +7,8 @@
 mod bad_input;
 /// Whole rotations with a fault at every AWS call that the function makes.
 mod crash_matrix;
+/// What AWS may refuse to delete.
+mod destroy;
 /// Changes that somebody makes in AWS: `plan` shows them, `apply` undoes them.
 mod drift;
 /// From nothing to a rotated credential, and back to nothing.

@@ -1,4 +1,5 @@
-"""IAM, where ministack differs from AWS: limit, owner and last use of access keys; what blocks a user's deletion."""
+"""IAM, where ministack differs from AWS: limit, owner and last use of access keys; other credentials of users; what
+blocks a user's deletion."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from urllib.parse import quote
 from ministack.services import iam as ministack_iam
 
 from . import wire
-from .api import AwsError, Call
+from .api import AwsError, Call, Override
 
 ACCESS_KEYS_PER_USER = 2
 DATE_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
@@ -156,10 +157,74 @@ def _get_access_key_last_used(call: Call) -> dict[str, Any]:
     return {"UserName": key["UserName"], "AccessKeyLastUsed": used}
 
 
+_CREDENTIALS = {
+    "SSHPublicKey": ("SSHPublicKeys", "SSHPublicKeyId", "APKA"),
+    "SigningCertificate": ("Certificates", "CertificateId", "ASCA"),
+    "ServiceSpecificCredential": ("ServiceSpecificCredentials", "ServiceSpecificCredentialId", "ACCA"),
+}
+"""Kinds of credentials that ministack does not have: their name in lists, their id, and its prefix."""
+
+_credentials: dict[str, list[dict[str, Any]]] = {kind: [] for kind in _CREDENTIALS}
+
+
+def _make_credential(kind: str, answer: str) -> Override:
+    """The call that makes a credential of a kind. The credential is none: nothing accepts it."""
+
+    def make(call: Call) -> dict[str, Any]:
+        _, id_, prefix = _CREDENTIALS[kind]
+        made = {
+            "UserName": _user(call)["UserName"],
+            id_: prefix + base64.b32encode(os.urandom(15)).decode(),
+            "Status": "Active",
+            "UploadDate": _now(),
+        }
+        if kind == "SigningCertificate":
+            made["CertificateBody"] = call.params["CertificateBody"]
+        if kind == "ServiceSpecificCredential":
+            made |= {"CreateDate": _now(), "ServiceName": call.params["ServiceName"], "ServiceUserName": made["UserName"]}
+        with _lock:
+            _credentials[kind].append(made)
+        return {answer: made}
+
+    return make
+
+
+def _list_credentials(kind: str) -> Override:
+    def list_(call: Call) -> dict[str, Any]:
+        user_name = _user(call)["UserName"]
+        with _lock:
+            return {_CREDENTIALS[kind][0]: [it for it in _credentials[kind] if it["UserName"] == user_name]}
+
+    return list_
+
+
+def _delete_credential(kind: str) -> Override:
+    def delete(call: Call) -> dict[str, Any]:
+        _, id_, _ = _CREDENTIALS[kind]
+        user_name, wanted = _user(call)["UserName"], call.params[id_]
+        with _lock:
+            kept = [it for it in _credentials[kind] if (it["UserName"], it[id_]) != (user_name, wanted)]
+            if len(kept) == len(_credentials[kind]):
+                raise AwsError("NoSuchEntity", f"{wanted} cannot be found.", 404)
+            _credentials[kind] = kept
+        return {}
+
+    return delete
+
+
 def _delete_user(call: Call) -> None:
-    """Refuses a user with inline policies; ministack finds the other conflicts."""
-    if ministack_iam._user_inline_policies.get(_user(call)["UserName"]):
-        raise AwsError("DeleteConflict", "Cannot delete entity, must delete policies first.", 409)
+    """Refuses a user that has anything that IAM wants removed before; ministack finds access keys and attached policies."""
+    name = _user(call)["UserName"]
+    blocks = {
+        "delete policies": ministack_iam._user_inline_policies.get(name),
+        "remove users from group": [it for it in ministack_iam._groups.values() if name in it["Users"]],
+        "delete login profile": ministack_iam._login_profiles.get(name),
+        "delete MFA device": [it for it in ministack_iam._mfa_devices.values() if it.get("User") == name],
+        "delete all credentials": [it for kind in _credentials.values() for it in kind if it["UserName"] == name],
+    }
+    for what, found in blocks.items():
+        if found:
+            raise AwsError("DeleteConflict", f"Cannot delete entity, must {what} first.", 409)
 
 
 def _list_user_tags(call: Call) -> dict[str, Any]:
@@ -178,6 +243,15 @@ OVERRIDES = {
     "iam:DeleteAccessKey": _delete_access_key,
     "iam:GetAccessKeyLastUsed": _get_access_key_last_used,
     "iam:DeleteUser": _delete_user,
+    "iam:UploadSSHPublicKey": _make_credential("SSHPublicKey", "SSHPublicKey"),
+    "iam:ListSSHPublicKeys": _list_credentials("SSHPublicKey"),
+    "iam:DeleteSSHPublicKey": _delete_credential("SSHPublicKey"),
+    "iam:UploadSigningCertificate": _make_credential("SigningCertificate", "Certificate"),
+    "iam:ListSigningCertificates": _list_credentials("SigningCertificate"),
+    "iam:DeleteSigningCertificate": _delete_credential("SigningCertificate"),
+    "iam:CreateServiceSpecificCredential": _make_credential("ServiceSpecificCredential", "ServiceSpecificCredential"),
+    "iam:ListServiceSpecificCredentials": _list_credentials("ServiceSpecificCredential"),
+    "iam:DeleteServiceSpecificCredential": _delete_credential("ServiceSpecificCredential"),
     "iam:ListUserTags": _list_user_tags,
     "iam:ListRoleTags": _list_role_tags,
 }

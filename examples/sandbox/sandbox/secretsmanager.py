@@ -327,6 +327,7 @@ def _describe_secret(call: Call) -> dict[str, Any]:
         optional = [
             *("Description", "KmsKeyId", "RotationLambdaARN", "RotationRules"),
             *("LastRotatedDate", "LastAccessedDate", "DeletedDate"),
+            "ReplicationStatus",
         ]
         answer = {name: secret[name] for name in optional if secret.get(name)}
         if secret.get("RotationLambdaARN"):
@@ -334,6 +335,8 @@ def _describe_secret(call: Call) -> dict[str, Any]:
         if secret["RotationEnabled"] and secret.get("NextRotationDate"):
             answer["NextRotationDate"] = secret["NextRotationDate"]
         labels = {id_: list(version["Stages"]) for id_, version in secret["Versions"].items() if version["Stages"]}
+        if secret.get("_PrimaryRegion"):
+            answer["PrimaryRegion"] = secret["_PrimaryRegion"]
         return answer | {
             "ARN": secret["ARN"],
             "Name": secret["Name"],
@@ -362,7 +365,25 @@ def _list_secret_version_ids(call: Call) -> dict[str, Any]:
         return {"ARN": secret["ARN"], "Name": secret["Name"], "Versions": versions}
 
 
+def _delete_secret(call: Call) -> None:
+    """Refuses a secret that has replicas."""
+    with lock:
+        if find(call.params["SecretId"], even_deleted=True).get("ReplicationStatus"):
+            raise AwsError("InvalidRequestException", "You can't delete secret that still has replica regions.")
+
+
+def _remove_regions(call: Call) -> dict[str, Any]:
+    """Deletes replicas of a secret."""
+    with lock:
+        secret = find(call.params["SecretId"])
+        removed = call.params["RemoveReplicaRegions"]
+        secret["ReplicationStatus"] = [it for it in secret.get("ReplicationStatus", []) if it["Region"] not in removed]
+        return {"ARN": secret["ARN"], "ReplicationStatus": secret["ReplicationStatus"]}
+
+
 OVERRIDES = {
+    "secretsmanager:RemoveRegionsFromReplication": _remove_regions,
+    "secretsmanager:DeleteSecret": _delete_secret,
     "secretsmanager:CreateSecret": _create_secret,
     "secretsmanager:GetSecretValue": _get_secret_value,
     "secretsmanager:PutSecretValue": _put_secret_value,

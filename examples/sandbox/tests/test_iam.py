@@ -82,6 +82,34 @@ class Users(SandboxTest):
         with self.assert_error("NoSuchEntity"):
             iam.get_user(UserName=user)
 
+    def test_a_user_with_another_credential_or_a_group_does_not_go(self) -> None:
+        iam, user, group = client("iam"), unique("user"), unique("group")
+        iam.create_user(UserName=user)
+        key = iam.upload_ssh_public_key(UserName=user, SSHPublicKeyBody="ssh-rsa AAAA")["SSHPublicKey"]["SSHPublicKeyId"]
+        body = "-----BEGIN CERTIFICATE-----"
+        certificate = iam.upload_signing_certificate(UserName=user, CertificateBody=body)["Certificate"]["CertificateId"]
+        made = iam.create_service_specific_credential(UserName=user, ServiceName="codecommit.amazonaws.com")
+        credential = made["ServiceSpecificCredential"]["ServiceSpecificCredentialId"]
+        device = iam.create_virtual_mfa_device(VirtualMFADeviceName=user)["VirtualMFADevice"]["SerialNumber"]
+        code = {"AuthenticationCode1": "123456", "AuthenticationCode2": "654321"}
+        iam.enable_mfa_device(UserName=user, SerialNumber=device, **code)
+        iam.create_login_profile(UserName=user, Password="none")
+        iam.create_group(GroupName=group)
+        iam.add_user_to_group(GroupName=group, UserName=user)
+        self.assertEqual(iam.list_ssh_public_keys(UserName=user)["SSHPublicKeys"][0]["SSHPublicKeyId"], key)
+        for remove in (
+            lambda: iam.remove_user_from_group(GroupName=group, UserName=user),
+            lambda: iam.delete_login_profile(UserName=user),
+            lambda: iam.deactivate_mfa_device(UserName=user, SerialNumber=device),
+            lambda: iam.delete_ssh_public_key(UserName=user, SSHPublicKeyId=key),
+            lambda: iam.delete_signing_certificate(UserName=user, CertificateId=certificate),
+            lambda: iam.delete_service_specific_credential(UserName=user, ServiceSpecificCredentialId=credential),
+        ):
+            with self.assert_error("DeleteConflict"):
+                iam.delete_user(UserName=user)
+            remove()
+        iam.delete_user(UserName=user)
+
     def test_tags_are_set_replaced_and_removed(self) -> None:
         iam, user = client("iam"), unique("user")
         made = iam.create_user(UserName=user, Tags=[{"Key": "team", "Value": "R&D"}])["User"]

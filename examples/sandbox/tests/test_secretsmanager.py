@@ -214,3 +214,14 @@ class Labels(SecretTest):
         self.move("NEW", to=self.second)
         self.move("NEW", to=self.first, from_=self.second)
         self.assertEqual(self.labels()[self.first], {"AWSCURRENT", "NEW"})
+
+
+class Replicas(SecretTest):
+    def test_a_secret_with_a_replica_names_it_and_is_not_deleted(self) -> None:
+        self.secrets.replicate_secret_to_regions(SecretId=self.name, AddReplicaRegions=[{"Region": "eu-central-1"}])
+        [replica] = self.secrets.describe_secret(SecretId=self.name)["ReplicationStatus"]
+        self.assertEqual(replica["Region"], "eu-central-1")
+        with self.assert_error("InvalidRequestException", "replica"):
+            self.secrets.delete_secret(SecretId=self.name)
+        self.secrets.remove_regions_from_replication(SecretId=self.name, RemoveReplicaRegions=["eu-central-1"])
+        self.secrets.delete_secret(SecretId=self.name)

@@ -1,0 +1,101 @@
+//! What AWS may refuse to delete: `plan --destroy` shows it, and nothing that cannot be undone comes before it.
+
+use aws_sdk_secretsmanager::types::ReplicaRegionType;
+
+use crate::support::{
+    calls::NOTHING,
+    deployed::Deployed,
+    example::{SECRET, USER},
+    faults::Fault,
+};
+
+const DESTROY: [&str; 3] = ["destroy", "--auto-approve", "--stop-mail"];
+const PLAN: [&str; 3] = ["plan", "--destroy", "--stop-mail"];
+
+#[tokio::test]
+async fn what_hangs_on_the_user_is_planned_or_refused_before_anything_is_deleted() {
+    let deployed = Deployed::new().await;
+    let iam = &deployed.aws.iam;
+    iam.create_login_profile().user_name(USER).password("none").send().await.unwrap();
+    let device = iam.create_virtual_mfa_device().virtual_mfa_device_name("phone").send().await.unwrap();
+    let device = device.virtual_mfa_device.unwrap().serial_number;
+    let enable = iam.enable_mfa_device().user_name(USER).serial_number(&device);
+    enable.authentication_code1("123456").authentication_code2("654321").send().await.unwrap();
+    let key = iam.upload_ssh_public_key().user_name(USER).ssh_public_key_body("ssh-rsa AAAA").send().await.unwrap();
+    let key = key.ssh_public_key.unwrap().ssh_public_key_id;
+    let upload = iam.upload_signing_certificate().user_name(USER).certificate_body("-----BEGIN CERTIFICATE-----");
+    let certificate = upload.send().await.unwrap().certificate.unwrap().certificate_id;
+    let create = iam.create_service_specific_credential().user_name(USER).service_name("codecommit.amazonaws.com");
+    let of_service = create.send().await.unwrap().service_specific_credential.unwrap().service_specific_credential_id;
+
+    let before = deployed.mark();
+    for command in [PLAN, DESTROY] {
+        let refused = deployed.run(&command).expect(1).stderr;
+        for removal in [
+            "delete-login-profile --user-name mail-prod-smtp".to_owned(),
+            format!("deactivate-mfa-device --user-name mail-prod-smtp --serial-number {device}"),
+            format!("delete-ssh-public-key --user-name mail-prod-smtp --ssh-public-key-id {key}"),
+            format!("delete-signing-certificate --user-name mail-prod-smtp --certificate-id {certificate}"),
+            format!(
+                "delete-service-specific-credential --user-name mail-prod-smtp --service-specific-credential-id {of_service}"
+            ),
+        ] {
+            assert!(refused.contains(&format!("run `aws iam {removal}`")), "{command:?}: {removal}\n{refused}");
+        }
+    }
+    assert_eq!(deployed.sandbox.mutations(before), NOTHING);
+    deployed.mail_works().await;
+
+    iam.delete_login_profile().user_name(USER).send().await.unwrap();
+    iam.deactivate_mfa_device().user_name(USER).serial_number(&device).send().await.unwrap();
+    iam.delete_ssh_public_key().user_name(USER).ssh_public_key_id(key).send().await.unwrap();
+    iam.delete_signing_certificate().user_name(USER).certificate_id(certificate).send().await.unwrap();
+    let delete = iam.delete_service_specific_credential().user_name(USER);
+    delete.service_specific_credential_id(of_service).send().await.unwrap();
+    iam.create_group().group_name("staff").send().await.unwrap();
+    iam.add_user_to_group().group_name("staff").user_name(USER).send().await.unwrap();
+    let policy = "arn:aws:iam::aws:policy/ReadOnlyAccess";
+    iam.attach_user_policy().user_name(USER).policy_arn(policy).send().await.unwrap();
+    let document = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}"#;
+    iam.put_user_policy().user_name(USER).policy_name("theirs").policy_document(document).send().await.unwrap();
+
+    let planned = deployed.run(&PLAN).expect(0).stdout;
+    for line in ["iam:RemoveUserFromGroup", "staff", "iam:DetachUserPolicy", policy, "inline_policy  theirs"] {
+        assert!(planned.contains(line), "{line}: {planned}");
+    }
+    deployed.run(&DESTROY).expect(0);
+    assert!(iam.get_user().user_name(USER).send().await.is_err());
+}
+
+#[tokio::test]
+async fn if_aws_refuses_any_deletion_the_credential_still_works() {
+    let deployed = Deployed::new().await;
+    let message = "User: u is not authorized to perform: iam:DeleteRole on resource: r";
+    deployed.sandbox.faults(&[Fault::fail("iam:DeleteRole", 403, "AccessDenied", message).times(9)]);
+
+    let failed = deployed.run(&DESTROY).expect(1);
+
+    assert!(failed.stderr.contains("- user mail-prod-smtp: skipped"), "{}", failed.stderr);
+    deployed.mail_works().await;
+    assert_eq!(deployed.keys().await.len(), 1);
+    deployed.sandbox.end_faults();
+    deployed.run(&DESTROY).expect(0);
+    assert!(deployed.aws.iam.get_user().user_name(USER).send().await.is_err());
+}
+
+#[tokio::test]
+async fn a_secret_with_replicas_is_refused_before_anything_is_deleted() {
+    let deployed = Deployed::new().await;
+    let secrets = &deployed.aws.secrets;
+    let replica = ReplicaRegionType::builder().region("eu-central-1").build();
+    secrets.replicate_secret_to_regions().secret_id(SECRET).add_replica_regions(replica).send().await.unwrap();
+    let before = deployed.mark();
+
+    for command in [PLAN, DESTROY] {
+        let refused = deployed.run(&command).expect(1).stderr;
+        assert!(refused.contains("--remove-replica-regions eu-central-1`"), "{refused}");
+    }
+
+    assert_eq!(deployed.sandbox.mutations(before), NOTHING);
+    deployed.run(&["plan", "--detailed-exitcode"]).expect(0);
+}
