@@ -31,7 +31,7 @@ use crate::{
         aws::{Clients, OldKeys},
         secret::{self, Secret, Version},
     },
-    time::TimeLimit,
+    time::{Clock, TimeLimit},
 };
 
 pub(crate) const ROTATION_TOKEN: &str = "rotation-token-of-the-event";
@@ -278,7 +278,7 @@ impl FakeAws {
             token: token.into(),
             rotation_token: Some(Sensitive::new(ROTATION_TOKEN)),
         };
-        let time = TimeLimit::start(SystemTime::now() + Duration::from_secs(self.seconds));
+        let time = TimeLimit::start(Clock::System, SystemTime::now() + Duration::from_secs(self.seconds));
         let faults = std::mem::take(&mut self.state.lock().unwrap().faults);
         let secret = secret::describe(&clients, ARN).await?;
         self.state.lock().unwrap().calls.clear();
@@ -290,7 +290,7 @@ impl FakeAws {
     /// Answers an event.
     pub(crate) async fn ask<T>(&self, event: impl AsyncFn(&Invocation<'_>) -> Result<T, Error>) -> Result<T, Error> {
         let clients = self.clients();
-        let time = TimeLimit::start(SystemTime::now() + Duration::from_secs(self.seconds));
+        let time = TimeLimit::start(Clock::System, SystemTime::now() + Duration::from_secs(self.seconds));
         event(&Invocation { clients: &clients, settings: &self.settings, time }).await
     }
 

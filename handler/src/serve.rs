@@ -10,7 +10,7 @@ use crate::{
     invocation::{Invocation, Rotation},
     services::{aws::Clients, topic},
     steps,
-    time::TimeLimit,
+    time::{Clock, TimeLimit},
 };
 
 /// Text of the last log line of an event that went well.
@@ -22,6 +22,7 @@ pub struct Handler {
     clients: Clients,
     /// A wrong environment is every invocation's error: one at start-up would reach nobody as text.
     settings: Result<Settings, SettingsError>,
+    clock: Clock,
 }
 
 impl Handler {
@@ -30,13 +31,14 @@ impl Handler {
         Self {
             clients: Clients::from_environment().await,
             settings: Settings::from_env(|name| std::env::var(name).ok()),
+            clock: Clock::System,
         }
     }
 
     /// Handles one invocation. A step returns null, an event what it asks for.
     pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
         let (payload, context) = event.into_parts();
-        let time = TimeLimit::start(context.deadline());
+        let time = TimeLimit::start(self.clock, context.deadline());
         let payload = Payload::parse(&payload);
         let span = span_of(payload.as_ref().ok(), &context.request_id);
         let ending = Ending::of(payload.as_ref().ok());

@@ -1,4 +1,4 @@
-//! The clock, and every wait. [`TimeLimit::start`] is where the time of day enters.
+//! The clock, and every wait. [`Clock::now`] is where the time of day enters.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,6 +9,28 @@ use crate::error::Error;
 
 /// Kept free at the end of an invocation, so that it ends with an error and is not killed.
 const RESERVE: Duration = Duration::from_secs(3);
+
+/// Tells the date.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Clock {
+    /// The machine's clock.
+    System,
+    /// A date that follows tokio's clock, which a test can pause: it was `date` at this instant.
+    #[cfg(test)]
+    Simulated { date: SystemTime, at: Instant },
+}
+
+impl Clock {
+    /// The date.
+    #[must_use]
+    pub(crate) fn now(self) -> SystemTime {
+        match self {
+            Self::System => SystemTime::now(),
+            #[cfg(test)]
+            Self::Simulated { date, at } => date + at.elapsed(),
+        }
+    }
+}
 
 /// The time that one invocation has.
 #[derive(Clone, Copy, Debug)]
@@ -21,10 +43,10 @@ pub(crate) struct TimeLimit {
 }
 
 impl TimeLimit {
-    /// The invocation begins now and Lambda kills it at `deadline`.
+    /// The invocation begins now, by this clock, and Lambda kills it at `deadline`.
     #[must_use]
-    pub(crate) fn start(deadline: SystemTime) -> Self {
-        let began = SystemTime::now();
+    pub(crate) fn start(clock: Clock, deadline: SystemTime) -> Self {
+        let began = clock.now();
         let timeout = deadline.duration_since(began).unwrap_or_default();
         Self { began, timeout, ends: Instant::now() + timeout.saturating_sub(RESERVE) }
     }
@@ -67,7 +89,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_step_that_takes_too_long_is_given_up_before_lambda_kills_it() {
-        let limit = TimeLimit::start(SystemTime::now() + Duration::from_secs(10));
+        let limit = TimeLimit::start(Clock::System, SystemTime::now() + Duration::from_secs(10));
         let began = Instant::now();
         let result = limit.bound::<()>(std::future::pending()).await;
         assert_eq!(result.unwrap_err().kind(), RefusalKind::DeadlineReached);
@@ -76,7 +98,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_cannot_be_brought_to_its_end_is_not_begun() {
-        let limit = TimeLimit::start(SystemTime::now() + Duration::from_secs(63));
+        let limit = TimeLimit::start(Clock::System, SystemTime::now() + Duration::from_secs(63));
         limit.require(Duration::from_secs(59), "this").unwrap();
         assert_eq!(limit.require(Duration::from_secs(61), "this").unwrap_err().kind(), RefusalKind::NotEnoughTime);
         tokio::time::sleep(Duration::from_secs(30)).await;
@@ -85,7 +107,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_deadline_in_the_past_leaves_no_time() {
-        let limit = TimeLimit::start(SystemTime::UNIX_EPOCH);
+        let limit = TimeLimit::start(Clock::System, SystemTime::UNIX_EPOCH);
         assert_eq!(limit.remaining(), Duration::ZERO);
     }
 }

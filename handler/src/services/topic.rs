@@ -113,7 +113,7 @@ mod tests {
         event::Step,
         fake_aws::{FakeAws, Fault},
         steps::finish_secret,
-        time::TimeLimit,
+        time::{Clock, TimeLimit},
     };
 
     fn tested() -> FakeAws {
@@ -175,7 +175,7 @@ mod tests {
     async fn a_step_whose_time_is_over_is_told_with_the_errors_text() {
         let aws = tested().topic();
         let told = aws.take(Step::Set, async |rotation, _| {
-            let time = TimeLimit::start(SystemTime::now() + Duration::from_secs(3));
+            let time = TimeLimit::start(Clock::System, SystemTime::now() + Duration::from_secs(3));
             assert_eq!(time.remaining(), Duration::ZERO);
             let rotation = Rotation { invocation: Invocation { time, ..rotation.invocation }, ..*rotation };
             step_failed(&rotation, &Error::DeadlineReached).await;
