@@ -30,6 +30,7 @@ use crate::{
     services::{
         aws::{Clients, OldKeys},
         secret::{self, Secret, Version},
+        ses::Ses,
     },
     time::{Clock, TimeLimit},
 };
@@ -316,6 +317,7 @@ impl FakeAws {
             ssm: client!(aws_sdk_ssm),
             sns: client!(aws_sdk_sns),
             old_keys: OldKeys::default(),
+            ses: Ses::Network,
         }
     }
 

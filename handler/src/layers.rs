@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["date.rs", "log.rs", "sensitive.rs"],
     &["decide/"],
     &["error/"],
-    &["event.rs", "services/aws.rs", "time.rs"],
+    &["event.rs", "services/aws.rs", "services/ses.rs", "time.rs"],
     &["invocation.rs"],
     &["services/"],
     &["guard.rs", "situation.rs"],

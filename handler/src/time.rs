@@ -88,6 +88,13 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
+    async fn a_simulated_date_follows_tokios_clock() {
+        let clock = Clock::Simulated { date: SystemTime::UNIX_EPOCH, at: Instant::now() };
+        tokio::time::advance(Duration::from_hours(1)).await;
+        assert_eq!(clock.now(), SystemTime::UNIX_EPOCH + Duration::from_hours(1));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_step_that_takes_too_long_is_given_up_before_lambda_kills_it() {
         let limit = TimeLimit::start(Clock::System, SystemTime::now() + Duration::from_secs(10));
         let began = Instant::now();

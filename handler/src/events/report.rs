@@ -119,7 +119,7 @@ async fn log_in(
     keys: &[AccessKey],
 ) -> Vec<(Credential, Login)> {
     let mut logins: Vec<(Credential, Login)> = Vec::new();
-    let smtp = Smtp::new(&invocation.settings.smtp_endpoint);
+    let smtp = Smtp::new(&invocation.clients.ses, &invocation.settings.smtp_endpoint);
     let in_use = values.iter().filter(|(id, _)| keys::PROTECTING.iter().any(|label| secret.has(id, label)));
     for version in in_use.filter_map(|(_, value)| value.as_ref().ok()?.as_ref()) {
         if version.value.is_placeholder() {

@@ -17,6 +17,8 @@ use aws_smithy_http_client::{
     tls::{Provider, rustls_provider::CryptoMode},
 };
 
+use super::ses::Ses;
+
 /// One client per service, made once per process.
 #[derive(Clone, Debug)]
 pub(crate) struct Clients {
@@ -27,6 +29,8 @@ pub(crate) struct Clients {
     pub(crate) sns: aws_sdk_sns::Client,
     /// What old versions of the secret name.
     pub(crate) old_keys: OldKeys,
+    /// SES over SMTP.
+    pub(crate) ses: Ses,
 }
 
 /// Version id → the access key that it names. A process keeps it from one invocation to the next.
@@ -47,22 +51,14 @@ impl OldKeys {
 
 impl Clients {
     /// Clients for the region and with the credentials that Lambda puts into the environment.
-    ///
-    /// Every call is bounded; the retries are the SDK's, three attempts, unless a caller
-    /// turns them off.
     pub(crate) async fn from_environment() -> Self {
         let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(3))
-            .operation_attempt_timeout(Duration::from_secs(8))
-            .operation_timeout(Duration::from_secs(25))
-            .build();
         let config = aws_config::defaults(BehaviorVersion::latest())
             .region(EnvironmentVariableRegionProvider::new())
             .credentials_provider(EnvironmentVariableCredentialsProvider::new())
             .http_client(http)
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_max_attempts(3))
+            .timeout_config(timeouts())
+            .retry_config(retries())
             .load()
             .await;
         Self {
@@ -71,6 +67,21 @@ impl Clients {
             ssm: aws_sdk_ssm::Client::new(&config),
             sns: aws_sdk_sns::Client::new(&config),
             old_keys: OldKeys::default(),
+            ses: Ses::Network,
         }
     }
+}
+
+/// Every call is bounded.
+pub(crate) fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(3))
+        .operation_attempt_timeout(Duration::from_secs(8))
+        .operation_timeout(Duration::from_secs(25))
+        .build()
+}
+
+/// The SDK's retries, three attempts, unless a caller turns them off.
+pub(crate) fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(3)
 }

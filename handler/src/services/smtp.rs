@@ -16,6 +16,7 @@ use tracing::info;
 use crate::{
     error::{Attempts, Error, SmtpRefusal},
     sensitive::Sensitive,
+    services::ses::Ses,
     time::pause,
 };
 
@@ -76,28 +77,42 @@ impl From<lettre::transport::smtp::Error> for SmtpRefusal {
     }
 }
 
-/// SES's endpoint, and whom to trust as such.
+/// SES's endpoint, and how to connect to it.
 #[derive(Debug)]
 pub(crate) struct Smtp<'a> {
     endpoint: &'a SmtpEndpoint,
-    tls: Tls,
+    connection: Connection,
+}
+
+/// How to connect.
+#[derive(Debug)]
+enum Connection {
+    /// Over the network, encrypted; with whom to trust.
+    Network(Tls),
+    #[cfg(test)]
+    Fake(std::sync::Arc<dyn super::ses::fake::Ses>),
 }
 
 impl<'a> Smtp<'a> {
     /// Loads the roots to trust: the platform's, or those in `SSL_CERT_FILE`.
-    pub(crate) fn new(endpoint: &'a SmtpEndpoint) -> Result<Self, Error> {
+    pub(crate) fn new(ses: &Ses, endpoint: &'a SmtpEndpoint) -> Result<Self, Error> {
+        match ses {
+            Ses::Network => {}
+            #[cfg(test)]
+            Ses::Fake(ses) => return Ok(Self { endpoint, connection: Connection::Fake(ses.clone()) }),
+        }
         let parameters = TlsParameters::new(endpoint.host.clone())
             .map_err(|error| Error::TlsUnusable { cause: error.to_string() })?;
         let tls = match endpoint.tls {
             Encryption::Implicit => Tls::Wrapper(parameters),
             Encryption::StartTls => Tls::Required(parameters),
         };
-        Ok(Self { endpoint, tls })
+        Ok(Self { endpoint, connection: Connection::Network(tls) })
     }
 
     /// Logs in until so many logins in a row were accepted.
     pub(crate) async fn prove(&self, credential: &Credential, in_a_row: u32, limit: Duration) -> Result<(), Error> {
-        let login = || self.log_in_once(credential);
+        let login = || self.log_in_once(credential, None);
         let accepted = accepted_in_a_row(in_a_row, limit, |refusal, _| refusal.is_final(), login);
         let logins = accepted.await.map_err(|attempts| Error::LoginRefused {
             endpoint: self.endpoint.clone(),
@@ -111,36 +126,45 @@ impl<'a> Smtp<'a> {
 
     /// Asks what SES says to a credential.
     pub(crate) async fn ask(&self, credential: &Credential) -> Login {
-        answer_of(|| self.log_in_once(credential)).await
+        answer_of(|| self.log_in_once(credential, None)).await
     }
 
-    /// Logs in on a connection of its own.
-    async fn log_in_once(&self, credential: &Credential) -> Result<(), SmtpRefusal> {
-        let transport = self.transport(credential);
-        within(async { transport.test_connection().await.map(drop) }).await
+    /// Logs in on a connection of its own, and sends the mail if there is one.
+    async fn log_in_once(&self, credential: &Credential, mail: Option<&Message>) -> Result<(), SmtpRefusal> {
+        match &self.connection {
+            Connection::Network(tls) => {
+                let transport = transport(self.endpoint, tls, credential);
+                within(async {
+                    match mail {
+                        Some(mail) => transport.send(mail.clone()).await.map(drop),
+                        None => transport.test_connection().await.map(drop),
+                    }
+                })
+                .await
+            }
+            #[cfg(test)]
+            Connection::Fake(ses) => ses.log_in(&credential.user, credential.password.reveal(), mail.is_some()).await,
+        }
     }
 
     /// Sends a mail; a refusal that may pass is met with another attempt, so it can arrive twice.
     pub(crate) async fn send(&self, credential: &Credential, mail: &Message, limit: Duration) -> Result<(), Error> {
-        let send = async || {
-            let transport = self.transport(credential);
-            within(async { transport.send(mail.clone()).await.map(drop) }).await
-        };
+        let send = || self.log_in_once(credential, Some(mail));
         accepted_in_a_row(1, limit, SmtpRefusal::is_final_for_a_mail, send).await.map(drop).map_err(|attempts| {
             Error::TestMailRefused { endpoint: self.endpoint.clone(), key: credential.user.clone(), attempts }
         })
     }
+}
 
-    /// A transport without a pool: each use of it is a connection of its own.
-    fn transport(&self, credential: &Credential) -> AsyncSmtpTransport<Tokio1Executor> {
-        // Dangerous is only the builder's default, which is not to encrypt.
-        AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&self.endpoint.host)
-            .port(self.endpoint.port)
-            .tls(self.tls.clone())
-            .authentication(vec![Mechanism::Plain, Mechanism::Login])
-            .credentials(Credentials::new(credential.user.clone(), credential.password.reveal().to_owned()))
-            .build()
-    }
+/// A transport without a pool: each use of it is a connection of its own.
+fn transport(endpoint: &SmtpEndpoint, tls: &Tls, credential: &Credential) -> AsyncSmtpTransport<Tokio1Executor> {
+    // Dangerous is only the builder's default, which is not to encrypt.
+    AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&endpoint.host)
+        .port(endpoint.port)
+        .tls(tls.clone())
+        .authentication(vec![Mechanism::Plain, Mechanism::Login])
+        .credentials(Credentials::new(credential.user.clone(), credential.password.reveal().to_owned()))
+        .build()
 }
 
 async fn within(attempt: impl Future<Output = Result<(), lettre::transport::smtp::Error>>) -> Result<(), SmtpRefusal> {
@@ -208,9 +232,40 @@ async fn answer_of(mut attempt: impl AsyncFnMut() -> Result<(), SmtpRefusal>) ->
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+    use crate::services::ses::fake;
 
     const LIMIT: Duration = Duration::from_mins(2);
+
+    /// Counts the logins without and with a mail, and accepts every one.
+    #[derive(Debug, Default)]
+    struct Counts(Mutex<[u32; 2]>);
+
+    impl fake::Ses for Counts {
+        fn connect(&self) -> fake::Answer<'_> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn log_in<'a>(&'a self, _: &'a str, _: &'a str, sends: bool) -> fake::Answer<'a> {
+            self.0.lock().unwrap()[usize::from(sends)] += 1;
+            Box::pin(async { Ok(()) })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_credential_is_proved_without_a_mail_and_tested_with_one() {
+        let counts = Arc::new(Counts::default());
+        let endpoint = SmtpEndpoint::of_region("eu-west-1");
+        let smtp = Smtp::new(&Ses::Fake(counts.clone()), &endpoint).unwrap();
+        let credential = Credential { user: "AKIA".into(), password: Sensitive::new("hunter2") };
+        smtp.prove(&credential, 3, LIMIT).await.unwrap();
+        assert_eq!(smtp.ask(&credential).await, Login::Accepted);
+        let mail = Message::builder().from("a@example.com".parse().unwrap()).to("b@example.com".parse().unwrap());
+        smtp.send(&credential, &mail.body(String::new()).unwrap(), LIMIT).await.unwrap();
+        assert_eq!(*counts.0.lock().unwrap(), [4, 1]);
+    }
 
     fn refused(code: u16) -> Result<(), SmtpRefusal> {
         Err(SmtpRefusal { code: Some(code), text: code.to_string() })

@@ -62,7 +62,7 @@ pub(crate) async fn decide(
     secret: &Secret,
     token: Option<&str>,
 ) -> Result<Decision, Error> {
-    let smtp = Smtp::new(&invocation.settings.smtp_endpoint)?;
+    let smtp = Smtp::new(&invocation.clients.ses, &invocation.settings.smtp_endpoint)?;
     let current = preflight(invocation, secret).await?;
     choose(invocation, secret, token, current, async |credential: &Credential| smtp.ask(credential).await).await
 }
@@ -127,7 +127,7 @@ async fn carry_out(rotation: &Rotation<'_>, secret: &Secret, decision: Decision)
 async fn preflight(invocation: &Invocation<'_>, secret: &Secret) -> Result<Version, Error> {
     let Invocation { clients, settings, .. } = *invocation;
     check_test_mail(invocation, secret)?;
-    endpoint::reach(&settings.smtp_endpoint).await?;
+    endpoint::reach(&clients.ses, &settings.smtp_endpoint).await?;
     user::check(clients, settings).await?;
     let current = match secret.version_labelled(AWSCURRENT) {
         Some(version) => secret::read(clients, secret, version).await?,

@@ -25,9 +25,9 @@ const TIME_FOR_LOGINS: Duration = Duration::from_secs(5);
 
 /// Takes the step.
 pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
-    let Invocation { settings, time, .. } = rotation.invocation;
+    let Invocation { clients, settings, time } = rotation.invocation;
     let credential = Credential::of(&secret::read_pending(rotation, secret).await?);
-    let smtp = Smtp::new(&settings.smtp_endpoint)?;
+    let smtp = Smtp::new(&clients.ses, &settings.smtp_endpoint)?;
     let time_to_tell = settings.consumer.as_ref().map_or(Duration::ZERO, Consumer::time_needed);
     time.require(time_to_tell + TIME_FOR_LOGINS, "to see whether SES accepts the key, and to tell the hosts")?;
     let limit = Duration::from_secs(LOGIN_GATE_SECONDS).min(time.remaining().saturating_sub(time_to_tell));

@@ -28,7 +28,7 @@ pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), 
     }
     let credential = Credential::of(&pending);
     let limit = Duration::from_secs(LOGIN_GATE_SECONDS).min(time.remaining());
-    let smtp = Smtp::new(&settings.smtp_endpoint)?;
+    let smtp = Smtp::new(&clients.ses, &settings.smtp_endpoint)?;
     match &settings.test_mail {
         Some(mail) => {
             let message = test_mail::message(mail, time.began, &secret.arn, &request.token, &credential.user)?;
