@@ -5,6 +5,9 @@ pub(crate) mod finish_secret;
 mod set_secret;
 mod test_secret;
 
+use std::time::Duration;
+
+use tokio::time::Instant;
 use tracing::info;
 
 use crate::{
@@ -12,20 +15,27 @@ use crate::{
     event::Step,
     guard::{Standing, guard},
     invocation::{Invocation, Rotation},
-    services::secret,
+    services::secret::{self, Secret},
+    time::pause,
 };
+
+/// How long Secrets Manager's reads may be older than its last change.
+const CONSISTENT_WITHIN: Duration = Duration::from_secs(20);
+
+/// Between two reads.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// Takes one step.
 pub(crate) async fn run(rotation: Rotation<'_>) -> Result<(), Error> {
-    let Rotation { invocation: Invocation { clients, settings, .. }, request } = rotation;
+    let Rotation { invocation: Invocation { settings, .. }, request } = rotation;
     if !settings.is_our_secret(&request.secret_arn) {
         return Err(Error::WrongSecret {
             found: request.secret_arn.clone(),
             expected: settings.secret_arn_prefix.clone(),
         });
     }
-    let secret = secret::describe(clients, &request.secret_arn).await?;
-    if guard(request, &secret)? == Standing::Done {
+    let (secret, standing) = look(&rotation).await?;
+    if standing == Standing::Done {
         info!("the version is AWSCURRENT already, nothing to do");
         if request.step == Step::Finish {
             finish_secret::mark_done(&rotation.invocation, &secret, &request.token).await;
@@ -40,12 +50,41 @@ pub(crate) async fn run(rotation: Rotation<'_>) -> Result<(), Error> {
     }
 }
 
+/// The labels, and what is left to do. Secrets Manager's reads are eventually consistent (guide, "Troubleshoot"): a label that the
+/// step before has set may not be there yet. So one read refuses nothing that a later one may allow.
+async fn look(rotation: &Rotation<'_>) -> Result<(Secret, Standing), Error> {
+    let Rotation { invocation: Invocation { clients, time, .. }, request } = *rotation;
+    let began = Instant::now();
+    loop {
+        let secret = secret::describe(clients, &request.secret_arn).await?;
+        let error = match guard(request, &secret) {
+            Ok(standing) => return Ok((secret, standing)),
+            Err(error) => error,
+        };
+        let lasted = began.elapsed();
+        let may_be_old = matches!(
+            error,
+            Error::UnknownToken { .. }
+                | Error::NotPending { .. }
+                | Error::NotMarkedDeploying { .. }
+                | Error::HostsNotTold { .. }
+        );
+        if !may_be_old || lasted >= CONSISTENT_WITHIN || time.remaining() <= 2 * PAUSE {
+            return Err(error);
+        }
+        pause(PAUSE, &format!("the labels may be older than the last change: {}", error.refusal().found)).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, DONE, RefusalKind, TOLD};
 
     use super::*;
-    use crate::{event::Request, fake_aws::FakeAws, services::secret::Secret};
+    use crate::{
+        event::Request,
+        fake_aws::{FakeAws, Fault},
+    };
 
     fn tested() -> FakeAws {
         FakeAws::new().version("old", &[AWSCURRENT], "OLD").version("new", &[AWSPENDING, DEPLOYING, TOLD], "NEW")
@@ -69,11 +108,21 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn whoever_skips_setsecret_moves_nothing() {
         let aws = tested().version("new", &[AWSPENDING, DEPLOYING], "NEW");
+        let began = Instant::now();
         let error = aws.take(Step::Finish, async |rotation, _| run(*rotation).await).await.unwrap_err();
         assert_eq!((error.kind(), aws.changes()), (RefusalKind::HostsNotTold, vec![]));
+        assert!(began.elapsed() >= CONSISTENT_WITHIN && began.elapsed() < 2 * CONSISTENT_WITHIN);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_label_that_the_step_before_has_set_may_not_be_there_yet() {
+        let aws = tested().version("new", &[AWSPENDING, DEPLOYING], "NEW").version("odd", &[TOLD], "ODD");
+        let aws = aws.fault_after(2, "DescribeSecret", Fault::LabelMoved { to: "new", label: TOLD });
+        aws.take(Step::Finish, async |rotation, _| run(*rotation).await).await.unwrap();
+        assert!(aws.labels("new").contains(&AWSCURRENT.to_owned()));
     }
 
     #[tokio::test]
