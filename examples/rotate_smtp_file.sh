@@ -3,16 +3,25 @@
 # Installs the SMTP credential for an application that reads it from a file. This is the smallest useful host script.
 #
 #   rotate_smtp_file.sh ARN             the new credential of the rotation that is under way (AWSPENDING)
-#   rotate_smtp_file.sh --current ARN   the credential in use (AWSCURRENT), for a host that boots; during a rotation,
-#                                       a host that already has the new one (DEPLOYING) keeps it
+#   rotate_smtp_file.sh --current ARN   for a host that boots: the credential that a rotation is giving to the hosts
+#                                       (DEPLOYING). If SES refuses it, or there is none: AWSCURRENT
+#
+# The rotation function sets SECRET_VERSION_ID and SECRET_VERSION_STAGE (AWSPENDING or AWSCURRENT). With them, the
+# script installs exactly that version: a read by label alone can return an older version for some seconds.
 #
 # Writes /etc/mail/smtp-credentials, two lines: AccessKeyId=… and SMTPPassword=…, readable only by its owner. Give
 # the file to the application's user once; that user stays the owner. The script keeps the previous credential beside
-# the file, as .previous. You may run it again: with the same credential it changes nothing.
+# the file, as .previous. You may run it again: with the same credential it changes nothing. On success the last line
+# on standard output names the access key that the file has now.
+#
+# A host that boots during a rotation logs in to SMTP_ENDPOINT, smtps://HOST[:PORT] or smtp://HOST[:PORT] (STARTTLS), by
+# default the region's. Without python3 the script cannot log in, and takes DEPLOYING.
 # Needs: bash, util-linux, coreutils, the AWS CLI with secretsmanager:GetSecretValue on the secret, python3 or jq.
+# Python runs with -I, and in /: else anybody's json.py in the current folder would run as root.
 
 set -euo pipefail
 umask 077
+cd /
 
 fail() {
   echo "rotate_smtp_file: $*" >&2
@@ -22,7 +31,7 @@ fail() {
 # Programs get the secret on standard input: every user of the host can see arguments.
 if command -v python3 >/dev/null; then
   parse() {
-    python3 -c 'import json, sys
+    python3 -I -c 'import json, sys
 secret = json.load(sys.stdin)
 print("AccessKeyId=" + secret["AccessKeyId"], "SMTPPassword=" + secret["SMTPPassword"], sep="\n")'
   }
@@ -34,15 +43,25 @@ else
   fail "needs python3 or jq to read the secret"
 fi
 
-label=AWSPENDING
+label=AWSPENDING boots='' version=${SECRET_VERSION_ID:-}
 if [[ ${1-} == --current ]]; then
-  label=AWSCURRENT
+  [[ -z $version ]] || fail "--current takes no SECRET_VERSION_ID"
+  label=AWSCURRENT boots=yes
   shift
+elif [[ -n $version ]]; then
+  [[ $version =~ ^[A-Za-z0-9-]{32,64}$ ]] || fail "SECRET_VERSION_ID is not the id of a version"
+  label=${SECRET_VERSION_STAGE:-AWSPENDING}
+  [[ $label =~ ^(AWSPENDING|AWSCURRENT)$ ]] || fail "SECRET_VERSION_STAGE is neither AWSPENDING nor AWSCURRENT"
+elif [[ -n ${SECRET_VERSION_STAGE:-} ]]; then
+  fail "SECRET_VERSION_STAGE is set, and SECRET_VERSION_ID is not"
 fi
 arn_pattern='^arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+$'
 [[ $# -eq 1 && $1 =~ $arn_pattern ]] || fail "usage: ${0##*/} [--current] ARN-OF-A-SECRET"
 arn=$1
 region=${BASH_REMATCH[1]}
+endpoint=${SMTP_ENDPOINT:-smtps://email-smtp.$region.amazonaws.com:465}
+[[ $endpoint =~ ^smtps?://[A-Za-z0-9.-]+(:[0-9]+)?$ ]] ||
+  fail "SMTP_ENDPOINT is not smtps://HOST[:PORT] or smtp://HOST[:PORT]"
 
 file=${HOST_ROOT:-}/etc/mail/smtp-credentials
 [[ -d ${file%/*} ]] || install -d -m 755 "${file%/*}"
@@ -52,45 +71,99 @@ flock --wait 30 9 || fail "another run has held $file.lock for 30 seconds"
 # This run has the lock, so a killed run left these files.
 rm -f "$file".new.??????
 new=$(mktemp "$file.new.XXXXXX")
+old=$(mktemp "$file.new.XXXXXX")
 errors=$(mktemp "$file.new.XXXXXX")
-trap 'rm -f "$new" "$errors"' EXIT
+trap 'rm -f "$new" "$old" "$errors"' EXIT
 
-get() {
-  aws secretsmanager get-secret-value --region "$region" --secret-id "$arn" --version-stage "$1" \
-    --query SecretString --output text
-}
-
-# Whether a running rotation has told this host of the installed key. If the host went back to AWSCURRENT's, nobody
-# would tell it again: the rotation counts this host as told.
-is_deploying() {
-  local installed secret
-  read -r installed <"$file"
-  if ! secret=$(get DEPLOYING 2>"$errors"); then
-    [[ $(<"$errors") == *ResourceNotFoundException* ]] && return 1
-    fail "cannot read DEPLOYING of $arn: $(<"$errors")"
+credential_pattern=$'^AccessKeyId=[A-Z0-9]{16,128}\nSMTPPassword=[A-Za-z0-9+/=]{20,}$'
+fetch() { # LABEL [VERSION-ID]: prints the file's lines; returns 2 if no version has the label, or that version has not
+  local secret lines
+  if ! secret=$(aws secretsmanager get-secret-value --region "$region" --secret-id "$arn" --version-stage "$1" \
+    ${2:+--version-id "$2"} --query SecretString --output text 2>"$errors"); then
+    [[ $(<"$errors") != *ResourceNotFoundException* ]] || return 2
+    # "You provided a VersionStage that is not associated to the provided VersionId."
+    [[ -z ${2-} || $(<"$errors") != *InvalidRequestException* ]] || return 2
+    return 1
   fi
-  [[ $(printf '%s' "$secret" | parse 2>/dev/null) == "$installed"$'\n'* ]]
+  echo "its value is not the JSON of an SMTP credential" >"$errors"
+  lines=$(printf '%s' "$secret" | parse 2>/dev/null) || return 1
+  [[ $lines =~ $credential_pattern ]] || return 1
+  printf '%s\n' "$lines"
 }
 
-secret=$(get "$label") || fail "cannot read $label of $arn"
-printf '%s' "$secret" | parse 2>/dev/null >"$new" || fail "$label of $arn is not the JSON of an SMTP credential"
-mapfile -t lines <"$new"
-[[ ${#lines[@]} -eq 2 && ${lines[0]} =~ ^AccessKeyId=[A-Z0-9]{16,128}$ &&
-  ${lines[1]} =~ ^SMTPPassword=[A-Za-z0-9+/=]{20,}$ ]] || fail "$label of $arn is not an SMTP credential"
-key=${lines[0]#*=}
+fetch_told() { # As fetch, for the label and the version of this run
+  local status deadline=$((SECONDS + 30))
+  while true; do
+    status=0
+    fetch "$label" "$version" || status=$?
+    # Secrets Manager's reads can be some seconds old: what it does not find may be there.
+    [[ -n $version && $status == 2 && $SECONDS -lt $deadline ]] || return "$status"
+    sleep 2
+  done
+}
 
+refuses() { # CREDENTIAL: whether SES definitely refuses it: three answers of 535
+  local attempt status
+  command -v python3 >/dev/null || return 1
+  for attempt in 1 2 3; do
+    ((attempt == 1)) || sleep 5
+    status=0
+    printf '%s\n' "$1" | timeout 20 python3 -I -c 'import os, smtplib, ssl, sys
+from urllib.parse import urlsplit
+user, password = (line.rstrip("\n").partition("=")[2] for line in sys.stdin)
+endpoint, tls = urlsplit(sys.argv[1]), ssl.create_default_context()
+options = {"local_hostname": os.uname().nodename, "timeout": 10}
+if endpoint.scheme == "smtps":
+    session = smtplib.SMTP_SSL(endpoint.hostname, endpoint.port or 465, context=tls, **options)
+else:
+    session = smtplib.SMTP(endpoint.hostname, endpoint.port or 587, **options)
+    session.starttls(context=tls)
+session.ehlo()
+# Not login(): it tries a second mechanism after a refusal.
+session.user, session.password = user, password
+try:
+    session.auth("PLAIN", session.auth_plain)
+except smtplib.SMTPAuthenticationError as error:
+    sys.exit(3 if error.smtp_code == 535 else 1)
+' "$endpoint" 2>/dev/null || status=$?
+    ((status == 3)) || return 1
+  done
+}
+
+credential=$(fetch_told) || fail "cannot read $label of $arn: $(<"$errors")"
+installed=''
+[[ ! -e $file ]] || installed=$(<"$file")
+# During a rotation AWSCURRENT is the old credential until every host has the new one. A host that took the old one then
+# would keep it: the rotation has told its hosts already, and deletes the old key later.
+if [[ -n $boots || ($label == AWSCURRENT && $installed != "$credential") ]]; then
+  status=0
+  deploying=$(fetch DEPLOYING) || status=$?
+  # Only a label that does not exist means that there is no such credential. A read that failed does not.
+  ((status != 1)) || fail "cannot read DEPLOYING of $arn: $(<"$errors")"
+  if [[ -z $deploying || ${deploying%%$'\n'*} == "${credential%%$'\n'*}" ]]; then
+    : # No rotation is under way, or it is about to end.
+  elif [[ -z $boots ]]; then
+    [[ $installed != "$deploying" ]] || fail "$file keeps the credential that a rotation has brought (DEPLOYING)"
+  elif refuses "$deploying"; then
+    echo "rotate_smtp_file: $endpoint refuses the credential of DEPLOYING; taking AWSCURRENT" >&2
+  else
+    label=DEPLOYING credential=$deploying
+  fi
+fi
+
+key=${credential%%$'\n'*}
+key=${key#*=}
+if [[ $installed == "$credential" ]]; then
+  echo "unchanged: $file already has $label, access key $key"
+  exit 0
+fi
+printf '%s\n' "$credential" >"$new"
 if [[ -e $file ]]; then
-  if cmp -s "$new" "$file"; then
-    echo "unchanged: $file already has $label, access key $key"
-    exit 0
-  fi
-  if [[ $label == AWSCURRENT ]] && is_deploying; then
-    echo "unchanged: $file keeps the credential that a rotation has brought (DEPLOYING)"
-    exit 0
-  fi
-  chown --reference="$file" "$new"
-  # Gives the old file a second name: the rename below removes only the first.
-  ln -f "$file" "$file.previous"
+  chown --reference="$file" "$new" "$old"
+  # A copy, not a second name: only the owner may read it, whoever may read the file.
+  cat "$file" >"$old"
+  sync "$old"
+  mv -f "$old" "$file.previous"
 fi
 sync "$new"
 mv -f "$new" "$file"
