@@ -2,77 +2,33 @@
 
 from __future__ import annotations
 
-import base64
 import fcntl
-import hashlib
-import hmac
-import json
 import os
+import pwd
+import re
 import signal
 import smtplib
 import subprocess
+import tempfile
 import time
 import unittest
-import urllib.request
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from account import Credential, aws, fail_reads, new_rotating_secret, tell_endpoint, tell_sandbox
 from postfix import Postfix
 
 SCRIPT = Path(__file__).resolve().parents[1] / "rotate_smtp.sh"
 MAIL = Path(os.environ["SANDBOX_DIR"]) / "mail"
 SENDER = "no-reply@example.com"
 FOREIGN_LINE = "[other.example]:587 someone:else\n"
-POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ses:SendRawEmail","Resource":"*"}]}'
 RUN_SECONDS = 60
 
 
-@dataclass(frozen=True)
-class Credential:
-    """An access key with the SMTP password that is derived from it."""
-
-    key: str
-    password: str
-
-
-def aws(*arguments: str) -> dict:
-    """The answer of the AWS CLI."""
-    out = subprocess.run(["aws", *arguments, "--output", "json"], check=True, capture_output=True, text=True).stdout
-    return json.loads(out or "{}")
-
-
-def new_credential() -> Credential:
-    key = aws("iam", "create-access-key", "--user-name", "postfix-smtp")["AccessKey"]
-    signature = ("AWS4" + key["SecretAccessKey"]).encode()
-    for part in ("11111111", "eu-west-1", "ses", "aws4_request", "SendRawEmail"):
-        signature = hmac.new(signature, part.encode(), hashlib.sha256).digest()
-    return Credential(key["AccessKeyId"], base64.b64encode(b"\x04" + signature).decode())
-
-
-def secret_string(credential: Credential) -> str:
-    return json.dumps({"AccessKeyId": credential.key, "SMTPPassword": credential.password})
-
-
-def tell_sandbox(name: str, **change: object) -> None:
-    """POST /_sandbox/NAME."""
-    url = f"{os.environ['AWS_ENDPOINT_URL']}/_sandbox/{name}"
-    urllib.request.urlopen(urllib.request.Request(url, json.dumps(change).encode(), method="POST"), timeout=10).close()
-
-
-def tell_endpoint(**change: object) -> None:
-    tell_sandbox("smtp", **change)
-
-
 def setUpModule() -> None:
-    global current, pending, arn
-    tell_endpoint(key_propagation_seconds=0)
-    aws("iam", "create-user", "--user-name", "postfix-smtp")
-    aws("iam", "put-user-policy", "--user-name", "postfix-smtp", "--policy-name", "send", "--policy-document", POLICY)
-    current, pending = new_credential(), new_credential()
-    arn = aws("secretsmanager", "create-secret", "--name", "postfix", "--secret-string", secret_string(current))["ARN"]
-    version = ("--secret-string", secret_string(pending), "--version-stages", "AWSPENDING", "DEPLOYING")
-    aws("secretsmanager", "put-secret-value", "--secret-id", arn, *version)
+    global secret
+    secret = new_rotating_secret("postfix-smtp")
 
 
 class RotateSmtp(unittest.TestCase):
@@ -80,11 +36,13 @@ class RotateSmtp(unittest.TestCase):
 
     def setUp(self) -> None:
         tell_endpoint(refuse_logins=0)
+        self.addCleanup(tell_sandbox, "faults", rules=[])
         port = urlsplit(os.environ["SANDBOX_SMTP_STARTTLS_ENDPOINT"]).port
         self.postfix = self.enterContext(Postfix(port, Path(os.environ["SANDBOX_CA_FILE"]), self.map_type))
+        self.folder = self.enterContext(tempfile.TemporaryDirectory())
         self.relay = f"[localhost]:{port}"
         self.map = self.postfix.config / "sasl_passwd"
-        self.old_map = f"{FOREIGN_LINE}{self.line(current)}"
+        self.old_map = f"{FOREIGN_LINE}{self.line(secret.current)}"
         self.map.touch(0o600)
         self.map.write_text(self.old_map)
         self.build_index()
@@ -99,7 +57,8 @@ class RotateSmtp(unittest.TestCase):
     def start(self, *options: str, **settings: str) -> subprocess.Popen[str]:
         environment = {"MAIL_CONFIG": str(self.postfix.config), "PROBE_SENDER": SENDER, **settings}
         return subprocess.Popen(
-            [SCRIPT, *options, arn],
+            [SCRIPT, *options, secret.arn],
+            cwd=self.folder,
             env=os.environ | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -111,15 +70,24 @@ class RotateSmtp(unittest.TestCase):
         deadline = time.monotonic() + RUN_SECONDS
         while process.poll() is None:
             self.assertLess(time.monotonic(), deadline, "the script does not end")
-            self.assert_no_password("\n".join(command_lines()))
+            self.assert_not_shown("\n".join(command_lines()))
+            self.assert_copies_are_private()
             time.sleep(0.01)
         out, err = process.communicate()
-        self.assert_no_password(out + err)
+        self.assert_not_shown(out + err)
         return process.returncode, out, err
 
-    def assert_no_password(self, text: str) -> None:
-        for credential in (current, pending):
+    def assert_not_shown(self, text: str) -> None:
+        for credential in (secret.current, secret.pending):
             self.assertFalse(credential.password in text, "a password is shown")
+        self.assertNotRegex(text, r"rotate-smtp\.[0-9a-f]{32}", "the Message-ID is shown")
+
+    def assert_copies_are_private(self) -> None:
+        for copy in self.map.parent.glob("sasl_passwd.[bpn]*"):  # .before, .previous, .new
+            try:
+                self.assertEqual(copy.stat().st_mode & 0o077, 0, copy)
+            except FileNotFoundError:
+                continue  # it was renamed meanwhile
 
     def run_script(self, *options: str, **settings: str) -> tuple[int, str, str]:
         return self.finish(self.start(*options, **settings))
@@ -136,8 +104,9 @@ class RotateSmtp(unittest.TestCase):
     def assert_installed(self, result: tuple[int, str, str]) -> None:
         code, out, err = result
         self.assertEqual((code, err), (0, ""))
-        self.assertIn(f"access key {pending.key}; Postfix delivered with it: (250 Ok ", out)
-        self.assertEqual(self.map.read_text(), FOREIGN_LINE + self.line(pending))
+        self.assertEqual(out.count("\n"), 1, out)
+        self.assertIn(f"access key {secret.pending.key}; Postfix delivered with it: (250 Ok ", out)
+        self.assertEqual(self.map.read_text(), FOREIGN_LINE + self.line(secret.pending))
         self.assertFalse(self.map.with_suffix(".before").exists())
         self.assert_private()
 
@@ -145,7 +114,11 @@ class RotateSmtp(unittest.TestCase):
         for file in self.map.parent.glob("sasl_passwd*"):
             self.assertEqual((file.stat().st_uid, file.stat().st_mode & 0o777), (0, 0o600), file)
 
-    def wait_for(self, what: str, happened) -> None:
+    def assert_untouched(self, result: tuple[int, str, str], reason: str) -> None:
+        self.assert_restored(result, reason)
+        self.assertFalse(self.map.with_suffix(".lock").exists())
+
+    def wait_for(self, what: str, happened: Callable[[], object]) -> None:
         deadline = time.monotonic() + RUN_SECONDS
         while not happened():
             self.assertLess(time.monotonic(), deadline, what)
@@ -186,7 +159,7 @@ def statuses_of(name: str) -> list[str]:
 class TextTable(RotateSmtp):
     def test_a_new_credential_is_installed_and_a_mail_goes_out_with_it(self) -> None:
         self.assert_installed(self.run_script())
-        self.assertTrue(self.arrived(f"X-Access-Key-Id: {pending.key}"))
+        self.assertTrue(self.arrived(f"X-Access-Key-Id: {secret.pending.key}"))
         self.assertEqual(self.map.with_suffix(".previous").read_text(), self.old_map)
 
     def test_a_second_run_leaves_the_map_alone_and_proves_again(self) -> None:
@@ -248,7 +221,7 @@ class TextTable(RotateSmtp):
         self.wait_for_refusal()
         process.send_signal(signal.SIGKILL)
         self.finish(process)
-        self.assertIn(pending.key, self.map.read_text())
+        self.assertIn(secret.pending.key, self.map.read_text())
         self.assert_restored(self.run_script(PROOF_SECONDS="3"), "the map before is back")
 
     def test_the_way_back_is_to_the_last_map_that_was_proven(self) -> None:
@@ -260,53 +233,291 @@ class TextTable(RotateSmtp):
         self.assert_restored(self.run_script(PROOF_SECONDS="3"), "the map before is back")
 
     def test_a_postfix_that_would_bounce_on_a_refused_login_is_not_touched(self) -> None:
-        with (self.postfix.config / "main.cf").open("a") as main:
-            main.write("smtp_sasl_auth_soft_bounce = no\n")
-        self.assert_restored(self.run_script(), "smtp_sasl_auth_soft_bounce is not yes")
+        self.postfix.set("smtp_sasl_auth_soft_bounce = no")
+        self.assert_untouched(self.run_script(), "smtp_sasl_auth_soft_bounce is not yes")
+
+    def test_a_postfix_whose_credential_depends_on_the_sender_is_not_touched(self) -> None:
+        for name, value, unset in (
+            ("smtp_sender_dependent_authentication", "yes", "no"),
+            ("sender_dependent_relayhost_maps", "inline:{a@example.com=[other.example]}", ""),
+            ("sender_dependent_default_transport_maps", "inline:{a@example.com=relay}", ""),
+        ):
+            with self.subTest(name=name):
+                self.postfix.set(f"{name} = {value}")
+                self.assert_untouched(self.run_script(), f"{name} is ")
+                self.postfix.set(f"{name} = {unset}")
 
     def test_a_postfix_that_does_not_run_proves_nothing(self) -> None:
         self.postfix.stop()
         self.assert_restored(self.run_script(), "does it run?")
 
-    def test_a_host_that_boots_gets_the_current_credential_before_postfix_runs(self) -> None:
-        self.postfix.stop()
-        self.map.write_text(FOREIGN_LINE)
-        code, out, err = self.run_script("--current")
-        self.assertEqual((code, err), (0, ""))
-        self.assertIn("there is no proof", out)
-        self.assertEqual(self.map.read_text(), self.old_map)
-
-    def test_a_host_that_boots_during_a_rotation_keeps_what_it_was_told(self) -> None:
-        self.assert_installed(self.run_script())
-        code, out, err = self.run_script("--current")
-        self.assertEqual((code, err), (0, ""))
-        self.assertIn("keeps the credential that a rotation has brought", out)
-        self.assertIn(pending.key, self.map.read_text())
-
     def test_a_host_that_cannot_ask_what_it_was_told_keeps_what_it_has(self) -> None:
         self.assert_installed(self.run_script())
         for number, expected in ((1, "cannot read AWSCURRENT"), (2, "cannot read DEPLOYING")):
-            fault = {"action": "secretsmanager:GetSecretValue", "call": number, "times": 9, "kind": "fail"}
-            tell_sandbox("faults", rules=[fault])
-            self.addCleanup(tell_sandbox, "faults", rules=[])
+            fail_reads(call=number, times=9)
             code, out, err = self.run_script("--current", AWS_MAX_ATTEMPTS="1")
             self.assertEqual((code, out), (1, ""), err)
             self.assertIn(expected, err)
-            self.assertEqual(self.map.read_text(), FOREIGN_LINE + self.line(pending))
+            self.assertEqual(self.map.read_text(), FOREIGN_LINE + self.line(secret.pending))
             self.assert_private()
 
-    def test_the_credential_in_use_stays_though_its_proof_fails(self) -> None:
+    def test_the_credential_of_a_host_that_boots_stays_though_its_proof_fails(self) -> None:
         gone = self.line(Credential("AKIAGONEGONEGONEGONE", "x" * 44))
         self.map.write_text(FOREIGN_LINE + gone)
         tell_endpoint(refuse_logins=1000)
         code, out, err = self.run_script("--current", PROOF_SECONDS="3")
         self.assertEqual((code, out), (1, ""), err)
-        self.assertIn("the map stays as it is, since that is the credential in use", err)
+        self.assertIn("the map stays as it is, since every host should have AWSCURRENT", err)
         self.assertEqual(self.map.read_text(), self.old_map)
         tell_endpoint(refuse_logins=0)
-        code, out, err = self.run_script("--current")
+        self.assert_installed(self.run_script("--current"))
+
+    def test_copies_of_a_map_that_everybody_can_read_are_private(self) -> None:
+        self.map.chmod(0o644)
+        tell_endpoint(refuse_logins=1000)
+        self.assert_restored(self.run_script(PROOF_SECONDS="3"), "535")
+        self.map.chmod(0o644)
+        tell_endpoint(refuse_logins=0)
+        self.assert_installed(self.run_script())
+        previous = self.map.with_suffix(".previous")
+        previous.chmod(0o644)
+        process = self.start()
+        process.communicate()
+        self.assertEqual(previous.stat().st_mode & 0o777, 0o600)
+
+    def test_a_module_in_the_current_folder_is_not_run(self) -> None:
+        ran = Path(self.folder) / "ran"
+        for module in ("json", "os", "re", "secrets", "smtplib", "ssl", "sys"):
+            (Path(self.folder) / f"{module}.py").write_text(f"open({str(ran)!r}, 'w').close()\n")
+        self.assert_installed(self.run_script())
+        self.map.write_text(self.old_map)
+        self.assert_installed(self.run_script("--current"))
+        self.assertFalse(ran.exists())
+
+
+class ToldVersion(RotateSmtp):
+    """SECRET_VERSION_ID and SECRET_VERSION_STAGE, as the rotation function sets them."""
+
+    def test_a_version_that_the_read_does_not_have_yet_is_read_again(self) -> None:
+        stale = {"code": "ResourceNotFoundException", "status": 400, "message": "not yet"}
+        fail_reads(call=1, times=2, **stale)
+        self.assert_installed(self.run_script(SECRET_VERSION_ID=secret.pending_version))
+        fail_reads(call=1, times=1, **stale | {"code": "InvalidRequestException"})
+        told = self.run_script(SECRET_VERSION_ID=secret.pending_version, SECRET_VERSION_STAGE="AWSPENDING")
+        self.assert_installed(told)
+
+    def test_a_version_that_has_not_the_label_is_not_taken(self) -> None:
+        began = time.monotonic()
+        result = self.run_script(SECRET_VERSION_ID=secret.current_version)
+        self.assert_restored(result, f"cannot read AWSPENDING of {secret.arn}")
+        self.assertGreater(time.monotonic() - began, 25)
+
+    def test_a_denied_read_is_not_repeated(self) -> None:
+        fail_reads(call=1, times=1, code="AccessDeniedException", status=400, message="no")
+        result = self.run_script(SECRET_VERSION_ID=secret.pending_version)
+        self.assert_restored(result, "AccessDeniedException")
+
+    def test_a_variable_that_is_not_in_its_form_changes_nothing(self) -> None:
+        version = secret.pending_version
+        other_stage = {"SECRET_VERSION_ID": version, "SECRET_VERSION_STAGE": "AWSPREVIOUS"}
+        for settings, options, reason in (
+            ({"SECRET_VERSION_ID": "--version"}, (), "SECRET_VERSION_ID is not the id"),
+            ({"SECRET_VERSION_ID": f"{version}\n"}, (), "SECRET_VERSION_ID is not the id"),
+            (other_stage, (), "SECRET_VERSION_STAGE is neither"),
+            ({"SECRET_VERSION_STAGE": "AWSCURRENT"}, (), "SECRET_VERSION_ID is not"),
+            ({"SECRET_VERSION_ID": version}, ("--current",), "--current takes no SECRET_VERSION_ID"),
+        ):
+            with self.subTest(settings=settings, options=options):
+                self.assert_untouched(self.run_script(*options, **settings), reason)
+
+    def confirm_current(self) -> tuple[int, str, str]:
+        return self.run_script(SECRET_VERSION_ID=secret.current_version, SECRET_VERSION_STAGE="AWSCURRENT")
+
+    def test_a_host_confirms_that_it_has_the_current_credential(self) -> None:
+        code, out, err = self.confirm_current()
         self.assertEqual((code, err), (0, ""))
-        self.assertFalse(self.map.with_suffix(".before").exists())
+        self.assertRegex(out, f"^unchanged: .* has AWSCURRENT, access key {secret.current.key}; Postfix delivered")
+        self.assertEqual(self.map.read_text(), self.old_map)
+
+    def test_a_host_on_the_new_credential_does_not_go_back_and_confirms_nothing(self) -> None:
+        self.assert_installed(self.run_script())
+        code, out, err = self.confirm_current()
+        self.assertEqual((code, out), (1, ""), err)
+        self.assertIn("keeps the credential that a rotation has brought", err)
+        self.assertEqual(self.map.read_text(), FOREIGN_LINE + self.line(secret.pending))
+
+    def test_a_host_whose_postfix_does_not_run_confirms_nothing(self) -> None:
+        self.postfix.stop()
+        code, out, err = self.confirm_current()
+        self.assertEqual((code, out), (1, ""), err)
+        self.assertIn("does it run?", err)
+
+
+class Boot(RotateSmtp):
+    """--current on a host that was made anew while the rotation told the other hosts."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.postfix.stop()
+        self.map.write_text(FOREIGN_LINE)
+        self.addCleanup(tell_endpoint, down=False)
+
+    def assert_booted(self, label: str, credential: Credential, reason: str = "") -> None:
+        code, out, err = self.run_script("--current")
+        self.assertEqual(code, 0, err)
+        self.assertEqual(out.count("\n"), 1, out)
+        self.assertIn(f"{self.map} has {label}, access key {credential.key}; Postfix does not run", out)
+        self.assertIn(reason, err)
+        self.assertEqual(bool(err), bool(reason), err)
+        self.assertEqual(self.map.read_text(), FOREIGN_LINE + self.line(credential))
+
+    def test_it_takes_the_credential_that_the_other_hosts_were_told_of(self) -> None:
+        self.assert_booted("DEPLOYING", secret.pending)
+        self.assert_booted("DEPLOYING", secret.pending)
+
+    def test_it_takes_the_current_credential_if_the_new_one_is_refused_three_times(self) -> None:
+        tell_endpoint(refuse_logins=2)
+        self.assert_booted("DEPLOYING", secret.pending)
+        tell_endpoint(refuse_logins=3)
+        self.assert_booted("AWSCURRENT", secret.current, f"refuses access key {secret.pending.key} of DEPLOYING")
+
+    def test_no_answer_is_not_a_refusal(self) -> None:
+        tell_endpoint(down=True)
+        self.assert_booted("DEPLOYING", secret.pending)
+        tell_endpoint(down=False)
+        tell_endpoint(refuse_logins=1000)
+        self.postfix.set(f"smtp_tls_CAfile = {self.postfix.config}/main.cf")
+        self.assert_booted("DEPLOYING", secret.pending)
+
+    def test_without_a_rotation_it_takes_the_current_credential(self) -> None:
+        label = ("--secret-id", secret.arn, "--version-stage", "DEPLOYING")
+        change = ("secretsmanager", "update-secret-version-stage", *label)
+        aws(*change, "--remove-from-version-id", secret.pending_version)
+        self.addCleanup(aws, *change, "--move-to-version-id", secret.pending_version)
+        self.assert_booted("AWSCURRENT", secret.current)
+        aws(*change, "--move-to-version-id", secret.current_version)
+        self.addCleanup(aws, *change, "--remove-from-version-id", secret.current_version)
+        self.assert_booted("AWSCURRENT", secret.current)
+
+    def test_it_proves_the_credential_if_postfix_runs(self) -> None:
+        self.postfix.start()
+        self.assert_installed(self.run_script("--current"))
+
+
+class ForgedLog(RotateSmtp):
+    """Every user of the host can log lines, and knows the queue's ids. These tests even know the Message-ID."""
+
+    def write_to_log(self, program: str, text: str) -> None:
+        with self.postfix.log.open("a") as log:
+            log.write(f"{time.strftime('%b %d %H:%M:%S')} host soak/{program}[1]: {text}\n")
+
+    def proof(self) -> re.Match[str] | None:
+        """The queue id and the Message-ID of the script's mail, once Postfix has logged them."""
+        return re.search(r"cleanup\[\d+\]: (\w+): message-id=<(rotate-smtp\.[^>]+)>", self.postfix.read_log())
+
+    def test_no_other_mail_is_deleted(self) -> None:
+        tell_endpoint(refuse_logins=1000)
+        self.send("waits")
+        self.wait_for_refusal()
+        [other] = self.postfix.queued()
+        process = self.start(PROOF_SECONDS="6")
+        # Before Postfix's own line these are forgeries of somebody who guesses, and after it of somebody who knows.
+        self.write_to_log("cleanup", "ALL: message-id=<rotate-smtp.1.1@example.com>")
+        self.wait_for("the proof is queued", self.proof)
+        for forged in ("ALL", "-", other):
+            self.write_to_log("cleanup", f"{forged}: message-id=<{self.proof()[2]}>")
+            self.write_to_log("smtp", self.sent(other, status="bounced (no)"))
+        self.assert_restored(self.finish(process), "535 Authentication Credentials Invalid")
+        self.assertEqual(self.postfix.queued(), [other])
+
+    def test_only_the_mail_of_this_run_is_deleted_if_a_forged_line_comes_first(self) -> None:
+        tell_endpoint(refuse_logins=1000)
+        self.send("waits")
+        self.wait_for_refusal()
+        [other] = self.postfix.queued()
+        log = self.postfix.folder / "forged.log"
+        log.touch()
+        process = self.start(PROOF_SECONDS="3", MAIL_LOG=str(log))
+        self.wait_for("the proof is queued", self.proof)
+        log.write_text(f"Jan  1 00:00:00 host soak/cleanup[1]: {other}: message-id=<{self.proof()[2]}>\n")
+        self.assert_restored(self.finish(process), "it is still in the queue")
+        self.assertIn(other, self.postfix.queued())
+
+    def sent(self, queue_id: str, relay: str = "localhost", status: str = "sent (250 Ok)") -> str:
+        return (
+            f"{queue_id}: to=<success@simulator.amazonses.com>, relay={relay}[127.0.0.1]:587, delay=0.1, "
+            f"delays=0/0/0/0.1, dsn=2.0.0, status={status}"
+        )
+
+    def test_a_mail_that_waits_was_not_sent_whatever_the_log_says(self) -> None:
+        tell_endpoint(refuse_logins=1000)
+        process = self.start(PROOF_SECONDS="4")
+        self.wait_for("the proof is queued", self.proof)
+        while process.poll() is None:
+            self.write_to_log("smtp", self.sent(self.proof()[1]))
+            time.sleep(0.1)
+        self.assert_restored(self.finish(process), "the mail is still in the queue")
+
+    def test_a_line_counts_only_in_the_form_of_postfix(self) -> None:
+        log = self.postfix.folder / "forged.log"
+        log.touch()
+        process = self.start(PROOF_SECONDS="4", MAIL_LOG=str(log))
+        self.wait_for("the mail is sent", lambda: " status=sent (250 Ok " in self.postfix.read_log())
+        queue_id, message_id = self.proof().groups()
+        date, sent = "Jan  1 00:00:00 host", self.sent(queue_id)
+        lines = [
+            f"{date} soak/cleanup[1]: {queue_id}: message-id=<{message_id}>",
+            f"{date} soak/smtp: {sent}",
+            f"{date} soak/smtpd[1]: {sent}",
+            f"{date} soak/smtpd[1]: warning: x: soak/smtp[1]: {sent}",
+            f"{date} other/smtp[1]: {sent}",
+            f"{date} su[1]: {date} soak/smtp[1]: {sent}",
+            f"soak/smtp[1]: {sent}",
+            f"{date} soak/smtp[1]: {sent} and more",
+            f"{date} soak/smtp[1]: x {sent}",
+            f"{date} soak/smtp[1]: {self.sent(queue_id, relay='localhost.example')}",
+        ]
+        log.write_text("".join(f"{line}\n" for line in lines))
+        code, out, err = self.finish(process)
+        self.assertEqual((code, out), (1, ""), err)
+        self.assertEqual(self.map.read_text(), self.old_map)
+
+    def test_in_the_journal_only_postfix_is_believed(self) -> None:
+        programs = Path(self.folder) / "bin"
+        programs.mkdir()
+        # A journal that shows the lines of everybody, unless it is asked for one user's.
+        uid, log = pwd.getpwnam("postfix").pw_uid, self.postfix.log
+        journalctl = programs / "journalctl"
+        journalctl.write_text(
+            f"""#!/bin/sh
+            case " $* " in
+            *' --lines 1 '*) echo 'Jan  1 00:00:00 host kernel: hello' ;;
+            *' --output short '*' _UID={uid} '*) cat {log} ;;
+            *) cat {log} && sed -n 's/status=deferred/status=sent/p' {log} ;;
+            esac
+            """
+        )
+        journalctl.chmod(0o755)
+        journal = {"MAIL_LOG": "journal", "PATH": f"{programs}:{os.environ['PATH']}"}
+        tell_endpoint(refuse_logins=1000)
+        self.assert_restored(self.run_script(PROOF_SECONDS="4", **journal), "535 Authentication Credentials Invalid")
+        tell_endpoint(refuse_logins=0)
+        self.assert_installed(self.run_script(**journal))
+
+    def test_long_queue_ids_are_known(self) -> None:
+        self.postfix.set("enable_long_queue_ids = yes")
+        self.postfix.stop()
+        self.postfix.start()
+        tell_endpoint(refuse_logins=1)
+        self.assert_installed(self.run_script())
+        self.assertGreaterEqual(len(self.proof()[1]), 10)
+
+    def test_a_mail_that_a_content_filter_hands_back_is_followed(self) -> None:
+        self.postfix.add_content_filter()
+        self.postfix.stop()
+        self.postfix.start()
+        self.assert_installed(self.run_script())
+        self.assertEqual(self.postfix.read_log().count("status=sent"), 2)
 
 
 class IndexedTable(RotateSmtp):
@@ -326,12 +537,12 @@ class IndexedTable(RotateSmtp):
 
     def test_the_index_has_the_new_credential(self) -> None:
         self.assert_installed(self.run_script())
-        self.assertEqual(self.looked_up(), f"{pending.key}:{pending.password}\n")
+        self.assertEqual(self.looked_up(), f"{secret.pending.key}:{secret.pending.password}\n")
 
     def test_the_index_goes_back_with_the_map(self) -> None:
         tell_endpoint(refuse_logins=1000)
         self.assert_restored(self.run_script(PROOF_SECONDS="3"), "535")
-        self.assertEqual(self.looked_up(), f"{current.key}:{current.password}\n")
+        self.assertEqual(self.looked_up(), f"{secret.current.key}:{secret.current.password}\n")
 
 
 if __name__ == "__main__":
