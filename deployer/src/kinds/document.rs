@@ -73,7 +73,13 @@ impl Goal {
             let name = variable(parameter);
             format!("if [ -z \"${{{name}+x}}\" ]; then export {name}=\"{{{{{parameter}}}}}\"; fi")
         };
-        let exported = |it: DocumentVariable| format!("export {}=\"${}\"", it.variable, variable(it.parameter));
+        let exported = |it: DocumentVariable| format!("{}=\"${}\"", it.variable, variable(it.parameter));
+        let export = format!(
+            "if [ -n \"${}\" ]; then export {} {}; fi",
+            variable(VERSION_ID.parameter),
+            exported(VERSION_ID),
+            exported(VERSION_STAGE)
+        );
         json!({
             "schemaVersion": "2.2",
             "description": "Tells this host to fetch the SMTP credential that is being rotated.",
@@ -109,8 +115,7 @@ impl Goal {
                         or_pasted(arn),
                         or_pasted(VERSION_ID.parameter),
                         or_pasted(VERSION_STAGE.parameter),
-                        exported(VERSION_ID),
-                        exported(VERSION_STAGE),
+                        export,
                         format!("exec {} \"${}\"", self.script, variable(arn)),
                     ],
                 },
