@@ -385,7 +385,6 @@ impl Error {
             Self::CurrentIsNewer(_) => RefusalKind::CurrentIsNewer,
             Self::KeyStateUnclear { .. } => RefusalKind::KeyStateUnclear,
             Self::NoSafeSlot { .. } => RefusalKind::NoSafeSlot,
-            Self::LabelsMoved { .. } => RefusalKind::LabelsMoved,
             Self::Unsettled { found, .. } => match found {
                 Unsettled::RotationOpen { .. } => RefusalKind::RotationOpen,
                 Unsettled::HostsNotOnCurrent { .. } => RefusalKind::HostsNotOnCurrent,
@@ -404,7 +403,9 @@ impl Error {
             Self::TestMailMalformed { .. } => RefusalKind::TestMailMalformed,
             Self::TestMailRefused { .. } => RefusalKind::TestMailRefused,
             Self::LabelElsewhere { label: AWSCURRENT, .. } => RefusalKind::CurrentMoved,
-            Self::LabelElsewhere { .. } | Self::OvertakenBeforeStore { .. } => RefusalKind::LabelsMoved,
+            Self::LabelElsewhere { .. } | Self::OvertakenBeforeStore { .. } | Self::LabelsMoved { .. } => {
+                RefusalKind::LabelsMoved
+            }
             Self::NotEnoughTime { .. } => RefusalKind::NotEnoughTime,
             Self::DeadlineReached => RefusalKind::DeadlineReached,
             Self::Aws { .. } => RefusalKind::Aws,

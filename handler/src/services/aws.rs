@@ -33,19 +33,19 @@ pub(crate) struct Clients {
     pub(crate) ses: Ses,
 }
 
-/// Version id → the access key that it names. A process keeps it from one invocation to the next.
+/// Version id → the access key that it names, empty if it names none. A process keeps it from one invocation to the next.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct OldKeys(Arc<Mutex<BTreeMap<String, Option<String>>>>);
+pub(crate) struct OldKeys(Arc<Mutex<BTreeMap<String, String>>>);
 
 impl OldKeys {
     /// What a version names, if it was read before.
-    pub(crate) fn get(&self, version: &str) -> Option<Option<String>> {
+    pub(crate) fn get(&self, version: &str) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(version).cloned()
     }
 
     /// Remembers what a version names.
-    pub(crate) fn remember(&self, version: &str, key: Option<String>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(version.to_owned(), key);
+    pub(crate) fn remember(&self, version: &str, key: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(version.to_owned(), key.to_owned());
     }
 }
 

@@ -177,13 +177,15 @@ pub(crate) async fn without_labels(clients: &Clients, secret: &Secret) -> Result
 
 /// The key that a version without labels names. Its value never changes, so that it is read once by each process.
 pub(crate) async fn key_named_by(clients: &Clients, secret: &Secret, version: &str) -> Result<Option<String>, Error> {
-    if let Some(known) = clients.old_keys.get(version) {
-        return Ok(known);
-    }
-    let value = read(clients, secret, version).await?;
-    let key = value.map(|version| version.value.access_key_id).filter(|key| !key.is_empty());
-    clients.old_keys.remember(version, key.clone());
-    Ok(key)
+    let key = if let Some(known) = clients.old_keys.get(version) {
+        known
+    } else {
+        let value = read(clients, secret, version).await?;
+        let key = value.map(|version| version.value.access_key_id).unwrap_or_default();
+        clients.old_keys.remember(version, &key);
+        key
+    };
+    Ok(Some(key).filter(|key| !key.is_empty()))
 }
 
 /// Reads a version's value: none if the version is empty, as AWSPENDING is before createSecret.
