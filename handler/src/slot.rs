@@ -54,15 +54,10 @@ pub(crate) async fn choose(invocation: &Invocation<'_>, secret: &Secret, keys: V
     Ok(keys::choose(&situation))
 }
 
-/// Deletes a chosen key, or makes it Inactive, or fails with the key as before. If AWS does not let the key become Active again,
+/// Deletes a chosen key, or fails with the key as before. If AWS does not let the key become Active again,
 /// the error says so and has the command that does.
-pub(crate) async fn make_room(
-    invocation: &Invocation<'_>,
-    secret: &Secret,
-    key: &UsedKey,
-    then: Then,
-) -> Result<(), Error> {
-    match free(invocation, secret, key, then, &may_go).await? {
+pub(crate) async fn make_room(invocation: &Invocation<'_>, secret: &Secret, key: &UsedKey) -> Result<(), Error> {
+    match free(invocation, secret, key, Then::Delete, &may_go).await? {
         Freed::Deleted | Freed::Inactive | Freed::GoneAlready => Ok(()),
         Freed::Kept(reason) => Err(Error::LabelsMoved { key: key.key.id.clone(), reason }),
     }

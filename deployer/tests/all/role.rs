@@ -69,10 +69,9 @@ impl<'a> Role<'a> {
 
     /// Edits the secret by hand. Then only an old version without labels names the previous key.
     async fn edit_by_hand(&self) {
-        let value = self.aws.secrets.get_secret_value().secret_id(SECRET).send().await.unwrap().secret_string.unwrap();
-        let mut value: Value = serde_json::from_str(&value).unwrap();
-        value["note"] = "edited".into();
-        let request = self.aws.secrets.put_secret_value().secret_id(SECRET).secret_string(value.to_string());
+        let mut value = self.sandbox.secret("AWSCURRENT").await;
+        value.other.insert("note".into(), "edited".into());
+        let request = self.aws.secrets.put_secret_value().secret_id(SECRET).secret_string(value.to_json());
         request.send().await.unwrap();
         self.clear_pending().await;
     }

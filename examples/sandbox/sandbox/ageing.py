@@ -1,11 +1,13 @@
 """Lets time pass: moves every date that the account remembers into the past.
 
-These are the dates that rotations wait for: when keys were made and used, every date of secrets and versions, and
-since when SES knows a key. Sessions and running work stay unchanged.
+These are the dates that rotations wait for: when keys were made and used, every date of secrets and versions, a date
+at the end of a label, and since when SES knows a key. Sessions and running work stay unchanged.
 """
 
 from __future__ import annotations
 
+import datetime
+import re
 from typing import Any
 
 from ministack.services import iam as ministack_iam
@@ -27,6 +29,8 @@ def let_pass(change: dict[str, Any]) -> dict[str, Any]:
         for secret in ministack_secrets._secrets._data.values():
             for dated in (secret, *secret["Versions"].values()):
                 _move_dates(dated, seconds)
+            for version in secret["Versions"].values():
+                version["Stages"] = [_label(label, seconds) for label in version["Stages"]]
     smtp.age(seconds)
     return {}
 
@@ -35,6 +39,15 @@ def _move_dates(dated: dict[str, Any], seconds: float) -> None:
     for name, value in dated.items():
         if name.endswith("Date") and isinstance(value, int | float):
             dated[name] = value - seconds
+
+
+def _label(label: str, seconds: float) -> str:
+    """A label that ends in a date, such as INACTIVE/AKIA…/2026-01-31T12:00:00Z, moved into the past."""
+    found = re.fullmatch(r"(.*/)(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)Z", label)
+    if found is None:
+        return label
+    date = datetime.datetime.fromisoformat(found[2]) - datetime.timedelta(seconds=seconds)
+    return f"{found[1]}{date.isoformat(timespec='seconds')}Z"
 
 
 CONTROLS: dict[str, Control] = {"time": let_pass}

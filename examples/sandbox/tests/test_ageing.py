@@ -29,6 +29,18 @@ class Ageing(SandboxTest):
         for date in (used, made, version["CreatedDate"], described["CreatedDate"], described["LastChangedDate"]):
             self.assertLess(abs(date - yesterday), timedelta(minutes=2))
 
+    def test_a_date_at_the_end_of_a_label_becomes_older(self) -> None:
+        secrets = client("secretsmanager")
+        secret = secrets.create_secret(Name=unique("secret"), SecretString="{}")
+        secrets.update_secret_version_stage(
+            SecretId=secret["ARN"], VersionStage="INACTIVE/AKIA/2026-01-02T00:00:00Z", MoveToVersionId=secret["VersionId"]
+        )
+
+        control("time", {"pass": DAY})
+
+        [labels] = secrets.describe_secret(SecretId=secret["ARN"])["VersionIdsToStages"].values()
+        self.assertEqual(sorted(labels), ["AWSCURRENT", "INACTIVE/AKIA/2026-01-01T00:00:00Z"])
+
     def test_what_is_no_time_is_refused(self) -> None:
         for change in ({}, {"pass": 0}, {"pass": "1d"}, {"pass": 1, "until": 2}):
             with self.subTest(change), self.assertRaises(urllib.error.HTTPError):

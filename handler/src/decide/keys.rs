@@ -19,10 +19,6 @@ pub(crate) const PROTECTING: [&str; 4] = [AWSCURRENT, TOLD, DEPLOYING, AWSPENDIN
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How long a key has to be Inactive before a rotation that needs its slot may delete it. A host that still used it is noticed
-/// within an hour.
-const INACTIVE_FOR_A_ROTATION: Duration = Duration::from_hours(1);
-
 /// One of the user's access keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AccessKey {
@@ -100,13 +96,8 @@ pub(crate) enum Slot {
     /// These keys have to be deleted first, each for its reason. It is one, or more if the user has more than two keys: IAM does
     /// not enforce its limit if keys are made at the same moment.
     After(Vec<(UsedKey, MayGo)>),
-    /// Not enough keys may go now.
-    None {
-        /// All keys that stay.
-        kept: Vec<KeptKey>,
-        /// Those of them that are to be made Inactive now, so that a later attempt may delete them.
-        deactivate: Vec<UsedKey>,
-    },
+    /// Not enough keys may go: these stay.
+    None(Vec<KeptKey>),
 }
 
 /// How a key goes that may be deleted.
@@ -136,11 +127,7 @@ impl KeptKey {
     /// A key of the situation, which stays for this reason.
     #[must_use]
     pub(crate) fn new(situation: &Situation, key: &UsedKey, reason: MustStay) -> Self {
-        let until = match reason {
-            MustStay::NotInactiveForLong { until } => Some(until),
-            _ => until(situation, key),
-        };
-        Self { key: key.clone(), reason, until, now: situation.now }
+        Self { key: key.clone(), reason, until: until(situation, key), now: situation.now }
     }
 }
 
@@ -195,11 +182,6 @@ pub(crate) enum MustStay {
     UserNotOwned,
     /// It was made Inactive to be deleted, and somebody made it Active again.
     BroughtBack,
-    /// It is Inactive, or is made so, and has to be for a while before it is deleted.
-    NotInactiveForLong {
-        /// When it may be deleted.
-        until: SystemTime,
-    },
     /// No version names it and it was never used, but an invocation that still runs may have made it.
     TooYoung,
 }
@@ -210,25 +192,13 @@ pub(crate) fn choose(situation: &Situation) -> Slot {
     let Some(needed) = (situation.keys.len() + 1).checked_sub(KEYS_PER_USER).filter(|needed| *needed > 0) else {
         return Slot::Free;
     };
-    let keep_inactive = situation.keep_inactive.min(INACTIVE_FOR_A_ROTATION);
     let mut may_go = Vec::new();
-    let (mut kept, mut deactivate) = (Vec::new(), Vec::new());
+    let mut kept = Vec::new();
     for key in &situation.keys {
-        let reason = match judge(situation, key) {
-            Verdict::MustStay(reason) => reason,
-            Verdict::MayGo(reason) => match removal(situation, key, &reason, keep_inactive) {
-                Removal::Delete => {
-                    may_go.push((reason, key));
-                    continue;
-                }
-                Removal::Wait { until, .. } => MustStay::NotInactiveForLong { until },
-                Removal::Deactivate => {
-                    deactivate.push(key.clone());
-                    MustStay::NotInactiveForLong { until: situation.now + keep_inactive }
-                }
-            },
-        };
-        kept.push(KeptKey::new(situation, key, reason));
+        match judge(situation, key) {
+            Verdict::MayGo(reason) => may_go.push((reason, key)),
+            Verdict::MustStay(reason) => kept.push(KeptKey::new(situation, key, reason)),
+        }
     }
     may_go.sort_by(|(a, x), (b, y)| {
         (a, x.last_used, x.key.created, &x.key.id).cmp(&(b, y.last_used, y.key.created, &y.key.id))
@@ -237,13 +207,14 @@ pub(crate) fn choose(situation: &Situation) -> Slot {
         return Slot::After(may_go.into_iter().take(needed).map(|(reason, key)| (key.clone(), reason)).collect());
     }
     kept.sort_by(|a, b| (a.key.key.created, &a.key.key.id).cmp(&(b.key.key.created, &b.key.key.id)));
-    deactivate.sort_by(|a, b| (a.key.created, &a.key.id).cmp(&(b.key.created, &b.key.id)));
-    Slot::None { kept, deactivate }
+    Slot::None(kept)
 }
 
-/// How a key goes that may be deleted for this reason. An orphan's secret is known to nobody, so it goes at once.
+/// How a key is retired that may be deleted for this reason. An orphan's secret is known to nobody, so it goes at once. So does
+/// what a rotation needs the slot of: it cannot wait.
 #[must_use]
-pub(crate) fn removal(situation: &Situation, key: &UsedKey, reason: &MayGo, keep_inactive: Duration) -> Removal {
+pub(crate) fn removal(situation: &Situation, key: &UsedKey, reason: &MayGo) -> Removal {
+    let keep_inactive = situation.keep_inactive;
     if *reason == MayGo::Orphan || keep_inactive.is_zero() {
         return Removal::Delete;
     }
@@ -428,11 +399,6 @@ impl fmt::Display for MustStay {
                 write!(f, "it is the previous key, or as old, and is kept until {} (rotation.keep_previous)", date(*ends))
             }
             Self::BroughtBack => f.write_str("it was Inactive, and somebody made it Active again"),
-            Self::NotInactiveForLong { until } => write!(
-                f,
-                "it is made Inactive before it is deleted, so that a host that still needs it can be helped until {}",
-                date(*until)
-            ),
             Self::InGrace { ends: None } => {
                 f.write_str("it may be the previous key, and the secret has no date from which its grace counts")
             }
@@ -558,7 +524,7 @@ pub(crate) mod tests {
             situation.versions[0].labels.retain(|it| it != label);
             situation.versions[1].labels.push(label.into());
             assert_eq!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::Protected { label }));
-            assert!(matches!(choose(&situation), Slot::None { .. }));
+            assert!(matches!(choose(&situation), Slot::None(_)));
         }
     }
 
@@ -741,8 +707,8 @@ pub(crate) mod tests {
         let ids: Vec<_> = keys.iter().map(|(key, _)| key.key.id.as_str()).collect();
         assert_eq!(ids, ["stray", "old"]);
         situation.keys[2].last_used = Some(now() - HOUR);
-        let Slot::None { kept, deactivate } = choose(&situation) else { panic!("one would not be enough") };
-        assert_eq!((kept.len(), deactivate), (2, vec![]), "the one that may go is not told as kept");
+        let Slot::None(kept) = choose(&situation) else { panic!("one would not be enough") };
+        assert_eq!(kept.len(), 2, "the one that may go is not told as kept");
     }
 
     /// A month after a rotation, and superseded keys are Inactive for three days before they go.
@@ -756,26 +722,17 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_superseded_key_is_made_inactive_long_before_it_is_deleted_and_a_rotation_waits_an_hour() {
+    fn a_superseded_key_is_made_inactive_long_before_it_is_deleted_and_a_rotation_does_not_wait_for_it() {
         let of = |since: Option<Duration>| {
             let situation = with_inactive(since);
-            let reason = MayGo::Superseded { label: None };
-            (removal(&situation, &situation.keys[1], &reason, situation.keep_inactive), choose(&situation))
+            assert!(matches!(choose(&situation), Slot::After(_)));
+            removal(&situation, &situation.keys[1], &MayGo::Superseded { label: None })
         };
-        let (removal, slot) = of(None);
-        assert_eq!(removal, Removal::Deactivate);
-        let Slot::None { kept, deactivate } = slot else { panic!("{slot:?}") };
-        assert_eq!((deactivate[0].key.id.as_str(), kept[0].until), ("old", Some(now() + HOUR)));
-        let (removal, slot) = of(Some(HOUR / 2));
-        assert_eq!(removal, Removal::Wait { since: now() - HOUR / 2, until: now() - HOUR / 2 + 3 * DAY });
-        let Slot::None { kept, deactivate } = slot else { panic!("{slot:?}") };
-        assert_eq!((deactivate, kept[0].until), (vec![], Some(now() + HOUR / 2)));
-        let (removal, slot) = of(Some(HOUR));
-        assert!(matches!(removal, Removal::Wait { .. }) && matches!(slot, Slot::After(_)), "{slot:?}");
-        assert_eq!(of(Some(3 * DAY)).0, Removal::Delete);
-        let orphan = Situation { versions: vec![version(&[AWSCURRENT], "new")], ..with_inactive(None) };
-        let orphan = Situation { keys: vec![orphan.keys[0].clone(), key("old", DAY, None)], ..orphan };
-        assert!(matches!(choose(&orphan), Slot::After(_)), "nobody knows its secret");
+        assert_eq!(of(None), Removal::Deactivate);
+        assert_eq!(of(Some(HOUR)), Removal::Wait { since: now() - HOUR, until: now() - HOUR + 3 * DAY });
+        assert_eq!(of(Some(3 * DAY)), Removal::Delete);
+        let situation = with_inactive(None);
+        assert_eq!(removal(&situation, &situation.keys[1], &MayGo::Orphan), Removal::Delete, "nobody knows its secret");
     }
 
     #[test]
@@ -854,7 +811,7 @@ pub(crate) mod tests {
         let mut situation = a_month_later();
         situation.grace_began = Some(now() - HOUR);
         situation.keys[1].key.active = false;
-        let Slot::None { kept, .. } = choose(&situation) else { panic!("a key may go") };
+        let Slot::None(kept) = choose(&situation) else { panic!("a key may go") };
         let lines: Vec<String> = kept.iter().map(ToString::to_string).collect();
         assert_eq!(
             lines,

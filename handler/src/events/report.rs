@@ -189,7 +189,7 @@ fn stays(reason: String) -> KeyVerdict {
 
 fn verdict(situation: &Situation, key: &UsedKey) -> KeyVerdict {
     match keys::judge(situation, key) {
-        Verdict::MayGo(reason) => match keys::removal(situation, key, &reason, situation.keep_inactive) {
+        Verdict::MayGo(reason) => match keys::removal(situation, key, &reason) {
             Removal::Delete => KeyVerdict::MayGo(reason.to_string()),
             Removal::Deactivate => KeyVerdict::MayGo(format!("{reason}; it is made Inactive first")),
             Removal::Wait { since, until } => KeyVerdict::MustStay {
@@ -228,7 +228,6 @@ async fn next(invocation: &Invocation<'_>, secret: &Secret) -> Next {
         Ok(Decision::MakeKey { frees, .. }) => {
             Next::MakeKey { frees: frees.into_iter().map(|(key, _)| key.key.id).collect() }
         }
-        Ok(Decision::MakeRoom { refusal, .. }) => fails(&refusal),
         Ok(Decision::RollForward { version, value }) => Next::RollForward { version, key: value.access_key_id },
         Ok(Decision::Resume { key }) => Next::Resume { key },
         Err(error) => fails(&error),

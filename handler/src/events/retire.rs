@@ -46,7 +46,7 @@ async fn retire(invocation: &Invocation<'_>, secret: &Secret, orphan: Option<&st
         let consent = if orphan == Some(id) { Consent::Orphan } else { Consent::None };
         match decide(&situation, key, consent) {
             Ok(reason) => {
-                let then = match removal(&situation, key, &reason, situation.keep_inactive) {
+                let then = match removal(&situation, key, &reason) {
                     Removal::Delete => Then::Delete,
                     Removal::Deactivate => Then::StayInactive,
                     Removal::Wait { since, until } => {

@@ -17,7 +17,7 @@ use crate::{
         smtp::{Credential, Smtp},
         test_mail, user,
     },
-    slot::{self, Then},
+    slot,
 };
 
 /// Enough to make a key and to store it, even if answers are lost. More than this is unusual, and is cut off.
@@ -27,7 +27,7 @@ const TIME_FOR_A_KEY: Duration = Duration::from_secs(45);
 const TIME_TO_NAME_THE_KEY: Duration = Duration::from_secs(1);
 
 /// What the step is to do.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Decision {
     /// Nothing: an earlier attempt stored the pending credential.
     Resume { key: String },
@@ -46,8 +46,6 @@ pub(crate) enum Decision {
         /// AWSCURRENT's value.
         current: SecretValue,
     },
-    /// Make these keys Inactive, so that a later attempt may delete them for a slot, and fail.
-    MakeRoom { deactivate: Vec<UsedKey>, refusal: Error },
 }
 
 /// Takes the step.
@@ -92,10 +90,7 @@ async fn choose(
     let frees = match slot::choose(invocation, secret, keys).await? {
         Slot::Free => vec![],
         Slot::After(frees) => frees,
-        Slot::None { kept, deactivate } => {
-            let refusal = Error::NoSafeSlot { user: settings.iam_user_name().to_owned(), keys: kept };
-            return if deactivate.is_empty() { Err(refusal) } else { Ok(Decision::MakeRoom { deactivate, refusal }) };
-        }
+        Slot::None(keys) => return Err(Error::NoSafeSlot { user: settings.iam_user_name().to_owned(), keys }),
     };
     Ok(Decision::MakeKey { frees, current: current.value })
 }
@@ -110,15 +105,9 @@ async fn carry_out(rotation: &Rotation<'_>, secret: &Secret, decision: Decision)
         Decision::MakeKey { frees, current } => {
             for (key, reason) in &frees {
                 info!(key = key.key.id, "freeing an access key: {reason}");
-                slot::make_room(&rotation.invocation, secret, key, Then::Delete).await?;
+                slot::make_room(&rotation.invocation, secret, key).await?;
             }
             make_credential(rotation, secret, current).await
-        }
-        Decision::MakeRoom { deactivate, refusal } => {
-            for key in &deactivate {
-                slot::make_room(&rotation.invocation, secret, key, Then::StayInactive).await?;
-            }
-            Err(refusal)
         }
     }
 }

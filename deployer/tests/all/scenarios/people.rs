@@ -45,16 +45,14 @@ async fn an_operator_moves_awscurrent_forward_while_the_host_still_has_the_old_k
 async fn somebody_invokes_finish_secret_before_the_hosts_are_told() {
     let deployed = Deployed::new().await;
     let current = deployed.labelled("AWSCURRENT").await;
-    let token = deployed.held_before(CREATE).await;
-    for create in [false, true] {
-        if create {
-            deployed.step(CREATE, &token).await.unwrap();
-        }
-        let failure = deployed.step(FINISH, &token).await.unwrap_err();
-        assert_eq!((failure.kind.as_str(), deployed.labelled("AWSCURRENT").await), ("HostsNotTold", current.clone()));
-    }
-    deployed.release();
-    deployed.ended().await;
+    deployed.script(INSTANCES[0], FAILS);
+    deployed.rotate().await.failed(SET, "HostsFailed");
+    let token = deployed.labelled("AWSPENDING").await.unwrap();
+
+    let failure = deployed.step(FINISH, &token).await.unwrap_err();
+
+    assert_eq!((failure.kind.as_str(), deployed.labelled("AWSCURRENT").await), ("HostsNotTold", current));
+    deployed.script(INSTANCES[0], &host_script());
     deployed.completes_when_tried_again().await;
 }
 

@@ -130,7 +130,6 @@ fn way_to_free(user: &str, KeptKey { key: UsedKey { key, .. }, reason, .. }: &Ke
             format!("give the host that needs {id} the current credential; the daily upkeep then goes on with it")
                 .into()
         }
-        MustStay::NotInactiveForLong { .. } => return None,
         MustStay::TooYoung => format!("wait a few minutes: {id} is then old enough").into(),
     })
 }
