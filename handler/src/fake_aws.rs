@@ -8,15 +8,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use aws_sdk_iam::config::{BehaviorVersion, Credentials, Region};
-use aws_smithy_runtime_api::{
-    client::{
-        http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
-        orchestrator::{HttpRequest, HttpResponse},
-    },
-    http::StatusCode,
+use aws_smithy_runtime_api::client::{
+    http::{HttpConnector, HttpConnectorFuture},
+    orchestrator::HttpRequest,
 };
-use aws_smithy_types::{DateTime, body::SdkBody, date_time::Format};
+use aws_smithy_types::{DateTime, date_time::Format};
 use contract::{
     AWSCURRENT, AWSPENDING, AWSPREVIOUS, Consumer, Instances, SecretValue, Settings, SmtpEndpoint, TAG_SECRET, TestMail,
 };
@@ -25,10 +21,11 @@ use serde_json::{Value, json};
 use crate::{
     error::Error,
     event::{Request, Step},
+    fake_http::{self, Answer, Call},
     invocation::{Invocation, Rotation},
     sensitive::Sensitive,
     services::{
-        aws::{Clients, OldKeys},
+        aws::Clients,
         secret::{self, Secret, Version},
         ses::Ses,
     },
@@ -100,8 +97,6 @@ struct State {
     /// The forms of what was published.
     published: Vec<Value>,
 }
-
-type Answer = Result<Value, &'static str>;
 
 impl FakeAws {
     pub(crate) fn new() -> Self {
@@ -296,29 +291,7 @@ impl FakeAws {
     }
 
     fn clients(&self) -> Clients {
-        let connector = SharedHttpConnector::new(self.clone());
-        let http = http_client_fn(move |_, _| connector.clone());
-        let credentials = Credentials::new("AKIA", "secret", None, None, "test");
-        macro_rules! client {
-            ($service:ident) => {
-                $service::Client::from_conf(
-                    $service::Config::builder()
-                        .behavior_version(BehaviorVersion::latest())
-                        .region(Region::new("eu-west-1"))
-                        .credentials_provider(credentials.clone())
-                        .http_client(http.clone())
-                        .build(),
-                )
-            };
-        }
-        Clients {
-            secrets: client!(aws_sdk_secretsmanager),
-            iam: client!(aws_sdk_iam),
-            ssm: client!(aws_sdk_ssm),
-            sns: client!(aws_sdk_sns),
-            old_keys: OldKeys::default(),
-            ses: Ses::Network,
-        }
+        fake_http::clients(self.clone(), Ses::Network)
     }
 
     pub(crate) fn calls(&self) -> Vec<String> {
@@ -558,40 +531,13 @@ impl fmt::Debug for FakeAws {
     }
 }
 
-impl State {
-    /// The AWS JSON protocol, which Secrets Manager speaks.
-    fn answer_json(&mut self, action: &str, request: &str) -> (u16, String) {
-        let (status, answer) = self.answer(action, &serde_json::from_str(request).unwrap());
-        let error = |code| json!({"__type": code, "message": format!("cannot take {request}")});
-        (status, answer.unwrap_or_else(error).to_string())
-    }
-
-    /// The AWS query protocol, which IAM speaks.
-    fn answer_xml(&mut self, request: &str) -> (u16, String) {
-        let form: Value = request.split('&').filter_map(|pair| pair.split_once('=')).collect();
-        let action = form["Action"].as_str().unwrap();
-        let (status, answer) = self.answer(action, &form);
-        let result = |result: Value| {
-            let result = result.as_str().unwrap();
-            format!("<{action}Response><{action}Result>{result}</{action}Result></{action}Response>")
-        };
-        let error = |code| format!("<ErrorResponse><Error><Code>{code}</Code></Error></ErrorResponse>");
-        (status, answer.map_or_else(error, result))
-    }
-}
-
 impl HttpConnector for FakeAws {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let text = std::str::from_utf8(request.body().bytes().unwrap()).unwrap();
-        let mut state = self.state.lock().unwrap();
-        let (status, body) = if let Some(target) = request.headers().get("x-amz-target") {
-            state.answer_json(target.rsplit('.').next().unwrap(), text)
-        } else {
-            state.answer_xml(text)
-        };
+        let call = Call::of(&request);
+        let (status, answer) = self.state.lock().unwrap().answer(&call.action, &call.body);
         if status == NO_STATUS {
             return HttpConnectorFuture::new(std::future::pending());
         }
-        HttpConnectorFuture::ready(Ok(HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body))))
+        HttpConnectorFuture::ready(Ok(call.response(status, answer)))
     }
 }

@@ -65,6 +65,10 @@ mod time;
 #[cfg(test)]
 mod fake_aws;
 #[cfg(test)]
+mod fake_http;
+#[cfg(test)]
 mod layers;
+#[cfg(test)]
+mod simulation;
 
 pub use serve::Handler;

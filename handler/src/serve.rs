@@ -28,11 +28,13 @@ pub struct Handler {
 impl Handler {
     /// Reads the environment and makes the clients.
     pub async fn from_environment() -> Self {
-        Self {
-            clients: Clients::from_environment().await,
-            settings: Settings::from_env(|name| std::env::var(name).ok()),
-            clock: Clock::System,
-        }
+        let settings = Settings::from_env(|name| std::env::var(name).ok());
+        Self::new(Clients::from_environment().await, settings, Clock::System)
+    }
+
+    /// A handler with these clients.
+    pub(crate) fn new(clients: Clients, settings: Result<Settings, SettingsError>, clock: Clock) -> Self {
+        Self { clients, settings, clock }
     }
 
     /// Handles one invocation. A step returns null, an event what it asks for.

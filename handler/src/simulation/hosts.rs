@@ -1,0 +1,283 @@
+//! The hosts, and Run Command.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use contract::{AWSCURRENT, AWSPENDING, COMMAND_DELIVERY_SECONDS, DEPLOYING};
+use serde_json::{Value, json};
+use tokio::task::spawn_local as spawn;
+
+use super::{
+    Millis, SCRIPT_TIMEOUT, SECOND,
+    world::{Sim, World},
+};
+use crate::fake_http::Answer;
+
+/// Commands that are remembered.
+const COMMANDS: usize = 6;
+
+/// How long Run Command does not know of a command that it was just sent.
+const UNKNOWN: Millis = 400;
+
+/// How a script ends that does not do its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mishap {
+    /// It fails, and the host has what it had.
+    Fails,
+    /// It installs the credential, and then it fails.
+    InstallsAndFails,
+    /// It installs the credential, and does not end in time.
+    InstallsAndHangs,
+    /// It succeeds without doing anything.
+    DoesNothing,
+}
+
+/// What a host boots with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Boots {
+    /// DEPLOYING's credential if SES accepts it, else AWSCURRENT's: the contract.
+    Deploying,
+    /// AWSCURRENT's, whatever hosts were told of: a mistake that the watcher has to notice.
+    Current,
+}
+
+/// A host.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) id: String,
+    /// The key whose credential it sends with, and since when.
+    pub(super) holds: Option<(Arc<str>, Millis)>,
+    /// The keys that it was told of since it was made.
+    pub(super) told: BTreeSet<Arc<str>>,
+    /// It is offline until then.
+    offline: Millis,
+    /// How its next scripts end.
+    mishaps: Vec<Mishap>,
+    /// Counts its machines: what runs on one ends with it.
+    machine: u32,
+}
+
+impl Host {
+    pub(super) fn new(id: String) -> Self {
+        Self { id, holds: None, told: BTreeSet::new(), offline: 0, mishaps: vec![], machine: 0 }
+    }
+}
+
+/// How a command stands on one host.
+#[derive(Clone, Debug)]
+struct Run {
+    status: &'static str,
+    details: &'static str,
+    code: i32,
+    output: String,
+}
+
+/// A command.
+#[derive(Debug)]
+pub(super) struct Sent {
+    id: String,
+    at: Millis,
+    runs: Vec<(String, Run)>,
+}
+
+impl World {
+    /// A host sends with another credential from now on.
+    pub(super) fn install(&mut self, host: usize, key: &Arc<str>, how: &str) {
+        let now = self.now();
+        if let Some((old, _)) = self.hosts[host].holds.take() {
+            self.user.is_used(&old, now);
+        }
+        self.user.is_used(key, now);
+        let Self { hosts, .. } = self;
+        hosts[host].holds = Some((key.clone(), now));
+        hosts[host].told.insert(key.clone());
+        self.is_changed();
+        self.tell(|world| format!("{} {how} {key}", world.hosts[host].id));
+        self.watch();
+    }
+
+    /// The next scripts on a host end so.
+    pub(super) fn script(&mut self, host: usize, mishap: Mishap, times: usize) {
+        self.hosts[host].mishaps = vec![mishap; times];
+    }
+
+    /// A host is offline for a while.
+    pub(super) fn goes_offline(&mut self, host: usize, time: Millis) {
+        self.hosts[host].offline = self.now() + time;
+    }
+
+    /// The credential that a booting host takes.
+    fn boots_with(&self) -> Option<Arc<str>> {
+        let (secret, now) = (self.read_secret(), self.now());
+        let deploying = secret.key_of(DEPLOYING).filter(|key| {
+            let password = self.user.key(key).map(|key| key.password.as_str()).unwrap_or_default();
+            self.boots == Boots::Deploying && self.user.is_accepted(key, password, now)
+        });
+        deploying.or_else(|| secret.key_of(AWSCURRENT)).cloned()
+    }
+
+    /// DescribeInstanceInformation.
+    pub(super) fn instances(&self) -> Answer {
+        let now = self.now();
+        let standing = |host: &Host| {
+            let status = if now < host.offline { "ConnectionLost" } else { "Online" };
+            json!({"InstanceId": host.id, "PingStatus": status})
+        };
+        Ok(json!({"InstanceInformationList": self.hosts.iter().map(standing).collect::<Vec<_>>()}))
+    }
+
+    /// SendCommand.
+    pub(super) fn send_command(&mut self, sim: &Sim) -> Answer {
+        self.sent += 1;
+        let id = format!("c-{}", self.sent);
+        let waits = Run { status: "Pending", details: "Pending", code: -1, output: String::new() };
+        let runs = self.hosts.iter().map(|host| (host.id.clone(), waits.clone())).collect();
+        if self.commands.len() == COMMANDS {
+            self.commands.remove(0);
+        }
+        self.commands.push(Sent { id: id.clone(), at: self.now(), runs });
+        for host in 0..self.hosts.len() {
+            let delivery = self.dice.between(300, 3_000);
+            let script = self.dice.between(500, 8_000);
+            spawn(run_script(sim.clone(), id.clone(), host, delivery, script));
+        }
+        Ok(json!({"Command": {"CommandId": id}}))
+    }
+
+    /// GetCommandInvocation.
+    pub(super) fn command(&self, id: &str, instance: &str) -> Answer {
+        let sent = self.commands.iter().find(|sent| sent.id == id).filter(|sent| self.now() >= sent.at + UNKNOWN);
+        let run = sent.and_then(|sent| sent.runs.iter().find(|(host, _)| host == instance));
+        let (_, Run { status, details, code, output }) = run.ok_or("InvocationDoesNotExist")?;
+        let (stdout, stderr) = if *code == 0 { (output.as_str(), "") } else { ("", output.as_str()) };
+        Ok(json!({
+            "Status": status, "StatusDetails": details, "ResponseCode": code,
+            "StandardOutputContent": stdout, "StandardErrorContent": stderr,
+        }))
+    }
+
+    fn command_is(&mut self, id: &str, host: usize, run: Run) {
+        let instance = self.hosts[host].id.clone();
+        self.tell(|_| format!("{instance} script: {}, code {}, {:?}", run.details, run.code, run.output));
+        let sent = self.commands.iter_mut().find(|sent| sent.id == id);
+        if let Some((_, it)) = sent.and_then(|sent| sent.runs.iter_mut().find(|(it, _)| *it == instance)) {
+            *it = run;
+        }
+    }
+
+    /// What the script fetches: AWSPENDING's key, with why not.
+    fn fetch(&self) -> Result<Arc<str>, &'static str> {
+        let secret = self.read_secret();
+        secret.key_of(AWSPENDING).cloned().ok_or("AWSPENDING has no credential")
+    }
+}
+
+/// One script on one host, until it ended.
+async fn run_script(sim: Sim, command: String, host: usize, delivery: Millis, takes: Millis) {
+    sleep(delivery).await;
+    let until = sim.world().hosts[host].offline;
+    let now = sim.world().now();
+    if now < until {
+        let longest = COMMAND_DELIVERY_SECONDS * SECOND;
+        sleep((until - now).min(longest)).await;
+        if until - now > longest {
+            let run = Run { status: "TimedOut", details: "Delivery Timed Out", code: -1, output: String::new() };
+            return sim.world().command_is(&command, host, run);
+        }
+    }
+    let (machine, mishap) = {
+        let mut world = sim.world();
+        let running = Run { status: "InProgress", details: "InProgress", code: -1, output: String::new() };
+        world.command_is(&command, host, running);
+        let it = &mut world.hosts[host];
+        (it.machine, it.mishaps.pop())
+    };
+    sleep(takes).await;
+    let ends = {
+        let mut world = sim.world();
+        if world.hosts[host].machine != machine {
+            let run = Run { status: "Failed", details: "Terminated", code: -1, output: String::new() };
+            return world.command_is(&command, host, run);
+        }
+        script(&mut world, host, mishap)
+    };
+    if mishap == Some(Mishap::InstallsAndHangs) {
+        sleep(SCRIPT_TIMEOUT * SECOND).await;
+    }
+    sim.world().command_is(&command, host, ends);
+}
+
+/// What the script does once it has the host: fetch, prove, install. It prints the key that it installed.
+fn script(world: &mut World, host: usize, mishap: Option<Mishap>) -> Run {
+    let failed = |output: &str| Run { status: "Failed", details: "Failed", code: 1, output: output.to_owned() };
+    let succeeded = |output: String| Run { status: "Success", details: "Success", code: 0, output };
+    match mishap {
+        Some(Mishap::Fails) => return failed("postmap: no space left"),
+        Some(Mishap::DoesNothing) => return succeeded(String::new()),
+        _ => {}
+    }
+    let key = match world.fetch() {
+        Ok(key) => key,
+        Err(why) => return failed(why),
+    };
+    let now = world.now();
+    let password = world.user.key(&key).map(|key| key.password.clone()).unwrap_or_default();
+    if !world.user.is_accepted(&key, &password, now) {
+        return failed("SES does not accept the credential");
+    }
+    world.install(host, &key, "installs");
+    match mishap {
+        Some(Mishap::InstallsAndFails) => failed("postfix reload: timeout"),
+        Some(Mishap::InstallsAndHangs) => {
+            Run { status: "TimedOut", details: "Execution Timed Out", code: -1, output: String::new() }
+        }
+        _ => succeeded(format!("installed access key {key}\n")),
+    }
+}
+
+/// A host boots; `anew`: as a new machine, which was told of nothing.
+pub(super) async fn boot(sim: Sim, host: usize, anew: bool) {
+    let takes = {
+        let mut world = sim.world();
+        let takes = world.dice.between(10_000, 60_000);
+        let offline = world.now() + takes;
+        let it = &mut world.hosts[host];
+        it.machine += 1;
+        it.offline = it.offline.max(offline);
+        if anew {
+            it.told.clear();
+            it.holds = None;
+        }
+        takes
+    };
+    sleep(takes).await;
+    let mut world = sim.world();
+    if let Some(key) = world.boots_with() {
+        world.install(host, &key, if anew { "is made anew and boots with" } else { "boots with" });
+    }
+}
+
+/// A host of a deployment without Run Command reads AWSCURRENT now and then, within every grace.
+pub(super) async fn pull(sim: Sim, every: Millis) {
+    loop {
+        sleep(every).await;
+        let mut world = sim.world();
+        if let Some(key) = world.secret.key_of(AWSCURRENT).cloned()
+            && world.hosts[0].holds.as_ref().is_none_or(|(holds, _)| *holds != key)
+        {
+            world.install(0, &key, "reads AWSCURRENT and takes");
+        }
+    }
+}
+
+/// Waits by the simulated clock.
+pub(super) async fn sleep(time: Millis) {
+    tokio::time::sleep(Duration::from_millis(time)).await;
+}
+
+/// The value of a secret with this key's credential.
+pub(super) fn value(key: &super::user::Key, note: u64) -> String {
+    let value: Value = json!({
+        "username": "mail", "iam_user_arn": super::USER_ARN, "AccessKeyId": key.id, "SMTPPassword": key.password, "note": note,
+    });
+    value.to_string()
+}
