@@ -190,8 +190,7 @@ fn stays(reason: String) -> KeyVerdict {
 fn verdict(situation: &Situation, key: &UsedKey) -> KeyVerdict {
     match keys::judge(situation, key) {
         Verdict::MayGo(reason) => match keys::removal(situation, key, &reason) {
-            Removal::Delete => KeyVerdict::MayGo(reason.to_string()),
-            Removal::Deactivate => KeyVerdict::MayGo(format!("{reason}; it is made Inactive first")),
+            Removal::Delete | Removal::Deactivate => KeyVerdict::MayGo(reason.to_string()),
             Removal::Wait { since, until } => KeyVerdict::MustStay {
                 reason: format!("it is Inactive since {}, and is deleted then (rotation.keep_inactive)", date(since)),
                 until: Some(date(until)),
