@@ -14,8 +14,8 @@ pub enum Event {
         #[serde(default)]
         logins: bool,
     },
-    /// Delete the keys that are past their grace and that nobody can be using: returns a [`crate::Retired`]. Never while a
-    /// rotation is open.
+    /// Make the keys Inactive that are past their grace and that nobody can be using, and delete those that have been Inactive for
+    /// long enough: returns a [`crate::Retired`]. Never while a rotation is open.
     Retire {
         /// Also this key, which somebody looked at: one that no version names and that was never used. On a user that the
         /// deployment does not own nothing else makes such a key go.
@@ -28,7 +28,8 @@ pub enum Event {
         /// The key, so that nothing else than what somebody looked at goes.
         key: String,
     },
-    /// What the daily rule asks for: tell the topic of a rotation that is overdue or was never attempted, then retire.
+    /// What the daily rule asks for: tell the topic of a rotation that is overdue or was never attempted and of an Inactive key in
+    /// use, complete our labels, then retire.
     /// Returns a [`crate::Retired`], which is not wrapped in a [`crate::Answer`].
     Upkeep,
 }

@@ -38,6 +38,7 @@
 //! | action | resource |
 //! |---|---|
 //! | `secretsmanager:DescribeSecret`, `GetSecretValue`, `PutSecretValue`, `UpdateSecretVersionStage` | the secret |
+//! | `secretsmanager:ListSecretVersionIds` | the secret; if no labelled version names one of the user's keys |
 //! | `kms:Decrypt`, `kms:GenerateDataKey` | the secret's key, if it is a customer-managed one |
 //! | `iam:GetUser`, `ListAccessKeys`, `CreateAccessKey` | the user |
 //! | `iam:GetAccessKeyLastUsed`, `UpdateAccessKey`, `DeleteAccessKey` | the user; with two keys, to retire one, or to take one back |

@@ -35,10 +35,8 @@ pub(crate) enum Then {
 /// What became of a key that was to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Freed {
-    /// It is deleted.
-    Deleted,
-    /// It is Inactive, and a label says since when.
-    Inactive,
+    /// It went as far as was asked.
+    Done,
     /// Somebody else deleted it.
     GoneAlready,
     /// It is as before, because this changed meanwhile.
@@ -58,7 +56,7 @@ pub(crate) async fn choose(invocation: &Invocation<'_>, secret: &Secret, keys: V
 /// the error says so and has the command that does.
 pub(crate) async fn make_room(invocation: &Invocation<'_>, secret: &Secret, key: &UsedKey) -> Result<(), Error> {
     match free(invocation, secret, key, Then::Delete, &may_go).await? {
-        Freed::Deleted | Freed::Inactive | Freed::GoneAlready => Ok(()),
+        Freed::Done | Freed::GoneAlready => Ok(()),
         Freed::Kept(reason) => Err(Error::LabelsMoved { key: key.key.id.clone(), reason }),
     }
 }
@@ -96,12 +94,12 @@ pub(crate) async fn free<Reason: Display>(
     let kept = match judged.unwrap_or(Err(Error::DeadlineReached)) {
         Ok(Second::MayGo(version)) if then == Then::StayInactive => {
             note(invocation, secret, id, version).await?;
-            return Ok(Freed::Inactive);
+            return Ok(Freed::Done);
         }
         Ok(Second::MayGo(_)) => {
             let deleted = user::delete_key(clients, settings, id).await?;
             info!(key = id, deleted, "the access key is gone");
-            return Ok(if deleted { Freed::Deleted } else { Freed::GoneAlready });
+            return Ok(if deleted { Freed::Done } else { Freed::GoneAlready });
         }
         Ok(Second::IsActive(key)) => {
             info!(key = id, "the access key became Active meanwhile: it is judged again as an Active one");

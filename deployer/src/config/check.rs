@@ -273,8 +273,8 @@ impl Reader<'_> {
         let keep = if_given(&raw.keep_previous, |leaf| self.duration("rotation.keep_previous", leaf));
 
         let keep_inactive = if_given(&raw.keep_inactive, |leaf| match &leaf.found {
-            Found::Text(text) if text == "0s" => Some(Duration::ZERO),
-            _ => self.duration("rotation.keep_inactive", leaf),
+            Found::Text(text) if text == "0s" => Some((Duration::ZERO, leaf.at)),
+            _ => self.duration("rotation.keep_inactive", leaf).map(|keep| (keep, leaf.at)),
         });
 
         let (schedule, window, rotate_on_create, keep) = (schedule?, window?, rotate_on_create?, keep?);
@@ -285,18 +285,7 @@ impl Reader<'_> {
         let window = window.map(|(window, _)| window);
         let (window, keep_previous) = defaults_that_fit(&schedule, window, keep);
         self.grace_fits(raw, &schedule, window, keep_previous)?;
-        // The daily upkeep makes the key Inactive up to a day after its grace, and again up to a day later it is deleted.
-        let room = schedule.shortest_period().saturating_sub(keep_previous + 2 * DAY);
-        let keep_inactive = keep_inactive.unwrap_or(if room >= KEEP_INACTIVE { KEEP_INACTIVE } else { Duration::ZERO });
-        if let Some((at, asked)) =
-            raw.keep_inactive.get().map(|leaf| (leaf.at, keep_inactive)).filter(|it| it.1 > room && !it.1.is_zero())
-        {
-            return self.refuse(
-                at,
-                format!("the next rotation would come before a key has been Inactive for {}", spell(asked)),
-                format!("write at most {}: `keep_previous` and two days for the daily upkeep come before", spell(room)),
-            );
-        }
+        let keep_inactive = self.inactive_fits(&schedule, keep_previous, keep_inactive)?;
         Some(Rotation { schedule, window, rotate_on_create, keep_previous, keep_inactive })
     }
 
@@ -354,6 +343,27 @@ impl Reader<'_> {
             ways.push("set a shorter `rotation.keep_previous`, and a `rotation.window`".to_owned());
         }
         self.refuse(at, message, ways.join(", or "))
+    }
+
+    /// How long a key is Inactive. The daily upkeep makes it so up to a day after its grace, and deletes it up to a day late: both
+    /// have to fit in before the next rotation. Without a value it is [`KEEP_INACTIVE`], or nothing if that does not fit.
+    fn inactive_fits(
+        &mut self,
+        schedule: &Schedule,
+        keep_previous: Duration,
+        asked: Option<(Duration, Location)>,
+    ) -> Option<Duration> {
+        let room = schedule.shortest_period().saturating_sub(keep_previous + 2 * DAY);
+        match asked {
+            None if room >= KEEP_INACTIVE => Some(KEEP_INACTIVE),
+            None => Some(Duration::ZERO),
+            Some((keep, _)) if keep <= room => Some(keep),
+            Some((keep, at)) => self.refuse(
+                at,
+                format!("the next rotation would come before a key has been Inactive for {}", spell(keep)),
+                format!("write at most {}: `keep_previous` and two days for the daily upkeep come before", spell(room)),
+            ),
+        }
     }
 
     fn function(&mut self, raw: &RawFunction) -> Option<Function> {

@@ -398,7 +398,6 @@ impl fmt::Display for MustStay {
             Self::InGrace { ends: Some(ends) } => {
                 write!(f, "it is the previous key, or as old, and is kept until {} (rotation.keep_previous)", date(*ends))
             }
-            Self::BroughtBack => f.write_str("it was Inactive, and somebody made it Active again"),
             Self::InGrace { ends: None } => {
                 f.write_str("it may be the previous key, and the secret has no date from which its grace counts")
             }
@@ -418,6 +417,7 @@ impl fmt::Display for MustStay {
             Self::UserNotOwned => {
                 f.write_str("no version of the secret names it, and the user is not owned by this deployment")
             }
+            Self::BroughtBack => f.write_str("it was Inactive, and somebody made it Active again"),
             Self::TooYoung => f.write_str(
                 "no version of the secret names it and it was never used, but a rotation that still runs may have made it",
             ),

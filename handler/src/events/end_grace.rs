@@ -42,9 +42,7 @@ async fn end_grace(invocation: &Invocation<'_>, secret: &Secret, id: &str) -> Re
     })?;
     warn!(key = id, "ending the grace of an access key, as requested: a host that still uses it cannot send");
     match retire::free(invocation, secret, key, Then::Delete, Consent::GraceEnded).await? {
-        Freed::Deleted | Freed::Inactive | Freed::GoneAlready => {
-            Ok(Retired { deleted: vec![id.to_owned()], ..Retired::default() })
-        }
+        Freed::Done | Freed::GoneAlready => Ok(Retired { deleted: vec![id.to_owned()], ..Retired::default() }),
         Freed::Kept(reason) => Err(Error::LabelsMoved { key: id.to_owned(), reason }),
     }
 }

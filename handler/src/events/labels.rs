@@ -1,6 +1,6 @@
-//! The daily look at our labels: what the function of an older version left out, or a call that was lost.
+//! A part of `upkeep`: sets the labels that the function of an older version did not know, or whose call was lost.
 
-use contract::{AWSCURRENT, AWSPENDING, Consumer, DEPLOYING, SecretValue, TOLD};
+use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, SecretValue, TOLD};
 use tracing::info;
 
 use crate::{
@@ -17,18 +17,17 @@ use crate::{
 
 /// Sets DONE and TOLD where they are missing and it is certain where they belong. If a host does not confirm, the topic is told:
 /// no old key is deleted until every host has confirmed.
-pub(crate) async fn complete(invocation: &Invocation<'_>) -> Result<(), Error> {
-    let secret = secret::find(invocation.clients, invocation.settings).await?;
+pub(crate) async fn complete(invocation: &Invocation<'_>, secret: &Secret) -> Result<(), Error> {
     let Some(current) = secret.version_labelled(AWSCURRENT) else { return Ok(()) };
     if !secret.rotation_enabled || secret.open_rotation().is_some() {
         return Ok(());
     }
-    finish_secret::mark_done(invocation, &secret, current).await;
+    finish_secret::mark_done(invocation, secret, current).await;
     if secret.version_labelled(TOLD).is_some() {
         return Ok(());
     }
-    let Some(value) = told_by_a_rotation(invocation, &secret, current).await? else { return Ok(()) };
-    let confirmed = confirm(invocation, &secret, current, &value).await;
+    let Some(value) = told_by_a_rotation(invocation, secret, current).await? else { return Ok(()) };
+    let confirmed = confirm(invocation, secret, current, &value).await;
     if let Err(error) = &confirmed {
         topic::publish(invocation, "the hosts have not confirmed their credential", &error.to_string()).await?;
     }
@@ -61,7 +60,7 @@ async fn confirm(
 ) -> Result<(), Error> {
     let Invocation { clients, settings, time } = *invocation;
     if let Some(consumer) = &settings.consumer {
-        time.require(Consumer::time_needed(consumer), "to ask the hosts which credential they have")?;
+        time.require(consumer.time_needed(), "to ask the hosts which credential they have")?;
         let credential = Credential::of(value);
         let news = News { secret_arn: &secret.arn, version: current, stage: AWSCURRENT, credential: &credential };
         consumer::tell(invocation, consumer, &news).await?;
@@ -94,7 +93,11 @@ mod tests {
     }
 
     async fn complete_in(aws: &FakeAws) -> Result<(), Error> {
-        aws.ask(async |invocation| complete(invocation).await).await
+        aws.ask(async |invocation| {
+            let secret = secret::find(invocation.clients, invocation.settings).await?;
+            complete(invocation, &secret).await
+        })
+        .await
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! The event `retire`: delete the keys that are past their grace and that nobody can be using.
+//! The event `retire`: make the keys Inactive that are past their grace and that nobody can be using, and delete them later.
 
 use std::time::SystemTime;
 
@@ -56,8 +56,8 @@ async fn retire(invocation: &Invocation<'_>, secret: &Secret, orphan: Option<&st
                 };
                 info!(key = id, "retiring an access key: {reason}");
                 match free(invocation, secret, key, then, consent).await? {
-                    Freed::Deleted => retired.deleted.push(id.to_owned()),
-                    Freed::Inactive => retired.deactivated.push(id.to_owned()),
+                    Freed::Done if then == Then::Delete => retired.deleted.push(id.to_owned()),
+                    Freed::Done => retired.deactivated.push(id.to_owned()),
                     Freed::GoneAlready => {}
                     Freed::Kept(reason) => retired.kept.push(was_to_go(id, &reason)),
                 }

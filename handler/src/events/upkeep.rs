@@ -7,15 +7,19 @@ use crate::{
     error::Error,
     events::{labels, retire},
     invocation::Invocation,
-    services::{secret, topic, user},
+    services::{
+        secret::{self, Secret},
+        topic, user,
+    },
 };
 
 /// Tells, completes the labels and retires. Each part is done even if another fails.
 pub(crate) async fn run(invocation: &Invocation<'_>) -> Result<Retired, Error> {
+    let secret = secret::find(invocation.clients, invocation.settings).await?;
     let before = [
-        tell_if_overdue(invocation).await,
-        tell_if_inactive(invocation).await,
-        Box::pin(labels::complete(invocation)).await,
+        tell_if_overdue(invocation, &secret).await,
+        tell_if_inactive(invocation, &secret).await,
+        Box::pin(labels::complete(invocation, &secret)).await,
     ];
     let retired = retire::run(invocation, None).await;
     let mut failed: Vec<Error> = before.into_iter().filter_map(Result::err).collect();
@@ -30,20 +34,17 @@ pub(crate) async fn run(invocation: &Invocation<'_>) -> Result<Retired, Error> {
     }
 }
 
-async fn tell_if_overdue(invocation: &Invocation<'_>) -> Result<(), Error> {
-    let Invocation { clients, settings, time } = *invocation;
-    let secret = secret::find(clients, settings).await?;
-    let Some(overdue) = secret.overdue(time.began) else { return Ok(()) };
+async fn tell_if_overdue(invocation: &Invocation<'_>, secret: &Secret) -> Result<(), Error> {
+    let Some(overdue) = secret.overdue(invocation.time.began) else { return Ok(()) };
     warn!("{overdue}");
     topic::publish(invocation, "rotation overdue", &overdue.to_string()).await
 }
 
 /// Somebody deactivated the key in use, or moved AWSCURRENT onto a key that was Inactive.
-async fn tell_if_inactive(invocation: &Invocation<'_>) -> Result<(), Error> {
+async fn tell_if_inactive(invocation: &Invocation<'_>, secret: &Secret) -> Result<(), Error> {
     let Invocation { clients, settings, .. } = *invocation;
-    let secret = secret::find(clients, settings).await?;
     let Some(version) = secret.version_labelled(AWSCURRENT) else { return Ok(()) };
-    let Some(current) = secret::read(clients, &secret, version).await? else { return Ok(()) };
+    let Some(current) = secret::read(clients, secret, version).await? else { return Ok(()) };
     let key = &current.value.access_key_id;
     if !user::keys(clients, settings).await?.iter().any(|it| it.id == *key && !it.active) {
         return Ok(());

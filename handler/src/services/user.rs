@@ -44,7 +44,7 @@ pub(crate) async fn check(clients: &Clients, settings: &Settings) -> Result<(), 
     }
 }
 
-/// The user's access keys; at most two.
+/// The user's access keys: at most two, or more if some were made at the same moment.
 pub(crate) async fn keys(clients: &Clients, settings: &Settings) -> Result<Vec<AccessKey>, Error> {
     let answer = clients
         .iam

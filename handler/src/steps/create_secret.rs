@@ -334,10 +334,9 @@ async fn overtaken(rotation: &Rotation<'_>, seen: &Secret) -> Result<Option<Stri
         Err(error @ Error::Aws { .. }) => return Err(error),
         Err(error) => return Ok(Some(error.refusal().finding())),
     };
-    let place = |secret: &Secret| secret.version_labelled(DEPLOYING).map(str::to_owned);
+    let place = |secret: &Secret| secret.version_labelled(DEPLOYING).unwrap_or("no version").to_owned();
     let (expected, found) = (place(seen), place(&now));
-    let moved = || format!("{DEPLOYING} was moved from {expected:?} to {found:?}");
-    Ok((expected != found).then(moved))
+    Ok((expected != found).then(|| format!("{DEPLOYING} was moved from {expected} to {found}")))
 }
 
 async fn make_credential(rotation: &Rotation<'_>, secret: &Secret, current: SecretValue) -> Result<(), Error> {

@@ -84,10 +84,16 @@ pub(super) fn key_state_unclear(key: &str, version: &str, state: KeyState, ses: 
 }
 
 pub(super) fn no_safe_slot(user: &str, keys: &[KeptKey]) -> Parts {
-    let found = format!(
-        "the IAM user {user} has two access keys, the most that IAM allows, and neither may be deleted: {}",
-        list(keys)
-    );
+    let found = match keys.len() {
+        0..=2 => format!(
+            "the IAM user {user} has two access keys, the most that IAM allows, and neither may be deleted: {}",
+            list(keys)
+        ),
+        _ => format!(
+            "the IAM user {user} has more than two access keys, and too many may not be deleted: {}",
+            list(keys)
+        ),
+    };
     let ways = keys.iter().filter_map(|key| way_to_free(user, key));
     let next: Vec<Text> =
         ways.chain(["the rotation continues as soon as one of the two is deleted, or may be deleted".into()]).collect();

@@ -30,7 +30,7 @@ pub(super) fn host_did_not_confirm(command: &str, key: &str, hosts: &[String]) -
         hosts.join(", ")
     );
     let next = [
-        "let the script print the id of the access key that the host now uses (README, \"Scripts of your own\")".into(),
+        "let the script print the id of the access key that the host now uses (README, \"On the host\")".into(),
         wait(),
     ];
     parts(found, NO_KEY_CHANGED, next)
