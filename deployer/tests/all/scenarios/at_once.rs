@@ -7,9 +7,9 @@ use crate::support::{
     rotation::{CREATE, FINISH, SET, TEST},
 };
 
-/// Every step is invoked twice at once, and then once more by Secrets Manager. One invocation of createSecret loses with this
-/// error.
-async fn every_step_twice_at_once(deployed: &Deployed, loser_of_create: &str) {
+/// Every step is invoked twice at once, and then once more by Secrets Manager. One invocation of createSecret loses with one of
+/// these errors.
+async fn every_step_twice_at_once(deployed: &Deployed, loser_of_create: &[&str]) {
     let token = deployed.held_before(CREATE).await;
     let before = deployed.mark();
     // Both have decided to make a key before either sees the other's.
@@ -19,7 +19,7 @@ async fn every_step_twice_at_once(deployed: &Deployed, loser_of_create: &str) {
         deployed.sandbox.end_faults();
     });
     let kinds: Vec<_> = [&one, &two].into_iter().filter_map(|result| result.as_ref().err()).map(|f| &*f.kind).collect();
-    assert_eq!(kinds, [loser_of_create], "{one:?} {two:?}");
+    assert!(matches!(kinds[..], [kind] if loser_of_create.contains(&kind)), "{one:?} {two:?}");
     let (made, deleted) = (deployed.done(before, "iam:CreateAccessKey"), deployed.done(before, "iam:DeleteAccessKey"));
     assert_eq!(made - deleted, 1, "the loser's key is gone");
     let pending = deployed.key_labelled("AWSPENDING").await;
@@ -40,13 +40,14 @@ async fn every_step_twice_at_once(deployed: &Deployed, loser_of_create: &str) {
 #[tokio::test]
 async fn the_same_step_is_invoked_twice_at_once_and_the_user_has_one_key() {
     let deployed = Deployed::new().await;
-    every_step_twice_at_once(&deployed, "KeyLimitReached").await;
+    every_step_twice_at_once(&deployed, &["KeyLimitReached"]).await;
 }
 
 #[tokio::test]
 async fn the_same_step_is_invoked_twice_at_once_and_the_user_has_no_key() {
     let deployed = Deployed::not_yet_rotated().await;
-    every_step_twice_at_once(&deployed, "TokenTaken").await;
+    // The loser looks at the labels before or after the winner stores its credential.
+    every_step_twice_at_once(&deployed, &["LabelsMoved", "TokenTaken"]).await;
     deployed.completes().await;
 }
 
