@@ -183,7 +183,7 @@ class ExampleOnTheInstance(SandboxTest):
             self.assertNotIn(OLD["SMTPPassword"], str(found))
             self.assertNotIn(NEW["SMTPPassword"], str(found))
 
-    def test_a_host_that_boots_during_a_rotation_keeps_the_credential_that_was_brought_to_it(self) -> None:
+    def test_a_host_that_boots_during_a_rotation_has_the_credential_that_the_hosts_are_told_of(self) -> None:
         secrets = client("secretsmanager")
         arn = self.secret_of_old()
         file = SANDBOX_DIR / f"host-{THIRD}" / "etc/mail/smtp-credentials"
@@ -196,13 +196,13 @@ class ExampleOnTheInstance(SandboxTest):
         new = secrets.put_secret_value(
             SecretId=arn, SecretString=json.dumps(NEW), VersionStages=["AWSPENDING", "DEPLOYING"]
         )["VersionId"]
-        self.assertEqual(boot(), file_of(OLD), "a host that has nothing yet gets what is in use")
+        self.assertEqual(boot(), file_of(NEW), "a host that has nothing yet would lose the one in use after the grace")
         run_command(f"/usr/local/bin/rotate_smtp.sh {arn}", THIRD)
         self.assertEqual(boot(), file_of(NEW), "a host that was told keeps it")
         secrets.update_secret_version_stage(SecretId=arn, VersionStage="AWSPENDING", RemoveFromVersionId=new)
-        self.assertEqual(boot(), file_of(NEW), "also where the rotation was given up")
+        self.assertEqual(boot(), file_of(NEW), "also if the rotation was given up")
         secrets.update_secret_version_stage(SecretId=arn, VersionStage="DEPLOYING", RemoveFromVersionId=new)
-        self.assertEqual(boot(), file_of(OLD), "but not where it is not the one that hosts were told of")
+        self.assertEqual(boot(), file_of(OLD), "but not if it is not the one that hosts were told of")
 
 
 class Example(unittest.TestCase):
