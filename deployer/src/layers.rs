@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["deployment/facts.rs"],
     &["engine/"],
     &["kinds/"],
-    &["stack.rs"],
+    &["stack.rs", "sizes.rs"],
     &["rotation/", "status.rs"],
     &["screen/"],
     &["commands/"],

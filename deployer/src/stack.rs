@@ -1,6 +1,6 @@
 //! The whole system on one page: every resource of a deployment, its goal, and the resources that it depends on.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use contract::{Consumer, Instances, Settings};
 
@@ -18,6 +18,7 @@ use crate::{
         document::{self, Document},
         event_invoke::EventInvoke,
         function::{self, Function},
+        iam::Placement,
         instance_access::InstanceAccess,
         log_group::{self, LogGroup},
         permissions::{Permissions, Statement},
@@ -111,7 +112,9 @@ fn secret_goal(Deployment { config, names }: &Deployment, facts: &Facts) -> Resu
 }
 
 fn user_goal(Deployment { config, names }: &Deployment) -> user::Goal {
+    let boundary = config.iam_user.permissions_boundary.as_ref().map(ToString::to_string);
     user::Goal {
+        placement: Placement { path: names.user_path.clone(), boundary },
         policy: policy::user_permissions(config, names),
         serves: names.secret_of_user.clone(),
         sends_as_anybody: config.ses.from.is_empty(),
@@ -120,13 +123,27 @@ fn user_goal(Deployment { config, names }: &Deployment) -> user::Goal {
 
 fn role_goal(Deployment { config, names }: &Deployment, facts: &Facts) -> Result<role::Goal, Error> {
     let policy = policy::role_permissions(config, names, facts.user_arn()?, facts.kms_key_arn()?);
-    Ok(role::Goal { trust: policy::role_trust(), policy })
+    let boundary = config.function.role_permissions_boundary.as_ref().map(ToString::to_string);
+    let placement = Placement { path: names.role_path.clone(), boundary };
+    Ok(role::Goal { placement, trust: policy::role_trust(), policy })
 }
 
 fn function_goal(Deployment { config, names }: &Deployment, facts: &Facts) -> Result<function::Goal, Error> {
+    Ok(function::Goal {
+        role_arn: names.role_arn(),
+        timeout: config.function.timeout,
+        memory_mb: config.function.memory_mb,
+        environment: environment(config, names, facts.user_arn()?),
+        architecture: config.function.architecture,
+        source: facts.package()?.source_digest.clone(),
+    })
+}
+
+/// The function's environment, as the deployer writes it.
+pub(crate) fn environment(config: &Config, names: &Names, user_arn: &str) -> BTreeMap<String, String> {
     let settings = Settings {
         secret_arn_prefix: names.secret_arn_prefix(),
-        iam_user_arn: facts.user_arn()?.to_owned(),
+        iam_user_arn: user_arn.to_owned(),
         iam_user_owned: !config.iam_user.existing,
         replaces: config.iam_user.replaces.iter().map(ToString::to_string).collect(),
         smtp_endpoint: config.ses.endpoint.clone(),
@@ -138,14 +155,7 @@ fn function_goal(Deployment { config, names }: &Deployment, facts: &Facts) -> Re
     };
     let mut environment = settings.to_env();
     environment.insert(contract::LOG_LEVEL.to_owned(), config.function.log_level.to_string());
-    Ok(function::Goal {
-        role_arn: names.role_arn(),
-        timeout: config.function.timeout,
-        memory_mb: config.function.memory_mb,
-        environment,
-        architecture: config.function.architecture,
-        source: facts.package()?.source_digest.clone(),
-    })
+    environment
 }
 
 fn consumer(config: &Config, names: &Names) -> Option<Consumer> {

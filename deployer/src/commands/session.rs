@@ -18,6 +18,7 @@ use crate::{
     },
     error::Error,
     screen::Screen,
+    sizes,
     stack::stack,
 };
 
@@ -98,10 +99,18 @@ fn show(screen: &Screen, error: &Error) -> Shown {
 
 /// Reads every deployment that a file or a folder declares.
 pub(super) fn load(screen: &Screen, path: &Path) -> Result<Vec<Config>, Shown> {
-    config::load(path).map_err(|error| {
+    let configs = config::load(path).map_err(|error| {
         screen.config_error(&error);
         Shown
-    })
+    })?;
+    let mut fit = Ok(());
+    for config in &configs {
+        if let Err(errors) = sizes::check(config) {
+            screen.of_deployment(&config.name, &config.region).errors(&errors);
+            fit = Err(Shown);
+        }
+    }
+    fit.map(|()| configs)
 }
 
 /// Runs `work` on one deployment after the other, and stops at the first that fails.

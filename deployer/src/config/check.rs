@@ -9,7 +9,7 @@ use serde_saphyr::Location;
 
 use super::{
     Architecture, Config, Function, IamUser, Instance, KmsKey, LOG_RETENTION_DAYS, LogLevel, Notify, Region, Rotation,
-    Schedule, Secret, Ses,
+    Schedule, Secret, SecretName, Ses,
     duration::{self, DAY, HOUR, MINUTE, SECOND, spell},
     leaf::{Found, Leaf, Optional},
     mail,
@@ -110,6 +110,9 @@ impl Reader<'_> {
         let name = self.parsed("secret.name", &raw.name);
         let existing = or_default(&raw.existing, false, |leaf| self.flag("secret.existing", leaf));
         let kms_key = if_given(&raw.kms_key, |leaf| self.kms_key(leaf, region));
+        if let (Some(name), Some(region)) = (&name, region) {
+            self.fits_into_the_users_tag(name, region, raw.name.at);
+        }
         let recovery = self.days("secret.recovery_window", &raw.recovery_window, raw::DEFAULT_RECOVERY_WINDOW);
         let recovery_window_days = recovery.and_then(|(days, at)| {
             let kept = u8::try_from(days).ok().filter(|days| (7..=30).contains(days));
@@ -133,6 +136,20 @@ impl Reader<'_> {
             );
         }
         Some(secret)
+    }
+
+    /// The user's tag says which secret it serves: `<region>/<secret name>`.
+    fn fits_into_the_users_tag(&mut self, name: &SecretName, region: &Region, at: Location) {
+        let longest = MAX_TAG_VALUE - region.len() - 1;
+        if name.len() > longest {
+            let message = format!("the secret's name is {} characters long", name.len());
+            let hint = format!(
+                "choose a name of at most {longest} characters: the user's tag {} is <region>/<secret name>, and the value \
+                 of a tag has at most {MAX_TAG_VALUE}",
+                contract::TAG_SECRET
+            );
+            self.refuse::<()>(at, message, hint);
+        }
     }
 
     fn unused_with_existing_secret(&mut self, key: &str, at: Option<Location>) {
@@ -164,7 +181,27 @@ impl Reader<'_> {
         let replaces = or_default(&raw.replaces, Vec::new(), |leaf| {
             self.list("iam_user.replaces", leaf, MAX_ACCESS_KEYS, str::parse)
         });
-        Some(IamUser { name: name?, existing: existing?, replaces: replaces? })
+        let path = if_given(&raw.path, |leaf| self.parsed("iam_user.path", leaf));
+        let permissions_boundary =
+            if_given(&raw.permissions_boundary, |leaf| self.parsed("iam_user.permissions_boundary", leaf));
+        if existing == Some(true) {
+            let given = [("path", &raw.path), ("permissions_boundary", &raw.permissions_boundary)];
+            for (key, leaf) in given.into_iter().filter_map(|(key, leaf)| Some((key, leaf.get()?))) {
+                let message = format!("`iam_user.{key}` has no effect on a user with `existing: true`");
+                self.refuse::<()>(
+                    leaf.at,
+                    message,
+                    format!("remove `{key}`: the deployer never changes an existing user"),
+                );
+            }
+        }
+        Some(IamUser {
+            name: name?,
+            existing: existing?,
+            replaces: replaces?,
+            path: path?,
+            permissions_boundary: permissions_boundary?,
+        })
     }
 
     fn instance(&mut self, raw: &RawInstance) -> Option<Instance> {
@@ -185,6 +222,14 @@ impl Reader<'_> {
         let script = self.text("instance.script", &raw.script).map(str::to_owned);
         let script = script.and_then(|script| self.accept(raw.script.at, check_script(&script)).map(|()| script));
         let timeout = self.duration_or("instance.timeout", &raw.timeout, raw::DEFAULT_INSTANCE_TIMEOUT);
+        let timeout = timeout.and_then(|timeout| match raw.timeout.get() {
+            Some(leaf) if timeout < SHORTEST_SCRIPT => {
+                let message = format!("`instance.timeout` cannot be {}", spell(timeout));
+                let hint = "write 5s or more: for a shorter limit, Systems Manager's agent silently takes an hour";
+                self.refuse(leaf.at, message, hint)
+            }
+            _ => Some(timeout),
+        });
         let role = if_given(&raw.role, |leaf| self.parsed("instance.role", leaf));
         let document = if_given(&raw.document, |leaf| self.parsed("instance.document", leaf));
         Some(Instance { ids: ids?, script: script?, timeout: timeout?, role: role?, document: document? })
@@ -230,16 +275,7 @@ impl Reader<'_> {
 
     fn senders(&mut self, leaf: &Leaf<Vec<String>>) -> Option<Vec<String>> {
         let checked = |text: &str| mail::check_pattern(text).map(|()| text.to_owned());
-        let from = self.list("ses.from", leaf, usize::MAX, checked)?;
-        let length: usize = from.iter().map(String::len).sum();
-        if length > MAX_SENDERS_LENGTH {
-            let message = format!("`ses.from` is {length} characters long");
-            let hint = format!(
-                "write at most {MAX_SENDERS_LENGTH}, since IAM limits a policy's length; \"*@example.com\" covers a domain"
-            );
-            return self.refuse(leaf.at, message, hint);
-        }
-        Some(from)
+        self.list("ses.from", leaf, usize::MAX, checked)
     }
 
     fn address(&mut self, key: &str, leaf: &Leaf<String>) -> Option<String> {
@@ -250,6 +286,17 @@ impl Reader<'_> {
     fn endpoint(&mut self, leaf: &Leaf<String>, region: Option<&Region>) -> Option<SmtpEndpoint> {
         let parsed = self.text("ses.endpoint", leaf)?.parse::<SmtpEndpoint>();
         let endpoint = self.accept(leaf.at, parsed.map_err(|error| not_an_endpoint(&error)))?;
+        if endpoint.port == 25 {
+            let message = "a Lambda function cannot connect to port 25: AWS blocks it";
+            let other = SmtpEndpoint { port: 587, ..endpoint };
+            return self.refuse(leaf.at, message, format!("write {other}: SES listens there too"));
+        }
+        if endpoint.host.split('.').any(|label| label == "vpce") {
+            let message = "this endpoint is private to a VPC, and the function is in no VPC";
+            let hint =
+                "remove `endpoint` to use the region's public one: the deployer cannot put the function into a VPC";
+            return self.refuse(leaf.at, message, hint);
+        }
         match (region_of_host(&endpoint.host), region) {
             (Some(of_host), Some(region)) if of_host != &**region => self.refuse(
                 leaf.at,
@@ -383,6 +430,9 @@ impl Reader<'_> {
             or_default(&raw.log_level, LogLevel::Info, |leaf| self.choice("function.log_level", leaf, &LogLevel::ALL));
         let retention = self.days("function.log_retention", &raw.log_retention, raw::DEFAULT_LOG_RETENTION);
         let log_retention_days = retention.and_then(|(days, at)| self.log_retention(days, at));
+        let role_path = if_given(&raw.role_path, |leaf| self.parsed("function.role_path", leaf));
+        let role_permissions_boundary =
+            if_given(&raw.role_permissions_boundary, |leaf| self.parsed("function.role_permissions_boundary", leaf));
         let package = if_given(&raw.package, |leaf| self.text("function.package", leaf).map(str::to_owned));
 
         Some(Function {
@@ -391,6 +441,8 @@ impl Reader<'_> {
             architecture: architecture?,
             log_level: log_level?,
             log_retention_days: log_retention_days?,
+            role_path: role_path?,
+            role_permissions_boundary: role_permissions_boundary?,
             package: package?.map(|path| self.source.path.with_file_name("").join(path)),
         })
     }
@@ -495,8 +547,11 @@ const MAX_ACCESS_KEYS: usize = 2;
 /// `SendCommand` takes at most 50 instance ids.
 const MAX_INSTANCES: usize = 50;
 
-/// All inline policies of a user together may have 2048 characters, and ours has about 400 beside the senders.
-const MAX_SENDERS_LENGTH: usize = 1200;
+/// For a shorter limit, Systems Manager's agent takes an hour.
+const SHORTEST_SCRIPT: Duration = Duration::from_secs(5);
+
+/// AWS's limit on the value of a tag.
+const MAX_TAG_VALUE: usize = 256;
 
 /// Lambda's limit.
 const LONGEST_INVOCATION: Duration = Duration::from_mins(15);
@@ -575,7 +630,7 @@ fn check_tag_key(key: &str) -> Result<(), InvalidValue> {
 }
 
 fn check_tag_value(value: &str) -> Result<(), InvalidValue> {
-    check_tag_text(value, "value", 0, 256)
+    check_tag_text(value, "value", 0, MAX_TAG_VALUE)
 }
 
 /// What IAM, Lambda, Secrets Manager, Systems Manager and CloudWatch Logs all accept (IAM is the strictest).

@@ -12,8 +12,8 @@ pub use self::{
     schedule::Schedule,
     schema::json_schema,
     text::{
-        AccessKeyId, AccountId, DocumentName, InstanceId, InvalidValue, KmsKey, Name, Region, RoleName, SecretName,
-        UserName,
+        AccessKeyId, AccountId, DocumentName, IamPath, InstanceId, InvalidValue, KmsKey, Name, PolicyArn, Region,
+        RoleName, SecretName, UserName,
     },
 };
 
@@ -83,6 +83,10 @@ pub struct IamUser {
     pub existing: bool,
     /// Access keys that the function may delete once a rotation has completed.
     pub replaces: Vec<AccessKeyId>,
+    /// Path of an owned user; none: `/`.
+    pub path: Option<IamPath>,
+    /// The policy that limits what an owned user may do; none: the user keeps the boundary that it has.
+    pub permissions_boundary: Option<PolicyArn>,
 }
 
 /// The hosts that are told of a new credential.
@@ -139,6 +143,10 @@ pub struct Function {
     pub log_level: LogLevel,
     /// Days for which the function's log is kept; a number that CloudWatch Logs accepts.
     pub log_retention_days: u32,
+    /// Path of the function's role; none: `/`.
+    pub role_path: Option<IamPath>,
+    /// The policy that limits what the role may do; none: the role keeps the boundary that it has.
+    pub role_permissions_boundary: Option<PolicyArn>,
     /// Path of the zip to deploy, relative to the working directory; none: the function is built from its sources.
     pub package: Option<PathBuf>,
 }

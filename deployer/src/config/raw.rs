@@ -11,7 +11,10 @@ use super::{
     leaf::{Leaf, Optional},
     mail,
     schedule::Schedule,
-    text::{AccessKeyId, AccountId, DocumentName, InstanceId, KmsKey, Name, Region, RoleName, SecretName, UserName},
+    text::{
+        AccessKeyId, AccountId, DocumentName, IamPath, InstanceId, KmsKey, Name, PolicyArn, Region, RoleName,
+        SecretName, UserName,
+    },
 };
 
 pub(super) const DEFAULT_RECOVERY_WINDOW: &str = "30d";
@@ -101,6 +104,14 @@ pub(super) struct RawIamUser {
     #[serde(default)]
     #[schemars(inner(regex(pattern = AccessKeyId::PATTERN)), length(min = 1, max = 2))]
     pub(super) replaces: Optional<Leaf<Vec<String>>>,
+    /// The path of the user that the deployer creates. If left out: /.
+    #[serde(default)]
+    #[schemars(regex(pattern = IamPath::PATTERN))]
+    pub(super) path: Optional<Leaf<String>>,
+    /// The ARN of the managed policy that limits what the user may do. If left out, the user keeps the boundary that it has.
+    #[serde(default)]
+    #[schemars(regex(pattern = PolicyArn::PATTERN))]
+    pub(super) permissions_boundary: Optional<Leaf<String>>,
 }
 
 /// The hosts that are told of a new credential.
@@ -119,7 +130,7 @@ pub(super) struct RawInstance {
     /// Absolute path of the script that installs the new credential on a host. Its argument is the secret's ARN.
     #[schemars(regex(pattern = SCRIPT_PATTERN))]
     pub(super) script: Leaf<String>,
-    /// How long the script may run.
+    /// How long the script may run, at least 5s.
     #[serde(default)]
     #[schemars(extend("default" = DEFAULT_INSTANCE_TIMEOUT))]
     pub(super) timeout: Optional<Leaf<DurationText>>,
@@ -215,6 +226,14 @@ pub(super) struct RawFunction {
         extend("enum" = super::LOG_RETENTION_DAYS.map(|days| format!("{days}d")), "default" = DEFAULT_LOG_RETENTION)
     )]
     pub(super) log_retention: Optional<Leaf<DurationText>>,
+    /// The path of the function's role. If left out: /.
+    #[serde(default)]
+    #[schemars(regex(pattern = IamPath::PATTERN))]
+    pub(super) role_path: Optional<Leaf<String>>,
+    /// The ARN of the managed policy that limits what the role may do. If left out, the role keeps the boundary that it has.
+    #[serde(default)]
+    #[schemars(regex(pattern = PolicyArn::PATTERN))]
+    pub(super) role_permissions_boundary: Optional<Leaf<String>>,
     /// Path of a zip with the function, relative to this file. If left out, the deployer builds the function from its
     /// sources.
     #[serde(default)]

@@ -131,6 +131,33 @@ checked_text!(
 );
 
 checked_text!(
+    /// Path of an IAM user or role: `/`, or `/mail/`.
+    IamPath,
+    "^/([A-Za-z0-9_+=,.@-]+/)*$",
+    |text| ensure(
+        text == "/"
+            || text.len() <= 512
+                && text
+                    .strip_prefix('/')
+                    .and_then(|rest| rest.strip_suffix('/'))
+                    .is_some_and(|rest| rest.split('/').all(|part| is_made_of(part, alphanumeric, "_+=,.@-"))),
+        || format!("`{text}` is not an IAM path"),
+        "begin and end with `/`, such as /mail/; between them use letters, digits and _+=,.@-, at most 512 characters",
+    )
+);
+
+checked_text!(
+    /// ARN of a managed policy.
+    PolicyArn,
+    "^arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[A-Za-z0-9_+=,.@/-]{1,640}$",
+    |text| ensure(
+        is_policy_arn(text),
+        || format!("`{text}` is not the ARN of a managed policy"),
+        "write its ARN, such as arn:aws:iam::123456789012:policy/boundary",
+    )
+);
+
+checked_text!(
     /// Id of a long-lived access key. Temporary credentials, which begin with ASIA, cannot be SMTP credentials.
     AccessKeyId,
     "^AKIA[A-Z0-9]{12,60}$",
@@ -207,6 +234,17 @@ fn check_name(text: &str) -> Result<(), InvalidValue> {
         || format!("`{text}` cannot name a deployment: AWS reserves names that begin with aws, amazon or amzn"),
         "begin with another word, such as mail-prod",
     )
+}
+
+fn is_policy_arn(text: &str) -> bool {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let ["arn", partition, "iam", "", account, resource] = parts.as_slice() else { return false };
+    partition.starts_with("aws")
+        && partition.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+        && (*account == "aws" || account.len() == 12 && account.chars().all(|c| c.is_ascii_digit()))
+        && resource
+            .strip_prefix("policy/")
+            .is_some_and(|name| name.len() <= 640 && is_made_of(name, alphanumeric, "_+=,.@/-"))
 }
 
 fn is_region(text: &str) -> bool {

@@ -2,7 +2,10 @@
 //!
 //! Nothing else in the deployer makes up a name. What AWS alone knows is in [`crate::deployment::facts`].
 
-use crate::{aws::Identity, config::Config};
+use crate::{
+    aws::Identity,
+    config::{Config, IamPath},
+};
 
 /// The names of one deployment's resources.
 #[derive(Clone, Debug)]
@@ -16,6 +19,8 @@ pub(crate) struct Names {
     pub(crate) secret_of_user: String,
     /// The function's execution role. IAM is global and deployments are regional, so it carries the region.
     pub(crate) role: String,
+    /// Path of the role: `/`, or `/mail/`.
+    pub(crate) role_path: String,
     /// The role's one inline policy.
     pub(crate) role_policy: String,
     /// The rotation function.
@@ -38,11 +43,17 @@ pub(crate) struct Names {
     pub(crate) secret: String,
     /// The IAM user.
     pub(crate) user: String,
+    /// Path of a user that we make.
+    pub(crate) user_path: String,
 }
 
 /// The region in an ARN: `arn:PARTITION:SERVICE:REGION:…`.
 pub(crate) fn region_of(arn: &str) -> &str {
     arn.split(':').nth(3).unwrap_or_default()
+}
+
+fn path(configured: Option<&IamPath>) -> String {
+    configured.map_or_else(|| "/".to_owned(), ToString::to_string)
 }
 
 impl Names {
@@ -57,6 +68,7 @@ impl Names {
             owner: format!("{region}/{name}"),
             secret_of_user: format!("{region}/{}", config.secret.name),
             role: format!("{name}-rotation-{region}"),
+            role_path: path(config.function.role_path.as_ref()),
             role_policy: format!("{name}-rotation"),
             function: format!("{name}-rotation"),
             log_group: format!("/aws/lambda/{name}-rotation"),
@@ -68,6 +80,7 @@ impl Names {
             topic: format!("{name}-rotation"),
             secret: config.secret.name.to_string(),
             user: config.iam_user.name.to_string(),
+            user_path: path(config.iam_user.path.as_ref()),
         }
     }
 
@@ -85,12 +98,12 @@ impl Names {
     }
 
     pub(crate) fn role_arn(&self) -> String {
-        self.iam(&format!("role/{}", self.role))
+        self.iam(&format!("role{}{}", self.role_path, self.role))
     }
 
     /// Of a user that we make. A referenced user may have a path: see [`crate::deployment::facts::Facts`].
     pub(crate) fn owned_user_arn(&self) -> String {
-        self.iam(&format!("user/{}", self.user))
+        self.iam(&format!("user{}{}", self.user_path, self.user))
     }
 
     pub(crate) fn function_arn(&self) -> String {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     deployment::policy,
     engine::{
-        op::{Op, Verb},
+        op::{Address, Op, Verb},
         tags::Tags,
     },
     error::Error,
@@ -20,6 +20,51 @@ pub(super) fn put_policy(call: &str, observed: Option<&Value>, goal: &Value) -> 
     let normalized = policy::normalized(goal);
     (observed != Some(&normalized))
         .then(|| (Op::new(Verb::Update, call).with("policy", observed.cloned(), Some(normalized)), goal.clone()))
+}
+
+/// Where a user or a role is, and the managed policy that limits what it may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Placement {
+    /// `/`, or `/mail/`.
+    pub(crate) path: String,
+    /// ARN. As a goal, none means: as it is, since an organisation may set one by itself.
+    pub(crate) boundary: Option<String>,
+}
+
+impl Placement {
+    /// Adds the fields to a create op. What is IAM's own default is left out.
+    pub(super) fn sets(&self, op: Op) -> Op {
+        let path = Some(self.path.as_str()).filter(|path| *path != "/");
+        op.with("path", None, path.map(Value::from)).with(
+            "permissions_boundary",
+            None,
+            self.boundary.clone().map(Value::from),
+        )
+    }
+
+    /// The op that sets the boundary, and its ARN; none if it is set, or if the file names none.
+    ///
+    /// # Errors
+    /// The path differs.
+    pub(super) fn set_boundary(
+        &self,
+        address: &Address,
+        call: &str,
+        now: &Self,
+    ) -> Result<Option<(Op, String)>, Error> {
+        if now.path != self.path {
+            return Err(Error::new(format!(
+                "{address} has the path {}, but the file declares {}",
+                now.path, self.path
+            ))
+            .cause("IAM cannot move a role, and a user's ARN would change while a rotation uses it")
+            .hint("write the path that it has, or destroy the deployment first"));
+        }
+        let Some(arn) = self.boundary.clone().filter(|arn| now.boundary.as_ref() != Some(arn)) else { return Ok(None) };
+        let from = now.boundary.clone().map(Value::from);
+        let op = Op::new(Verb::Update, call).with("permissions_boundary", from, Some(arn.as_str().into()));
+        Ok(Some((op, arn)))
+    }
 }
 
 pub(super) fn tags(tags: &Tags) -> Vec<Tag> {

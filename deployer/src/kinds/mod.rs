@@ -3,7 +3,7 @@
 pub(crate) mod document;
 pub(crate) mod event_invoke;
 pub(crate) mod function;
-mod iam;
+pub(crate) mod iam;
 pub(crate) mod instance_access;
 pub(crate) mod log_group;
 pub(crate) mod permissions;

@@ -26,11 +26,13 @@ pub(crate) struct Role {
 }
 
 pub(crate) struct Goal {
+    pub(crate) placement: iam::Placement,
     pub(crate) trust: Value,
     pub(crate) policy: Value,
 }
 
 pub(crate) struct Observed {
+    pub(super) placement: iam::Placement,
     pub(super) trust: Value,
     /// Our policy. Any other inline policy is listed by name.
     pub(super) policy: Option<Value>,
@@ -41,7 +43,8 @@ pub(crate) struct Observed {
 }
 
 pub(crate) enum Call {
-    Create { trust: Value, tags: Tags },
+    Create { placement: iam::Placement, trust: Value, tags: Tags },
+    SetBoundary(String),
     SetTrust(Value),
     PutPolicy(Value),
     DeletePolicy(String),
@@ -84,6 +87,10 @@ impl Tagged for Role {
             inline.into_iter().partition(|policy| *policy == self.policy_name);
         let policy = if ours.is_empty() { None } else { self.read_policy(aws).await? };
         let observed = Observed {
+            placement: iam::Placement {
+                path: role.path,
+                boundary: role.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn),
+            },
             trust: policy::parse(&role.assume_role_policy_document.unwrap_or_default()),
             policy,
             other_policies,
@@ -94,16 +101,21 @@ impl Tagged for Role {
     }
 
     fn create(&self, goal: &Goal, tags: Tags) -> Vec<(Op, Call)> {
-        let create = Op::new(Verb::Create, "iam:CreateRole")
+        let create = goal
+            .placement
+            .sets(Op::new(Verb::Create, "iam:CreateRole"))
             .sets("assume_role_policy", policy::normalized(&goal.trust))
             .sets("tags", tags::shown(&tags));
-        let create = (create, Call::Create { trust: goal.trust.clone(), tags });
+        let create = (create, Call::Create { placement: goal.placement.clone(), trust: goal.trust.clone(), tags });
         std::iter::once(create).chain(put_policy(None, goal)).collect()
     }
 
     fn update(&self, goal: &Goal, found: &Found<Observed>) -> Result<Vec<(Op, Call)>, Error> {
         let Observed { trust, policy, .. } = &found.observed;
+        let now = &found.observed.placement;
+        let boundary = goal.placement.set_boundary(&self.address(), "iam:PutRolePermissionsBoundary", now)?;
         let mut ops = strangers(&found.observed);
+        ops.extend(boundary.map(|(op, arn)| (op, Call::SetBoundary(arn))));
         let goal_trust = policy::normalized(&goal.trust);
         if *trust != goal_trust {
             let op = Op::new(Verb::Update, "iam:UpdateAssumeRolePolicy");
@@ -132,10 +144,15 @@ impl Tagged for Role {
     async fn run(&self, context: &Context, call: Call) -> Result<(), Error> {
         let (client, name) = (&context.aws.iam, &self.name);
         match call {
-            Call::Create { trust, tags } => {
+            Call::Create { placement, trust, tags } => {
                 let request = client.create_role().role_name(name).assume_role_policy_document(trust.to_string());
+                let request = request.path(placement.path).set_permissions_boundary(placement.boundary);
                 let request = request.set_tags(Some(iam::tags(&tags)));
                 request.send().await.failed_to(|| format!("create role {name}")).map(drop)
+            }
+            Call::SetBoundary(arn) => {
+                let request = client.put_role_permissions_boundary().role_name(name).permissions_boundary(&arn);
+                request.send().await.failed_to(|| format!("set the permissions boundary of role {name}")).map(drop)
             }
             Call::SetTrust(trust) => {
                 let request = client.update_assume_role_policy().role_name(name).policy_document(trust.to_string());

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{
     document::{self, Document},
     function::{self, Function},
+    iam::Placement,
     instance_access::{self, InstanceAccess},
     log_group::{self, LogGroup},
     permissions::{self, Permissions},
@@ -25,7 +26,7 @@ use crate::{
     deployment::Owner,
     engine::{
         kind::{Aim, Kind},
-        op::Verb,
+        op::{Address, ResourceKind, Verb},
         owned::{Found, Owned, Tagged},
         tags::Tags,
     },
@@ -74,13 +75,19 @@ fn no_owned_kind_touches_what_is_not_ours() {
     );
     check_ownership(
         User { name: "u".into(), policy_name: "p".into(), going: true },
-        &user::Goal { policy: json!({}), serves: "eu-west-1/s".into(), sends_as_anybody: false },
+        &user::Goal {
+            placement: placement(),
+            policy: json!({}),
+            serves: "eu-west-1/s".into(),
+            sends_as_anybody: false,
+        },
         || keys_only(&["AKIA"]),
     );
     check_ownership(
         Role { name: "r".into(), policy_name: "p".into(), going: true },
-        &role::Goal { trust: json!({}), policy: json!({}) },
+        &role::Goal { placement: placement(), trust: json!({}), policy: json!({}) },
         || role::Observed {
+            placement: placement(),
             trust: json!({}),
             policy: None,
             other_policies: vec![],
@@ -132,9 +139,27 @@ fn no_owned_kind_touches_what_is_not_ours() {
     );
 }
 
+fn placement() -> Placement {
+    Placement { path: "/".into(), boundary: None }
+}
+
+#[test]
+fn a_permissions_boundary_is_set_if_the_file_names_it_and_else_left_alone() {
+    let address = Address::new(ResourceKind::Role, "r");
+    let with = |boundary: Option<&str>| Placement { boundary: boundary.map(str::to_owned), ..placement() };
+    let planned =
+        |goal: &Placement, now: &Placement| goal.set_boundary(&address, "iam:Put", now).unwrap().map(|(_, arn)| arn);
+    assert_eq!(planned(&with(Some("a")), &with(None)), Some("a".to_owned()));
+    assert_eq!(planned(&with(Some("a")), &with(Some("b"))), Some("a".to_owned()));
+    assert_eq!(planned(&with(Some("a")), &with(Some("a"))), None);
+    assert_eq!(planned(&with(None), &with(Some("b"))), None);
+    let elsewhere = Placement { path: "/mail/".into(), boundary: None };
+    assert!(elsewhere.set_boundary(&address, "iam:Put", &placement()).is_err());
+}
+
 fn keys_only(ids: &[&str]) -> user::Observed {
     let key_ids = ids.iter().map(|&id| id.to_owned()).collect();
-    user::Observed { policy: None, key_ids, attachments: user::Attachments::default() }
+    user::Observed { placement: placement(), policy: None, key_ids, attachments: user::Attachments::default() }
 }
 
 #[test]

@@ -29,6 +29,7 @@ pub(crate) struct User {
 }
 
 pub(crate) struct Goal {
+    pub(crate) placement: iam::Placement,
     pub(crate) policy: Value,
     /// Value of its tag: `<region>/<secret name>`.
     pub(crate) serves: String,
@@ -37,6 +38,7 @@ pub(crate) struct Goal {
 }
 
 pub(crate) struct Observed {
+    pub(super) placement: iam::Placement,
     pub(super) policy: Option<Value>,
     pub(super) key_ids: Vec<String>,
     /// Empty unless the user is to be deleted.
@@ -63,7 +65,8 @@ pub(crate) struct Credential {
 }
 
 pub(crate) enum Call {
-    Create(Tags),
+    Create(iam::Placement, Tags),
+    SetBoundary(String),
     PutPolicy(Value),
     DeletePolicy(String),
     DetachPolicy(String),
@@ -104,7 +107,12 @@ impl Tagged for User {
         let policy = absent_is_none(policy, &["NoSuchEntity"])?.map(|answer| policy::parse(&answer.policy_document));
         let key_ids = keys.into_iter().filter_map(|key| key.access_key_id).collect();
         let attachments = if self.going { Box::pin(self.read_attachments(aws)).await? } else { Attachments::default() };
-        Ok(Some(Found { tags: iam::read_tags(user.tags), observed: Observed { policy, key_ids, attachments } }))
+        let placement = iam::Placement {
+            path: user.path,
+            boundary: user.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn),
+        };
+        let observed = Observed { placement, policy, key_ids, attachments };
+        Ok(Some(Found { tags: iam::read_tags(user.tags), observed }))
     }
 
     fn further_tags(&self, goal: &Goal) -> Tags {
@@ -112,16 +120,19 @@ impl Tagged for User {
     }
 
     fn create(&self, goal: &Goal, tags: Tags) -> Vec<(Op, Call)> {
-        let op = Op::new(Verb::Create, "iam:CreateUser").sets("tags", tags::shown(&tags));
-        std::iter::once((op, Call::Create(tags))).chain(put_policy(None, goal)).collect()
+        let op = goal.placement.sets(Op::new(Verb::Create, "iam:CreateUser")).sets("tags", tags::shown(&tags));
+        std::iter::once((op, Call::Create(goal.placement.clone(), tags))).chain(put_policy(None, goal)).collect()
     }
 
     fn update(&self, goal: &Goal, found: &Found<Observed>) -> Result<Vec<(Op, Call)>, Error> {
-        Ok(put_policy(found.observed.policy.as_ref(), goal).into_iter().collect())
+        let now = &found.observed.placement;
+        let boundary = goal.placement.set_boundary(&self.address(), "iam:PutUserPermissionsBoundary", now)?;
+        let boundary = boundary.map(|(op, arn)| (op, Call::SetBoundary(arn)));
+        Ok(boundary.into_iter().chain(put_policy(found.observed.policy.as_ref(), goal)).collect())
     }
 
     fn delete(&self, found: &Found<Observed>, stop_mail: bool) -> Result<Vec<(Op, Call)>, Error> {
-        let Observed { policy, key_ids, attachments } = &found.observed;
+        let Observed { policy, key_ids, attachments, .. } = &found.observed;
         if !attachments.credentials.is_empty() {
             return Err(self.used_otherwise(&attachments.credentials));
         }
@@ -150,9 +161,14 @@ impl Tagged for User {
     async fn run(&self, context: &Context, call: Call) -> Result<(), Error> {
         let (client, name, policy) = (&context.aws.iam, &self.name, &self.policy_name);
         match call {
-            Call::Create(tags) => {
+            Call::Create(placement, tags) => {
                 let request = client.create_user().user_name(name).set_tags(Some(iam::tags(&tags)));
+                let request = request.path(placement.path).set_permissions_boundary(placement.boundary);
                 request.send().await.failed_to(|| format!("create user {name}")).map(drop)
+            }
+            Call::SetBoundary(arn) => {
+                let request = client.put_user_permissions_boundary().user_name(name).permissions_boundary(&arn);
+                request.send().await.failed_to(|| format!("set the permissions boundary of user {name}")).map(drop)
             }
             Call::PutPolicy(document) => {
                 eventually(&context.progress, CONSISTENT_WITHIN, iam::is_not_there_yet, || async {

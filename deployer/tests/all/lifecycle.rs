@@ -329,3 +329,34 @@ async fn a_referenced_user_and_secret_outlive_the_deployment() {
     assert_eq!(sandbox.secret("AWSCURRENT").await, rotated);
     assert!(sandbox.logs_in(&rotated), "destroy must not stop mail that it does not own");
 }
+
+#[tokio::test]
+async fn a_role_and_a_user_with_a_path_and_a_boundary_rotate() {
+    let sandbox = Sandbox::start();
+    let iam = sandbox.aws().await.iam;
+    let all = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
+    let boundary = iam.create_policy().policy_name("boundary").policy_document(all).send().await.unwrap();
+    let boundary = boundary.policy.unwrap().arn.unwrap();
+    let config = sandbox.config(&[
+        ("  # path: /mail/", "  path: /mail/"),
+        ("  # permissions_boundary:", "  permissions_boundary:"),
+        ("  # role_path: /mail/", "  role_path: /mail/"),
+        ("  # role_permissions_boundary:", "  role_permissions_boundary:"),
+    ]);
+
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+    sandbox.deployer(&["plan", "--detailed-exitcode", &config]).expect(0);
+
+    let user = iam.get_user().user_name(USER).send().await.unwrap().user.unwrap();
+    let role = iam.get_role().role_name(ROLE).send().await.unwrap().role.unwrap();
+    assert_eq!([&*user.path, &*role.path], ["/mail/", "/mail/"]);
+    let of = |found: Option<aws_sdk_iam::types::AttachedPermissionsBoundary>| found.unwrap().permissions_boundary_arn;
+    assert_eq!(
+        [of(user.permissions_boundary), of(role.permissions_boundary)],
+        [Some(boundary.clone()), Some(boundary)]
+    );
+    let moved = sandbox.config(&[("  # role_path: /mail/", "  role_path: /other/")]);
+    let refused = sandbox.deployer(&["plan", &moved]).expect(1);
+    assert!(refused.stderr.contains("has the path /mail/, but the file declares /other/"), "{}", refused.stderr);
+    sandbox.deployer(&["destroy", "--auto-approve", "--stop-mail", &config]).expect(0);
+}

@@ -1,0 +1,95 @@
+//! What AWS limits in length and the file decides: computed before anything is made.
+
+use serde_json::Value;
+
+use crate::{
+    aws::Identity,
+    config::Config,
+    deployment::{names::Names, policy},
+    error::Error,
+    stack::environment,
+};
+
+/// All inline policies of a user together, in characters without white space (IAM quotas).
+const USER_POLICY: usize = 2048;
+/// All inline policies of a role together, in characters without white space (IAM quotas).
+const ROLE_POLICY: usize = 10_240;
+/// The variables of a function, in bytes of JSON (Lambda quotas; Lambda's error shows what it measures).
+const ENVIRONMENT: usize = 4096;
+
+/// Refuses what AWS would refuse in the middle of an apply. Every account's number has the same length, so it need not be
+/// known yet.
+pub(crate) fn check(config: &Config) -> Result<(), Vec<Error>> {
+    let partition = match &*config.region {
+        region if region.starts_with("cn-") => "aws-cn",
+        region if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    };
+    let account_id = config.account_id.as_ref().map_or_else(|| "0".repeat(12), ToString::to_string);
+    let names = Names::new(config, &Identity { account_id, partition: partition.to_owned(), arn: String::new() });
+    let user_arn = names.owned_user_arn();
+    let key = config.secret.kms_key.as_ref().map(|_| names.kms_key_arn(&"0".repeat(36)));
+    let role = policy::role_permissions(config, &names, &user_arn, key.as_deref());
+    let user = if config.iam_user.existing { Value::Null } else { policy::user_permissions(config, &names) };
+    // A map of text always has a JSON form.
+    let variables = serde_json::to_string(&environment(config, &names, &user_arn)).unwrap_or_default();
+    let senders = "name fewer senders in ses.from; \"*@example.com\" covers a domain";
+    let lines = "shorten secret.name, ses.endpoint, ses.sender or instance.script, or name fewer instances";
+    let limits = [
+        ("the user's policy", length(&user), USER_POLICY, senders),
+        ("the role's policy", length(&role), ROLE_POLICY, "name fewer instances in instance.ids"),
+        ("the function's environment", variables.len(), ENVIRONMENT, lines),
+    ];
+    let too_long = limits.into_iter().filter(|(_, length, limit, _)| length > limit);
+    let errors: Vec<Error> = too_long
+        .map(|(what, length, limit, hint)| {
+            Error::new(format!("{what} would be {length} characters long"))
+                .cause(format!("AWS accepts at most {limit}"))
+                .hint(hint)
+        })
+        .collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+fn length(policy: &Value) -> usize {
+    policy.to_string().chars().filter(|c| !c.is_whitespace()).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::parse;
+
+    fn refused(lines: &str) -> Option<String> {
+        let least = "name: m\nregion: eu-west-1\nsecret: {name: m/smtp}\niam_user: {name: m}\n";
+        let config = parse(Path::new("config.yaml"), &format!("{least}{lines}\n")).unwrap().remove(0);
+        check(&config).err().map(|errors| errors.iter().map(Error::in_one_line).collect::<Vec<_>>().join("; "))
+    }
+
+    fn senders(count: usize) -> String {
+        let all: Vec<String> = (0..count).map(|n| format!("sender-{n:03}@mail.example.com")).collect();
+        format!("ses: {{from: [{}]}}", all.join(", "))
+    }
+
+    #[test]
+    fn a_user_policy_that_iam_would_refuse_is_refused_by_validate_and_the_longest_is_not() {
+        let longest = (1..100).rev().find(|count| refused(&senders(*count)).is_none()).unwrap();
+        let error = refused(&senders(longest + 1)).unwrap();
+        let length = error.strip_prefix("the user's policy would be ").unwrap().split(' ').next().unwrap();
+        // One sender more takes less than 40 characters.
+        assert!((2049..2088).contains(&length.parse::<usize>().unwrap()), "{error}");
+        assert!(error.ends_with("AWS accepts at most 2048"), "{error}");
+    }
+
+    #[test]
+    fn an_environment_that_lambda_would_refuse_is_refused_and_fifty_instances_are_not() {
+        let ids: Vec<String> = (0..50).map(|n| format!("i-{n:017x}")).collect();
+        let instance = format!("instance: {{ids: [{}], script: /usr/local/bin/rotate_smtp.sh}}", ids.join(", "));
+        assert_eq!(refused(&instance), None);
+        let host = vec!["long-label"; 400].join(".");
+        let error = refused(&format!("ses: {{endpoint: \"smtps://{host}:465\"}}")).unwrap();
+        assert!(error.starts_with("the function's environment would be"), "{error}");
+    }
+}
