@@ -51,7 +51,8 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
         stack.add_owned(&[], Secret { name: names.secret.clone(), recovery_window_days }, secret_goal)
     };
     let user = if config.iam_user.existing {
-        stack.add(&[], ReferencedUser { name: names.user.clone(), serves: names.secret_of_user.clone() }, |_, _| Ok(()))
+        let user = ReferencedUser { name: names.user.clone(), serves: names.secret_of_user.clone(), going };
+        stack.add(&[], user, |_, _| Ok(()))
     } else {
         let user = User { name: names.user.clone(), policy_name: names.user_policy.clone(), going };
         stack.add_owned(&[], user, |deployment, _| Ok(user_goal(deployment)))
@@ -63,7 +64,11 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
     let log_group = stack.add_owned(&[], log_group, |deployment, _| {
         Ok(log_group::Goal { retention_days: deployment.config.function.log_retention_days })
     });
-    let function = Function { name: names.function.clone(), arn: names.function_arn() };
+    let function = Function {
+        name: names.function.clone(),
+        arn: names.function_arn(),
+        secret_arn_prefix: names.secret_arn_prefix(),
+    };
     let function = stack.add_owned(&[role, log_group], function, function_goal);
     let permissions =
         Permissions { function: names.function.clone(), function_arn: names.function_arn(), ids: names.permissions() };

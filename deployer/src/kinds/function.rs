@@ -30,13 +30,15 @@ use crate::{
         owned::{Found, Tagged},
         tags::{self, Tags},
     },
-    error::{Error, FailedTo as _, absent_is_none},
+    error::{Error, ErrorKind, FailedTo as _, absent_is_none},
     package::code_sha256,
 };
 
 pub(crate) struct Function {
     pub(crate) name: String,
     pub(crate) arn: String,
+    /// Of the secret that it rotates, without the random characters.
+    pub(crate) secret_arn_prefix: String,
 }
 
 /// The code and the configuration that the function should have.
@@ -57,6 +59,8 @@ pub(crate) struct Observed {
     pub(super) code_sha256: String,
     /// Why the last update did not take effect.
     pub(super) failed: Option<String>,
+    /// The name of another secret that its environment names and whose rotation invokes it.
+    pub(super) rotates_another: Option<String>,
 }
 
 /// What UpdateFunctionConfiguration sets, by field; pure data that can be compared and shown.
@@ -78,6 +82,8 @@ pub(crate) enum Call {
 
 const TAG_SOURCE: &str = "deployer:source";
 const TAG_CODE: &str = "deployer:code-sha256";
+/// The variable of the function that names its secret, by whatever version of the deployer it was written.
+const SECRET_ARN_PREFIX: &str = "SECRET_ARN_PREFIX";
 const HANDLER: &str = "bootstrap";
 const RUNTIME: &str = "provided.al2023";
 /// What a new role may take until Lambda can assume it: seconds as a rule, minutes rarely.
@@ -118,6 +124,7 @@ impl Tagged for Function {
         }
         let configuration = function.configuration.unwrap_or_else(|| FunctionConfiguration::builder().build());
         let observed = Observed {
+            rotates_another: self.rotates_another(aws, &configuration).await?,
             architecture: configuration.architectures().first().map(|architecture| architecture.as_str().to_owned()),
             code_sha256: configuration.code_sha256().unwrap_or_default().to_owned(),
             failed: failure(&configuration),
@@ -140,6 +147,7 @@ impl Tagged for Function {
     /// it if it does not know it. Old code in a new environment could rotate without telling a host.
     fn update(&self, goal: &Goal, found: &Found<Observed>) -> Result<Vec<(Op, Call)>, Error> {
         let Observed { configuration, failed, .. } = &found.observed;
+        self.check_that_no_other_secret_needs_it(&found.observed)?;
         let (upload, mark) = update_code(goal, found).unzip();
         let mut ops: Vec<_> = upload.into_iter().collect();
         let fields = goal.fields();
@@ -154,7 +162,8 @@ impl Tagged for Function {
         Ok(ops)
     }
 
-    fn delete(&self, _: &Found<Observed>, _: bool) -> Result<Vec<(Op, Call)>, Error> {
+    fn delete(&self, found: &Found<Observed>, _: bool) -> Result<Vec<(Op, Call)>, Error> {
+        self.check_that_no_other_secret_needs_it(&found.observed)?;
         Ok(vec![(Op::new(Verb::Delete, "lambda:DeleteFunction"), Call::Delete)])
     }
 
@@ -203,6 +212,30 @@ impl Tagged for Function {
 }
 
 impl Function {
+    /// Two files may declare deployments of one name, each with its own secret: then both would own this function, and each
+    /// `apply` would take it from the other.
+    async fn rotates_another(&self, aws: &Aws, now: &FunctionConfiguration) -> Result<Option<String>, Error> {
+        let variables = now.environment().and_then(|environment| environment.variables());
+        let prefix = variables.and_then(|variables| variables.get(SECRET_ARN_PREFIX));
+        let Some(prefix) = prefix.filter(|prefix| **prefix != self.secret_arn_prefix) else { return Ok(None) };
+        let Some((_, name)) = prefix.split_once(":secret:") else { return Ok(None) };
+        let answer = aws.secretsmanager.describe_secret().secret_id(name).send().await;
+        let answer = answer.failed_to(|| format!("read secret {name}, which function {} rotates", self.name));
+        let secret = absent_is_none(answer, &["ResourceNotFoundException"])?;
+        let still = secret.is_some_and(|secret| {
+            secret.rotation_enabled == Some(true) && secret.rotation_lambda_arn.as_deref() == Some(&self.arn)
+        });
+        Ok(still.then(|| name.to_owned()))
+    }
+
+    fn check_that_no_other_secret_needs_it(&self, observed: &Observed) -> Result<(), Error> {
+        let Some(other) = &observed.rotates_another else { return Ok(()) };
+        Err(Error::new(format!("function {} rotates another secret: {other}", self.name))
+            .of_kind(ErrorKind::NotOurs)
+            .cause("a deployment of the same name and region made it, and that secret's rotation still invokes it")
+            .hint(format!("if this is another deployment, change name in the configuration; if secret.name was changed, write {other} again")))
+    }
+
     async fn run_create(&self, context: &Context, goal: Goal, mut tags: Tags) -> Result<(), Error> {
         let name = &self.name;
         let zip = zip(context)?;

@@ -4,6 +4,7 @@ use aws_sdk_iam::types::Tag;
 use serde_json::Value;
 
 use crate::{
+    aws::Aws,
     deployment::policy,
     engine::{
         op::{Address, Op, Verb},
@@ -11,6 +12,40 @@ use crate::{
     },
     error::Error,
 };
+
+/// How the user is spelled that IAM takes for this one. IAM ignores case when it makes users and roles, and not when it reads
+/// them: a name in other letters is absent, and still cannot be made. None too if these credentials may not list users:
+/// then only IAM's refusal tells.
+pub(super) async fn user_in_other_letters(aws: &Aws, name: &str) -> Option<String> {
+    let mut users = aws.iam.list_users().into_paginator().page_size(MOST_PER_PAGE).items().send();
+    while let Some(Ok(user)) = users.next().await {
+        if user.user_name.eq_ignore_ascii_case(name) && user.user_name != name {
+            return Some(user.user_name);
+        }
+    }
+    None
+}
+
+/// As [`user_in_other_letters`], for roles.
+pub(super) async fn role_in_other_letters(aws: &Aws, name: &str) -> Option<String> {
+    let mut roles = aws.iam.list_roles().into_paginator().page_size(MOST_PER_PAGE).items().send();
+    while let Some(Ok(role)) = roles.next().await {
+        if role.role_name.eq_ignore_ascii_case(name) && role.role_name != name {
+            return Some(role.role_name);
+        }
+    }
+    None
+}
+
+/// IAM's limit on `MaxItems`.
+const MOST_PER_PAGE: i32 = 1000;
+
+/// The error of a name that exists in other letters. `key`: the configuration's key that decides the name.
+pub(super) fn in_other_letters(address: &str, spelled: &str, key: &str) -> Error {
+    Error::new(format!("{address} exists in other letters: {spelled}"))
+        .cause("IAM ignores case when it makes a name, and has only one of the two")
+        .hint(format!("change {key} in the configuration: write the name as it is, or another one"))
+}
 
 /// IAM's codes for "it is not as you saw it". They have no "Exception".
 pub(super) const CONFLICTS: &[&str] = &["ConcurrentModification", "EntityAlreadyExists", "NoSuchEntity"];

@@ -21,8 +21,13 @@ pub(crate) struct InstanceAccess {
 }
 
 pub(crate) enum Observed {
-    NoRole,
-    Role { policy: Option<Value> },
+    /// `spelled`: how a role is spelled that differs only in case.
+    NoRole {
+        spelled: Option<String>,
+    },
+    Role {
+        policy: Option<Value>,
+    },
 }
 
 pub(crate) enum Call {
@@ -49,7 +54,7 @@ impl Kind for InstanceAccess {
             aws.iam.get_role_policy().role_name(role).policy_name(policy_name).send()
         );
         if absent_is_none(found.failed_to(|| format!("read role {role}")), &["NoSuchEntity"])?.is_none() {
-            return Ok(Observed::NoRole);
+            return Ok(Observed::NoRole { spelled: iam::role_in_other_letters(aws, role).await });
         }
         let policy = absent_is_none(policy.failed_to(|| format!("read the policy of role {role}")), &["NoSuchEntity"])?;
         Ok(Observed::Role { policy: policy.map(|answer| policy::parse(&answer.policy_document)) })
@@ -57,7 +62,10 @@ impl Kind for InstanceAccess {
 
     fn decide(&self, aim: Aim<'_, Value>, observed: &Observed) -> Result<Vec<(Op, Call)>, Error> {
         match (aim, observed) {
-            (Aim::Present(_), Observed::NoRole) => {
+            (Aim::Present(_), Observed::NoRole { spelled: Some(spelled) }) => {
+                Err(iam::in_other_letters(&format!("role {}", self.role), spelled, "instance.role"))
+            }
+            (Aim::Present(_), Observed::NoRole { spelled: None }) => {
                 Err(Error::new(format!("the instance's role {} does not exist", self.role))
                     .hint("correct instance.role, or remove it and let the instance read the secret yourself"))
             }

@@ -18,6 +18,8 @@ pub(crate) struct ReferencedUser {
     pub(crate) name: String,
     /// The tag's value: `<region>/<secret name>`.
     pub(crate) serves: String,
+    /// Whether the deployment goes: then the user need not be there.
+    pub(crate) going: bool,
 }
 
 pub(crate) enum Call {
@@ -41,6 +43,12 @@ impl Kind for ReferencedUser {
         let answer = aws.iam.get_user().user_name(&self.name).send().await;
         let answer = answer.failed_to(|| format!("read user {}", self.name));
         let user = absent_is_none(answer, &["NoSuchEntity"])?.and_then(|answer| answer.user);
+        if user.is_none()
+            && !self.going
+            && let Some(spelled) = iam::user_in_other_letters(aws, &self.name).await
+        {
+            return Err(iam::in_other_letters(&self.address().to_string(), &spelled, "iam_user.name"));
+        }
         Ok(user.map(|user| iam::read_tags(user.tags)))
     }
 

@@ -74,7 +74,9 @@ impl Tagged for Role {
         let name = &self.name;
         let answer = aws.iam.get_role().role_name(name).send().await.failed_to(|| format!("read role {name}"));
         let Some(role) = absent_is_none(answer, &["NoSuchEntity"])?.and_then(|answer| answer.role) else {
-            return Ok(None);
+            let spelled = if self.going { None } else { iam::role_in_other_letters(aws, name).await };
+            let error = |spelled: String| iam::in_other_letters(&self.address().to_string(), &spelled, Self::NAME_KEY);
+            return spelled.map_or(Ok(None), |spelled| Err(error(spelled)));
         };
         let inline = aws.iam.list_role_policies().role_name(name).into_paginator().items().send();
         let attached = aws.iam.list_attached_role_policies().role_name(name).into_paginator().items().send();

@@ -99,7 +99,7 @@ fn no_owned_kind_touches_what_is_not_ours() {
         log_group::Observed { retention: None }
     });
     check_ownership(
-        Function { name: "f".into(), arn: "arn".into() },
+        function(),
         &function::Goal {
             role_arn: "arn".into(),
             timeout: Duration::from_mins(5),
@@ -113,6 +113,7 @@ fn no_owned_kind_touches_what_is_not_ours() {
             architecture: None,
             code_sha256: String::new(),
             failed: None,
+            rotates_another: None,
         },
     );
     check_ownership(
@@ -137,6 +138,10 @@ fn no_owned_kind_touches_what_is_not_ours() {
         &upkeep::Goal { function_arn: "arn".into() },
         || upkeep::Observed { rule: upkeep::Rule::default(), targets: vec![] },
     );
+}
+
+fn function() -> Function {
+    Function { name: "f".into(), arn: "arn".into(), secret_arn_prefix: "prefix".into() }
 }
 
 fn placement() -> Placement {
@@ -193,7 +198,7 @@ fn a_users_keys_are_deleted_only_where_mail_may_stop() {
 
 #[test]
 fn new_code_is_uploaded_before_the_configuration_that_only_it_understands() {
-    let kind = Function { name: "f".into(), arn: "arn".into() };
+    let kind = function();
     let goal = function::Goal {
         role_arn: "arn".into(),
         timeout: Duration::from_mins(5),
@@ -207,6 +212,7 @@ fn new_code_is_uploaded_before_the_configuration_that_only_it_understands() {
         architecture: None,
         code_sha256: "old".into(),
         failed: None,
+        rotates_another: None,
     };
     let ops = kind.update(&goal, &Found { tags: Tags::new(), observed }).unwrap();
     let calls: Vec<&str> = ops.iter().map(|(op, _)| op.call.as_str()).collect();
@@ -224,7 +230,7 @@ fn check_decision<K: Kind>(kind: &K, goal: &K::Goal, reached: &K::Observed, chan
 
 #[test]
 fn a_referenced_user_gets_one_tag_and_a_user_of_another_secret_is_refused() {
-    let user = ReferencedUser { name: "u".into(), serves: "eu-west-1/s".into() };
+    let user = ReferencedUser { name: "u".into(), serves: "eu-west-1/s".into(), going: false };
     let tags = |secret: &str| Some(Tags::from([(TAG_SECRET.to_owned(), secret.to_owned())]));
     check_decision(&user, &(), &tags("eu-west-1/s"), &Some(Tags::new()), "iam:TagUser");
     assert!(user.decide(Aim::Present(&()), &tags("eu-west-1/other")).is_err());
@@ -268,8 +274,8 @@ fn access_of_the_instance_is_put_if_it_differs_and_needs_its_role() {
     let with = |policy: Option<Value>| Observed::Role { policy };
     check_decision(&access, &goal, &with(Some(goal.clone())), &with(Some(json!({}))), "iam:PutRolePolicy");
     assert_eq!(access.decide(Aim::Present(&goal), &with(None)).unwrap()[0].0.verb, Verb::Create);
-    assert!(access.decide(Aim::Present(&goal), &Observed::NoRole).is_err());
-    assert!(access.decide(Aim::Absent { stop_mail: false }, &Observed::NoRole).unwrap().is_empty());
+    assert!(access.decide(Aim::Present(&goal), &Observed::NoRole { spelled: None }).is_err());
+    assert!(access.decide(Aim::Absent { stop_mail: false }, &Observed::NoRole { spelled: None }).unwrap().is_empty());
 }
 
 #[test]

@@ -96,7 +96,9 @@ impl Tagged for User {
         let (client, name) = (&aws.iam, &self.name);
         let answer = client.get_user().user_name(name).send().await.failed_to(|| format!("read user {name}"));
         let Some(user) = absent_is_none(answer, &["NoSuchEntity"])?.and_then(|answer| answer.user) else {
-            return Ok(None);
+            let spelled = if self.going { None } else { iam::user_in_other_letters(aws, name).await };
+            let error = |spelled: String| iam::in_other_letters(&self.address().to_string(), &spelled, Self::NAME_KEY);
+            return spelled.map_or(Ok(None), |spelled| Err(error(spelled)));
         };
         let (keys, policy) = tokio::join!(
             client.list_access_keys().user_name(name).send(),

@@ -115,3 +115,51 @@ async fn a_secret_that_another_function_rotates_is_an_error() {
 
     assert!(refused.stderr.contains("is rotated by another function"), "{}", refused.stderr);
 }
+
+#[tokio::test]
+async fn a_name_that_iam_has_in_other_letters_is_told_at_once_with_its_spelling() {
+    let sandbox = Sandbox::start();
+    let iam = sandbox.aws().await.iam;
+    iam.create_user().user_name("Mail-Prod-SMTP").send().await.unwrap();
+    let create = iam.create_role().role_name("MAIL-PROD-rotation-eu-west-1");
+    create.assume_role_policy_document(TRUST_OF_LAMBDA).send().await.unwrap();
+    let config = sandbox.config(&[("role: mail-prod-instance", "role: Mail-Prod-Instance")]);
+    let existing = sandbox.file("existing.yaml", &std::fs::read_to_string(sandbox.path(&config)).unwrap());
+    let before = sandbox.mark();
+
+    let began = std::time::Instant::now();
+    let refused = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(1).stderr;
+
+    for (name, spelled) in [
+        ("user mail-prod-smtp", "Mail-Prod-SMTP"),
+        ("role mail-prod-rotation-eu-west-1", "MAIL-PROD-rotation-eu-west-1"),
+        ("role Mail-Prod-Instance", "mail-prod-instance"),
+    ] {
+        assert!(refused.contains(&format!("error: {name} exists in other letters: {spelled}\n")), "{refused}");
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", began.elapsed());
+    assert_eq!(sandbox.mutations(before), NOTHING);
+    sandbox.deployer(&["destroy", "--auto-approve", &existing]).expect(0);
+}
+
+#[tokio::test]
+async fn a_second_deployment_of_the_same_name_is_refused_and_told_whose_function_it_is() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+    let first = sandbox.secret("AWSCURRENT").await;
+    let second =
+        sandbox.config(&[("name: mail-prod/smtp", "name: shop/smtp"), ("name: mail-prod-smtp", "name: shop-smtp")]);
+    let before = sandbox.mark();
+
+    let commands: [&[&str]; 3] =
+        [&["plan"], &["apply", "--auto-approve"], &["destroy", "--auto-approve", "--stop-mail"]];
+    for command in commands {
+        let refused = sandbox.deployer(&[command, &[&second]].concat()).expect(1).stderr;
+        let error = "error: function mail-prod-rotation rotates another secret: mail-prod/smtp\n";
+        assert!(refused.contains(error), "{command:?}: {refused}");
+    }
+
+    assert_eq!(sandbox.mutations(before), NOTHING);
+    assert!(sandbox.logs_in(&first));
+}

@@ -157,6 +157,20 @@ def _get_access_key_last_used(call: Call) -> dict[str, Any]:
     return {"UserName": key["UserName"], "AccessKeyLastUsed": used}
 
 
+def _create_user(call: Call) -> None:
+    """Refuses a name that another user has in other letters; ministack finds an equal one."""
+    _refuse_other_letters("User", call.params.get("UserName", ""), ministack_iam._users)
+
+
+def _create_role(call: Call) -> None:
+    _refuse_other_letters("Role", call.params.get("RoleName", ""), ministack_iam._roles)
+
+
+def _refuse_other_letters(kind: str, name: str, existing: Any) -> None:
+    if name not in existing and any(other.lower() == name.lower() for other in existing):
+        raise AwsError("EntityAlreadyExists", f"{kind} with name {name} already exists.", 409)
+
+
 _CREDENTIALS = {
     "SSHPublicKey": ("SSHPublicKeys", "SSHPublicKeyId", "APKA"),
     "SigningCertificate": ("Certificates", "CertificateId", "ASCA"),
@@ -242,6 +256,8 @@ OVERRIDES = {
     "iam:UpdateAccessKey": _update_access_key,
     "iam:DeleteAccessKey": _delete_access_key,
     "iam:GetAccessKeyLastUsed": _get_access_key_last_used,
+    "iam:CreateUser": _create_user,
+    "iam:CreateRole": _create_role,
     "iam:DeleteUser": _delete_user,
     "iam:UploadSSHPublicKey": _make_credential("SSHPublicKey", "SSHPublicKey"),
     "iam:ListSSHPublicKeys": _list_credentials("SSHPublicKey"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from support import SandboxTest, client, policy, unique
+from support import SandboxTest, client, policy, trust, unique
 
 
 class AccessKeys(SandboxTest):
@@ -81,6 +81,17 @@ class Users(SandboxTest):
         iam.delete_user(UserName=user)
         with self.assert_error("NoSuchEntity"):
             iam.get_user(UserName=user)
+
+    def test_a_name_in_other_letters_cannot_be_made_and_is_not_found(self) -> None:
+        iam, name = client("iam"), unique("name")
+        iam.create_user(UserName=name)
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust({"Service": "lambda.amazonaws.com"}))
+        with self.assert_error("EntityAlreadyExists"):
+            iam.create_user(UserName=name.upper())
+        with self.assert_error("EntityAlreadyExists"):
+            iam.create_role(RoleName=name.upper(), AssumeRolePolicyDocument="{}")
+        with self.assert_error("NoSuchEntity"):
+            iam.get_user(UserName=name.upper())
 
     def test_a_user_with_another_credential_or_a_group_does_not_go(self) -> None:
         iam, user, group = client("iam"), unique("user"), unique("group")
