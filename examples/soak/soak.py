@@ -5,24 +5,29 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from load import SENDER, Load, compare
+from hosts import INSTANCES, Host, catch_up
+from load import Load, compare
 from postfix import Postfix
 from retirement import Retirement
 
 EXAMPLES = Path(__file__).resolve().parents[1]
 KEEP_PREVIOUS_SECONDS = 2
-CATCH_UP_SECONDS = 120
-FLUSH_EVERY_SECONDS = 5
 LEAST_MAILS_PER_SECOND = 5
+REPLACE_EVERY = 5
+"""In the first of so many rotations, a host is replaced."""
+HOLD_SECONDS = 120
 
 
 def main() -> int:
@@ -33,44 +38,87 @@ def main() -> int:
     rotations = int(os.environ["SOAK_ROTATIONS"])
     relay_port = urlsplit(os.environ["SANDBOX_SMTP_STARTTLS_ENDPOINT"]).port
     assert relay_port is not None
-    with Postfix(relay_port, Path(os.environ["SANDBOX_CA_FILE"])) as postfix:
-        install_host_script(sandbox / "host/usr/local/bin/rotate_smtp.sh", postfix)
+    with ExitStack() as started:
+        hosts = []
+        for instance in INSTANCES:
+            postfix = started.enter_context(Postfix(relay_port, Path(os.environ["SANDBOX_CA_FILE"])))
+            hosts.append(Host(instance, postfix))
+            hosts[-1].install_script(sandbox)
+            postfix.start()
         config = write_config(sandbox / "soak.yaml")
-        postfix.start()
-        # The first rotation gives Postfix its first credential.
+        # The first rotation gives each Postfix its first credential.
         printed = deployer("apply", config, "--auto-approve")
-        load, retirement = Load(postfix.port), Retirement()
+        load, retirement = Load([host.postfix.port for host in hosts]), Retirement()
         load.start()
         retirement.start()
         began = time.monotonic()
+        replaced = 0
         try:
             for number in range(1, rotations + 1):
                 time.sleep(KEEP_PREVIOUS_SECONDS + 1)  # LastRotatedDate is in whole seconds
                 before = time.monotonic()
-                printed += deployer("rotate", config)
+                if number % REPLACE_EVERY == 1:
+                    printed += rotate_and_replace(config, hosts[replaced % len(hosts)], load)
+                    replaced += 1
+                else:
+                    printed += deployer("rotate", config)
                 print(f"soak: rotation {number} of {rotations}: {time.monotonic() - before:.1f} s", flush=True)
         finally:
             retirement.stop()
             load.stop()
         seconds = time.monotonic() - began
-        waiting = catch_up(postfix)
-        leaks = find_secrets(sandbox, postfix.read_log() + printed)
-        return report(load, retirement, postfix, sandbox / "mail", rotations, seconds, waiting, leaks)
+        waiting = catch_up([host.postfix for host in hosts])
+        log = "".join(host.postfix.read_log() for host in hosts)
+        leaks = find_secrets(sandbox, log + printed)
+        return report(load, retirement, log, sandbox / "mail", rotations, replaced, seconds, waiting, leaks)
 
 
-def install_host_script(place: Path, postfix: Postfix) -> None:
-    """Installs the Postfix example on the sandbox's host. A wrapper sets its variables: scripts there inherit none."""
-    script = shlex.quote(str(EXAMPLES / "rotate_smtp.sh"))
-    settings = f"MAIL_CONFIG={shlex.quote(str(postfix.config))} PROBE_SENDER={SENDER}"
-    place.write_text(f'#!/bin/sh\nexport {settings}\nexec {script} "$@"\n')
+def rotate_and_replace(config: Path, host: Host, load: Load) -> str:
+    """Rotates. After the hosts were told, and before AWSCURRENT moves, replaces one of them. Returns all output."""
+    control("rotation", {"hold_before": "testSecret"})
+    with ThreadPoolExecutor(1) as beside:
+        rotation = beside.submit(deployer, "rotate", config)
+        try:
+            wait_for_hold(rotation.done)
+            load.leave_out(host.postfix.port)
+            printed = host.make_anew()
+            load.take_in(host.postfix.port)
+        finally:
+            control("rotation", {"hold_before": ""})
+        if " has DEPLOYING, access key " not in printed:
+            raise SystemExit(f"soak: {host.instance} took another credential than the other hosts: {printed}")
+        print(f"soak: replaced {host.instance}", flush=True)
+        return printed + rotation.result()
+
+
+def wait_for_hold(ended: Callable[[], bool]) -> None:
+    """Waits until the hosts were told and the rotation waits."""
+    deadline = time.monotonic() + HOLD_SECONDS
+    while state()["rotations"][-1]["status"] != "held":
+        if ended() or time.monotonic() > deadline:
+            raise SystemExit("soak: the rotation did not stop before testSecret")
+        time.sleep(0.2)
+
+
+def control(name: str, change: dict[str, Any]) -> None:
+    """POST /_sandbox/NAME."""
+    url = f"{os.environ['AWS_ENDPOINT_URL']}/_sandbox/{name}"
+    urllib.request.urlopen(urllib.request.Request(url, json.dumps(change).encode(), method="POST"), timeout=10).close()
+
+
+def state() -> dict[str, Any]:
+    """GET /_sandbox/state."""
+    with urllib.request.urlopen(f"{os.environ['AWS_ENDPOINT_URL']}/_sandbox/state", timeout=10) as answer:
+        return json.load(answer)
 
 
 def write_config(file: Path) -> Path:
-    """Writes config.example.yaml, but with slots that are free again after seconds, and with every log line."""
+    """Writes config.example.yaml, but with all hosts, slots that are free again after seconds, and every log line."""
     text = (EXAMPLES.parent / "config.example.yaml").read_text()
     changes = {
         "keep_previous: 24h": f"keep_previous: {KEEP_PREVIOUS_SECONDS}s",
         "keep_inactive: 72h": "keep_inactive: 0s",
+        "  id: i-0123456789abcdef0\n": f"  ids: [{', '.join(INSTANCES)}]\n",
         "log_level: info": "log_level: trace",
     }
     for old, new in changes.items():
@@ -95,20 +143,10 @@ def deployer(verb: str, config: Path, *options: str) -> str:
     return done.stdout
 
 
-def catch_up(postfix: Postfix) -> int:
-    """Waits until the queue is empty, for at most CATCH_UP_SECONDS. Returns how many mails still wait."""
-    deadline = time.monotonic() + CATCH_UP_SECONDS
-    while (waiting := len(postfix.queued())) and time.monotonic() < deadline:
-        postfix.flush()
-        time.sleep(min(FLUSH_EVERY_SECONDS, deadline - time.monotonic()))
-    return waiting
-
-
 def find_secrets(sandbox: Path, text: str) -> list[str]:
     """Says which logs, or this text, have an issued secret; never the secret itself."""
-    with urllib.request.urlopen(f"{os.environ['AWS_ENDPOINT_URL']}/_sandbox/state", timeout=10) as answer:
-        state = json.load(answer)
-    secrets = state["secret_access_keys"] + state["smtp_passwords"] + state["rotation_tokens"]
+    found = state()
+    secrets = found["secret_access_keys"] + found["smtp_passwords"] + found["rotation_tokens"]
     assert secrets, "the sandbox has issued nothing to search for"
     texts = {"what Postfix logged or the deployer printed": text}
     logs = [*sandbox.glob("*.jsonl"), *sandbox.glob("*.log"), *(sandbox / "logs").iterdir()]
@@ -119,25 +157,27 @@ def find_secrets(sandbox: Path, text: str) -> list[str]:
 def report(
     load: Load,
     retirement: Retirement,
-    postfix: Postfix,
+    log: str,
     mail: Path,
     rotations: int,
+    replaced: int,
     seconds: float,
     waiting: int,
     leaks: list[str],
 ) -> int:
     """Prints the figures. Returns 0 if every accepted mail arrived unchanged, none bounced and no secret was logged."""
-    log = postfix.read_log()
     arrived = compare(load.accepted, mail)
     bounced = len(re.findall(r" status=(?:bounced|expired)", log))
     figures = {
         "rotations": rotations,
+        "hosts": len(INSTANCES),
+        "hosts replaced": replaced,
         "seconds": round(seconds),
         "accepted": len(load.accepted),
         "accepted per second": round(len(load.accepted) / seconds, 1),
         "delivered": arrived.delivered,
         "duplicates": arrived.duplicates,
-        "access keys used": len(arrived.access_keys),
+        "access keys used": len(set().union(*arrived.access_keys.values())),
         "access keys retired": len(retirement.deleted),
         "retirements put off": retirement.kept,
         "retirements failed": len(retirement.failures),
@@ -155,7 +195,8 @@ def report(
     intact = not (bounced or arrived.lost or arrived.changed or waiting)
     # Without these, the figures would prove nothing.
     under_load = len(load.accepted) >= LEAST_MAILS_PER_SECOND * seconds
-    with_each_key = len(arrived.access_keys) == rotations + 1
+    keys_of_hosts = [len(keys) for keys in arrived.access_keys.values()]
+    with_each_key = keys_of_hosts == [rotations + 1] * len(INSTANCES)
     with_retirement = bool(retirement.deleted and retirement.kept) and not retirement.failures
     passed = intact and under_load and with_each_key and with_retirement and not leaks
     print("soak: every mail arrived" if passed else "soak: FAILED")
