@@ -461,29 +461,38 @@ class ForgedLog(RotateSmtp):
         # The last line that the script reads is a forged one, or Postfix's own.
         self.assertRegex(result[2], "the mail is still in the queue|535 Authentication Credentials Invalid")
 
-    def test_a_line_counts_only_in_the_form_of_postfix(self) -> None:
+    def assert_no_proof(self, lines: Callable[[str], list[str]]) -> None:
+        """The mail is sent. `lines` makes from its queue id the lines that the log then has beside that of cleanup."""
         log = self.postfix.folder / "forged.log"
         log.touch()
         process = self.start(PROOF_SECONDS="4", MAIL_LOG=str(log))
         self.wait_for("the mail is sent", lambda: " status=sent (250 Ok " in self.postfix.read_log())
         queue_id, message_id = self.proof().groups()
-        date, sent = "Jan  1 00:00:00 host", self.sent(queue_id)
-        lines = [
-            f"{date} soak/cleanup[1]: {queue_id}: message-id=<{message_id}>",
-            f"{date} soak/smtp: {sent}",
-            f"{date} soak/smtpd[1]: {sent}",
-            f"{date} soak/smtpd[1]: warning: x: soak/smtp[1]: {sent}",
-            f"{date} other/smtp[1]: {sent}",
-            f"{date} su[1]: {date} soak/smtp[1]: {sent}",
-            f"soak/smtp[1]: {sent}",
-            f"{date} soak/smtp[1]: {sent} and more",
-            f"{date} soak/smtp[1]: x {sent}",
-            f"{date} soak/smtp[1]: {self.sent(queue_id, relay='localhost.example')}",
-        ]
-        log.write_text("".join(f"{line}\n" for line in lines))
+        first = f"Jan  1 00:00:00 host soak/cleanup[1]: {queue_id}: message-id=<{message_id}>"
+        log.write_text("".join(f"{line}\n" for line in [first, *lines(queue_id)]))
         code, out, err = self.finish(process)
         self.assertEqual((code, out), (1, ""), err)
         self.assertEqual(self.map.read_text(), self.old_map)
+
+    def test_a_line_counts_only_in_the_form_of_postfix(self) -> None:
+        def lines(queue_id: str) -> list[str]:
+            date, sent = "Jan  1 00:00:00 host", self.sent(queue_id)
+            return [
+                f"{date} soak/smtp: {sent}",
+                f"{date} soak/smtpd[1]: {sent}",
+                f"{date} soak/smtpd[1]: warning: x: soak/smtp[1]: {sent}",
+                f"{date} other/smtp[1]: {sent}",
+                f"{date} su[1]: {date} soak/smtp[1]: {sent}",
+                f"soak/smtp[1]: {sent}",
+                f"{date} soak/smtp[1]: {sent} and more",
+                f"{date} soak/smtp[1]: x {sent}",
+            ]
+
+        self.assert_no_proof(lines)
+
+    def test_a_mail_that_went_to_another_host_is_no_proof(self) -> None:
+        other = "localhost.example"
+        self.assert_no_proof(lambda queue_id: [f"Jan  1 00:00:00 host soak/smtp[1]: {self.sent(queue_id, other)}"])
 
     def test_in_the_journal_only_postfix_is_believed(self) -> None:
         programs = Path(self.folder) / "bin"
