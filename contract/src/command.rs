@@ -28,6 +28,12 @@ impl Command {
         Self::Aws(words.iter().map(|&word| word.to_owned()).collect())
     }
 
+    /// Replaces an access key that leaked, where it is in use, and deletes it.
+    #[must_use]
+    pub fn rotate_leaked(key: &str) -> Self {
+        Self::deployer(&format!("rotate --leaked {key}"))
+    }
+
     /// Moves a label of the secret onto a version, or off one, or both.
     #[must_use]
     pub fn move_label(secret_arn: &str, label: &str, from: Option<&str>, to: Option<&str>) -> Self {

@@ -22,9 +22,9 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         orphan: Option<String>,
     },
-    /// End the grace of the previous key now, because it leaked: returns a [`crate::Retired`]. Use during the grace
-    /// does not keep the key. A label that protects it does, and so does being the only Active key.
-    EndGrace {
+    /// Delete a key now, because it leaked: returns a [`crate::Retired`]. Neither its grace nor its use keeps the key, nor that no
+    /// version names it. A label that protects it does, and so does being the only Active key.
+    Leaked {
         /// The key, so that nothing else than what somebody looked at goes.
         key: String,
     },
@@ -44,7 +44,7 @@ mod tests {
             (Event::Report { logins: true }, r#"{"event":"report","logins":true}"#),
             (Event::Retire { orphan: None }, r#"{"event":"retire"}"#),
             (Event::Retire { orphan: Some("AKIA".into()) }, r#"{"event":"retire","orphan":"AKIA"}"#),
-            (Event::EndGrace { key: "AKIA".into() }, r#"{"event":"end_grace","key":"AKIA"}"#),
+            (Event::Leaked { key: "AKIA".into() }, r#"{"event":"leaked","key":"AKIA"}"#),
             (Event::Upkeep, r#"{"event":"upkeep"}"#),
         ];
         for (event, json) in events {
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn what_is_no_event_or_says_too_much_is_refused() {
-        for json in [r#"{"event":"rotate"}"#, r#"{"event":"end_grace"}"#, r#"{"event":"report","login":true}"#, "{}"] {
+        for json in [r#"{"event":"rotate"}"#, r#"{"event":"leaked"}"#, r#"{"event":"report","login":true}"#, "{}"] {
             assert!(serde_json::from_str::<Event>(json).is_err(), "{json}");
         }
     }

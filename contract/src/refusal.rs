@@ -182,23 +182,23 @@ refusal_kinds! {
     }
     NoSafeSlot {
         found: "no access key may be deleted for a new one; the error names each with its age, last use and the reason",
-        next: "wait until the time that it names; `deployer rotate --end-grace`; `deployer recover`"
+        next: "wait until the time that it names; if one of them leaked, `deployer rotate --leaked KEY`; `deployer recover`"
     }
     RotationOpen {
-        found: "keys were to be retired, or a grace ended, while a rotation is open",
+        found: "keys were to be deleted while a rotation is open",
         next: "wait for its end; `deployer recover`"
     }
     HostsNotOnCurrent {
-        found: "keys were to be retired, or a grace ended, while hosts may have another credential than AWSCURRENT",
+        found: "keys were to be deleted while hosts may have another credential than AWSCURRENT",
         next: "`deployer rotate`, then ask again"
     }
     CurrentKeyNotActive {
-        found: "keys were to be retired, or a grace ended, while AWSCURRENT's own key is not Active",
+        found: "keys were to be deleted while AWSCURRENT's own key is not Active",
         next: "`deployer recover`"
     }
-    KeptByMore {
-        found: "a grace was to be ended, and more than the grace keeps the key",
-        next: "what the error names"
+    LeakedInUse {
+        found: "a key that leaked was to be deleted, and hosts may need it",
+        next: "`deployer rotate --leaked KEY`, which replaces it first"
     }
     LabelsMoved {
         found: "labels moved while a key was about to be deleted, or a credential to be stored; no key that a host may use changed",

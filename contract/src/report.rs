@@ -101,8 +101,8 @@ pub enum KeyVerdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WayOut {
-    /// [`crate::Event::EndGrace`]: only the grace, or its use during it, keeps the key.
-    EndGrace,
+    /// [`crate::Event::Leaked`]: only its grace keeps the key.
+    Leaked,
     /// [`crate::Event::Retire`] with this orphan: no version names it and it was never used.
     RetireOrphan,
 }

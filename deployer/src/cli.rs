@@ -125,13 +125,12 @@ pub struct RotateArgs {
     /// The configuration.
     #[command(flatten)]
     pub target: Target,
-    /// First delete the previous key before its grace ends: any host that still uses that key stops sending. Use this if
-    /// the previous key leaked. If the current key leaked, rotate once without this option first: the current key then
-    /// becomes the previous one.
-    #[arg(long)]
-    pub end_grace: bool,
-    /// With --end-grace: do not ask for approval.
-    #[arg(long, requires = "end_grace")]
+    /// An access key that leaked. If hosts may use it, rotate. As soon as every host has the new key, delete this one, whatever
+    /// its last use. If a key in its grace takes the slot that the new one needs, that key is deleted as well, after you approve.
+    #[arg(long, value_name = "KEY")]
+    pub leaked: Option<String>,
+    /// With --leaked: do not ask for approval.
+    #[arg(long, requires = "leaked")]
     pub auto_approve: bool,
 }
 
@@ -141,6 +140,9 @@ pub struct RecoverArgs {
     /// The configuration.
     #[command(flatten)]
     pub target: Target,
+    /// First make this access key Active again: somebody made it Inactive by accident, and it has not leaked.
+    #[arg(long, value_name = "KEY")]
+    pub reactivate: Option<String>,
     /// Do not ask for approval.
     #[arg(long)]
     pub auto_approve: bool,

@@ -33,7 +33,7 @@ impl Payload {
 #[must_use]
 pub(crate) fn is_asked(payload: &Payload) -> bool {
     match payload {
-        Payload::Event(Event::Report { .. } | Event::Retire { .. } | Event::EndGrace { .. }) => true,
+        Payload::Event(Event::Report { .. } | Event::Retire { .. } | Event::Leaked { .. }) => true,
         Payload::Event(Event::Upkeep) | Payload::Step(_) => false,
     }
 }
@@ -44,7 +44,7 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
     match event {
         Event::Report { .. } => "report",
         Event::Retire { .. } => "retire",
-        Event::EndGrace { .. } => "end_grace",
+        Event::Leaked { .. } => "leaked",
         Event::Upkeep => "upkeep",
     }
 }
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn an_event_of_ours_is_known_by_its_field() {
-        for event in [Event::Report { logins: true }, Event::EndGrace { key: "AKIA".into() }, Event::Upkeep] {
+        for event in [Event::Report { logins: true }, Event::Leaked { key: "AKIA".into() }, Event::Upkeep] {
             let json = serde_json::to_value(&event).unwrap();
             assert_eq!(json["event"], name_of(&event));
             assert_eq!(Payload::parse(&json).unwrap(), Payload::Event(event));
@@ -169,7 +169,7 @@ mod tests {
             (both, "unknown field"),
             (json!({"event": "rotate"}), "unknown variant `rotate`"),
             (json!({"event": 7}), "expected"),
-            (json!({"event": "end_grace"}), "missing field `key`"),
+            (json!({"event": "leaked"}), "missing field `key`"),
         ] {
             let error = Payload::parse(&event).unwrap_err();
             assert_eq!(error.kind(), RefusalKind::EventMalformed);

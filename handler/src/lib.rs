@@ -28,8 +28,8 @@
 //! object. `error` is its kind and also Lambda's `errorType`; `message` is the refusal as one sentence and also Lambda's
 //! `errorMessage`.
 //!
-//! The lines of an event have a field `event` (`report`, `retire`, `end_grace` or `upkeep`) instead of `rotation_id` and
-//! `step`. An event ends with `event answered` or with a line of an error. To `report`, `retire` and `end_grace` a refusal is
+//! The lines of an event have a field `event` (`report`, `retire`, `leaked` or `upkeep`) instead of `rotation_id` and
+//! `step`. An event ends with `event answered` or with a line of an error. To `report`, `retire` and `leaked` a refusal is
 //! an answer: the invocation succeeds and returns a [`contract::Answer`]. `upkeep` fails as a step does, so that Lambda's
 //! metric `Errors` shows the failure. The lines of an event that cannot be read have none of the three fields.
 //!

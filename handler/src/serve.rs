@@ -166,11 +166,11 @@ mod tests {
 
     #[test]
     fn what_the_deployer_asks_is_answered_with_the_refusal_which_is_in_the_log_too() {
-        let end_grace = Payload::Event(Event::EndGrace { key: "AKIA".into() });
-        let (lines, answer) = end_of(&end_grace, Err(Error::DeadlineReached));
+        let leaked = Payload::Event(Event::Leaked { key: "AKIA".into() });
+        let (lines, answer) = end_of(&leaked, Err(Error::DeadlineReached));
         assert_eq!(answer.unwrap(), json!({"refused": refusal()}));
         assert_eq!((lines.len(), &lines[0][LOG_FIELD_ERROR]), (1, &json!("DeadlineReached")));
-        assert_eq!((&lines[0][LOG_FIELD_LEVEL], &lines[0]["event"]), (&json!("ERROR"), &json!("end_grace")));
+        assert_eq!((&lines[0][LOG_FIELD_LEVEL], &lines[0]["event"]), (&json!("ERROR"), &json!("leaked")));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use self::session::{Done, Shown};
 mod apply;
 mod approve;
 mod destroy;
+mod leaked;
 mod plan;
 mod recover;
 mod rotate;
@@ -34,7 +35,10 @@ pub async fn run(Cli { command, json }: Cli) -> ExitCode {
         Command::Apply(args) => (args.detailed_exitcode, apply::run(&screen, &args).await),
         Command::Destroy(args) => (args.detailed_exitcode, destroy::run(&screen, &args).await),
         Command::Status(target) => (false, status::run(&screen, &target).await),
-        Command::Rotate(args) => (false, rotate::run(&screen, &args).await),
+        Command::Rotate(args) => match &args.leaked {
+            Some(key) => (false, leaked::run(&screen, &args, key).await),
+            None => (false, rotate::run(&screen, &args).await),
+        },
         Command::Recover(args) => (false, recover::run(&screen, &args).await),
         Command::Schema => (false, Ok(Done::NothingToDo)),
     };

@@ -25,13 +25,17 @@ const MOST_REMEDIES: usize = 8;
 
 pub(super) async fn run(screen: &Screen, args: &RecoverArgs) -> Result<Done, Shown> {
     for_each_deployment(screen, &args.target.config, async |session: Session| {
-        recover(&session, args.auto_approve).await
+        let taken = match &args.reactivate {
+            Some(key) => reactivate(&session, key, args.auto_approve).await?,
+            None => 0,
+        };
+        recover(&session, args.auto_approve, taken).await
     })
     .await
 }
 
 /// Diagnoses, takes one remedy, and diagnoses again, until nothing is wrong or nothing more can be done safely.
-async fn recover(session: &Session, auto_approve: bool) -> Result<Done, Shown> {
+async fn recover(session: &Session, auto_approve: bool, done_before: usize) -> Result<Done, Shown> {
     let Session { screen, deployment, .. } = session;
     let mut taken: Vec<Remedy> = Vec::new();
     loop {
@@ -41,23 +45,23 @@ async fn recover(session: &Session, auto_approve: bool) -> Result<Done, Shown> {
         screen.report(deployment, &report);
         screen.diagnosis(&diagnosis);
         let remedy = match diagnosis {
-            Diagnosis::Healthy { .. } if taken.is_empty() => return Ok(Done::NothingToDo),
+            Diagnosis::Healthy { .. } if taken.len() + done_before == 0 => return Ok(Done::NothingToDo),
             Diagnosis::Healthy { .. } => return Ok(Done::Changes),
-            Diagnosis::Person { .. } => return session.fail(Err(not_ours_to_do(&taken))),
+            Diagnosis::Person { .. } => return session.fail(Err(not_ours_to_do(taken.len() + done_before))),
             Diagnosis::Curable { first, .. } => first,
         };
         if taken.contains(&remedy) || taken.len() == MOST_REMEDIES {
             return session.fail(Err(did_not_help(&remedy)));
         }
         if !auto_approve {
-            approve(session, &question(&remedy), "recover", taken.len())?;
+            approve(session, &question(&remedy), "recover", taken.len() + done_before)?;
         }
         take(session, &remedy, &report).await?;
         taken.push(remedy);
     }
 }
 
-/// "Make access key K Active again?"
+/// "Take AWSPENDING off version V?"
 fn question(remedy: &Remedy) -> String {
     let sentence = remedy.sentence();
     let mut letters = sentence.chars();
@@ -95,25 +99,36 @@ async fn wait_while_a_step_runs(session: &Session, is_first: bool) -> Result<(),
 async fn take(session: &Session, remedy: &Remedy, report: &Report) -> Result<(), Shown> {
     let (aws, secret) = (&session.aws, &session.deployment.names.secret);
     let taken = match remedy {
-        Remedy::Activate { key } => activate(session, key).await,
         Remedy::ClearPending { version, .. } => labels::move_label(aws, secret, AWSPENDING, version, None).await,
         Remedy::MoveLabel { label, from, to } => labels::move_label(aws, secret, label, from, Some(to)).await,
         Remedy::DeleteOrphan { key, .. } => function::delete_orphan(aws, &session.deployment, key).await,
-        Remedy::Rotate => return rotate::rotate(session, report).await,
+        Remedy::Rotate => return rotate::rotate(session, report).await.map(drop),
     };
     session.fail(taken)?;
     session.screen.note(format!("done: {}", remedy.sentence()));
     Ok(())
 }
 
-async fn activate(session: &Session, key: &str) -> Result<(), Error> {
-    let request = session.aws.iam.update_access_key().user_name(&session.deployment.names.user).access_key_id(key);
+/// Makes a key Active that a person has named. Returns how many changes that took.
+async fn reactivate(session: &Session, key: &str, auto_approve: bool) -> Result<usize, Shown> {
+    let report = session.fail(function::report(&session.aws, &session.deployment, false).await)?;
+    if session.fail(function::find_key(&report, key))?.active {
+        session.screen.note(format!("access key {key} is Active already"));
+        return Ok(0);
+    }
+    if !auto_approve {
+        let question = format!("Make access key {key} Active again? Whoever has it can send mail then.");
+        approve(session, &question, &format!("recover --reactivate {key}"), 0)?;
+    }
+    let request = session.aws.iam.update_access_key().user_name(&report.user).access_key_id(key);
     let answer = request.status(StatusType::Active).send().await;
-    answer.failed_to(|| format!("make access key {key} Active")).map(drop)
+    session.fail(answer.failed_to(|| format!("make access key {key} Active")))?;
+    session.screen.note(format!("done: made access key {key} Active again"));
+    Ok(1)
 }
 
-fn not_ours_to_do(taken: &[Remedy]) -> Error {
-    let more = if taken.is_empty() { "nothing" } else { "nothing more" };
+fn not_ours_to_do(done: usize) -> Error {
+    let more = if done == 0 { "nothing" } else { "nothing more" };
     Error::new(format!("{more} was changed: a person has to decide what is left"))
         .of_kind(ErrorKind::RotationFailed)
         .hint(text!["read the diagnosis above, correct or decide, and run ", Command::deployer("recover"), " again"])

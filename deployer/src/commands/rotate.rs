@@ -3,15 +3,12 @@
 
 use contract::{AWSCURRENT, Command, KeyReport, KeyVerdict, Next, Report, Text, WayOut, text};
 
-use super::{
-    approve::approve,
-    session::{Done, Session, Shown, for_each_deployment},
-};
+use super::session::{Done, Session, Shown, for_each_deployment};
 use crate::{
     cli::RotateArgs,
     error::{Error, ErrorKind},
     rotation::{
-        diagnosis::{self, Diagnosis, Obstacle},
+        diagnosis::{self, Diagnosis},
         function, watch,
     },
     screen::Screen,
@@ -19,10 +16,7 @@ use crate::{
 
 pub(super) async fn run(screen: &Screen, args: &RotateArgs) -> Result<Done, Shown> {
     for_each_deployment(screen, &args.target.config, async |session: Session| {
-        let mut report = read(&session).await?;
-        if args.end_grace && end_grace(&session, &report, args.auto_approve).await? {
-            report = read(&session).await?;
-        }
+        let report = read(&session).await?;
         session.fail(refusal(&session, &report).map_or(Ok(()), Err))?;
         rotate(&session, &report).await?;
         if let Some(note) = previous_key(&session, &report) {
@@ -37,31 +31,36 @@ pub(super) async fn run(screen: &Screen, args: &RotateArgs) -> Result<Done, Show
 
 /// Rotating does not delete a leaked key at once; say so.
 fn previous_key(session: &Session, before: &Report) -> Option<Text> {
-    let current = before.versions.iter().find(|version| version.labels.iter().any(|label| label == AWSCURRENT))?;
-    let key = current.key.as_ref()?;
+    let key = current_key(before)?;
     let hours = session.deployment.config.rotation.keep_previous.as_secs_f64() / 3600.0;
     Some(text![
         format!(
             "access key {key}, in use until now, is kept for {hours:.1} h more (rotation.keep_previous); if it leaked, "
         ),
-        Command::deployer("rotate --end-grace"),
-        " deletes it, and rotates again"
+        Command::rotate_leaked(key),
+        " deletes it now"
     ])
 }
 
-async fn read(session: &Session) -> Result<Report, Shown> {
+/// The key that AWSCURRENT names.
+pub(super) fn current_key(report: &Report) -> Option<&str> {
+    let current = report.versions.iter().find(|version| version.labels.iter().any(|label| label == AWSCURRENT))?;
+    current.key.as_deref()
+}
+
+pub(super) async fn read(session: &Session) -> Result<Report, Shown> {
     session.fail(function::report(&session.aws, &session.deployment, false).await)
 }
 
-/// Rotates, and watches to the end.
-pub(super) async fn rotate(session: &Session, report: &Report) -> Result<(), Shown> {
+/// Rotates, and watches to the end. Returns the version that is AWSCURRENT then.
+pub(super) async fn rotate(session: &Session, report: &Report) -> Result<String, Shown> {
     session.screen.note(forecast(report));
     let token = uuid::Uuid::new_v4().to_string();
     let rotated = session.with_events(async |events| {
         watch::start(&session.aws, &session.deployment.names, &token).await?;
         watch::watch(&session.aws, &session.deployment, &token, &events).await
     });
-    session.fail(rotated.await)
+    session.fail(rotated.await).map(|()| token)
 }
 
 /// What the rotation will do, in one line.
@@ -91,7 +90,7 @@ fn forecast(report: &Report) -> String {
 }
 
 /// Why a rotation would not succeed, before it is started.
-fn refusal(session: &Session, report: &Report) -> Option<Error> {
+pub(super) fn refusal(session: &Session, report: &Report) -> Option<Error> {
     let names = &session.deployment.names;
     if !report.rotation_enabled {
         let what = format!("the rotation of secret {} is not enabled", names.secret);
@@ -106,15 +105,11 @@ fn refusal(session: &Session, report: &Report) -> Option<Error> {
     if let Some(until) = &refusal.until {
         error = error.hint(format!("it may run from {until} on"));
     }
-    let end_grace = Command::deployer("rotate --end-grace");
-    let is_named = refusal.next.iter().flat_map(Text::commands).any(|command| *command == end_grace);
-    let way_out = match in_grace(report).next() {
-        Some(_) if is_named => None,
-        Some(key) => Some(text![
-            format!("if access key {} leaked, ", key.key),
-            end_grace,
-            " deletes it now: any host that still uses it stops sending"
-        ]),
+    let way_out = match in_grace(report).next().map(|key| Command::rotate_leaked(&key.key)) {
+        Some(leaked) if refusal.next.iter().flat_map(Text::commands).any(|command| *command == leaked) => None,
+        Some(leaked) => {
+            Some(text!["if it leaked, ", leaked, " deletes it now: any host that still uses it stops sending"])
+        }
         None => way_out(report),
     };
     Some(way_out.into_iter().fold(error, Error::hint))
@@ -134,33 +129,5 @@ fn way_out(report: &Report) -> Option<Text> {
 
 /// Keys that only the grace keeps.
 fn in_grace(report: &Report) -> impl Iterator<Item = &KeyReport> {
-    report.keys.iter().filter(|key| diagnosis::way_out(key) == Some(WayOut::EndGrace))
-}
-
-/// Ends the grace of the previous key. Returns whether there was one.
-async fn end_grace(session: &Session, report: &Report, auto_approve: bool) -> Result<bool, Shown> {
-    let is_about_grace = diagnosis::obstacle(report) == Some(Obstacle::NoSafeSlot);
-    if !is_about_grace {
-        session.fail(refusal(session, report).map_or(Ok(()), Err))?;
-    }
-    let mut ended = false;
-    for KeyReport { key, active, created, last_used, .. } in in_grace(report) {
-        let state = if *active { "Active" } else { "Inactive" };
-        let created = created.as_deref().unwrap_or("at an unknown date");
-        let last_used = last_used.as_ref().map_or_else(|| "never used".to_owned(), |date| format!("last used {date}"));
-        session.screen.note(format!(
-            "access key {key} ({state}, made {created}, {last_used}) is in its grace. Ending the grace deletes the key now: any \
-             host that still uses it stops sending"
-        ));
-        if !auto_approve {
-            approve(session, &format!("End the grace of access key {key}?"), "rotate --end-grace", usize::from(ended))?;
-        }
-        session.fail(function::end_grace(&session.aws, &session.deployment, key).await)?;
-        session.screen.note(format!("access key {key} is deleted"));
-        ended = true;
-    }
-    if !ended {
-        session.screen.note("there is no access key whose grace can be ended now");
-    }
-    Ok(ended)
+    report.keys.iter().filter(|key| diagnosis::way_out(key) == Some(WayOut::Leaked))
 }

@@ -39,8 +39,6 @@ pub(crate) enum Diagnosis {
 /// A change that cannot break mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Remedy {
-    /// Make a key Active that a host may hold.
-    Activate { key: String },
     /// Give up an open rotation. It is safe at any moment: DEPLOYING still protects the key that hosts may have been told of.
     ClearPending {
         version: String,
@@ -67,7 +65,6 @@ impl Remedy {
     /// The AWS call, as an IAM policy names it.
     pub(crate) fn call(&self) -> &'static str {
         match self {
-            Self::Activate { .. } => "iam:UpdateAccessKey",
             Self::ClearPending { .. } | Self::MoveLabel { .. } => "secretsmanager:UpdateSecretVersionStage",
             // The function deletes it, after it has judged the key again.
             Self::DeleteOrphan { .. } => "lambda:InvokeFunction",
@@ -78,7 +75,6 @@ impl Remedy {
     /// What it does, as an imperative.
     pub(crate) fn sentence(&self) -> String {
         match self {
-            Self::Activate { key } => format!("make access key {key} Active again"),
             Self::ClearPending { version, .. } => format!("take AWSPENDING off version {version}"),
             Self::MoveLabel { label, from, to } => format!("move {label} from version {from} to version {to}"),
             Self::DeleteOrphan { key, created } => {
@@ -135,7 +131,7 @@ fn obstacle_of(kind: RefusalKind) -> Obstacle {
         | Kind::RotationOpen
         | Kind::HostsNotOnCurrent
         | Kind::CurrentKeyNotActive
-        | Kind::KeptByMore
+        | Kind::LeakedInUse
         | Kind::LabelsMoved
         | Kind::KeyLeftInactive
         | Kind::KeyLimitReached
@@ -175,14 +171,32 @@ pub(crate) fn diagnose(report: &Report, owed: bool) -> Diagnosis {
 fn current_is_inactive(report: &Report) -> Option<Diagnosis> {
     let version = labelled(report, AWSCURRENT)?;
     let Credential::Inactive(key) = credential(report, version) else { return None };
-    let found = text![
-        format!(
-            "access key {key}, which AWSCURRENT names, is Inactive: a host that uses it cannot send. If somebody deactivated it \
-             because it leaked, leave it Inactive, and replace it by "
-        ),
-        Command::deployer("rotate")
-    ];
-    Some(curable(found, Remedy::Activate { key: key.to_owned() }, []))
+    let found = format!("access key {key}, which AWSCURRENT names, is Inactive: a host that uses it cannot send");
+    Some(Diagnosis::Person {
+        found: found.into(),
+        ways: vec![
+            Way {
+                when: "if somebody made it Inactive because it leaked".to_owned(),
+                command: Command::rotate_leaked(key),
+            },
+            was_an_accident(key),
+        ],
+    })
+}
+
+/// A key may be Inactive because it leaked: only a person makes it Active again.
+fn was_an_accident(key: &str) -> Way {
+    Way {
+        when: "if that was an accident".to_owned(),
+        command: Command::deployer(&format!("recover --reactivate {key}")),
+    }
+}
+
+/// Hosts may have been told of a key that is Inactive, and AWSCURRENT names another one.
+fn told_is_inactive(report: &Report, key: &str, found: &str) -> Diagnosis {
+    let delete =
+        Way { when: "if it leaked, or no host has it".to_owned(), command: Command::delete_key(&report.user, key) };
+    Diagnosis::Person { found: found.into(), ways: vec![delete, was_an_accident(key), again()] }
 }
 
 /// What could not be read must not be taken for absent.
@@ -242,9 +256,7 @@ fn rotation_is_open(report: &Report) -> Option<Diagnosis> {
         Credential::Deleted(key) => give_up(format!("its access key {key} is deleted")),
         Credential::Inactive(key) => {
             let found = format!("a rotation is open (version {id}), and its access key {key} is Inactive");
-            let rotate = fails.is_none().then_some([clear, Remedy::Rotate]);
-            let activate = Remedy::Activate { key: key.to_owned() };
-            Some(curable(found, activate, rotate.into_iter().flatten()))
+            Some(told_is_inactive(report, key, &found))
         }
         Credential::Works(key) => Some(match fails {
             None => {
@@ -361,10 +373,7 @@ fn told_but_not_current(report: &Report) -> Option<Diagnosis> {
         told.in_brackets()
     );
     match told {
-        Credential::Inactive(key) => {
-            let rotate = can_rotate_after_activation(report).then_some(Remedy::Rotate);
-            Some(curable(found, Remedy::Activate { key: key.to_owned() }, rotate))
-        }
+        Credential::Inactive(key) => Some(told_is_inactive(report, key, &found)),
         Credential::Refused { key, words } | Credential::Unclear { key, words } => {
             Some(refused(report, deploying, key, words))
         }
@@ -393,11 +402,6 @@ fn not_every_host_is_told(report: &Report) -> Option<Diagnosis> {
         None => curable(format!("{found}: a rotation tells the hosts, without a new key"), Remedy::Rotate, []),
         Some(why) => person_about_next(report, Text::from(format!("{found}. A rotation would fail: ")).then(why)),
     })
-}
-
-/// An Active key is rolled forward, which needs no slot.
-fn can_rotate_after_activation(report: &Report) -> bool {
-    matches!(obstacle(report), None | Some(Obstacle::NoSafeSlot))
 }
 
 fn orphan_takes_the_slot(report: &Report) -> Option<Diagnosis> {
@@ -436,7 +440,7 @@ fn rotation_would_fail(report: &Report, owed: bool) -> Option<Diagnosis> {
         && report.overdue.is_none()
     {
         let note = format!("no rotation can run before {until}: until then neither access key may be deleted");
-        return Some(Diagnosis::Healthy { note: Some(Text::from(note).then(end_grace_hint(report))) });
+        return Some(Diagnosis::Healthy { note: Some(Text::from(note).then(leaked_hint(report))) });
     }
     let found = match &report.overdue {
         Some(overdue) => overdue.clone().then(". But ").then(would_fail(why)),
@@ -456,28 +460,24 @@ fn rotation_is_due(report: &Report, owed: bool) -> Option<Diagnosis> {
 
 /// The function's own words say what to do; only the deployer's commands are added.
 fn person_about_next(report: &Report, found: Text) -> Diagnosis {
-    let end_grace = report.keys.iter().find(|key| way_out(key) == Some(WayOut::EndGrace)).map(|key| Way {
+    let leaked = report.keys.iter().find(|key| way_out(key) == Some(WayOut::Leaked)).map(|key| Way {
         when: format!(
             "if no host needs access key {} any more, or if it leaked: any host that still uses it stops sending",
             key.key
         ),
-        command: Command::deployer("rotate --end-grace"),
+        command: Command::rotate_leaked(&key.key),
     });
-    Diagnosis::Person { found, ways: std::iter::once(again()).chain(end_grace).collect() }
+    Diagnosis::Person { found, ways: std::iter::once(again()).chain(leaked).collect() }
 }
 
 fn again() -> Way {
     Way { when: "once that is corrected".to_owned(), command: Command::deployer("recover") }
 }
 
-fn end_grace_hint(report: &Report) -> Text {
-    let key = report.keys.iter().find(|key| way_out(key) == Some(WayOut::EndGrace));
+fn leaked_hint(report: &Report) -> Text {
+    let key = report.keys.iter().find(|key| way_out(key) == Some(WayOut::Leaked));
     key.map_or_else(Text::default, |key| {
-        text![
-            format!("; if access key {} leaked, ", key.key),
-            Command::deployer("rotate --end-grace"),
-            " deletes it now"
-        ]
+        text![format!("; if access key {} leaked, ", key.key), Command::rotate_leaked(&key.key), " deletes it now"]
     })
 }
 

@@ -7,7 +7,7 @@ use aws_sdk_lambda::{
     config::{Builder, timeout::TimeoutConfig},
     primitives::Blob,
 };
-use contract::{Answer, Command, Event, Report, Retired, text};
+use contract::{Answer, Command, Event, KeyReport, Report, Retired, text};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
@@ -28,10 +28,22 @@ pub(crate) async fn delete_orphan(aws: &Aws, deployment: &Deployment, key: &str)
     was_deleted(&retired, key)
 }
 
-/// Has the function delete the previous key before its grace is over.
-pub(crate) async fn end_grace(aws: &Aws, deployment: &Deployment, key: &str) -> Result<(), Error> {
-    let retired = invoke(aws, deployment, &Event::EndGrace { key: key.to_owned() }).await?;
+/// Has the function delete a key that leaked.
+pub(crate) async fn delete_leaked(aws: &Aws, deployment: &Deployment, key: &str) -> Result<(), Error> {
+    let retired = invoke(aws, deployment, &Event::Leaked { key: key.to_owned() }).await?;
     was_deleted(&retired, key)
+}
+
+/// The report on one of the user's keys.
+pub(crate) fn find_key<'a>(report: &'a Report, id: &str) -> Result<&'a KeyReport, Error> {
+    report.keys.iter().find(|key| key.key == id).ok_or_else(|| {
+        let keys: Vec<_> = report.keys.iter().map(|key| key.key.as_str()).collect();
+        let has = if keys.is_empty() { "none".to_owned() } else { keys.join(", ") };
+        Error::new(format!("the IAM user {} has no access key {id}, or none any more", report.user))
+            .of_kind(ErrorKind::Refused)
+            .cause(format!("its access keys: {has}"))
+            .hint("look for the key's user: every user of the account may have it")
+    })
 }
 
 fn was_deleted(retired: &Retired, key: &str) -> Result<(), Error> {

@@ -231,7 +231,6 @@ struct RemedyLine<'a> {
 #[derive(Serialize)]
 #[serde(tag = "remedy", rename_all = "snake_case")]
 enum RemedyFields<'a> {
-    Activate { key: &'a str },
     ClearPending { version: &'a str },
     MoveLabel { label: &'a str, from: &'a str, to: &'a str },
     DeleteOrphan { key: &'a str, created: Option<&'a str> },
@@ -241,7 +240,6 @@ enum RemedyFields<'a> {
 impl<'a> From<&'a Remedy> for RemedyLine<'a> {
     fn from(remedy: &'a Remedy) -> Self {
         let fields = match remedy {
-            Remedy::Activate { key } => RemedyFields::Activate { key },
             Remedy::ClearPending { version, .. } => RemedyFields::ClearPending { version },
             Remedy::MoveLabel { label, from, to } => RemedyFields::MoveLabel { label, from, to },
             Remedy::DeleteOrphan { key, created } => RemedyFields::DeleteOrphan { key, created: created.as_deref() },

@@ -118,13 +118,17 @@ async fn a_pending_key_that_was_deleted_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_pending_key_that_was_deactivated_is_activated_and_rolled_forward() {
+async fn a_pending_key_that_was_made_inactive_by_accident_is_rolled_forward() {
     let deployed = Deployed::example(&[]).await;
     deployed.rotation_fails_after_the_host_was_told().await;
     let told = deployed.key_labelled("AWSPENDING").await;
     deployed.set_active(&told, false).await;
 
-    let ran = deployed.run(&["recover", "--auto-approve"]).expect(0);
+    let (asked, mutations) = deployed.run_watched(&["recover", "--auto-approve"]);
+
+    assert_eq!(mutations, NOTHING);
+    assert_shown!("pending_key_inactive_asks", &deployed.sandbox, &asked.expect(1).stdout);
+    let ran = deployed.run(&["recover", "--reactivate", &told, "--auto-approve"]).expect(0);
 
     assert_shown!("pending_key_inactive", &deployed.sandbox, &ran.stdout);
     deployed.expect_health().await;
@@ -132,11 +136,20 @@ async fn a_pending_key_that_was_deactivated_is_activated_and_rolled_forward() {
 }
 
 #[tokio::test]
-async fn a_current_key_that_was_deactivated_is_activated_first_of_all() {
+async fn a_current_key_that_is_inactive_is_made_active_only_by_a_person_who_names_it() {
     let deployed = Deployed::example(&[]).await;
-    deployed.set_active(&deployed.key_labelled("AWSCURRENT").await, false).await;
+    let current = deployed.key_labelled("AWSCURRENT").await;
+    deployed.set_active(&current, false).await;
 
-    let ran = deployed.run(&["recover", "--auto-approve"]).expect(0);
+    let (asked, mutations) = deployed.run_watched(&["recover", "--auto-approve"]);
+
+    assert_eq!(mutations, NOTHING);
+    assert_shown!("current_key_inactive_asks", &deployed.sandbox, &asked.expect(1).stdout);
+    let unknown = deployed.run(&["recover", "--reactivate", "AKIAUNKNOWN", "--auto-approve"]).expect(1);
+    assert!(unknown.stderr.contains("has no access key AKIAUNKNOWN"), "{}", unknown.stderr);
+    let unapproved = deployed.run(&["recover", "--reactivate", &current]).expect(1);
+    assert!(unapproved.stderr.contains("nobody can approve this"), "{}", unapproved.stderr);
+    let ran = deployed.run(&["recover", "--reactivate", &current, "--auto-approve"]).expect(0);
 
     assert_shown!("current_key_inactive", &deployed.sandbox, &ran.stdout);
     deployed.expect_health().await;

@@ -51,42 +51,71 @@ async fn a_rotation_is_refused_while_another_one_is_open() {
 }
 
 #[tokio::test]
-async fn the_grace_of_a_leaked_key_ends_on_request() {
+async fn the_key_in_use_leaked_and_the_previous_one_is_in_its_grace() {
     let deployed = in_grace().await;
-    let previous = deployed.key_labelled("AWSPREVIOUS").await;
+    let before = deployed.keys().await;
+    let leaked = deployed.key_labelled("AWSCURRENT").await;
 
-    let (refused, mutations) = deployed.run_watched(&["rotate", "--end-grace"]);
+    let (refused, mutations) = deployed.run_watched(&["rotate", "--leaked", &leaked]);
     assert_eq!(mutations, NOTHING);
-    assert_shown!("end_grace_unapproved", &deployed.sandbox, &refused.expect(1).stderr);
+    assert_shown!("leaked_unapproved", &deployed.sandbox, &refused.expect(1).stderr);
 
-    let rotated = deployed.run(&["rotate", "--end-grace", "--auto-approve"]).expect(0);
+    let rotated = deployed.run(&["rotate", "--leaked", &leaked, "--auto-approve"]).expect(0);
 
-    assert_shown!("end_grace", &deployed.sandbox, &rotated.stderr);
+    assert_shown!("leaked", &deployed.sandbox, &rotated.stderr);
     deployed.expect_health().await;
-    assert!(deployed.keys().await.iter().all(|(key, _)| *key != previous));
+    let after = deployed.keys().await;
+    assert!(after.len() == 1 && !before.contains(&after[0]), "{before:?} {after:?}");
 }
 
 #[tokio::test]
-async fn if_no_key_is_in_its_grace_rotate_says_so_and_rotates() {
+async fn the_previous_key_leaked() {
+    let deployed = in_grace().await;
+    let (current, previous) = (deployed.key_labelled("AWSCURRENT").await, deployed.key_labelled("AWSPREVIOUS").await);
+
+    let deleted = deployed.run(&["rotate", "--leaked", &previous, "--auto-approve"]).expect(0);
+
+    assert_shown!("leaked_previous", &deployed.sandbox, &deleted.stderr);
+    assert_eq!(deployed.keys().await, [(current, true)], "no rotation is needed");
+    deployed.expect_health().await;
+}
+
+#[tokio::test]
+async fn a_key_leaked_that_a_rotation_was_given_up_with() {
+    let deployed = Deployed::example(&[]).await;
+    deployed.rotation_fails_after_the_host_was_told().await;
+    let leaked = deployed.key_labelled("AWSPENDING").await;
+
+    let refused = deployed.run(&["rotate", "--leaked", &leaked, "--auto-approve"]).expect(1);
+    assert!(refused.stderr.contains("deployer recover"), "{}", refused.stderr);
+    deployed.clear_pending().await;
+    let before = deployed.keys().await;
+    let rotated = deployed.run(&["rotate", "--leaked", &leaked, "--auto-approve"]).expect(0);
+
+    assert_shown!("leaked_after_a_rotation_was_given_up", &deployed.sandbox, &rotated.stderr);
+    deployed.expect_health().await;
+    let after = deployed.keys().await;
+    assert!(after.len() == 1 && !before.contains(&after[0]), "{before:?} {after:?}");
+}
+
+#[tokio::test]
+async fn a_key_leaked_that_the_user_does_not_have() {
     let deployed = Deployed::example(&[]).await;
 
-    let rotated = deployed.run(&["rotate", "--end-grace", "--auto-approve"]).expect(0);
+    let (refused, mutations) = deployed.run_watched(&["rotate", "--leaked", "AKIAUNKNOWN", "--auto-approve"]);
 
-    assert!(
-        rotated.stderr.contains("note: there is no access key whose grace can be ended now\n"),
-        "{}",
-        rotated.stderr
-    );
-    deployed.expect_health().await;
+    assert_eq!(mutations, NOTHING);
+    assert_shown!("leaked_unknown", &deployed.sandbox, &refused.expect(1).stderr);
 }
 
 #[tokio::test]
-async fn no_grace_is_ended_for_a_rotation_that_would_fail() {
+async fn no_key_is_deleted_for_a_rotation_that_would_fail() {
     let deployed = in_grace().await;
     let before = deployed.keys().await;
     deployed.set_online(None, false);
+    let leaked = deployed.key_labelled("AWSCURRENT").await;
 
-    let (refused, mutations) = deployed.run_watched(&["rotate", "--end-grace", "--auto-approve"]);
+    let (refused, mutations) = deployed.run_watched(&["rotate", "--leaked", &leaked, "--auto-approve"]);
 
     assert!(refused.expect(1).stderr.contains("HostsOffline"));
     assert_eq!(mutations, NOTHING);

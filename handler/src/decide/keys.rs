@@ -82,8 +82,8 @@ pub(crate) struct Situation {
 pub(crate) enum Consent {
     /// Nobody looked at the key.
     None,
-    /// The key's grace is over, whatever the clock says, and its use during the grace does not count.
-    GraceEnded,
+    /// The key leaked: nobody but a thief, or a host that is better stopped, needs it.
+    Leaked,
     /// If no version names the key and it was never used, it may be deleted although the deployment does not own the user.
     Orphan,
 }
@@ -147,6 +147,8 @@ pub(crate) enum MayGo {
     Orphan,
     /// The configuration lists it under `iam_user.replaces`.
     Replaced,
+    /// A person says that it leaked.
+    Leaked,
     /// A version names it whose labels do not protect it, or no longer.
     Superseded {
         /// A label of that version, if it has one.
@@ -239,18 +241,22 @@ pub(crate) fn judge_with(situation: &Situation, key: &UsedKey, consent: Consent)
             return Verdict::MustStay(MustStay::Protected { label });
         }
     }
-    if consent != Consent::GraceEnded && situation.is_in_grace(&key.key) {
+    let is_only_active = key.key.active && !situation.keys.iter().any(|it| it.key.active && it.key.id != key.key.id);
+    if consent == Consent::Leaked {
+        return if is_only_active { Verdict::MustStay(MustStay::OnlyActiveKey) } else { Verdict::MayGo(MayGo::Leaked) };
+    }
+    if situation.is_in_grace(&key.key) {
         return Verdict::MustStay(MustStay::InGrace { ends: situation.grace_ends() });
     }
     if consent == Consent::None && key.key.active && situation.inactive_since.contains_key(&key.key.id) {
         return Verdict::MustStay(MustStay::BroughtBack);
     }
     if !situation.was_inactive_for_long(key)
-        && let Some(last_used) = key.last_used.filter(|used| situation.is_telling(*used, consent))
+        && let Some(last_used) = key.last_used.filter(|used| situation.is_telling(*used))
     {
         return Verdict::MustStay(MustStay::StillUsed { last_used });
     }
-    if key.key.active && !situation.keys.iter().any(|other| other.key.active && other.key.id != key.key.id) {
+    if is_only_active {
         return Verdict::MustStay(MustStay::OnlyActiveKey);
     }
     if situation.replaces.contains(&key.key.id) {
@@ -351,11 +357,8 @@ impl Situation {
     /// Whether a key's last use keeps the key. Use during the grace proves nothing, because hosts are still switching: it keeps the
     /// key while the grace runs, and then until one `keep_previous` after the use. Use after the grace always keeps the key: a host
     /// uses it that the rotation did not reach.
-    fn is_telling(&self, last_used: SystemTime, consent: Consent) -> bool {
+    fn is_telling(&self, last_used: SystemTime) -> bool {
         let (Some(began), Some(ends)) = (self.grace_began, self.grace_ends()) else { return true };
-        if consent == Consent::GraceEnded {
-            return last_used >= ends;
-        }
         if self.grace_is_open() {
             return last_used >= began;
         }
@@ -382,6 +385,7 @@ impl fmt::Display for MayGo {
         match self {
             Self::Orphan => f.write_str("it was never used and no version of the secret names it"),
             Self::Replaced => f.write_str("iam_user.replaces lists it"),
+            Self::Leaked => f.write_str("it leaked"),
             Self::Superseded { label } => {
                 let label = label.as_deref().unwrap_or("without a label");
                 write!(f, "only a superseded version ({label}) names it, and nobody used it after its grace")
@@ -745,7 +749,7 @@ pub(crate) mod tests {
         situation.keys[1].last_used = None;
         situation.keys[1].key.active = true;
         assert_eq!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::BroughtBack));
-        assert_eq!(with_consent(&situation, "old", Consent::GraceEnded), superseded());
+        assert_eq!(with_consent(&situation, "old", Consent::Leaked), Verdict::MayGo(MayGo::Leaked));
     }
 
     fn with_consent(situation: &Situation, id: &str, consent: Consent) -> Verdict {
@@ -753,26 +757,24 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_ended_grace_and_use_during_it_keep_nothing_and_use_after_it_does() {
-        for (began, used, expected) in [
-            (2 * HOUR, None, superseded()),
-            (2 * HOUR, Some(HOUR), superseded()),
-            (DAY + HOUR, Some(2 * HOUR), superseded()),
-            (DAY + HOUR, Some(HOUR), still_used(HOUR)),
-            (30 * DAY, Some(20 * DAY), still_used(20 * DAY)),
-        ] {
-            let mut situation = Situation { grace_began: Some(now() - began), ..a_month_later() };
+    fn of_a_key_that_leaked_neither_grace_nor_use_nor_owner_matters() {
+        for (began, used) in [(None, Some(HOUR)), (Some(2 * HOUR), Some(HOUR)), (Some(30 * DAY), Some(20 * DAY))] {
+            let grace_began = began.map(|began| now() - began);
+            let mut situation = Situation { grace_began, user_owned: false, ..a_month_later() };
             situation.keys[1] = key("old", 60 * DAY, used);
-            assert_eq!(with_consent(&situation, "old", Consent::GraceEnded), expected, "{began:?} {used:?}");
+            assert_eq!(with_consent(&situation, "old", Consent::Leaked), Verdict::MayGo(MayGo::Leaked));
+            situation.versions.truncate(1);
+            assert_eq!(with_consent(&situation, "old", Consent::Leaked), Verdict::MayGo(MayGo::Leaked));
         }
     }
 
     #[test]
-    fn without_a_date_any_use_keeps_a_key_whose_grace_is_ended() {
-        let mut situation = Situation { grace_began: None, ..a_month_later() };
-        assert_eq!(with_consent(&situation, "old", Consent::GraceEnded), still_used(31 * DAY));
-        situation.keys[1].last_used = None;
-        assert_eq!(with_consent(&situation, "old", Consent::GraceEnded), superseded());
+    fn a_key_that_leaked_stays_while_hosts_need_it_or_there_is_no_other() {
+        let mut situation = a_month_later();
+        let protected = Verdict::MustStay(MustStay::Protected { label: AWSCURRENT });
+        assert_eq!(with_consent(&situation, "new", Consent::Leaked), protected);
+        situation.keys[0].key.active = false;
+        assert_eq!(with_consent(&situation, "old", Consent::Leaked), Verdict::MustStay(MustStay::OnlyActiveKey));
     }
 
     #[test]
@@ -784,7 +786,6 @@ pub(crate) mod tests {
             with_consent(&situation, "old", consent)
         };
         assert_eq!(orphan(HOUR, None, Consent::Orphan), Verdict::MayGo(MayGo::Orphan));
-        assert_eq!(orphan(HOUR, None, Consent::GraceEnded), Verdict::MustStay(MustStay::UserNotOwned));
         assert_eq!(orphan(Duration::from_mins(5), None, Consent::Orphan), Verdict::MustStay(MustStay::TooYoung));
         assert_eq!(orphan(60 * DAY, Some(40 * DAY), Consent::Orphan), Verdict::MustStay(MustStay::Foreign));
     }
@@ -971,7 +972,7 @@ pub(crate) mod tests {
         fn consent_only_ever_lets_a_key_go(situation in any_situation()) {
             for key in &situation.keys {
                 if let Verdict::MayGo(_) = judge(&situation, key) {
-                    for consent in [Consent::GraceEnded, Consent::Orphan] {
+                    for consent in [Consent::Leaked, Consent::Orphan] {
                         prop_assert!(matches!(judge_with(&situation, key, consent), Verdict::MayGo(_)));
                     }
                 }

@@ -68,9 +68,13 @@ fn may_have_been_current(situation: &Situation, key: &UsedKey) -> bool {
 /// The event that would delete a key that otherwise stays: the decision of both events, asked beforehand.
 #[must_use]
 pub(crate) fn way_out(situation: &Situation, key: &UsedKey) -> Option<WayOut> {
-    [(Consent::GraceEnded, WayOut::EndGrace), (Consent::Orphan, WayOut::RetireOrphan)]
-        .into_iter()
-        .find_map(|(consent, way_out)| decide(situation, key, consent).ok().map(|_| way_out))
+    let may_go = |consent| decide(situation, key, consent).is_ok();
+    let is_in_grace = matches!(keys::judge(situation, key), Verdict::MustStay(MustStay::InGrace { .. }));
+    if is_in_grace && may_go(Consent::Leaked) {
+        Some(WayOut::Leaked)
+    } else {
+        may_go(Consent::Orphan).then_some(WayOut::RetireOrphan)
+    }
 }
 
 /// Why no key is deleted now.
@@ -193,11 +197,11 @@ mod tests {
     fn each_way_out_is_offered_if_it_leads_out() {
         let way = |situation: &Situation| way_out(situation, &situation.keys[1]);
         let in_grace = Situation { grace_began: Some(now() - HOUR), ..a_month_later() };
-        assert_eq!(way(&in_grace), Some(WayOut::EndGrace));
+        assert_eq!(way(&in_grace), Some(WayOut::Leaked));
         assert_eq!(way_out(&in_grace, &in_grace.keys[0]), None);
         let mut used_in_it = in_grace.clone();
         used_in_it.keys[1].last_used = Some(now() - Duration::from_mins(5));
-        assert_eq!(way(&used_in_it), Some(WayOut::EndGrace));
+        assert_eq!(way(&used_in_it), Some(WayOut::Leaked));
         let mut used_after_it = a_month_later();
         used_after_it.keys[1].last_used = Some(now() - HOUR);
         assert_eq!(way(&used_after_it), None, "whoever uses it is to be looked for");
@@ -213,12 +217,12 @@ mod tests {
         #[test]
         fn what_is_reported_as_a_way_out_is_what_the_events_do(situation in any_situation()) {
             for key in &situation.keys {
-                let end_grace = decide(&situation, key, Consent::GraceEnded).is_ok();
+                let leaked = decide(&situation, key, Consent::Leaked).is_ok();
                 let retire_orphan = decide(&situation, key, Consent::Orphan).is_ok();
                 if let Verdict::MustStay(_) = keys::judge(&situation, key) {
                     let way_out = way_out(&situation, key);
-                    prop_assert_eq!(way_out == Some(WayOut::EndGrace), end_grace);
-                    prop_assert_eq!(way_out == Some(WayOut::RetireOrphan), retire_orphan);
+                    prop_assert!(way_out != Some(WayOut::Leaked) || leaked);
+                    prop_assert!(way_out != Some(WayOut::RetireOrphan) || retire_orphan);
                     prop_assert!(decide(&situation, key, Consent::None).is_err());
                 }
             }
@@ -237,7 +241,7 @@ mod tests {
         #[test]
         fn whatever_somebody_answers_for_what_a_host_may_be_using_stays(
             situation in any_situation(),
-            consent in prop::sample::select(vec![Consent::None, Consent::GraceEnded, Consent::Orphan]),
+            consent in prop::sample::select(vec![Consent::None, Consent::Leaked, Consent::Orphan]),
         ) {
             for key in &situation.keys {
                 let id = key.key.id.as_str();
@@ -249,10 +253,6 @@ mod tests {
                 prop_assert!(!key.key.active || situation.keys.iter().any(|it| it.key.active && it.key.id != id));
                 let is_open = |it: &keys::KnownVersion| it.has(AWSPENDING) && !it.has(AWSCURRENT);
                 prop_assert!(!situation.versions.iter().find(|it| it.has(AWSPENDING)).is_some_and(is_open));
-                if consent == Consent::GraceEnded {
-                    let used_after_it = key.last_used.filter(|used| situation.grace_ends().is_none_or(|ends| *used >= ends));
-                    prop_assert_eq!(used_after_it, None);
-                }
                 if reason == MayGo::Orphan {
                     prop_assert!(key.last_used.is_none());
                     prop_assert!(situation.versions.iter().all(|version| version.names_key.as_deref() != Some(id)));
@@ -273,7 +273,7 @@ mod tests {
         let old = &situation.keys[1];
         let Err(Held::Key(kept)) = decide(&situation, old, Consent::None) else { panic!() };
         assert_eq!(kept.reason, MustStay::InGrace { ends: Some(changed + situation.keep_previous) });
-        assert!(decide(&situation, old, Consent::GraceEnded).is_ok());
+        assert!(decide(&situation, old, Consent::Leaked).is_ok());
         let later = Situation { last_changed: Some(now() - situation.keep_previous), ..a_month_later() };
         assert!(decide(&later, old, Consent::None).is_ok());
     }

@@ -195,9 +195,8 @@ pub(crate) enum Error {
         found: Unsettled,
     },
 
-    /// More than its grace keeps a key.
-    KeptByMore {
-        user: String,
+    /// A key leaked that hosts may need.
+    LeakedInUse {
         /// The key, with the reason.
         key: Box<KeptKey>,
     },
@@ -390,7 +389,7 @@ impl Error {
                 Unsettled::HostsNotOnCurrent { .. } => RefusalKind::HostsNotOnCurrent,
                 Unsettled::CurrentKeyNotActive { .. } => RefusalKind::CurrentKeyNotActive,
             },
-            Self::KeptByMore { .. } => RefusalKind::KeptByMore,
+            Self::LeakedInUse { .. } => RefusalKind::LeakedInUse,
             Self::KeyLeftInactive { .. } => RefusalKind::KeyLeftInactive,
             Self::KeyLimitReached { .. } => RefusalKind::KeyLimitReached,
             Self::KeyCreationUnclear { .. } => RefusalKind::KeyCreationUnclear,

@@ -1,7 +1,7 @@
 //! What the function is asked for beside the steps of a rotation.
 
-mod end_grace;
 mod labels;
+mod leaked;
 mod report;
 mod retire;
 mod upkeep;
@@ -16,7 +16,7 @@ pub(crate) async fn run(invocation: &Invocation<'_>, event: Event) -> Result<Val
     Ok(match event {
         Event::Report { logins } => json!(Answer::Done(report::run(invocation, logins).await?)),
         Event::Retire { orphan } => json!(Answer::Done(retire::run(invocation, orphan.as_deref()).await?)),
-        Event::EndGrace { key } => json!(Answer::Done(end_grace::run(invocation, &key).await?)),
+        Event::Leaked { key } => json!(Answer::Done(leaked::run(invocation, &key).await?)),
         Event::Upkeep => json!(upkeep::run(invocation).await?),
     })
 }

@@ -318,7 +318,7 @@ mod tests {
     async fn within_the_grace_the_way_out_and_the_end_of_it_are_told() {
         let report = report_in(rotated().keep_previous(Duration::from_hours(24 * 36_500))).await;
         let KeyVerdict::MustStay { until, way_out, .. } = &report.keys[1].verdict else { panic!("{report:?}") };
-        assert_eq!((until, *way_out), (&report.grace_ends, Some(WayOut::EndGrace)));
+        assert_eq!((until, *way_out), (&report.grace_ends, Some(WayOut::Leaked)));
         let Next::Fail { refusal } = &report.next else { panic!("{report:?}") };
         assert_eq!((refusal.kind, &refusal.until), (RefusalKind::NoSafeSlot, until));
     }

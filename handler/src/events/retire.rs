@@ -103,7 +103,7 @@ fn waits(key: &str, since: SystemTime, until: SystemTime) -> String {
     format!("{key} is Inactive since {}, and is deleted on {} (rotation.keep_inactive)", date(since), date(until))
 }
 
-/// Deletes, or makes Inactive, a key that `retire` or `end_grace` decided on.
+/// Deletes, or makes Inactive, a key that `retire` or `leaked` decided on.
 pub(crate) async fn free(
     invocation: &Invocation<'_>,
     secret: &Secret,

@@ -72,6 +72,8 @@ impl World {
             }
             _ => self.operator(act),
         };
+        let is_clear = matches!(act, Act::Edit | Act::ClearPending | Act::Cancel | Act::Enable | Act::Activate(_));
+        self.ghost.leaves_open |= changed && !is_clear;
         self.tell(|_| format!("--- {act:?}{}", if changed || !is_operators(act) { "" } else { ": nothing to do" }));
         changed
     }
@@ -103,7 +105,7 @@ impl World {
             Call::Upkeep => json!({"event": "upkeep"}),
             Call::Retire => json!({"event": "retire"}),
             Call::Orphan(which) => json!({"event": "retire", "orphan": self.which(which)?}),
-            Call::EndGrace(which) => json!({"event": "end_grace", "key": self.which(which)?}),
+            Call::Leaked(which) => json!({"event": "leaked", "key": self.which(which)?}),
         };
         Some((format!("somebody's {}", event["event"].as_str().unwrap()), event))
     }

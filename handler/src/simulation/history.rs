@@ -134,7 +134,7 @@ pub(super) enum Call {
     Upkeep,
     Retire,
     Orphan(Which),
-    EndGrace(Which),
+    Leaked(Which),
 }
 
 /// A disturbance.
@@ -286,7 +286,7 @@ fn disturbance(dice: &mut Dice, month: u64, hosts: usize, who: Who) -> Disturban
     let act = match (who, dice.below(20)) {
         (Who::Everybody, 0..9) => operators(dice),
         (Who::Everybody, 9..11) => Act::Invoke(invoked(dice)),
-        (Who::Everybody, 11) if hosts > 0 => Act::Script(0, Mishap::DoesNothing, 1),
+        (Who::Everybody, 11) if hosts > 0 && dice.percent(10) => Act::Script(0, Mishap::DoesNothing, 1),
         _ => aws_or_hosts(dice, hosts),
     };
     Disturbance { from, at, act }
@@ -346,7 +346,7 @@ fn invoked(dice: &mut Dice) -> Call {
         5 => Call::Upkeep,
         6 => Call::Retire,
         7 => Call::Orphan(dice.one(&WHICH)),
-        _ => Call::EndGrace(dice.one(&WHICH)),
+        _ => Call::Leaked(dice.one(&WHICH)),
     }
 }
 

@@ -43,6 +43,8 @@ pub(super) enum Question {
     Crossed,
     /// Another tool stored the pending credential.
     StoredByAnother(String),
+    /// Hosts may have this key, and it is Inactive.
+    Inactive(String),
     /// SES never accepts this key.
     Refused(String),
     /// No key may be deleted for a new one.
@@ -51,7 +53,6 @@ pub(super) enum Question {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Remedy {
-    Activate(String),
     ClearPending(String, bool),
     MoveLabel { label: &'static str, from: String, to: String },
     DeleteOrphan(String),
@@ -99,10 +100,6 @@ async fn report(stage: &Stage) -> Result<Report, String> {
 async fn take(stage: &Arc<Stage>, remedy: &Remedy) {
     stage.sim.world().tell(|_| format!("--- recover: {remedy:?}"));
     match remedy {
-        Remedy::Activate(key) => person(stage, |world| {
-            let now = world.now();
-            world.user.set(key, State::Active, By::Person, now)
-        }),
         Remedy::ClearPending(version, _) => person(stage, |world| world.move_label(AWSPENDING, Some(version), None)),
         Remedy::MoveLabel { label, from, to } => {
             person(stage, |world| world.move_label(label, Some(from), Some(to)));
@@ -225,28 +222,41 @@ async fn answer(stage: &Stage, question: &Question) -> bool {
             });
             true
         }
+        Question::Inactive(key) => {
+            person(stage, |world| {
+                let now = world.now();
+                world.user.set(key, State::Active, By::Person, now)
+            });
+            true
+        }
         Question::Refused(key) => delete(stage, key),
         Question::NoSafeSlot(in_grace) => {
             if let Some(key) = in_grace
                 && stage.sim.world().held_since(key).is_none()
             {
-                stage.invoke("end_grace", json!({"event": "end_grace", "key": key})).await.ok();
+                stage.invoke("leaked", json!({"event": "leaked", "key": key})).await.ok();
                 return true;
             }
-            let spare = {
+            // What the refusal says: give whoever uses the other key the current credential, then delete the other key.
+            let (current, spare) = {
                 let world = stage.sim.world();
                 let is_named = |key: &str| {
-                    [AWSCURRENT, AWSPENDING, DEPLOYING]
-                        .iter()
-                        .any(|label| world.secret.key_of(label).is_some_and(|it| &**it == key))
+                    let names = |label: &&str| world.secret.key_of(label).is_some_and(|it| &**it == key);
+                    [AWSCURRENT, AWSPENDING, DEPLOYING].iter().any(names)
                 };
-                world
-                    .user
-                    .listed()
-                    .map(|key| key.id.clone())
-                    .find(|key| !is_named(key) && world.held_since(key).is_none())
+                let spare = world.user.listed().map(|key| key.id.clone()).find(|key| !is_named(key));
+                (world.current(), spare)
             };
-            spare.is_some_and(|key| delete(stage, &key))
+            let (Some(current), Some(spare)) = (current, spare) else { return false };
+            person(stage, |world| {
+                for host in 0..world.hosts.len() {
+                    if world.hosts[host].holds.as_ref().is_some_and(|(key, _)| *key == spare) {
+                        world.install(host, &current, "is put by hand on");
+                    }
+                }
+                true
+            });
+            delete(stage, &spare)
         }
     }
 }
@@ -301,7 +311,7 @@ fn diagnose(report: &Report, owed: bool) -> Diagnosis {
     };
     let current = labelled(AWSCURRENT);
     if let Some(Credential::Inactive(key)) = current.map(|version| credential(report, version)) {
-        return Diagnosis::Take(Remedy::Activate(key.to_owned()));
+        return Diagnosis::End(Ended::Asks(Question::Inactive(key.to_owned())));
     }
     if let Some(refusal) =
         refusal.filter(|refusal| matches!(refusal.kind, RefusalKind::Aws | RefusalKind::KeyStateUnclear))
@@ -328,7 +338,7 @@ fn diagnose(report: &Report, owed: bool) -> Diagnosis {
         && deploying.key != current.key
     {
         match credential(report, deploying) {
-            Credential::Inactive(key) => return Diagnosis::Take(Remedy::Activate(key.to_owned())),
+            Credential::Inactive(key) => return Diagnosis::End(Ended::Asks(Question::Inactive(key.to_owned()))),
             Credential::Refused(key) => return Diagnosis::End(Ended::Asks(Question::Refused(key.to_owned()))),
             Credential::Unclear => return Diagnosis::End(Ended::Wait("SES is unclear".to_owned())),
             _ if fails.is_none() => return Diagnosis::Take(Remedy::Rotate),
@@ -355,7 +365,7 @@ fn of_next(report: &Report, current: Option<&VersionReport>, fails: Option<&Refu
             Diagnosis::End(Ended::Wait("NoSafeSlot until".to_owned()))
         }
         (Some(_), Some(_)) => {
-            let in_grace = report.keys.iter().find(|key| way_out(&key.verdict) == Some(WayOut::EndGrace));
+            let in_grace = report.keys.iter().find(|key| way_out(&key.verdict) == Some(WayOut::Leaked));
             Diagnosis::End(Ended::Asks(Question::NoSafeSlot(in_grace.map(|key| key.key.clone()))))
         }
         (Some(refusal), None) => wait(refusal),
@@ -377,7 +387,7 @@ fn of_open(report: &Report, open: &VersionReport, fails: Option<&Refusal>) -> Di
         (Credential::Unclear, _) => Diagnosis::End(Ended::Wait("SES is unclear".to_owned())),
         (Credential::Works(_), _) if !has(open, DEPLOYING) => clear(false),
         (Credential::Inactive(_), _) if !has(open, DEPLOYING) => clear(true),
-        (Credential::Inactive(key), _) => Diagnosis::Take(Remedy::Activate(key.to_owned())),
+        (Credential::Inactive(key), _) => Diagnosis::End(Ended::Asks(Question::Inactive(key.to_owned()))),
         (Credential::Works(_), _) => fails.map_or_else(|| clear(true), wait),
     }
 }

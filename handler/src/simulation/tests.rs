@@ -23,9 +23,6 @@ use crate::log::tests::lines;
 /// Months of a random history.
 const MONTHS: u64 = 12;
 
-/// Histories that are shrunk and printed, if many break promises.
-const SHOWN: usize = 3;
-
 /// What came of many histories.
 #[derive(Default)]
 struct Tally {
@@ -67,14 +64,19 @@ impl Tally {
         }
     }
 
-    /// Fails if a promise was broken, with the shortest histories that break it.
+    /// Fails if a promise was broken: with the story of the shortest history to each, and with more histories as lists if
+    /// `SIMULATION_SHOWN` asks for them.
     fn check(&self, who: Who) {
-        let shortest = self.broken.iter().take(SHOWN).map(|(broken, seeds)| {
-            let history = shrink(&History::draw(seeds[0], MONTHS, who), *broken);
-            format!("{broken:?}, found by seed {}:\n{}", seeds[0], story(&history))
-        });
-        let shortest: Vec<_> = shortest.collect();
-        assert!(shortest.is_empty(), "promises are broken:\n\n{}", shortest.join("\n"));
+        let shown = number("SIMULATION_SHOWN").map_or(1, |shown| usize::try_from(shown).unwrap());
+        let mut text = String::new();
+        for (broken, seeds) in &self.broken {
+            for (at, seed) in seeds.iter().take(shown).enumerate() {
+                let history = shrink(&History::draw(*seed, MONTHS, who), *broken);
+                let told = if at == 0 { story(&history) } else { history.to_string() };
+                writeln!(text, "{broken:?}, found by seed {seed}:\n{told}").unwrap();
+            }
+        }
+        assert!(text.is_empty(), "promises are broken:\n\n{text}");
     }
 }
 
@@ -114,7 +116,7 @@ fn no_history_breaks_a_promise() {
 }
 
 /// `SIMULATION_YEARS` or `SIMULATION_SECONDS` says how much, `SIMULATION_FROM` the first seed. `SIMULATION_SEED` tells the story of
-/// one seed instead.
+/// one seed instead. `SIMULATION_SHOWN` histories to each broken promise are shrunk, which takes a while.
 #[test]
 #[ignore = "simulates as much as one likes"]
 fn as_many_histories_as_one_likes() {
@@ -210,12 +212,12 @@ fn the_watcher_notices_a_host_that_boots_on_awscurrent_whatever_it_was_told() {
 #[test]
 fn finish_secret_before_the_other_steps_costs_no_host_its_key() {
     let finish = Act::Invoke(Call::Step("finishSecret", AWSPENDING));
-    let end_grace = (4 * HOUR, At::Once, Act::Invoke(Call::EndGrace(Which::Oldest)));
+    let leaked = (4 * HOUR, At::Once, Act::Invoke(Call::Leaked(Which::Oldest)));
     for before in ["CreateAccessKey", "SendCommand"] {
-        is_unbroken(&after(Setup::PLAIN, 5, &[(0, At::Before(before), finish), end_grace]));
+        is_unbroken(&after(Setup::PLAIN, 5, &[(0, At::Before(before), finish), leaked]));
     }
     let fails = (0, At::Once, Act::Script(2, Mishap::Fails, ALWAYS));
-    is_unbroken(&after(Setup::PLAIN, 5, &[fails, (3 * HOUR, At::Once, finish), end_grace]));
+    is_unbroken(&after(Setup::PLAIN, 5, &[fails, (3 * HOUR, At::Once, finish), leaked]));
 }
 
 #[test]

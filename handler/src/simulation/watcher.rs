@@ -30,7 +30,8 @@ pub(super) enum Broken {
     HostNotTold,
     /// The disturbances stopped, and there was no way to a completed rotation.
     Stuck,
-    /// More decisions of a person were needed than one, and than one per key that somebody made for something else.
+    /// More answers of a person were needed than one per key that somebody made for something else, and one more if an operator
+    /// left open what is right.
     ManyAnswers,
     /// A secret was shown.
     SecretShown,
@@ -58,6 +59,9 @@ impl fmt::Display for Violation {
 pub(super) struct Ghost {
     /// The key that an operator moved AWSCURRENT away from, back to an older one.
     pub(super) rolled_back_from: Option<Arc<str>>,
+    /// Whether an operator did something after which a person may have to say what is right. An edit of another field, a label
+    /// AWSPENDING that is cleared, and a rotation that is turned off are none of that.
+    pub(super) leaves_open: bool,
     /// Keys that a host or AWSCURRENT needed, and that were Inactive for moments: in a race, brought back by the same invocation.
     pub(super) brief: u64,
     /// The same, but the invocation was killed before it could bring the key back.
@@ -131,7 +135,8 @@ impl World {
                     self.ghost.brief += u64::from(is_needed);
                 }
             }
-            State::Inactive if is_broken => deactivated.push((key.into(), raced)),
+            // If nobody needed it, whoever put it to use since then came in between.
+            State::Inactive if is_broken => deactivated.push((key.into(), raced || !is_needed)),
             State::Inactive => {}
             State::Deleted => deactivated.retain(|(it, _)| **it != *key),
         }
@@ -208,7 +213,7 @@ impl World {
 
     /// It took so many answers of a person.
     pub(super) fn was_answered(&mut self, answers: &[String], foreign: usize) {
-        if answers.len() > 1 + foreign {
+        if answers.len() > foreign + usize::from(self.ghost.leaves_open) {
             self.breaks(Broken::ManyAnswers, false, answers.join(", "));
         }
     }

@@ -44,7 +44,7 @@ pub(super) struct Invocation {
     pub(super) is_killed: bool,
     /// The last change of the world that its last DescribeSecret showed.
     pub(super) seen: u64,
-    /// Keys that it made Inactive and not Active again, and whether in a race.
+    /// Keys that it made Inactive and not Active again, and whether it could not know that somebody needs them.
     pub(super) deactivated: Vec<(Arc<str>, bool)>,
 }
 

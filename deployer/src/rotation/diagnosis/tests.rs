@@ -151,10 +151,6 @@ fn unanswered() -> Login {
     Login::Unclear(UNANSWERED.into())
 }
 
-fn activate(key: &str) -> Remedy {
-    Remedy::Activate { key: key.into() }
-}
-
 fn clear() -> Remedy {
     Remedy::ClearPending { version: "new".into(), owes_a_rotation: true }
 }
@@ -189,7 +185,7 @@ fn person(report: &Report, owed: bool) -> (String, Vec<String>) {
 fn every_stuck_state_that_can_be_cured_has_its_remedies_in_their_order() {
     let grace = || fails(Obstacle::NoSafeSlot, Some("2026-01-02T00:00:00Z"));
     let only_now = || healthy().without_key("OLD");
-    let table: [(&str, Report, &[Remedy]); 22] = [
+    let table: [(&str, Report, &[Remedy]); 16] = [
         ("open, accepted", open(), &[clear(), Remedy::Rotate]),
         (
             "open, empty",
@@ -208,32 +204,10 @@ fn every_stuck_state_that_can_be_cured_has_its_remedies_in_their_order() {
             open().without_key("NEW").next(fails(Obstacle::PendingVersion, None)),
             &[clear(), Remedy::Rotate],
         ),
-        (
-            "open, key Inactive",
-            open().inactive("NEW").next(fails(Obstacle::PendingVersion, None)),
-            &[activate("NEW"), clear(), Remedy::Rotate],
-        ),
-        (
-            "open, key Inactive, host offline",
-            open().inactive("NEW").next(fails(Obstacle::Other, None)),
-            &[activate("NEW")],
-        ),
-        ("open, and current is Inactive", open().inactive("NOW"), &[activate("NOW")]),
         ("open, and current is deleted", open().without_key("NOW"), &[clear(), Remedy::Rotate]),
-        ("current is Inactive", healthy().inactive("NOW"), &[activate("NOW")]),
-        (
-            "current is Inactive, rotation off",
-            Report { rotation_enabled: false, ..healthy().inactive("NOW") },
-            &[activate("NOW")],
-        ),
         ("current is deleted", healthy().without_key("NOW"), &[Remedy::Rotate]),
         ("current is refused for good", healthy().login("now", refused()), &[Remedy::Rotate]),
         ("cleared", cleared(), &[Remedy::Rotate]),
-        (
-            "cleared, key Inactive",
-            cleared().inactive("NEW").next(fails(Obstacle::NoSafeSlot, None)),
-            &[activate("NEW"), Remedy::Rotate],
-        ),
         ("cleared, key deleted", cleared().without_key("NEW").next(Next::MakeKey { frees: vec![] }), &[Remedy::Rotate]),
         ("rolled back, only current works", rolled_back().login("new", refused()), &[moves(DEPLOYING, "new", "now")]),
         (
@@ -332,16 +306,35 @@ fn what_is_not_safe_is_left_to_a_person() {
             "the other key is still used",
             healthy()
                 .without_key("OLD")
-                .key("OLD", stays(Some(WayOut::EndGrace)))
+                .key("OLD", stays(Some(WayOut::Leaked)))
                 .next(fails(Obstacle::NoSafeSlot, None)),
             "NoSafeSlot: no.",
-            "deployer rotate --end-grace",
+            "deployer rotate --leaked OLD",
         ),
     ];
     for (state, report, text, command) in table {
         let (found, commands) = person(&report, false);
         assert!(found.contains(text), "{state}: {found}");
         assert!(commands.iter().any(|it| it.contains(command)), "{state}: {commands:?}");
+    }
+}
+
+/// It may be Inactive because it leaked.
+#[test]
+fn only_a_person_makes_a_key_active_again() {
+    let off = |report| Report { rotation_enabled: false, ..report };
+    for report in [healthy().inactive("NOW"), open().inactive("NOW"), off(healthy().inactive("NOW"))] {
+        let (found, commands) = person(&report, false);
+        assert!(found.contains("access key NOW, which AWSCURRENT names, is Inactive"), "{found}");
+        assert_eq!(commands, ["deployer rotate --leaked NOW", "deployer recover --reactivate NOW"]);
+    }
+    let slot = fails(Obstacle::NoSafeSlot, None);
+    let pending = fails(Obstacle::PendingVersion, None);
+    for report in [cleared().inactive("NEW").next(slot), open().inactive("NEW").next(pending)] {
+        let (found, commands) = person(&report, false);
+        assert!(found.contains("access key NEW") && found.contains("Inactive"), "{found}");
+        let delete = "aws iam delete-access-key --user-name mail --access-key-id NEW";
+        assert_eq!(commands, [delete, "deployer recover --reactivate NEW", "deployer recover"]);
     }
 }
 
@@ -369,11 +362,11 @@ fn within_the_grace_a_deployment_is_healthy_and_says_until_when_it_cannot_rotate
     assert_eq!(diagnose(&healthy(), false), Diagnosis::Healthy { note: None });
     let in_grace = healthy()
         .without_key("OLD")
-        .key("OLD", stays(Some(WayOut::EndGrace)))
+        .key("OLD", stays(Some(WayOut::Leaked)))
         .next(fails(Obstacle::NoSafeSlot, Some("2026-01-02T00:00:00Z")));
     let Diagnosis::Healthy { note: Some(note) } = diagnose(&in_grace, false) else { panic!("not healthy") };
     let note = note.to_string();
-    assert!(note.contains("2026-01-02T00:00:00Z") && note.contains("deployer rotate --end-grace"), "{note}");
+    assert!(note.contains("2026-01-02T00:00:00Z") && note.contains("deployer rotate --leaked OLD"), "{note}");
 }
 
 #[test]

@@ -284,7 +284,7 @@ async fn the_pending_key_is_deleted_by_hand_and_the_rotation_is_tried_with_a_new
 }
 
 #[tokio::test]
-async fn a_rotation_within_the_grace_fails_until_the_grace_is_ended() {
+async fn a_rotation_within_the_grace_fails_until_the_grace_ends_or_the_key_is_deleted() {
     let deployed = Deployed::with(&[LONG_GRACE]).await;
     deployed.completes().await;
     let previous = deployed.key_labelled("AWSPREVIOUS").await;
@@ -296,12 +296,12 @@ async fn a_rotation_within_the_grace_fails_until_the_grace_is_ended() {
     deployed.touched_no_key(before);
     deployed.mail_works().await;
     deployed.shows("in_grace_and_open").await;
-    // The previous key leaked, so an operator ends its grace.
-    let end_grace = Event::EndGrace { key: previous.clone() };
-    let refused = deployed.ask::<Retired>(&end_grace).await.unwrap_err();
-    assert_eq!(refused.kind, "RotationOpen", "no grace ends while a rotation is open");
+    // The previous key leaked, so an operator deletes it.
+    let leaked = Event::Leaked { key: previous.clone() };
+    let refused = deployed.ask::<Retired>(&leaked).await.unwrap_err();
+    assert_eq!(refused.kind, "RotationOpen", "no key goes while a rotation is open");
     deployed.clear_pending().await;
-    assert_eq!(deployed.ask::<Retired>(&end_grace).await.unwrap().deleted, [&*previous]);
+    assert_eq!(deployed.ask::<Retired>(&leaked).await.unwrap().deleted, [&*previous]);
     deployed.completes().await;
     let keys = deployed.aws.iam.list_access_keys().user_name(USER).send().await.unwrap().access_key_metadata;
     assert!(keys.iter().all(|key| key.access_key_id() != Some(&previous)), "{keys:?}");

@@ -20,7 +20,7 @@ pub(super) fn event_field_missing(field: &str) -> Parts {
 }
 
 pub(super) fn event_malformed(problem: &str) -> Parts {
-    let next = r#"send {"event": "report"}, "retire", "end_grace" with a key, or "upkeep""#;
+    let next = r#"send {"event": "report"}, "retire", "leaked" with a key, or "upkeep""#;
     parts(format!("the event cannot be read: {problem}"), NOTHING_DONE, [next.into()])
 }
 

@@ -117,7 +117,7 @@ fn way_to_free(user: &str, KeptKey { key: UsedKey { key, .. }, reason, .. }: &Ke
         }
         MustStay::InGrace { .. } => text![
             format!("if {id} leaked, or no host uses it: "),
-            Command::deployer("rotate --end-grace"),
+            Command::rotate_leaked(id),
             " deletes it, once ",
             Command::deployer("recover"),
             " has given up an open rotation"
@@ -171,17 +171,10 @@ pub(super) fn unsettled(key: &str, secret: &str, found: &Unsettled) -> Parts {
     parts(found.to_string(), format!("access key {key} was not deleted"), [next, "then ask again".into()])
 }
 
-pub(super) fn kept_by_more(user: &str, kept: &KeptKey) -> Parts {
-    let next = match kept.reason {
-        MustStay::Protected { .. } => {
-            text!["if it leaked, run ", rotate(), " first: its grace can be ended after that"]
-        }
-        MustStay::OnlyActiveKey | MustStay::TooYoung => "ask again when that has changed".into(),
-        _ => {
-            text!["if no host needs it, or if it leaked, delete it with ", Command::delete_key(user, &kept.key.key.id)]
-        }
-    };
-    parts(format!("more than the grace keeps access key {kept}"), "the key was not deleted", [next])
+pub(super) fn leaked_in_use(kept: &KeptKey) -> Parts {
+    let again = Command::rotate_leaked(&kept.key.key.id);
+    let next = text![again, " replaces it, and deletes it as soon as every host has the new one"];
+    parts(format!("hosts may need access key {kept}"), "the key was not deleted", [next])
 }
 
 pub(super) fn key_left_inactive(user: &str, key: &str, found: &str, problem: &Error) -> Parts {

@@ -59,7 +59,7 @@ impl Error {
             Self::NoSafeSlot { user, keys } => keys::no_safe_slot(user, keys),
             Self::LabelsMoved { key, reason } => keys::labels_moved(key, reason),
             Self::Unsettled { key, secret, found } => keys::unsettled(key, secret, found),
-            Self::KeptByMore { user, key } => keys::kept_by_more(user, key),
+            Self::LeakedInUse { key } => keys::leaked_in_use(key),
             Self::KeyLeftInactive { user, key, found, problem } => keys::key_left_inactive(user, key, found, problem),
             Self::KeyLimitReached { user, cause } => keys::key_limit_reached(user, cause),
             Self::KeyCreationUnclear { user, cause } => keys::key_creation_unclear(user, cause),

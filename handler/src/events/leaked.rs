@@ -1,4 +1,4 @@
-//! The event `end_grace`: delete the previous key now, because it leaked.
+//! The event `leaked`: delete a key now.
 
 use contract::Retired;
 use tracing::warn;
@@ -19,16 +19,16 @@ use crate::{
     slot::{Freed, Then},
 };
 
-/// Ends the grace of a key.
+/// Deletes a key that leaked.
 pub(crate) async fn run(invocation: &Invocation<'_>, key: &str) -> Result<Retired, Error> {
     let Invocation { clients, settings, .. } = *invocation;
     let secret = secret::find(clients, settings).await?;
     user::check(clients, settings).await?;
-    end_grace(invocation, &secret, key).await
+    delete(invocation, &secret, key).await
 }
 
-/// Everything but the grace protects the key as in `retire`, and a rotation that begins meanwhile does, too.
-async fn end_grace(invocation: &Invocation<'_>, secret: &Secret, id: &str) -> Result<Retired, Error> {
+/// What hosts may be using stays, and so does every key while it is not certain what they use.
+async fn delete(invocation: &Invocation<'_>, secret: &Secret, id: &str) -> Result<Retired, Error> {
     let Invocation { clients, settings, .. } = *invocation;
     let user = settings.iam_user_name();
     let keys = with_last_use(invocation, user::keys(clients, settings).await?).await?;
@@ -36,12 +36,12 @@ async fn end_grace(invocation: &Invocation<'_>, secret: &Secret, id: &str) -> Re
     let Some(key) = situation.keys.iter().find(|key| key.key.id == id) else {
         return Ok(Retired { kept: vec![retire::no_such_key(user, id)], ..Retired::default() });
     };
-    decide(&situation, key, Consent::GraceEnded).map_err(|held| match held {
+    decide(&situation, key, Consent::Leaked).map_err(|held| match held {
         Held::Unsettled(found) => Error::Unsettled { key: id.to_owned(), secret: secret.arn.clone(), found },
-        Held::Key(key) => Error::KeptByMore { user: user.to_owned(), key: Box::new(key) },
+        Held::Key(key) => Error::LeakedInUse { key: Box::new(key) },
     })?;
-    warn!(key = id, "ending the grace of an access key, as requested: a host that still uses it cannot send");
-    match retire::free(invocation, secret, key, Then::Delete, Consent::GraceEnded).await? {
+    warn!(key = id, "deleting an access key that leaked, as requested: a host that still uses it cannot send");
+    match retire::free(invocation, secret, key, Then::Delete, Consent::Leaked).await? {
         Freed::Done | Freed::GoneAlready => Ok(Retired { deleted: vec![id.to_owned()], ..Retired::default() }),
         Freed::Kept(reason) => Err(Error::LabelsMoved { key: id.to_owned(), reason }),
     }
@@ -68,50 +68,55 @@ mod tests {
             .keep_previous(CENTURY)
     }
 
-    async fn end_in(aws: &FakeAws, key: &str) -> Result<Retired, Error> {
+    async fn delete_in(aws: &FakeAws, key: &str) -> Result<Retired, Error> {
         aws.ask(async |invocation| run(invocation, key).await).await
     }
 
     async fn refused(aws: &FakeAws, key: &str) -> Error {
-        let error = end_in(aws, key).await.unwrap_err();
+        let error = delete_in(aws, key).await.unwrap_err();
         assert_eq!(aws.changes(), [""; 0], "{error}");
         error
     }
 
     #[tokio::test]
-    async fn the_previous_key_goes_although_its_grace_runs_and_it_is_used() {
+    async fn a_key_goes_although_its_grace_runs_and_it_is_used() {
         let aws = just_rotated();
-        assert_eq!(end_in(&aws, "OLD").await.unwrap(), Retired { deleted: vec!["OLD".into()], ..Retired::default() });
+        assert_eq!(
+            delete_in(&aws, "OLD").await.unwrap(),
+            Retired { deleted: vec!["OLD".into()], ..Retired::default() }
+        );
         assert_eq!(aws.changes(), ["UpdateAccessKey", "DeleteAccessKey"]);
         assert_eq!(aws.active_keys(), ["NEW"]);
     }
 
     #[tokio::test]
     async fn a_key_that_is_gone_is_no_error() {
-        let answer = end_in(&just_rotated(), "GONE").await.unwrap();
+        let answer = delete_in(&just_rotated(), "GONE").await.unwrap();
         assert!(answer.deleted.is_empty() && answer.kept[0].contains("no access key GONE"), "{answer:?}");
     }
 
     #[tokio::test]
     async fn what_a_label_protects_stays_and_the_error_says_to_rotate_first() {
         let error = refused(&just_rotated(), "NEW").await;
-        assert_eq!(error.kind(), RefusalKind::KeptByMore);
-        assert!(
-            error.to_string().contains("AWSCURRENT names it") && error.to_string().contains("`deployer rotate` first")
-        );
+        assert_eq!(error.kind(), RefusalKind::LeakedInUse);
+        let command = "`deployer rotate --leaked NEW` replaces it";
+        assert!(error.to_string().contains("AWSCURRENT names it") && error.to_string().contains(command), "{error}");
     }
 
     #[tokio::test]
-    async fn a_key_used_after_its_grace_stays_and_the_error_says_how_it_goes() {
-        let aws = just_rotated().keep_previous(Duration::from_secs(30));
-        let error = refused(&aws, "OLD").await;
-        assert_eq!(error.kind(), RefusalKind::KeptByMore);
-        let command = "`aws iam delete-access-key --user-name mail --access-key-id OLD`";
-        assert!(error.to_string().contains("was used at") && error.to_string().contains(command), "{error}");
+    async fn a_key_goes_that_no_version_names() {
+        let aws = just_rotated().keys(&["NEW", "FOREIGN"]).used("FOREIGN");
+        assert_eq!(delete_in(&aws, "FOREIGN").await.unwrap().deleted, ["FOREIGN"]);
     }
 
     #[tokio::test]
-    async fn during_a_rotation_no_grace_ends() {
+    async fn the_only_active_key_stays() {
+        let aws = just_rotated().version("new", &[AWSCURRENT, DEPLOYING, TOLD], "OTHER").keys(&["OLD"]);
+        assert_eq!(refused(&aws, "OLD").await.kind(), RefusalKind::CurrentKeyNotActive);
+    }
+
+    #[tokio::test]
+    async fn during_a_rotation_no_key_goes() {
         let error = refused(&just_rotated().empty_version("next", &[AWSPENDING]), "OLD").await;
         assert_eq!(error.kind(), RefusalKind::RotationOpen);
         let command = "--version-stage AWSPENDING --remove-from-version-id next`";
@@ -119,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn if_hosts_may_not_be_on_a_current_key_that_works_no_grace_ends() {
+    async fn if_hosts_may_not_be_on_a_current_key_that_works_no_key_goes() {
         let crossed = just_rotated().version("new", &[AWSCURRENT], "NEW").version("told", &[DEPLOYING], "TOLD");
         assert_eq!(refused(&crossed, "OLD").await.kind(), RefusalKind::HostsNotOnCurrent);
         assert_eq!(refused(&just_rotated().inactive("NEW"), "OLD").await.kind(), RefusalKind::CurrentKeyNotActive);
@@ -129,7 +134,7 @@ mod tests {
     async fn a_label_that_moves_meanwhile_brings_the_key_back() {
         for (to, label) in [("next", AWSPENDING), ("old", AWSCURRENT), ("old", DEPLOYING)] {
             let aws = just_rotated().fault("UpdateAccessKey", Fault::LabelMoved { to, label });
-            assert_eq!(end_in(&aws, "OLD").await.unwrap_err().kind(), RefusalKind::LabelsMoved, "{label}");
+            assert_eq!(delete_in(&aws, "OLD").await.unwrap_err().kind(), RefusalKind::LabelsMoved, "{label}");
             assert_eq!((aws.active_keys().len(), aws.count("DeleteAccessKey")), (2, 0), "{label}");
         }
     }

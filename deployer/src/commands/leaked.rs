@@ -1,0 +1,166 @@
+//! `deployer rotate --leaked KEY`: replaces an access key that leaked, where it is in use, and deletes it as soon as every host has
+//! the new one.
+
+use std::time::{Duration, SystemTime};
+
+use aws_smithy_types::{DateTime, date_time::Format};
+use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, KeyReport, Report, TOLD, WayOut};
+use tokio::time::Instant;
+
+use super::{
+    approve::approve,
+    rotate::{current_key, read, refusal, rotate},
+    session::{Done, Session, Shown, for_each_deployment},
+};
+use crate::{
+    cli::RotateArgs,
+    rotation::{
+        diagnosis::{self, Obstacle},
+        function,
+    },
+    screen::Screen,
+};
+
+/// A rotation that was given up may have left hosts with the key that leaked. The first rotation then continues with it, and the
+/// second one replaces it.
+const MOST_ROTATIONS: usize = 2;
+
+/// For how long the function may read older labels than those that ended the rotation.
+const CONSISTENT_WITHIN: Duration = Duration::from_secs(20);
+
+const POLL_EVERY: Duration = Duration::from_secs(2);
+
+pub(super) async fn run(screen: &Screen, args: &RotateArgs, leaked: &str) -> Result<Done, Shown> {
+    for_each_deployment(screen, &args.target.config, async |session: Session| {
+        replace(&session, leaked, args.auto_approve).await
+    })
+    .await
+}
+
+async fn replace(session: &Session, leaked: &str, auto_approve: bool) -> Result<Done, Shown> {
+    let mut report = read(session).await?;
+    let key = session.fail(function::find_key(&report, leaked))?.clone();
+    let mut timeline = Timeline::of(&key);
+    session.screen.note(described(&key));
+    for rotations in 0..=MOST_ROTATIONS {
+        let is_used = may_be_used(&report, leaked);
+        if is_used && rotations == MOST_ROTATIONS {
+            break;
+        }
+        let others = make_way(session, &report, leaked, is_used)?;
+        if !auto_approve && (rotations == 0 || !others.is_empty()) {
+            approve(session, &question(leaked, is_used), &format!("rotate --leaked {leaked}"), rotations)?;
+        }
+        if !is_used {
+            break;
+        }
+        for other in &others {
+            delete(session, other, &mut timeline).await?;
+        }
+        if !others.is_empty() {
+            report = read(session).await?;
+            session.fail(refusal(session, &report).map_or(Ok(()), Err))?;
+        }
+        timeline.add(format!("a rotation starts, because hosts may use {leaked}"));
+        let version = rotate(session, &report).await?;
+        report = read_once_current(session, &version).await?;
+        let now = current_key(&report).unwrap_or("none");
+        timeline.add(format!("every host has access key {now}"));
+    }
+    delete(session, leaked, &mut timeline).await?;
+    for entry in timeline.0 {
+        session.screen.note(entry);
+    }
+    session.screen.done(&format!("Access key {leaked} is deleted. SES may accept it for some seconds more."));
+    Ok(Done::Changes)
+}
+
+/// Says what comes next. Returns the keys that have to go before a rotation, or refuses one that could not end.
+fn make_way(session: &Session, report: &Report, leaked: &str, is_used: bool) -> Result<Vec<String>, Shown> {
+    if !is_used {
+        session.screen.note(format!("no host needs access key {leaked}: it is deleted now, whatever its last use"));
+        return Ok(vec![]);
+    }
+    let others: Vec<_> = in_the_way(report, leaked).collect();
+    if others.is_empty() {
+        session.fail(refusal(session, report).map_or(Ok(()), Err))?;
+    }
+    for other in &others {
+        session.screen.note(format!(
+            "{}. It is in its grace, and the new key needs its slot: it is deleted first, and any host that still uses it stops \
+             sending",
+            described(other)
+        ));
+    }
+    session.screen.note(format!(
+        "hosts may use access key {leaked}: a rotation replaces it. It is deleted as soon as every host has the new one, whatever its \
+         last use"
+    ));
+    Ok(others.into_iter().map(|key| key.key.clone()).collect())
+}
+
+/// Whether a label says so, or the labels do not agree on what the hosts have.
+fn may_be_used(report: &Report, key: &str) -> bool {
+    let named = |label: &str| {
+        let version = report.versions.iter().find(|version| version.labels.iter().any(|it| it == label));
+        version.and_then(|version| version.key.as_deref())
+    };
+    let current = named(AWSCURRENT);
+    [AWSCURRENT, TOLD, DEPLOYING, AWSPENDING].into_iter().any(|label| named(label) == Some(key))
+        || [TOLD, DEPLOYING].into_iter().any(|label| named(label) != current)
+}
+
+/// Other keys that have to go because the new key needs their slot, and that only their grace keeps.
+fn in_the_way<'a>(report: &'a Report, leaked: &'a str) -> impl Iterator<Item = &'a KeyReport> {
+    let needs_a_slot = diagnosis::obstacle(report) == Some(Obstacle::NoSafeSlot);
+    let is_in_grace = move |key: &&KeyReport| diagnosis::way_out(key) == Some(WayOut::Leaked) && key.key != leaked;
+    report.keys.iter().filter(move |_| needs_a_slot).filter(is_in_grace)
+}
+
+fn described(KeyReport { key, active, created, last_used, .. }: &KeyReport) -> String {
+    let state = if *active { "Active" } else { "Inactive" };
+    let created = created.as_deref().unwrap_or("at an unknown date");
+    let last_used = last_used.as_ref().map_or_else(|| "never used".to_owned(), |date| format!("last used {date}"));
+    format!("access key {key} is {state}, was made {created}, {last_used}")
+}
+
+fn question(leaked: &str, is_used: bool) -> String {
+    if is_used { format!("Rotate, and delete access key {leaked}?") } else { format!("Delete access key {leaked}?") }
+}
+
+async fn delete(session: &Session, key: &str, timeline: &mut Timeline) -> Result<(), Shown> {
+    session.fail(function::delete_leaked(&session.aws, &session.deployment, key).await)?;
+    timeline.add(format!("access key {key} is deleted"));
+    Ok(())
+}
+
+/// The report once it knows that a version is AWSCURRENT: Secrets Manager's reads are eventually consistent.
+async fn read_once_current(session: &Session, version: &str) -> Result<Report, Shown> {
+    let began = Instant::now();
+    loop {
+        let report = read(session).await?;
+        let current = report.versions.iter().find(|it| it.labels.iter().any(|label| label == AWSCURRENT));
+        if current.is_some_and(|current| current.version == version) || began.elapsed() > CONSISTENT_WITHIN {
+            return Ok(report);
+        }
+        tokio::time::sleep(POLL_EVERY).await;
+    }
+}
+
+/// What happened when, for the report on the incident. Dates are RFC 3339, UTC.
+struct Timeline(Vec<String>);
+
+impl Timeline {
+    fn of(key: &KeyReport) -> Self {
+        let made = key.created.iter().map(|date| format!("{date}  access key {} was made", key.key));
+        let used =
+            key.last_used.iter().map(|date| format!("{date}  access key {} was last used, as IAM knows", key.key));
+        Self(made.chain(used).collect())
+    }
+
+    fn add(&mut self, what: impl AsRef<str>) {
+        let now = DateTime::from_secs(DateTime::from(SystemTime::now()).secs());
+        let date = now.fmt(Format::DateTime).unwrap_or_default();
+        self.0.push(format!("{date}  {}", what.as_ref()));
+    }
+}
