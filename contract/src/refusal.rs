@@ -176,6 +176,10 @@ refusal_kinds! {
         found: "AWSCURRENT was moved back from the version that hosts were told of",
         next: "`deployer recover` shows which credential works"
     }
+    WasComplete {
+        found: "Secrets Manager tried a completed rotation again, because somebody edited another field; AWSPENDING was taken off",
+        next: "nothing; `deployer rotate` if a new rotation is wanted"
+    }
     CurrentIsNewer {
         found: "somebody stored a newer credential by hand during a rotation",
         next: "`deployer recover` shows which credential works"

@@ -133,6 +133,7 @@ fn obstacle_of(kind: RefusalKind) -> Obstacle {
         | Kind::CurrentKeyNotActive
         | Kind::LeakedInUse
         | Kind::LabelsMoved
+        | Kind::WasComplete
         | Kind::KeyLeftInactive
         | Kind::KeyLimitReached
         | Kind::KeyCreationUnclear

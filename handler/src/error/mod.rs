@@ -157,6 +157,9 @@ pub(crate) enum Error {
     /// An operator moved AWSCURRENT back behind the version that hosts were told of.
     RolledBack(CrossedLabels),
 
+    /// The rotation had completed, and an edit by hand made a new version of its credential. AWSPENDING was taken off.
+    WasComplete { version: String },
+
     /// An operator put a newer credential behind AWSCURRENT. To roll forward would take it away again, and to make a new
     /// key would move DEPLOYING, which is all that protects the key that hosts may have been told of.
     CurrentIsNewer(CrossedLabels),
@@ -381,6 +384,7 @@ impl Error {
             Self::PendingEmpty { .. } => RefusalKind::PendingEmpty,
             Self::PendingKeyGone { .. } => RefusalKind::PendingKeyGone,
             Self::RolledBack(_) => RefusalKind::RolledBack,
+            Self::WasComplete { .. } => RefusalKind::WasComplete,
             Self::CurrentIsNewer(_) => RefusalKind::CurrentIsNewer,
             Self::KeyStateUnclear { .. } => RefusalKind::KeyStateUnclear,
             Self::NoSafeSlot { .. } => RefusalKind::NoSafeSlot,

@@ -11,11 +11,15 @@ use crate::{
         secret::{self, Secret},
         topic, user,
     },
+    steps::completed,
 };
 
 /// Tells, completes the labels and retires. Each part is done even if another fails.
 pub(crate) async fn run(invocation: &Invocation<'_>) -> Result<Retired, Error> {
-    let secret = secret::find(invocation.clients, invocation.settings).await?;
+    let mut secret = secret::find(invocation.clients, invocation.settings).await?;
+    if completed::clear(invocation.clients, &secret).await?.is_some() {
+        secret = secret::describe(invocation.clients, &secret.arn).await?;
+    }
     let before = [
         tell_if_overdue(invocation, &secret).await,
         tell_if_inactive(invocation, &secret).await,
@@ -61,7 +65,7 @@ async fn tell_if_inactive(invocation: &Invocation<'_>, secret: &Secret) -> Resul
 
 #[cfg(test)]
 mod tests {
-    use contract::{AWSCURRENT, AWSPREVIOUS, DEPLOYING, RefusalKind, TOLD};
+    use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, RefusalKind, TOLD};
 
     use super::*;
     use crate::fake_aws::{FakeAws, Fault, LONG_AGO};
@@ -96,6 +100,16 @@ mod tests {
         upkeep_in(&aws).await.unwrap();
         let [(subject, message)] = aws.published().try_into().unwrap();
         assert!(subject.contains("Inactive") && message.contains("update-access-key"), "{subject} {message}");
+    }
+
+    #[tokio::test]
+    async fn a_completed_rotation_that_an_edit_opened_again_is_closed_and_keys_retire() {
+        let aws = rotated(IN_A_CENTURY)
+            .version("new", &[AWSPENDING, AWSPREVIOUS, DEPLOYING, TOLD, DONE], "NEW")
+            .version("old", &["custom"], "OLD")
+            .version("edited", &[AWSCURRENT], "NEW");
+        assert_eq!(upkeep_in(&aws).await.unwrap().deleted, ["OLD"]);
+        assert!(!aws.labels("new").contains(&AWSPENDING.to_owned()));
     }
 
     #[tokio::test]

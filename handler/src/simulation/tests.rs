@@ -221,7 +221,6 @@ fn finish_secret_before_the_other_steps_costs_no_host_its_key() {
 }
 
 #[test]
-#[ignore = "if AWSPENDING stays on the version before the edit, Secrets Manager tries its rotation again, and only `recover` clears it"]
 fn an_edit_within_the_grace_keeps_no_later_rotation_from_a_slot() {
     let setup = Setup { last_use: LastUse::After(10 * MINUTE), ..Setup::PLAIN };
     let outcome = after(setup, 35, &[(5 * HOUR, At::Once, Act::Edit)]);

@@ -2,15 +2,17 @@
 
 use tracing::{info, warn};
 
-use contract::{AWSCURRENT, DEPLOYING, DONE};
+use contract::{AWSCURRENT, AWSPREVIOUS, DEPLOYING, DONE};
 
 use crate::{
     error::Error,
     invocation::{Invocation, Rotation},
     services::{
+        aws::Clients,
         secret::{self, Secret},
         topic,
     },
+    steps::completed::key_of,
 };
 
 /// Takes the step: one compare-and-swap. AWSPENDING is left where it is, because Secrets Manager
@@ -20,11 +22,26 @@ use crate::{
 /// it was. Whoever moves AWSCURRENT a moment later is: DONE says that this version was current.
 pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
     let Rotation { invocation: Invocation { clients, .. }, request } = *rotation;
+    if was_moved_back(clients, secret, &request.token).await? {
+        return Err(Error::RolledBack(secret.crossed_labels(&request.token)));
+    }
     secret::move_label(clients, secret, AWSCURRENT, &request.token).await?;
     info!(version = request.token, previous = secret.version_labelled(AWSCURRENT), "the new credential is AWSCURRENT");
     mark_done(&rotation.invocation, secret, &request.token).await;
     topic::rotated(rotation, secret).await;
     Ok(())
+}
+
+/// Whether somebody moved AWSCURRENT away from another version with this one's key, while the rotation told the hosts of that key
+/// again. AWSPREVIOUS is on that version then.
+async fn was_moved_back(clients: &Clients, secret: &Secret, pending: &str) -> Result<bool, Error> {
+    let Some(previous) = secret.version_labelled(AWSPREVIOUS) else { return Ok(false) };
+    let key = key_of(clients, secret, pending).await?;
+    if key != key_of(clients, secret, previous).await? {
+        return Ok(false);
+    }
+    let Some(current) = secret.version_labelled(AWSCURRENT) else { return Ok(false) };
+    Ok(key != key_of(clients, secret, current).await?)
 }
 
 /// Marks the version that a rotation has made current, if it is not marked. The rotation is complete even without the mark, and
@@ -83,6 +100,15 @@ mod tests {
         let aws = tested().fault("UpdateSecretVersionStage", Fault::LabelMoved { to: "odd", label: AWSCURRENT });
         assert_eq!(finish_in(&aws).await.unwrap_err().kind(), RefusalKind::CurrentMoved);
         assert_eq!(aws.labels("new"), [AWSPENDING, DEPLOYING, TOLD]);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_awscurrent_was_moved_away_from_is_not_made_current_again_by_another_version() {
+        let rolled_back = tested().version("before", &[AWSPREVIOUS], "NEW");
+        assert_eq!(finish_in(&rolled_back).await.unwrap_err().kind(), RefusalKind::RolledBack);
+        assert_eq!(rolled_back.changes(), [""; 0]);
+        let edited = rolled_back.version("old", &[AWSCURRENT, DONE], "NEW");
+        finish_in(&edited).await.unwrap();
     }
 
     #[tokio::test]

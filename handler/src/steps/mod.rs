@@ -1,5 +1,6 @@
 //! The four steps of a rotation.
 
+pub(crate) mod completed;
 pub(crate) mod create_secret;
 pub(crate) mod finish_secret;
 mod set_secret;
@@ -27,14 +28,21 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// Takes one step.
 pub(crate) async fn run(rotation: Rotation<'_>) -> Result<(), Error> {
-    let Rotation { invocation: Invocation { settings, .. }, request } = rotation;
+    let Rotation { invocation: Invocation { clients, settings, .. }, request } = rotation;
     if !settings.is_our_secret(&request.secret_arn) {
         return Err(Error::WrongSecret {
             found: request.secret_arn.clone(),
             expected: settings.secret_arn_prefix.clone(),
         });
     }
-    let (secret, standing) = look(&rotation).await?;
+    let (secret, standing) = match look(&rotation).await {
+        Err(rolled_back @ Error::RolledBack(_)) => {
+            let secret = secret::describe(clients, &request.secret_arn).await?;
+            let cleared = completed::clear(clients, &secret).await?;
+            return Err(cleared.map_or(rolled_back, |version| Error::WasComplete { version }));
+        }
+        looked => looked?,
+    };
     if standing == Standing::Done {
         info!("the version is AWSCURRENT already, nothing to do");
         if request.step == Step::Finish {
@@ -78,7 +86,7 @@ async fn look(rotation: &Rotation<'_>) -> Result<(Secret, Standing), Error> {
 
 #[cfg(test)]
 mod tests {
-    use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, DONE, RefusalKind, TOLD};
+    use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, RefusalKind, TOLD};
 
     use super::*;
     use crate::{
@@ -123,6 +131,19 @@ mod tests {
         let aws = aws.fault_after(2, "DescribeSecret", Fault::LabelMoved { to: "new", label: TOLD });
         aws.take(Step::Finish, async |rotation, _| run(*rotation).await).await.unwrap();
         assert!(aws.labels("new").contains(&AWSCURRENT.to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_completed_rotation_that_an_edit_opened_again_is_closed() {
+        let done = [AWSPENDING, AWSPREVIOUS, DEPLOYING, TOLD, DONE];
+        let edited = |key| FakeAws::new().version("new", &done, "NEW").version("edited", &[AWSCURRENT], key);
+        let aws = edited("NEW");
+        let error = aws.take(Step::Create, async |rotation, _| run(*rotation).await).await.unwrap_err();
+        assert_eq!(error.kind(), RefusalKind::WasComplete);
+        assert_eq!(aws.labels("new"), done[1..]);
+        let aws = edited("OTHER");
+        let error = aws.take(Step::Create, async |rotation, _| run(*rotation).await).await.unwrap_err();
+        assert_eq!((error.kind(), aws.changes()), (RefusalKind::RolledBack, vec![]));
     }
 
     #[tokio::test]

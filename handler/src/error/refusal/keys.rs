@@ -45,6 +45,14 @@ pub(super) fn rolled_back(labels: &CrossedLabels) -> Parts {
     crossed(found, labels)
 }
 
+pub(super) fn was_complete(version: &str) -> Parts {
+    let found = format!(
+        "the rotation to version {version} had completed before somebody edited another field of the secret, and AWSPENDING was left \
+         on it"
+    );
+    parts(found, "no key was made; AWSPENDING was taken off", [text!["if a new rotation is wanted, run ", rotate()]])
+}
+
 /// To roll forward would take the newer credential away again. A new key would move DEPLOYING, and only DEPLOYING protects the
 /// key that hosts may have been told of.
 pub(super) fn current_is_newer(labels: &CrossedLabels) -> Parts {
