@@ -7,7 +7,7 @@ use contract::AWSCURRENT;
 use super::{
     MINUTE, Millis,
     hosts::Host,
-    user::State,
+    user::{By, State},
     world::{Moment, World},
 };
 
@@ -22,6 +22,8 @@ pub(super) enum Broken {
     CurrentKeyDeleted,
     /// The function left AWSCURRENT's key Inactive.
     CurrentKeyInactive,
+    /// The function deleted a key that was Active, and that it had not made itself in the same invocation.
+    DeletedAtOnce,
     /// AWSCURRENT has no value.
     CurrentEmpty,
     /// The function moved AWSCURRENT onto the credential that an operator had moved it away from.
@@ -120,6 +122,14 @@ impl World {
     fn is_needed(&self, key: &str) -> bool {
         self.hosts.iter().any(|host| host.holds.as_ref().is_some_and(|(it, _)| **it == *key))
             || self.current().is_some_and(|current| *current == *key)
+    }
+
+    /// The function is about to delete a key. Only an Inactive one can be brought back if that is a mistake.
+    pub(super) fn key_is_to_be_deleted(&mut self, invocation: u32, key: &str) {
+        let own = By::Function(invocation);
+        if self.user.key(key).is_some_and(|key| key.state == State::Active && key.by != own) {
+            self.breaks(Broken::DeletedAtOnce, false, format!("{key} was Active, and was deleted"));
+        }
     }
 
     /// The function set a key's state.

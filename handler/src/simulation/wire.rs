@@ -208,6 +208,9 @@ impl World {
 
     fn set_key(&mut self, invocation: u32, key: &str, state: State) -> Answer {
         let now = self.now();
+        if state == State::Deleted {
+            self.key_is_to_be_deleted(invocation, key);
+        }
         if !self.user.set(key, state, By::Function(invocation), now) {
             return Err("NoSuchEntity");
         }

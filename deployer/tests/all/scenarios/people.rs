@@ -106,12 +106,19 @@ async fn a_superseded_key_is_inactive_for_days_and_can_be_brought_back() {
     deployed.completes().await;
 }
 
-/// The function of before set neither TOLD nor DONE.
+/// What the function of before left: it set neither TOLD nor DONE.
+async fn as_before(deployed: &Deployed) {
+    for label in ["TOLD", "DONE"] {
+        if deployed.labelled(label).await.is_some() {
+            deployed.move_label(label, None).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_deployment_of_before_is_labelled_by_the_daily_upkeep_without_a_rotation() {
     let deployed = Deployed::new().await;
-    deployed.move_label("TOLD", None).await;
-    deployed.move_label("DONE", None).await;
+    as_before(&deployed).await;
     let (current, before) = (deployed.labelled("AWSCURRENT").await, deployed.mark());
 
     upkeep(&deployed);
@@ -120,4 +127,43 @@ async fn a_deployment_of_before_is_labelled_by_the_daily_upkeep_without_a_rotati
     assert_eq!(deployed.labelled("AWSCURRENT").await, current);
     assert_eq!((deployed.labelled("TOLD").await, deployed.labelled("DONE").await), (current.clone(), current));
     deployed.completes().await;
+}
+
+#[tokio::test]
+async fn a_deployment_of_before_is_in_the_middle_of_a_grace() {
+    let deployed = Deployed::with(&[LONG_GRACE]).await;
+    deployed.completes().await;
+    let previous = deployed.key_labelled("AWSPREVIOUS").await;
+    as_before(&deployed).await;
+    let before = deployed.mark();
+
+    assert_eq!(upkeep(&deployed).deleted, [""; 0]);
+
+    deployed.touched_no_key(before);
+    assert_eq!(deployed.labelled("TOLD").await, deployed.labelled("AWSCURRENT").await);
+    deployed.let_pass(2 * DAY);
+    assert_eq!(upkeep(&deployed).deleted, [previous]);
+    deployed.completes().await;
+}
+
+#[tokio::test]
+async fn a_deployment_of_before_has_an_open_rotation_that_the_host_was_told_of() {
+    let deployed = Deployed::new().await;
+    let old = deployed.key_labelled("AWSCURRENT").await;
+    deployed.rotation_fails_after_the_host_was_told().await;
+    as_before(&deployed).await;
+    let pending = deployed.labelled("AWSPENDING").await;
+    let before = deployed.mark();
+
+    assert_eq!(upkeep(&deployed).deleted, [""; 0]);
+
+    deployed.touched_no_key(before);
+    assert_eq!(deployed.labelled("TOLD").await, None, "an open rotation labels what its hosts confirm");
+    deployed.completes_when_tried_again().await;
+    let now = deployed.labelled("AWSCURRENT").await;
+    assert_eq!(
+        (now.clone(), deployed.labelled("TOLD").await, deployed.labelled("DONE").await),
+        (pending, now.clone(), now)
+    );
+    assert!(deployed.has_key(&old).await, "its grace begins");
 }
