@@ -28,8 +28,8 @@ pub enum Event {
         /// The key, so that nothing else than what somebody looked at goes.
         key: String,
     },
-    /// What the daily rule asks for: tell the topic of a rotation that is overdue or was never attempted and of an Inactive key in
-    /// use, complete our labels, then retire.
+    /// What the daily rule asks for: tell the topic of a rotation that is overdue or was never attempted, of an Inactive key in
+    /// use, and once a week of a superseded key that is still used; complete our labels, then retire.
     /// Returns a [`crate::Retired`], which is not wrapped in a [`crate::Answer`].
     Upkeep,
 }

@@ -365,6 +365,17 @@ impl Situation {
         last_used >= ends || self.now < last_used + self.keep_previous
     }
 
+    /// The last use of a key that nothing protects any more, if it was after the grace.
+    #[must_use]
+    pub(crate) fn late_use(&self, key: &UsedKey) -> Option<SystemTime> {
+        match judge(self, key) {
+            Verdict::MustStay(MustStay::StillUsed { last_used }) => {
+                Some(last_used).filter(|used| self.grace_ends().is_none_or(|ends| *used >= ends))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether a rotation has moved the hosts to a key that works.
     fn has_successor(&self) -> bool {
         let is_current = |key: &UsedKey| key.key.active && self.is_named(&key.key.id, AWSCURRENT);

@@ -1,9 +1,12 @@
 //! The event `upkeep`, once a day: tell the topic of what needs a person, complete our labels, and retire keys.
 
+use std::time::SystemTime;
+
 use contract::{AWSCURRENT, Command, Retired};
 use tracing::{error, warn};
 
 use crate::{
+    date::date,
     error::Error,
     events::{labels, retire},
     invocation::Invocation,
@@ -11,8 +14,14 @@ use crate::{
         secret::{self, Secret},
         topic, user,
     },
+    situation::{look, with_last_use},
     steps::completed,
 };
+
+const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
+
+/// Days since 1970 are counted, so that the event needs no memory.
+const DAYS_BETWEEN_WARNINGS: u64 = 7;
 
 /// Tells, completes the labels and retires. Each part is done even if another fails.
 pub(crate) async fn run(invocation: &Invocation<'_>) -> Result<Retired, Error> {
@@ -23,6 +32,7 @@ pub(crate) async fn run(invocation: &Invocation<'_>) -> Result<Retired, Error> {
     let before = [
         tell_if_overdue(invocation, &secret).await,
         tell_if_inactive(invocation, &secret).await,
+        Box::pin(tell_of_late_use(invocation, &secret)).await,
         Box::pin(labels::complete(invocation, &secret)).await,
     ];
     let retired = retire::run(invocation, None).await;
@@ -63,8 +73,36 @@ async fn tell_if_inactive(invocation: &Invocation<'_>, secret: &Secret) -> Resul
     topic::publish(invocation, "the access key in use is Inactive", &message).await
 }
 
+/// A superseded key that is used after its grace is never retired: a host that no rotation reaches needs it, or a thief does. Only a
+/// person can find out. Once a week is enough.
+async fn tell_of_late_use(invocation: &Invocation<'_>, secret: &Secret) -> Result<(), Error> {
+    let Invocation { clients, settings, time } = *invocation;
+    let days = time.began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() / SECONDS_PER_DAY;
+    if !days.is_multiple_of(DAYS_BETWEEN_WARNINGS) {
+        return Ok(());
+    }
+    let keys = with_last_use(invocation, user::keys(clients, settings).await?).await?;
+    let situation = look(invocation, secret, keys).await?;
+    for key in situation.keys.iter().filter(|key| key.key.active) {
+        let Some(used) = situation.late_use(key) else { continue };
+        let (id, place) = (&key.key.id, user::last_place_of_use(clients, &key.key.id).await?);
+        let message = format!(
+            "Access key {id} of the IAM user {} was superseded, and its grace is over, but it was used at {} ({place}). It stays usable \
+             while it is used.\n\nFind who uses it, and give them the current credential. If it leaked, run `{}`.\n",
+            settings.iam_user_name(),
+            date(used),
+            Command::rotate_leaked(id)
+        );
+        warn!(key = id, "a superseded access key is used after its grace");
+        topic::publish(invocation, "a superseded access key is still used", &message).await?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, RefusalKind, TOLD};
 
     use super::*;
@@ -110,6 +148,24 @@ mod tests {
             .version("edited", &[AWSCURRENT], "NEW");
         assert_eq!(upkeep_in(&aws).await.unwrap().deleted, ["OLD"]);
         assert!(!aws.labels("new").contains(&AWSPENDING.to_owned()));
+    }
+
+    #[tokio::test]
+    async fn once_a_week_a_superseded_key_that_is_used_after_its_grace_is_told() {
+        let mut told = vec![];
+        for day in 0..14 {
+            let aws = rotated(IN_A_CENTURY).used_at("OLD", LONG_AGO + 365 * 86_400);
+            let upkeep = async |invocation: &Invocation<'_>| {
+                let mut later = *invocation;
+                later.time.began += Duration::from_secs(day * SECONDS_PER_DAY);
+                run(&later).await
+            };
+            assert_eq!(aws.ask(upkeep).await.unwrap().deleted, [""; 0]);
+            told.extend(aws.published());
+        }
+        let [(subject, message), _] = told.try_into().unwrap();
+        assert!(subject.contains("still%20used") && message.contains("ses%20in%20eu-west-1"), "{subject} {message}");
+        assert!(message.contains("deployer%20rotate%20--leaked%20OLD"), "{message}");
     }
 
     #[tokio::test]

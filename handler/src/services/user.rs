@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use aws_sdk_iam::types::{AccessKeyMetadata, StatusType};
+use aws_sdk_iam::types::{AccessKeyLastUsed, AccessKeyMetadata, StatusType};
 use contract::{Settings, TAG_SECRET};
 
 use crate::{
@@ -65,15 +65,20 @@ pub(crate) async fn keys(clients: &Clients, settings: &Settings) -> Result<Vec<A
 
 /// When IAM last saw a key used; none if never.
 pub(crate) async fn last_use(clients: &Clients, key: &str) -> Result<Option<SystemTime>, Error> {
-    let answer = clients
-        .iam
-        .get_access_key_last_used()
-        .access_key_id(key)
-        .send()
-        .await
-        .map_err(|error| Error::aws("iam:GetAccessKeyLastUsed", error))?;
-    let date = answer.access_key_last_used().and_then(|used| used.last_used_date());
-    Ok(date.and_then(|date| SystemTime::try_from(*date).ok()))
+    let used = ask_for_last_use(clients, key).await?;
+    Ok(used.and_then(|used| SystemTime::try_from(*used.last_used_date()?).ok()))
+}
+
+/// With which service IAM last saw a key used, and in which region: `ses in eu-west-1`, or `N/A in N/A`.
+pub(crate) async fn last_place_of_use(clients: &Clients, key: &str) -> Result<String, Error> {
+    let used = ask_for_last_use(clients, key).await?;
+    Ok(used.map_or_else(String::new, |used| format!("{} in {}", used.service_name(), used.region())))
+}
+
+async fn ask_for_last_use(clients: &Clients, key: &str) -> Result<Option<AccessKeyLastUsed>, Error> {
+    let answer = clients.iam.get_access_key_last_used().access_key_id(key).send().await;
+    let answer = answer.map_err(|error| Error::aws("iam:GetAccessKeyLastUsed", error))?;
+    Ok(answer.access_key_last_used)
 }
 
 /// Makes a key. The call is sent once: a key's secret is shown once, so a key whose answer was lost
