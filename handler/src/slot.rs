@@ -23,6 +23,8 @@ const TIME_TO_FREE: Duration = Duration::from_mins(1);
 /// Of that, enough to make the key Active again. Reading everything again takes the rest at most.
 const TIME_TO_ACTIVATE: Duration = Duration::from_secs(30);
 
+const LABELS_MOVED: &str = "labels moved while they were read";
+
 /// How far a key goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Then {
@@ -92,11 +94,11 @@ pub(crate) async fn free<Reason: Display>(
     let limit = time.remaining().saturating_sub(TIME_TO_ACTIVATE);
     let judged = tokio::time::timeout(limit, judge_again(invocation, secret, key, judge)).await;
     let kept = match judged.unwrap_or(Err(Error::DeadlineReached)) {
-        Ok(Second::MayGo(version)) if then == Then::StayInactive => {
-            note(invocation, secret, id, version).await?;
-            return Ok(Freed::Done);
+        Ok(Second::MayGo { version, seen }) if then == Then::StayInactive => {
+            note(invocation, &seen, id, version).await?;
+            is_unchanged(invocation, &seen).await
         }
-        Ok(Second::MayGo(_)) => {
+        Ok(Second::MayGo { .. }) => {
             let deleted = user::delete_key(clients, settings, id).await?;
             info!(key = id, deleted, "the access key is gone");
             return Ok(if deleted { Freed::Done } else { Freed::GoneAlready });
@@ -105,7 +107,12 @@ pub(crate) async fn free<Reason: Display>(
             info!(key = id, "the access key became Active meanwhile: it is judged again as an Active one");
             return Box::pin(free(invocation, secret, &key, then, judge)).await;
         }
-        Ok(Second::Stays(reason)) => Ok(reason),
+        Ok(Second::Stays(reason)) => Ok(Some(reason)),
+        Err(error) => Err(error),
+    };
+    let kept = match kept {
+        Ok(None) => return Ok(Freed::Done),
+        Ok(Some(reason)) => Ok(reason),
         Err(error) => Err(error),
     };
     // A key that was Inactive before stays Inactive.
@@ -122,6 +129,13 @@ async fn note(invocation: &Invocation<'_>, secret: &Secret, key: &str, version: 
     info!(key, since, "the access key is Inactive, and is deleted later");
     let version = version.as_deref().or_else(|| secret.version_labelled(AWSCURRENT)).unwrap_or_default();
     secret::add_label(invocation.clients, secret, inactive_label(key, &since), version).await
+}
+
+/// What has changed while a key was noted as Inactive; none if nothing. Whoever moves a label onto the key from now on can see that it
+/// is Inactive.
+async fn is_unchanged(invocation: &Invocation<'_>, seen: &Secret) -> Result<Option<String>, Error> {
+    let now = secret::describe(invocation.clients, &seen.arn).await?;
+    Ok((now.protecting() != seen.protecting()).then(|| LABELS_MOVED.to_owned()))
 }
 
 /// False if the key is gone. If the answer is lost, the key may be Inactive, so it is made Active again.
@@ -151,8 +165,13 @@ async fn activate_again(invocation: &Invocation<'_>, key: &str, found: String) -
 
 /// What is found when a key that was to be deleted is judged again.
 enum Second {
-    /// It still may go. This version names it.
-    MayGo(Option<String>),
+    /// It still may go.
+    MayGo {
+        /// A version that names it.
+        version: Option<String>,
+        /// The labels of which that is true.
+        seen: Secret,
+    },
     /// It was Inactive, and is Active now.
     IsActive(UsedKey),
     /// It has to stay, for this reason.
@@ -181,9 +200,9 @@ async fn judge_again<Reason: Display>(
     keys.push(judged.clone());
     let situation = look(invocation, &secret, keys).await?;
     if secret::describe(clients, &secret.arn).await?.versions != secret.versions {
-        return Ok(Second::Stays("labels moved while they were read".to_owned()));
+        return Ok(Second::Stays(LABELS_MOVED.to_owned()));
     }
     let version = situation.versions.iter().find(|version| version.names_key.as_ref() == Some(&key.key.id));
-    let may_go = |()| Second::MayGo(version.map(|version| version.id.clone()));
+    let may_go = |()| Second::MayGo { version: version.map(|version| version.id.clone()), seen: secret };
     Ok(judge(&situation, &judged).map_or_else(|reason| Second::Stays(reason.to_string()), may_go))
 }

@@ -193,6 +193,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_operator_who_moves_awscurrent_while_the_key_is_noted_as_inactive_costs_no_key() {
+        let moved = Fault::LabelMoved { to: "old", label: AWSCURRENT };
+        let aws = patient().fault_after(2, "DescribeSecret", moved);
+        let retired = retire_in(&aws, None).await.unwrap();
+        assert!(retired.deactivated.is_empty() && aws.active_keys().len() == 2, "{retired:?}");
+    }
+
+    #[tokio::test]
     async fn an_operator_who_moves_awscurrent_in_the_very_moment_costs_no_key() {
         let moved = Fault::LabelMoved { to: "old", label: AWSCURRENT };
         let aws = patient().fault("UpdateAccessKey", moved);

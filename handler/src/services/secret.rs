@@ -10,7 +10,10 @@ use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, SecretValue, Settings, Text};
 use tracing::info;
 
 use crate::{
-    decide::overdue::{Rotations, Schedule, Window, overdue},
+    decide::{
+        keys::PROTECTING,
+        overdue::{Rotations, Schedule, Window, overdue},
+    },
     error::{Cause, CrossedLabels, Error},
     event::Request,
     invocation::Rotation,
@@ -92,6 +95,12 @@ impl Secret {
             open: self.open_rotation(),
         };
         overdue(rotations, now)
+    }
+
+    /// Where the labels are whose versions' keys stay.
+    #[must_use]
+    pub(crate) fn protecting(&self) -> [Option<&str>; PROTECTING.len()] {
+        PROTECTING.map(|label| self.version_labelled(label))
     }
 
     /// The versions that carry labels, by their ids.

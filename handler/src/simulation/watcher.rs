@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use contract::AWSCURRENT;
+use contract::{AWSCURRENT, parse_inactive_label};
 
 use super::{
     MINUTE, Millis,
@@ -201,9 +201,12 @@ impl World {
     pub(super) fn person_moved_current(&mut self, from: Option<Arc<str>>) {
         let Some(to) = self.current() else { return };
         let now = self.now();
+        // A label says that the key is Inactive.
+        let is_noted =
+            self.secret.labels.keys().any(|label| parse_inactive_label(label).is_some_and(|(key, _)| *key == *to));
         if let Some(key) = self.user.key_mut(&to)
             && key.state != State::Active
-            && key.changed + MINUTE < now
+            && (is_noted || key.changed + MINUTE < now)
         {
             // Nobody but that person put it to use.
             key.excused = true;

@@ -18,6 +18,7 @@ use crate::{
         test_mail, user,
     },
     slot,
+    steps::consistent,
 };
 
 /// Enough to make a key and to store it, even if answers are lost. More than this is unusual, and is cut off.
@@ -50,7 +51,9 @@ pub(crate) enum Decision {
 
 /// Takes the step.
 pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
-    let decision = decide(&rotation.invocation, secret, Some(&rotation.request.token)).await?;
+    let Rotation { invocation, request } = rotation;
+    let decision = consistent::read(invocation.time, async || decide(invocation, secret, Some(&request.token)).await);
+    let decision = Box::pin(decision).await?;
     carry_out(rotation, secret, decision).await
 }
 
@@ -327,16 +330,17 @@ async fn roll_forward(rotation: &Rotation<'_>, secret: &Secret, value: &SecretVa
     })
 }
 
-/// What has changed since the step decided: PutSecretValue moves AWSPENDING and DEPLOYING wherever they are.
+/// What has changed since the step decided: PutSecretValue moves AWSPENDING and DEPLOYING wherever they are, and what is stored
+/// may not be right any more if somebody moved AWSCURRENT.
 async fn overtaken(rotation: &Rotation<'_>, seen: &Secret) -> Result<Option<String>, Error> {
     let now = match guard::still_pending(rotation).await {
         Ok(now) => now,
         Err(error @ Error::Aws { .. }) => return Err(error),
         Err(error) => return Ok(Some(error.refusal().finding())),
     };
-    let place = |secret: &Secret| secret.version_labelled(DEPLOYING).unwrap_or("no version").to_owned();
-    let (expected, found) = (place(seen), place(&now));
-    Ok((expected != found).then(|| format!("{DEPLOYING} was moved from {expected} to {found}")))
+    let place = |secret: &Secret, label| secret.version_labelled(label).unwrap_or("no version").to_owned();
+    let moved = [AWSCURRENT, DEPLOYING].into_iter().find(|label| place(seen, label) != place(&now, label));
+    Ok(moved.map(|label| format!("{label} was moved from {} to {}", place(seen, label), place(&now, label))))
 }
 
 async fn make_credential(rotation: &Rotation<'_>, secret: &Secret, current: SecretValue) -> Result<(), Error> {
@@ -667,6 +671,16 @@ mod tests {
         let error = step.await.unwrap_err();
         assert!(matches!(&error, Error::StoreUnclear { key, .. } if key == "NEW"), "{error}");
         assert_eq!(aws.active_keys(), ["OLD", "NEW"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_somebody_moved_while_the_key_was_made_costs_the_new_key() {
+        for label in [AWSPENDING, DEPLOYING, AWSCURRENT] {
+            let aws = begun(&["OLD"]).version("odd", &["odd"], "ODD");
+            let aws = aws.fault("DescribeSecret", Fault::LabelMoved { to: "odd", label });
+            assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::LabelsMoved, "{label}");
+            assert_eq!((aws.active_keys(), aws.count("PutSecretValue")), (vec!["OLD".to_owned()], 0), "{label}");
+        }
     }
 
     #[tokio::test]

@@ -1,14 +1,12 @@
 //! The four steps of a rotation.
 
 pub(crate) mod completed;
+mod consistent;
 pub(crate) mod create_secret;
 pub(crate) mod finish_secret;
 mod set_secret;
 mod test_secret;
 
-use std::time::Duration;
-
-use tokio::time::Instant;
 use tracing::info;
 
 use crate::{
@@ -17,14 +15,7 @@ use crate::{
     guard::{Standing, guard},
     invocation::{Invocation, Rotation},
     services::secret::{self, Secret},
-    time::pause,
 };
-
-/// How long Secrets Manager's reads may be older than its last change.
-const CONSISTENT_WITHIN: Duration = Duration::from_secs(20);
-
-/// Between two reads.
-const PAUSE: Duration = Duration::from_secs(2);
 
 /// Takes one step.
 pub(crate) async fn run(rotation: Rotation<'_>) -> Result<(), Error> {
@@ -58,35 +49,24 @@ pub(crate) async fn run(rotation: Rotation<'_>) -> Result<(), Error> {
     }
 }
 
-/// The labels, and what is left to do. Secrets Manager's reads are eventually consistent (guide, "Troubleshoot"): a label that the
-/// step before has set may not be there yet. So one read refuses nothing that a later one may allow.
+/// The labels, and what is left to do.
 async fn look(rotation: &Rotation<'_>) -> Result<(Secret, Standing), Error> {
     let Rotation { invocation: Invocation { clients, time, .. }, request } = *rotation;
-    let began = Instant::now();
-    loop {
+    consistent::read(time, async || {
         let secret = secret::describe(clients, &request.secret_arn).await?;
-        let error = match guard(request, &secret) {
-            Ok(standing) => return Ok((secret, standing)),
-            Err(error) => error,
-        };
-        let lasted = began.elapsed();
-        let may_be_old = matches!(
-            error,
-            Error::UnknownToken { .. }
-                | Error::NotPending { .. }
-                | Error::NotMarkedDeploying { .. }
-                | Error::HostsNotTold { .. }
-        );
-        if !may_be_old || lasted >= CONSISTENT_WITHIN || time.remaining() <= 2 * PAUSE {
-            return Err(error);
-        }
-        pause(PAUSE, &format!("the labels may be older than the last change: {}", error.refusal().found)).await;
-    }
+        let standing = guard(request, &secret)?;
+        Ok((secret, standing))
+    })
+    .await
 }
 
 #[cfg(test)]
 mod tests {
     use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, RefusalKind, TOLD};
+
+    use std::time::Duration;
+
+    use tokio::time::Instant;
 
     use super::*;
     use crate::{
@@ -122,7 +102,8 @@ mod tests {
         let began = Instant::now();
         let error = aws.take(Step::Finish, async |rotation, _| run(*rotation).await).await.unwrap_err();
         assert_eq!((error.kind(), aws.changes()), (RefusalKind::HostsNotTold, vec![]));
-        assert!(began.elapsed() >= CONSISTENT_WITHIN && began.elapsed() < 2 * CONSISTENT_WITHIN);
+        let tried_for = began.elapsed();
+        assert!(Duration::from_secs(20) <= tried_for && tried_for < Duration::from_secs(40), "{tried_for:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -144,6 +125,26 @@ mod tests {
         let aws = edited("OTHER");
         let error = aws.take(Step::Create, async |rotation, _| run(*rotation).await).await.unwrap_err();
         assert_eq!((error.kind(), aws.changes()), (RefusalKind::RolledBack, vec![]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_value_that_the_step_before_has_stored_may_not_be_there_yet() {
+        let aws = tested().empty_version("new", &[AWSPENDING, DEPLOYING]);
+        let began = Instant::now();
+        let error = aws.take(Step::Set, async |rotation, _| run(*rotation).await).await.unwrap_err();
+        assert_eq!((error.kind(), aws.changes()), (RefusalKind::PendingEmpty, vec![]));
+        assert!(aws.count("GetSecretValue") > 5 && began.elapsed() < Duration::from_secs(40));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_new_role_may_not_do_yet_is_tried_for_a_minute() {
+        let denied = Fault::RefusedAs("AccessDeniedException");
+        let aws = tested().fault("DescribeSecret", denied);
+        let began = Instant::now();
+        let error = aws.take(Step::Finish, async |rotation, _| run(*rotation).await).await.unwrap_err();
+        assert!(error.to_string().starts_with("secretsmanager:DescribeSecret failed: AccessDenied"), "{error}");
+        let tried_for = began.elapsed();
+        assert!(Duration::from_mins(1) <= tried_for && tried_for < Duration::from_secs(90), "{tried_for:?}");
     }
 
     #[tokio::test]

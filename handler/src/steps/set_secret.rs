@@ -14,6 +14,7 @@ use crate::{
         secret::{self, Secret},
         smtp::{Credential, Smtp},
     },
+    steps::consistent,
 };
 
 /// Logins in a row that must be accepted: a new key reaches SES's servers one by one, so one
@@ -26,7 +27,8 @@ const TIME_FOR_LOGINS: Duration = Duration::from_secs(5);
 /// Takes the step.
 pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
     let Invocation { clients, settings, time } = rotation.invocation;
-    let credential = Credential::of(&secret::read_pending(rotation, secret).await?);
+    let pending = consistent::read(time, async || secret::read_pending(rotation, secret).await).await?;
+    let credential = Credential::of(&pending);
     let smtp = Smtp::new(&clients.ses, &settings.smtp_endpoint)?;
     let time_to_tell = settings.consumer.as_ref().map_or(Duration::ZERO, Consumer::time_needed);
     time.require(time_to_tell + TIME_FOR_LOGINS, "to see whether SES accepts the key, and to tell the hosts")?;

@@ -13,13 +13,17 @@ use crate::{
         smtp::{Credential, Smtp},
         test_mail,
     },
+    steps::consistent,
 };
 
 /// Takes the step.
 pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
     let Rotation { invocation: Invocation { clients, settings, time }, request } = *rotation;
-    let pending = secret::read(clients, secret, &request.token).await?;
-    let pending = pending.ok_or_else(|| secret.pending_empty(&request.token))?.value;
+    let read = async || {
+        let pending = secret::read(clients, secret, &request.token).await?;
+        pending.map(|version| version.value).ok_or_else(|| secret.pending_empty(&request.token))
+    };
+    let pending = consistent::read(time, read).await?;
     if pending.is_placeholder() {
         // Secrets Manager tests a configuration with a copy of the existing value; setSecret and
         // finishSecret do not follow.
