@@ -34,6 +34,8 @@ struct Tally {
     brief: u64,
     killed: u64,
     broken: BTreeMap<Broken, Vec<u64>>,
+    /// What was broken because somebody acted between the function's last look and its call. AWS offers no way to exclude that.
+    raced: BTreeMap<Broken, Vec<u64>>,
 }
 
 impl Tally {
@@ -46,7 +48,8 @@ impl Tally {
         self.brief += outcome.brief;
         self.killed += outcome.killed;
         for violation in &outcome.violations {
-            self.broken.entry(violation.broken).or_default().push(seed);
+            let broken = if violation.in_a_race { &mut self.raced } else { &mut self.broken };
+            broken.entry(violation.broken).or_default().push(seed);
         }
     }
 
@@ -59,8 +62,14 @@ impl Tally {
              {killed}",
             took.as_secs_f64()
         );
-        for (broken, seeds) in &self.broken {
-            println!("{broken:?}: {} histories, such as the seeds {:?}", seeds.len(), &seeds[..seeds.len().min(8)]);
+        for (how, broken) in [("", &self.broken), (" in a race of one call", &self.raced)] {
+            for (broken, seeds) in broken {
+                println!(
+                    "{broken:?}{how}: {} histories, such as the seeds {:?}",
+                    seeds.len(),
+                    &seeds[..seeds.len().min(8)]
+                );
+            }
         }
     }
 

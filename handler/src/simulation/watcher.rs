@@ -128,7 +128,8 @@ impl World {
     pub(super) fn key_is_to_be_deleted(&mut self, invocation: u32, key: &str) {
         let own = By::Function(invocation);
         if self.user.key(key).is_some_and(|key| key.state == State::Active && key.by != own) {
-            self.breaks(Broken::DeletedAtOnce, false, format!("{key} was Active, and was deleted"));
+            let in_a_race = self.is_raced();
+            self.breaks(Broken::DeletedAtOnce, in_a_race, format!("{key} was Active, and was deleted"));
         }
     }
 

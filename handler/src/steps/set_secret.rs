@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use contract::{AWSPENDING, Consumer, LOGIN_GATE_SECONDS, TOLD};
+use contract::{AWSCURRENT, AWSPENDING, Consumer, LOGIN_GATE_SECONDS, TOLD};
 use tracing::info;
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         secret::{self, Secret},
         smtp::{Credential, Smtp},
     },
-    steps::consistent,
+    steps::{consistent, finish_secret::mark_done},
 };
 
 /// Logins in a row that must be accepted: a new key reaches SES's servers one by one, so one
@@ -53,6 +53,10 @@ async fn tell_hosts(rotation: &Rotation<'_>, credential: &Credential) -> Result<
         info!("no host needs the new credential pushed");
     }
     let secret = guard::still_pending(rotation).await?;
+    if secret.has(&request.token, AWSCURRENT) {
+        // Somebody moved it here already. Whoever moves it away again rolls back, and that is not to be undone.
+        mark_done(&rotation.invocation, &secret, &request.token).await;
+    }
     secret::move_label(clients, &secret, TOLD, &request.token).await?;
     info!(version = request.token, "the version is labelled {TOLD}");
     Ok(())
@@ -60,7 +64,7 @@ async fn tell_hosts(rotation: &Rotation<'_>, credential: &Credential) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use contract::{AWSCURRENT, DEPLOYING, RefusalKind};
+    use contract::{DEPLOYING, DONE, RefusalKind};
 
     use super::*;
     use crate::{
@@ -99,6 +103,15 @@ mod tests {
             tell_in(&aws).await.unwrap();
             assert_eq!(aws.calls(), calls);
             assert_eq!(aws.labels("new"), [AWSPENDING, DEPLOYING, TOLD]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_version_that_somebody_made_current_already_is_marked_so_that_a_rollback_from_it_stays() {
+        let aws = proven().fault("SendCommand", Fault::LabelMoved { to: "new", label: AWSCURRENT });
+        tell_in(&aws).await.unwrap();
+        for label in [AWSCURRENT, DONE, TOLD] {
+            assert!(aws.labels("new").contains(&label.to_owned()), "{label}");
         }
     }
 
