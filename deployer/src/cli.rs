@@ -1,8 +1,13 @@
 //! The command line. Raw arguments; [`crate::commands`] runs them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand};
+
+use crate::config;
 
 /// Deploys the rotation of Amazon SES SMTP credentials from one YAML file.
 ///
@@ -67,6 +72,19 @@ pub struct Target {
     pub config: PathBuf,
 }
 
+/// How long a rotation is watched.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Watch {
+    /// How long to go on watching after an attempt of the rotation failed, such as 90s or 1h; 0s: not at all. Secrets Manager
+    /// tries a failed rotation again by itself, whether or not this command still watches.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub watch_retries: Duration,
+}
+
+fn duration(text: &str) -> Result<Duration, config::InvalidValue> {
+    if text == "0s" { Ok(Duration::ZERO) } else { config::duration(text) }
+}
+
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
@@ -90,6 +108,9 @@ pub struct ApplyArgs {
     /// The configuration.
     #[command(flatten)]
     pub target: Target,
+    /// How long the rotation is watched.
+    #[command(flatten)]
+    pub watch: Watch,
     /// Do not ask for approval.
     #[arg(long)]
     pub auto_approve: bool,
@@ -125,6 +146,9 @@ pub struct RotateArgs {
     /// The configuration.
     #[command(flatten)]
     pub target: Target,
+    /// How long the rotation is watched.
+    #[command(flatten)]
+    pub watch: Watch,
     /// An access key that leaked. If hosts may use it, rotate. As soon as every host has the new key, delete this one, whatever
     /// its last use. If a key in its grace takes the slot that the new one needs, that key is deleted as well, after you approve.
     #[arg(long, value_name = "KEY")]
@@ -140,6 +164,9 @@ pub struct RecoverArgs {
     /// The configuration.
     #[command(flatten)]
     pub target: Target,
+    /// How long the rotation is watched.
+    #[command(flatten)]
+    pub watch: Watch,
     /// First make this access key Active again: somebody made it Inactive by accident, and it has not leaked.
     #[arg(long, value_name = "KEY")]
     pub reactivate: Option<String>,

@@ -15,7 +15,11 @@ use crate::{
         plan::{self, Planned},
     },
     error::{Error, FailedTo as _, absent_is_none},
-    rotation::labels::{self, Labels},
+    rotation::{
+        labels::{self, Labels},
+        log::LastSign,
+        watch,
+    },
     stack::stack,
 };
 
@@ -46,10 +50,23 @@ pub(crate) enum State {
 pub(crate) struct CredentialStatus {
     pub(crate) rotation_enabled: bool,
     pub(crate) versions: BTreeMap<String, Vec<String>>,
-    /// The version of an open rotation.
+    /// The version of an open rotation, or of a test of the configuration.
     pub(crate) pending: Option<String>,
+    /// What the pending version is for.
+    pub(crate) pending_is: Option<Pending>,
     pub(crate) last_rotated: Option<String>,
     pub(crate) next_rotation: Option<String>,
+}
+
+/// What a pending version is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Pending {
+    Rotation,
+    /// Secrets Manager tests the configuration with it, and rotates nothing.
+    Test,
+    /// The function's log does not tell yet.
+    Unclear,
 }
 
 /// An access key of the user. Its id is not secret.
@@ -67,8 +84,12 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     let nodes = stack(deployment, Toward::Present);
     let reading = Box::pin(facts::read(aws, &deployment.config, &deployment.names, Toward::Present));
     let surveying = Box::pin(plan::survey(aws, &nodes, reading));
-    let (survey, labels, keys) =
-        tokio::join!(surveying, labels::read(aws, &deployment.names.secret), keys(aws, deployment));
+    let (survey, labels, pending, keys) = tokio::join!(
+        surveying,
+        labels::read(aws, &deployment.names.secret),
+        Box::pin(watch::last_sign(aws, deployment)),
+        keys(aws, deployment)
+    );
     let mut unread = Vec::new();
     let mut resources = Vec::new();
     for (address, ops) in survey.resources {
@@ -79,8 +100,20 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
         resources.push((address, state));
     }
     let labels = value_or_keep(labels, &mut unread).flatten().unwrap_or_default();
+    let mut credential = CredentialStatus::from(labels);
+    if credential.pending.is_some() {
+        credential.pending_is = value_or_keep(pending, &mut unread).flatten().map(|(_, sign)| pending_is(&sign));
+    }
     let keys = value_or_keep(keys, &mut unread).unwrap_or_default();
-    Status { resources, credential: CredentialStatus::from(labels), keys, notes: survey.notes, unread }
+    Status { resources, credential, keys, notes: survey.notes, unread }
+}
+
+fn pending_is(sign: &LastSign) -> Pending {
+    match sign {
+        LastSign::Tested => Pending::Test,
+        LastSign::Opened => Pending::Unclear,
+        LastSign::Failure { .. } | LastSign::Fresh | LastSign::Old => Pending::Rotation,
+    }
 }
 
 impl From<Labels> for CredentialStatus {
@@ -88,6 +121,7 @@ impl From<Labels> for CredentialStatus {
         Self {
             rotation_enabled: labels.rotation_enabled,
             pending: labels.pending().map(str::to_owned),
+            pending_is: None,
             last_rotated: labels.last_rotated.map(rfc3339),
             next_rotation: labels.next_rotation.map(rfc3339),
             versions: labels.versions,

@@ -6,12 +6,12 @@ use super::{
     session::{Done, Prepared, Session, Shown, for_each_deployment},
 };
 use crate::{
-    cli::ApplyArgs,
+    cli::{ApplyArgs, Watch},
     engine::{
-        events::Progress,
+        events::{Event, Progress, RotationEvent},
         op::{Effect, Toward},
     },
-    rotation::{labels, watch},
+    rotation::watch,
     screen::Screen,
 };
 
@@ -20,8 +20,9 @@ pub(super) async fn run(screen: &Screen, args: &ApplyArgs) -> Result<Done, Shown
     for_each_deployment(screen, &args.target.config, async |session: Session| {
         let prepared = prepare(&session, args.during_rotation).await?;
         let executed = run_plan::run(&session, &prepared, typed, args.auto_approve).await?;
+        let ours = prepared.plan.has(Effect::RotatesNow).then_some(&*executed.rotation_token);
         if !prepared.plan.has(Effect::TestsConfiguration) {
-            watch_rotation(&session, &executed.rotation_token).await?;
+            watch_rotation(&session, ours, args.watch).await?;
         }
         if executed.done == Done::Changes {
             let [create, change, destroy] = prepared.plan.counts();
@@ -49,18 +50,17 @@ async fn prepare(session: &Session, during_rotation: bool) -> Result<Prepared, S
 
 /// Watches this run's rotation, or one that another run, maybe killed, has started: an apply that ended before the rotation
 /// did would never say that it failed.
-async fn watch_rotation(session: &Session, ours: &str) -> Result<(), Shown> {
-    let labels = labels::read(&session.aws, &session.deployment.names.secret).await;
-    let labels = session.fail(labels)?.unwrap_or_default();
+///
+/// Secrets Manager's answers may be old, so this run's own rotation is watched whether or not they show it yet.
+async fn watch_rotation(session: &Session, ours: Option<&str>, watch: Watch) -> Result<(), Shown> {
     let (aws, deployment) = (&session.aws, &session.deployment);
     let watched = session.with_events(async |events| {
-        if labels.versions.contains_key(ours) {
-            watch::watch(aws, deployment, ours, &events).await
-        } else if let Some(found) = labels.pending() {
-            watch::watch_open(aws, deployment, found, &events).await
-        } else {
-            Ok(())
-        }
+        let Some(version) = ours else {
+            let progress = Progress { events, address: session.secret() };
+            return watch::watch_open(aws, deployment, watch.watch_retries, &progress).await;
+        };
+        events.say(Event::Rotation(RotationEvent::Started { version: version.to_owned() }));
+        watch::watch(aws, deployment, version, watch.watch_retries, &events).await
     });
     session.fail(watched.await)
 }

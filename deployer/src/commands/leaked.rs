@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{
     approve::approve,
-    rotate::{current_key, read, refusal, rotate},
+    rotate::{current_key, read, refusal, rotate, wait_while_tested},
     session::{Done, Session, Shown, for_each_deployment},
 };
 use crate::{
@@ -31,13 +31,12 @@ const CONSISTENT_WITHIN: Duration = Duration::from_secs(20);
 const POLL_EVERY: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(screen: &Screen, args: &RotateArgs, leaked: &str) -> Result<Done, Shown> {
-    for_each_deployment(screen, &args.target.config, async |session: Session| {
-        replace(&session, leaked, args.auto_approve).await
-    })
-    .await
+    for_each_deployment(screen, &args.target.config, async |session: Session| replace(&session, args, leaked).await)
+        .await
 }
 
-async fn replace(session: &Session, leaked: &str, auto_approve: bool) -> Result<Done, Shown> {
+async fn replace(session: &Session, args: &RotateArgs, leaked: &str) -> Result<Done, Shown> {
+    wait_while_tested(session).await?;
     let mut report = read(session).await?;
     let key = session.fail(function::find_key(&report, leaked))?.clone();
     let mut timeline = Timeline::of(&key);
@@ -48,7 +47,7 @@ async fn replace(session: &Session, leaked: &str, auto_approve: bool) -> Result<
             break;
         }
         let others = make_way(session, &report, leaked, is_used)?;
-        if !auto_approve && (rotations == 0 || !others.is_empty()) {
+        if !args.auto_approve && (rotations == 0 || !others.is_empty()) {
             approve(session, &question(leaked, is_used), &format!("rotate --leaked {leaked}"), rotations)?;
         }
         if !is_used {
@@ -62,7 +61,7 @@ async fn replace(session: &Session, leaked: &str, auto_approve: bool) -> Result<
             session.fail(refusal(session, &report).map_or(Ok(()), Err))?;
         }
         timeline.add(format!("a rotation starts, because hosts may use {leaked}"));
-        let version = rotate(session, &report).await?;
+        let version = rotate(session, &report, args.watch).await?;
         report = read_once_current(session, &version).await?;
         let now = current_key(&report).unwrap_or("none");
         timeline.add(format!("every host has access key {now}"));

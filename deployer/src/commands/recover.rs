@@ -9,7 +9,7 @@ use super::{
     session::{Done, Session, Shown, for_each_deployment},
 };
 use crate::{
-    cli::RecoverArgs,
+    cli::{RecoverArgs, Watch},
     engine::events::Progress,
     error::{Error, ErrorKind, FailedTo as _},
     rotation::{
@@ -29,13 +29,13 @@ pub(super) async fn run(screen: &Screen, args: &RecoverArgs) -> Result<Done, Sho
             Some(key) => reactivate(&session, key, args.auto_approve).await?,
             None => 0,
         };
-        recover(&session, args.auto_approve, taken).await
+        recover(&session, args, taken).await
     })
     .await
 }
 
 /// Diagnoses, takes one remedy, and diagnoses again, until nothing is wrong or nothing more can be done safely.
-async fn recover(session: &Session, auto_approve: bool, done_before: usize) -> Result<Done, Shown> {
+async fn recover(session: &Session, args: &RecoverArgs, done_before: usize) -> Result<Done, Shown> {
     let Session { screen, deployment, .. } = session;
     let mut taken: Vec<Remedy> = Vec::new();
     loop {
@@ -53,10 +53,10 @@ async fn recover(session: &Session, auto_approve: bool, done_before: usize) -> R
         if taken.contains(&remedy) || taken.len() == MOST_REMEDIES {
             return session.fail(Err(did_not_help(&remedy)));
         }
-        if !auto_approve {
+        if !args.auto_approve {
             approve(session, &question(&remedy), "recover", taken.len() + done_before)?;
         }
-        take(session, &remedy, &report).await?;
+        take(session, &remedy, &report, args.watch).await?;
         taken.push(remedy);
     }
 }
@@ -96,13 +96,13 @@ async fn wait_while_a_step_runs(session: &Session, is_first: bool) -> Result<(),
     Ok(())
 }
 
-async fn take(session: &Session, remedy: &Remedy, report: &Report) -> Result<(), Shown> {
+async fn take(session: &Session, remedy: &Remedy, report: &Report, watch: Watch) -> Result<(), Shown> {
     let (aws, secret) = (&session.aws, &session.deployment.names.secret);
     let taken = match remedy {
         Remedy::ClearPending { version, .. } => labels::move_label(aws, secret, AWSPENDING, version, None).await,
         Remedy::MoveLabel { label, from, to } => labels::move_label(aws, secret, label, from, Some(to)).await,
         Remedy::DeleteOrphan { key, .. } => function::delete_orphan(aws, &session.deployment, key).await,
-        Remedy::Rotate => return rotate::rotate(session, report).await.map(drop),
+        Remedy::Rotate => return rotate::rotate(session, report, watch).await.map(drop),
     };
     session.fail(taken)?;
     session.screen.note(format!("done: {}", remedy.sentence()));

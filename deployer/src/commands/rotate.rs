@@ -5,7 +5,8 @@ use contract::{AWSCURRENT, Command, KeyReport, KeyVerdict, Next, Report, Text, W
 
 use super::session::{Done, Session, Shown, for_each_deployment};
 use crate::{
-    cli::RotateArgs,
+    cli::{RotateArgs, Watch},
+    engine::events::Progress,
     error::{Error, ErrorKind},
     rotation::{
         diagnosis::{self, Diagnosis},
@@ -16,9 +17,10 @@ use crate::{
 
 pub(super) async fn run(screen: &Screen, args: &RotateArgs) -> Result<Done, Shown> {
     for_each_deployment(screen, &args.target.config, async |session: Session| {
+        wait_while_tested(&session).await?;
         let report = read(&session).await?;
         session.fail(refusal(&session, &report).map_or(Ok(()), Err))?;
-        rotate(&session, &report).await?;
+        rotate(&session, &report, args.watch).await?;
         if let Some(note) = previous_key(&session, &report) {
             session.screen.note(note);
         }
@@ -52,13 +54,22 @@ pub(super) async fn read(session: &Session) -> Result<Report, Shown> {
     session.fail(function::report(&session.aws, &session.deployment, false).await)
 }
 
+/// A test of the configuration ends by itself, and would be refused as an open rotation.
+pub(super) async fn wait_while_tested(session: &Session) -> Result<(), Shown> {
+    let waited = session.with_events(async |events| {
+        let progress = Progress { events, address: session.secret() };
+        watch::wait_while_tested(&session.aws, &session.deployment, &progress).await
+    });
+    session.fail(waited.await).map(drop)
+}
+
 /// Rotates, and watches to the end. Returns the version that is AWSCURRENT then.
-pub(super) async fn rotate(session: &Session, report: &Report) -> Result<String, Shown> {
+pub(super) async fn rotate(session: &Session, report: &Report, watch: Watch) -> Result<String, Shown> {
     session.screen.note(forecast(report));
     let token = uuid::Uuid::new_v4().to_string();
     let rotated = session.with_events(async |events| {
-        watch::start(&session.aws, &session.deployment.names, &token).await?;
-        watch::watch(&session.aws, &session.deployment, &token, &events).await
+        watch::start(&session.aws, &session.deployment.names, &token, &events).await?;
+        watch::watch(&session.aws, &session.deployment, &token, watch.watch_retries, &events).await
     });
     session.fail(rotated.await).map(|()| token)
 }

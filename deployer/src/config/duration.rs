@@ -37,7 +37,7 @@ impl JsonSchema for DurationText {
 }
 
 /// Reads `30s`, `2m`, `24h` or `30d`.
-pub(super) fn parse(text: &str) -> Result<Duration, InvalidValue> {
+pub(crate) fn parse(text: &str) -> Result<Duration, InvalidValue> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let unit = UNITS.iter().find(|(letter, _)| unit.chars().eq([*letter]));

@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
+pub(crate) use self::duration::parse as duration;
 pub use self::{
     load::{load, parse},
     problem::ConfigError,

@@ -35,17 +35,23 @@ pub(crate) enum Event {
     Skipped(Address),
     /// Something worth knowing that changes nothing.
     Note(Text),
-    /// A rotation was started, or is watched.
+    /// A rotation proceeds.
     Rotation(RotationEvent),
 }
 
 /// How a rotation proceeds.
 #[derive(Clone, Debug)]
 pub(crate) enum RotationEvent {
-    /// It was started, or is watched from now on. The version is the rotation's id in the function's log.
+    /// This run started it. The version is the rotation's id in the function's log.
     Started { version: String },
+    /// It was open already, and is watched from now on.
+    Found { version: String },
+    /// Secrets Manager continues it with another version.
+    Continued { version: String },
     /// The function finished createSecret, setSecret, testSecret or finishSecret.
     StepFinished { step: String },
+    /// A step failed. Secrets Manager tries the rotation again by itself, and this run watches for so long whether it does.
+    AttemptFailed { step: String, finding: String, watched_for: Duration },
     /// The version is AWSCURRENT.
     Completed { version: String, took: Duration },
 }

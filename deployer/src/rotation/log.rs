@@ -14,6 +14,8 @@ use crate::{
     rotation::labels::Labels,
 };
 
+/// The one step of a test of the configuration.
+const TEST_STEP: &str = "testSecret";
 /// The step after which AWSCURRENT has moved.
 const LAST_STEP: &str = "finishSecret";
 /// From the call that opens a rotation to the first line of its log: Secrets Manager invokes the function within seconds.
@@ -30,6 +32,8 @@ pub(super) struct RotationLog {
     last_line: Option<SystemTime>,
     /// Whether a step wrote a line after the last end: it has begun.
     has_begun_another: bool,
+    /// Whether a step other than testSecret wrote a line. Secrets Manager tests a configuration by testSecret alone.
+    rotates: bool,
 }
 
 /// How a step ended. The handler writes exactly one line for it; if the process died, Lambda does.
@@ -37,8 +41,17 @@ pub(super) struct RotationLog {
 pub(super) struct StepEnd {
     /// The whole line. It names its request, so no two are alike.
     pub(super) line: String,
+    /// When the line was written.
+    pub(super) at: Option<SystemTime>,
     pub(super) step: String,
     pub(super) failure: Option<Failure>,
+}
+
+impl StepEnd {
+    /// How long ago the step ended. A clock that differs may make it a time in the future: then it was just now.
+    pub(super) fn age(&self) -> Duration {
+        self.at.and_then(|at| at.elapsed().ok()).unwrap_or_default()
+    }
 }
 
 /// Why a step failed.
@@ -86,25 +99,34 @@ impl Failure {
 
 /// The last sign that a rotation gave of itself.
 #[derive(Debug, PartialEq)]
-pub(super) enum LastSign {
+pub(crate) enum LastSign {
     /// A step failed, and none has begun since.
     Failure { step: String, failure: Failure },
     /// Something so recent that a step may be running.
     Fresh,
+    /// Nothing yet, and the version is new: the log is about to tell whether this is a rotation or a test of the configuration.
+    Opened,
+    /// Secrets Manager tests the configuration. That rotates nothing, and ends by itself.
+    Tested,
     /// Nothing for longer than a step may take, or its last step succeeded.
     Old,
 }
 
 impl RotationLog {
+    /// The steps of the newest attempt that failed, and what came after it. An attempt ends with the step that failed.
+    pub(super) fn newest_ends(&self) -> &[StepEnd] {
+        let failed = self.ends.iter().enumerate().rev().filter(|(_, end)| end.failure.is_some());
+        let before = failed.map(|(at, _)| at + 1).nth(1).unwrap_or_default();
+        &self.ends[before..]
+    }
+
+    /// The failure of the last step, unless another step has begun since.
+    pub(super) fn standing_failure(&self) -> Option<(&StepEnd, &Failure)> {
+        let last = self.ends.last().filter(|_| !self.has_begun_another)?;
+        Some((last, last.failure.as_ref()?))
+    }
+
     pub(super) fn last_sign(&self, labels: &Labels, longest_step: Duration) -> LastSign {
-        let last = self.ends.last().filter(|_| !self.has_begun_another);
-        if let Some(StepEnd { step, failure: Some(failure), .. }) = last {
-            return LastSign::Failure { step: step.clone(), failure: failure.clone() };
-        }
-        if last.is_some_and(|end| end.step == LAST_STEP) {
-            // It completed, and somebody moved AWSCURRENT back.
-            return LastSign::Old;
-        }
         let opened = || labels.last_changed.and_then(|date| SystemTime::try_from(date).ok());
         let (since, limit) = match self.last_line {
             Some(line) => (Some(line), longest_step),
@@ -112,7 +134,19 @@ impl RotationLog {
         };
         // A clock that differs makes a time in the future, which is fresh.
         let is_fresh = since.is_some_and(|since| since.elapsed().unwrap_or_default() < limit);
-        if is_fresh { LastSign::Fresh } else { LastSign::Old }
+        if !self.rotates {
+            return match self.last_line {
+                _ if !is_fresh => LastSign::Old,
+                Some(_) => LastSign::Tested,
+                None => LastSign::Opened,
+            };
+        }
+        if let Some((StepEnd { step, .. }, failure)) = self.standing_failure() {
+            return LastSign::Failure { step: step.clone(), failure: failure.clone() };
+        }
+        // It completed, and somebody moved AWSCURRENT back.
+        let completed = !self.has_begun_another && self.ends.last().is_some_and(|end| end.step == LAST_STEP);
+        if is_fresh && !completed { LastSign::Fresh } else { LastSign::Old }
     }
 }
 
@@ -175,11 +209,12 @@ fn rotation_log(lines: Vec<LogLine>, version: &str) -> RotationLog {
                 invocations.insert(ours.request_id, ours.step.clone());
                 log.last_line = at;
                 log.has_begun_another = true;
+                log.rotates |= ours.step != TEST_STEP;
                 let ends = failure.is_some() || ours.message == LOG_MESSAGE_FINISHED;
-                ends.then_some(StepEnd { line, step: ours.step, failure })
+                ends.then_some(StepEnd { line, at, step: ours.step, failure })
             }
             Ok(_) => None,
-            Err(_) => death(line, &invocations),
+            Err(_) => death(line, at, &invocations),
         };
         if let Some(end) = end {
             log.has_begun_another = false;
@@ -193,22 +228,31 @@ fn rotation_log(lines: Vec<LogLine>, version: &str) -> RotationLog {
 const DEATHS: [&str; 3] = ["Task timed out", "Runtime.ExitError", "Runtime exited"];
 
 /// Lambda's line names the request, not the rotation; our own lines before it tie the two together.
-fn death(line: String, invocations: &BTreeMap<String, String>) -> Option<StepEnd> {
+fn death(line: String, at: Option<SystemTime>, invocations: &BTreeMap<String, String>) -> Option<StepEnd> {
     let (_, step) = invocations.iter().find(|(request, _)| line.contains(request.as_str()))?;
     DEATHS.iter().find(|death| line.contains(**death))?;
     let failure = Some(Failure::Other("FunctionDied".to_owned(), line.trim().to_owned()));
-    Some(StepEnd { line, step: step.clone(), failure })
+    Some(StepEnd { line, at, step: step.clone(), failure })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn line(step: &str, request: &str, rest: &str) -> String {
+        format!(r#"{{"rotation_id":"v1","step":"{step}","request_id":"{request}",{rest}}}"#)
+    }
+
+    fn finished(step: &str) -> String {
+        line(step, "r1", &format!(r#""message":"{LOG_MESSAGE_FINISHED}""#))
+    }
+
     /// One line a second, the last of them now.
-    fn log(lines: &[&str]) -> RotationLog {
+    fn log<L: AsRef<str>>(lines: &[L]) -> RotationLog {
         let now = SystemTime::now();
         let at = |ago: usize| Some(now - Duration::from_secs(ago.try_into().unwrap()));
-        let lines = lines.iter().rev().enumerate().map(|(ago, line)| LogLine { at: at(ago), text: (*line).to_owned() });
+        let lines =
+            lines.iter().rev().enumerate().map(|(ago, line)| LogLine { at: at(ago), text: line.as_ref().to_owned() });
         rotation_log(lines.rev().collect(), "v1")
     }
 
@@ -255,9 +299,7 @@ mod tests {
 
     #[test]
     fn a_rotation_stands_still_when_its_last_step_failed_and_no_other_has_begun() {
-        let line = |request: &str, rest: &str| {
-            format!(r#"{{"rotation_id":"v1","step":"setSecret","request_id":"{request}",{rest}}}"#)
-        };
+        let line = |request: &str, rest: &str| line("setSecret", request, rest);
         let failed = line("r1", r#""error":"HostsFailed","message":"m""#);
         let sign = |lines: &[&str]| log(lines).last_sign(&changed(STEP), STEP);
         let failure = || LastSign::Failure {
@@ -284,18 +326,43 @@ mod tests {
 
     #[test]
     fn a_rotation_whose_last_step_succeeded_does_not_run() {
-        let line = |step: &str| {
-            let end = contract::LOG_MESSAGE_FINISHED;
-            log(&[&format!(r#"{{"rotation_id":"v1","step":"{step}","request_id":"r1","message":"{end}"}}"#)])
+        let sign = |steps: &[&str]| {
+            log(&steps.iter().map(|step| finished(step)).collect::<Vec<_>>()).last_sign(&changed(STEP), STEP)
         };
-        assert_eq!(line("finishSecret").last_sign(&changed(STEP), STEP), LastSign::Old);
-        assert_eq!(line("testSecret").last_sign(&changed(STEP), STEP), LastSign::Fresh);
+        assert_eq!(sign(&["testSecret", "finishSecret"]), LastSign::Old);
+        assert_eq!(sign(&["setSecret", "testSecret"]), LastSign::Fresh);
     }
 
     #[test]
     fn a_rotation_without_a_line_may_have_just_been_opened() {
         let sign = |ago| RotationLog::default().last_sign(&changed(ago), STEP);
-        assert_eq!(sign(Duration::from_secs(1)), LastSign::Fresh);
+        assert_eq!(sign(Duration::from_secs(1)), LastSign::Opened);
         assert_eq!(sign(FIRST_SIGN_WITHIN + Duration::from_secs(1)), LastSign::Old);
+    }
+
+    #[test]
+    fn a_test_of_the_configuration_is_no_rotation_even_if_it_failed() {
+        let failed = line("testSecret", "r1", r#""error":"LoginRefused","message":"m""#);
+        for only in [finished("testSecret"), failed] {
+            assert_eq!(log(&[only]).last_sign(&changed(STEP), STEP), LastSign::Tested);
+        }
+    }
+
+    #[test]
+    fn of_many_attempts_the_newest_that_failed_is_told_and_what_came_after_it() {
+        let failed =
+            |request: &str, kind: &str| line("createSecret", request, &format!(r#""error":"{kind}","message":"m""#));
+        let (first, second, third) = (failed("r1", "HostsOffline"), failed("r2", "Aws"), failed("r3", "LoginRefused"));
+        let kinds = |lines: &[&str]| {
+            let log = log(lines);
+            let kinds =
+                log.newest_ends().iter().map(|end| end.failure.as_ref().map(Failure::finding)).collect::<Vec<_>>();
+            (kinds, log.standing_failure().map(|(_, failure)| failure.finding()))
+        };
+        let [offline, aws, refused] =
+            ["HostsOffline: m", "Aws: m", "LoginRefused: m"].map(|finding| Some(finding.to_owned()));
+        assert_eq!(kinds(&[&first]), (vec![offline.clone()], offline));
+        assert_eq!(kinds(&[&first, &second, &third]), (vec![refused.clone()], refused));
+        assert_eq!(kinds(&[&first, &second, &finished("createSecret")]), (vec![aws, None], None));
     }
 }

@@ -4,5 +4,5 @@
 pub(crate) mod diagnosis;
 pub(crate) mod function;
 pub(crate) mod labels;
-mod log;
+pub(crate) mod log;
 pub(crate) mod watch;

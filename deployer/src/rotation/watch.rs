@@ -13,25 +13,44 @@ use crate::{
     engine::events::{Event, Events, Progress, RotationEvent},
     error::{Error, ErrorKind, FailedTo as _, absent_is_none},
     rotation::{
-        labels,
-        log::{self, Failure, LastSign, RotationLog},
+        labels::{self, Labels},
+        log::{self, Failure, LastSign, RotationLog, StepEnd},
     },
 };
 
 /// How often a running rotation is observed.
 const POLL_EVERY: Duration = Duration::from_secs(1);
+/// How long Secrets Manager may answer from before the last change: it caches what it reads.
+const STALE_FOR: Duration = Duration::from_secs(20);
 
 const NO_STEP_RUNS: &str = "no step of it runs, and none has failed";
 
 /// Starts a rotation on request. `token` becomes the version's id.
-pub(crate) async fn start(aws: &Aws, names: &Names, token: &str) -> Result<(), Error> {
+pub(crate) async fn start(aws: &Aws, names: &Names, token: &str, events: &Events) -> Result<(), Error> {
     let request = aws.secretsmanager.rotate_secret().secret_id(&names.secret).client_request_token(token);
-    let Err(error) = request.send().await.failed_to(|| format!("rotate secret {}", names.secret)) else {
-        return Ok(());
-    };
-    // The answer may be lost and the rotation open all the same; to start another one would be wrong.
-    let begun = labels::read(aws, &names.secret).await?.is_some_and(|labels| labels.versions.contains_key(token));
-    if begun { Ok(()) } else { Err(error) }
+    if let Err(error) = request.send().await.failed_to(|| format!("rotate secret {}", names.secret)) {
+        // The answer may be lost and the rotation open all the same; to start another one would be wrong.
+        let may_have_begun = error.is_ambiguous() || error.is("InvalidRequestException", "isn't complete");
+        if !may_have_begun || !has_begun(aws, names, token).await? {
+            return Err(error);
+        }
+    }
+    events.say(Event::Rotation(RotationEvent::Started { version: token.to_owned() }));
+    Ok(())
+}
+
+/// Whether a version of this id exists, or appears while Secrets Manager may answer from before.
+async fn has_begun(aws: &Aws, names: &Names, token: &str) -> Result<bool, Error> {
+    let deadline = Instant::now() + STALE_FOR;
+    loop {
+        if labels::read(aws, &names.secret).await?.is_some_and(|labels| labels.versions.contains_key(token)) {
+            return Ok(true);
+        }
+        if Instant::now() > deadline {
+            return Ok(false);
+        }
+        tokio::time::sleep(POLL_EVERY).await;
+    }
 }
 
 /// A rotation is open and in the way.
@@ -44,23 +63,32 @@ pub(crate) fn open(names: &Names, pending: &str) -> Error {
         ])
 }
 
-/// Waits until a version is AWSCURRENT, or a step of its rotation has failed.
+/// Waits until a version is AWSCURRENT, or an attempt of its rotation has failed and no later one succeeds.
 ///
-/// RotateSecret returns 200 even if the rotation fails later, and no API tells the reason: the function's log does. The
-/// labels are the truth; without the log only the explanation is missing.
+/// Secrets Manager tries a rotation that failed again by itself, so a failed attempt is not the end: it is told, and the rotation
+/// is watched for `retries` more. RotateSecret returns 200 even if the rotation fails later, and no API tells the reason: the
+/// function's log does. The labels are the truth; without the log only the explanation is missing.
 ///
 /// # Errors
-/// The step that failed, in the function's own words; no end in the time that the function may take.
-pub(crate) async fn watch(aws: &Aws, deployment: &Deployment, version: &str, events: &Events) -> Result<(), Error> {
-    events.say(Event::Rotation(RotationEvent::Started { version: version.to_owned() }));
+/// The newest attempt's failure, in the function's own words; no end in the time that the function may take.
+pub(crate) async fn watch(
+    aws: &Aws,
+    deployment: &Deployment,
+    version: &str,
+    retries: Duration,
+    events: &Events,
+) -> Result<(), Error> {
     let names = &deployment.names;
+    let mut version = version.to_owned();
     let started = Instant::now();
-    let limit = longest_rotation(deployment);
+    let limit = longest_rotation(deployment) + retries;
     let mut told = BTreeSet::new();
     let mut log_is_missing = false;
     let mut was_pending = false;
+    let mut first_failure: Option<Instant> = None;
+    let mut without_label: Option<Instant> = None;
     loop {
-        let (labels, log) = tokio::join!(labels::read(aws, &names.secret), log::read(aws, &names.log_group, version));
+        let (labels, log) = tokio::join!(labels::read(aws, &names.secret), log::read(aws, &names.log_group, &version));
         let log = log.unwrap_or_else(|error| {
             if !error.is_passing() && !log_is_missing {
                 log_is_missing = true;
@@ -69,33 +97,57 @@ pub(crate) async fn watch(aws: &Aws, deployment: &Deployment, version: &str, eve
             RotationLog::default()
         });
         let labels = match labels {
-            Ok(labels) => labels,
+            Ok(labels) => Some(labels.unwrap_or_default()),
             Err(error) if error.is_passing() => None,
             Err(error) => return Err(Error { what: format!("{}; the rotation continues", error.what), ..error }),
         };
-        let is_current = labels.as_ref().is_some_and(|labels| labels.current() == Some(version));
-        let is_pending = labels.as_ref().map(|labels| labels.pending() == Some(version));
-        for end in log.ends.into_iter().filter(|end| told.insert(end.line.clone())) {
-            match &end.failure {
-                // An earlier attempt's; a later one has succeeded.
-                Some(_) if is_current => {}
-                Some(failure) => return Err(failed(names, &end.step, failure)),
-                None => events.say(Event::Rotation(RotationEvent::StepFinished { step: end.step })),
-            }
+        let is_current = labels.as_ref().is_some_and(|labels| labels.current() == Some(&*version));
+        let last_word = log.standing_failure().filter(|(end, _)| {
+            let watched = first_failure.get_or_insert_with(Instant::now).elapsed();
+            watched.max(end.age()) >= retries
+        });
+        let ends = log.newest_ends().iter().filter(|end| told.insert(end.line.clone()));
+        // A failure is an earlier attempt's once the version is current; the last one is the error below.
+        let is_told = |end: &&StepEnd| end.failure.is_none() || !is_current && last_word.is_none();
+        for end in ends.filter(is_told) {
+            let watched = first_failure.map_or(Duration::ZERO, |first| first.elapsed()).max(end.age());
+            events.say(Event::Rotation(step_ended(end, retries.saturating_sub(watched))));
         }
-        if was_pending && !is_current && is_pending == Some(false) {
-            return Err(given_up(names, version));
-        }
-        was_pending |= is_pending == Some(true);
         if is_current {
             let took = started.elapsed();
-            events.say(Event::Rotation(RotationEvent::Completed { version: version.to_owned(), took }));
+            events.say(Event::Rotation(RotationEvent::Completed { version, took }));
             return Ok(());
         }
+        if let Some((end, failure)) = last_word {
+            return Err(failed(names, &end.step, failure));
+        }
+        match labels.as_ref().and_then(Labels::pending) {
+            Some(pending) if pending == version => (was_pending, without_label) = (true, None),
+            Some(other) if was_pending => {
+                events.say(Event::Rotation(RotationEvent::Continued { version: other.to_owned() }));
+                (version, without_label) = (other.to_owned(), None);
+            }
+            // Secrets Manager may answer from before: one read decides nothing.
+            _ if was_pending
+                && labels.is_some()
+                && without_label.get_or_insert_with(Instant::now).elapsed() > STALE_FOR =>
+            {
+                return Err(given_up(names, &version));
+            }
+            _ => {}
+        }
         if started.elapsed() > limit {
-            return Err(did_not_end(names, version, limit));
+            return Err(did_not_end(names, &version, limit));
         }
         tokio::time::sleep(POLL_EVERY).await;
+    }
+}
+
+fn step_ended(end: &StepEnd, watched_for: Duration) -> RotationEvent {
+    let step = end.step.clone();
+    match &end.failure {
+        None => RotationEvent::StepFinished { step },
+        Some(failure) => RotationEvent::AttemptFailed { step, finding: failure.finding(), watched_for },
     }
 }
 
@@ -145,28 +197,57 @@ pub(crate) enum Standstill {
     Silent { version: String },
 }
 
-/// Waits while a step of a rotation runs. Secrets Manager does not tell; the function's log does.
+/// Waits while a step of a rotation runs, or a test of the configuration. Secrets Manager does not tell; the function's log does.
 pub(crate) async fn stand_still(aws: &Aws, deployment: &Deployment, progress: &Progress) -> Result<Standstill, Error> {
     let limit = longest_rotation(deployment);
+    let runs = |sign: &LastSign| matches!(sign, LastSign::Fresh | LastSign::Opened | LastSign::Tested);
+    let what = "a rotation runs, or a test of the configuration";
+    Ok(match wait_while(aws, deployment, progress, limit, what, runs).await? {
+        None => Standstill::Closed,
+        Some((version, LastSign::Failure { step, failure })) => Standstill::Failed { version, step, failure },
+        Some((version, _)) => Standstill::Silent { version },
+    })
+}
+
+/// Waits until Secrets Manager's test of the configuration has ended, which is no rotation. A version that was just opened may be
+/// one. Returns the rotation that is open then.
+pub(crate) async fn wait_while_tested(
+    aws: &Aws,
+    deployment: &Deployment,
+    progress: &Progress,
+) -> Result<Option<(String, LastSign)>, Error> {
+    let limit = deployment.config.function.timeout;
+    let is_test = |sign: &LastSign| matches!(sign, LastSign::Opened | LastSign::Tested);
+    wait_while(aws, deployment, progress, limit, "a rotation begins, or a test of the configuration runs", is_test)
+        .await
+}
+
+/// Polls while the last sign of the open rotation is such, and at most until the limit. Returns the last sign then.
+async fn wait_while(
+    aws: &Aws,
+    deployment: &Deployment,
+    progress: &Progress,
+    limit: Duration,
+    what: &str,
+    is_such: impl Fn(&LastSign) -> bool,
+) -> Result<Option<(String, LastSign)>, Error> {
     let started = Instant::now();
     let mut said = false;
     loop {
-        let Some((version, last_sign)) = last_sign(aws, deployment).await? else { return Ok(Standstill::Closed) };
-        match last_sign {
-            LastSign::Failure { step, failure } => return Ok(Standstill::Failed { version, step, failure }),
-            LastSign::Fresh if started.elapsed() < limit => {}
-            LastSign::Fresh | LastSign::Old => return Ok(Standstill::Silent { version }),
-        }
+        let last = last_sign(aws, deployment).await?;
+        let Some((version, _)) = last.as_ref().filter(|(_, sign)| is_such(sign) && started.elapsed() < limit) else {
+            return Ok(last);
+        };
         if !said {
-            progress.waiting(limit, &format!("a rotation runs (version {version})"));
+            progress.waiting(limit, &format!("{what} (version {version})"));
             said = true;
         }
         tokio::time::sleep(POLL_EVERY).await;
     }
 }
 
-/// The open rotation, and the last sign that it gave of itself.
-async fn last_sign(aws: &Aws, deployment: &Deployment) -> Result<Option<(String, LastSign)>, Error> {
+/// The version of an open rotation, or of a test of the configuration, and the last sign that it gave of itself.
+pub(crate) async fn last_sign(aws: &Aws, deployment: &Deployment) -> Result<Option<(String, LastSign)>, Error> {
     let names = &deployment.names;
     let labels = labels::read(aws, &names.secret).await?.unwrap_or_default();
     let Some(version) = labels.pending().map(str::to_owned) else { return Ok(None) };
@@ -175,19 +256,23 @@ async fn last_sign(aws: &Aws, deployment: &Deployment) -> Result<Option<(String,
     Ok(Some((version, sign)))
 }
 
-/// Watches an open rotation that this run did not start.
+/// Watches an open rotation that this run did not start, if there is one.
 ///
 /// # Errors
 /// As [`watch`]; and if no step of it runs and none has failed, since nothing would come of waiting.
 pub(crate) async fn watch_open(
     aws: &Aws,
     deployment: &Deployment,
-    version: &str,
-    events: &Events,
+    retries: Duration,
+    progress: &Progress,
 ) -> Result<(), Error> {
-    match last_sign(aws, deployment).await? {
+    match wait_while_tested(aws, deployment, progress).await? {
+        None => Ok(()),
         Some((version, LastSign::Old)) => Err(open(&deployment.names, &version).cause(NO_STEP_RUNS)),
-        _ => watch(aws, deployment, version, events).await,
+        Some((version, _)) => {
+            progress.events.say(Event::Rotation(RotationEvent::Found { version: version.clone() }));
+            watch(aws, deployment, &version, retries, &progress.events).await
+        }
     }
 }
 

@@ -145,7 +145,10 @@ pub(super) fn event(event: &Event, config: Option<&str>) -> Line {
 #[serde(tag = "rotation", rename_all = "snake_case")]
 enum RotationLine<'a> {
     Started { version: &'a str },
+    Found { version: &'a str },
+    Continued { version: &'a str },
     StepFinished { step: &'a str },
+    AttemptFailed { step: &'a str, message: &'a str, watched_seconds: f64 },
     Completed { version: &'a str, took_seconds: f64 },
 }
 
@@ -153,7 +156,12 @@ impl<'a> From<&'a RotationEvent> for RotationLine<'a> {
     fn from(event: &'a RotationEvent) -> Self {
         match event {
             RotationEvent::Started { version } => Self::Started { version },
+            RotationEvent::Found { version } => Self::Found { version },
+            RotationEvent::Continued { version } => Self::Continued { version },
             RotationEvent::StepFinished { step } => Self::StepFinished { step },
+            RotationEvent::AttemptFailed { step, finding, watched_for } => {
+                Self::AttemptFailed { step, message: finding, watched_seconds: watched_for.as_secs_f64() }
+            }
             RotationEvent::Completed { version, took } => Self::Completed { version, took_seconds: took.as_secs_f64() },
         }
     }

@@ -17,7 +17,7 @@ use crate::{
         plan::{Plan, Planned},
     },
     error::Error,
-    status::{State, Status},
+    status::{Pending, State, Status},
 };
 
 mod recovery;
@@ -71,7 +71,8 @@ fn credential_line(deployment: &Deployment, plan: &Plan) -> String {
         Toward::Present => match &plan.open_rotation {
             None => format!("The credential does not rotate now; its schedule is {schedule}."),
             Some(version) => format!(
-                "{YELLOW}A rotation is open{YELLOW:#} (version {version}). No other one starts; the schedule is {schedule}."
+                "{YELLOW}A rotation is open{YELLOW:#} (version {version}), or a test of the configuration. No other rotation \
+                 starts; the schedule is {schedule}."
             ),
         },
         Toward::Absent { .. } if plan.has(Effect::StopsMail) => {
@@ -196,7 +197,15 @@ pub(super) fn event(event: &Event, config: Option<&str>) -> String {
 fn rotation(event: &RotationEvent) -> String {
     match event {
         RotationEvent::Started { version } => format!("  ⟳ rotation started: version {version}\n"),
+        RotationEvent::Found { version } => format!("  ⟳ rotation found, which is open: version {version}\n"),
+        RotationEvent::Continued { version } => format!("  ⟳ Secrets Manager continues with version {version}\n"),
         RotationEvent::StepFinished { step } => format!("  {GREEN}✓{GREEN:#} {step}\n"),
+        RotationEvent::AttemptFailed { step, finding, watched_for } => format!(
+            "  {RED}✗{RED:#} {step}: {}\n    Secrets Manager tries this rotation again by itself; watching for up to {} \
+             (--watch-retries)\n",
+            printable(finding),
+            seconds(*watched_for)
+        ),
         RotationEvent::Completed { version, took } => {
             let took = took.as_secs_f64();
             format!("  {GREEN}✓{GREEN:#} rotation completed: version {version} is AWSCURRENT ({took:.1} s)\n")
@@ -230,11 +239,22 @@ pub(super) fn status(deployment: &Deployment, status: &Status, config: Option<&s
         let _ = writeln!(text, "version        {version} {}", printable(&labels.join(", ")));
     }
     if let Some(pending) = &credential.pending {
-        let _ = writeln!(
-            text,
-            "{YELLOW}a rotation is open:{YELLOW:#} version {pending}; `{}` shows its state",
-            Command::deployer("recover").in_shell(config)
-        );
+        let _ = match credential.pending_is {
+            Some(Pending::Test) => writeln!(
+                text,
+                "the configuration is being tested: version {pending}; this rotates nothing, and ends by itself"
+            ),
+            Some(Pending::Unclear) => writeln!(
+                text,
+                "a rotation was just opened, or the configuration is being tested: version {pending}; `{}` tells in a minute",
+                Command::deployer("status").in_shell(config)
+            ),
+            Some(Pending::Rotation) | None => writeln!(
+                text,
+                "{YELLOW}a rotation is open:{YELLOW:#} version {pending}; `{}` shows its state",
+                Command::deployer("recover").in_shell(config)
+            ),
+        };
     }
     for key in &status.keys {
         let _ = writeln!(

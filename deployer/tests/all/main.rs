@@ -29,3 +29,5 @@ mod scenarios;
 mod soak;
 /// The harness: what the tests share.
 mod support;
+/// How `apply`, `rotate` and `status` see a rotation, and its further attempts.
+mod watch;

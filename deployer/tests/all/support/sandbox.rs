@@ -159,7 +159,7 @@ impl Sandbox {
     /// Runs the deployer with some variables changed; one with an empty value is removed.
     pub(crate) fn deployer_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
         let mut command = Command::new(env!("CARGO_BIN_EXE_deployer"));
-        self.environment_of(command.args(arguments));
+        self.environment_of(command.args(unwatched(arguments)));
         for (name, value) in variables {
             if value.is_empty() {
                 command.env_remove(name)
@@ -186,6 +186,14 @@ impl Sandbox {
         let output = self.environment_of(shell.args(["-c", command])).stdin(Stdio::null()).output().unwrap();
         assert!(output.status.success(), "{command}\n{}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+/// The arguments, with which no command waits for Secrets Manager to try a failed rotation again, unless they say how long.
+pub(super) fn unwatched<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    let watches = ["apply", "rotate", "recover"].contains(&arguments[0]);
+    let is_given = arguments.contains(&"--watch-retries");
+    let not_at_all: &[&str] = if watches && !is_given { &["--watch-retries", "0s"] } else { &[] };
+    [arguments, not_at_all].concat()
 }
 
 /// AWS, as the sandbox's administrator.

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::sandbox::Sandbox;
+use super::sandbox::{Sandbox, unwatched};
 
 /// Runs a program on a pseudo-terminal, and ends with its exit code.
 const PROGRAM: &str = "import os, pty, sys\nsys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
@@ -14,7 +14,7 @@ impl Sandbox {
     /// Runs the deployer on a terminal of its own, at which somebody types this. Returns its exit code and the screen.
     pub(crate) fn deployer_on_a_terminal(&self, arguments: &[&str], typed: &str) -> (i32, String) {
         let mut python = Command::new(self.variable("SANDBOX_PYTHON"));
-        python.args(["-c", PROGRAM, env!("CARGO_BIN_EXE_deployer")]).args(arguments);
+        python.args(["-c", PROGRAM, env!("CARGO_BIN_EXE_deployer")]).args(unwatched(arguments));
         self.environment_of(&mut python).env("TERM", "xterm");
         let mut child = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         // The terminal keeps what is typed before the deployer asks. The pipe stays open until the deployer has ended: its end

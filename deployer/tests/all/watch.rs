@@ -1,0 +1,65 @@
+use std::{thread, time::Duration};
+
+use crate::support::{
+    controls::Rotations,
+    deployed::Deployed,
+    example::SECRET,
+    faults::Fault,
+    rotation::{CREATE, Status, TEST},
+};
+
+#[tokio::test]
+async fn a_rotation_that_succeeds_at_its_second_attempt_is_a_success() {
+    let deployed = Deployed::example(&[]).await;
+    deployed.sandbox.control(&Rotations { attempts: Some(2), retry_seconds: Some(2.0), ..Rotations::default() });
+    deployed.sandbox.faults(&[Fault::refuse("iam:CreateAccessKey", "InvalidInput").by_the_function()]);
+
+    let rotated = deployed.run(&["rotate", "--watch-retries", "2m"]).expect(0);
+
+    for part in
+        ["✗ createSecret: Aws: iam:CreateAccessKey", "tries this rotation again by itself", "rotation completed"]
+    {
+        assert!(rotated.stderr.contains(part), "no {part:?} in {}", rotated.stderr);
+    }
+    deployed.expect_health().await;
+}
+
+#[tokio::test]
+async fn apply_on_an_open_rotation_tells_of_its_newest_failure() {
+    let deployed = Deployed::example(&[]).await;
+    deployed.set_online(None, false);
+    deployed.rotate().await.failed(CREATE, "HostsOffline");
+    deployed.set_online(None, true);
+    deployed.sandbox.faults(&[Fault::refuse("iam:CreateAccessKey", "InvalidInput").by_the_function()]);
+    deployed.try_again().await.failed(CREATE, "Aws");
+
+    let applied = deployed.run(&["apply", "--auto-approve"]).expect(1);
+
+    let says = |part: &str| applied.stderr.contains(part);
+    assert!(says("CreateAccessKey") && !says("HostsOffline"), "{}", applied.stderr);
+    assert!(says("rotation found, which is open") && !says("rotation started"), "{}", applied.stderr);
+}
+
+#[tokio::test]
+async fn a_test_of_the_configuration_is_not_taken_for_a_rotation() {
+    let deployed = Deployed::example(&[]).await;
+    deployed.sandbox.control(&Rotations { hold_before: Some(TEST), ..Rotations::default() });
+    let test = deployed.aws.secrets.rotate_secret().secret_id(SECRET).rotate_immediately(false);
+    test.send().await.unwrap();
+
+    let status = deployed.run(&["status"]).expect(0);
+    assert!(status.stdout.contains("or the configuration is being tested"), "{}", status.stdout);
+    assert!(!status.stdout.contains("deployer recover"), "{}", status.stdout);
+    let (applied, rotated) = thread::scope(|scope| {
+        let applied = scope.spawn(|| deployed.run(&["apply", "--auto-approve"]));
+        let rotated = scope.spawn(|| deployed.run(&["rotate"]));
+        thread::sleep(Duration::from_secs(3));
+        deployed.release();
+        (applied.join().unwrap(), rotated.join().unwrap())
+    });
+
+    applied.expect(0);
+    rotated.expect(0);
+    assert_eq!(deployed.last_rotation().status, Status::Complete);
+    deployed.expect_health().await;
+}
