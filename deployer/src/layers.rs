@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["digest.rs", "error.rs", "config/", "cli.rs"],
     &["aws.rs", "deployment/names.rs", "deployment/policy.rs"],
     &["engine/op.rs", "engine/tags.rs", "engine/events.rs", "engine/eventually.rs"],
-    &["deployment/mod.rs", "package/", "rotation/labels.rs"],
+    &["deployment/mod.rs", "package/", "rotation/labels.rs", "rotation/function.rs"],
     &["deployment/facts.rs"],
     &["engine/"],
     &["kinds/"],

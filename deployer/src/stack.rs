@@ -99,7 +99,11 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
             }));
         }
     }
-    let rotation = Rotation { secret: names.secret.clone(), function_arn: names.function_arn() };
+    let rotation = Rotation {
+        secret: names.secret.clone(),
+        function_arn: names.function_arn(),
+        deployment: Arc::clone(deployment),
+    };
     stack.add(&ready, rotation, rotation_goal);
     let upkeep = Upkeep { name: names.upkeep.clone(), arn: names.upkeep_arn() };
     // Only the daily event is asynchronous.

@@ -3,25 +3,32 @@
 //!
 //! The rotation carries no tags: it is ours if it invokes our function.
 
+use std::sync::Arc;
+
 use aws_sdk_secretsmanager::types::RotationRulesType;
 use contract::{AWSPENDING, Command, DEPLOYING, Text, text};
 use serde_json::Value;
 
 use crate::{
     aws::Aws,
-    deployment::names::region_of,
+    deployment::{Deployment, names::region_of},
     engine::{
         eventually::{CONSISTENT_WITHIN, eventually},
         kind::{Aim, Context, Kind},
         op::{Address, Effect, Op, ResourceKind, Verb},
     },
     error::{Error, ErrorKind, FailedTo as _, absent_is_none},
-    rotation::labels::{self, Labels},
+    rotation::{
+        function,
+        labels::{self, Labels},
+    },
 };
 
 pub(crate) struct Rotation {
     pub(crate) secret: String,
     pub(crate) function_arn: String,
+    /// Whose function it asks before the rotation is enabled.
+    pub(crate) deployment: Arc<Deployment>,
 }
 
 pub(crate) struct Goal {
@@ -120,6 +127,7 @@ impl Kind for Rotation {
         let (client, name) = (&context.aws.secretsmanager, &self.secret);
         match call {
             Call::Enable { schedule, window, immediately } => {
+                function::wait_until_allowed(&context.aws, &self.deployment, &context.progress).await?;
                 // Secrets Manager checks that it may invoke the function; it sees the permission with a delay.
                 let cannot_invoke = |error: &Error| error.is("AccessDeniedException", "cannot invoke");
                 let rules = RotationRulesType::builder().schedule_expression(schedule).set_duration(window).build();

@@ -7,12 +7,16 @@ use aws_sdk_lambda::{
     config::{Builder, timeout::TimeoutConfig},
     primitives::Blob,
 };
-use contract::{Answer, Command, Event, KeyReport, Report, Retired, text};
+use contract::{Answer, Command, Event, KeyReport, KeyVerdict, Next, Report, Retired, text};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     aws::Aws,
     deployment::Deployment,
+    engine::{
+        events::Progress,
+        eventually::{CONSISTENT_WITHIN, eventually},
+    },
     error::{Error, ErrorKind, FailedTo as _},
 };
 
@@ -20,6 +24,56 @@ use crate::{
 /// credential; that takes seconds.
 pub(crate) async fn report(aws: &Aws, deployment: &Deployment, logins: bool) -> Result<Report, Error> {
     invoke(aws, deployment, &Event::Report { logins }).await
+}
+
+/// Asks the function how everything stands until IAM no longer denies it anything: a policy that was just written may not be in
+/// force yet. Whatever else is in the way of a rotation, the rotation itself tells.
+pub(crate) async fn wait_until_allowed(aws: &Aws, deployment: &Deployment, progress: &Progress) -> Result<(), Error> {
+    let is_denied = |error: &Error| error.kind() == ErrorKind::Refused;
+    eventually(progress, CONSISTENT_WITHIN, is_denied, || async {
+        let denied = match report(aws, deployment, false).await {
+            Ok(report) => denials(&report).next(),
+            Err(error) if error.kind() == ErrorKind::Refused => {
+                Some(error.in_one_line()).filter(|text| is_denial(text))
+            }
+            // Who may not invoke the function may not enable the rotation either.
+            Err(error) if error.kind() == ErrorKind::Denied => return Err(error),
+            Err(_) => None,
+        };
+        denied.map_or(Ok(()), |denied| Err(is_not_allowed(&deployment.names.function, &denied)))
+    })
+    .await
+}
+
+/// What AWS denied the function while it made the report.
+fn denials(report: &Report) -> impl Iterator<Item = String> {
+    let next = match &report.next {
+        Next::Fail { refusal } => Some(refusal.finding()),
+        _ => None,
+    };
+    let versions = report.versions.iter().filter_map(|version| version.problem.clone());
+    let keys = report.keys.iter().filter_map(|key| match &key.verdict {
+        KeyVerdict::MustStay { reason, .. } => Some(reason.clone()),
+        KeyVerdict::MayGo(_) => None,
+    });
+    let hosts = report.hosts.iter().map(|host| host.status.clone());
+    next.into_iter().chain(versions).chain(keys).chain(hosts).filter(|text| is_denial(text))
+}
+
+/// IAM's code, and that of the services that speak JSON.
+fn is_denial(text: &str) -> bool {
+    text.contains("AccessDenied")
+}
+
+fn is_not_allowed(function: &str, denied: &str) -> Error {
+    Error::new(format!("function {function} may not do what a rotation needs"))
+        .of_kind(ErrorKind::Refused)
+        .cause(denied)
+        .hint(text![
+            "find out what denies it (a permissions boundary, a service control policy, or the key's policy), then run ",
+            Command::deployer("apply"),
+            " again"
+        ])
 }
 
 /// Has the function delete a key that a crashed createSecret left behind.

@@ -1,11 +1,12 @@
 use std::{thread, time::Duration};
 
 use crate::support::{
-    controls::Rotations,
+    controls::{Rotations, Settings},
     deployed::Deployed,
     example::SECRET,
     faults::Fault,
     rotation::{CREATE, Status, TEST},
+    sandbox::Sandbox,
 };
 
 #[tokio::test]
@@ -62,4 +63,25 @@ async fn a_test_of_the_configuration_is_not_taken_for_a_rotation() {
     rotated.expect(0);
     assert_eq!(deployed.last_rotation().status, Status::Complete);
     deployed.expect_health().await;
+}
+
+#[tokio::test]
+async fn a_fresh_apply_ends_well_although_iam_is_slow() {
+    let denied = |action: &str| {
+        let message =
+            "User: r is not authorized to perform: this on resource: s because no identity-based policy allows it";
+        Fault::fail(action, 400, "AccessDeniedException", message).by_the_function()
+    };
+    let faults = vec![
+        denied("secretsmanager:DescribeSecret").times(6),
+        denied("secretsmanager:GetSecretValue").times(6),
+        denied("iam:ListAccessKeys").times(6),
+    ];
+    let sandbox = Sandbox::with(&Settings { faults, ..Settings::one_attempt() });
+    let config = sandbox.config(&[]);
+
+    let applied = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+
+    assert!(applied.stderr.contains("rotation mail-prod/smtp: waiting up to"), "{}", applied.stderr);
+    assert!(sandbox.logs_in(&sandbox.secret("AWSCURRENT").await));
 }
