@@ -17,7 +17,7 @@ pub struct Report {
     pub open: Option<String>,
     /// When a rotation last completed.
     pub last_rotated: Option<String>,
-    /// When Secrets Manager begins the next one.
+    /// When Secrets Manager begins the next one at the latest: the end of its window.
     pub next_rotation: Option<String>,
     /// When the previous key's grace ends; none if there is no date to count it from.
     pub grace_ends: Option<String>,

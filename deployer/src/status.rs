@@ -55,6 +55,7 @@ pub(crate) struct CredentialStatus {
     /// What the pending version is for.
     pub(crate) pending_is: Option<Pending>,
     pub(crate) last_rotated: Option<String>,
+    /// The end of the next window: when the next rotation begins at the latest.
     pub(crate) next_rotation: Option<String>,
 }
 

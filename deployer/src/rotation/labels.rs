@@ -18,6 +18,7 @@ pub(crate) struct Labels {
     /// Version → its labels. Versions without a label are left out.
     pub(crate) versions: BTreeMap<String, Vec<String>>,
     pub(crate) last_rotated: Option<DateTime>,
+    /// When the next rotation begins at the latest: the end of its window.
     pub(crate) next_rotation: Option<DateTime>,
     /// When anything about the secret last changed, the opening of a rotation included.
     pub(crate) last_changed: Option<DateTime>,

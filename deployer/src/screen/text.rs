@@ -234,7 +234,8 @@ pub(super) fn status(deployment: &Deployment, status: &Status, config: Option<&s
     let date = |date: &Option<String>| date.clone().unwrap_or_else(|| "never".to_owned());
     let _ = writeln!(text, "rotation       {}", if credential.rotation_enabled { "enabled" } else { "not enabled" });
     let _ = writeln!(text, "last rotated   {}", date(&credential.last_rotated));
-    let _ = writeln!(text, "next rotation  {}", credential.next_rotation.as_deref().unwrap_or("not scheduled"));
+    let next = credential.next_rotation.as_ref().map_or("not scheduled".to_owned(), |date| format!("by {date}"));
+    let _ = writeln!(text, "next rotation  {next}");
     for (version, labels) in &credential.versions {
         let _ = writeln!(text, "version        {version} {}", printable(&labels.join(", ")));
     }

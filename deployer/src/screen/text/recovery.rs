@@ -18,8 +18,8 @@ pub(in crate::screen) fn report(deployment: &Deployment, report: &Report, now: S
     let config = &deployment.config;
     let mut text = format!("{BOLD}{}{BOLD:#} in {}\n\n", config.name, config.region);
     let rotation = if report.rotation_enabled { "enabled" } else { "not enabled" };
-    let date = |date: &Option<String>, none: &str| date.clone().unwrap_or_else(|| none.to_owned());
-    let (last, next) = (date(&report.last_rotated, "never"), date(&report.next_rotation, "not scheduled"));
+    let last = report.last_rotated.as_deref().unwrap_or("never");
+    let next = report.next_rotation.as_ref().map_or("not scheduled".to_owned(), |date| format!("by {date}"));
     let _ = writeln!(text, "rotation    {rotation}; last completed {last}, next {next}");
     let mut versions: Vec<_> = report.versions.iter().collect();
     versions.sort_by_key(|version| rank(version));
