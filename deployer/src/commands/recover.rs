@@ -13,7 +13,7 @@ use crate::{
     engine::events::Progress,
     error::{Error, ErrorKind, FailedTo as _},
     rotation::{
-        diagnosis::{Diagnosis, Remedy, diagnose},
+        diagnosis::{Diagnosis, Owed, Remedy, diagnose, was_never_rotated},
         function, labels,
         watch::{self, Standstill},
     },
@@ -41,7 +41,7 @@ async fn recover(session: &Session, args: &RecoverArgs, done_before: usize) -> R
     loop {
         wait_while_a_step_runs(session, taken.is_empty()).await?;
         let report = session.fail(function::report(&session.aws, deployment, true).await)?;
-        let diagnosis = diagnose(&report, is_owed(&taken));
+        let diagnosis = diagnose(&report, owed(session, &taken, &report));
         screen.report(deployment, &report);
         screen.diagnosis(&diagnosis);
         let remedy = match diagnosis {
@@ -68,10 +68,15 @@ fn question(remedy: &Remedy) -> String {
     letters.next().map_or_else(String::new, |first| format!("{}{}?", first.to_uppercase(), letters.as_str()))
 }
 
-/// Whether a rotation was given up that is still wanted.
-fn is_owed(taken: &[Remedy]) -> bool {
+/// Whether a rotation is still wanted: one that was given up, or the first one.
+fn owed(session: &Session, taken: &[Remedy], report: &Report) -> Option<Owed> {
     let gave_up = taken.iter().rposition(|it| matches!(it, Remedy::ClearPending { owes_a_rotation: true, .. }));
-    gave_up.is_some_and(|at| !taken[at..].contains(&Remedy::Rotate))
+    let is_first = session.deployment.config.rotation.rotate_on_create && was_never_rotated(report);
+    if gave_up.is_some_and(|at| !taken[at..].contains(&Remedy::Rotate)) {
+        Some(Owed::GivenUp)
+    } else {
+        is_first.then_some(Owed::OnCreate)
+    }
 }
 
 /// A rotation whose steps run is not stuck: it is left alone. The first time, says why the rotation ended.

@@ -37,7 +37,7 @@ fn previous_key(session: &Session, before: &Report) -> Option<Text> {
     let hours = session.deployment.config.rotation.keep_previous.as_secs_f64() / 3600.0;
     Some(text![
         format!(
-            "access key {key}, in use until now, is kept for {hours:.1} h more (rotation.keep_previous); if it leaked, "
+            "access key {key}, in use until now, stays usable for at least {hours:.1} h more (rotation.keep_previous); if it leaked, "
         ),
         Command::rotate_leaked(key),
         " deletes it now"
@@ -114,7 +114,7 @@ pub(super) fn refusal(session: &Session, report: &Report) -> Option<Error> {
     let what = format!("a rotation of secret {} would fail, so none was started", names.secret);
     let mut error = Error::new(what).of_kind(ErrorKind::RotationFailed).refused(refusal);
     if let Some(until) = &refusal.until {
-        error = error.hint(format!("it may run from {until} on"));
+        error = error.hint(format!("it cannot run before {until}"));
     }
     let way_out = match in_grace(report).next().map(|key| Command::rotate_leaked(&key.key)) {
         Some(leaked) if refusal.next.iter().flat_map(Text::commands).any(|command| *command == leaked) => None,
@@ -129,7 +129,7 @@ pub(super) fn refusal(session: &Session, report: &Report) -> Option<Error> {
 /// The command that may make it succeed, beside those that the function names.
 fn way_out(report: &Report) -> Option<Text> {
     let recover = Command::deployer("recover");
-    match diagnosis::diagnose(report, false) {
+    match diagnosis::diagnose(report, None) {
         Diagnosis::Curable { first, .. } => Some(text![recover, format!(" offers to {}", first.sentence())]),
         Diagnosis::Person { ways, .. } if ways.len() > 1 => {
             Some(text![recover, " finds out which credentials work, and what there is to decide"])

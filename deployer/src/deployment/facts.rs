@@ -51,10 +51,11 @@ impl Facts {
     }
 }
 
-/// Reads the facts. On the way to absent no goal is made, so only the labels are read.
+/// Reads the facts. On the way to absent no goal is made, so only the labels are read, and whether the user has keys.
 pub(crate) async fn read(aws: &Aws, config: &Config, names: &Names, toward: Toward) -> Facts {
     if toward != Toward::Present {
-        return Facts { labels: read_labels(aws, names).await, ..unread() };
+        let (user_has_keys, labels) = tokio::join!(user_has_keys(aws, names), read_labels(aws, names));
+        return Facts { user_has_keys, labels, ..unread() };
     }
     let (user_arn, user_has_keys, kms_key_arn, labels) = tokio::join!(
         user_arn(aws, config, names),

@@ -25,6 +25,8 @@ pub(crate) struct Plan {
     pub(crate) notes: Vec<Text>,
     /// The version of a rotation that is open and may run.
     pub(crate) open_rotation: Option<String>,
+    /// Whether the user has an access key now, or may have one: it could not be read.
+    pub(crate) user_has_keys: bool,
 }
 
 /// A resource and its ops.
@@ -69,7 +71,12 @@ impl Plan {
     /// Whether an op has this effect.
     #[must_use]
     pub(crate) fn has(&self, effect: Effect) -> bool {
-        self.resources.iter().flat_map(|resource| &resource.ops).any(|op| op.has(effect))
+        self.ops().any(|op| op.has(effect))
+    }
+
+    /// Every op.
+    pub(crate) fn ops(&self) -> impl Iterator<Item = &Op> {
+        self.resources.iter().flat_map(|resource| &resource.ops)
     }
 
     /// Whether it changes what the open rotation runs on, or what Secrets Manager refuses to change while one is open.
@@ -137,5 +144,6 @@ pub(crate) fn plan(survey: Survey, toward: Toward) -> Result<(Plan, Facts), Vec<
     if !errors.is_empty() {
         return Err(errors);
     }
-    Ok((Plan { toward, resources: planned, notes, open_rotation }, facts))
+    let user_has_keys = facts.user_has_keys().unwrap_or(true);
+    Ok((Plan { toward, resources: planned, notes, open_rotation, user_has_keys }, facts))
 }

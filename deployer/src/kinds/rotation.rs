@@ -110,7 +110,20 @@ impl Kind for Rotation {
     }
 
     /// Nothing else tells of a rotation that was given up: it is no longer open.
-    fn note(&self, _: Option<&Goal>, observed: &Option<Observed>) -> Option<Text> {
+    fn note(&self, goal: Option<&Goal>, observed: &Option<Observed>) -> Option<Text> {
+        let is_owed = goal.is_some_and(|goal| goal.rotate_when_enabled);
+        if is_owed
+            && observed.as_ref().is_some_and(|rotation| rotation.labels.rotation_enabled && was_never_rotated(rotation))
+        {
+            return Some(text![
+                format!(
+                    "no rotation of secret {} has completed yet, and rotation.rotate_on_create asks for one; ",
+                    self.secret
+                ),
+                Command::deployer("apply"),
+                " starts it"
+            ]);
+        }
         let labels = observed.as_ref().map(|rotation| &rotation.labels).filter(|labels| labels.pending().is_none())?;
         let deploying = labels.labelled(DEPLOYING).filter(|deploying| labels.current() != Some(deploying))?;
         Some(text![
@@ -181,14 +194,20 @@ impl Rotation {
             .with("function", now.and_then(|r| value(&r.function_arn)), Some(self.function_arn.as_str().into()))
             .with("schedule", now.and_then(|r| value(&r.schedule)), Some(schedule.as_str().into()))
             .with("window", now.and_then(|r| value(&r.window)), value(window));
-        if op.changes.is_empty() {
+        let immediately = *rotate_when_enabled && now.is_none_or(was_never_rotated);
+        if op.changes.is_empty() && !immediately {
             return None;
         }
-        let immediately = *rotate_when_enabled && now.is_none();
         let effect = if immediately { Effect::RotatesNow } else { Effect::TestsConfiguration };
         let op = op.sets("rotate_immediately", immediately).effect(effect);
         Some((op, Call::Enable { schedule: schedule.clone(), window: window.clone(), immediately }))
     }
+}
+
+/// Whether the function never stored a credential, and no rotation is about to: the first one failed, and somebody ended it.
+fn was_never_rotated(observed: &Observed) -> bool {
+    let labels = &observed.labels;
+    labels.last_rotated.is_none() && labels.pending().is_none() && labels.labelled(DEPLOYING).is_none()
 }
 
 /// CancelRotateSecret leaves AWSPENDING, and with it no rotation can be started or enabled.

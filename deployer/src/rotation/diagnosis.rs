@@ -151,9 +151,22 @@ fn obstacle_of(kind: RefusalKind) -> Obstacle {
     }
 }
 
-/// Finds what is wrong. No step of a rotation may be running. `owed`: this run gave up a rotation that was wanted, and none
-/// has completed since.
-pub(crate) fn diagnose(report: &Report, owed: bool) -> Diagnosis {
+/// Why a rotation is wanted although the schedule asks for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owed {
+    /// This run gave up a rotation that was wanted, and none has completed since.
+    GivenUp,
+    /// `rotation.rotate_on_create` asks for one, and none has completed yet.
+    OnCreate,
+}
+
+/// Whether the function never stored a credential, and no rotation is open that might.
+pub(crate) fn was_never_rotated(report: &Report) -> bool {
+    report.last_rotated.is_none() && report.open.is_none() && labelled(report, DEPLOYING).is_none()
+}
+
+/// Finds what is wrong. No step of a rotation may be running.
+pub(crate) fn diagnose(report: &Report, owed: Option<Owed>) -> Diagnosis {
     current_is_inactive(report)
         .or_else(|| something_is_unread(report))
         .or_else(|| rotation_is_off(report))
@@ -434,10 +447,10 @@ fn current_does_not_work(report: &Report) -> Option<Diagnosis> {
 }
 
 /// Something else than the labels has to be corrected first. If it is only the grace, the clock does that.
-fn rotation_would_fail(report: &Report, owed: bool) -> Option<Diagnosis> {
+fn rotation_would_fail(report: &Report, owed: Option<Owed>) -> Option<Diagnosis> {
     let why = why_a_new_one_would_fail(report)?;
     let until = refusal(report).and_then(|refusal| refusal.until.as_ref());
-    if let Some(until) = until.filter(|_| obstacle(report) == Some(Obstacle::NoSafeSlot) && !owed)
+    if let Some(until) = until.filter(|_| obstacle(report) == Some(Obstacle::NoSafeSlot) && owed.is_none())
         && report.overdue.is_none()
     {
         let note = format!("no rotation can run before {until}: until then neither access key may be deleted");
@@ -454,8 +467,11 @@ fn would_fail(why: Text) -> Text {
     Text::from("a rotation would fail: ").then(why)
 }
 
-fn rotation_is_due(report: &Report, owed: bool) -> Option<Diagnosis> {
-    let owed = owed.then(|| Text::from("the rotation that was given up has still to be made"));
+fn rotation_is_due(report: &Report, owed: Option<Owed>) -> Option<Diagnosis> {
+    let owed = owed.map(|owed| match owed {
+        Owed::GivenUp => Text::from("the rotation that was given up has still to be made"),
+        Owed::OnCreate => Text::from("no rotation has completed yet, and rotation.rotate_on_create asks for one"),
+    });
     owed.or_else(|| report.overdue.clone()).map(|found| curable(found, Remedy::Rotate, []))
 }
 
@@ -497,7 +513,7 @@ pub(crate) fn obstacle(report: &Report) -> Option<Obstacle> {
 /// Why a new rotation would fail, whatever becomes of the open one.
 fn why_a_new_one_would_fail(report: &Report) -> Option<Text> {
     let refusal = refusal(report).filter(|refusal| obstacle_of(refusal.kind) != Obstacle::PendingVersion)?;
-    let until = refusal.until.as_ref().map_or_else(String::new, |until| format!(" (it may run from {until} on)"));
+    let until = refusal.until.as_ref().map_or_else(String::new, |until| format!(" (it cannot run before {until})"));
     Some(refusal.in_full().then(until))
 }
 

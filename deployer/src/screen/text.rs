@@ -64,9 +64,9 @@ fn credential_line(deployment: &Deployment, plan: &Plan) -> String {
     let schedule = &deployment.config.rotation.schedule;
     match plan.toward {
         Toward::Present if plan.has(Effect::RotatesNow) => {
-            format!(
-                "{BOLD}The credential rotates{BOLD:#} as soon as rotation is enabled, and then by its schedule, {schedule}."
-            )
+            let is_enabled = plan.ops().any(|op| op.has(Effect::RotatesNow) && op.verb == Verb::Update);
+            let when = if is_enabled { "at the end" } else { "as soon as rotation is enabled" };
+            format!("{BOLD}The credential rotates{BOLD:#} {when}, and then by its schedule, {schedule}.")
         }
         Toward::Present => match &plan.open_rotation {
             None => format!("The credential does not rotate now; its schedule is {schedule}."),
@@ -77,6 +77,10 @@ fn credential_line(deployment: &Deployment, plan: &Plan) -> String {
         },
         Toward::Absent { .. } if plan.has(Effect::StopsMail) => {
             format!("{RED}Mail sent with this credential stops.{RED:#} The credential does not rotate any more.")
+        }
+        Toward::Absent { .. } if plan.is_empty() => "Nothing rotates, and no credential is touched.".to_owned(),
+        Toward::Absent { .. } if !plan.user_has_keys => {
+            "The user has no access key: no mail can be sent with this credential. It does not rotate any more.".to_owned()
         }
         Toward::Absent { .. } if plan.has(Effect::HidesSecret) => {
             "The credential does not rotate any more. Its key stays, but nobody can read it from the secret: a host that \

@@ -99,3 +99,19 @@ async fn a_secret_with_replicas_is_refused_before_anything_is_deleted() {
     assert_eq!(deployed.sandbox.mutations(before), NOTHING);
     deployed.run(&["plan", "--detailed-exitcode"]).expect(0);
 }
+
+#[tokio::test]
+async fn after_a_destroy_that_failed_half_way_nobody_is_told_that_the_credential_stays() {
+    let deployed = Deployed::new().await;
+    let message = "User: u is not authorized to perform: iam:DeleteUser on resource: r";
+    deployed.sandbox.faults(&[Fault::fail("iam:DeleteUser", 403, "AccessDenied", message).times(9)]);
+    deployed.run(&DESTROY).expect(1);
+    deployed.sandbox.end_faults();
+
+    let planned = deployed.run(&PLAN).expect(0).stdout;
+    assert!(planned.contains("The user has no access key: no mail can be sent"), "{planned}");
+    assert!(!planned.contains("stays as it is"), "{planned}");
+    deployed.run(&DESTROY).expect(0);
+    let nothing = deployed.run(&DESTROY).expect(0).stdout;
+    assert!(nothing.contains("no credential is touched") && !nothing.contains("stays as it is"), "{nothing}");
+}

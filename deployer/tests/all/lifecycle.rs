@@ -4,6 +4,7 @@ use crate::support::{
     aws::Aws,
     calls::{Call, NOTHING},
     controls::{Settings, Subscriptions, Upkeep},
+    deployed::Deployed,
     example::{
         self, DOCUMENT, EMAIL, EXISTING_USER, FUNCTION, INSTANCE_ROLE, INSTANCES, LOG_GROUP, ROLE, RULE, SECRET, TOPIC,
         USER,
@@ -124,6 +125,27 @@ async fn apply_enables_and_rotates_after_an_apply_that_failed_before_that() {
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
 
     assert!(sandbox.logs_in(&sandbox.secret("AWSCURRENT").await));
+}
+
+#[tokio::test]
+async fn a_first_rotation_that_was_ended_by_hand_is_told_and_made_up_for_by_apply() {
+    let deployed = Deployed::before_apply(&[]).await;
+    deployed.set_online(None, false);
+    deployed.run(&["apply", "--auto-approve"]).expect(1);
+    deployed.move_label("AWSPENDING", None).await;
+    deployed.set_online(None, true);
+    let owed = "rotation.rotate_on_create asks for one";
+
+    let planned = deployed.run(&["plan", "--detailed-exitcode"]).expect(2);
+    assert!(planned.stdout.contains(owed) && planned.stdout.contains("The credential rotates"), "{}", planned.stdout);
+    assert!(deployed.run(&["status"]).expect(0).stdout.contains(owed));
+    assert!(deployed.run(&["recover"]).expect(1).stdout.contains(owed));
+    let applied = deployed.run(&["apply", "--auto-approve"]).expect(0);
+
+    assert!(applied.stderr.contains("rotation completed"), "{}", applied.stderr);
+    deployed.expect_health().await;
+    deployed.run(&["plan", "--detailed-exitcode"]).expect(0);
+    assert!(deployed.run(&["recover"]).expect(0).stdout.contains("Nothing has to be done"));
 }
 
 #[test]

@@ -165,14 +165,14 @@ fn orphan() -> Remedy {
 
 /// The remedies of a diagnosis; none if there is nothing to do or nothing that is safe.
 fn remedies(report: &Report) -> Vec<Remedy> {
-    match diagnose(report, false) {
+    match diagnose(report, None) {
         Diagnosis::Curable { first, then, .. } => std::iter::once(first).chain(then).collect(),
         Diagnosis::Healthy { .. } | Diagnosis::Person { .. } => Vec::new(),
     }
 }
 
 /// What a person is told, and the commands to choose from.
-fn person(report: &Report, owed: bool) -> (String, Vec<String>) {
+fn person(report: &Report, owed: Option<Owed>) -> (String, Vec<String>) {
     match diagnose(report, owed) {
         Diagnosis::Person { found, ways } => {
             (found.to_string(), ways.into_iter().map(|way| way.command.to_string()).collect())
@@ -224,7 +224,7 @@ fn every_stuck_state_that_can_be_cured_has_its_remedies_in_their_order() {
         ("overdue", Report { overdue: Some("It is overdue.".into()), ..only_now() }, &[Remedy::Rotate]),
     ];
     for (state, report, expected) in table {
-        assert_eq!(remedies(&report), expected, "{state}: {:?}", diagnose(&report, false));
+        assert_eq!(remedies(&report), expected, "{state}: {:?}", diagnose(&report, None));
     }
 }
 
@@ -299,7 +299,7 @@ fn what_is_not_safe_is_left_to_a_person() {
         (
             "current deleted, and no slot",
             healthy().without_key("NOW").next(fails(Obstacle::NoSafeSlot, Some("2026-01-02T00:00:00Z"))),
-            "may run from 2026-01-02T00:00:00Z on",
+            "cannot run before 2026-01-02T00:00:00Z",
             "deployer recover",
         ),
         (
@@ -313,7 +313,7 @@ fn what_is_not_safe_is_left_to_a_person() {
         ),
     ];
     for (state, report, text, command) in table {
-        let (found, commands) = person(&report, false);
+        let (found, commands) = person(&report, None);
         assert!(found.contains(text), "{state}: {found}");
         assert!(commands.iter().any(|it| it.contains(command)), "{state}: {commands:?}");
     }
@@ -324,14 +324,14 @@ fn what_is_not_safe_is_left_to_a_person() {
 fn only_a_person_makes_a_key_active_again() {
     let off = |report| Report { rotation_enabled: false, ..report };
     for report in [healthy().inactive("NOW"), open().inactive("NOW"), off(healthy().inactive("NOW"))] {
-        let (found, commands) = person(&report, false);
+        let (found, commands) = person(&report, None);
         assert!(found.contains("access key NOW, which AWSCURRENT names, is Inactive"), "{found}");
         assert_eq!(commands, ["deployer rotate --leaked NOW", "deployer recover --reactivate NOW"]);
     }
     let slot = fails(Obstacle::NoSafeSlot, None);
     let pending = fails(Obstacle::PendingVersion, None);
     for report in [cleared().inactive("NEW").next(slot), open().inactive("NEW").next(pending)] {
-        let (found, commands) = person(&report, false);
+        let (found, commands) = person(&report, None);
         assert!(found.contains("access key NEW") && found.contains("Inactive"), "{found}");
         let delete = "aws iam delete-access-key --user-name mail --access-key-id NEW";
         assert_eq!(commands, [delete, "deployer recover --reactivate NEW", "deployer recover"]);
@@ -340,13 +340,13 @@ fn only_a_person_makes_a_key_active_again() {
 
 #[test]
 fn a_credential_that_gave_no_answer_is_never_taken_for_dead() {
-    let (_, commands) = person(&open().login("new", unanswered()), false);
+    let (_, commands) = person(&open().login("new", unanswered()), None);
     assert_eq!(commands, ["deployer recover"]);
 }
 
 #[test]
 fn the_commands_for_crossed_labels_are_complete() {
-    let (_, commands) = person(&rolled_back(), false);
+    let (_, commands) = person(&rolled_back(), None);
     let command = "aws secretsmanager update-secret-version-stage --secret-id arn --version-stage";
     assert_eq!(
         commands,
@@ -359,12 +359,12 @@ fn the_commands_for_crossed_labels_are_complete() {
 
 #[test]
 fn within_the_grace_a_deployment_is_healthy_and_says_until_when_it_cannot_rotate() {
-    assert_eq!(diagnose(&healthy(), false), Diagnosis::Healthy { note: None });
+    assert_eq!(diagnose(&healthy(), None), Diagnosis::Healthy { note: None });
     let in_grace = healthy()
         .without_key("OLD")
         .key("OLD", stays(Some(WayOut::Leaked)))
         .next(fails(Obstacle::NoSafeSlot, Some("2026-01-02T00:00:00Z")));
-    let Diagnosis::Healthy { note: Some(note) } = diagnose(&in_grace, false) else { panic!("not healthy") };
+    let Diagnosis::Healthy { note: Some(note) } = diagnose(&in_grace, None) else { panic!("not healthy") };
     let note = note.to_string();
     assert!(note.contains("2026-01-02T00:00:00Z") && note.contains("deployer rotate --leaked OLD"), "{note}");
 }
@@ -376,15 +376,16 @@ fn a_rotation_that_was_given_up_is_made_once_it_can_be() {
         first: Remedy::Rotate,
         then: Vec::new(),
     };
-    assert_eq!(diagnose(&healthy(), true), rotate);
-    let (found, _) = person(&healthy().next(fails(Obstacle::NoSafeSlot, Some("2026-01-02T00:00:00Z"))), true);
-    assert!(found.contains("may run from 2026-01-02T00:00:00Z on"), "{found}");
+    assert_eq!(diagnose(&healthy(), Some(Owed::GivenUp)), rotate);
+    let (found, _) =
+        person(&healthy().next(fails(Obstacle::NoSafeSlot, Some("2026-01-02T00:00:00Z"))), Some(Owed::GivenUp));
+    assert!(found.contains("cannot run before 2026-01-02T00:00:00Z"), "{found}");
 }
 
 #[test]
 fn another_field_edited_by_hand_is_no_half_done_rotation() {
     let edited = healthy().label("now", &[DEPLOYING, TOLD, AWSPREVIOUS]).version("edited", &[AWSCURRENT], "NOW");
-    assert_eq!(diagnose(&edited, false), Diagnosis::Healthy { note: None });
+    assert_eq!(diagnose(&edited, None), Diagnosis::Healthy { note: None });
 }
 
 #[test]
@@ -394,19 +395,19 @@ fn what_not_every_host_has_confirmed_is_not_healthy() {
     for (report, words) in
         [(moved_forward, "version old (access key OLD)"), (before_told, "no version is labelled TOLD")]
     {
-        let Diagnosis::Curable { found, first: Remedy::Rotate, .. } = diagnose(&report, false) else {
+        let Diagnosis::Curable { found, first: Remedy::Rotate, .. } = diagnose(&report, None) else {
             panic!("{words}")
         };
         assert!(found.to_string().contains(words), "{found}");
-        let (found, _) = person(&report.next(fails(Obstacle::Other, None)), false);
+        let (found, _) = person(&report.next(fails(Obstacle::Other, None)), None);
         assert!(found.contains(words) && found.contains("would fail"), "{found}");
     }
     let brownfield = healthy().label("now", &[AWSCURRENT]);
-    assert_eq!(diagnose(&brownfield, false), Diagnosis::Healthy { note: None });
+    assert_eq!(diagnose(&brownfield, None), Diagnosis::Healthy { note: None });
 }
 
 #[test]
 fn a_secret_that_was_never_rotated_is_healthy() {
     let placeholder = healthy().without_value("now").without_key("NOW").without_key("OLD");
-    assert_eq!(diagnose(&placeholder, false), Diagnosis::Healthy { note: None });
+    assert_eq!(diagnose(&placeholder, None), Diagnosis::Healthy { note: None });
 }
