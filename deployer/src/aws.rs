@@ -19,7 +19,15 @@ use contract::{Command, text};
 use crate::{
     config::Config,
     error::{Error, ErrorKind, FailedTo as _},
+    silence::Silence,
 };
+
+/// A client of one service, whose calls are watched.
+macro_rules! client {
+    ($service:ident, $sdk:expr, $silence:expr) => {
+        $service::Client::from_conf($service::config::Builder::from($sdk).interceptor($silence.clone()).build())
+    };
+}
 
 /// One client per service; cloning is cheap.
 #[derive(Clone, Debug)]
@@ -36,24 +44,24 @@ pub(crate) struct Aws {
 }
 
 impl Aws {
-    fn new(sdk: &SdkConfig) -> Self {
+    fn new(sdk: &SdkConfig, silence: &Silence) -> Self {
         Self {
-            events: aws_sdk_eventbridge::Client::new(sdk),
-            iam: aws_sdk_iam::Client::new(sdk),
-            kms: aws_sdk_kms::Client::new(sdk),
-            lambda: aws_sdk_lambda::Client::new(sdk),
-            logs: aws_sdk_cloudwatchlogs::Client::new(sdk),
-            secretsmanager: aws_sdk_secretsmanager::Client::new(sdk),
-            sesv2: aws_sdk_sesv2::Client::new(sdk),
-            sns: aws_sdk_sns::Client::new(sdk),
-            ssm: aws_sdk_ssm::Client::new(sdk),
+            events: client!(aws_sdk_eventbridge, sdk, silence),
+            iam: client!(aws_sdk_iam, sdk, silence),
+            kms: client!(aws_sdk_kms, sdk, silence),
+            lambda: client!(aws_sdk_lambda, sdk, silence),
+            logs: client!(aws_sdk_cloudwatchlogs, sdk, silence),
+            secretsmanager: client!(aws_sdk_secretsmanager, sdk, silence),
+            sesv2: client!(aws_sdk_sesv2, sdk, silence),
+            sns: client!(aws_sdk_sns, sdk, silence),
+            ssm: client!(aws_sdk_ssm, sdk, silence),
         }
     }
 
     /// Clients that reach nothing, for resources that call nothing.
     #[cfg(test)]
     pub(crate) fn offline() -> Self {
-        Self::new(&SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build())
+        Self::new(&SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build(), &Silence::new(|_| {}))
     }
 }
 
@@ -72,7 +80,7 @@ pub(crate) struct Identity {
 ///
 /// # Errors
 /// No credentials, credentials that AWS refuses, no network, another account.
-pub(crate) async fn connect(config: &Config) -> Result<(Aws, Identity), Error> {
+pub(crate) async fn connect(config: &Config, silence: &Silence) -> Result<(Aws, Identity), Error> {
     let region = config.region.to_string();
     let sdk = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(region))
@@ -100,7 +108,7 @@ pub(crate) async fn connect(config: &Config) -> Result<(Aws, Identity), Error> {
         })?;
     }
 
-    let sts = aws_sdk_sts::Client::new(&sdk);
+    let sts = client!(aws_sdk_sts, &sdk, silence);
     let identity = identify(&sts).await?;
     if let Some(expected) = config.account_id.as_ref().filter(|expected| ***expected != identity.account_id) {
         let mut error = Error::new(format!(
@@ -115,7 +123,7 @@ pub(crate) async fn connect(config: &Config) -> Result<(Aws, Identity), Error> {
         return Err(error);
     }
 
-    Ok((Aws::new(&sdk), identity))
+    Ok((Aws::new(&sdk, silence), identity))
 }
 
 /// The chain of credentials lists what it tried on lines of its own.

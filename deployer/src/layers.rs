@@ -9,9 +9,9 @@ use std::path::Path;
 /// Lowest first. A file may import files of its own layer and of those below.
 const LAYERS: &[&[&str]] = &[
     &["digest.rs", "error.rs", "config/", "cli.rs"],
-    &["aws.rs", "deployment/names.rs", "deployment/policy.rs"],
+    &["aws.rs", "silence.rs", "deployment/names.rs", "deployment/policy.rs"],
     &["engine/op.rs", "engine/tags.rs", "engine/events.rs", "engine/eventually.rs"],
-    &["deployment/mod.rs", "package/", "rotation/labels.rs", "rotation/function.rs"],
+    &["deployment/mod.rs", "package/", "rotation/labels.rs", "rotation/function.rs", "rotation/retirement.rs"],
     &["deployment/facts.rs"],
     &["engine/"],
     &["kinds/"],

@@ -19,6 +19,7 @@ mod kinds;
 mod package;
 mod rotation;
 mod screen;
+mod silence;
 mod sizes;
 mod stack;
 mod status;

@@ -11,11 +11,12 @@ use crate::{
     aws::Aws,
     deployment::{Deployment, facts},
     engine::{
-        op::{Address, Toward, Verb},
+        op::{Address, ResourceKind, Toward, Verb},
         plan::{self, Planned},
     },
     error::{Error, FailedTo as _, absent_is_none},
     rotation::{
+        function,
         labels::{self, Labels},
         log::LastSign,
         watch,
@@ -106,7 +107,15 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
         credential.pending_is = value_or_keep(pending, &mut unread).flatten().map(|(_, sign)| pending_is(&sign));
     }
     let keys = value_or_keep(keys, &mut unread).unwrap_or_default();
-    Status { resources, credential, keys, notes: survey.notes, unread }
+    let mut told = survey.notes;
+    // A function of that name may be somebody else's: then its state is unknown.
+    let is_ours = |(address, state): &(Address, State)| {
+        address.kind == ResourceKind::Function && matches!(state, State::AsDeclared | State::Differs)
+    };
+    if resources.iter().any(is_ours) {
+        told.extend(Box::pin(function::coming_retirements(aws, deployment)).await);
+    }
+    Status { resources, credential, keys, notes: told, unread }
 }
 
 fn pending_is(sign: &LastSign) -> Pending {

@@ -11,7 +11,7 @@ use crate::{
         events::{Event, Progress, RotationEvent},
         op::{Effect, Toward},
     },
-    rotation::watch,
+    rotation::{function, watch},
     screen::Screen,
 };
 
@@ -23,6 +23,9 @@ pub(super) async fn run(screen: &Screen, args: &ApplyArgs) -> Result<Done, Shown
         let ours = prepared.plan.has(Effect::RotatesNow).then_some(&*executed.rotation_token);
         if !prepared.plan.has(Effect::TestsConfiguration) {
             watch_rotation(&session, ours, args.watch).await?;
+        }
+        for note in function::coming_retirements(&session.aws, &session.deployment).await {
+            session.screen.note(note);
         }
         if executed.done == Done::Changes {
             let [create, change, destroy] = prepared.plan.counts();

@@ -12,12 +12,13 @@ use crate::{
     },
     engine::{
         erased::Node,
-        events::Events,
+        events::{Event, Events},
         op::{Address, ResourceKind, Toward},
         plan::{self, Plan},
     },
     error::Error,
     screen::Screen,
+    silence::Silence,
     sizes,
     stack::stack,
 };
@@ -53,7 +54,9 @@ pub(super) struct Prepared {
 impl Session {
     async fn open(screen: &Screen, config: Config) -> Result<Self, Shown> {
         let screen = screen.of_deployment(&config.name, &config.region);
-        let (aws, identity) = aws::connect(&config).await.map_err(|error| show(&screen, &error))?;
+        let told = screen.clone();
+        let silence = Silence::new(move |unanswered| told.event(&Event::Unanswered(unanswered)));
+        let (aws, identity) = aws::connect(&config, &silence).await.map_err(|error| show(&screen, &error))?;
         let names = Names::new(&config, &identity);
         Ok(Self { screen, deployment: Arc::new(Deployment { config, names }), aws, identity })
     }
@@ -113,18 +116,31 @@ pub(super) fn load(screen: &Screen, path: &Path) -> Result<Vec<Config>, Shown> {
     fit.map(|()| configs)
 }
 
-/// Runs `work` on one deployment after the other, and stops at the first that fails.
+/// Runs `work` on one deployment after the other, and stops at the first that fails. Then it names those that it did not reach.
 pub(super) async fn for_each_deployment(
     screen: &Screen,
     path: &Path,
     work: impl AsyncFn(Session) -> Result<Done, Shown>,
 ) -> Result<Done, Shown> {
     let mut done = Done::NothingToDo;
-    for config in load(screen, path)? {
-        let session = Session::open(screen, config).await?;
-        if work(session).await? == Done::Changes {
-            done = Done::Changes;
+    let mut configs = load(screen, path)?.into_iter();
+    while let Some(config) = configs.next() {
+        let worked = async { work(Session::open(screen, config).await?).await };
+        match worked.await {
+            Ok(Done::NothingToDo) => {}
+            Ok(Done::Changes) => done = Done::Changes,
+            Err(Shown) => {
+                say_what_was_not_reached(screen, configs.as_slice());
+                return Err(Shown);
+            }
         }
     }
     Ok(done)
+}
+
+fn say_what_was_not_reached(screen: &Screen, rest: &[Config]) {
+    let names: Vec<String> = rest.iter().map(|config| format!("{} in {}", config.name, config.region)).collect();
+    if !names.is_empty() {
+        screen.note(format!("the run stopped here, and did not reach {}", names.join(", ")));
+    }
 }

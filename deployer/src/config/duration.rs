@@ -53,7 +53,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, InvalidValue> {
 }
 
 /// The shortest way to write a duration of whole seconds: `90s` is `1m30s`, a day is `24h`, more whole days `30d`.
-pub(super) fn spell(duration: Duration) -> String {
+pub(crate) fn spell(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let days = DAY.as_secs();
     if seconds > days && seconds.is_multiple_of(days) {

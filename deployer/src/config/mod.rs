@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
-pub(crate) use self::duration::parse as duration;
+pub(crate) use self::duration::{parse as duration, spell};
 pub use self::{
     load::{load, parse},
     problem::ConfigError,

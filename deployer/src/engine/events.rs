@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use crate::{
     engine::op::{Address, Op},
     error::Error,
+    silence::Unanswered,
 };
 
 /// Something a person or a log wants to know while `apply`, `destroy` or `rotate` work.
@@ -33,6 +34,8 @@ pub(crate) enum Event {
     Failed(Address, Error),
     /// A resource was skipped because one that it depends on failed.
     Skipped(Address),
+    /// AWS has not answered a call for a while.
+    Unanswered(Unanswered),
     /// Something worth knowing that changes nothing.
     Note(Text),
     /// A rotation proceeds.

@@ -7,7 +7,7 @@ use aws_sdk_lambda::{
     config::{Builder, timeout::TimeoutConfig},
     primitives::Blob,
 };
-use contract::{Answer, Command, Event, KeyReport, KeyVerdict, Next, Report, Retired, text};
+use contract::{Answer, Command, Event, KeyReport, KeyVerdict, Next, Report, Retired, Text, text};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
@@ -18,12 +18,24 @@ use crate::{
         eventually::{CONSISTENT_WITHIN, eventually},
     },
     error::{Error, ErrorKind, FailedTo as _},
+    rotation::retirement,
 };
 
 /// How everything stands, and what a rotation would do now. With `logins`, also what SES says to every labelled
 /// credential; that takes seconds.
 pub(crate) async fn report(aws: &Aws, deployment: &Deployment, logins: bool) -> Result<Report, Error> {
     invoke(aws, deployment, &Event::Report { logins }).await
+}
+
+/// Which keys go soon, or a note that it is not known. Nothing if the function is not there yet.
+pub(crate) async fn coming_retirements(aws: &Aws, deployment: &Deployment) -> Vec<Text> {
+    match report(aws, deployment, false).await {
+        Ok(report) => retirement::coming(&report, deployment.config.rotation.keep_inactive),
+        Err(error) if error.code() == Some("ResourceNotFoundException") => Vec::new(),
+        Err(error) => {
+            vec![format!("it is not known which access keys go soon: {}", error.in_one_line()).into()]
+        }
+    }
 }
 
 /// Asks the function how everything stands until IAM no longer denies it anything: a policy that was just written may not be in

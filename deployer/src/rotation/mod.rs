@@ -5,4 +5,5 @@ pub(crate) mod diagnosis;
 pub(crate) mod function;
 pub(crate) mod labels;
 pub(crate) mod log;
+pub(crate) mod retirement;
 pub(crate) mod watch;

@@ -15,6 +15,7 @@ use crate::{
     },
     error::{Error, ErrorKind},
     rotation::diagnosis::{Diagnosis, Remedy},
+    silence::Unanswered,
     status::{CredentialStatus, Key, State, Status},
 };
 
@@ -136,6 +137,10 @@ pub(super) fn event(event: &Event, config: Option<&str>) -> Line {
             Line::new("error", ErrorLine { address: Some(address), ..ErrorLine::new(failure, config) })
         }
         Event::Skipped(address) => Line::new("skipped", json!({"address": address})),
+        Event::Unanswered(Unanswered { call, endpoint, waited }) => {
+            let seconds = waited.as_secs_f64();
+            Line::new("unanswered", json!({"call": call, "endpoint": endpoint, "seconds": seconds}))
+        }
         Event::Note(note) => Line::new("note", TextLine::new(note, config)),
         Event::Rotation(rotation) => Line::new("rotation", RotationLine::from(rotation)),
     }

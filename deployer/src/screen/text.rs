@@ -17,6 +17,7 @@ use crate::{
         plan::{Plan, Planned},
     },
     error::Error,
+    silence::Unanswered,
     status::{Pending, State, Status},
 };
 
@@ -193,6 +194,9 @@ pub(super) fn event(event: &Event, config: Option<&str>) -> String {
         // The next line may be another error: the blank line separates the two.
         Event::Failed(address, failure) => format!("  {RED}✗{RED:#} {address}\n{}\n", error(failure, config)),
         Event::Skipped(address) => format!("  - {address}: skipped: a resource that it depends on failed\n"),
+        Event::Unanswered(Unanswered { call, endpoint, waited }) => {
+            format!("  … {call} has had no answer from {endpoint} for {}; still waiting\n", seconds(*waited))
+        }
         Event::Note(note) => format!("  {YELLOW}note:{YELLOW:#} {}\n", printable(&note.render(config))),
         Event::Rotation(event) => rotation(event),
     }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{Read as _, Write as _},
+    io::{BufRead as _, Read as _, Write as _},
     net::TcpListener,
     process::{Command, Stdio},
     thread,
@@ -203,6 +203,46 @@ fn no_file_of_a_mebibyte_takes_64_mebibytes_of_memory() {
         assert!(kibibytes < 64 << 10, "{many}: {kibibytes} KiB");
         assert!(printed.len() < 200_000, "{many}: {} bytes of errors", printed.len());
     }
+}
+
+#[test]
+fn a_run_over_several_files_that_stops_names_the_deployments_that_it_did_not_reach() {
+    let sandbox = Sandbox::start();
+    let document = |name: &str, account: &str| {
+        format!(
+            "name: {name}\naccount_id: \"{account}\"\nregion: eu-west-1\nsecret: {{name: {name}}}\niam_user: {{name: {name}}}\n"
+        )
+    };
+    let documents =
+        [document("one", "123456789012"), document("two", "210987654321"), document("three", "123456789012")];
+    let config = sandbox.file("config.yaml", &documents.join("---\n"));
+
+    let ran = sandbox.deployer(&["plan", &config]).expect(1);
+
+    assert!(ran.stdout.contains("one in eu-west-1"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("the run stopped here, and did not reach three in eu-west-1"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_silent_endpoint_is_told_within_ten_seconds() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    // It takes connections, and never answers.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let mut deployer = Command::new(env!("CARGO_BIN_EXE_deployer"));
+    sandbox.environment_of(deployer.args(["plan", &config])).env("AWS_ENDPOINT_URL", &endpoint);
+    let mut child = deployer.stderr(Stdio::piped()).spawn().unwrap();
+    let began = std::time::Instant::now();
+    let mut line = String::new();
+    std::io::BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    let waited = began.elapsed();
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let expected = format!("STS:GetCallerIdentity has had no answer from {endpoint}");
+    assert!(line.contains(&expected), "{line}");
+    assert!(waited.as_secs() < 10, "{waited:?}");
 }
 
 /// Starts a server that answers every request with these bytes until the tests end. Returns its URL.

@@ -1,6 +1,9 @@
 //! `deployer rotate` starts nothing that would fail.
 
-use crate::support::{calls::NOTHING, deployed::Deployed, faults::Fault, sandbox::Sandbox, shown::assert_shown};
+use crate::support::{
+    calls::NOTHING, controls::Upkeep, deployed::Deployed, example::RULE, faults::Fault, sandbox::Sandbox,
+    shown::assert_shown,
+};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -26,6 +29,23 @@ async fn a_rotation_within_the_grace_is_refused_until_it_ends() {
     assert_shown!("after_the_grace", &deployed.sandbox, &rotated.stderr);
     deployed.expect_health().await;
     assert!(!deployed.keys().await.contains(&before[0]));
+}
+
+#[tokio::test]
+async fn every_retirement_that_is_coming_is_announced_by_apply_and_status() {
+    let deployed = in_grace().await;
+    let previous = deployed.key_labelled("AWSPREVIOUS").await;
+    let announced = |what: &str| {
+        let is_it = |text: &str| text.lines().any(|line| line.contains(&previous) && line.contains(what));
+        let (applied, status) = (deployed.run(&["apply", "--auto-approve"]), deployed.run(&["status"]));
+        assert!(is_it(&applied.expect(0).stderr) && is_it(&status.expect(0).stdout), "{what}");
+    };
+
+    announced("will be made Inactive on ");
+    deployed.let_pass(2 * DAY);
+    announced("goes with the next daily upkeep");
+    deployed.sandbox.control(&Upkeep { rule: RULE });
+    announced("will be deleted on ");
 }
 
 #[tokio::test]

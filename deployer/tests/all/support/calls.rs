@@ -35,8 +35,10 @@ impl Call {
         self.caller.contains(":user/")
     }
 
+    /// By a call of Lambda's Invoke the deployer asks the function; what that changes is in the function's own calls.
     fn only_reads(&self) -> bool {
-        ["Get", "List", "Describe", "Filter", "Simulate"].iter().any(|read| self.action.starts_with(read))
+        self.name() == "lambda:InvokeFunction"
+            || ["Get", "List", "Describe", "Filter", "Simulate"].iter().any(|read| self.action.starts_with(read))
     }
 }
 

@@ -112,7 +112,7 @@ impl Sandbox {
     }
 
     /// Gives a command the sandbox's variables, and no others, and the sandbox's folder.
-    pub(super) fn environment_of<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+    pub(crate) fn environment_of<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command.env_clear().envs(&self.environment).current_dir(self.directory.path())
     }
 
