@@ -148,6 +148,27 @@ async fn a_first_rotation_that_was_ended_by_hand_is_told_and_made_up_for_by_appl
     assert!(deployed.run(&["recover"]).expect(0).stdout.contains("Nothing has to be done"));
 }
 
+#[tokio::test]
+async fn apply_ends_well_if_a_restored_secret_is_still_marked_for_deletion_and_an_answer_is_lost() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+    sandbox.deployer(&["destroy", "--auto-approve", "--stop-mail", &config]).expect(0);
+    let message = "You can't perform this operation on the secret because it was marked for deletion.";
+    let marked = |action: &str| Fault::fail(action, 400, "InvalidRequestException", message).by_the_administrator();
+    sandbox.faults(&[
+        marked("secretsmanager:TagResource").times(2),
+        marked("secretsmanager:RotateSecret").times(2),
+        Fault::lose_reply("secretsmanager:RotateSecret").at_call(3).times(9),
+    ]);
+    let retagged = sandbox.config(&[("team: platform", "team: mail")]);
+
+    let applied = sandbox.deployer(&["apply", "--auto-approve", &retagged]).expect(0);
+
+    assert!(applied.stderr.contains("marked for deletion"), "{}", applied.stderr);
+    assert!(sandbox.logs_in(&sandbox.secret("AWSCURRENT").await));
+}
+
 #[test]
 fn rotate_succeeds_although_an_answer_is_lost_and_the_log_cannot_be_read() {
     let sandbox = Sandbox::start();
