@@ -143,6 +143,12 @@ impl FakeAws {
         self.used_at(key, BEFORE_THAT)
     }
 
+    /// A key was used so many seconds ago.
+    pub(crate) fn used_before(self, key: &str, seconds: u64) -> Self {
+        let used = SystemTime::now() - Duration::from_secs(seconds);
+        self.used_at(key, DateTime::from(used).secs())
+    }
+
     pub(crate) fn used_at(self, key: &str, seconds: i64) -> Self {
         self.with(|state| {
             state.used.insert(key.into(), seconds);

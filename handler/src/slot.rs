@@ -178,8 +178,8 @@ enum Second {
     Stays(String),
 }
 
-/// Judges the key again, with the state that it had before. The values are read one by one, so the labels are read again after
-/// them: if unchanged, everything read was true at the same moment.
+/// Judges the key again, with the state that it had before. The values are read one by one, so labels and keys are read again
+/// after them: if unchanged, everything read was true at the same moment.
 async fn judge_again<Reason: Display>(
     invocation: &Invocation<'_>,
     secret: &Secret,
@@ -199,8 +199,12 @@ async fn judge_again<Reason: Display>(
     }
     keys.push(judged.clone());
     let situation = look(invocation, &secret, keys).await?;
+    let now = user::keys(clients, settings).await?.into_iter().find(|now| now.id == key.key.id);
     if secret::describe(clients, &secret.arn).await?.versions != secret.versions {
         return Ok(Second::Stays(LABELS_MOVED.to_owned()));
+    }
+    if let Some(now) = now.filter(|now| now.active && !key.key.active) {
+        return Ok(Second::IsActive(UsedKey { key: now, last_used: judged.last_used }));
     }
     let version = situation.versions.iter().find(|version| version.names_key.as_ref() == Some(&key.key.id));
     let may_go = |()| Second::MayGo { version: version.map(|version| version.id.clone()), seen: secret };

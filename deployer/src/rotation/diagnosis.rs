@@ -186,16 +186,20 @@ fn current_is_inactive(report: &Report) -> Option<Diagnosis> {
     let version = labelled(report, AWSCURRENT)?;
     let Credential::Inactive(key) = credential(report, version) else { return None };
     let found = format!("access key {key}, which AWSCURRENT names, is Inactive: a host that uses it cannot send");
-    Some(Diagnosis::Person {
-        found: found.into(),
-        ways: vec![
-            Way {
-                when: "if somebody made it Inactive because it leaked".to_owned(),
-                command: Command::rotate_leaked(key),
-            },
-            was_an_accident(key),
-        ],
-    })
+    // Somebody moved AWSCURRENT onto a key that was Inactive, or made the key Inactive after a rollback.
+    if let Some(told) = labelled(report, TOLD)
+        && let Credential::Works(works) = credential(report, told)
+        && works != key
+    {
+        let move_it = Way {
+            when: format!("if the hosts use access key {works}, which every host has confirmed and SES accepts"),
+            command: move_between(report, AWSCURRENT, version, told),
+        };
+        return Some(Diagnosis::Person { found: found.into(), ways: vec![move_it, was_an_accident(key)] });
+    }
+    let leaked =
+        Way { when: "if somebody made it Inactive because it leaked".to_owned(), command: Command::rotate_leaked(key) };
+    Some(Diagnosis::Person { found: found.into(), ways: vec![leaked, was_an_accident(key)] })
 }
 
 /// A key may be Inactive because it leaked: only a person makes it Active again.

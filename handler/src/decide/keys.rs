@@ -17,6 +17,10 @@ pub(crate) const KEYS_PER_USER: usize = 2;
 /// The labels whose versions' keys a host may be using.
 pub(crate) const PROTECTING: [&str; 4] = [AWSCURRENT, TOLD, DEPLOYING, AWSPENDING];
 
+/// For how long a use after the grace keeps a key: longer than the month between two mails of a host that no rotation reaches. Such a
+/// use is told once a week. It must end at some time, because a login by `deployer recover` is a use, too.
+const LATE_USE_KEEPS: Duration = Duration::from_hours(45 * 24);
+
 const SECOND: Duration = Duration::from_secs(1);
 
 /// One of the user's access keys.
@@ -287,12 +291,13 @@ pub(crate) fn judge_with(situation: &Situation, key: &UsedKey, consent: Consent)
 
 /// The second from which on the clock alone lets go of a key that must stay now; none if the clock never does.
 ///
-/// A verdict changes with the date only when one of three times is over: the grace, a use's ageing, an orphan's youth.
+/// A verdict changes with the date only when one of four times is over: the grace, a use's ageing, a late use's ageing, an orphan's youth.
 #[must_use]
 pub(crate) fn until(situation: &Situation, key: &UsedKey) -> Option<SystemTime> {
     let ends = [
         situation.grace_ends(),
         key.last_used.map(|used| used + situation.keep_previous),
+        key.last_used.map(|used| used + LATE_USE_KEEPS),
         key.key.created.map(|created| created + situation.orphan_age + SECOND),
     ];
     let lets_go = |now: &SystemTime| {
@@ -355,14 +360,17 @@ impl Situation {
     }
 
     /// Whether a key's last use keeps the key. Use during the grace proves nothing, because hosts are still switching: it keeps the
-    /// key while the grace runs, and then until one `keep_previous` after the use. Use after the grace always keeps the key: a host
+    /// key while the grace runs, and then until one `keep_previous` after the use. Use after the grace keeps the key for long: a host
     /// uses it that the rotation did not reach.
     fn is_telling(&self, last_used: SystemTime) -> bool {
-        let (Some(began), Some(ends)) = (self.grace_began, self.grace_ends()) else { return true };
+        let (Some(began), Some(ends)) = (self.grace_began, self.grace_ends()) else {
+            return self.now < last_used + LATE_USE_KEEPS;
+        };
         if self.grace_is_open() {
             return last_used >= began;
         }
-        last_used >= ends || self.now < last_used + self.keep_previous
+        let keeps = if last_used >= ends { LATE_USE_KEEPS.max(self.keep_previous) } else { self.keep_previous };
+        self.now < last_used + keeps
     }
 
     /// The last use of a key that nothing protects any more, if it was after the grace.

@@ -407,7 +407,7 @@ mod tests {
         for aws in [
             open().empty_version("next", &[AWSPENDING]),
             open().empty_version("next", &[AWSPENDING]).keys(&["NEW"]),
-            open().empty_version("next", &[AWSPENDING]).used_at("OLD", LONG_AGO + 1),
+            open().empty_version("next", &[AWSPENDING]).used_before("OLD", 60),
             open().version("next", &[AWSPENDING], "OLD"),
             open().version("next", &[AWSPENDING], "GONE"),
             told().version("told", &[DEPLOYING], "TOLD").empty_version("next", &[AWSPENDING]),

@@ -154,7 +154,7 @@ mod tests {
     async fn once_a_week_a_superseded_key_that_is_used_after_its_grace_is_told() {
         let mut told = vec![];
         for day in 0..14 {
-            let aws = rotated(IN_A_CENTURY).used_at("OLD", LONG_AGO + 365 * 86_400);
+            let aws = rotated(IN_A_CENTURY).used_before("OLD", 60);
             let upkeep = async |invocation: &Invocation<'_>| {
                 let mut later = *invocation;
                 later.time.began += Duration::from_secs(day * SECONDS_PER_DAY);

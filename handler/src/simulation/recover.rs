@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use contract::{
     AWSCURRENT, AWSPENDING, AWSPREVIOUS, Answer, DEPLOYING, KeyVerdict, Login, Next, Refusal, RefusalKind, Report,
-    VersionReport, WayOut,
+    TOLD, VersionReport, WayOut,
 };
 use serde_json::json;
 
 use super::{
-    HOUR,
-    hosts::sleep,
+    DAY, HOUR,
+    hosts::{Host, sleep},
     stage::Stage,
     user::{By, Key, State},
     world::World,
@@ -23,8 +23,11 @@ const MOST_REMEDIES: usize = 8;
 /// How many answers a person gives.
 const MOST_ANSWERS: usize = 5;
 
-/// How often a person comes back.
+/// How often a person comes back soon.
 const ROUNDS: usize = 30;
+
+/// How often a person comes back after that, every second day: a late use keeps a key for 45 days.
+const LATER_ROUNDS: usize = 24;
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,7 +140,7 @@ pub(super) async fn to_a_completed_rotation(stage: &Arc<Stage>) {
 async fn go_to_a_completed_rotation(stage: &Arc<Stage>, answers: &mut Vec<String>) -> Result<(), String> {
     let before = stage.sim.world().rotations;
     let mut last = String::new();
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS + LATER_ROUNDS {
         person(stage, World::apply);
         let ended = recover(stage).await;
         last = format!("{ended:?}");
@@ -159,7 +162,7 @@ async fn go_to_a_completed_rotation(stage: &Arc<Stage>, answers: &mut Vec<String
         if stage.sim.world().rotations > before {
             return all_hosts_send(stage);
         }
-        sleep(7 * HOUR).await;
+        sleep(if round < ROUNDS { 7 * HOUR } else { 2 * DAY }).await;
     }
     Err(last)
 }
@@ -225,7 +228,21 @@ async fn answer(stage: &Stage, question: &Question) -> bool {
         Question::Inactive(key) => {
             person(stage, |world| {
                 let now = world.now();
-                world.user.set(key, State::Active, By::Person, now)
+                let current = world.secret.labelled(AWSCURRENT).map(|version| version.id.clone());
+                let told = world.secret.labelled(TOLD).map(|version| (version.id.clone(), version.key.clone()));
+                let has = |host: &Host, key: Option<&Arc<str>>| host.holds.as_ref().map(|(it, _)| it) == key;
+                match told {
+                    Some((to, told))
+                        if world.hosts.iter().all(|host| has(host, told.as_ref()))
+                            && told
+                                .as_ref()
+                                .and_then(|told| world.user.key(told))
+                                .is_some_and(|told| told.state == State::Active) =>
+                    {
+                        world.move_label(AWSCURRENT, current.as_deref(), Some(&to))
+                    }
+                    _ => world.user.set(key, State::Active, By::Person, now),
+                }
             });
             true
         }

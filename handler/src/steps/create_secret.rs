@@ -668,7 +668,7 @@ mod tests {
         let step = aws.rotate(async |rotation, secret| {
             rotation.invocation.time.bound(provide(rotation, secret, aws.current())).await
         });
-        let error = step.await.unwrap_err();
+        let error = Box::pin(step).await.unwrap_err();
         assert!(matches!(&error, Error::StoreUnclear { key, .. } if key == "NEW"), "{error}");
         assert_eq!(aws.active_keys(), ["OLD", "NEW"]);
     }

@@ -322,6 +322,13 @@ fn what_is_not_safe_is_left_to_a_person() {
 /// It may be Inactive because it leaked.
 #[test]
 fn only_a_person_makes_a_key_active_again() {
+    let (found, commands) = person(
+        &rolled_back().label("new", &[DEPLOYING, TOLD, AWSPREVIOUS]).label("now", &[AWSCURRENT]).inactive("NOW"),
+        None,
+    );
+    assert!(found.contains("access key NOW, which AWSCURRENT names, is Inactive"), "{found}");
+    assert!(commands[0].contains("AWSCURRENT --move-to-version-id new --remove-from-version-id now"), "{commands:?}");
+    assert_eq!(commands[1..], ["deployer recover --reactivate NOW"]);
     let off = |report| Report { rotation_enabled: false, ..report };
     for report in [healthy().inactive("NOW"), open().inactive("NOW"), off(healthy().inactive("NOW"))] {
         let (found, commands) = person(&report, None);
