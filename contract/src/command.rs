@@ -58,6 +58,12 @@ impl Command {
         Self::aws(&["iam", "delete-access-key", "--user-name", user, "--access-key-id", key])
     }
 
+    /// Lets a function run again whose reserved concurrency is 0.
+    #[must_use]
+    pub fn start_function(arn: &str) -> Self {
+        Self::aws(&["lambda", "delete-function-concurrency", "--function-name", arn])
+    }
+
     /// The command as it is typed into a POSIX shell. `config`, if given, ends a command of the deployer's.
     #[must_use]
     pub fn in_shell(&self, config: Option<&str>) -> String {

@@ -2,7 +2,10 @@
 //!
 //! Two tags make code comparable without building it: the digest of the sources, and the hash of
 //! the zip that was uploaded. Unchanged sources never rebuild and never upload again; live code
-//! that is not what was uploaded is drift.
+//! that is not what was uploaded is drift. Whoever may give the function another role or a layer may set these two tags too, so
+//! then they are not believed.
+
+mod left_at_default;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,14 +13,16 @@ use std::{
 };
 
 use aws_sdk_lambda::{
+    operation::get_function::GetFunctionOutput,
     primitives::Blob,
     types::{
-        Architecture as SdkArchitecture, Environment, FunctionCode, FunctionConfiguration, LastUpdateStatus, Runtime,
-        State,
+        Architecture as SdkArchitecture, Environment, FunctionCode, FunctionConfiguration, FunctionUrlConfig,
+        LastUpdateStatus, Runtime, State,
     },
 };
 use aws_smithy_types::timeout::TimeoutConfig;
-use contract::Text;
+use contract::{Command, Text, text};
+use left_at_default::{FIELDS, LAYERS};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -61,6 +66,25 @@ pub(crate) struct Observed {
     pub(super) failed: Option<String>,
     /// The name of another secret that its environment names and whose rotation invokes it.
     pub(super) rotates_another: Option<String>,
+    pub(super) extras: Extras,
+}
+
+/// What others can attach to a function, and we never do.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Extras {
+    /// The reserved concurrency. With 0 nothing can invoke the function.
+    pub(super) concurrency: Option<i32>,
+    /// The ARN of a code-signing configuration, which may refuse our code.
+    pub(super) code_signing: Option<String>,
+    /// Through these, whoever reaches the URL may invoke the function.
+    pub(super) urls: Vec<FunctionUrl>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) struct FunctionUrl {
+    pub(super) url: String,
+    /// The alias that it invokes.
+    pub(super) alias: Option<String>,
 }
 
 /// What UpdateFunctionConfiguration sets, by field; pure data that can be compared and shown.
@@ -71,7 +95,12 @@ pub(crate) enum Call {
         goal: Goal,
         tags: Tags,
     },
-    UpdateConfiguration(Goal),
+    /// Sets the goal, and the defaults of the fields whose names are given.
+    UpdateConfiguration(Goal, Vec<&'static str>),
+    /// Of the alias, if it is one's.
+    DeleteUrl(Option<String>),
+    DeleteCodeSigning,
+    DeleteConcurrency,
     UpdateCode(Architecture),
     /// Records which sources and which zip the live code came from.
     MarkCode {
@@ -122,8 +151,10 @@ impl Tagged for Function {
                 .aws(Some(denied.error_code), Some(denied.message))
                 .hint("allow lambda:ListTags for these credentials, then run the command again"));
         }
+        let extras = self.extras(aws, &function).await?;
         let configuration = function.configuration.unwrap_or_else(|| FunctionConfiguration::builder().build());
         let observed = Observed {
+            extras,
             rotates_another: self.rotates_another(aws, &configuration).await?,
             architecture: configuration.architectures().first().map(|architecture| architecture.as_str().to_owned()),
             code_sha256: configuration.code_sha256().unwrap_or_default().to_owned(),
@@ -149,13 +180,19 @@ impl Tagged for Function {
         let Observed { configuration, failed, .. } = &found.observed;
         self.check_that_no_other_secret_needs_it(&found.observed)?;
         let (upload, mark) = update_code(goal, found).unzip();
-        let mut ops: Vec<_> = upload.into_iter().collect();
-        let fields = goal.fields();
-        if *configuration != fields || failed.is_some() {
+        let mut ops = remove_extras(&found.observed.extras);
+        ops.extend(upload);
+        let mut fields = goal.fields();
+        let defaults = FIELDS.iter().map(|field| (field.name, (field.default)()));
+        let changed: Vec<_> = defaults.filter(|(field, default)| configuration.get(field) != Some(default)).collect();
+        let resets = changed.iter().map(|(field, _)| *field).collect();
+        fields.extend(changed);
+        let differs = fields.iter().any(|(field, to)| configuration.get(field) != Some(to));
+        if differs || failed.is_some() {
             let failed = failed.as_deref().map(Value::from);
             let op = Op::new(Verb::Update, "lambda:UpdateFunctionConfiguration").with("failed_update", failed, None);
             let op = fields.iter().fold(op, |op, (field, to)| with_field(op, field, configuration.get(field), to));
-            ops.push((op, Call::UpdateConfiguration(goal.clone())));
+            ops.push((op, Call::UpdateConfiguration(goal.clone(), resets)));
         }
         // Last: new code with the old environment refuses everything, so nothing may come between those two.
         ops.extend(mark);
@@ -167,16 +204,44 @@ impl Tagged for Function {
         Ok(vec![(Op::new(Verb::Delete, "lambda:DeleteFunction"), Call::Delete)])
     }
 
+    fn note(&self, goal: &Goal, found: Option<&Found<Observed>>) -> Option<Text> {
+        let name = &self.name;
+        let observed = &found?.observed;
+        let stopped = (observed.extras.concurrency == Some(0)).then(|| self.is_stopped());
+        let doubts = observed.doubts(goal).map(|doubt| {
+            text![format!(
+                "function {name} has {doubt}, which the deployer did not give it: find out who prepared or changed the function. \
+                 Its code may be theirs too, so apply uploads the code again"
+            )]
+        });
+        let notes: Vec<_> = stopped.into_iter().chain(doubts).collect();
+        (!notes.is_empty()).then(|| Text::join(notes, "; "))
+    }
+
     async fn run(&self, context: &Context, call: Call) -> Result<(), Error> {
         let (lambda, name) = (&context.aws.lambda, &self.name);
         match call {
             Call::Create { goal, tags } => self.run_create(context, goal, tags).await,
-            Call::UpdateConfiguration(goal) => {
+            Call::DeleteUrl(alias) => {
+                let request = lambda.delete_function_url_config().function_name(name).set_qualifier(alias);
+                request.send().await.failed_to(|| format!("delete the URL of function {name}")).map(drop)
+            }
+            Call::DeleteCodeSigning => {
+                let answer = lambda.delete_function_code_signing_config().function_name(name).send().await;
+                answer.failed_to(|| format!("delete the code-signing configuration of function {name}")).map(drop)
+            }
+            Call::DeleteConcurrency => {
+                let answer = lambda.delete_function_concurrency().function_name(name).send().await;
+                answer.failed_to(|| format!("delete the reserved concurrency of function {name}")).map(drop)
+            }
+            Call::UpdateConfiguration(goal, resets) => {
                 eventually(&context.progress, role_usable_within(context), waits_for_role_or_update, || async {
                     let request = lambda.update_function_configuration().function_name(name).role(&goal.role_arn);
                     let request = request.runtime(Runtime::Providedal2023).handler(HANDLER);
                     let request = request.timeout(goal.timeout_seconds()).memory_size(goal.memory_size());
                     let request = request.environment(goal.environment());
+                    let resets = FIELDS.iter().filter(|field| resets.contains(&field.name));
+                    let request = resets.fold(request, |request, field| (field.reset)(request));
                     request.send().await.failed_to(|| format!("update function {name}")).map(drop)
                 })
                 .await?;
@@ -228,6 +293,43 @@ impl Function {
         Ok(still.then(|| name.to_owned()))
     }
 
+    async fn extras(&self, aws: &Aws, function: &GetFunctionOutput) -> Result<Extras, Error> {
+        let name = &self.name;
+        let (urls, signing) = tokio::join!(
+            aws.lambda.list_function_url_configs().function_name(name).into_paginator().items().send().try_collect(),
+            aws.lambda.get_function_code_signing_config().function_name(name).send()
+        );
+        // Somebody may delete the function meanwhile.
+        let gone = ["ResourceNotFoundException"];
+        let urls: Vec<FunctionUrlConfig> =
+            absent_is_none(urls.failed_to(|| format!("list the URLs of function {name}")), &gone)?.unwrap_or_default();
+        let signing = signing.failed_to(|| format!("read the code-signing configuration of function {name}"));
+        let signing = absent_is_none(signing, &gone)?.map(|answer| answer.code_signing_config_arn);
+        Ok(Extras {
+            concurrency: function.concurrency.as_ref().and_then(|it| it.reserved_concurrent_executions),
+            code_signing: signing.filter(|arn| !arn.is_empty()),
+            // arn:PARTITION:lambda:REGION:ACCOUNT:function:NAME[:ALIAS]
+            urls: urls
+                .into_iter()
+                .map(|it| FunctionUrl {
+                    alias: it.function_arn.split(':').nth(7).map(str::to_owned),
+                    url: it.function_url,
+                })
+                .collect(),
+        })
+    }
+
+    fn is_stopped(&self) -> Text {
+        text![
+            format!(
+                "function {} is stopped: its reserved concurrency is 0, so no rotation can run. If nobody stopped it on \
+                 purpose, apply lifts that, or ",
+                self.name
+            ),
+            Command::start_function(&self.arn)
+        ]
+    }
+
     fn check_that_no_other_secret_needs_it(&self, observed: &Observed) -> Result<(), Error> {
         let Some(other) = &observed.rotates_another else { return Ok(()) };
         Err(Error::new(format!("function {} rotates another secret: {other}", self.name))
@@ -277,6 +379,16 @@ impl Function {
     }
 }
 
+impl Observed {
+    /// What lets somebody else's code run in the function, or as somebody else: then its tags prove nothing about its code.
+    fn doubts(&self, goal: &Goal) -> impl Iterator<Item = String> {
+        let now = |field| self.configuration.get(field);
+        let role = now("role").and_then(Value::as_str).filter(|role| *role != goal.role_arn);
+        let layers = now(LAYERS).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        role.map(|role| format!("the role {role}")).into_iter().chain(layers.map(|arn| format!("the layer {arn}")))
+    }
+}
+
 impl Goal {
     /// The configuration is checked against Lambda's limits, for the memory too.
     fn timeout_seconds(&self) -> i32 {
@@ -313,14 +425,15 @@ fn failure(configuration: &FunctionConfiguration) -> Option<String> {
 fn observed_fields(configuration: &FunctionConfiguration) -> Fields {
     let environment: BTreeMap<_, _> =
         configuration.environment().and_then(|environment| environment.variables()).into_iter().flatten().collect();
-    Fields::from([
+    let set = [
         ("environment", json!(environment)),
         ("handler", json!(configuration.handler())),
         ("memory_size", json!(configuration.memory_size())),
         ("role", json!(configuration.role())),
         ("runtime", json!(configuration.runtime().map(Runtime::as_str))),
         ("timeout", json!(configuration.timeout())),
-    ])
+    ];
+    set.into_iter().chain(FIELDS.iter().map(|field| (field.name, (field.observe)(configuration)))).collect()
 }
 
 /// Shows an object's entries one by one: one changed variable is one line, not all of them.
@@ -333,11 +446,29 @@ fn with_field(op: Op, field: &str, from: Option<&Value>, to: &Value) -> Op {
         .fold(op, |op, key| op.with(&format!("{field}.{key}"), now.get(key).cloned(), goal.get(key).cloned()))
 }
 
+/// First of all: a URL is open to others, and a code-signing configuration may refuse the code that is uploaded next.
+fn remove_extras(extras: &Extras) -> Vec<(Op, Call)> {
+    let op = |call, field, from: Option<Value>| Op::new(Verb::Update, call).with(field, from, None);
+    let urls = extras.urls.iter().map(|FunctionUrl { url, alias }| {
+        let delete = op("lambda:DeleteFunctionUrlConfig", "url", Some(url.as_str().into()));
+        (delete, Call::DeleteUrl(alias.clone()))
+    });
+    let signing = extras.code_signing.iter().map(|arn| {
+        let delete = op("lambda:DeleteFunctionCodeSigningConfig", "code_signing", Some(arn.as_str().into()));
+        (delete, Call::DeleteCodeSigning)
+    });
+    let concurrency = extras.concurrency.iter().map(|reserved| {
+        let delete = op("lambda:DeleteFunctionConcurrency", "reserved_concurrency", Some((*reserved).into()));
+        (delete, Call::DeleteConcurrency)
+    });
+    urls.chain(signing).chain(concurrency).collect()
+}
+
 /// The op that uploads the code, and the one that marks it as uploaded; none if the live code is the goal\'s.
 fn update_code(goal: &Goal, Found { tags, observed }: &Found<Observed>) -> Option<((Op, Call), (Op, Call))> {
     let marked = |tag: &str| tags.get(tag).cloned().map(Value::from);
     let architecture = goal.architecture.to_string();
-    let is_as_uploaded = tags.get(TAG_CODE) == Some(&observed.code_sha256);
+    let is_as_uploaded = observed.doubts(goal).next().is_none() && tags.get(TAG_CODE) == Some(&observed.code_sha256);
     let is_from_source = tags.get(TAG_SOURCE) == Some(&goal.source);
     if is_as_uploaded && is_from_source && observed.architecture.as_ref() == Some(&architecture) {
         return None;

@@ -1,9 +1,10 @@
 //! The statements in the function's resource policy: Secrets Manager may invoke it for this secret, EventBridge for this rule,
-//! and nobody else.
+//! and nobody else. A statement that is not ours is removed, as a policy on the role is.
 //!
-//! One resource for both, because AddPermission calls at the same time lose statements. A statement carries no tags: the
-//! deployment owns it by its id, in the policy of its own function.
+//! One resource for all, because AddPermission calls at the same time lose statements. A statement carries no tags: the policy is
+//! the deployment's as a part of its own function.
 
+use contract::Text;
 use serde_json::{Value, json};
 
 use crate::{
@@ -70,8 +71,22 @@ impl Kind for Permissions {
             Aim::Present(goals) => {
                 let is_new = goals.iter().all(|goal| find(&goal.id).is_none());
                 let add = if is_new { Verb::Create } else { Verb::Update };
-                goals.iter().flat_map(|goal| self.statement_ops(goal, find(&goal.id), add)).collect()
+                let strangers = self.strangers(observed).map(|(id, statement)| remove(Verb::Update, id, statement));
+                strangers.chain(goals.iter().flat_map(|goal| self.statement_ops(goal, find(&goal.id), add))).collect()
             }
+        })
+    }
+
+    fn note(&self, _: Option<&Vec<Statement>>, observed: &Vec<Value>) -> Option<Text> {
+        let others: Vec<_> =
+            self.strangers(observed).map(|(id, it)| format!("{} (statement {id})", it["Principal"])).collect();
+        (!others.is_empty()).then(|| {
+            let (function, others) = (&self.function, others.join(", "));
+            format!(
+                "besides Secrets Manager and EventBridge, the policy of function {function} lets others invoke it: {others}. \
+                 apply removes these statements; find out who added them"
+            )
+            .into()
         })
     }
 
@@ -97,6 +112,12 @@ impl Kind for Permissions {
 }
 
 impl Permissions {
+    /// Statements that are not ours, by their ids.
+    fn strangers<'a>(&'a self, observed: &'a [Value]) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        let with_id = observed.iter().filter_map(|statement| Some((statement["Sid"].as_str()?, statement)));
+        with_id.filter(|(id, _)| !self.ids.iter().any(|ours| ours == id))
+    }
+
     /// The calls that lead from the observed statement to its goal.
     fn statement_ops(&self, goal: &Statement, observed: Option<&Value>, verb: Verb) -> Vec<(Op, Call)> {
         let document = self.document(goal);

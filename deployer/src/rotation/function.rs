@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use aws_sdk_lambda::{
     config::{Builder, timeout::TimeoutConfig},
+    error::SdkError,
+    operation::invoke::InvokeError,
     primitives::Blob,
+    types::ThrottleReason,
 };
 use contract::{Answer, Command, Event, KeyReport, KeyVerdict, Next, Report, Retired, Text, text};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -132,7 +135,15 @@ async fn invoke<T: DeserializeOwned>(aws: &Aws, deployment: &Deployment, event: 
     let payload = serde_json::to_vec(event).map_err(|error| unreadable(name, &error))?;
     let request = aws.lambda.invoke().function_name(name).payload(Blob::new(payload)).customize();
     let answer = request.config_override(Builder::new().timeout_config(limit)).send().await;
+    let is_stopped = answer.as_ref().is_err_and(is_stopped);
     let answer = answer.failed_to(|| format!("invoke function {name}")).map_err(|error| match error.code() {
+        _ if is_stopped => {
+            let arn = deployment.names.function_arn();
+            error.hint(text![
+                "the function is stopped: its reserved concurrency is used up or 0. If nobody did that on purpose, run ",
+                Command::start_function(&arn)
+            ])
+        }
         Some("ResourceNotFoundException") => error.hint(text!["run ", Command::deployer("apply"), " first"]),
         _ => error,
     })?;
@@ -141,6 +152,11 @@ async fn invoke<T: DeserializeOwned>(aws: &Aws, deployment: &Deployment, event: 
         return Err(failure(name, payload.as_ref()));
     }
     read_answer(name, payload.as_ref())
+}
+
+fn is_stopped(error: &SdkError<InvokeError>) -> bool {
+    let Some(InvokeError::TooManyRequestsException(throttled)) = error.as_service_error() else { return false };
+    throttled.reason() == Some(&ThrottleReason::ReservedFunctionConcurrentInvocationLimitExceeded)
 }
 
 fn read_answer<T: DeserializeOwned>(function: &str, payload: &[u8]) -> Result<T, Error> {

@@ -17,9 +17,15 @@ mod upkeep;
 /// The user.
 mod user;
 
-use std::{error::Error, pin::Pin};
+use std::{error::Error, pin::Pin, time::Duration};
 
-use crate::support::{deployed::Deployed, example::ROLE_POLICY, sandbox::Ran};
+use aws_sdk_lambda::client::Waiters as _;
+
+use crate::support::{
+    deployed::Deployed,
+    example::{FUNCTION, FUNCTION_ARN, ROLE_POLICY},
+    sandbox::Ran,
+};
 
 /// A change that somebody makes, and the call with which the plan puts it right.
 struct Change {
@@ -35,7 +41,7 @@ type Made = Result<(), Box<dyn Error>>;
 const WIDE: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
 
 #[rustfmt::skip]
-const CHANGES: [Change; 49] = [
+const CHANGES: [Change; 59] = [
     Change { name: "secret: tag changed", make: |it| Box::pin(secret::tag(it, "team")), planned: "secretsmanager:TagResource" },
     Change { name: "secret: tag removed", make: |it| Box::pin(secret::untag(it, "team")), planned: "secretsmanager:TagResource" },
     Change { name: "secret: tag added", make: |it| Box::pin(secret::tag(it, "other")), planned: "secretsmanager:UntagResource" },
@@ -71,6 +77,16 @@ const CHANGES: [Change; 49] = [
     Change { name: "function: tag of the source", make: |it| Box::pin(function::tag(it, "deployer:source")), planned: "lambda:UpdateFunctionCode" },
     Change { name: "function: tag changed", make: |it| Box::pin(function::tag(it, "team")), planned: "lambda:TagResource" },
     Change { name: "function: retries", make: |it| Box::pin(function::more_retries(it)), planned: "lambda:PutFunctionEventInvokeConfig" },
+    Change { name: "function: layer", make: |it| Box::pin(function::a_layer(it)), planned: "lambda:UpdateFunctionConfiguration" },
+    Change { name: "function: VPC", make: |it| Box::pin(function::a_vpc(it)), planned: "lambda:UpdateFunctionConfiguration" },
+    Change { name: "function: file system", make: |it| Box::pin(function::a_file_system(it)), planned: "lambda:UpdateFunctionConfiguration" },
+    Change { name: "function: dead-letter target", make: |it| Box::pin(function::a_dead_letter_target(it)), planned: "lambda:UpdateFunctionConfiguration" },
+    Change { name: "function: tracing", make: |it| Box::pin(function::tracing(it)), planned: "lambda:UpdateFunctionConfiguration" },
+    Change { name: "function: ephemeral storage", make: |it| Box::pin(function::more_storage(it)), planned: "lambda:UpdateFunctionConfiguration" },
+    Change { name: "function: URL", make: |it| Box::pin(function::a_url(it)), planned: "lambda:DeleteFunctionUrlConfig" },
+    Change { name: "function: reserved concurrency", make: |it| Box::pin(function::stop(it)), planned: "lambda:DeleteFunctionConcurrency" },
+    Change { name: "function: code signing", make: |it| Box::pin(function::code_signing(it)), planned: "lambda:DeleteFunctionCodeSigningConfig" },
+    Change { name: "permission: somebody else's", make: |it| Box::pin(function::let_another_account_invoke(it)), planned: "lambda:RemovePermission" },
     Change { name: "permission: removed", make: |it| Box::pin(function::remove_permission(it, "mail-prod-secretsmanager")), planned: "lambda:AddPermission" },
     Change { name: "permission: the rule's removed", make: |it| Box::pin(function::remove_permission(it, "mail-prod-events")), planned: "lambda:AddPermission" },
     Change { name: "permission: wider", make: |it| Box::pin(function::widen_permission(it)), planned: "lambda:RemovePermission" },
@@ -112,6 +128,48 @@ async fn every_change_from_outside_is_planned_and_put_right() {
         CHANGES.len(),
         failures.join("\n\n")
     );
+}
+
+/// Whoever may add a layer and replace the code may also set the tags by which the deployer knows its code.
+#[tokio::test]
+async fn code_that_somebody_tagged_as_ours_beside_their_layer_is_uploaded_again() {
+    let deployed = Deployed::example(&[]).await;
+    function::another_code(&deployed).await.unwrap();
+    function::tag_code_as_uploaded(&deployed).await.unwrap();
+    let updated = deployed.aws.lambda.wait_until_function_updated_v2().function_name(FUNCTION);
+    updated.wait(Duration::from_mins(1)).await.unwrap();
+    function::a_layer(&deployed).await.unwrap();
+
+    let planned = deployed.run(&["plan"]).expect(0).stdout;
+    assert!(planned.contains("lambda:UpdateFunctionCode"), "{planned}");
+    assert!(planned.contains(":layer:theirs:1, which the deployer did not give it"), "{planned}");
+
+    deployed.run(&["apply", "--auto-approve"]).expect(0);
+    deployed.run(&["plan", "--detailed-exitcode"]).expect(0);
+    deployed.run(&["rotate"]).expect(0);
+}
+
+#[tokio::test]
+async fn a_function_that_somebody_stopped_is_told_by_plan_status_and_rotate_with_the_way_to_start_it() {
+    let deployed = Deployed::example(&[]).await;
+    function::stop(&deployed).await.unwrap();
+    let start = format!("aws lambda delete-function-concurrency --function-name {FUNCTION_ARN}");
+    for (command, code) in [("plan", 0), ("status", 0), ("rotate", 1)] {
+        let ran = deployed.run(&[command]).expect(code);
+        let said = ran.stdout + &ran.stderr;
+        assert!(said.contains("is stopped: its reserved concurrency is") && said.contains(&start), "{command}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn the_plan_and_the_status_name_who_else_may_invoke_the_function() {
+    let deployed = Deployed::example(&[]).await;
+    function::let_another_account_invoke(&deployed).await.unwrap();
+    for command in ["plan", "status"] {
+        let ran = deployed.run(&[command]).expect(0);
+        let said = ran.stdout + &ran.stderr;
+        assert!(said.contains("lets others invoke it") && said.contains("999999999999"), "{command}: {said}");
+    }
 }
 
 impl Change {

@@ -247,6 +247,56 @@ def _check_role(call: Call) -> None:
         )
 
 
+_NEEDS_OF_THE_ROLE = (
+    ("VpcConfig", lambda it: it.get("SubnetIds"), "ec2", ("CreateNetworkInterface", "DescribeNetworkInterfaces")),
+    ("DeadLetterConfig", lambda it: ":sqs:" in it.get("TargetArn", ""), "sqs", ("SendMessage",)),
+    ("DeadLetterConfig", lambda it: ":sns:" in it.get("TargetArn", ""), "sns", ("Publish",)),
+    ("TracingConfig", lambda it: it.get("Mode") == "Active", "xray", ("PutTraceSegments",)),
+)
+
+
+def _check_what_the_role_may(call: Call) -> None:
+    """For what a function reaches outside Lambda, its role needs permissions: CreateFunction and an update check them."""
+    func = _function(call)
+    role = call.params.get("Role") or (func["config"]["Role"] if func else "")
+    principal = f"arn:aws:sts::{call.account}:assumed-role/{role.rsplit('/', 1)[-1]}/awslambda"
+    for field, asks, service, actions in _NEEDS_OF_THE_ROLE:
+        value = call.params.get(field) or {}
+        if not asks(value):
+            continue
+        resource = authz.Check(value.get("TargetArn", "*"))
+        for action in actions:
+            if not authz.may(principal, f"{service}:{action}", resource, call.account, call.region):
+                raise AwsError(
+                    "InvalidParameterValueException",
+                    f"The provided execution role does not have permissions to call {action} on {service.upper()}",
+                )
+
+
+def _check_file_systems(call: Call) -> None:
+    """A file system is reached through a VPC."""
+    func = _function(call)
+    vpc = call.params.get("VpcConfig") or (func["config"]["VpcConfig"] if func else {})
+    if call.params.get("FileSystemConfigs") and not vpc.get("SubnetIds"):
+        raise AwsError(
+            "InvalidParameterValueException",
+            "Function must be configured to execute in a VPC to reference access point "
+            + call.params["FileSystemConfigs"][0]["Arn"],
+        )
+
+
+def _update_code(call: Call) -> None:
+    """Refuses code that nobody signed if a code-signing configuration is on the function; here each one enforces."""
+    _check_settled(call)
+    func = _function(call)
+    if func is not None and func.get("code_signing_config_arn"):
+        raise AwsError(
+            "CodeVerificationFailedException",
+            "The code signature failed one or more of the validation checks for signature mismatch or expiry, and the "
+            "code signing policy is set to ENFORCE. Lambda blocks the deployment.",
+        )
+
+
 def _function(call: Call) -> dict[str, Any] | None:
     return lambda_svc._functions.get(lambda_svc._resolve_request_scoped_name(call.params["FunctionName"]))
 
@@ -275,6 +325,8 @@ def _check_settled(call: Call) -> None:
 def _update_configuration(call: Call) -> None:
     _check_settled(call)
     _check_role(call)
+    _check_what_the_role_may(call)
+    _check_file_systems(call)
 
 
 def _policy_revision(func: dict[str, Any]) -> str:
@@ -316,7 +368,7 @@ def _remove_permission(call: Call) -> None:
 
 OVERRIDES = {
     "lambda:CreateFunction": _check_role,
-    "lambda:UpdateFunctionCode": _check_settled,
+    "lambda:UpdateFunctionCode": _update_code,
     "lambda:UpdateFunctionConfiguration": _update_configuration,
     "lambda:PublishVersion": _check_settled,
     "lambda:AddPermission": _check_policy_revision,

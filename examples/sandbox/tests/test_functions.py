@@ -264,6 +264,49 @@ class Configuration(SandboxTest):
         with self.assert_error("InvalidParameterValueException", "cannot be assumed by Lambda"):
             self.functions.update_function_configuration(FunctionName=arn, Role=role_arn(elsewhere))
 
+    def test_what_a_function_reaches_needs_a_role_that_may(self) -> None:
+        queue = f"arn:aws:sqs:{REGION}:{ACCOUNT}:queue"
+        vpc = {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
+        changes = (
+            ({"VpcConfig": vpc}, "call CreateNetworkInterface on EC2"),
+            ({"DeadLetterConfig": {"TargetArn": queue}}, "call SendMessage on SQS"),
+            ({"TracingConfig": {"Mode": "Active"}}, "call PutTraceSegments on XRAY"),
+        )
+        for role_policy in (None, policy(["*"], "*")):
+            role = make_role({"Service": "lambda.amazonaws.com"}, role_policy)
+            arn = make_function(ECHO, role)
+            for change, message in changes:
+                with self.subTest(change, policy=role_policy):
+                    if role_policy is None:
+                        with self.assert_error("InvalidParameterValueException", message):
+                            self.functions.update_function_configuration(FunctionName=arn, **change)
+                    else:
+                        self.functions.update_function_configuration(FunctionName=arn, **change)
+                        settled(arn)
+
+    def test_a_file_system_needs_a_vpc(self) -> None:
+        system = {
+            "Arn": f"arn:aws:elasticfilesystem:{REGION}:{ACCOUNT}:access-point/fsap-0123456789abcdef0",
+            "LocalMountPath": "/mnt/x",
+        }
+        with self.assert_error("InvalidParameterValueException", "must be configured to execute in a VPC"):
+            self.functions.update_function_configuration(FunctionName=make_function(ECHO), FileSystemConfigs=[system])
+
+    def test_unsigned_code_is_refused_where_signing_is_enforced(self) -> None:
+        arn = make_function(ECHO)
+        signing = f"arn:aws:lambda:{REGION}:{ACCOUNT}:code-signing-config:csc-0123456789abcdef0"
+        self.functions.put_function_code_signing_config(FunctionName=arn, CodeSigningConfigArn=signing)
+        with self.assert_error("CodeVerificationFailedException"):
+            self.functions.update_function_code(FunctionName=arn, ZipFile=code_of(ECHO))
+        self.functions.delete_function_code_signing_config(FunctionName=arn)
+        self.functions.update_function_code(FunctionName=arn, ZipFile=code_of(ECHO))
+
+    def test_a_function_whose_reserved_concurrency_is_0_is_not_invoked(self) -> None:
+        arn = make_function(ECHO)
+        self.functions.put_function_concurrency(FunctionName=arn, ReservedConcurrentExecutions=0)
+        with self.assert_error("TooManyRequestsException", "Rate Exceeded"):
+            invoke(arn)
+
     def test_an_update_shows_in_last_update_status_and_lets_no_other_in(self) -> None:
         arn = make_function(ECHO)
         self.settle_slowly()

@@ -1,0 +1,84 @@
+//! The fields of a function that we never set. A value other than Lambda's default is somebody's change: such a field can give
+//! the function other code, another network or further readers of what it handles.
+
+use aws_sdk_lambda::{
+    operation::update_function_configuration::builders::UpdateFunctionConfigurationFluentBuilder as Update,
+    types::{
+        DeadLetterConfig, EphemeralStorage, FileSystemConfig, FunctionConfiguration, SnapStart, SnapStartApplyOn,
+        TracingConfig, TracingMode, VpcConfig, VpcConfigResponse,
+    },
+};
+use serde_json::{Value, json};
+
+/// A field that is to have Lambda's default.
+pub(super) struct Field {
+    pub(super) name: &'static str,
+    pub(super) default: fn() -> Value,
+    pub(super) observe: fn(&FunctionConfiguration) -> Value,
+    /// Sets the default.
+    pub(super) reset: fn(Update) -> Update,
+}
+
+/// Code that runs in the function beside ours.
+pub(super) const LAYERS: &str = "layers";
+/// MB.
+const EPHEMERAL_STORAGE: i32 = 512;
+
+pub(super) const FIELDS: [Field; 7] = [
+    Field {
+        name: "dead_letter_target",
+        default: || json!(""),
+        observe: |it| json!(it.dead_letter_config().and_then(|config| config.target_arn()).unwrap_or_default()),
+        reset: |update| update.dead_letter_config(DeadLetterConfig::builder().target_arn("").build()),
+    },
+    Field {
+        name: "ephemeral_storage",
+        default: || json!(EPHEMERAL_STORAGE),
+        observe: |it| json!(it.ephemeral_storage().map_or(EPHEMERAL_STORAGE, EphemeralStorage::size)),
+        // The builder fails only without a size.
+        reset: |update| update.set_ephemeral_storage(EphemeralStorage::builder().size(EPHEMERAL_STORAGE).build().ok()),
+    },
+    Field {
+        name: "file_systems",
+        default: || json!([]),
+        observe: |it| it.file_system_configs().iter().map(FileSystemConfig::arn).collect(),
+        reset: |update| update.set_file_system_configs(Some(Vec::new())),
+    },
+    Field {
+        name: LAYERS,
+        default: || json!([]),
+        observe: |it| it.layers().iter().map(|layer| layer.arn()).collect(),
+        reset: |update| update.set_layers(Some(Vec::new())),
+    },
+    Field {
+        name: "snap_start",
+        default: || json!(SnapStartApplyOn::None.as_str()),
+        observe: |it| {
+            let applies_on = it.snap_start().and_then(|snap_start| snap_start.apply_on());
+            json!(applies_on.unwrap_or(&SnapStartApplyOn::None).as_str())
+        },
+        reset: |update| update.snap_start(SnapStart::builder().apply_on(SnapStartApplyOn::None).build()),
+    },
+    Field {
+        name: "tracing",
+        default: || json!(TracingMode::PassThrough.as_str()),
+        observe: |it| {
+            let mode = it.tracing_config().and_then(|config| config.mode());
+            json!(mode.unwrap_or(&TracingMode::PassThrough).as_str())
+        },
+        reset: |update| update.tracing_config(TracingConfig::builder().mode(TracingMode::PassThrough).build()),
+    },
+    Field {
+        name: "vpc",
+        default: || json!([]),
+        observe: |it| {
+            let vpc = it.vpc_config();
+            let subnets = vpc.into_iter().flat_map(VpcConfigResponse::subnet_ids);
+            subnets.chain(vpc.into_iter().flat_map(VpcConfigResponse::security_group_ids)).map(String::as_str).collect()
+        },
+        reset: |update| {
+            let none = VpcConfig::builder().set_subnet_ids(Some(Vec::new())).set_security_group_ids(Some(Vec::new()));
+            update.vpc_config(none.build())
+        },
+    },
+];
