@@ -29,6 +29,10 @@ pub struct Instances {
     pub script: String,
     /// The document's execution timeout, in seconds.
     pub timeout_seconds: u64,
+    /// SHA-256 of our own document's content, in hexadecimal: its JSON without white space, with sorted keys. None for a
+    /// document that the deployer did not write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_sha256: Option<String>,
 }
 
 impl Consumer {
@@ -60,6 +64,7 @@ mod tests {
             document: "d".into(),
             script: "/s".into(),
             timeout_seconds: 120,
+            content_sha256: None,
         });
         let json =
             r#"{"instances":{"ids":["i-0123456789abcdef0"],"document":"d","script":"/s","timeout_seconds":120}}"#;

@@ -160,6 +160,10 @@ refusal_kinds! {
         found: "Systems Manager does not reach a host; no key was made",
         next: "start the host or its agent, or remove it from the file"
     }
+    DocumentChanged {
+        found: "the document is not what the deployer wrote: whoever changed it could run anything on the hosts",
+        next: "find out who changed it, then `deployer apply --during-rotation`"
+    }
     PendingEmpty {
         found: "AWSPENDING holds no credential",
         next: "wait for the next attempt, then `deployer recover`"

@@ -227,6 +227,7 @@ mod tests {
                 document: "mail-prod-rotate-smtp".into(),
                 script: "/usr/local/bin/rotate_smtp.sh".into(),
                 timeout_seconds: 120,
+                content_sha256: Some("0".repeat(64)),
             })),
             keep_previous: Duration::from_hours(24),
             keep_inactive: Duration::from_hours(72),

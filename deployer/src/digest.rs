@@ -13,7 +13,16 @@ pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a (impl AsRef<[u8]> +
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    hash.finalize()[..16].iter().fold(String::new(), |mut text, byte| {
+    hex(&hash.finalize()[..16])
+}
+
+/// A whole SHA-256 as hexadecimal digits.
+pub(crate) fn sha256(data: impl AsRef<[u8]>) -> String {
+    hex(&Sha256::digest(data))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
         text

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use contract::{Consumer, Instances, Settings};
 
 use crate::{
-    config::Config,
+    config::{Config, Instance},
     deployment::{Deployment, facts::Facts, names::Names, policy},
     engine::{
         erased::{Node, NodeId, erase},
@@ -86,11 +86,9 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
     ready.extend(topic);
     if let Some(instance) = &config.instance {
         if instance.document.is_none() {
-            let (script, timeout) = (instance.script.clone(), instance.timeout);
-            ready.push(stack.add_owned(&[], Document { name: names.document.clone() }, move |deployment, _| {
-                let secret_arn_prefix = deployment.names.secret_arn_prefix();
-                Ok(document::Goal { script: script.clone(), timeout, secret_arn_prefix })
-            }));
+            let (instance, document) = (instance.clone(), Document { name: names.document.clone() });
+            let goal = move |deployment: &Deployment, _: &Facts| Ok(document_goal(&instance, &deployment.names));
+            ready.push(stack.add_owned(&[], document, goal));
         }
         if let Some(role) = &instance.role {
             let access = InstanceAccess { role: role.to_string(), policy_name: names.instance_policy.clone() };
@@ -174,7 +172,13 @@ fn consumer(config: &Config, names: &Names) -> Option<Consumer> {
         document: instance.document.as_ref().map_or_else(|| names.document.clone(), ToString::to_string),
         script: instance.script.clone(),
         timeout_seconds: instance.timeout.as_secs(),
+        content_sha256: instance.document.is_none().then(|| document_goal(instance, names).sha256()),
     }))
+}
+
+fn document_goal(instance: &Instance, names: &Names) -> document::Goal {
+    let (script, timeout) = (instance.script.clone(), instance.timeout);
+    document::Goal { script, timeout, secret_arn_prefix: names.secret_arn_prefix() }
 }
 
 fn statements(names: &Names) -> Vec<Statement> {

@@ -235,6 +235,7 @@ impl FakeAws {
             document: "mail-rotate-smtp".into(),
             script: "/usr/local/bin/rotate_smtp.sh".into(),
             timeout_seconds: 120,
+            content_sha256: None,
         }));
         self
     }

@@ -53,6 +53,10 @@ pub(crate) fn role_permissions(config: &Config, names: &Names, user_arn: &str, k
             &["ssm:SendCommand"],
             std::iter::once(names.document_arn(document)).chain(instances),
         ));
+        if instance.document.is_none() {
+            let actions = ["ssm:DescribeDocument", "ssm:GetDocument"];
+            statements.push(allow("Document", &actions, [names.document_arn(document)]));
+        }
         // These take no resource (service authorization reference of Systems Manager).
         statements.push(allow(
             "CommandResult",

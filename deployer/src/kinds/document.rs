@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     aws::Aws,
+    digest,
     engine::{
         eventually::{CONSISTENT_WITHIN, Pauses},
         kind::Context,
@@ -61,6 +62,11 @@ const LATEST: &str = "$LATEST";
 const TARGET_TYPE: &str = "/AWS::EC2::Instance";
 
 impl Goal {
+    /// What the function compares the document with, before it runs on a host.
+    pub(crate) fn sha256(&self) -> String {
+        digest::sha256(self.content().to_string())
+    }
+
     /// The document's content.
     ///
     /// The parameters reach the script through the environment, so that no text is pasted into a shell. Agents before

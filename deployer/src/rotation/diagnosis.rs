@@ -128,6 +128,7 @@ fn obstacle_of(kind: RefusalKind) -> Obstacle {
         | Kind::MalformedSecret
         | Kind::SecretOfAnotherUser
         | Kind::HostsOffline
+        | Kind::DocumentChanged
         | Kind::RotationOpen
         | Kind::HostsNotOnCurrent
         | Kind::CurrentKeyNotActive

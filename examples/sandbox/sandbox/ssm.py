@@ -141,7 +141,7 @@ def _check_hash(version: Version, params: dict[str, Any]) -> None:
     type_ = params.get("DocumentHashType", "Sha256")
     actual = version.hash if type_ == "Sha256" else hashlib.sha1(version.content.encode()).hexdigest()
     if wanted != actual:
-        raise AwsError("InvalidDocument", f"The {type_} hash of the document is not {wanted}.")
+        raise AwsError("InvalidDocument", f"document hash {wanted} does not match {type_}.")
 
 
 def _instance_ids(params: dict[str, Any]) -> list[str]:

@@ -136,6 +136,13 @@ pub(crate) enum Error {
         hosts: Vec<String>,
     },
 
+    /// The document is not the one whose digest the environment names.
+    DocumentChanged {
+        document: String,
+        /// The number of the version that would run.
+        version: String,
+    },
+
     /// The pending version has no credential.
     PendingEmpty {
         secret: String,
@@ -381,6 +388,7 @@ impl Error {
             Self::MalformedSecret { .. } => RefusalKind::MalformedSecret,
             Self::SecretOfAnotherUser { .. } => RefusalKind::SecretOfAnotherUser,
             Self::HostsOffline { .. } => RefusalKind::HostsOffline,
+            Self::DocumentChanged { .. } => RefusalKind::DocumentChanged,
             Self::PendingEmpty { .. } => RefusalKind::PendingEmpty,
             Self::PendingKeyGone { .. } => RefusalKind::PendingKeyGone,
             Self::RolledBack(_) => RefusalKind::RolledBack,

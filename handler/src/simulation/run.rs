@@ -164,6 +164,7 @@ fn settings(setup: &Setup) -> Settings {
         document: "mail-rotate-smtp".into(),
         script: "/usr/local/bin/rotate_smtp.sh".into(),
         timeout_seconds: SCRIPT_TIMEOUT,
+        content_sha256: None,
     };
     Settings {
         secret_arn_prefix: SECRET_ARN_PREFIX.into(),

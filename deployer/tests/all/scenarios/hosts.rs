@@ -1,8 +1,9 @@
 //! Hosts that are offline, and scripts that fail.
 
 use crate::support::{
+    aws::OTHER_DOCUMENT,
     deployed::{Deployed, SHORTEST_TIMEOUT},
-    example::{INSTANCES, host_script},
+    example::{DOCUMENT, INSTANCES, host_script},
     rotation::{CREATE, SET},
 };
 
@@ -26,6 +27,26 @@ async fn a_host_is_offline_for_two_periods() {
     deployed.shows("host_offline").await;
 
     deployed.set_online(Some(INSTANCES[1]), true);
+    deployed.completes_when_tried_again().await;
+}
+
+#[tokio::test]
+async fn somebody_who_may_only_update_documents_gets_nothing_run_on_a_host() {
+    let deployed = Deployed::with(&[]).await;
+    let ssm = &deployed.aws.ssm;
+    let update = ssm.update_document().name(DOCUMENT).content(OTHER_DOCUMENT).document_version("$LATEST");
+    let version = update.send().await.unwrap().document_description.unwrap().document_version.unwrap();
+    ssm.update_document_default_version().name(DOCUMENT).document_version(version).send().await.unwrap();
+    let before = deployed.mark();
+
+    let failure = deployed.rotate().await.failed(CREATE, "DocumentChanged");
+
+    failure.says(&["version 2 of document mail-prod-rotate-smtp", "deployer apply --during-rotation"]);
+    deployed.touched_no_key(before);
+    deployed.told_no_host(before);
+    deployed.mail_works().await;
+
+    deployed.apply(&[]);
     deployed.completes_when_tried_again().await;
 }
 

@@ -135,6 +135,16 @@ pub(super) fn hosts_offline(hosts: &[String]) -> Parts {
     parts(found, "no key was made: such a host would keep the old credential", [next.into()])
 }
 
+pub(super) fn document_changed(document: &str, version: &str) -> Parts {
+    let found = format!("version {version} of document {document} is not what the deployer wrote");
+    let next = text![
+        "find out who changed it, then run ",
+        Command::deployer("apply --during-rotation"),
+        ", which writes it again"
+    ];
+    parts(found, "nothing was run on the hosts: it could be anything, as root", [next])
+}
+
 pub(super) fn pending_empty(secret: &str, version: &str) -> Parts {
     let next = [
         wait(),

@@ -44,6 +44,7 @@ impl Error {
             Self::MalformedSecret { version, labels, problem } => begin::malformed_secret(version, labels, problem),
             Self::SecretOfAnotherUser { found, expected } => begin::secret_of_another_user(found, expected),
             Self::HostsOffline { hosts } => begin::hosts_offline(hosts),
+            Self::DocumentChanged { document, version } => begin::document_changed(document, version),
             Self::PendingEmpty { secret, version } => begin::pending_empty(secret, version),
             Self::NotEnoughTime { purpose, needed, remaining } => {
                 begin::not_enough_time(purpose, needed.as_secs(), remaining.as_secs())

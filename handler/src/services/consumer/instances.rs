@@ -1,14 +1,16 @@
 //! EC2 instances: whether Systems Manager reaches them, and the script that it runs on each.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use aws_sdk_ssm::{
     operation::get_command_invocation::GetCommandInvocationOutput,
-    types::{CommandInvocationStatus, InstanceInformationStringFilter, PingStatus},
+    types::{CommandInvocationStatus, DocumentHashType, InstanceInformationStringFilter, PingStatus},
 };
 use contract::{
     COMMAND_DELIVERY_SECONDS, DOCUMENT_PARAMETER, HostReport, Instances, RUN_SHELL_SCRIPT, VERSION_ID, VERSION_STAGE,
 };
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 use tracing::info;
 
@@ -25,12 +27,52 @@ const POLL: Duration = Duration::from_secs(2);
 /// Longest piece of a script's output that an error quotes, in characters; the end says why it failed.
 const LONGEST_OUTPUT: usize = 400;
 
-/// Refuses to begin while Systems Manager does not reach an instance.
+/// Refuses to begin while Systems Manager does not reach an instance, or if the document is not what the deployer wrote.
 pub(crate) async fn check(clients: &Clients, instances: &Instances) -> Result<(), Error> {
+    pin(clients, instances).await?;
     let standing = standing(clients, instances).await?;
     let offline = standing.iter().filter(|host| !host.online);
     let offline: Vec<_> = offline.map(|HostReport { instance, status, .. }| format!("{instance}: {status}")).collect();
     if offline.is_empty() { Ok(()) } else { Err(Error::HostsOffline { hosts: offline }) }
+}
+
+/// A version of the document that is what the deployer wrote, and AWS's hash of it.
+struct Pinned {
+    version: String,
+    hash: String,
+    hash_type: DocumentHashType,
+}
+
+/// Finds the version that SendCommand is to run. The document runs as root, so whoever may only update documents must not decide
+/// what it does: its content has to have the digest that the function's environment names. SendCommand then gets AWS's hash of
+/// that version, and so runs no other, whatever the document becomes meanwhile. How AWS computes its hash is not documented, so
+/// it is read. None for a document that the deployer did not write.
+async fn pin(clients: &Clients, instances: &Instances) -> Result<Option<Pinned>, Error> {
+    const DESCRIBE: &str = "ssm:DescribeDocument";
+    let Some(digest) = &instances.content_sha256 else { return Ok(None) };
+    let name = &instances.document;
+    let described = clients.ssm.describe_document().name(name).send().await;
+    let described = described.map_err(|error| Error::aws(DESCRIBE, error))?.document;
+    let pinned = described.and_then(|document| {
+        Some(Pinned { version: document.document_version?, hash: document.hash?, hash_type: document.hash_type? })
+    });
+    let pinned = pinned.ok_or_else(|| Error::aws_answer(DESCRIBE, "the answer holds no version with a hash"))?;
+    let document = clients.ssm.get_document().name(name).document_version(&pinned.version).send().await;
+    let content = document.map_err(|error| Error::aws("ssm:GetDocument", error))?.content.unwrap_or_default();
+    // Whatever its white space is.
+    let canonical = serde_json::from_str::<Value>(&content).map(|content| content.to_string());
+    if canonical.is_ok_and(|content| hex(&Sha256::digest(content)) == *digest) {
+        return Ok(Some(pinned));
+    }
+    Err(Error::DocumentChanged { document: name.clone(), version: pinned.version })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// How every instance stands, in the order of the configuration.
@@ -92,11 +134,11 @@ pub(crate) async fn tell(invocation: &Invocation<'_>, instances: &Instances, new
 /// is safe to run again.
 async fn send(invocation: &Invocation<'_>, instances: &Instances, news: &News<'_>) -> Result<String, Error> {
     const ACTION: &str = "ssm:SendCommand";
-    let answer = invocation
-        .clients
-        .ssm
-        .send_command()
-        .document_name(&instances.document)
+    let mut request = invocation.clients.ssm.send_command().document_name(&instances.document);
+    if let Some(Pinned { version, hash, hash_type }) = pin(invocation.clients, instances).await? {
+        request = request.document_version(version).document_hash(hash).document_hash_type(hash_type);
+    }
+    let answer = request
         .set_instance_ids(Some(instances.ids.clone()))
         .set_parameters(Some(parameters(instances, news).into_iter().collect()))
         .timeout_seconds(i32::try_from(COMMAND_DELIVERY_SECONDS).unwrap_or(i32::MAX))
@@ -218,7 +260,7 @@ mod tests {
 
     fn instances(document: &str, script: &str) -> Instances {
         let ids = vec!["i-0123456789abcdef0".into()];
-        Instances { ids, document: document.into(), script: script.into(), timeout_seconds: 120 }
+        Instances { ids, document: document.into(), script: script.into(), timeout_seconds: 120, content_sha256: None }
     }
 
     fn credential() -> Credential {
