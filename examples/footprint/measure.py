@@ -104,7 +104,9 @@ def rotate() -> None:
 
 
 def rotation_of(token: str) -> dict[str, Any]:
-    with urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL"] + "/_sandbox/state") as answer:
+    state = os.environ["AWS_ENDPOINT_URL"] + "/_sandbox/state"
+    request = urllib.request.Request(state, headers={"X-Sandbox-Token": os.environ["SANDBOX_TOKEN"]})
+    with urllib.request.urlopen(request) as answer:
         rotations = json.load(answer)["rotations"]
     return next(rotation for rotation in rotations if rotation["token"] == token)
 

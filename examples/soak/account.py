@@ -6,10 +6,10 @@ import base64
 import hashlib
 import hmac
 import json
-import os
 import subprocess
-import urllib.request
 from dataclasses import dataclass
+
+from control import ask_sandbox
 
 POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ses:SendRawEmail","Resource":"*"}]}'
 
@@ -63,18 +63,12 @@ def _new_credential(user: str) -> Credential:
     return Credential(key["AccessKeyId"], base64.b64encode(b"\x04" + signature).decode())
 
 
-def tell_sandbox(name: str, **change: object) -> None:
-    """POST /_sandbox/NAME."""
-    url = f"{os.environ['AWS_ENDPOINT_URL']}/_sandbox/{name}"
-    urllib.request.urlopen(urllib.request.Request(url, json.dumps(change).encode(), method="POST"), timeout=10).close()
-
-
 def tell_endpoint(**change: object) -> None:
     """Changes how the SMTP endpoint behaves."""
-    tell_sandbox("smtp", **change)
+    ask_sandbox("smtp", change)
 
 
 def fail_reads(call: int, times: int, **error: object) -> None:
     """Makes so many reads of a secret fail, from this one on."""
     fault = {"action": "secretsmanager:GetSecretValue", "call": call, "times": times, "kind": "fail", **error}
-    tell_sandbox("faults", rules=[fault])
+    ask_sandbox("faults", {"rules": [fault]})

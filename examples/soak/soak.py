@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
+from control import ask_sandbox
 from hosts import INSTANCES, Host, catch_up
 from load import Load, compare
 from postfix import Postfix
@@ -75,7 +73,7 @@ def main() -> int:
 
 def rotate_and_replace(config: Path, host: Host, load: Load) -> str:
     """Rotates. After the hosts were told, and before AWSCURRENT moves, replaces one of them. Returns all output."""
-    control("rotation", {"hold_before": "testSecret"})
+    ask_sandbox("rotation", {"hold_before": "testSecret"})
     with ThreadPoolExecutor(1) as beside:
         rotation = beside.submit(deployer, "rotate", config)
         try:
@@ -84,7 +82,7 @@ def rotate_and_replace(config: Path, host: Host, load: Load) -> str:
             printed = host.make_anew()
             load.take_in(host.postfix.port)
         finally:
-            control("rotation", {"hold_before": ""})
+            ask_sandbox("rotation", {"hold_before": ""})
         if " has DEPLOYING, access key " not in printed:
             raise SystemExit(f"soak: {host.instance} took another credential than the other hosts: {printed}")
         print(f"soak: replaced {host.instance}", flush=True)
@@ -94,22 +92,10 @@ def rotate_and_replace(config: Path, host: Host, load: Load) -> str:
 def wait_for_hold(ended: Callable[[], bool]) -> None:
     """Waits until the hosts were told and the rotation waits."""
     deadline = time.monotonic() + HOLD_SECONDS
-    while state()["rotations"][-1]["status"] != "held":
+    while ask_sandbox("state")["rotations"][-1]["status"] != "held":
         if ended() or time.monotonic() > deadline:
             raise SystemExit("soak: the rotation did not stop before testSecret")
         time.sleep(0.2)
-
-
-def control(name: str, change: dict[str, Any]) -> None:
-    """POST /_sandbox/NAME."""
-    url = f"{os.environ['AWS_ENDPOINT_URL']}/_sandbox/{name}"
-    urllib.request.urlopen(urllib.request.Request(url, json.dumps(change).encode(), method="POST"), timeout=10).close()
-
-
-def state() -> dict[str, Any]:
-    """GET /_sandbox/state."""
-    with urllib.request.urlopen(f"{os.environ['AWS_ENDPOINT_URL']}/_sandbox/state", timeout=10) as answer:
-        return json.load(answer)
 
 
 def write_config(file: Path) -> Path:
@@ -145,7 +131,7 @@ def deployer(verb: str, config: Path, *options: str) -> str:
 
 def find_secrets(sandbox: Path, text: str) -> list[str]:
     """Says which logs, or this text, have an issued secret; never the secret itself."""
-    found = state()
+    found = ask_sandbox("state")
     secrets = found["secret_access_keys"] + found["smtp_passwords"] + found["rotation_tokens"]
     assert secrets, "the sandbox has issued nothing to search for"
     texts = {"what Postfix logged or the deployer printed": text}

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from account import Credential, aws, fail_reads, new_rotating_secret, tell_endpoint, tell_sandbox
+from account import Credential, aws, fail_reads, new_rotating_secret, tell_endpoint
+from control import ask_sandbox
 from postfix import Postfix
 
 SCRIPT = Path(__file__).resolve().parents[1] / "rotate_smtp.sh"
@@ -36,7 +37,7 @@ class RotateSmtp(unittest.TestCase):
 
     def setUp(self) -> None:
         tell_endpoint(refuse_logins=0)
-        self.addCleanup(tell_sandbox, "faults", rules=[])
+        self.addCleanup(ask_sandbox, "faults", {"rules": []})
         port = urlsplit(os.environ["SANDBOX_SMTP_STARTTLS_ENDPOINT"]).port
         self.postfix = self.enterContext(Postfix(port, Path(os.environ["SANDBOX_CA_FILE"]), self.map_type))
         self.folder = self.enterContext(tempfile.TemporaryDirectory())

@@ -8,7 +8,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from account import Credential, fail_reads, new_rotating_secret, tell_endpoint, tell_sandbox
+from account import Credential, fail_reads, new_rotating_secret, tell_endpoint
+from control import ask_sandbox
 
 SCRIPT = Path(__file__).resolve().parents[1] / "rotate_smtp_file.sh"
 
@@ -25,7 +26,7 @@ def file_of(credential: Credential) -> str:
 class RotateSmtpFile(unittest.TestCase):
     def setUp(self) -> None:
         tell_endpoint(refuse_logins=0)
-        self.addCleanup(tell_sandbox, "faults", rules=[])
+        self.addCleanup(ask_sandbox, "faults", {"rules": []})
         self.addCleanup(tell_endpoint, down=False)
         self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.file = self.folder / "etc/mail/smtp-credentials"

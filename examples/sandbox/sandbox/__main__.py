@@ -55,6 +55,7 @@ def _prepare_environment(directory: Path, port: int) -> None:
     """Sets ministack's settings, and removes the user's own AWS settings: ministack would trust the user's key."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
+    os.environ.pop("SANDBOX_TOKEN", None)  # of a sandbox that this one runs in
     os.environ.update(
         {
             "AUTH": "true",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qs
@@ -30,12 +32,37 @@ _HANGS_ON = Rule(kind="hang", when="before")
 """The rule for every further call of an invocation that hangs."""
 
 
+@dataclass(frozen=True)
+class Access:
+    """Who may use what is no part of AWS: the controls and the state below /_sandbox/, and ministack's own endpoints.
+
+    Any process and any page in a browser on this machine reaches the port. The token is only in the command's environment. A
+    browser that was told that its page's name is 127.0.0.1 sends that name as Host.
+    """
+
+    token: str
+    hosts: frozenset[str]
+
+    def allows(self, scope: Message) -> bool:
+        headers = dict(scope["headers"])
+        token = headers.get(b"x-sandbox-token", b"")
+        return headers.get(b"host", b"").decode("latin-1") in self.hosts and hmac.compare_digest(
+            token, self.token.encode()
+        )
+
+
 class Sandbox:
     """Serves AWS and, below /_sandbox/, the control endpoints."""
 
     def __init__(
-        self, call_log: CallLog, injected: Faults, modules: Iterable[ModuleType], *states: Callable[[], dict[str, Any]]
+        self,
+        access: Access,
+        call_log: CallLog,
+        injected: Faults,
+        modules: Iterable[ModuleType],
+        *states: Callable[[], dict[str, Any]],
     ) -> None:
+        self._access = access
         self._call_log = call_log
         self._faults = injected
         modules = list(modules)
@@ -51,7 +78,9 @@ class Sandbox:
             await ministack_app.app(scope, receive, send)
             return
         body = await _read(receive)
-        if scope["path"].startswith("/_sandbox/"):
+        if scope["path"].startswith("/_") and not self._access.allows(scope):
+            await _send(send, _json(403, {"message": "this is only for the command that the sandbox runs"}))
+        elif scope["path"].startswith("/_sandbox/"):
             # On a thread: a control may invoke a function, which then calls this server.
             name = scope["path"].removeprefix("/_sandbox/")
             await _send(send, await asyncio.to_thread(self._control, scope["method"], name, body))

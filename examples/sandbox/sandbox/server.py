@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import secrets
 import shlex
 import signal
 import socket
@@ -33,7 +34,7 @@ from . import (
     ssm,
     watch,
 )
-from .app import Sandbox
+from .app import Access, Sandbox
 from .calls import CallLog
 from .command import Command
 from .faults import Faults
@@ -43,7 +44,9 @@ MODULES = (ageing, events, functions, host, iam, notifications, rotation, secret
 
 async def serve(directory: Path, listener: socket.socket, command: Command | None) -> int:
     """Serves until the command ends, or without a command until SIGTERM. Returns the exit code."""
-    endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    port = listener.getsockname()[1]
+    endpoint = f"http://127.0.0.1:{port}"
+    access = Access(secrets.token_urlsafe(32), frozenset({f"127.0.0.1:{port}", f"localhost:{port}"}))
     call_log = CallLog(directory / "calls.jsonl")
     injected = Faults(json.loads(os.environ.get("SANDBOX_FAULTS") or "[]"))
     invocation.configure(call_log)
@@ -69,6 +72,7 @@ async def serve(directory: Path, listener: socket.socket, command: Command | Non
         "AWS_ACCESS_KEY_ID": key_id,
         "AWS_SECRET_ACCESS_KEY": secret,
         "SANDBOX_DIR": str(directory),
+        "SANDBOX_TOKEN": access.token,
         "SANDBOX_CA_FILE": str(mail.ca_file),
         "SANDBOX_SMTP_ENDPOINT": mail.tls,
         "SANDBOX_SMTP_STARTTLS_ENDPOINT": mail.starttls,
@@ -82,7 +86,7 @@ async def serve(directory: Path, listener: socket.socket, command: Command | Non
         _write_environment(directory / "env", environment)
         code = await (command.run(environment) if command else _until_terminated())
 
-    application = _telling_when_started(Sandbox(call_log, injected, MODULES, _smtp_passwords), started)
+    application = _telling_when_started(Sandbox(access, call_log, injected, MODULES, _smtp_passwords), started)
     try:
         await hypercorn_serve(application, _config(listener), shutdown_trigger=until_done)
     finally:

@@ -60,17 +60,21 @@ def client(service: str, **credentials: str) -> BaseClient:
     return _session.create_client(service, region_name=REGION, config=_NO_RETRIES, **credentials)
 
 
+def ask_sandbox(name: str, body: bytes | None = None, **headers: str) -> dict[str, Any]:
+    """GET or, with a body, POST /_sandbox/NAME. Headers replace the command's own."""
+    headers = {"X-Sandbox-Token": os.environ["SANDBOX_TOKEN"], **headers}
+    with urllib.request.urlopen(urllib.request.Request(f"{ENDPOINT}/_sandbox/{name}", body, headers)) as answer:
+        return json.load(answer)
+
+
 def control(name: str, body: dict[str, Any]) -> dict[str, Any]:
     """POST /_sandbox/NAME."""
-    request = urllib.request.Request(f"{ENDPOINT}/_sandbox/{name}", json.dumps(body).encode())
-    with urllib.request.urlopen(request) as answer:
-        return json.load(answer)
+    return ask_sandbox(name, json.dumps(body).encode())
 
 
 def state() -> dict[str, Any]:
     """GET /_sandbox/state."""
-    with urllib.request.urlopen(f"{ENDPOINT}/_sandbox/state") as answer:
-        return json.load(answer)
+    return ask_sandbox("state")
 
 
 def calls() -> list[dict[str, Any]]:

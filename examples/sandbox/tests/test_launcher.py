@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import tempfile
 import unittest
+import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
-from support import wait_for
+from support import ENDPOINT, ask_sandbox, wait_for
 
 LAUNCHER = Path(__file__).resolve().parents[1] / "with-sandbox"
 
@@ -95,6 +98,19 @@ class Launcher(unittest.TestCase):
     def test_it_serves_only_this_machine(self) -> None:
         done = run("sh", "-c", 'echo "$AWS_ENDPOINT_URL $SANDBOX_SMTP_ENDPOINT $SANDBOX_SMTP_STARTTLS_ENDPOINT"')
         self.assertRegex(done.stdout, r"^http://127.0.0.1:\d+ smtps://127.0.0.1:\d+ smtp://127.0.0.1:\d+$")
+
+    def test_only_the_command_may_use_the_controls(self) -> None:
+        body = json.dumps({}).encode()
+        self.assertIn("rotations", ask_sandbox("state"))
+        for headers in ({"X-Sandbox-Token": ""}, {"X-Sandbox-Token": "guess"}, {"Host": "attacker.example"}):
+            for asked in (("state", None), ("faults", body)):
+                with self.subTest(headers, asked=asked), self.assertRaisesRegex(HTTPError, "403"):
+                    ask_sandbox(*asked, **headers)
+
+    def test_no_endpoint_beside_awss_is_open_to_others(self) -> None:
+        for path in ("_ministack/reset", "_ministack/health", "_localstack/health", "_sandbox/state"):
+            with self.subTest(path), self.assertRaisesRegex(HTTPError, "403"):
+                urllib.request.urlopen(f"{ENDPOINT}/{path}")
 
     def test_it_forwards_a_termination_and_then_stops_everything(self) -> None:
         pid_file = self.folder / "pid"

@@ -65,7 +65,8 @@ impl Sandbox {
 
     /// Changes the sandbox, which may refuse it.
     pub(crate) fn try_control<C: Control>(&self, change: &C) -> Result<C::Reply, ureq::Error> {
-        ureq::post(self.url(C::NAME)).send_json(change)?.body_mut().read_json()
+        let request = ureq::post(self.url(C::NAME)).header("x-sandbox-token", self.variable("SANDBOX_TOKEN"));
+        request.send_json(change)?.body_mut().read_json()
     }
 }
 

@@ -30,7 +30,8 @@ pub(crate) struct Violation {
 
 impl Sandbox {
     pub(crate) fn state(&self) -> State {
-        ureq::get(self.url("state")).call().unwrap().body_mut().read_json().unwrap()
+        let request = ureq::get(self.url("state")).header("x-sandbox-token", self.variable("SANDBOX_TOKEN"));
+        request.call().unwrap().body_mut().read_json().unwrap()
     }
 
     pub(crate) fn violations(&self) -> Vec<Violation> {
