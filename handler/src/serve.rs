@@ -61,8 +61,10 @@ impl Handler {
 }
 
 async fn take_step(rotation: Rotation<'_>) -> Result<Value, Error> {
-    // On the heap, both: as a part of main's future its layout is too deep for the compiler.
-    let step = rotation.invocation.time.bound(Box::pin(steps::run(rotation))).await;
+    // On the heap, all of them: as a part of main's future its layout is too deep for the compiler.
+    let time = &rotation.invocation.time;
+    let Some(secret) = time.bound(Box::pin(steps::admit(&rotation))).await? else { return Ok(Value::Null) };
+    let step = time.bound(Box::pin(steps::take(&rotation, &secret))).await;
     if let Err(error) = &step {
         Box::pin(topic::step_failed(&rotation, error)).await;
     }
@@ -117,11 +119,39 @@ async fn end(work: impl Future<Output = Result<Value, Error>>, ending: Ending) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{event::Step, log::tests::lines};
-    use contract::{
-        Event, LOG_FIELD_ERROR, LOG_FIELD_LEVEL, LOG_FIELD_MESSAGE, LOG_FIELD_REFUSAL, LOG_FIELD_ROTATION,
-        LOG_FIELD_STEP, Refusal,
+    use crate::{
+        event::Step,
+        fake_aws::{FakeAws, Fault},
+        log::tests::lines,
     };
+    use contract::{
+        AWSCURRENT, AWSPENDING, DEPLOYING, Event, LOG_FIELD_ERROR, LOG_FIELD_LEVEL, LOG_FIELD_MESSAGE,
+        LOG_FIELD_REFUSAL, LOG_FIELD_ROTATION, LOG_FIELD_STEP, Refusal, TOLD,
+    };
+
+    /// A step that is refused by its guard, or that fails after it.
+    async fn notified_of(aws: &FakeAws, secret_arn: Option<&str>) -> usize {
+        let taken = aws.take(Step::Finish, async |rotation, _| {
+            let secret_arn = secret_arn.unwrap_or(&rotation.request.secret_arn).to_owned();
+            let request = Request { secret_arn, ..rotation.request.clone() };
+            take_step(Rotation { request: &request, ..*rotation }).await.map(drop)
+        });
+        taken.await.unwrap_err();
+        aws.published().len()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_invokes_a_step_that_may_not_be_taken_can_make_it_send_no_mail() {
+        let pending =
+            |labels: &[&str]| FakeAws::new().version("old", &[AWSCURRENT], "OLD").version("new", labels, "NEW").topic();
+        let foreign = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:other-AbCd12";
+        assert_eq!(notified_of(&pending(&[AWSPENDING, DEPLOYING, TOLD]), Some(foreign)).await, 0);
+        assert_eq!(notified_of(&pending(&[]), None).await, 0);
+        assert_eq!(notified_of(&pending(&[AWSPENDING, DEPLOYING]), None).await, 0);
+        let refused =
+            pending(&[AWSPENDING, DEPLOYING, TOLD]).fault("UpdateSecretVersionStage", Fault::RefusedAs("AccessDenied"));
+        assert_eq!(notified_of(&refused, None).await, 1);
+    }
 
     fn step() -> Payload {
         let (secret_arn, token) = ("arn".into(), "r-1".into());

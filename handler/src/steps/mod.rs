@@ -17,16 +17,17 @@ use crate::{
     services::secret::{self, Secret},
 };
 
-/// Takes one step.
-pub(crate) async fn run(rotation: Rotation<'_>) -> Result<(), Error> {
-    let Rotation { invocation: Invocation { clients, settings, .. }, request } = rotation;
+/// Decides whether the step may be taken. None: nothing is left to do. Until then, whoever invokes the function has got nothing
+/// done, and nobody is notified.
+pub(crate) async fn admit(rotation: &Rotation<'_>) -> Result<Option<Secret>, Error> {
+    let Rotation { invocation: Invocation { clients, settings, .. }, request } = *rotation;
     if !settings.is_our_secret(&request.secret_arn) {
         return Err(Error::WrongSecret {
             found: request.secret_arn.clone(),
             expected: settings.secret_arn_prefix.clone(),
         });
     }
-    let (secret, standing) = match look(&rotation).await {
+    let (secret, standing) = match look(rotation).await {
         Err(rolled_back @ Error::RolledBack(_)) => {
             let secret = secret::describe(clients, &request.secret_arn).await?;
             let cleared = completed::clear(clients, &secret).await?;
@@ -39,13 +40,18 @@ pub(crate) async fn run(rotation: Rotation<'_>) -> Result<(), Error> {
         if request.step == Step::Finish {
             finish_secret::mark_done(&rotation.invocation, &secret, &request.token).await;
         }
-        return Ok(());
+        return Ok(None);
     }
-    match request.step {
-        Step::Create => create_secret::run(&rotation, &secret).await,
-        Step::Set => set_secret::run(&rotation, &secret).await,
-        Step::Test => test_secret::run(&rotation, &secret).await,
-        Step::Finish => finish_secret::run(&rotation, &secret).await,
+    Ok(Some(secret))
+}
+
+/// Takes a step that may be taken.
+pub(crate) async fn take(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
+    match rotation.request.step {
+        Step::Create => create_secret::run(rotation, secret).await,
+        Step::Set => set_secret::run(rotation, secret).await,
+        Step::Test => test_secret::run(rotation, secret).await,
+        Step::Finish => finish_secret::run(rotation, secret).await,
     }
 }
 
@@ -62,10 +68,9 @@ async fn look(rotation: &Rotation<'_>) -> Result<(Secret, Standing), Error> {
 
 #[cfg(test)]
 mod tests {
-    use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, RefusalKind, TOLD};
-
     use std::time::Duration;
 
+    use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, RefusalKind, TOLD};
     use tokio::time::Instant;
 
     use super::*;
@@ -73,6 +78,13 @@ mod tests {
         event::Request,
         fake_aws::{FakeAws, Fault},
     };
+
+    async fn run(rotation: Rotation<'_>) -> Result<(), Error> {
+        match admit(&rotation).await? {
+            Some(secret) => take(&rotation, &secret).await,
+            None => Ok(()),
+        }
+    }
 
     fn tested() -> FakeAws {
         FakeAws::new().version("old", &[AWSCURRENT], "OLD").version("new", &[AWSPENDING, DEPLOYING, TOLD], "NEW")
