@@ -1,20 +1,25 @@
 //! The AWS clients, made once, and the identity that they act as.
 
-use std::{env, time::Duration};
+use std::{collections::BTreeSet, env, fs, path::Path, time::Duration};
 
 use aws_config::{
-    BehaviorVersion, Region, SdkConfig, retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig,
+    BehaviorVersion, Region, SdkConfig, default_provider::credentials::DefaultCredentialsChain, imds, profile,
+    provider_config::ProviderConfig, retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig,
     timeout::TimeoutConfig,
 };
-use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError};
 use aws_smithy_http_client::{
     Builder, Connector,
     proxy::ProxyConfig,
-    tls::{Provider, rustls_provider::CryptoMode},
+    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::{http::SharedHttpClient, runtime_components::RuntimeComponents};
 
-use contract::{Command, text};
+use contract::{Command, Text, text};
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
 
 use crate::{
     config::Config,
@@ -81,10 +86,13 @@ pub(crate) struct Identity {
 /// # Errors
 /// No credentials, credentials that AWS refuses, no network, another account.
 pub(crate) async fn connect(config: &Config, silence: &Silence) -> Result<(Aws, Identity), Error> {
-    let region = config.region.to_string();
+    let region = Region::new(config.region.to_string());
+    let http_client = http_client()?;
+    let chain = credentials_chain(&region, &http_client).await;
     let sdk = aws_config::defaults(BehaviorVersion::latest())
-        .region(Region::new(region))
-        .http_client(http_client())
+        .region(region)
+        .http_client(http_client)
+        .credentials_provider(chain)
         .retry_config(RetryConfig::standard().with_max_attempts(4))
         .timeout_config(
             TimeoutConfig::builder()
@@ -96,16 +104,10 @@ pub(crate) async fn connect(config: &Config, silence: &Silence) -> Result<(Aws, 
         .load()
         .await;
 
-    if let Some(provider) = sdk.credentials_provider() {
-        provider.provide_credentials().await.map_err(|error| {
-            Error::new("found no AWS credentials")
-                .of_kind(ErrorKind::Credentials)
-                .cause(in_one_line(&crate::error::innermost(&error)))
-                .hint(text![
-                    "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in with ",
-                    Command::aws(&["sso", "login"])
-                ])
-        })?;
+    if let Some(provider) = sdk.credentials_provider()
+        && let Err(error) = provider.provide_credentials().await
+    {
+        return Err(no_credentials(&error).await);
     }
 
     let sts = client!(aws_sdk_sts, &sdk, silence);
@@ -126,19 +128,95 @@ pub(crate) async fn connect(config: &Config, silence: &Silence) -> Result<(Aws, 
     Ok((Aws::new(&sdk, silence), identity))
 }
 
-/// The chain of credentials lists what it tried on lines of its own.
-fn in_one_line(text: &str) -> String {
-    text.lines().map(str::trim).collect::<Vec<_>>().join("; ").replace(":; ", ": ")
+/// The default chain. Only an EC2 instance has instance metadata: elsewhere each attempt to reach it takes a second.
+async fn credentials_chain(region: &Region, http_client: &SharedHttpClient) -> DefaultCredentialsChain {
+    let settings = ProviderConfig::default().with_region(Some(region.clone())).with_http_client(http_client.clone());
+    let metadata = imds::Client::builder().configure(&settings).max_attempts(1).build();
+    DefaultCredentialsChain::builder().region(region.clone()).configure(settings).imds_client(metadata).build().await
 }
 
-/// The client honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY; the SDK's own does not.
-fn http_client() -> SharedHttpClient {
-    Builder::new().build_with_connector_fn(|settings, components| {
+async fn no_credentials(error: &CredentialsError) -> Error {
+    let hint = text![
+        "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in with ",
+        Command::aws(&["sso", "login"])
+    ];
+    // The chain's own text lists every place that it tried, down to the metadata of EC2.
+    if matches!(error, CredentialsError::CredentialsNotLoaded(_)) {
+        return Error::new("found no AWS credentials")
+            .of_kind(ErrorKind::Credentials)
+            .cause("neither the environment nor a profile has any, and this machine has no role")
+            .hint(hint);
+    }
+    let error = Error::new("failed to get AWS credentials")
+        .of_kind(ErrorKind::Credentials)
+        .cause(crate::error::innermost(error));
+    match profile_with_mfa().await {
+        Some(profile) => error.hint(mfa_hint(&profile)),
+        None => error.hint(hint),
+    }
+}
+
+/// The profile in use, if it asks for a second factor, itself or through `source_profile`. The SDK ignores the key `mfa_serial`,
+/// and AWS then refuses the role.
+async fn profile_with_mfa() -> Option<String> {
+    let (fs, environment, files) = Default::default();
+    let profiles = profile::load(&fs, &environment, &files, None).await.ok()?;
+    let selected = profiles.selected_profile().to_owned();
+    let mut seen = BTreeSet::new();
+    let mut next = Some(selected.as_str());
+    while let Some(name) = next.filter(|name| seen.insert(*name)) {
+        let profile = profiles.get_profile(name)?;
+        if profile.get("mfa_serial").is_some() {
+            return Some(selected);
+        }
+        next = profile.get("source_profile");
+    }
+    None
+}
+
+fn mfa_hint(profile: &str) -> Text {
+    let export = Command::aws(&["configure", "export-credentials", "--profile", profile]);
+    text![
+        format!(
+            "profile {profile} asks for MFA (mfa_serial), and this program cannot ask for a code. Let the AWS CLI ask: "
+        ),
+        format!("in ~/.aws/config, write a profile with `credential_process = {export}`, and name it in AWS_PROFILE")
+    ]
+}
+
+/// The client honours HTTPS_PROXY, HTTP_PROXY, NO_PROXY and AWS_CA_BUNDLE; the SDK's own does not.
+fn http_client() -> Result<SharedHttpClient, Error> {
+    let tls = match env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) {
+        Some(path) => trusting_only(Path::new(&path))?,
+        None => TlsContext::default(),
+    };
+    Ok(Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
         connector.set_connector_settings(settings.cloned());
         connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
-        connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).build()
-    })
+        connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls.clone()).build()
+    }))
+}
+
+/// The certificates of a file instead of the system's, as the AWS CLI understands AWS_CA_BUNDLE.
+fn trusting_only(bundle: &Path) -> Result<TlsContext, Error> {
+    let unusable = |cause: String| {
+        Error::new(format!("failed to use the certificates of {}", bundle.display()))
+            .cause(cause)
+            .hint("AWS_CA_BUNDLE names a file with certificates in PEM; correct it or unset it")
+    };
+    let pem = fs::read(bundle).map_err(|error| unusable(error.to_string()))?;
+    // The client would panic on a certificate that it cannot read.
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+        roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(unusable("it holds no certificate".to_owned()));
+    }
+    let store = TrustStore::empty().with_native_roots(false).with_pem_certificate(pem);
+    TlsContext::builder().with_trust_store(store).build().map_err(|error| unusable(error.to_string()))
 }
 
 async fn identify(sts: &aws_sdk_sts::Client) -> Result<Identity, Error> {

@@ -270,6 +270,11 @@ pub(crate) fn innermost(error: &dyn StdError) -> String {
 fn hint_for(cause: &Cause) -> Option<Text> {
     match cause {
         Cause::Aws { code, message, .. } => match code.as_str() {
+            code if DENIED.contains(&code) && message.contains("service control policy") => Some(
+                "a service control policy of your organisation denies it, and no permission in this account changes that: ask who \
+                 administers the organisation"
+                    .into(),
+            ),
             code if DENIED.contains(&code) && message.contains("not authorized to perform") => {
                 Some("allow the action named above for these credentials, then run the command again".into())
             }
@@ -287,5 +292,22 @@ fn hint_for(cause: &Cause) -> Option<Text> {
             Some("check the network, the region's name and AWS_ENDPOINT_URL, then run the command again".into())
         }
         Cause::Function(..) | Cause::Other(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_denied_by_a_service_control_policy_is_not_told_to_allow_the_action() {
+        let denied = "User: arn:aws:iam::123456789012:user/a is not authorized to perform: iam:CreateRole on resource: r with an \
+                      explicit deny";
+        let hint = |message: String| {
+            let cause = Cause::Aws { code: "AccessDenied".to_owned(), message, request_id: None };
+            hint_for(&cause).unwrap().to_string()
+        };
+        assert!(hint(format!("{denied} in a service control policy")).contains("administers the organisation"));
+        assert!(hint(format!("{denied} in an identity-based policy")).starts_with("allow the action"));
     }
 }

@@ -84,7 +84,8 @@ pub(super) async fn build(root: &Path, architecture: Architecture, caller: Envir
     command.args(arguments(architecture)).arg("--skip-target-check").arg("--lambda-dir").arg(&output_dir);
     let output = run(command, root, &environment).await.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Error::new("cargo-lambda, which builds the function, is not on the PATH").hint(
-            "install it: `pip install cargo-lambda` or `brew install cargo-lambda/tap/cargo-lambda`; both install zig too",
+            "install it with `uv tool install cargo-lambda`, `pipx install cargo-lambda` or `brew install \
+             cargo-lambda/tap/cargo-lambda`; each installs zig too",
         ),
         _ => Error::new("failed to run cargo-lambda").cause(error),
     })?;

@@ -260,7 +260,7 @@ async fn what_is_missing_for_a_build_is_named_with_the_way_to_get_it() {
     let error = build_error(&folder, &[("rustc", &RUSTC.replace("echo / ", "echo /sysroot/gone "))]).await;
     assert!(text(&error).contains("rustup target add aarch64-unknown-linux-gnu"), "{error:?}");
     let error = build_error(&folder, &[("rustc", RUSTC)]).await;
-    assert!(text(&error).contains("pip install cargo-lambda"), "{error:?}");
+    assert!(text(&error).contains("uv tool install cargo-lambda"), "{error:?}");
 }
 
 #[tokio::test]

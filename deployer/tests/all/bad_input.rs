@@ -6,6 +6,7 @@ use std::{
     net::TcpListener,
     process::{Command, Stdio},
     thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::json;
@@ -57,6 +58,54 @@ fn missing_credentials_a_wrong_account_and_a_broken_network_are_refused_before_a
 
     let garbage = answering("HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello");
     assert_shown!("garbage", &sandbox, &refused(&sandbox, &config, &[("AWS_ENDPOINT_URL", &garbage)]));
+}
+
+/// Away from EC2, nobody answers at the address of the instance's metadata.
+#[test]
+fn a_laptop_without_credentials_is_told_so_in_two_seconds_and_not_of_instance_metadata() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let metadata = format!("http://{}", silent.local_addr().unwrap());
+    let here = [("AWS_EC2_METADATA_DISABLED", ""), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &*metadata)];
+    let began = Instant::now();
+    let error = refused(&sandbox, &config, &[&NO_CREDENTIALS[..], &here].concat());
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(error.contains("found no AWS credentials") && !error.contains("etadata"), "{error}");
+}
+
+#[test]
+fn a_profile_with_mfa_is_told_the_way_round() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    let mfa = "mfa_serial = arn:aws:iam::123456789012:mfa/me";
+    let profiles = format!(
+        "[profile admin]\nrole_arn = arn:aws:iam::123456789012:role/admin\nsource_profile = me\n{mfa}\n\
+         [profile me]\nregion = eu-west-1\n[profile through]\nrole_arn = arn:aws:iam::123456789012:role/b\nsource_profile = admin\n"
+    );
+    let file = sandbox.file("aws-config", &profiles);
+    for profile in ["admin", "through"] {
+        let chosen = [("AWS_PROFILE", profile), ("AWS_CONFIG_FILE", &*file)];
+        let error = refused(&sandbox, &config, &[&NO_CREDENTIALS[..], &chosen].concat());
+        let way = format!("credential_process = aws configure export-credentials --profile {profile}");
+        assert!(error.contains("mfa_serial") && error.contains(&way), "{error}");
+    }
+}
+
+/// The sandbox's SMTP port has a certificate of the sandbox's own authority. What it says is no HTTP, but shows that TLS succeeded.
+#[test]
+fn the_certificates_of_aws_ca_bundle_are_trusted() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    let endpoint = sandbox.variable("SANDBOX_SMTP_ENDPOINT").replace("smtps://", "https://");
+    let bundle = sandbox.variable("SANDBOX_CA_FILE").to_owned();
+    let with = |bundle: &str| refused(&sandbox, &config, &[("AWS_ENDPOINT_URL", &endpoint), ("AWS_CA_BUNDLE", bundle)]);
+    assert!(with("").contains("certificate"), "{}", with(""));
+    assert!(!with(&bundle).contains("certificate"), "{}", with(&bundle));
+    for unusable in ["/nonexistent/ca.pem", &sandbox.file("ca.pem", "no certificate")] {
+        let error = with(unusable);
+        assert!(error.contains(&format!("failed to use the certificates of {unusable}")), "{error}");
+    }
 }
 
 /// The snapshot's name, a text of the example, and what stands there instead.

@@ -107,7 +107,7 @@ impl Sandbox {
     }
 
     /// A variable that the sandbox gives to its command.
-    pub(super) fn variable(&self, name: &str) -> &str {
+    pub(crate) fn variable(&self, name: &str) -> &str {
         &self.environment[name]
     }
 
