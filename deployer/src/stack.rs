@@ -45,7 +45,7 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
         stack.add(&[], sender, |_, _| Ok(()))
     });
     let secret = if config.secret.existing {
-        stack.add(&[], ReferencedSecret { name: names.secret.clone() }, |_, _| Ok(()))
+        stack.add(&[], ReferencedSecret { name: names.secret.clone(), user: names.user.clone() }, |_, _| Ok(()))
     } else {
         let recovery_window_days = i64::from(config.secret.recovery_window_days);
         stack.add_owned(&[], Secret { name: names.secret.clone(), recovery_window_days }, secret_goal)

@@ -1,6 +1,8 @@
 //! `deployer apply`: brings AWS to what the configuration declares, and ends when the rotation that it started, or found open,
 //! has ended too.
 
+use contract::{Command, KeyReport, KeyVerdict, Report, Text, text};
+
 use super::{
     run_plan,
     session::{Done, Prepared, Session, Shown, for_each_deployment},
@@ -11,7 +13,7 @@ use crate::{
         events::{Event, Progress, RotationEvent},
         op::{Effect, Toward},
     },
-    rotation::{function, watch},
+    rotation::{function, labels, watch},
     screen::Screen,
 };
 
@@ -26,6 +28,9 @@ pub(super) async fn run(screen: &Screen, args: &ApplyArgs) -> Result<Done, Shown
         }
         for note in function::coming_retirements(&session.aws, &session.deployment).await {
             session.screen.note(note);
+        }
+        if prepared.plan.has(Effect::RotatesNow) {
+            tell_of_the_second_rotation(&session).await;
         }
         if executed.done == Done::Changes {
             let [create, change, destroy] = prepared.plan.counts();
@@ -66,4 +71,39 @@ async fn watch_rotation(session: &Session, ours: Option<&str>, watch: Watch) -> 
         watch::watch(aws, deployment, version, watch.watch_retries, &events).await
     });
     session.fail(watched.await)
+}
+
+/// An adopted user may have a key from before. The first rotation used the other slot, so only the second one, maybe weeks later,
+/// would meet that key: it is told now. Nothing of this run depends on it.
+async fn tell_of_the_second_rotation(session: &Session) {
+    match function::report(&session.aws, &session.deployment, false).await {
+        Ok(report) => {
+            for key in in_the_way(&report) {
+                session.screen.note(key_from_before(&session.deployment.names.user, key));
+            }
+        }
+        Err(error) => {
+            session.screen.note(format!("what the next rotation would meet is unknown: {}", error.in_one_line()));
+        }
+    }
+}
+
+/// Keys that no version names and that a rotation may not delete.
+fn in_the_way(report: &Report) -> impl Iterator<Item = &KeyReport> {
+    let is_named = |key: &String| report.versions.iter().any(|version| version.key.as_ref() == Some(key));
+    let stays = move |key: &&KeyReport| matches!(key.verdict, KeyVerdict::MustStay { .. }) && !is_named(&key.key);
+    report.keys.iter().filter(stays)
+}
+
+fn key_from_before(user: &str, KeyReport { key, last_used, .. }: &KeyReport) -> Text {
+    let last = last_used.as_ref().map_or_else(|| "never used".to_owned(), |date| format!("last used {date}"));
+    text![
+        format!(
+            "access key {key} ({last}) is named by no version of the secret, and a later rotation needs its slot and would fail. As \
+             soon as no host uses it, list it under iam_user.replaces and run "
+        ),
+        Command::deployer("apply"),
+        ", or run ",
+        Command::delete_key(user, key)
+    ]
 }

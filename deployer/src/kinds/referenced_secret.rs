@@ -1,5 +1,8 @@
 //! A secret that the configuration declares existing. It must be there; only its rotation is ours.
 
+use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
+use contract::{AWSCURRENT, Command, SecretValue, Text, text};
+
 use crate::{
     aws::Aws,
     engine::{
@@ -11,12 +14,33 @@ use crate::{
 
 pub(crate) struct ReferencedSecret {
     pub(crate) name: String,
+    /// Name of the user, which a value has to name.
+    pub(crate) user: String,
 }
 
 pub(crate) enum Observed {
     Missing,
     ScheduledForDeletion,
+    /// A replica of a secret in this region: only that secret can be rotated.
+    ReplicaOf(String),
+    /// No version is AWSCURRENT, so there is nothing to rotate.
+    WithoutCurrent,
     There,
+}
+
+impl From<DescribeSecretOutput> for Observed {
+    fn from(secret: DescribeSecretOutput) -> Self {
+        // arn:PARTITION:secretsmanager:REGION:…
+        let region = secret.arn().and_then(|arn| arn.split(':').nth(3));
+        if secret.deleted_date.is_some() {
+            return Self::ScheduledForDeletion;
+        }
+        if let Some(primary) = secret.primary_region().filter(|primary| region != Some(*primary)) {
+            return Self::ReplicaOf(primary.to_owned());
+        }
+        let mut labels = secret.version_ids_to_stages.iter().flatten().flat_map(|(_, labels)| labels);
+        if labels.any(|label| label == AWSCURRENT) { Self::There } else { Self::WithoutCurrent }
+    }
 }
 
 /// There is nothing to call: the secret is only ever read.
@@ -36,24 +60,41 @@ impl Kind for ReferencedSecret {
     async fn observe(&self, aws: &Aws) -> Result<Observed, Error> {
         let answer = aws.secretsmanager.describe_secret().secret_id(&self.name).send().await;
         let answer = answer.failed_to(|| format!("read secret {}", self.name));
-        Ok(match absent_is_none(answer, &["ResourceNotFoundException"])? {
-            None => Observed::Missing,
-            Some(secret) if secret.deleted_date.is_some() => Observed::ScheduledForDeletion,
-            Some(_) => Observed::There,
-        })
+        Ok(absent_is_none(answer, &["ResourceNotFoundException"])?.map_or(Observed::Missing, Observed::from))
     }
 
     fn decide(&self, aim: Aim<'_, ()>, observed: &Observed) -> Result<Vec<(Op, Call)>, Error> {
-        let problem = match (aim, observed) {
-            (Aim::Absent { .. }, _) | (_, Observed::There) => return Ok(Vec::new()),
-            (Aim::Present(()), Observed::Missing) => "does not exist",
-            (Aim::Present(()), Observed::ScheduledForDeletion) => "is scheduled for deletion",
+        if matches!(aim, Aim::Absent { .. }) {
+            return Ok(Vec::new());
+        }
+        let unusable = "correct secret.name, restore the secret, or remove existing: true so that apply creates it";
+        let (problem, hint): (String, Text) = match observed {
+            Observed::There => return Ok(Vec::new()),
+            Observed::Missing => ("does not exist".into(), unusable.into()),
+            Observed::ScheduledForDeletion => ("is scheduled for deletion".into(), unusable.into()),
+            Observed::ReplicaOf(primary) => (
+                format!("is a replica of the secret in {primary}, which alone can be rotated"),
+                format!("set region to {primary}, or name another secret").into(),
+            ),
+            Observed::WithoutCurrent => (
+                format!("has no version that is {AWSCURRENT}"),
+                text![
+                    "store the credential that is in use; if there is none, a placeholder is enough: ",
+                    self.put_placeholder()
+                ],
+            ),
         };
-        Err(Error::new(format!("secret {} is declared existing but {problem}", self.name))
-            .hint("correct secret.name, restore the secret, or remove existing: true so that apply creates it"))
+        Err(Error::new(format!("secret {} is declared existing but {problem}", self.name)).hint(hint))
     }
 
     async fn run(&self, _: &Context, call: Call) -> Result<(), Error> {
         match call {}
+    }
+}
+
+impl ReferencedSecret {
+    fn put_placeholder(&self) -> Command {
+        let value = SecretValue::placeholder(&self.user).to_json();
+        Command::aws(&["secretsmanager", "put-secret-value", "--secret-id", &self.name, "--secret-string", &value])
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use contract::{TAG_DEPLOYMENT, TAG_SECRET};
 use serde_json::{Value, json};
 
@@ -245,10 +246,19 @@ fn a_referenced_user_gets_one_tag_and_a_user_of_another_secret_is_refused() {
 #[test]
 fn a_referenced_secret_has_to_be_there_and_is_never_changed() {
     use referenced_secret::Observed;
-    let secret = ReferencedSecret { name: "s".into() };
+    let secret = ReferencedSecret { name: "s".into(), user: "u".into() };
     let absent = Aim::Absent { stop_mail: true };
-    for observed in [Observed::Missing, Observed::ScheduledForDeletion] {
-        assert!(secret.decide(Aim::Present(&()), &observed).is_err());
+    let without_current =
+        || Observed::from(DescribeSecretOutput::builder().arn("arn:aws:sm:eu-west-1:1:secret:s-1").build());
+    let replica = DescribeSecretOutput::builder().arn("arn:aws:sm:eu-west-1:1:secret:s-1").primary_region("us-east-1");
+    for (observed, said) in [
+        (Observed::Missing, "does not exist"),
+        (Observed::ScheduledForDeletion, "is scheduled for deletion"),
+        (without_current(), "has no version that is AWSCURRENT"),
+        (Observed::from(replica.build()), "is a replica of the secret in us-east-1"),
+    ] {
+        let error = secret.decide(Aim::Present(&()), &observed).err().unwrap();
+        assert!(error.what.contains(said), "{error:?}");
         assert!(secret.decide(absent, &observed).unwrap().is_empty());
     }
     assert!(secret.decide(Aim::Present(&()), &Observed::There).unwrap().is_empty());

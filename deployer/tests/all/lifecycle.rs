@@ -343,6 +343,41 @@ async fn a_destroyed_deployment_can_be_applied_again_at_once() {
 }
 
 #[tokio::test]
+async fn an_existing_secret_without_a_value_is_told_by_plan_with_the_command_that_stores_a_placeholder() {
+    let sandbox = Sandbox::start();
+    let secrets = sandbox.aws().await.secrets;
+    secrets.create_secret().name(SECRET).send().await.unwrap();
+    let config = sandbox.config(&EXISTING_SECRET);
+
+    let refused = sandbox.deployer(&["plan", &config]).expect(1).stderr;
+
+    assert!(refused.contains("has no version that is AWSCURRENT"), "{refused}");
+    let (_, command) = refused.split_once("placeholder is enough: `").unwrap();
+    sandbox.operator(command.split_once('`').unwrap().0);
+    sandbox.deployer(&["plan", &config]).expect(0);
+}
+
+#[tokio::test]
+async fn a_key_that_an_adopted_user_had_is_told_by_the_first_apply_and_not_by_the_second_rotation() {
+    let sandbox = Sandbox::start();
+    sandbox.make_user_by_hand("/").await;
+    let key = sandbox.make_key_by_hand().await.access_key_id.clone();
+    let config = sandbox.config(&EXISTING_USER);
+
+    let applied = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+
+    let said = applied.stdout + &applied.stderr;
+    assert!(said.contains(&format!("access key {key} (never used) is named by no version")), "{said}");
+    assert!(said.contains("iam_user.replaces") && said.contains(&format!("--access-key-id {key}")), "{said}");
+}
+
+const EXISTING_SECRET: [(&str, &str); 3] = [
+    ("  existing: false\n  # An alias", "  existing: true\n  # An alias"),
+    ("  kms_key: alias/mail\n", ""),
+    ("  recovery_window: 30d\n", ""),
+];
+
+#[tokio::test]
 async fn a_referenced_user_and_secret_outlive_the_deployment() {
     let sandbox = Sandbox::start();
     let Aws { iam, secrets, .. } = sandbox.aws().await;
@@ -350,12 +385,7 @@ async fn a_referenced_user_and_secret_outlive_the_deployment() {
     let value =
         format!(r#"{{"username":"{USER}","AccessKeyId":"","SMTPPassword":"","iam_user_arn":"","host":"kept"}}"#);
     secrets.create_secret().name(SECRET).secret_string(value).send().await.unwrap();
-    let existing_secret = [
-        ("  existing: false\n  # An alias", "  existing: true\n  # An alias"),
-        ("  kms_key: alias/mail\n", ""),
-        ("  recovery_window: 30d\n", ""),
-    ];
-    let config = sandbox.config(&[&existing_secret[..], &EXISTING_USER].concat());
+    let config = sandbox.config(&[&EXISTING_SECRET[..], &EXISTING_USER].concat());
 
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
     let rotated = sandbox.secret("AWSCURRENT").await;

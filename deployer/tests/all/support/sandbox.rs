@@ -222,7 +222,7 @@ impl Sandbox {
     }
 
     /// An access key of the user that somebody makes by hand.
-    pub(super) async fn make_key_by_hand(&self) -> aws_sdk_iam::types::AccessKey {
+    pub(crate) async fn make_key_by_hand(&self) -> aws_sdk_iam::types::AccessKey {
         self.own_keys.fetch_add(1, Ordering::Relaxed);
         self.aws().await.iam.create_access_key().user_name(USER).send().await.unwrap().access_key.unwrap()
     }
