@@ -18,6 +18,7 @@ use crate::{
         document::{self, Document},
         event_invoke::EventInvoke,
         function::{self, Function},
+        hosts::Hosts,
         iam::Placement,
         instance_access::InstanceAccess,
         log_group::{self, LogGroup},
@@ -85,6 +86,8 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
     ready.extend(sender);
     ready.extend(topic);
     if let Some(instance) = &config.instance {
+        let ids = instance.ids.iter().map(ToString::to_string).collect();
+        stack.add(&[], Hosts { ids, region: config.region.to_string() }, |_, _| Ok(()));
         if instance.document.is_none() {
             let (instance, document) = (instance.clone(), Document { name: names.document.clone() });
             let goal = move |deployment: &Deployment, _: &Facts| Ok(document_goal(&instance, &deployment.names));

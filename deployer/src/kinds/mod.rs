@@ -3,6 +3,7 @@
 pub(crate) mod document;
 pub(crate) mod event_invoke;
 pub(crate) mod function;
+pub(crate) mod hosts;
 pub(crate) mod iam;
 pub(crate) mod instance_access;
 pub(crate) mod log_group;

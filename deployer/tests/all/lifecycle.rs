@@ -3,7 +3,7 @@
 use crate::support::{
     aws::Aws,
     calls::{Call, NOTHING},
-    controls::{Settings, Subscriptions, Upkeep},
+    controls::{Instance, Settings, Subscriptions, Upkeep},
     deployed::Deployed,
     example::{
         self, DOCUMENT, EMAIL, EXISTING_USER, FUNCTION, INSTANCE_ROLE, INSTANCES, LOG_GROUP, ROLE, RULE, SECRET, TOPIC,
@@ -340,6 +340,23 @@ async fn a_destroyed_deployment_can_be_applied_again_at_once() {
 
     assert!(applied.stdout.contains("secretsmanager:RestoreSecret"), "{}", applied.stdout);
     assert!(sandbox.logs_in(&sandbox.secret("AWSCURRENT").await));
+}
+
+#[test]
+fn the_plan_tells_a_host_that_is_offline_from_one_that_does_not_exist() {
+    let sandbox = Sandbox::start();
+    sandbox.control(&Instance { id: Some("i-0123456789abcdef0"), online: false });
+    let config =
+        sandbox.config(&[("  id: i-0123456789abcdef0\n", "  ids: [i-0123456789abcdef0, i-00000000deadbeef0]\n")]);
+    for command in ["plan", "status"] {
+        let ran = sandbox.deployer(&[command, &config]).expect(0);
+        let said = ran.stdout + &ran.stderr;
+        assert!(said.contains("does not reach host i-0123456789abcdef0 (ConnectionLost)"), "{command}: {said}");
+        assert!(
+            said.contains("host i-00000000deadbeef0 is unknown to Systems Manager in eu-west-1"),
+            "{command}: {said}"
+        );
+    }
 }
 
 #[tokio::test]
