@@ -1,7 +1,7 @@
 //! The SES identity of the test mail's sender. It is referenced and never changed: it must be verified.
 
 use aws_sdk_sesv2::types::VerificationStatus;
-use contract::{Command, text};
+use contract::{Command, Text, text};
 
 use crate::{
     aws::Aws,
@@ -34,10 +34,16 @@ impl Sender {
     }
 }
 
+pub(crate) struct Observed {
+    /// The identities that would let the sender send, each with whether it is verified. Absent ones are left out.
+    pub(super) identities: Vec<(String, bool)>,
+    /// Whether the account is in SES's sandbox here.
+    pub(super) in_sandbox: bool,
+}
+
 impl Kind for Sender {
     type Goal = ();
-    /// The identities that would let the sender send, each with whether it is verified. Absent ones are left out.
-    type Observed = Vec<(String, bool)>;
+    type Observed = Observed;
     type Call = Call;
 
     const CONFLICTS: &'static [&'static str] = &[];
@@ -57,15 +63,20 @@ impl Kind for Sender {
                 (identity, verified)
             }))
         };
-        let found = futures_util::future::try_join_all(self.identities().into_iter().map(read)).await?;
-        Ok(found.into_iter().flatten().collect())
+        let identities = futures_util::future::try_join_all(self.identities().into_iter().map(read));
+        let (found, account) = tokio::join!(identities, aws.sesv2.get_account().send());
+        let account = account.failed_to(|| "read whether SES limits this account".to_owned())?;
+        Ok(Observed {
+            identities: found?.into_iter().flatten().collect(),
+            in_sandbox: !account.production_access_enabled,
+        })
     }
 
     fn decide(&self, aim: Aim<'_, ()>, observed: &Self::Observed) -> Result<Vec<(Op, Call)>, Error> {
-        if matches!(aim, Aim::Absent { .. }) || observed.iter().any(|(_, verified)| *verified) {
+        if matches!(aim, Aim::Absent { .. }) || observed.identities.iter().any(|(_, verified)| *verified) {
             return Ok(Vec::new());
         }
-        let cause = match observed.first() {
+        let cause = match observed.identities.first() {
             Some((identity, _)) => format!("identity {identity} exists and is not verified yet"),
             None => format!("neither {} is an SES identity here", self.identities().join(" nor ")),
         };
@@ -75,6 +86,17 @@ impl Kind for Sender {
             Command::aws(&create),
             "), or correct ses.sender"
         ]))
+    }
+
+    fn note(&self, _: Option<&()>, observed: &Observed) -> Option<Text> {
+        observed.in_sandbox.then(|| {
+            format!(
+                "this account is in SES's sandbox in {}: SES sends only to verified addresses, and 200 mails a day; request \
+                 production access in SES's console before your programs send",
+                self.region
+            )
+            .into()
+        })
     }
 
     async fn run(&self, _: &Context, call: Call) -> Result<(), Error> {

@@ -17,7 +17,7 @@ use super::{
     referenced_user::ReferencedUser,
     role::{self, Role},
     secret::{self, Secret},
-    sender::Sender,
+    sender::{self, Sender},
     topic::{self, Topic},
     upkeep::{self, Upkeep},
     user::{self, User},
@@ -268,7 +268,8 @@ fn a_referenced_secret_has_to_be_there_and_is_never_changed() {
 fn the_test_mails_sender_has_to_be_verified_or_a_domain_above_it() {
     let sender = Sender { address: "no-reply@mail.example.com".into(), region: "eu-west-1".into() };
     let decide = |observed: &[(&str, bool)]| {
-        let observed = observed.iter().map(|(identity, verified)| ((*identity).to_owned(), *verified)).collect();
+        let identities = observed.iter().map(|(identity, verified)| ((*identity).to_owned(), *verified)).collect();
+        let observed = sender::Observed { identities, in_sandbox: false };
         sender.decide(Aim::Present(&()), &observed).map(|ops| ops.len()).map_err(|error| error.in_one_line())
     };
     assert_eq!(decide(&[("example.com", true)]), Ok(0));

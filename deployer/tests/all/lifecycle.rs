@@ -359,6 +359,20 @@ fn the_plan_tells_a_host_that_is_offline_from_one_that_does_not_exist() {
     }
 }
 
+#[test]
+fn the_plan_tells_of_an_account_in_the_sandbox_of_ses() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    let told = |sandbox: &Sandbox| {
+        let ran = sandbox.deployer(&["plan", &config]).expect(0);
+        (ran.stdout + &ran.stderr).contains("this account is in SES's sandbox in eu-west-1")
+    };
+    assert!(!told(&sandbox));
+    let limited = "--no-production-access-enabled --mail-type TRANSACTIONAL --website-url https://example.com";
+    sandbox.operator(&format!("aws sesv2 put-account-details {limited}"));
+    assert!(told(&sandbox));
+}
+
 #[tokio::test]
 async fn an_existing_secret_without_a_value_is_told_by_plan_with_the_command_that_stores_a_placeholder() {
     let sandbox = Sandbox::start();
