@@ -94,6 +94,9 @@ pub struct PlanArgs {
     /// Exit with 0 if there is nothing to do, 1 on an error, 2 if there are changes.
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Also remove the tag of this key from every resource, if the configuration does not name it. May be given several times.
+    #[arg(long = "remove-tag", value_name = "KEY")]
+    pub removed_tags: Vec<String>,
     /// Show what `destroy` would do.
     #[arg(long)]
     pub destroy: bool,
@@ -117,6 +120,9 @@ pub struct ApplyArgs {
     /// Exit with 0 if there was nothing to do, 1 on an error, 2 if changes were made.
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Also remove the tag of this key from every resource, if the configuration does not name it. May be given several times.
+    #[arg(long = "remove-tag", value_name = "KEY")]
+    pub removed_tags: Vec<String>,
     /// Do not wait until an open rotation has ended: change what the rotation uses (role, function, permission, document,
     /// secret, schedule) now.
     #[arg(long)]

@@ -38,7 +38,7 @@ use crate::{
 /// Lists everything that the deployment consists of.
 pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
     let mut stack = Stack { deployment, toward, nodes: Vec::new() };
-    let Deployment { config, names } = &**deployment;
+    let Deployment { config, names, .. } = &**deployment;
     let going = matches!(toward, Toward::Absent { .. });
 
     let sender = config.ses.test_mail.as_ref().map(|mail| {
@@ -113,7 +113,7 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
     stack.nodes
 }
 
-fn secret_goal(Deployment { config, names }: &Deployment, facts: &Facts) -> Result<secret::Goal, Error> {
+fn secret_goal(Deployment { config, names, .. }: &Deployment, facts: &Facts) -> Result<secret::Goal, Error> {
     Ok(secret::Goal {
         user: names.user.clone(),
         kms_key_arn: facts.kms_key_arn()?.map(str::to_owned),
@@ -121,7 +121,7 @@ fn secret_goal(Deployment { config, names }: &Deployment, facts: &Facts) -> Resu
     })
 }
 
-fn user_goal(Deployment { config, names }: &Deployment) -> user::Goal {
+fn user_goal(Deployment { config, names, .. }: &Deployment) -> user::Goal {
     let boundary = config.iam_user.permissions_boundary.as_ref().map(ToString::to_string);
     user::Goal {
         placement: Placement { path: names.user_path.clone(), boundary },
@@ -131,14 +131,14 @@ fn user_goal(Deployment { config, names }: &Deployment) -> user::Goal {
     }
 }
 
-fn role_goal(Deployment { config, names }: &Deployment, facts: &Facts) -> Result<role::Goal, Error> {
+fn role_goal(Deployment { config, names, .. }: &Deployment, facts: &Facts) -> Result<role::Goal, Error> {
     let policy = policy::role_permissions(config, names, facts.user_arn()?, facts.kms_key_arn()?);
     let boundary = config.function.role_permissions_boundary.as_ref().map(ToString::to_string);
     let placement = Placement { path: names.role_path.clone(), boundary };
     Ok(role::Goal { placement, trust: policy::role_trust(), policy })
 }
 
-fn function_goal(Deployment { config, names }: &Deployment, facts: &Facts) -> Result<function::Goal, Error> {
+fn function_goal(Deployment { config, names, .. }: &Deployment, facts: &Facts) -> Result<function::Goal, Error> {
     Ok(function::Goal {
         role_arn: names.role_arn(),
         timeout: config.function.timeout,

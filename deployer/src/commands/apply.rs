@@ -13,15 +13,18 @@ use crate::{
         events::{Event, Progress, RotationEvent},
         op::{Effect, Toward},
     },
-    rotation::{function, labels, watch},
+    rotation::{function, watch},
     screen::Screen,
 };
 
 pub(super) async fn run(screen: &Screen, args: &ApplyArgs) -> Result<Done, Shown> {
-    let typed = if args.during_rotation { "apply --during-rotation" } else { "apply" };
+    let during = args.during_rotation.then_some("--during-rotation").into_iter();
+    let removed = args.removed_tags.iter().flat_map(|key| ["--remove-tag", key]);
+    let typed: Vec<&str> = std::iter::once("apply").chain(during).chain(removed).collect();
     for_each_deployment(screen, &args.target.config, async |session: Session| {
+        let session = session.removing_tags(&args.removed_tags);
         let prepared = prepare(&session, args.during_rotation).await?;
-        let executed = run_plan::run(&session, &prepared, typed, args.auto_approve).await?;
+        let executed = run_plan::run(&session, &prepared, &typed, args.auto_approve).await?;
         let ours = prepared.plan.has(Effect::RotatesNow).then_some(&*executed.rotation_token);
         if !prepared.plan.has(Effect::TestsConfiguration) {
             watch_rotation(&session, ours, args.watch).await?;

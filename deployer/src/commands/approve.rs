@@ -10,13 +10,18 @@ use crate::{
     screen::Screen,
 };
 
-/// Asks. `command` is what was typed, without `deployer` and `--auto-approve`; `done_before` is how many changes this run has
+/// The command of these words.
+pub(super) fn command(words: &[&str]) -> Command {
+    Command::Deployer(words.iter().map(|&word| word.to_owned()).collect())
+}
+
+/// Asks. `typed` are the words that were typed, without `deployer` and `--auto-approve`; `done_before` is how many changes this run has
 /// made already.
-pub(super) fn approve(session: &Session, question: &str, command: &str, done_before: usize) -> Result<(), Shown> {
+pub(super) fn approve(session: &Session, question: &str, typed: &[&str], done_before: usize) -> Result<(), Shown> {
     if !std::io::stdin().is_terminal() {
         let error =
             Error::new("nobody can approve this: standard input is not a terminal").of_kind(ErrorKind::Declined);
-        let approved = Command::deployer(&format!("{command} --auto-approve"));
+        let approved = command(&[typed, &["--auto-approve"]].concat());
         return session.fail(Err(error.hint(text!["read what is shown above, then run ", approved])));
     }
     if Screen::ask(question) {
@@ -26,7 +31,7 @@ pub(super) fn approve(session: &Session, question: &str, command: &str, done_bef
     session.fail(Err(if done_before == 0 {
         refused
     } else {
-        let again = Command::deployer(command);
+        let again = command(typed);
         refused.hint(text!["what was done before stays done; ", again, " continues from here"])
     }))
 }

@@ -6,6 +6,7 @@ use crate::{cli::PlanArgs, engine::op::Toward, screen::Screen};
 pub(super) async fn run(screen: &Screen, args: &PlanArgs) -> Result<Done, Shown> {
     let toward = if args.destroy { Toward::Absent { stop_mail: args.stop_mail } } else { Toward::Present };
     for_each_deployment(screen, &args.target.config, async |session: Session| {
+        let session = session.removing_tags(&args.removed_tags);
         let plan = session.plan(toward).await?.plan;
         session.screen.plan(&session.deployment, &session.identity, &plan);
         Ok(if plan.is_empty() { Done::NothingToDo } else { Done::Changes })

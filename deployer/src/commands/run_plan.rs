@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use contract::{Command, text};
+use contract::text;
 
 use super::{
-    approve::approve,
+    approve::{approve, command},
     session::{Done, Prepared, Session, Shown},
 };
 use crate::{
@@ -23,11 +23,11 @@ pub(super) struct Executed {
     pub(super) rotation_token: Arc<str>,
 }
 
-/// Runs a plan after it was shown and approved. `typed` is the command line without `deployer`, CONFIG and `--auto-approve`.
+/// Runs a plan after it was shown and approved. `typed` are the words of the command line without `deployer`, CONFIG and `--auto-approve`.
 pub(super) async fn run(
     session: &Session,
     prepared: &Prepared,
-    typed: &str,
+    typed: &[&str],
     auto_approve: bool,
 ) -> Result<Executed, Shown> {
     let Prepared { plan, nodes, facts } = prepared;
@@ -37,7 +37,7 @@ pub(super) async fn run(
         return Ok(Executed { done: Done::NothingToDo, rotation_token });
     }
     if !auto_approve {
-        let verb = typed.split_whitespace().next().unwrap_or_default();
+        let verb = typed.first().copied().unwrap_or_default();
         approve(session, &format!("Run this plan ({verb})?"), typed, 0)?;
     }
     let executed = session.with_events(async |events| {
@@ -51,7 +51,7 @@ pub(super) async fn run(
     if summary.unfinished > 0 {
         let all = plan.counts().iter().sum::<usize>();
         let error = Error::new(format!("{} of {all} resources are not done", summary.unfinished));
-        let again = Command::deployer(typed);
+        let again = command(typed);
         return session.fail(Err(error.hint(text![
             "nothing is lost: remove the causes above, then run ",
             again,

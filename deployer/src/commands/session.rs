@@ -58,11 +58,17 @@ impl Session {
         let silence = Silence::new(move |unanswered| told.event(&Event::Unanswered(unanswered)));
         let (aws, identity) = aws::connect(&config, &silence).await.map_err(|error| show(&screen, &error))?;
         let names = Names::new(&config, &identity);
-        Ok(Self { screen, deployment: Arc::new(Deployment { config, names }), aws, identity })
+        Ok(Self { screen, deployment: Arc::new(Deployment { config, names, removed_tags: Vec::new() }), aws, identity })
+    }
+
+    /// The session whose plan also removes these tags, wherever the configuration does not name them.
+    pub(super) fn removing_tags(mut self, keys: &[String]) -> Self {
+        Arc::make_mut(&mut self.deployment).removed_tags = keys.to_vec();
+        self
     }
 
     pub(super) async fn plan(&self, toward: Toward) -> Result<Prepared, Shown> {
-        let Deployment { config, names } = &*self.deployment;
+        let Deployment { config, names, .. } = &*self.deployment;
         let nodes = stack(&self.deployment, toward);
         let reading = Box::pin(facts::read(&self.aws, config, names, toward));
         let survey = plan::survey(&self.aws, &nodes, reading).await;

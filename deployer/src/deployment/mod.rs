@@ -15,11 +15,13 @@ pub(crate) struct Deployment {
     pub(crate) config: Config,
     /// Every name that follows from it.
     pub(crate) names: Names,
+    /// Keys of tags that this run removes, if the configuration does not name them.
+    pub(crate) removed_tags: Vec<String>,
 }
 
 impl Deployment {
     pub(crate) fn owner(&self) -> Owner {
-        Owner { id: self.names.owner.clone(), tags: self.config.tags.clone() }
+        Owner { id: self.names.owner.clone(), tags: self.config.tags.clone(), removed_tags: self.removed_tags.clone() }
     }
 }
 
@@ -28,6 +30,7 @@ impl Deployment {
 pub(crate) struct Owner {
     id: String,
     tags: Tags,
+    removed_tags: Vec<String>,
 }
 
 impl Owner {
@@ -43,8 +46,13 @@ impl Owner {
         tags
     }
 
+    /// Whether this run removes the tag.
+    pub(crate) fn removes(&self, key: &str) -> bool {
+        self.removed_tags.iter().any(|removed| removed == key)
+    }
+
     #[cfg(test)]
     pub(crate) fn of(id: &str) -> Self {
-        Self { id: id.to_owned(), tags: Tags::new() }
+        Self { id: id.to_owned(), tags: Tags::new(), removed_tags: Vec::new() }
     }
 }

@@ -1,6 +1,6 @@
 //! Resources whose types are erased, so that a stack can hold all kinds. Only planning and executing need them.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use contract::Text;
 use futures_util::future::BoxFuture;
@@ -39,6 +39,8 @@ pub(crate) trait Observation: Send {
     fn decide(&self, toward: Toward, facts: &Facts) -> Result<Vec<RunnableOp>, Error>;
     /// What people should know of the resource; nothing if a fact is missing.
     fn note(&self, facts: &Facts) -> Option<Text>;
+    /// As of [`Kind`].
+    fn unnamed_tags(&self, facts: &Facts) -> Option<BTreeSet<String>>;
 }
 
 /// An op with the call that it stands for.
@@ -120,6 +122,10 @@ impl<K: Kind> Observation for Seen<K> {
 
     fn note(&self, facts: &Facts) -> Option<Text> {
         self.kind.note((self.goal)(facts).ok().as_ref(), &self.observed)
+    }
+
+    fn unnamed_tags(&self, facts: &Facts) -> Option<BTreeSet<String>> {
+        self.kind.unnamed_tags((self.goal)(facts).ok().as_ref(), &self.observed)
     }
 }
 

@@ -4,7 +4,7 @@
 //! value, which [`crate::stack`] makes from the configuration and the facts. So a resource that the configuration no longer
 //! declares needs only its name to be removed.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use contract::Text;
 
@@ -44,6 +44,11 @@ pub(crate) trait Kind: Send + Sync + Sized + 'static {
 
     /// What people should know of a resource that is, or will be, as declared. The goal is missing if a fact is. Pure.
     fn note(&self, _goal: Option<&Self::Goal>, _observed: &Self::Observed) -> Option<Text> {
+        None
+    }
+
+    /// The keys of the tags that the configuration does not name; none if the resource carries no tags or is not there. Pure.
+    fn unnamed_tags(&self, _goal: Option<&Self::Goal>, _observed: &Self::Observed) -> Option<BTreeSet<String>> {
         None
     }
 

@@ -3,6 +3,8 @@
 //! The wrapper [`Owned`] checks the owner before a kind sees what was observed. So no kind can change or delete what this
 //! deployment did not create.
 
+use std::collections::BTreeSet;
+
 use contract::{TAG_DEPLOYMENT, Text};
 
 use crate::{
@@ -138,6 +140,10 @@ impl<T: Tagged> Kind for Owned<T> {
         self.kind.note(goal?, observed.as_ref())
     }
 
+    fn unnamed_tags(&self, goal: Option<&T::Goal>, observed: &Self::Observed) -> Option<BTreeSet<String>> {
+        Some(Self::unnamed_tags(self, goal?, &observed.as_ref()?.tags).into_keys().collect())
+    }
+
     async fn run(&self, context: &Context, call: Self::Call) -> Result<(), Error> {
         match call {
             Call::OfKind(call) => self.kind.run(context, call).await,
@@ -155,15 +161,20 @@ impl<T: Tagged> Owned<T> {
     }
 
     fn tag_ops(&self, goal: &T::Goal, observed: &Tags) -> Vec<(Op, Call<T::Call>)> {
-        let is_own = |key: &&String| T::OWN_TAGS.contains(&key.as_str());
-        let mut wanted = self.goal_tags(goal);
-        wanted.extend(observed.iter().filter(|(key, _)| is_own(key)).map(|(key, value)| (key.clone(), value.clone())));
-        let difference = tags::difference(observed, &wanted);
+        let missing = tags::missing(observed, &self.goal_tags(goal));
+        let mut removed = self.unnamed_tags(goal, observed);
+        removed.retain(|key, _| self.owner.removes(key));
         let [set, remove] = T::TAG_ACTIONS;
-        let set = tags::set_op(set, observed, &difference.missing).map(|op| (op, Call::SetTags(difference.missing)));
-        let remove = tags::remove_op(remove, &difference.foreign)
-            .map(|op| (op, Call::RemoveTags(difference.foreign.into_keys().collect())));
+        let set = tags::set_op(set, observed, &missing).map(|op| (op, Call::SetTags(missing)));
+        let remove = tags::remove_op(remove, &removed).map(|op| (op, Call::RemoveTags(removed.into_keys().collect())));
         set.into_iter().chain(remove).collect()
+    }
+
+    /// The tags that the configuration does not name, and that are neither ours nor AWS's.
+    fn unnamed_tags(&self, goal: &T::Goal, observed: &Tags) -> Tags {
+        let goal = self.goal_tags(goal);
+        let is_unnamed = |key: &str| !goal.contains_key(key) && !T::OWN_TAGS.contains(&key) && !tags::is_of_aws(key);
+        observed.iter().filter(|(key, _)| is_unnamed(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     /// Refuses a resource of this name that the deployment does not own.

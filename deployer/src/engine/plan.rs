@@ -1,6 +1,6 @@
 //! Observes everything at once and decides. Reads only; after observing, pure.
 
-use contract::Text;
+use contract::{Command, Text, text};
 use futures_util::future::{BoxFuture, join_all};
 use serde::{Deserialize, Serialize};
 
@@ -100,13 +100,37 @@ pub(crate) async fn survey(aws: &Aws, nodes: &[Node], reading: BoxFuture<'_, Fac
     let (facts, observed) = tokio::join!(reading, observing);
     let mut resources = Vec::new();
     let mut remarks = Vec::new();
+    let mut unnamed_tags = Vec::new();
     for (node, observed) in nodes.iter().zip(observed) {
         if let (Toward::Present, Ok(observed)) = (node.toward, &observed) {
             remarks.extend(observed.note(&facts));
+            unnamed_tags.extend(observed.unnamed_tags(&facts));
         }
         resources.push((node.resource.address(), decide(node, observed, &facts)));
     }
+    // Without a record of what the configuration named earlier, this is the sign of a tag that was ours.
+    let on_all = unnamed_tags.into_iter().reduce(|all, of_one| &all & &of_one).unwrap_or_default();
+    remarks.extend(on_all.iter().filter(|key| is_left(key, &resources)).map(|key| may_have_been_ours(key)));
     Survey { facts, resources, notes: remarks }
+}
+
+/// Whether no op removes the tag.
+fn is_left(key: &str, resources: &[(Address, Result<Vec<Op>, Error>)]) -> bool {
+    let field = format!("tags.{key}");
+    let mut changes = resources.iter().flat_map(|(_, ops)| ops.iter().flatten()).flat_map(|op| &op.changes);
+    !changes.any(|change| change.field == field && change.to.is_none())
+}
+
+fn may_have_been_ours(key: &str) -> Text {
+    let remove = Command::Deployer(["apply", "--remove-tag", key].map(str::to_owned).to_vec());
+    text![
+        format!(
+            "every resource of the deployment carries the tag {key}, which the configuration does not name. If it was under `tags` \
+             once, and nobody else sets it, "
+        ),
+        remove,
+        " removes it"
+    ]
 }
 
 fn decide(node: &Node, observed: Result<Box<dyn Observation>, Error>, facts: &Facts) -> Result<Vec<Op>, Error> {

@@ -41,10 +41,9 @@ type Made = Result<(), Box<dyn Error>>;
 const WIDE: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
 
 #[rustfmt::skip]
-const CHANGES: [Change; 59] = [
+const CHANGES: [Change; 54] = [
     Change { name: "secret: tag changed", make: |it| Box::pin(secret::tag(it, "team")), planned: "secretsmanager:TagResource" },
     Change { name: "secret: tag removed", make: |it| Box::pin(secret::untag(it, "team")), planned: "secretsmanager:TagResource" },
-    Change { name: "secret: tag added", make: |it| Box::pin(secret::tag(it, "other")), planned: "secretsmanager:UntagResource" },
     Change { name: "secret: KMS key", make: |it| Box::pin(secret::another_kms_key(it)), planned: "secretsmanager:UpdateSecret" },
     Change { name: "secret: scheduled for deletion", make: |it| Box::pin(secret::delete(it)), planned: "secretsmanager:RestoreSecret" },
     Change { name: "rotation: schedule", make: |it| Box::pin(secret::another_schedule(it)), planned: "secretsmanager:RotateSecret" },
@@ -52,7 +51,6 @@ const CHANGES: [Change; 59] = [
 
     Change { name: "user: tag changed", make: |it| Box::pin(user::tag(it, "team")), planned: "iam:TagUser" },
     Change { name: "user: tag of the secret changed", make: |it| Box::pin(user::tag(it, contract::TAG_SECRET)), planned: "iam:TagUser" },
-    Change { name: "user: tag added", make: |it| Box::pin(user::tag(it, "other")), planned: "iam:UntagUser" },
     Change { name: "user: policy changed", make: |it| Box::pin(user::widen_policy(it)), planned: "iam:PutUserPolicy" },
     Change { name: "user: policy removed", make: |it| Box::pin(user::remove_policy(it)), planned: "iam:PutUserPolicy" },
 
@@ -62,7 +60,6 @@ const CHANGES: [Change; 59] = [
     Change { name: "role: policy added", make: |it| Box::pin(role::put_policy(it, "other")), planned: "iam:DeleteRolePolicy" },
     Change { name: "role: policy attached", make: |it| Box::pin(role::attach_policy(it)), planned: "iam:DetachRolePolicy" },
     Change { name: "role: tag changed", make: |it| Box::pin(role::tag(it, "team")), planned: "iam:TagRole" },
-    Change { name: "role: tag added", make: |it| Box::pin(role::tag(it, "other")), planned: "iam:UntagRole" },
     Change { name: "instance access: changed", make: |it| Box::pin(role::widen_instance_access(it)), planned: "iam:PutRolePolicy" },
 
     Change { name: "log group: retention", make: |it| Box::pin(log_group::another_retention(it)), planned: "logs:PutRetentionPolicy" },
@@ -98,7 +95,6 @@ const CHANGES: [Change; 59] = [
     Change { name: "topic: unsubscribed", make: |it| Box::pin(topic::unsubscribe(it)), planned: "sns:Subscribe" },
     Change { name: "topic: ended by the subscriber", make: |it| Box::pin(async { topic::subscriber_leaves(it); Ok(()) }), planned: "sns:Subscribe" },
     Change { name: "topic: tag changed", make: |it| Box::pin(topic::tag(it, "team")), planned: "sns:TagResource" },
-    Change { name: "topic: tag added", make: |it| Box::pin(topic::tag(it, "other")), planned: "sns:UntagResource" },
 
     Change { name: "upkeep: deleted", make: |it| Box::pin(upkeep::delete(it)), planned: "events:PutRule" },
     Change { name: "upkeep: schedule", make: |it| Box::pin(upkeep::another_schedule(it)), planned: "events:PutRule" },
@@ -107,7 +103,6 @@ const CHANGES: [Change; 59] = [
     Change { name: "upkeep: input", make: |it| Box::pin(upkeep::put_target(it, "function")), planned: "events:PutTargets" },
     Change { name: "upkeep: target added", make: |it| Box::pin(upkeep::put_target(it, "other")), planned: "events:RemoveTargets" },
     Change { name: "upkeep: tag changed", make: |it| Box::pin(upkeep::tag(it, "team")), planned: "events:TagResource" },
-    Change { name: "upkeep: tag added", make: |it| Box::pin(upkeep::tag(it, "other")), planned: "events:UntagResource" },
 ];
 
 #[tokio::test]
@@ -170,6 +165,31 @@ async fn the_plan_and_the_status_name_who_else_may_invoke_the_function() {
         let said = ran.stdout + &ran.stderr;
         assert!(said.contains("lets others invoke it") && said.contains("999999999999"), "{command}: {said}");
     }
+}
+
+#[tokio::test]
+async fn a_foreign_tag_is_left_alone_and_one_on_every_resource_is_asked_about() {
+    let deployed = Deployed::example(&[]).await;
+    let unchanged = || deployed.run(&["plan", "--detailed-exitcode"]).expect(0).stdout;
+    secret::tag(&deployed, "other").await.unwrap();
+    user::tag(&deployed, "other").await.unwrap();
+    assert!(!unchanged().contains("carries the tag"), "{}", unchanged());
+    role::tag(&deployed, "other").await.unwrap();
+    log_group::tag(&deployed, "other").await.unwrap();
+    function::tag(&deployed, "other").await.unwrap();
+    document::tag(&deployed, "other").await.unwrap();
+    topic::tag(&deployed, "other").await.unwrap();
+    upkeep::tag(&deployed, "other").await.unwrap();
+    assert!(unchanged().contains("carries the tag other, which the configuration does not name"), "{}", unchanged());
+
+    // The file names `team` no more. Nothing but a person's word removes the tag.
+    deployed.sandbox.config(&[("tags:\n  team: platform\n", "")]);
+    assert!(unchanged().contains("`deployer apply --remove-tag team` removes it"), "{}", unchanged());
+    let planned = deployed.run(&["plan", "--remove-tag", "team", "--detailed-exitcode"]).expect(2).stdout;
+    assert!(planned.contains("8 to change") && planned.contains("iam:UntagUser"), "{planned}");
+    deployed.run(&["apply", "--auto-approve", "--remove-tag", "team"]).expect(0);
+    let planned = unchanged();
+    assert!(planned.contains("the tag other") && !planned.contains("the tag team"), "{planned}");
 }
 
 impl Change {
