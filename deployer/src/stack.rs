@@ -52,7 +52,12 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
         stack.add_owned(&[], Secret { name: names.secret.clone(), recovery_window_days }, secret_goal)
     };
     let user = if config.iam_user.existing {
-        let user = ReferencedUser { name: names.user.clone(), serves: names.secret_of_user.clone(), going };
+        let user = ReferencedUser {
+            name: names.user.clone(),
+            serves: names.secret_of_user.clone(),
+            going,
+            allow_privileged: config.iam_user.allow_privileged,
+        };
         stack.add(&[], user, |_, _| Ok(()))
     } else {
         let user = User { name: names.user.clone(), policy_name: names.user_policy.clone(), going };

@@ -178,6 +178,12 @@ impl Reader<'_> {
     fn iam_user(&mut self, raw: &RawIamUser) -> Option<IamUser> {
         let name = self.parsed("iam_user.name", &raw.name);
         let existing = or_default(&raw.existing, false, |leaf| self.flag("iam_user.existing", leaf));
+        let allow_privileged =
+            or_default(&raw.allow_privileged, false, |leaf| self.flag("iam_user.allow_privileged", leaf));
+        if let (Some(false), Some(true), Some(leaf)) = (existing, allow_privileged, raw.allow_privileged.get()) {
+            let message = "`iam_user.allow_privileged` has no effect without `existing: true`";
+            self.refuse::<()>(leaf.at, message, "remove it: the user that the deployer creates may only send");
+        }
         let replaces = or_default(&raw.replaces, Vec::new(), |leaf| {
             self.list("iam_user.replaces", leaf, MAX_ACCESS_KEYS, str::parse)
         });
@@ -198,6 +204,7 @@ impl Reader<'_> {
         Some(IamUser {
             name: name?,
             existing: existing?,
+            allow_privileged: allow_privileged?,
             replaces: replaces?,
             path: path?,
             permissions_boundary: permissions_boundary?,
@@ -236,12 +243,12 @@ impl Reader<'_> {
     }
 
     fn ses(&mut self, raw: &RawSes, region: Option<&Region>) -> Option<Ses> {
-        let from = or_default(&raw.from, Vec::new(), |leaf| self.senders(leaf));
+        let from = if_given(&raw.from, |leaf| self.senders(leaf));
         let sender = if_given(&raw.sender, |leaf| self.address("ses.sender", leaf));
         let recipient = if_given(&raw.recipient, |leaf| self.address("ses.recipient", leaf));
         let endpoint = if_given(&raw.endpoint, |leaf| self.endpoint(leaf, region));
 
-        let from = from?;
+        let from = from?.unwrap_or_else(|| domain_of(sender.as_ref().and_then(Option::as_deref)));
         if let (Some(Some(sender)), Some(leaf)) = (&sender, raw.sender.get())
             && !from.is_empty()
             && !from.iter().any(|pattern| mail::covers(pattern, sender))
@@ -275,7 +282,16 @@ impl Reader<'_> {
 
     fn senders(&mut self, leaf: &Leaf<Vec<String>>) -> Option<Vec<String>> {
         let checked = |text: &str| mail::check_pattern(text).map(|()| text.to_owned());
-        self.list("ses.from", leaf, usize::MAX, checked)
+        let from = self.list("ses.from", leaf, usize::MAX, checked)?;
+        match from.iter().any(|text| text == mail::ANY) {
+            true if from.len() > 1 => {
+                let hint = "write [\"*\"] alone, or remove \"*\"";
+                self.refuse(leaf.at, "`ses.from` allows any verified identity, and names others beside", hint)
+            }
+            // An empty list is any verified identity.
+            true => Some(Vec::new()),
+            false => Some(from),
+        }
     }
 
     fn address(&mut self, key: &str, leaf: &Leaf<String>) -> Option<String> {
@@ -657,6 +673,12 @@ fn not_an_endpoint(error: &SmtpEndpointError) -> InvalidValue {
         format!("`{}` is not an SMTP endpoint", error.text),
         "write smtps://HOST:465 (TLS) or smtp://HOST:587 (STARTTLS)",
     )
+}
+
+/// The pattern of all addresses of the sender's domain; none without a sender: then any verified identity may send.
+fn domain_of(sender: Option<&str>) -> Vec<String> {
+    let domain = sender.and_then(|sender| sender.rsplit_once('@')).map(|(_, domain)| format!("*@{domain}"));
+    domain.into_iter().collect()
 }
 
 /// The region in the name of an SES endpoint, private ones included (`….email-smtp.REGION.vpce.amazonaws.com`).

@@ -6,7 +6,7 @@ use super::text::InvalidValue;
 pub(super) const ADDRESS_PATTERN: &str = "^[A-Za-z0-9.!#%&'+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)+$";
 
 /// Regular expression of a pattern, for the JSON Schema.
-pub(super) const SENDER_PATTERN: &str = "^[A-Za-z0-9.!#%&'+/=^_`{|}~*-]{1,64}@(\\*\\.)?[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)+$";
+pub(super) const SENDER_PATTERN: &str = "^(\\*|[A-Za-z0-9.!#%&'+/=^_`{|}~*-]{1,64}@(\\*\\.)?[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)+)$";
 
 /// Characters of a local part besides letters and digits that need no quoting (RFC 5322, "atext" and the dot),
 /// without `$`, which IAM reads as a policy variable, and without `*`, which is the wildcard.
@@ -25,13 +25,16 @@ pub(super) fn check_address(text: &str) -> Result<(), InvalidValue> {
     Err(InvalidValue::new(format!("`{text}` is not an e-mail address"), hint))
 }
 
-/// Checks one pattern of addresses. It has to name a domain: a file without `from` allows every sender.
+/// The pattern of any verified identity.
+pub(super) const ANY: &str = "*";
+
+/// Checks one pattern of addresses. Any other than [`ANY`] has to name a domain.
 pub(super) fn check_pattern(text: &str) -> Result<(), InvalidValue> {
-    if is_address(text, true) {
+    if text == ANY || is_address(text, true) {
         return Ok(());
     }
     let hint = match text {
-        "*" | "*@*" => "remove `from` to allow every verified identity".to_owned(),
+        "*@*" => "write [\"*\"] to allow every verified identity".to_owned(),
         domain if is_domain(domain.trim_start_matches('@')) => {
             format!("for all addresses of a domain write \"*@{}\"", domain.trim_start_matches('@'))
         }

@@ -82,6 +82,8 @@ pub struct IamUser {
     pub name: UserName,
     /// Whether it is referenced, not owned.
     pub existing: bool,
+    /// Whether a referenced user may be an administrator.
+    pub allow_privileged: bool,
     /// Access keys that the function may delete once a rotation has completed.
     pub replaces: Vec<AccessKeyId>,
     /// Path of an owned user; none: `/`.

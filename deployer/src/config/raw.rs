@@ -100,6 +100,10 @@ pub(super) struct RawIamUser {
     #[serde(default)]
     #[schemars(extend("default" = false))]
     pub(super) existing: Optional<Leaf<bool>>,
+    /// The existing user may be an administrator. Whoever has the credential then is one, too.
+    #[serde(default)]
+    #[schemars(extend("default" = false))]
+    pub(super) allow_privileged: Optional<Leaf<bool>>,
     /// Ids of access keys that nobody needs after the first rotation. The function may then delete them.
     #[serde(default)]
     #[schemars(inner(regex(pattern = AccessKeyId::PATTERN)), length(min = 1, max = 2))]
@@ -153,8 +157,8 @@ pub(super) const SCRIPT_PATTERN: &str = "^(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$";
 #[schemars(extend("dependentRequired" = { "sender": ["recipient"], "recipient": ["sender"] }))]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSes {
-    /// The addresses that the user may send from, or patterns such as "*@example.com". If left out: any verified
-    /// identity.
+    /// The addresses that the user may send from, or patterns such as "*@example.com"; "*" alone is any verified identity. If
+    /// left out: the domain of `sender`, or any verified identity if there is no sender.
     #[serde(default)]
     #[schemars(inner(regex(pattern = mail::SENDER_PATTERN)), length(min = 1))]
     pub(super) from: Optional<Leaf<Vec<String>>>,

@@ -390,7 +390,8 @@ fn a_script_is_a_plain_absolute_path() {
 #[test]
 fn addresses_and_patterns_are_checked() {
     assert_snapshot!(errors_with([
-        "ses: {from: [\"*\"]}",
+        "ses: {from: [\"*@*\"]}",
+        "ses: {from: [\"*\", mail@example.com]}",
         "ses: {from: [example.com]}",
         "ses: {from: [\"@example.com\"]}",
         "ses: {from: [\"*@example.*\"]}",
@@ -453,10 +454,19 @@ fn an_endpoint_says_how_it_encrypts_and_is_in_the_region() {
 }
 
 #[test]
+fn the_default_of_from_is_the_senders_domain_and_any_identity_is_written_as_a_star() {
+    let from = |ses: &str| one(&with(ses)).ses.from;
+    assert_eq!(from("ses: {sender: no-reply@mail.example.com, recipient: a@example.com}"), ["*@mail.example.com"]);
+    assert!(from("ses: {from: [\"*\"], sender: no-reply@example.com, recipient: a@example.com}").is_empty());
+    assert!(from("ses: {}").is_empty());
+}
+
+#[test]
 fn what_has_no_effect_on_existing_things_is_refused() {
     assert_snapshot!(errors_with([
         "secret:\n  name: mail\n  existing: true\n  kms_key: alias/mail\n  recovery_window: 7d",
         "iam_user: {name: mail, existing: true}\nses: {from: [\"*@example.com\"]}",
+        "iam_user: {name: mail, allow_privileged: true}",
     ]));
     // The name's ending is allowed: nobody can rename an existing secret.
     assert!(one(&with("secret: {name: mail-secret, existing: true}")).secret.existing);

@@ -14,7 +14,7 @@ use super::{
     log_group::{self, LogGroup},
     permissions::{self, Permissions},
     referenced_secret::{self, ReferencedSecret},
-    referenced_user::ReferencedUser,
+    referenced_user::{self, ReferencedUser},
     role::{self, Role},
     secret::{self, Secret},
     sender::{self, Sender},
@@ -233,9 +233,11 @@ fn check_decision<K: Kind>(kind: &K, goal: &K::Goal, reached: &K::Observed, chan
 
 #[test]
 fn a_referenced_user_gets_one_tag_and_a_user_of_another_secret_is_refused() {
-    let user = ReferencedUser { name: "u".into(), serves: "eu-west-1/s".into(), going: false };
-    let tags = |secret: &str| Some(Tags::from([(TAG_SECRET.to_owned(), secret.to_owned())]));
-    check_decision(&user, &(), &tags("eu-west-1/s"), &Some(Tags::new()), "iam:TagUser");
+    use referenced_user::{Observed, Powers};
+    let user = ReferencedUser { name: "u".into(), serves: "eu-west-1/s".into(), going: false, allow_privileged: false };
+    let with = |tags: Tags| Some(Observed { tags, powers: Powers::default() });
+    let tags = |secret: &str| with(Tags::from([(TAG_SECRET.to_owned(), secret.to_owned())]));
+    check_decision(&user, &(), &tags("eu-west-1/s"), &with(Tags::new()), "iam:TagUser");
     assert!(user.decide(Aim::Present(&()), &tags("eu-west-1/other")).is_err());
     assert!(user.decide(Aim::Present(&()), &None).is_err());
     let absent = Aim::Absent { stop_mail: true };

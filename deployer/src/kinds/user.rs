@@ -157,7 +157,9 @@ impl Tagged for User {
     }
 
     fn note(&self, goal: &Goal, _: Option<&Found<Observed>>) -> Option<Text> {
-        goal.sends_as_anybody.then(|| "ses.from is empty, so the user may send as any verified identity".into())
+        goal.sends_as_anybody.then(|| {
+            "the user may send as any verified identity; name addresses or domains under ses.from to limit it".into()
+        })
     }
 
     async fn run(&self, context: &Context, call: Call) -> Result<(), Error> {

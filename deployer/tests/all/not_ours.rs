@@ -11,7 +11,8 @@ use crate::support::{
     aws::{Aws, OTHER_DOCUMENT, TRUST_OF_LAMBDA, zip_of},
     calls::NOTHING,
     example::{
-        ACCOUNT, DOCUMENT, FUNCTION, FUNCTION_ARN, LOG_GROUP, LOG_GROUP_ARN, ROLE, RULE, RULE_ARN, SECRET, TOPIC, USER,
+        ACCOUNT, DOCUMENT, EXISTING_USER, FUNCTION, FUNCTION_ARN, LOG_GROUP, LOG_GROUP_ARN, ROLE, RULE, RULE_ARN,
+        SECRET, TOPIC, USER,
     },
     sandbox::Sandbox,
 };
@@ -162,4 +163,30 @@ async fn a_second_deployment_of_the_same_name_is_refused_and_told_whose_function
 
     assert_eq!(sandbox.mutations(before), NOTHING);
     assert!(sandbox.logs_in(&first));
+}
+
+#[tokio::test]
+async fn an_existing_user_that_is_an_administrator_is_refused_unless_the_file_allows_it() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&EXISTING_USER);
+    sandbox.make_user_by_hand("/").await;
+    let iam = sandbox.aws().await.iam;
+    iam.create_group().group_name("staff").send().await.unwrap();
+    iam.add_user_to_group().group_name("staff").user_name(USER).send().await.unwrap();
+
+    let planned = sandbox.deployer(&["plan", &config]).expect(0).stdout;
+    assert!(
+        planned.contains("may do all that user mail-prod-smtp may, by inline policy theirs, group staff"),
+        "{planned}"
+    );
+    let policy = "arn:aws:iam::aws:policy/AdministratorAccess";
+    iam.attach_user_policy().user_name(USER).policy_arn(policy).send().await.unwrap();
+    let before = sandbox.mark();
+    let refused = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(1).stderr;
+    assert!(refused.contains("user mail-prod-smtp is an administrator") && refused.contains(policy), "{refused}");
+    assert!(refused.contains("allow_privileged: true"), "{refused}");
+    assert_eq!(sandbox.mutations(before), NOTHING);
+    let allowed = ("  # allow_privileged: true", "  allow_privileged: true");
+    let config = sandbox.config(&[EXISTING_USER.as_slice(), &[allowed]].concat());
+    sandbox.deployer(&["plan", &config]).expect(0);
 }

@@ -29,7 +29,7 @@ pub(crate) const INSTANCES: [&str; 3] = ["i-0123456789abcdef0", "i-0123456789abc
 
 /// Replacements for a user that exists already.
 pub(crate) const EXISTING_USER: [(&str, &str); 2] = [
-    ("  existing: false\n  # Access keys", "  existing: true\n  # Access keys"),
+    ("  existing: false\n  # true: the existing", "  existing: true\n  # true: the existing"),
     ("  from: [\"*@example.com\"]\n", ""),
 ];
 
