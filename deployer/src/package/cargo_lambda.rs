@@ -23,12 +23,14 @@ use crate::{config::Architecture, error::Error};
 /// The glibc of Amazon Linux 2023.
 const GLIBC: &str = "2.34";
 
-/// Variables of the caller that would change the program. Each name stands for the variable itself, and for all that begin
+/// Variables of the caller that the build does not get, since they would change the program. Each name stands for the variable itself, and for all that begin
 /// with the name and an underscore. Variables that only say how to download (proxies, registries, `CARGO_HOME`) stay.
+/// `AWS` changes nothing: the build scripts of dependencies have no business with credentials.
 /// `cargo run` and `cargo test` set `CARGO_MANIFEST_…` and `CARGO_PKG_…`; ring's build script watches them, so a change of
 /// them would build ring again.
-const CHANGES_THE_PROGRAM: [&str; 17] = [
+const WITHHELD: [&str; 18] = [
     "AR",
+    "AWS",
     "CARGO_BUILD",
     "CARGO_ENCODED_RUSTFLAGS",
     "CARGO_INCREMENTAL",
@@ -160,7 +162,7 @@ async fn rustc(root: &Path, environment: &Environment, arguments: &[&str]) -> Re
     }
 }
 
-/// The caller's environment without the variables that would change the program, and with the paths renamed.
+/// The caller's environment without the variables that are withheld, and with the paths renamed.
 fn environment(caller: Environment, compiler: &Compiler, target_dir: &Path) -> Result<Environment, Error> {
     let cargo_home = folder(&caller, "CARGO_HOME", || Ok(home(&caller)?.join(".cargo")))?;
     let mut renamed = [
@@ -173,7 +175,7 @@ fn environment(caller: Environment, compiler: &Compiler, target_dir: &Path) -> R
     renamed.sort_by_key(|(from, _)| from.as_os_str().len());
     // Unlike RUSTFLAGS, the encoded form allows spaces. Cargo then ignores every other source of flags.
     let flags: Vec<OsString> = renamed.into_iter().map(|(from, to)| flag(&from, &to)).collect();
-    let mut environment: Environment = caller.into_iter().filter(|(name, _)| !changes_the_program(name)).collect();
+    let mut environment: Environment = caller.into_iter().filter(|(name, _)| !is_withheld(name)).collect();
     environment.insert("CARGO_HOME".into(), cargo_home.into());
     environment.insert("CARGO_TARGET_DIR".into(), target_dir.into());
     environment.insert("CARGO_ENCODED_RUSTFLAGS".into(), flags.join(OsStr::new("\u{1f}")));
@@ -193,11 +195,9 @@ fn flag(from: &Path, to: &str) -> OsString {
     flag
 }
 
-fn changes_the_program(name: &OsStr) -> bool {
+fn is_withheld(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
-    CHANGES_THE_PROGRAM
-        .iter()
-        .any(|start| name.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
+    WITHHELD.iter().any(|start| name.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
 }
 
 async fn run(mut command: Command, root: &Path, environment: &Environment) -> io::Result<Output> {

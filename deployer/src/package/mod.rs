@@ -56,14 +56,13 @@ impl Package {
         // The workspace that this program was built from; it may have moved since.
         let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let current = env::current_dir().unwrap_or_default();
-        let candidates = [built_from.as_path()].into_iter().chain(current.ancestors());
-        let root = workspace::find(candidates).ok_or_else(|| {
+        let root = workspace_to_build(&built_from, &current).ok_or_else(|| {
             Error::new("failed to find the function's code")
                 .cause(format!(
-                    "neither the folder in which this deployer was built ({}) nor the current one is in a checkout",
+                    "neither the folder in which this deployer was built ({}) nor the current one is the root of a checkout",
                     env!("CARGO_MANIFEST_DIR")
                 ))
-                .hint("run the command in a checkout of the deployer's repository, or set function.package to a zip")
+                .hint("run the command in the root of a checkout of the deployer's repository, or set function.package to a zip")
         })?;
         Self::of_workspace(root, architecture)
     }
@@ -77,6 +76,13 @@ impl Package {
     fn of_workspace(root: PathBuf, architecture: Architecture) -> Result<Self, Error> {
         let source_digest = workspace::digest(&root, architecture)?;
         Ok(Self { source_digest, source: Source::Workspace(root), architecture })
+    }
+
+    /// Where the code comes from: the zip, or the folder that is built.
+    pub(crate) fn path(&self) -> &Path {
+        match &self.source {
+            Source::Zip(path) | Source::Workspace(path) => path,
+        }
     }
 
     /// Returns the bytes of the zip for Lambda. If it has to build, it says [`Event::Building`] and [`Event::Built`]; a build
@@ -102,6 +108,11 @@ impl Package {
             }
         }
     }
+}
+
+/// Never a folder above the current one: a stranger may have put a workspace there, whose build scripts would run.
+fn workspace_to_build(built_from: &Path, current: &Path) -> Option<PathBuf> {
+    workspace::find([built_from, current])
 }
 
 /// The SHA-256 of a zip as Lambda's `CodeSha256` spells it.

@@ -137,6 +137,15 @@ fn the_workspace_is_the_first_candidate_that_holds_the_handler() {
     assert_eq!(workspace::find([other.path()]), None);
 }
 
+#[test]
+fn a_workspace_above_the_current_folder_is_not_built() {
+    let (strangers, gone) = (small_workspace("tmp", SOURCES.into_iter()), Folder::new("gone"));
+    let current = strangers.path().join("mine");
+    fs::create_dir(&current).unwrap();
+    assert_eq!(workspace_to_build(gone.path(), &current), None);
+    assert_eq!(workspace_to_build(gone.path(), strangers.path()), Some(strangers.path().canonicalize().unwrap()));
+}
+
 // The zip
 
 /// The first 64 bytes of an ELF program for this machine.
@@ -275,11 +284,13 @@ async fn a_failed_build_shows_the_end_of_its_output_only() {
 }
 
 #[tokio::test]
-async fn the_caller_environment_reaches_the_build_unless_it_changes_the_program() {
+async fn the_caller_environment_reaches_the_build_without_credentials_and_what_would_change_the_program() {
     let folder = Folder::new("environment");
     let mut environment = with_programs(&folder, &[("rustc", RUSTC), ("cargo-lambda", "/usr/bin/env >&2; exit 1")]);
     let kept = ["CARGO_HTTP_PROXY", "CARGO_REGISTRIES_MINE_INDEX", "CCACHE_DIR", "HOME", "RUSTUP_TOOLCHAIN"];
     let removed = [
+        "AWS_PROFILE",
+        "AWS_SECRET_ACCESS_KEY",
         "CARGO_BUILD_TARGET",
         "CARGO_LAMBDA_COMPILER",
         "CARGO_MANIFEST_DIR",

@@ -22,6 +22,7 @@ fn a_second_apply_and_plan_and_status_only_read() {
     let planned = sandbox.deployer(&["plan", "--detailed-exitcode", &config]).expect(2);
     assert!(planned.stdout.contains("12 to create, 0 to change, 0 to destroy"), "{}", planned.stdout);
     assert!(planned.stdout.contains("The credential rotates as soon as rotation is enabled"), "{}", planned.stdout);
+    assert!(planned.stdout.contains("the code of the function comes from /"), "{}", planned.stdout);
     assert_eq!(sandbox.mutations(0), NOTHING);
 
     let applied = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
