@@ -1,5 +1,7 @@
 use std::{fmt, str::FromStr};
 
+use crate::Partition;
+
 /// How the connection is encrypted. There is no unencrypted variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tls {
@@ -38,7 +40,7 @@ impl SmtpEndpoint {
     /// here: the handler resolves the host before it makes a key.
     #[must_use]
     pub fn of_region(region: &str) -> Self {
-        let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        let suffix = Partition::of_region(region).dns_suffix;
         Self { host: format!("email-smtp.{region}.{suffix}"), port: 465, tls: Tls::Implicit }
     }
 }
@@ -84,6 +86,7 @@ mod tests {
             assert_eq!(text.parse::<SmtpEndpoint>().unwrap().to_string(), text);
         }
         assert_eq!(SmtpEndpoint::of_region("eu-west-1").to_string(), "smtps://email-smtp.eu-west-1.amazonaws.com:465");
+        assert_eq!(SmtpEndpoint::of_region("eusc-de-east-1").host, "email-smtp.eusc-de-east-1.amazonaws.eu");
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Aws {
 pub(crate) struct Identity {
     /// The twelve digits.
     pub(crate) account_id: String,
-    /// `aws`, `aws-cn`, `aws-us-gov`.
+    /// As in an ARN: `aws`, `aws-cn`.
     pub(crate) partition: String,
     /// ARN of the caller.
     pub(crate) arn: String,

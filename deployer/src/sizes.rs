@@ -1,5 +1,6 @@
 //! What AWS limits in length and the file decides: computed before anything is made.
 
+use contract::Partition;
 use serde_json::Value;
 
 use crate::{
@@ -20,11 +21,7 @@ const ENVIRONMENT: usize = 4096;
 /// Refuses what AWS would refuse in the middle of an apply. Every account's number has the same length, so it need not be
 /// known yet.
 pub(crate) fn check(config: &Config) -> Result<(), Vec<Error>> {
-    let partition = match &*config.region {
-        region if region.starts_with("cn-") => "aws-cn",
-        region if region.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
-    };
+    let partition = Partition::of_region(&config.region).id;
     let account_id = config.account_id.as_ref().map_or_else(|| "0".repeat(12), ToString::to_string);
     let names = Names::new(config, &Identity { account_id, partition: partition.to_owned(), arn: String::new() });
     let user_arn = names.owned_user_arn();

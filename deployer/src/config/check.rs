@@ -4,7 +4,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use contract::{INVOCATION_MARGIN_SECONDS, Instances, LOGIN_GATE_SECONDS, SmtpEndpoint, SmtpEndpointError, TestMail};
+use contract::{
+    INVOCATION_MARGIN_SECONDS, Instances, LOGIN_GATE_SECONDS, Partition, SmtpEndpoint, SmtpEndpointError, TestMail,
+};
 use serde_saphyr::Location;
 
 use super::{
@@ -49,7 +51,7 @@ impl Reader<'_> {
     fn config(&mut self, raw: &RawConfig) -> Option<Config> {
         let name = self.parsed("name", &raw.name);
         let account_id = if_given(&raw.account_id, |leaf| self.parsed("account_id", leaf));
-        let region = self.parsed::<Region>("region", &raw.region);
+        let region = self.region(&raw.region);
         let tags = or_default(&raw.tags, BTreeMap::new(), |leaf| self.tags(leaf));
         let secret = self.secret(&raw.secret, region.as_ref());
         let iam_user = self.iam_user(&raw.iam_user);
@@ -76,6 +78,20 @@ impl Reader<'_> {
         self.time_limits(raw, &config);
         self.senders_of_an_existing_user(raw, &config);
         Some(config)
+    }
+
+    fn region(&mut self, leaf: &Leaf<String>) -> Option<Region> {
+        let region = self.parsed::<Region>("region", leaf)?;
+        let partition = Partition::of_region(&region);
+        if partition.has_ses {
+            return Some(region);
+        }
+        let message = format!("Amazon SES is not in {region}, nor in any region of the partition {}", partition.id);
+        self.refuse(
+            leaf.at,
+            message,
+            "name a region with SES, such as eu-west-1: the SMTP credential works in that region",
+        )
     }
 
     fn tags(&mut self, leaf: &Leaf<BTreeMap<String, String>>) -> Option<BTreeMap<String, String>> {

@@ -261,7 +261,7 @@ fn names_that_aws_would_refuse_are_refused() {
 
 #[test]
 fn the_longest_names_are_accepted_and_fit_into_what_is_derived() {
-    let (name, region) = ("n".repeat(38), "us-isof-middle-1");
+    let (name, region) = ("n".repeat(38), "us-gov-central-1");
     let config = one(&with(&format!(
         "name: {name}\nregion: {region}\nsecret: {{name: {}}}\niam_user: {{name: {}}}",
         "s".repeat(239),
@@ -270,7 +270,7 @@ fn the_longest_names_are_accepted_and_fit_into_what_is_derived() {
     assert_eq!((config.name.len(), config.secret.name.len(), config.iam_user.name.len()), (38, 239, 64));
     assert!(format!("{}-rotation-{}", config.name, config.region).len() <= 64);
     let secret = format!("region: {region}\nsecret: {{name: {}}}", "s".repeat(240));
-    for longer in [format!("name: n{name}"), "region: us-isof-southwest-1".to_owned(), secret] {
+    for longer in [format!("name: n{name}"), "region: us-gov-southwest-1".to_owned(), secret] {
         assert!(parsed(&with(&longer)).is_err(), "{longer}");
     }
 }
@@ -301,10 +301,16 @@ fn a_region_that_is_nearly_right_is_corrected() {
 }
 
 #[test]
+fn a_region_whose_partition_has_no_ses_is_refused_by_name() {
+    for region in ["cn-north-1", "us-isof-south-1"] {
+        let error = parsed(&with(&format!("region: {region}"))).unwrap_err().to_string();
+        assert!(error.contains(&format!("Amazon SES is not in {region}")), "{error}");
+    }
+}
+
+#[test]
 fn every_kind_of_region_is_accepted() {
-    for region in
-        ["eu-west-1", "us-gov-west-1", "cn-northwest-1", "ap-southeast-5", "us-isof-south-1", "eusc-de-east-1"]
-    {
+    for region in ["eu-west-1", "us-gov-west-1", "ap-southeast-5", "eusc-de-east-1"] {
         assert_eq!(&*one(&with(&format!("region: {region}"))).region, region);
     }
 }
@@ -448,8 +454,8 @@ fn an_endpoint_says_how_it_encrypts_and_is_in_the_region() {
         assert_eq!(one(&with(&format!("ses: {{endpoint: \"{endpoint}\"}}"))).ses.endpoint.to_string(), endpoint);
     }
     assert_eq!(
-        one(&with("region: cn-north-1")).ses.endpoint.to_string(),
-        "smtps://email-smtp.cn-north-1.amazonaws.com.cn:465"
+        one(&with("region: eusc-de-east-1")).ses.endpoint.to_string(),
+        "smtps://email-smtp.eusc-de-east-1.amazonaws.eu:465"
     );
 }
 

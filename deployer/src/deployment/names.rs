@@ -2,6 +2,8 @@
 //!
 //! Nothing else in the deployer makes up a name. What AWS alone knows is in [`crate::deployment::facts`].
 
+use contract::Partition;
+
 use crate::{
     aws::Identity,
     config::{Config, IamPath},
@@ -156,11 +158,7 @@ impl Names {
     }
 
     pub(crate) fn kms_via_secretsmanager(&self) -> String {
-        let suffix = match self.partition.as_str() {
-            "aws-cn" => "amazonaws.com.cn",
-            "aws-eusc" => "amazonaws.eu",
-            _ => "amazonaws.com",
-        };
+        let suffix = Partition::of_region(&self.region).dns_suffix;
         format!("secretsmanager.{}.{suffix}", self.region)
     }
 
