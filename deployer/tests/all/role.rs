@@ -170,7 +170,7 @@ async fn the_role_is_denied_on_anything_else() {
             told(&|it| it.ids = vec!["i-0123456789abcdef1".to_owned()]),
             "ssm:SendCommand",
         ),
-        ("another document", "CONSUMER", told(&|it| it.document = RUN_SHELL_SCRIPT.to_owned()), "ssm:SendCommand"),
+        ("another document", "CONSUMER", told(&|it| it.document = RUN_SHELL_SCRIPT.to_owned()), "ssm:DescribeDocument"),
     ];
     let mut denied = BTreeSet::new();
     for (what, variable, value, action) in foreign {

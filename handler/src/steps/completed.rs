@@ -31,8 +31,11 @@ pub(crate) async fn clear(clients: &Clients, secret: &Secret) -> Result<Option<S
     Ok(Some(pending.to_owned()))
 }
 
-/// The key that a labelled version names; none in an empty version or a placeholder.
+/// The key that a labelled version names; none in an empty version, in a placeholder, or in something else than our JSON.
 pub(super) async fn key_of(clients: &Clients, secret: &Secret, version: &str) -> Result<Option<String>, Error> {
-    let read = secret::read(clients, secret, version).await?;
-    Ok(read.map(|version| version.value.access_key_id).filter(|key| !key.is_empty()))
+    match secret::read(clients, secret, version).await {
+        Ok(read) => Ok(read.map(|version| version.value.access_key_id).filter(|key| !key.is_empty())),
+        Err(Error::MalformedSecret { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
