@@ -233,7 +233,9 @@ async fn answer(stage: &Stage, question: &Question) -> bool {
                 let has = |host: &Host, key: Option<&Arc<str>>| host.holds.as_ref().map(|(it, _)| it) == key;
                 match told {
                     Some((to, told))
-                        if world.hosts.iter().all(|host| has(host, told.as_ref()))
+                        if told.as_deref() != Some(key)
+                            && world.current().as_deref() == Some(key)
+                            && world.hosts.iter().all(|host| has(host, told.as_ref()))
                             && told
                                 .as_ref()
                                 .and_then(|told| world.user.key(told))
