@@ -21,7 +21,7 @@ pub const DEPLOYING: &str = "DEPLOYING";
 /// another key than AWSCURRENT.
 pub const TOLD: &str = "TOLD";
 
-/// Our own label: the version that `finishSecret` has made current.
+/// Our own label: the version that `finishSecret`, or somebody before its rotation ended, has made current.
 ///
 /// A version that carries it and is not AWSCURRENT was current once, and somebody has moved AWSCURRENT away from it. AWSPREVIOUS
 /// says that only until the next change.

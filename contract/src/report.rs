@@ -33,6 +33,14 @@ pub struct Report {
     pub next: Next,
 }
 
+impl Report {
+    /// The version that carries a label.
+    #[must_use]
+    pub fn labelled(&self, label: &str) -> Option<&VersionReport> {
+        self.versions.iter().find(|version| version.labels.iter().any(|it| it == label))
+    }
+}
+
 /// A version of the secret.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct VersionReport {

@@ -100,10 +100,7 @@ fn make_way(session: &Session, report: &Report, leaked: &str, is_used: bool) -> 
 
 /// Whether a label says so, or the labels do not agree on what the hosts have.
 fn may_be_used(report: &Report, key: &str) -> bool {
-    let named = |label: &str| {
-        let version = report.versions.iter().find(|version| version.labels.iter().any(|it| it == label));
-        version.and_then(|version| version.key.as_deref())
-    };
+    let named = |label: &str| report.labelled(label).and_then(|version| version.key.as_deref());
     let current = named(AWSCURRENT);
     [AWSCURRENT, TOLD, DEPLOYING, AWSPENDING].into_iter().any(|label| named(label) == Some(key))
         || [TOLD, DEPLOYING].into_iter().any(|label| named(label) != current)
@@ -138,8 +135,9 @@ async fn read_once_current(session: &Session, version: &str) -> Result<Report, S
     let began = Instant::now();
     loop {
         let report = read(session).await?;
-        let current = report.versions.iter().find(|it| it.labels.iter().any(|label| label == AWSCURRENT));
-        if current.is_some_and(|current| current.version == version) || began.elapsed() > CONSISTENT_WITHIN {
+        if report.labelled(AWSCURRENT).is_some_and(|current| current.version == version)
+            || began.elapsed() > CONSISTENT_WITHIN
+        {
             return Ok(report);
         }
         tokio::time::sleep(POLL_EVERY).await;

@@ -46,8 +46,7 @@ fn previous_key(session: &Session, before: &Report) -> Option<Text> {
 
 /// The key that AWSCURRENT names.
 pub(super) fn current_key(report: &Report) -> Option<&str> {
-    let current = report.versions.iter().find(|version| version.labels.iter().any(|label| label == AWSCURRENT))?;
-    current.key.as_deref()
+    report.labelled(AWSCURRENT)?.key.as_deref()
 }
 
 pub(super) async fn read(session: &Session) -> Result<Report, Shown> {

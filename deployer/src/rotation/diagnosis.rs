@@ -163,7 +163,7 @@ pub(crate) enum Owed {
 
 /// Whether the function never stored a credential, and no rotation is open that might.
 pub(crate) fn was_never_rotated(report: &Report) -> bool {
-    report.last_rotated.is_none() && report.open.is_none() && labelled(report, DEPLOYING).is_none()
+    report.last_rotated.is_none() && report.open.is_none() && report.labelled(DEPLOYING).is_none()
 }
 
 /// Finds what is wrong. No step of a rotation may be running.
@@ -184,11 +184,11 @@ pub(crate) fn diagnose(report: &Report, owed: Option<Owed>) -> Diagnosis {
 
 /// Mail is down: before everything else.
 fn current_is_inactive(report: &Report) -> Option<Diagnosis> {
-    let version = labelled(report, AWSCURRENT)?;
+    let version = report.labelled(AWSCURRENT)?;
     let Credential::Inactive(key) = credential(report, version) else { return None };
     let found = format!("access key {key}, which AWSCURRENT names, is Inactive: a host that uses it cannot send");
     // Somebody moved AWSCURRENT onto a key that was Inactive, or made the key Inactive after a rollback.
-    if let Some(told) = labelled(report, TOLD)
+    if let Some(told) = report.labelled(TOLD)
         && let Credential::Works(works) = credential(report, told)
         && works != key
     {
@@ -293,7 +293,7 @@ fn rotation_is_open(report: &Report) -> Option<Diagnosis> {
 /// Another tool stored the pending credential, and may have told hosts of it.
 fn stored_by_another(report: &Report, version: &VersionReport, key: &str) -> Diagnosis {
     let id = &version.version;
-    let deploying = labelled(report, DEPLOYING).map(|version| version.version.as_str());
+    let deploying = report.labelled(DEPLOYING).map(|version| version.version.as_str());
     let found = format!(
         "a rotation is open (version {id}), and SES accepts its credential, but it is not labelled DEPLOYING: something else than \
          this function stored it, so only you know whether a host has access key {key}"
@@ -333,7 +333,7 @@ fn labels_are_crossed(report: &Report) -> Option<Diagnosis> {
     if obstacle(report) != Some(Obstacle::CrossedLabels) {
         return None;
     }
-    let (current, deploying) = (labelled(report, AWSCURRENT)?, labelled(report, DEPLOYING)?);
+    let (current, deploying) = (report.labelled(AWSCURRENT)?, report.labelled(DEPLOYING)?);
     let (now, told) = (credential(report, current), credential(report, deploying));
     let to_deploying =
         Remedy::MoveLabel { label: AWSCURRENT, from: current.version.clone(), to: deploying.version.clone() };
@@ -379,7 +379,7 @@ fn move_between(report: &Report, label: &str, from: &VersionReport, to: &Version
 
 /// A rotation was given up after hosts may have been told of its credential.
 fn told_but_not_current(report: &Report) -> Option<Diagnosis> {
-    let (current, deploying) = (labelled(report, AWSCURRENT)?, labelled(report, DEPLOYING)?);
+    let (current, deploying) = (report.labelled(AWSCURRENT)?, report.labelled(DEPLOYING)?);
     // Somebody edited another field: two versions, one credential.
     if deploying.version == current.version || deploying.key == current.key {
         return None;
@@ -404,10 +404,10 @@ fn told_but_not_current(report: &Report) -> Option<Diagnosis> {
 /// AWSCURRENT names a key that not every host has confirmed: somebody moved AWSCURRENT, or an older version of the function told
 /// the hosts. No old key is deleted until every host has confirmed. A credential that no rotation has made is none of ours.
 fn not_every_host_is_told(report: &Report) -> Option<Diagnosis> {
-    let current = labelled(report, AWSCURRENT)?;
+    let current = report.labelled(AWSCURRENT)?;
     let key = current.key.as_ref()?;
-    let told = labelled(report, TOLD);
-    if told.is_some_and(|told| told.key.as_ref() == Some(key)) || labelled(report, DEPLOYING).or(told).is_none() {
+    let told = report.labelled(TOLD);
+    if told.is_some_and(|told| told.key.as_ref() == Some(key)) || report.labelled(DEPLOYING).or(told).is_none() {
         return None;
     }
     let has = match told {
@@ -431,7 +431,7 @@ fn orphan_takes_the_slot(report: &Report) -> Option<Diagnosis> {
 }
 
 fn current_does_not_work(report: &Report) -> Option<Diagnosis> {
-    let version = labelled(report, AWSCURRENT)?;
+    let version = report.labelled(AWSCURRENT)?;
     let now = credential(report, version);
     let found = match now {
         Credential::Deleted(key) => format!("access key {key}, which AWSCURRENT names, is deleted"),
@@ -575,10 +575,6 @@ fn credential<'a>(report: &'a Report, version: &'a VersionReport) -> Credential<
         (Some(Login::Unclear(words)), _) => Credential::Unclear { key, words },
         (None, _) => Credential::Works(key),
     }
-}
-
-fn labelled<'a>(report: &'a Report, label: &str) -> Option<&'a VersionReport> {
-    report.versions.iter().find(|version| has(version, label))
 }
 
 fn has(version: &VersionReport, label: &str) -> bool {

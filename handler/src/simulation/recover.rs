@@ -230,20 +230,16 @@ async fn answer(stage: &Stage, question: &Question) -> bool {
                 let now = world.now();
                 let current = world.secret.labelled(AWSCURRENT).map(|version| version.id.clone());
                 let told = world.secret.labelled(TOLD).map(|version| (version.id.clone(), version.key.clone()));
-                let has = |host: &Host, key: Option<&Arc<str>>| host.holds.as_ref().map(|(it, _)| it) == key;
-                match told {
-                    Some((to, told))
-                        if told.as_deref() != Some(key)
-                            && world.current().as_deref() == Some(key)
-                            && world.hosts.iter().all(|host| has(host, told.as_ref()))
-                            && told
-                                .as_ref()
-                                .and_then(|told| world.user.key(told))
-                                .is_some_and(|told| told.state == State::Active) =>
-                    {
-                        world.move_label(AWSCURRENT, current.as_deref(), Some(&to))
-                    }
-                    _ => world.user.set(key, State::Active, By::Person, now),
+                let (to, told) = told.unzip();
+                let told = told.flatten().filter(|told| **told != **key);
+                let works =
+                    told.as_ref().and_then(|told| world.user.key(told)).is_some_and(|it| it.state == State::Active);
+                let has_it = |host: &Host| host.holds.as_ref().map(|(it, _)| it) == told.as_ref();
+                let is_current = world.current().as_deref() == Some(key.as_str());
+                if works && is_current && world.hosts.iter().all(has_it) {
+                    world.move_label(AWSCURRENT, current.as_deref(), to.as_deref())
+                } else {
+                    world.user.set(key, State::Active, By::Person, now)
                 }
             });
             true
