@@ -108,11 +108,11 @@ secret = json.load(sys.stdin)
 print(sys.argv[1], secret["AccessKeyId"] + ":" + secret["SMTPPassword"])' "$relay" 2>/dev/null || return 1
 }
 
-fetch_told() { # As fetch, for the label and the version of this run
+fetch_told() { # LABEL: as fetch, for the version of this run
   local status deadline=$((SECONDS + 30))
   while true; do
     status=0
-    fetch "$label" "$version" || status=$?
+    fetch "$1" "$version" || status=$?
     # Secrets Manager's reads can be some seconds old: what it does not find may be there.
     [[ -n $version && $status == 2 && $SECONDS -lt $deadline ]] || return "$status"
     sleep 2
@@ -164,7 +164,7 @@ trap 'rm -f "$errors"' EXIT
 for file in "$map.before" "$map.previous"; do
   [[ ! -e $file ]] || chmod 600 "$file"
 done
-line=$(fetch_told) || fail "cannot read $label of $arn: $(tr '\n' ' ' <"$errors")"
+line=$(fetch_told "$label") || fail "cannot read $label of $arn: $(tr '\n' ' ' <"$errors")"
 key=$(key_of "$label" "$line")
 
 # The map. $map.before is the last proven map. It exists only until its successor is proven too. So if a run is killed
@@ -209,7 +209,9 @@ log_since_began() {
 # Prints QUEUE-ID STATUS ANSWER, once the log has the mail. A mail that a content filter gives back has a new id. The
 # Message-ID is in the environment, which only root can read.
 fate() {
-  log_since_began | MESSAGE_ID=$message_id python3 -I -c 'import os, re, sys
+  log_since_began | MESSAGE_ID=$message_id python3 -I -c 'import os, re, signal, sys
+# If the script is stopped meanwhile, nobody reads this any more.
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 relay, name = sys.argv[1:]
 sender = r"(?:[A-Z][a-z]{2} [ \d]\d [\d:]{8}|\d{4}-\d\d-\d\dT\S+) \S+ " + re.escape(name) + r"(?:/[\w-]+)*"
 # Short ids are hexadecimal; long ids have no vowels.
@@ -295,6 +297,12 @@ take_back() {
 
 state=unchanged
 trap 'exit 1' HUP INT TERM
+if [[ $label == AWSPENDING && $(lines_of_relay '==') != "$line" ]]; then
+  # A rotation puts both labels on its version. Once DEPLOYING is elsewhere, the rotation cannot end, and no label would
+  # protect the key that this host takes.
+  deploying=$(fetch_told DEPLOYING) || fail "cannot read DEPLOYING of $arn: $(tr '\n' ' ' <"$errors")"
+  [[ $deploying == "$line" ]] || fail "DEPLOYING of $arn names another credential: the rotation was given up"
+fi
 # During a rotation AWSCURRENT is the old credential until every host has the new one. A host that took the old one then
 # would keep it: the rotation has told its hosts already, and deletes the old key later.
 if [[ -n $boots || ($label == AWSCURRENT && $(lines_of_relay '==') != "$line") ]]; then

@@ -91,11 +91,11 @@ fetch() { # LABEL [VERSION-ID]: prints the file's lines; returns 2 if no version
   printf '%s\n' "$lines"
 }
 
-fetch_told() { # As fetch, for the label and the version of this run
+fetch_told() { # LABEL: as fetch, for the version of this run
   local status deadline=$((SECONDS + 30))
   while true; do
     status=0
-    fetch "$label" "$version" || status=$?
+    fetch "$1" "$version" || status=$?
     # Secrets Manager's reads can be some seconds old: what it does not find may be there.
     [[ -n $version && $status == 2 && $SECONDS -lt $deadline ]] || return "$status"
     sleep 2
@@ -130,9 +130,15 @@ except smtplib.SMTPAuthenticationError as error:
   done
 }
 
-credential=$(fetch_told) || fail "cannot read $label of $arn: $(<"$errors")"
+credential=$(fetch_told "$label") || fail "cannot read $label of $arn: $(<"$errors")"
 installed=''
 [[ ! -e $file ]] || installed=$(<"$file")
+if [[ $label == AWSPENDING && $installed != "$credential" ]]; then
+  # A rotation puts both labels on its version. Once DEPLOYING is elsewhere, the rotation cannot end, and no label would
+  # protect the key that this host takes.
+  deploying=$(fetch_told DEPLOYING) || fail "cannot read DEPLOYING of $arn: $(<"$errors")"
+  [[ $deploying == "$credential" ]] || fail "DEPLOYING of $arn names another credential: the rotation was given up"
+fi
 # During a rotation AWSCURRENT is the old credential until every host has the new one. A host that took the old one then
 # would keep it: the rotation has told its hosts already, and deletes the old key later.
 if [[ -n $boots || ($label == AWSCURRENT && $installed != "$credential") ]]; then

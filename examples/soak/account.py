@@ -7,6 +7,8 @@ import hashlib
 import hmac
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from control import ask_sandbox
@@ -53,6 +55,20 @@ def new_rotating_secret(name: str) -> RotatingSecret:
     labels = ("--version-stages", "AWSPENDING", "DEPLOYING")
     put = aws("secretsmanager", "put-secret-value", "--secret-id", name, "--secret-string", pending.json(), *labels)
     return RotatingSecret(made["ARN"], current, made["VersionId"], pending, put["VersionId"])
+
+
+@contextmanager
+def deploying_on(secret: RotatingSecret, version: str | None) -> Iterator[None]:
+    """DEPLOYING is on another version than the pending one, or on none."""
+    labelled = ("--secret-id", secret.arn, "--version-stage", "DEPLOYING")
+    move = ("secretsmanager", "update-secret-version-stage", *labelled)
+    to = ("--move-to-version-id", version) if version else ()
+    aws(*move, "--remove-from-version-id", secret.pending_version, *to)
+    try:
+        yield
+    finally:
+        away = ("--remove-from-version-id", version) if version else ()
+        aws(*move, "--move-to-version-id", secret.pending_version, *away)
 
 
 def _new_credential(user: str) -> Credential:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from account import Credential, aws, fail_reads, new_rotating_secret, tell_endpoint
+from account import Credential, deploying_on, fail_reads, new_rotating_secret, tell_endpoint
 from control import ask_sandbox
 from postfix import Postfix
 
@@ -313,6 +313,12 @@ class ToldVersion(RotateSmtp):
         self.assert_restored(result, f"cannot read AWSPENDING of {secret.arn}")
         self.assertGreater(time.monotonic() - began, 25)
 
+    def test_a_version_that_deploying_was_moved_away_from_is_not_taken(self) -> None:
+        with deploying_on(secret, secret.current_version):
+            self.assert_restored(self.run_script(), f"DEPLOYING of {secret.arn} names another credential")
+            result = self.run_script(SECRET_VERSION_ID=secret.pending_version)
+            self.assert_restored(result, f"cannot read DEPLOYING of {secret.arn}")
+
     def test_a_denied_read_is_not_repeated(self) -> None:
         fail_reads(call=1, times=1, code="AccessDeniedException", status=400, message="no")
         result = self.run_script(SECRET_VERSION_ID=secret.pending_version)
@@ -391,14 +397,9 @@ class Boot(RotateSmtp):
         self.assert_booted("DEPLOYING", secret.pending)
 
     def test_without_a_rotation_it_takes_the_current_credential(self) -> None:
-        label = ("--secret-id", secret.arn, "--version-stage", "DEPLOYING")
-        change = ("secretsmanager", "update-secret-version-stage", *label)
-        aws(*change, "--remove-from-version-id", secret.pending_version)
-        self.addCleanup(aws, *change, "--move-to-version-id", secret.pending_version)
-        self.assert_booted("AWSCURRENT", secret.current)
-        aws(*change, "--move-to-version-id", secret.current_version)
-        self.addCleanup(aws, *change, "--remove-from-version-id", secret.current_version)
-        self.assert_booted("AWSCURRENT", secret.current)
+        for version in (None, secret.current_version):
+            with self.subTest(version=version), deploying_on(secret, version):
+                self.assert_booted("AWSCURRENT", secret.current)
 
     def test_it_proves_the_credential_if_postfix_runs(self) -> None:
         self.postfix.start()

@@ -8,7 +8,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from account import Credential, fail_reads, new_rotating_secret, tell_endpoint
+from account import Credential, deploying_on, fail_reads, new_rotating_secret, tell_endpoint
 from control import ask_sandbox
 
 SCRIPT = Path(__file__).resolve().parents[1] / "rotate_smtp_file.sh"
@@ -70,6 +70,14 @@ class RotateSmtpFile(unittest.TestCase):
         self.assertEqual((code, out), (1, ""))
         self.assertIn("cannot read AWSPENDING", err)
         self.assertFalse(self.file.exists())
+
+    def test_a_version_that_deploying_was_moved_away_from_is_not_taken(self) -> None:
+        with deploying_on(secret, None):
+            for told in ({}, {"SECRET_VERSION_ID": secret.pending_version}):
+                code, out, err = self.run_script(**told)
+                self.assertEqual((code, out), (1, ""))
+                self.assertIn("cannot read DEPLOYING", err)
+                self.assertFalse(self.file.exists())
 
     def test_a_variable_that_is_not_in_its_form_changes_nothing(self) -> None:
         version = secret.pending_version

@@ -13,7 +13,7 @@ use crate::{
     engine::events::Progress,
     error::{Error, ErrorKind, FailedTo as _},
     rotation::{
-        diagnosis::{Diagnosis, Owed, Remedy, diagnose, was_never_rotated},
+        diagnosis::{Diagnosis, Known, Owed, Remedy, diagnose, was_never_rotated},
         function, labels,
         watch::{self, Standstill},
     },
@@ -41,7 +41,8 @@ async fn recover(session: &Session, args: &RecoverArgs, done_before: usize) -> R
     loop {
         wait_while_a_step_runs(session, taken.is_empty()).await?;
         let report = session.fail(function::report(&session.aws, deployment, true).await)?;
-        let diagnosis = diagnose(&report, owed(session, &taken, &report));
+        let known = Known { owed: owed(session, &taken, &report), reactivated: args.reactivate.as_deref() };
+        let diagnosis = diagnose(&report, known);
         screen.report(deployment, &report);
         screen.diagnosis(&diagnosis);
         let remedy = match diagnosis {

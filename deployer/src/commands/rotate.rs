@@ -128,7 +128,7 @@ pub(super) fn refusal(session: &Session, report: &Report) -> Option<Error> {
 /// The command that may make it succeed, beside those that the function names.
 fn way_out(report: &Report) -> Option<Text> {
     let recover = Command::deployer("recover");
-    match diagnosis::diagnose(report, None) {
+    match diagnosis::diagnose(report, diagnosis::Known::default()) {
         Diagnosis::Curable { first, .. } => Some(text![recover, format!(" offers to {}", first.sentence())]),
         Diagnosis::Person { ways, .. } if ways.len() > 1 => {
             Some(text![recover, " finds out which credentials work, and what there is to decide"])

@@ -152,6 +152,15 @@ fn obstacle_of(kind: RefusalKind) -> Obstacle {
     }
 }
 
+/// What a run knows beside the report.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Known<'a> {
+    /// Why a rotation is wanted although the schedule asks for none.
+    pub(crate) owed: Option<Owed>,
+    /// The key that this run has made Active, because a person said so.
+    pub(crate) reactivated: Option<&'a str>,
+}
+
 /// Why a rotation is wanted although the schedule asks for none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owed {
@@ -167,11 +176,12 @@ pub(crate) fn was_never_rotated(report: &Report) -> bool {
 }
 
 /// Finds what is wrong. No step of a rotation may be running.
-pub(crate) fn diagnose(report: &Report, owed: Option<Owed>) -> Diagnosis {
+pub(crate) fn diagnose(report: &Report, known: Known<'_>) -> Diagnosis {
+    let Known { owed, reactivated } = known;
     current_is_inactive(report)
         .or_else(|| something_is_unread(report))
         .or_else(|| rotation_is_off(report))
-        .or_else(|| labels_are_crossed(report))
+        .or_else(|| labels_are_crossed(report, reactivated))
         .or_else(|| rotation_is_open(report))
         .or_else(|| told_but_not_current(report))
         .or_else(|| not_every_host_is_told(report))
@@ -329,7 +339,7 @@ fn refused(report: &Report, version: &VersionReport, key: &str, words: &str) -> 
     Diagnosis::Person { found: found.into(), ways: std::iter::once(again()).chain(delete).collect() }
 }
 
-fn labels_are_crossed(report: &Report) -> Option<Diagnosis> {
+fn labels_are_crossed(report: &Report, reactivated: Option<&str>) -> Option<Diagnosis> {
     if obstacle(report) != Some(Obstacle::CrossedLabels) {
         return None;
     }
@@ -357,6 +367,12 @@ fn labels_are_crossed(report: &Report) -> Option<Diagnosis> {
     Some(match (now, told) {
         (Credential::Works(_), told) if told.is_dead() => curable(only("first"), to_current, []),
         (now, Credential::Works(_)) if now.is_dead() => curable(only("second"), to_deploying, []),
+        // Whoever brought AWSCURRENT's key back wants the hosts on it. TOLD protects the other key until they are.
+        (Credential::Works(key), _) if Some(key) == reactivated && is_told(report, deploying) => curable(
+            format!("{found}. Access key {key} was made Active to be used, so the hosts are told of it next"),
+            to_current,
+            [],
+        ),
         _ => Diagnosis::Person {
             found: format!("{found}: hosts may use either").into(),
             ways: vec![
@@ -371,6 +387,11 @@ fn labels_are_crossed(report: &Report) -> Option<Diagnosis> {
             ],
         },
     })
+}
+
+/// Whether every host has confirmed the version's key.
+fn is_told(report: &Report, version: &VersionReport) -> bool {
+    report.labelled(TOLD).is_some_and(|told| told.key == version.key)
 }
 
 fn move_between(report: &Report, label: &str, from: &VersionReport, to: &VersionReport) -> Command {

@@ -176,7 +176,9 @@ class ExampleOnTheInstance(SandboxTest):
         current = run_command(f"/usr/local/bin/rotate_smtp.sh --current {arn}", SECOND)
         self.assertEqual((current["Status"], file.read_text()), ("Success", file_of(OLD)))
 
-        secrets.put_secret_value(SecretId=arn, SecretString=json.dumps(NEW), VersionStages=["AWSPENDING"])
+        secrets.put_secret_value(
+            SecretId=arn, SecretString=json.dumps(NEW), VersionStages=["AWSPENDING", "DEPLOYING"]
+        )
         pending = run_command(f"/usr/local/bin/rotate_smtp.sh {arn}", SECOND)
         self.assertEqual((pending["Status"], file.read_text()), ("Success", file_of(NEW)))
         for found in (none, current, pending):
@@ -258,10 +260,10 @@ class Example(unittest.TestCase):
         self.assertEqual(self.file.read_text(), file_of(NEW))
         for made in (self.file, self.file.with_name("smtp-credentials.lock")):
             self.assertEqual(made.stat().st_mode & 0o777, 0o600)
+        read = f"secretsmanager get-secret-value --region eu-west-1 --secret-id {ARN} --version-stage"
         self.assertEqual(
             (self.root / "aws-arguments").read_text(),
-            f"secretsmanager get-secret-value --region eu-west-1 --secret-id {ARN} --version-stage AWSPENDING "
-            "--query SecretString --output text\n",
+            "".join(f"{read} {label} --query SecretString --output text\n" for label in ("AWSPENDING", "DEPLOYING")),
         )
 
     def test_the_old_credential_is_kept_and_a_second_run_changes_nothing(self) -> None:

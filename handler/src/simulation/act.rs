@@ -85,7 +85,7 @@ impl World {
             Act::TestsConfiguration => drop(spawn(stage::test_configuration(stage))),
             Act::Boots(host) if host < self.hosts.len() => drop(spawn(hosts::boot(stage.sim.clone(), host, false))),
             Act::MadeAnew(host) if host < self.hosts.len() => drop(spawn(hosts::boot(stage.sim.clone(), host, true))),
-            Act::Recover => drop(spawn(async move { drop(recover::recover(&stage).await) })),
+            Act::Recover => drop(spawn(async move { drop(recover::recover(&stage, None).await) })),
             Act::Invoke(call) => {
                 if let Some((name, event)) = self.event(call) {
                     spawn(async move { drop(stage.invoke(&name, event).await) });

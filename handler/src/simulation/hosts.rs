@@ -164,10 +164,14 @@ impl World {
         }
     }
 
-    /// What the script fetches: AWSPENDING's key, with why not.
-    fn fetch(&self) -> Result<Arc<str>, &'static str> {
-        let secret = self.read_secret();
-        secret.key_of(AWSPENDING).cloned().ok_or("AWSPENDING has no credential")
+    /// What the script takes: AWSPENDING's key, or why not.
+    fn fetch(&self, host: usize) -> Result<Arc<str>, &'static str> {
+        let key = self.read_secret().key_of(AWSPENDING).cloned().ok_or("AWSPENDING has no credential")?;
+        let has_it = self.hosts[host].holds.as_ref().is_some_and(|(it, _)| *it == key);
+        if !has_it && self.read_secret().key_of(DEPLOYING) != Some(&key) {
+            return Err("the rotation was given up");
+        }
+        Ok(key)
     }
 }
 
@@ -215,7 +219,7 @@ fn script(world: &mut World, host: usize, mishap: Option<Mishap>) -> Run {
         Some(Mishap::DoesNothing) => return succeeded(String::new()),
         _ => {}
     }
-    let key = match world.fetch() {
+    let key = match world.fetch(host) {
         Ok(key) => key,
         Err(why) => return failed(why),
     };

@@ -54,6 +54,16 @@ pub(super) enum Question {
     NoSafeSlot(Option<String>),
 }
 
+impl Question {
+    /// The key that a person may have made Active as the answer.
+    fn reactivated(&self) -> Option<String> {
+        match self {
+            Self::Inactive(key) => Some(key.clone()),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Remedy {
     ClearPending(String, bool),
@@ -67,8 +77,8 @@ enum Diagnosis {
     End(Ended),
 }
 
-/// One run of `deployer recover`.
-pub(super) async fn recover(stage: &Arc<Stage>) -> Ended {
+/// One run of `deployer recover`, or of `deployer recover --reactivate` if a person has just made a key Active.
+pub(super) async fn recover(stage: &Arc<Stage>, reactivated: Option<&str>) -> Ended {
     let mut taken: Vec<Remedy> = vec![];
     loop {
         while stage.sim.world().engine.is_busy {
@@ -80,7 +90,7 @@ pub(super) async fn recover(stage: &Arc<Stage>) -> Ended {
         };
         let gave_up = taken.iter().rposition(|it| matches!(it, Remedy::ClearPending(_, true)));
         let owed = gave_up.is_some_and(|at| !taken[at..].contains(&Remedy::Rotate));
-        let remedy = match diagnose(&report, owed) {
+        let remedy = match diagnose(&report, owed, reactivated) {
             Diagnosis::Take(remedy) => remedy,
             Diagnosis::End(ended) => return ended,
         };
@@ -140,9 +150,10 @@ pub(super) async fn to_a_completed_rotation(stage: &Arc<Stage>) {
 async fn go_to_a_completed_rotation(stage: &Arc<Stage>, answers: &mut Vec<String>) -> Result<(), String> {
     let before = stage.sim.world().rotations;
     let mut last = String::new();
+    let mut reactivated = None;
     for round in 0..ROUNDS + LATER_ROUNDS {
         person(stage, World::apply);
-        let ended = recover(stage).await;
+        let ended = recover(stage, reactivated.take().as_deref()).await;
         last = format!("{ended:?}");
         match ended {
             Ended::Healthy => {
@@ -155,6 +166,7 @@ async fn go_to_a_completed_rotation(stage: &Arc<Stage>, answers: &mut Vec<String
             Ended::Asks(question) => {
                 if answers.len() < MOST_ANSWERS && answer(stage, &question).await {
                     answers.push(format!("{question:?}"));
+                    reactivated = question.reactivated();
                 }
             }
             Ended::Wait(_) => {}
@@ -318,7 +330,7 @@ fn credential<'a>(report: &'a Report, version: &'a VersionReport) -> Credential<
     }
 }
 
-fn diagnose(report: &Report, owed: bool) -> Diagnosis {
+fn diagnose(report: &Report, owed: bool, reactivated: Option<&str>) -> Diagnosis {
     let labelled = |label: &str| report.versions.iter().find(|version| has(version, label));
     let refusal = match &report.next {
         Next::Fail { refusal } => Some(refusal),
@@ -339,7 +351,7 @@ fn diagnose(report: &Report, owed: bool) -> Diagnosis {
     if let (Some(current), Some(deploying), Some(RefusalKind::RolledBack | RefusalKind::CurrentIsNewer)) =
         (current, labelled(DEPLOYING), refusal.map(|refusal| refusal.kind))
     {
-        return crossed(report, current, deploying);
+        return crossed(report, current, deploying, reactivated);
     }
     let fails = refusal.filter(|refusal| {
         use RefusalKind::{NotMarkedDeploying, PendingEmpty, PendingKeyGone};
@@ -407,7 +419,12 @@ fn of_open(report: &Report, open: &VersionReport, fails: Option<&Refusal>) -> Di
     }
 }
 
-fn crossed(report: &Report, current: &VersionReport, deploying: &VersionReport) -> Diagnosis {
+fn crossed(
+    report: &Report,
+    current: &VersionReport,
+    deploying: &VersionReport,
+    reactivated: Option<&str>,
+) -> Diagnosis {
     let (now, told) = (credential(report, current), credential(report, deploying));
     let move_label = |label, from: &VersionReport, to: &VersionReport| {
         Diagnosis::Take(Remedy::MoveLabel { label, from: from.version.clone(), to: to.version.clone() })
@@ -415,8 +432,15 @@ fn crossed(report: &Report, current: &VersionReport, deploying: &VersionReport) 
     match (now, told) {
         (Credential::Works(_), told) if told.is_dead() => move_label(DEPLOYING, deploying, current),
         (now, Credential::Works(_)) if now.is_dead() => move_label(AWSCURRENT, current, deploying),
+        (Credential::Works(key), _) if Some(key) == reactivated && is_told(report, deploying) => {
+            move_label(DEPLOYING, deploying, current)
+        }
         _ => Diagnosis::End(Ended::Asks(Question::Crossed)),
     }
+}
+
+fn is_told(report: &Report, version: &VersionReport) -> bool {
+    report.versions.iter().any(|it| has(it, TOLD) && it.key == version.key)
 }
 
 fn wait(refusal: &Refusal) -> Diagnosis {

@@ -230,7 +230,7 @@ pub(super) async fn schedule(stage: Arc<Stage>) {
             let stage = stage.clone();
             spawn(async move {
                 sleep(later).await;
-                drop(recover::recover(&stage).await);
+                drop(recover::recover(&stage, None).await);
             });
         }
     }

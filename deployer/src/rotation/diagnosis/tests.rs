@@ -165,7 +165,7 @@ fn orphan() -> Remedy {
 
 /// The remedies of a diagnosis; none if there is nothing to do or nothing that is safe.
 fn remedies(report: &Report) -> Vec<Remedy> {
-    match diagnose(report, None) {
+    match diagnose(report, Known::default()) {
         Diagnosis::Curable { first, then, .. } => std::iter::once(first).chain(then).collect(),
         Diagnosis::Healthy { .. } | Diagnosis::Person { .. } => Vec::new(),
     }
@@ -173,7 +173,7 @@ fn remedies(report: &Report) -> Vec<Remedy> {
 
 /// What a person is told, and the commands to choose from.
 fn person(report: &Report, owed: Option<Owed>) -> (String, Vec<String>) {
-    match diagnose(report, owed) {
+    match diagnose(report, Known { owed, ..Known::default() }) {
         Diagnosis::Person { found, ways } => {
             (found.to_string(), ways.into_iter().map(|way| way.command.to_string()).collect())
         }
@@ -224,7 +224,7 @@ fn every_stuck_state_that_can_be_cured_has_its_remedies_in_their_order() {
         ("overdue", Report { overdue: Some("It is overdue.".into()), ..only_now() }, &[Remedy::Rotate]),
     ];
     for (state, report, expected) in table {
-        assert_eq!(remedies(&report), expected, "{state}: {:?}", diagnose(&report, None));
+        assert_eq!(remedies(&report), expected, "{state}: {:?}", diagnose(&report, Known::default()));
     }
 }
 
@@ -346,6 +346,19 @@ fn only_a_person_makes_a_key_active_again() {
 }
 
 #[test]
+fn whoever_made_awscurrents_key_active_again_is_not_asked_which_credential_the_hosts_are_to_have() {
+    let reactivated = Known { reactivated: Some("NOW"), ..Known::default() };
+    let told = |labels: &[&str]| rolled_back().label("now", &[AWSCURRENT]).label("new", labels);
+    let confirmed = told(&[DEPLOYING, TOLD, AWSPREVIOUS]);
+    let Diagnosis::Curable { first, .. } = diagnose(&confirmed, reactivated) else { panic!("asks again") };
+    assert_eq!(first, moves(DEPLOYING, "new", "now"));
+    // Without TOLD, DEPLOYING alone protects the key that some hosts may have.
+    for (report, known) in [(confirmed, Known::default()), (told(&[DEPLOYING, AWSPREVIOUS]), reactivated)] {
+        assert!(matches!(diagnose(&report, known), Diagnosis::Person { .. }));
+    }
+}
+
+#[test]
 fn a_credential_that_gave_no_answer_is_never_taken_for_dead() {
     let (_, commands) = person(&open().login("new", unanswered()), None);
     assert_eq!(commands, ["deployer recover"]);
@@ -366,12 +379,12 @@ fn the_commands_for_crossed_labels_are_complete() {
 
 #[test]
 fn within_the_grace_a_deployment_is_healthy_and_says_until_when_it_cannot_rotate() {
-    assert_eq!(diagnose(&healthy(), None), Diagnosis::Healthy { note: None });
+    assert_eq!(diagnose(&healthy(), Known::default()), Diagnosis::Healthy { note: None });
     let in_grace = healthy()
         .without_key("OLD")
         .key("OLD", stays(Some(WayOut::Leaked)))
         .next(fails(Obstacle::NoSafeSlot, Some("2026-01-02T00:00:00Z")));
-    let Diagnosis::Healthy { note: Some(note) } = diagnose(&in_grace, None) else { panic!("not healthy") };
+    let Diagnosis::Healthy { note: Some(note) } = diagnose(&in_grace, Known::default()) else { panic!("not healthy") };
     let note = note.to_string();
     assert!(note.contains("2026-01-02T00:00:00Z") && note.contains("deployer rotate --leaked OLD"), "{note}");
 }
@@ -383,7 +396,7 @@ fn a_rotation_that_was_given_up_is_made_once_it_can_be() {
         first: Remedy::Rotate,
         then: Vec::new(),
     };
-    assert_eq!(diagnose(&healthy(), Some(Owed::GivenUp)), rotate);
+    assert_eq!(diagnose(&healthy(), Known { owed: Some(Owed::GivenUp), ..Known::default() }), rotate);
     let (found, _) =
         person(&healthy().next(fails(Obstacle::NoSafeSlot, Some("2026-01-02T00:00:00Z"))), Some(Owed::GivenUp));
     assert!(found.contains("cannot run before 2026-01-02T00:00:00Z"), "{found}");
@@ -392,7 +405,7 @@ fn a_rotation_that_was_given_up_is_made_once_it_can_be() {
 #[test]
 fn another_field_edited_by_hand_is_no_half_done_rotation() {
     let edited = healthy().label("now", &[DEPLOYING, TOLD, AWSPREVIOUS]).version("edited", &[AWSCURRENT], "NOW");
-    assert_eq!(diagnose(&edited, None), Diagnosis::Healthy { note: None });
+    assert_eq!(diagnose(&edited, Known::default()), Diagnosis::Healthy { note: None });
 }
 
 #[test]
@@ -402,7 +415,7 @@ fn what_not_every_host_has_confirmed_is_not_healthy() {
     for (report, words) in
         [(moved_forward, "version old (access key OLD)"), (before_told, "no version is labelled TOLD")]
     {
-        let Diagnosis::Curable { found, first: Remedy::Rotate, .. } = diagnose(&report, None) else {
+        let Diagnosis::Curable { found, first: Remedy::Rotate, .. } = diagnose(&report, Known::default()) else {
             panic!("{words}")
         };
         assert!(found.to_string().contains(words), "{found}");
@@ -410,11 +423,11 @@ fn what_not_every_host_has_confirmed_is_not_healthy() {
         assert!(found.contains(words) && found.contains("would fail"), "{found}");
     }
     let brownfield = healthy().label("now", &[AWSCURRENT]);
-    assert_eq!(diagnose(&brownfield, None), Diagnosis::Healthy { note: None });
+    assert_eq!(diagnose(&brownfield, Known::default()), Diagnosis::Healthy { note: None });
 }
 
 #[test]
 fn a_secret_that_was_never_rotated_is_healthy() {
     let placeholder = healthy().without_value("now").without_key("NOW").without_key("OLD");
-    assert_eq!(diagnose(&placeholder, None), Diagnosis::Healthy { note: None });
+    assert_eq!(diagnose(&placeholder, Known::default()), Diagnosis::Healthy { note: None });
 }
