@@ -472,19 +472,24 @@ fn current_does_not_work(report: &Report) -> Option<Diagnosis> {
     })
 }
 
-/// Something else than the labels has to be corrected first. If it is only the grace, the clock does that.
+/// Something else than the labels has to be corrected first. If it is only the grace, the clock does that in time.
 fn rotation_would_fail(report: &Report, owed: Option<Owed>) -> Option<Diagnosis> {
     let why = why_a_new_one_would_fail(report)?;
     let until = refusal(report).and_then(|refusal| refusal.until.as_ref());
-    if let Some(until) = until.filter(|_| obstacle(report) == Some(Obstacle::NoSafeSlot) && owed.is_none())
-        && report.overdue.is_none()
+    let is_wanted = owed.is_some() || report.overdue.is_some();
+    // Dates in RFC 3339, in UTC and whole seconds: their order is that of the strings.
+    let in_time = |until: &&String| report.next_rotation.as_ref().is_none_or(|next| *until < next);
+    if let Some(until) = until.filter(|_| obstacle(report) == Some(Obstacle::NoSafeSlot) && !is_wanted).filter(in_time)
     {
         let note = format!("no rotation can run before {until}: until then neither access key may be deleted");
         return Some(Diagnosis::Healthy { note: Some(Text::from(note).then(leaked_hint(report))) });
     }
-    let found = match &report.overdue {
-        Some(overdue) => overdue.clone().then(". But ").then(would_fail(why)),
-        None => would_fail(why),
+    let found = match (&report.overdue, &report.next_rotation) {
+        (Some(overdue), _) => overdue.clone().then(". But ").then(would_fail(why)),
+        (None, Some(next)) if until.is_some() => {
+            Text::from(format!("the next rotation has to end by {next}, but ")).then(would_fail(why))
+        }
+        (None, _) => would_fail(why),
     };
     Some(person_about_next(report, found))
 }

@@ -390,6 +390,16 @@ fn within_the_grace_a_deployment_is_healthy_and_says_until_when_it_cannot_rotate
 }
 
 #[test]
+fn a_key_that_keeps_the_slot_for_longer_than_the_next_rotation_can_wait_is_not_healthy() {
+    let late_use = healthy().next(fails(Obstacle::NoSafeSlot, Some("2026-02-15T00:00:00Z")));
+    let (found, _) = person(&late_use, None);
+    assert!(
+        found.starts_with("the next rotation has to end by 2026-02-01T00:00:00Z, but a rotation would fail"),
+        "{found}"
+    );
+}
+
+#[test]
 fn a_rotation_that_was_given_up_is_made_once_it_can_be() {
     let rotate = Diagnosis::Curable {
         found: "the rotation that was given up has still to be made".into(),
