@@ -242,7 +242,9 @@ fn script(world: &mut World, host: usize, mishap: Option<Mishap>) -> Run {
 pub(super) async fn boot(sim: Sim, host: usize, anew: bool) {
     let takes = {
         let mut world = sim.world();
-        let takes = world.dice.between(10_000, 60_000);
+        // A container is there at once, a machine is not.
+        let longest = world.dice.one(&[10_000, 60_000]);
+        let takes = world.dice.between(2_000, longest);
         let offline = world.now() + takes;
         let it = &mut world.hosts[host];
         it.machine += 1;
