@@ -23,6 +23,9 @@ pub struct Report {
     pub grace_ends: Option<String>,
     /// Why a rotation should have happened and did not, and what to do; none if none is due.
     pub overdue: Option<Text>,
+    /// What a person should know beside what is in the way of a rotation, the most urgent first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Text>,
     /// The labelled versions, in the order of their ids.
     pub versions: Vec<VersionReport>,
     /// The user's keys, in the order of their ids.

@@ -1,45 +1,60 @@
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// The secret's JSON, with the field names that existing consumers read.
 ///
 /// Fields that we do not know are kept as they are. `Debug` never shows the password.
-#[derive(Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, PartialEq)]
 pub struct SecretValue {
-    /// ARN of the IAM user whose key this is; empty in a placeholder.
-    #[serde(default)]
+    /// `iam_user_arn`: ARN of the IAM user whose key this is; empty in a placeholder.
     pub iam_user_arn: String,
-    /// The access key's id, which is the SMTP user name; empty in a placeholder.
-    #[serde(rename = "AccessKeyId", default)]
+    /// `AccessKeyId`: the access key's id, which is the SMTP user name; empty in a placeholder.
     pub access_key_id: String,
-    /// The SMTP password derived from the secret access key; empty in a placeholder.
-    #[serde(rename = "SMTPPassword", default)]
+    /// `SMTPPassword`: the SMTP password derived from the secret access key; empty in a placeholder.
     pub smtp_password: String,
-    /// Name of the IAM user.
+    /// `username`: name of the IAM user.
     pub username: String,
     /// Fields of somebody else, preserved through every rotation.
-    #[serde(flatten)]
     pub other: Map<String, Value>,
 }
 
-/// The secret's string is not the JSON object that we rotate.
+/// The secret's string is not the JSON object that we rotate. No value in it is quoted: it may be a password.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretValueError {
-    /// Not JSON, not an object, or one of our fields has the wrong type. The text is not quoted:
-    /// it may hold a password.
-    #[error(
-        "the secret's value is not the expected JSON object (line {line}, column {column}); it needs the string fields \
-         iam_user_arn, AccessKeyId, SMTPPassword and username"
-    )]
-    Malformed {
+    /// Not JSON.
+    #[error("the secret's value is not JSON (line {line}, column {column}); {EXPECTED}")]
+    NotJson {
         /// Line of the mistake, from 1.
         line: usize,
         /// Column of the mistake, from 1.
         column: usize,
     },
+    /// JSON, but not an object.
+    #[error("the secret's value is {found}, not a JSON object; {EXPECTED}")]
+    NotAnObject {
+        /// What it is.
+        found: &'static str,
+    },
+    /// One of our fields is missing, or is no text.
+    #[error("the field {field} of the secret's value is {found}, and must be {must_be}; it has {others}; {EXPECTED}")]
+    Field {
+        /// Its name.
+        field: &'static str,
+        /// What stands in it.
+        found: &'static str,
+        /// What should.
+        must_be: &'static str,
+        /// The names of its fields.
+        others: String,
+    },
 }
+
+const EXPECTED: &str = "it needs the string fields iam_user_arn, AccessKeyId, SMTPPassword and username, of which only username has \
+                        to be filled before the first rotation";
+
+/// Names of fields that an error lists at most.
+const NAMES: usize = 12;
 
 impl SecretValue {
     /// The value of a new secret before its first rotation: it names the user and holds no credential.
@@ -54,10 +69,32 @@ impl SecretValue {
         }
     }
 
-    /// Parses the secret's string. Errors never quote the text.
+    /// The names of our own fields.
+    pub const FIELDS: [&str; 4] = ["iam_user_arn", "AccessKeyId", "SMTPPassword", "username"];
+
+    /// Parses the secret's string. Errors never quote a value of it.
     pub fn parse(text: &str) -> Result<Self, SecretValueError> {
-        serde_json::from_str(text)
-            .map_err(|error| SecretValueError::Malformed { line: error.line(), column: error.column() })
+        let value = serde_json::from_str(text)
+            .map_err(|error| SecretValueError::NotJson { line: error.line(), column: error.column() })?;
+        let Value::Object(mut fields) = value else {
+            return Err(SecretValueError::NotAnObject { found: kind(&value) });
+        };
+        let others = names(&fields);
+        let mut own = |field: &'static str, must_be| match fields.remove(field) {
+            Some(Value::String(text)) => Ok(text),
+            None if field != "username" => Ok(String::new()),
+            found => {
+                let found = found.as_ref().map_or("missing", kind);
+                Err(SecretValueError::Field { field, found, must_be, others: others.clone() })
+            }
+        };
+        Ok(Self {
+            username: own("username", "the name of the IAM user")?,
+            access_key_id: own("AccessKeyId", "the SMTP user name, or empty")?,
+            smtp_password: own("SMTPPassword", "the SMTP password, or empty")?,
+            iam_user_arn: own("iam_user_arn", "the ARN of the IAM user, or empty")?,
+            other: fields,
+        })
     }
 
     /// The string to store.
@@ -77,6 +114,30 @@ impl SecretValue {
     #[must_use]
     pub fn is_placeholder(&self) -> bool {
         self.access_key_id.is_empty() || self.smtp_password.is_empty()
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// The names of the fields, as far as a name may be shown.
+fn names(fields: &Map<String, Value>) -> String {
+    let is_plain =
+        |name: &&String| name.len() <= 64 && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+    let plain: Vec<&str> = fields.keys().filter(is_plain).take(NAMES).map(String::as_str).collect();
+    match fields.len() - plain.len() {
+        0 if plain.is_empty() => "no field".to_owned(),
+        0 => format!("the fields {}", plain.join(", ")),
+        more if plain.is_empty() => format!("{more} other fields"),
+        more => format!("the fields {} and {more} more", plain.join(", ")),
     }
 }
 
@@ -107,8 +168,25 @@ mod tests {
     fn neither_debug_nor_an_error_shows_the_password() {
         let value = SecretValue::parse(r#"{"username":"u","AccessKeyId":"AKIA","SMTPPassword":"hunter2"}"#).unwrap();
         assert!(!format!("{value:?}").contains("hunter2"));
-        let error = SecretValue::parse(r#"{"username":3,"SMTPPassword":"hunter2"}"#).unwrap_err();
-        assert!(!format!("{error:?} {error}").contains("hunter2"));
+        for text in [r#"{"username":3,"SMTPPassword":"hunter2"}"#, r#""hunter2""#, "hunter2", r#"{"hunter 2":1}"#] {
+            let error = SecretValue::parse(text).unwrap_err();
+            assert!(!format!("{error:?} {error}").contains("hunter"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_value_in_the_shape_of_another_tool_is_refused_with_the_field_what_is_in_it_and_what_is_expected() {
+        let refused = |text| SecretValue::parse(text).unwrap_err().to_string();
+        let other_tool = refused(r#"{"SMTP_USERNAME":"AKIA","SMTP_PASSWORD":"hunter2","host":"h","port":465}"#);
+        assert_eq!(
+            other_tool,
+            "the field username of the secret's value is missing, and must be the name of the IAM user; it has the fields \
+             SMTP_PASSWORD, SMTP_USERNAME, host, port; it needs the string fields iam_user_arn, AccessKeyId, SMTPPassword and \
+             username, of which only username has to be filled before the first rotation"
+        );
+        let number = refused(r#"{"username":"u","AccessKeyId":7}"#);
+        assert!(number.starts_with("the field AccessKeyId of the secret's value is a number, and must be"), "{number}");
+        assert!(refused("[]").starts_with("the secret's value is a list, not a JSON object"));
     }
 
     #[test]

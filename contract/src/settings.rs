@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, fmt::Display, str::FromStr, time::Duration};
 
-use crate::{Consumer, Instances, SmtpEndpoint, SmtpEndpointError};
+use crate::{Consumer, Fields, Instances, SmtpEndpoint, SmtpEndpointError};
 
 /// Everything that the handler is told by its environment. It follows from the configuration alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Settings {
     pub iam_user_owned: bool,
     /// Access key ids that the configuration declares replaced, and that may therefore be freed.
     pub replaces: Vec<String>,
+    /// Further fields of the secret's value that a rotation writes.
+    pub fields: Fields,
     /// Where SES listens for SMTP.
     pub smtp_endpoint: SmtpEndpoint,
     /// The test mail; without it the test is a login.
@@ -66,6 +68,12 @@ pub enum SettingsError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The mapping of the secret's fields cannot be read.
+    #[error("environment variable {SECRET_FIELDS} cannot be read: {problem}")]
+    Fields {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The endpoint is none.
     #[error("environment variable {SMTP_ENDPOINT}: {0}")]
     SmtpEndpoint(#[from] SmtpEndpointError),
@@ -75,6 +83,7 @@ const SECRET_ARN_PREFIX: &str = "SECRET_ARN_PREFIX";
 const IAM_USER_ARN: &str = "IAM_USER_ARN";
 const IAM_USER_OWNED: &str = "IAM_USER_OWNED";
 const REPLACES: &str = "REPLACES";
+const SECRET_FIELDS: &str = "SECRET_FIELDS";
 const SMTP_ENDPOINT: &str = "SMTP_ENDPOINT";
 const SES_SENDER: &str = "SES_SENDER";
 const SES_RECIPIENT: &str = "SES_RECIPIENT";
@@ -96,8 +105,13 @@ impl Settings {
         set(SECRET_ARN_PREFIX, &self.secret_arn_prefix);
         set(IAM_USER_ARN, &self.iam_user_arn);
         set(IAM_USER_OWNED, &self.iam_user_owned);
-        if !self.replaces.is_empty() {
-            set(REPLACES, &self.replaces.join(","));
+        if !self.replaces.is_empty() || !self.fields.is_empty() {
+            // Code of before SECRET_FIELDS refuses a list with an empty item. It would otherwise rotate, and leave the credential of
+            // before in the mapped fields.
+            set(REPLACES, &(self.replaces.join(",") + if self.fields.is_empty() { "" } else { "," }));
+        }
+        if !self.fields.is_empty() {
+            set(SECRET_FIELDS, &serde_json::json!(self.fields));
         }
         set(SMTP_ENDPOINT, &self.smtp_endpoint);
         if let Some(mail) = &self.test_mail {
@@ -131,6 +145,12 @@ impl Settings {
                 None => None,
             },
         };
+        let fields = optional(SECRET_FIELDS).map_or(Ok(Fields::default()), |json| fields(&json))?;
+        let replaces = optional(REPLACES).map(|ids| match ids.strip_suffix(',') {
+            Some(ids) if !fields.is_empty() => ids.to_owned(),
+            _ => ids,
+        });
+        let replaces = replaces.filter(|ids| !ids.is_empty());
         let test_mail = match optional(SES_SENDER) {
             None => None,
             Some(sender) => Some(TestMail { sender, recipient: required(SES_RECIPIENT)? }),
@@ -139,7 +159,8 @@ impl Settings {
             secret_arn_prefix: required(SECRET_ARN_PREFIX)?,
             iam_user_arn: required(IAM_USER_ARN)?,
             iam_user_owned: parse(IAM_USER_OWNED, &required(IAM_USER_OWNED)?, "true or false")?,
-            replaces: optional(REPLACES).map_or(Ok(Vec::new()), |ids| list(REPLACES, &ids))?,
+            replaces: replaces.map_or(Ok(Vec::new()), |ids| list(REPLACES, &ids))?,
+            fields,
             smtp_endpoint: required(SMTP_ENDPOINT)?.parse()?,
             test_mail,
             consumer,
@@ -198,6 +219,10 @@ fn consumer(json: &str) -> Result<Consumer, SettingsError> {
     }
 }
 
+fn fields(json: &str) -> Result<Fields, SettingsError> {
+    serde_json::from_str(json).map_err(|error| SettingsError::Fields { problem: error.to_string() })
+}
+
 fn list(name: &'static str, value: &str) -> Result<Vec<String>, SettingsError> {
     let items: Vec<_> = value.split(',').map(str::to_owned).collect();
     if items.iter().any(|item| item.trim().is_empty()) {
@@ -220,6 +245,7 @@ mod tests {
             iam_user_arn: "arn:aws:iam::123456789012:user/mail/smtp".into(),
             iam_user_owned: true,
             replaces: vec!["AKIAIOSFODNN7EXAMPLE".into()],
+            fields: fields(r#"{"host":"smtp_host"}"#).unwrap(),
             smtp_endpoint: SmtpEndpoint::of_region("eu-west-1"),
             test_mail: Some(TestMail { sender: "a@example.com".into(), recipient: "b@example.com".into() }),
             consumer: Some(Consumer::Instances(Instances {
@@ -237,8 +263,11 @@ mod tests {
 
     #[test]
     fn settings_survive_the_environment() {
-        let least = Settings { replaces: vec![], test_mail: None, consumer: None, topic_arn: None, ..settings() };
-        for settings in [settings(), least] {
+        let no_fields = Settings { fields: Fields::default(), ..settings() };
+        let only_fields = Settings { replaces: vec![], ..settings() };
+        let least =
+            Settings { replaces: vec![], test_mail: None, consumer: None, topic_arn: None, ..no_fields.clone() };
+        for settings in [settings(), no_fields, only_fields, least] {
             let env = settings.to_env();
             assert_eq!(Settings::from_env(|name| env.get(name).cloned()).unwrap(), settings);
         }
@@ -247,13 +276,16 @@ mod tests {
     #[test]
     fn every_missing_or_malformed_variable_is_named() {
         let env = settings().to_env();
-        for name in
-            env.keys().filter(|name| ![SES_SENDER, REPLACES, CONSUMER, SCRIPT, TOPIC_ARN].contains(&name.as_str()))
+        for name in env
+            .keys()
+            .filter(|name| ![SES_SENDER, REPLACES, SECRET_FIELDS, CONSUMER, SCRIPT, TOPIC_ARN].contains(&name.as_str()))
         {
             let error = Settings::from_env(|n| (n != name).then(|| env.get(n).cloned()).flatten()).unwrap_err();
             assert!(error.to_string().contains(name.as_str()), "{error}");
         }
-        for name in [IAM_USER_OWNED, SMTP_ENDPOINT, KEEP_PREVIOUS_SECONDS, KEEP_INACTIVE_SECONDS, CONSUMER] {
+        for name in
+            [IAM_USER_OWNED, SECRET_FIELDS, SMTP_ENDPOINT, KEEP_PREVIOUS_SECONDS, KEEP_INACTIVE_SECONDS, CONSUMER]
+        {
             let lookup = |n: &str| if n == name { Some("-1".into()) } else { env.get(n).cloned() };
             let error = Settings::from_env(lookup).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
@@ -262,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_list_with_an_empty_item_is_refused() {
-        let env = settings().to_env();
+        let env = Settings { fields: Fields::default(), ..settings() }.to_env();
         for value in [",", "one,", ",one", "one,,two", "one, ,two"] {
             let lookup = |n: &str| if n == REPLACES { Some(value.into()) } else { env.get(n).cloned() };
             let error = Settings::from_env(lookup).unwrap_err();
@@ -292,6 +324,17 @@ mod tests {
         assert!(!env.contains_key("INSTANCE_IDS") && env.contains_key(SCRIPT), "{env:?}");
         let nobody = Settings { consumer: None, ..settings() }.to_env();
         assert!(BEFORE_CONSUMER.iter().all(|name| !nobody.contains_key(*name)), "{nobody:?}");
+    }
+
+    /// Such code has the same rule for REPLACES, and knows no SECRET_FIELDS.
+    #[test]
+    fn code_of_before_the_mapped_fields_refuses_an_environment_with_some() {
+        for replaces in [vec![], vec!["AKIAIOSFODNN7EXAMPLE".to_owned()]] {
+            let env = Settings { replaces, ..settings() }.to_env();
+            let before = |name: &str| if name == SECRET_FIELDS { None } else { env.get(name).cloned() };
+            let error = Settings::from_env(before).unwrap_err();
+            assert!(matches!(error, SettingsError::Invalid { name: REPLACES, .. }), "{error}");
+        }
     }
 
     #[test]

@@ -161,6 +161,7 @@ pub(crate) fn environment(config: &Config, names: &Names, user_arn: &str) -> BTr
         iam_user_arn: user_arn.to_owned(),
         iam_user_owned: !config.iam_user.existing,
         replaces: config.iam_user.replaces.iter().map(ToString::to_string).collect(),
+        fields: config.secret.fields.clone(),
         smtp_endpoint: config.ses.endpoint.clone(),
         test_mail: config.ses.test_mail.clone(),
         consumer: consumer(config, names),

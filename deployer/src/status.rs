@@ -113,7 +113,8 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
         address.kind == ResourceKind::Function && matches!(state, State::AsDeclared | State::Differs)
     };
     if resources.iter().any(is_ours) {
-        told.extend(Box::pin(function::coming_retirements(aws, deployment)).await);
+        let function::Notes { standing, retirements } = Box::pin(function::notes(aws, deployment)).await;
+        told.extend(standing.into_iter().chain(retirements));
     }
     Status { resources, credential, keys, notes: told, unread }
 }

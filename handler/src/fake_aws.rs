@@ -14,7 +14,8 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::{DateTime, date_time::Format};
 use contract::{
-    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Consumer, Instances, SecretValue, Settings, SmtpEndpoint, TAG_SECRET, TestMail,
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Consumer, Fields, Instances, SecretValue, Settings, SmtpEndpoint, TAG_SECRET,
+    TestMail,
 };
 use serde_json::{Value, json};
 
@@ -105,6 +106,7 @@ impl FakeAws {
             iam_user_arn: "arn:aws:iam::123456789012:user/mail".into(),
             iam_user_owned: true,
             replaces: vec![],
+            fields: Fields::default(),
             smtp_endpoint: SmtpEndpoint::of_region("eu-west-1"),
             test_mail: None,
             consumer: None,
@@ -188,6 +190,22 @@ impl FakeAws {
     /// One more label on a version.
     pub(crate) fn label(self, version: &str, label: &str) -> Self {
         self.with(|state| state.versions.get_mut(version).unwrap().0.push(label.into()))
+    }
+
+    /// These further fields of the secret are mapped: JSON.
+    pub(crate) fn fields(mut self, json: &str) -> Self {
+        self.settings.fields = serde_json::from_str(json).unwrap();
+        self
+    }
+
+    /// A version has this further field.
+    pub(crate) fn field(self, version: &str, name: &str, text: &str) -> Self {
+        self.with(|state| {
+            let value = state.versions.get_mut(version).unwrap().1.as_mut().unwrap();
+            let mut fields: Value = serde_json::from_str(value).unwrap();
+            fields[name] = text.into();
+            *value = fields.to_string();
+        })
     }
 
     pub(crate) fn referenced_user(mut self) -> Self {

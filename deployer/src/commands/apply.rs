@@ -29,7 +29,9 @@ pub(super) async fn run(screen: &Screen, args: &ApplyArgs) -> Result<Done, Shown
         if !prepared.plan.has(Effect::TestsConfiguration) {
             watch_rotation(&session, ours, args.watch).await?;
         }
-        for note in function::coming_retirements(&session.aws, &session.deployment).await {
+        let function::Notes { standing, retirements } = function::notes(&session.aws, &session.deployment).await;
+        let is_new = |note: &Text| !prepared.plan.notes.contains(note);
+        for note in standing.into_iter().filter(is_new).chain(retirements) {
             session.screen.note(note);
         }
         if prepared.plan.has(Effect::RotatesNow) {

@@ -17,6 +17,7 @@ use crate::{
         plan::{self, Plan},
     },
     error::Error,
+    rotation::function,
     screen::Screen,
     silence::Silence,
     sizes,
@@ -72,10 +73,14 @@ impl Session {
         let nodes = stack(&self.deployment, toward);
         let reading = Box::pin(facts::read(&self.aws, config, names, toward));
         let survey = plan::survey(&self.aws, &nodes, reading).await;
-        let (plan, facts) = plan::plan(survey, toward).map_err(|errors| {
+        let (mut plan, facts) = plan::plan(survey, toward).map_err(|errors| {
             self.screen.errors(&errors);
             Shown
         })?;
+        // Only the function reads the secret's value. If the plan changes it, the end of apply tells.
+        if toward == Toward::Present && plan.leaves_as_it_is(ResourceKind::Function) {
+            plan.notes.extend(function::notes(&self.aws, &self.deployment).await.standing);
+        }
         Ok(Prepared { plan, nodes, facts })
     }
 

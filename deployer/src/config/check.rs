@@ -5,7 +5,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use contract::{
-    INVOCATION_MARGIN_SECONDS, Instances, LOGIN_GATE_SECONDS, Partition, SmtpEndpoint, SmtpEndpointError, TestMail,
+    Fields, INVOCATION_MARGIN_SECONDS, Instances, LOGIN_GATE_SECONDS, Mapped, Partition, SecretValue, SmtpEndpoint,
+    SmtpEndpointError, TestMail,
 };
 use serde_saphyr::Location;
 
@@ -129,6 +130,7 @@ impl Reader<'_> {
         if let (Some(name), Some(region)) = (&name, region) {
             self.fits_into_the_users_tag(name, region, raw.name.at);
         }
+        let fields = or_default(&raw.fields, Fields::default(), |leaf| self.fields(leaf));
         let recovery = self.days("secret.recovery_window", &raw.recovery_window, raw::DEFAULT_RECOVERY_WINDOW);
         let recovery_window_days = recovery.and_then(|(days, at)| {
             let kept = u8::try_from(days).ok().filter(|days| (7..=30).contains(days));
@@ -136,8 +138,13 @@ impl Reader<'_> {
             kept.or_else(|| self.refuse(at?, refused, "write 7d to 30d, the range that Secrets Manager accepts"))
         });
 
-        let secret =
-            Secret { name: name?, existing: existing?, kms_key: kms_key?, recovery_window_days: recovery_window_days? };
+        let secret = Secret {
+            name: name?,
+            existing: existing?,
+            kms_key: kms_key?,
+            fields: fields?,
+            recovery_window_days: recovery_window_days?,
+        };
         if secret.existing {
             self.unused_with_existing_secret("kms_key", raw.kms_key.get().map(|leaf| leaf.at));
             self.unused_with_existing_secret("recovery_window", raw.recovery_window.get().map(|leaf| leaf.at));
@@ -152,6 +159,26 @@ impl Reader<'_> {
             );
         }
         Some(secret)
+    }
+
+    fn fields(&mut self, leaf: &Leaf<BTreeMap<String, String>>) -> Option<Fields> {
+        let Found::Map(entries) = &leaf.found else {
+            let message = format!("`secret.fields` must be names and what each holds, not {}", leaf.found);
+            return self.refuse(leaf.at, message, "write {SMTP_USERNAME: access_key_id, SMTP_PASSWORD: smtp_password}");
+        };
+        if entries.is_empty() || entries.len() > raw::MAX_FIELDS {
+            let message = format!("`secret.fields` has {} names", entries.len());
+            return self.refuse(leaf.at, message, format!("write 1 to {}, or remove the key", raw::MAX_FIELDS));
+        }
+        let mut fields = BTreeMap::new();
+        for (name_leaf, value_leaf) in entries {
+            let label = format!("secret.fields.{}", self.source.verbatim(name_leaf.at));
+            let name = self.text("secret.fields", name_leaf);
+            let name = name.and_then(|name| self.accept(name_leaf.at, check_field(name)).map(|()| name.to_owned()));
+            let mapped = self.choice(&label, value_leaf, &Mapped::ALL);
+            fields.extend(name.zip(mapped));
+        }
+        (fields.len() == entries.len()).then(|| Fields::new(fields))
     }
 
     /// The user's tag says which secret it serves: `<region>/<secret name>`.
@@ -647,6 +674,18 @@ fn check_script(text: &str) -> Result<(), InvalidValue> {
         "write the absolute path on the host: /usr/local/bin/rotate_smtp.sh"
     };
     Err(InvalidValue::new(format!("`{text}` is not a plain absolute path"), hint))
+}
+
+fn check_field(name: &str) -> Result<(), InvalidValue> {
+    if SecretValue::FIELDS.contains(&name) {
+        let message = format!("`{name}` is a field that every rotation writes");
+        return Err(InvalidValue::new(message, "remove it: what it holds cannot be changed"));
+    }
+    if (1..=64).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c)) {
+        return Ok(());
+    }
+    let message = format!("`{name}` cannot be a field of the secret");
+    Err(InvalidValue::new(message, "use at most 64 letters, digits, `_`, `.` and `-`"))
 }
 
 /// Lower-case beginnings of tags that a configuration may not set: those of AWS, and those that show the owner.

@@ -71,6 +71,8 @@ pub struct Secret {
     pub existing: bool,
     /// The KMS key that encrypts it; none: `aws/secretsmanager`. Only on an owned secret.
     pub kms_key: Option<KmsKey>,
+    /// Further fields of its value that a rotation writes.
+    pub fields: contract::Fields,
     /// Days for which the deleted secret can be restored, 7 to 30.
     pub recovery_window_days: u8,
 }

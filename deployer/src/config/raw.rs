@@ -83,11 +83,27 @@ pub(super) struct RawSecret {
     #[serde(default)]
     #[schemars(regex(pattern = KmsKey::PATTERN))]
     pub(super) kms_key: Optional<Leaf<String>>,
+    /// Further fields of the secret's value that a rotation writes, for programs that read other names than username,
+    /// AccessKeyId, SMTPPassword and iam_user_arn.
+    #[serde(default)]
+    #[schemars(extend(
+        "propertyNames" = { "pattern": FIELD_PATTERN },
+        "additionalProperties" = { "enum": contract::Mapped::ALL.map(|(word, _)| word) },
+        "minProperties" = 1,
+        "maxProperties" = MAX_FIELDS
+    ))]
+    pub(super) fields: Optional<Leaf<BTreeMap<String, String>>>,
     /// How long a deleted secret can be restored: 7d to 30d.
     #[serde(default)]
     #[schemars(extend("default" = DEFAULT_RECOVERY_WINDOW))]
     pub(super) recovery_window: Optional<Leaf<DurationText>>,
 }
+
+/// A name that every program can read, and that needs no quotes where it is printed.
+pub(super) const FIELD_PATTERN: &str = "^[A-Za-z0-9_.-]{1,64}$";
+
+/// Further fields at most: all of them go into one variable of the function.
+pub(super) const MAX_FIELDS: usize = 20;
 
 /// The IAM user whose access key becomes the SMTP credential.
 #[derive(Deserialize, JsonSchema)]

@@ -96,7 +96,9 @@ fn what_the_example_comments_out_can_be_used_instead() {
     };
     let ids = one(&uncommented("ids", without("id", example())));
     assert_eq!(ids.instance.unwrap().ids.len(), 2);
-    for key in ["replaces", "document", "package", "permissions_boundary", "role_path", "role_permissions_boundary"] {
+    for key in
+        ["fields", "replaces", "document", "package", "permissions_boundary", "role_path", "role_permissions_boundary"]
+    {
         one(&uncommented(key, example()));
     }
     let secret_exists = without("recovery_window", without("kms_key", example())).replacen("false", "true", 1);
@@ -512,6 +514,20 @@ fn tags_are_what_every_service_accepts() {
     ]));
     assert_eq!(one(&with(&tags(40))).tags.len(), 40);
     assert_eq!(one(&with("tags: {Straße: \"\"}")).tags["Straße"], "");
+}
+
+#[test]
+fn the_secrets_fields_are_mapped_to_what_a_rotation_knows() {
+    let fields = |fields: &str| with(&format!("secret: {{name: a, fields: {fields}}}"));
+    let mapped = one(&fields("{SMTP_USERNAME: access_key_id, port: smtp_port}")).secret.fields;
+    assert_eq!(serde_json::to_string(&mapped).unwrap(), r#"{"SMTP_USERNAME":"access_key_id","port":"smtp_port"}"#);
+    assert_snapshot!(errors([
+        fields("{AccessKeyId: access_key_id}"),
+        fields("{SMTP_PASSWORD: password}"),
+        fields("{\"a b\": smtp_host}"),
+        fields("{}"),
+        fields("[SMTP_USERNAME]"),
+    ]));
 }
 
 #[test]

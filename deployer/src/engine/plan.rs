@@ -9,7 +9,7 @@ use crate::{
     deployment::facts::Facts,
     engine::{
         erased::{Node, Observation},
-        op::{Address, Effect, Op, Toward, Verb},
+        op::{Address, Effect, Op, ResourceKind, Toward, Verb},
     },
     error::Error,
 };
@@ -59,6 +59,12 @@ impl Plan {
     /// The approved ops of a resource.
     pub(crate) fn ops_of(&self, address: &Address) -> &[Op] {
         self.resources.iter().find(|resource| resource.address == *address).map_or(&[], |resource| &resource.ops)
+    }
+
+    /// Whether the resources of a kind are there, and as declared.
+    #[must_use]
+    pub(crate) fn leaves_as_it_is(&self, kind: ResourceKind) -> bool {
+        self.resources.iter().filter(|resource| resource.address.kind == kind).all(|resource| resource.ops.is_empty())
     }
 
     /// How many resources are created, changed and destroyed.

@@ -30,13 +30,29 @@ pub(crate) async fn report(aws: &Aws, deployment: &Deployment, logins: bool) -> 
     invoke(aws, deployment, &Event::Report { logins }).await
 }
 
-/// Which keys go soon, or a note that it is not known. Nothing if the function is not there yet.
-pub(crate) async fn coming_retirements(aws: &Aws, deployment: &Deployment) -> Vec<Text> {
+/// What the function's report tells a person.
+#[derive(Default)]
+pub(crate) struct Notes {
+    /// What has to be attended to, or a note that this is not known.
+    pub(crate) standing: Vec<Text>,
+    /// Which keys go soon.
+    pub(crate) retirements: Vec<Text>,
+}
+
+/// What the function's report tells a person. Nothing if the function is not there yet.
+pub(crate) async fn notes(aws: &Aws, deployment: &Deployment) -> Notes {
     match report(aws, deployment, false).await {
-        Ok(report) => retirement::coming(&report, deployment.config.rotation.keep_inactive),
-        Err(error) if error.code() == Some("ResourceNotFoundException") => Vec::new(),
+        Ok(report) => Notes {
+            retirements: retirement::coming(&report, deployment.config.rotation.keep_inactive),
+            standing: report.notes,
+        },
+        Err(error) if error.code() == Some("ResourceNotFoundException") => Notes::default(),
         Err(error) => {
-            vec![format!("it is not known which access keys go soon: {}", error.in_one_line()).into()]
+            let unknown = format!(
+                "how the secret's fields stand, and which access keys go soon, is not known: {}",
+                error.in_one_line()
+            );
+            Notes { standing: vec![unknown.into()], retirements: vec![] }
         }
     }
 }

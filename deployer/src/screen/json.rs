@@ -211,6 +211,7 @@ pub(super) fn report(report: &Report, config: Option<&str>) -> Vec<Line> {
     if let Some(fields) = rest.as_object_mut() {
         fields.retain(|name, _| !["versions", "keys", "hosts"].contains(&name.as_str()));
     }
+    rest["notes"] = json!(TextLine::all(&report.notes, config));
     rest["overdue"] = json!(report.overdue.as_ref().map(|overdue| TextLine::new(overdue, config)));
     if let contract::Next::Fail { refusal } = &report.next {
         rest["next"]["fail"]["refusal"]["next"] = json!(TextLine::all(&refusal.next, config));

@@ -84,7 +84,7 @@ impl Screen {
                 self.line(line);
             }
         } else {
-            out(&text::report(deployment, report, SystemTime::now()));
+            out(&text::report(deployment, report, self.config(), SystemTime::now()));
         }
     }
 

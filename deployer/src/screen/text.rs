@@ -6,7 +6,7 @@ use anstyle::Style;
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 
-use contract::{Command, Text};
+use contract::Command;
 
 use crate::{
     aws::Identity,
@@ -21,6 +21,7 @@ use crate::{
     status::{Pending, State, Status},
 };
 
+mod notes;
 mod recovery;
 mod style;
 
@@ -28,7 +29,10 @@ pub(super) use recovery::{diagnosis, report};
 
 use super::printable::printable;
 
-use self::style::{BOLD, CYAN, GREEN, RED, YELLOW};
+use self::{
+    notes::push_notes,
+    style::{BOLD, CYAN, GREEN, RED, YELLOW},
+};
 
 /// Columns that a value may take before it is broken into lines.
 const WIDTH: usize = 96;
@@ -52,12 +56,6 @@ pub(super) fn plan(deployment: &Deployment, identity: &Identity, plan: &Plan, co
         let _ = writeln!(text, "{BOLD}Plan:{BOLD:#} {create} to create, {change} to change, {destroy} to destroy.");
     }
     text
-}
-
-fn push_notes(text: &mut String, notes: &[Text], config: Option<&str>) {
-    for note in notes {
-        let _ = writeln!(text, "{YELLOW}note:{YELLOW:#} {}", printable(&note.render(config)));
-    }
 }
 
 /// The line that a plan always has: whether the credential will rotate.

@@ -124,7 +124,9 @@ pub(crate) enum Error {
 
     /// AWSCURRENT's value names another IAM user.
     SecretOfAnotherUser {
-        /// Name or ARN in the value.
+        /// The value's field.
+        field: &'static str,
+        /// What stands in it.
         found: String,
         /// The configured ARN.
         expected: String,

@@ -6,7 +6,8 @@ use std::{
 };
 
 use contract::{
-    HostReport, KeyReport, KeyVerdict, LOGIN_GATE_SECONDS, Login, Next, RefusalKind, Report, VersionReport,
+    AWSCURRENT, HostReport, KeyReport, KeyVerdict, LOGIN_GATE_SECONDS, Login, Next, RefusalKind, Report, Settings,
+    Text, VersionReport,
 };
 
 use crate::{
@@ -56,12 +57,20 @@ pub(crate) async fn run(invocation: &Invocation<'_>, with_logins: bool) -> Resul
         next_rotation: secret.schedule.as_ref().and_then(|schedule| schedule.next).map(date),
         grace_ends: situation.as_ref().ok().and_then(Situation::grace_ends).map(date),
         overdue: secret.overdue(time.began),
+        notes: notes(settings, &secret, &values),
         versions: secret.labelled().map(|(id, labels)| version(id, labels, &values[id], &logins)).collect(),
         keys: key_reports(keys, &situation),
         hosts: hosts(invocation).await,
         next,
         secret: secret.arn,
     })
+}
+
+/// What a person should know of AWSCURRENT's value.
+fn notes(settings: &Settings, secret: &Secret, values: &Values<'_>) -> Vec<Text> {
+    let current = secret.version_labelled(AWSCURRENT).and_then(|version| values.get(version));
+    let Some(Ok(Some(current))) = current else { return vec![] };
+    settings.fields.notes(&current.value, &settings.smtp_endpoint)
 }
 
 /// What could not be read, so that nobody takes it for absent. A value that is no credential was read.
@@ -252,7 +261,7 @@ mod tests {
         time::{Duration, SystemTime},
     };
 
-    use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, TOLD, WayOut};
+    use contract::{AWSPENDING, AWSPREVIOUS, DEPLOYING, TOLD, WayOut};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -312,6 +321,16 @@ mod tests {
         let host = HostReport { instance: "i-0".into(), status: "Online".into(), online: true };
         assert_eq!(report.hosts, [host]);
         assert_eq!(report.next, Next::MakeKey { frees: vec!["OLD".into()] });
+    }
+
+    #[tokio::test]
+    async fn a_field_that_looks_like_a_credential_is_told_unless_it_is_mapped() {
+        let other_tool = || rotated().field("new", "SMTP_PASSWORD", "password-of-NEW").field("old", "pass", "x");
+        let [note] = report_in(other_tool()).await.notes.try_into().unwrap();
+        assert!(note.to_string().contains("{fields: {SMTP_PASSWORD: smtp_password}}"), "{note}");
+        assert!(!note.to_string().contains("password-of"), "{note}");
+        let mapped = other_tool().fields(r#"{"SMTP_PASSWORD":"smtp_password"}"#);
+        assert_eq!(report_in(mapped).await.notes, []);
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use crate::{
     },
     error::{Cause, CrossedLabels, Error},
     event::Request,
-    invocation::Rotation,
+    invocation::{Invocation, Rotation},
     services::aws::Clients,
     time::pause,
 };
@@ -289,16 +289,16 @@ pub(crate) enum NotStored {
 ///
 /// The SDK's retries are off, because a refusal after a lost answer would hide that the first
 /// attempt may have taken effect. To store the same value under the same token again is harmless.
-pub(crate) async fn store(
-    clients: &Clients,
-    secret: &Secret,
-    request: &Request,
-    value: &SecretValue,
-) -> Result<(), NotStored> {
+///
+/// Every mapped field is written here, so that no version has one that is older than its credential.
+pub(crate) async fn store(rotation: &Rotation<'_>, secret: &Secret, value: &SecretValue) -> Result<(), NotStored> {
+    let Rotation { invocation: Invocation { clients, settings, .. }, request } = *rotation;
+    let mut value = value.clone();
+    settings.fields.write(&mut value, &settings.smtp_endpoint);
     let mut lost: Option<Cause> = None;
     let mut attempt = 1;
     loop {
-        let cause = match put(clients, request, value).await {
+        let cause = match put(clients, request, &value).await {
             Ok(()) => return Ok(()),
             Err(cause) => cause,
         };

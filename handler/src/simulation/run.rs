@@ -6,8 +6,8 @@ use std::{
 };
 
 use contract::{
-    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Consumer, DEPLOYING, DONE, Instances, SecretValue, Settings, SmtpEndpoint,
-    TOLD, TestMail,
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Consumer, DEPLOYING, DONE, Fields, Instances, SecretValue, Settings,
+    SmtpEndpoint, TOLD, TestMail,
 };
 
 use tokio::task::{LocalSet, spawn_local as spawn};
@@ -171,6 +171,7 @@ fn settings(setup: &Setup) -> Settings {
         iam_user_arn: USER_ARN.into(),
         iam_user_owned: setup.owned,
         replaces: vec![],
+        fields: Fields::default(),
         smtp_endpoint: SmtpEndpoint::of_region("eu-west-1"),
         test_mail: setup.mail.then(|| TestMail { sender: "a@example.com".into(), recipient: "b@example.com".into() }),
         consumer: (setup.hosts > 0).then_some(Consumer::Instances(instances)),

@@ -152,14 +152,14 @@ fn warn_if_inactive(keys: &[AccessKey], key: &str, label: &str) {
 fn check_user_of(current: &SecretValue, settings: &Settings) -> Result<(), Error> {
     let user = settings.iam_user_name();
     let arn = &settings.iam_user_arn;
-    let found = if current.username != user {
-        &current.username
+    let (field, found) = if current.username != user {
+        ("username", &current.username)
     } else if !current.iam_user_arn.is_empty() && current.iam_user_arn != *arn {
-        &current.iam_user_arn
+        ("iam_user_arn", &current.iam_user_arn)
     } else {
         return Ok(());
     };
-    Err(Error::SecretOfAnotherUser { found: found.clone(), expected: arn.clone() })
+    Err(Error::SecretOfAnotherUser { field, found: found.clone(), expected: arn.clone() })
 }
 
 /// The state of a credential's access key if no host can send with it any more; none if it is Active.
@@ -323,7 +323,7 @@ async fn roll_forward(rotation: &Rotation<'_>, secret: &Secret, value: &SecretVa
     if let Some(reason) = overtaken(rotation, secret).await? {
         return Err(Error::OvertakenBeforeStore { key, reason, fate: KeyFate::NotMade });
     }
-    secret::store(rotation.invocation.clients, secret, rotation.request, value).await.map_err(|problem| match problem {
+    secret::store(rotation, secret, value).await.map_err(|problem| match problem {
         NotStored::Refused(cause) => Error::Aws { action: "secretsmanager:PutSecretValue", cause },
         NotStored::Taken => Error::TokenTaken { key, fate: KeyFate::NotMade },
         NotStored::Unclear(cause) => Error::StoreUnclear { key, cause },
@@ -382,9 +382,8 @@ async fn make_credential(rotation: &Rotation<'_>, secret: &Secret, current: Secr
 
 /// If AWS is too slow, the error still has to name the key.
 async fn store_in_time(rotation: &Rotation<'_>, secret: &Secret, value: &SecretValue) -> Result<(), NotStored> {
-    let Rotation { invocation: Invocation { clients, time, .. }, request } = *rotation;
-    let limit = time.remaining().saturating_sub(TIME_TO_NAME_THE_KEY);
-    let stored = tokio::time::timeout(limit, secret::store(clients, secret, request, value)).await;
+    let limit = rotation.invocation.time.remaining().saturating_sub(TIME_TO_NAME_THE_KEY);
+    let stored = tokio::time::timeout(limit, secret::store(rotation, secret, value)).await;
     stored.unwrap_or_else(|_| Err(NotStored::Unclear(Cause::no_answer("no answer in the function's time"))))
 }
 
@@ -443,6 +442,24 @@ mod tests {
             provide_with(rotation, secret, current, ses.clone()).await
         })
         .await
+    }
+
+    #[tokio::test]
+    async fn a_mapped_field_has_the_credential_of_its_own_version_also_if_it_is_rolled_forward() {
+        let edited = |aws: FakeAws| {
+            let fields = r#"{"SMTP_PASSWORD":"smtp_password","host":"smtp_host"}"#;
+            aws.fields(fields).field("old", "SMTP_PASSWORD", "password-of-OLD").field("old", "host", "elsewhere")
+        };
+        let told = FakeAws::new().version("old", &[AWSCURRENT], "OLD").version("told", &[DEPLOYING], "TOLD");
+        let forward = edited(told.empty_version("new", &[AWSPENDING]).keys(&["OLD", "TOLD"]));
+        for (aws, key) in [(edited(begun(&["OLD"])), "NEW"), (forward, "TOLD")] {
+            provide_in(&aws).await.unwrap();
+            let value = aws.value("new");
+            assert_eq!((value.access_key_id.as_str(), value.other["note"].as_str()), (key, Some("kept")));
+            assert_eq!(value.other["SMTP_PASSWORD"], value.smtp_password);
+            assert_ne!(value.smtp_password, "password-of-OLD");
+            assert_eq!(value.other["host"], "email-smtp.eu-west-1.amazonaws.com");
+        }
     }
 
     #[tokio::test]

@@ -16,6 +16,7 @@ fn healthy() -> Report {
         next_rotation: Some("2026-02-01T00:00:00Z".into()),
         grace_ends: Some("2026-01-02T00:00:00Z".into()),
         overdue: None,
+        notes: vec![],
         versions: Vec::new(),
         keys: Vec::new(),
         hosts: vec![HostReport { instance: "i-1".into(), status: "Online".into(), online: true }],

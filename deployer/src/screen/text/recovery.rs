@@ -10,13 +10,20 @@ use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, KeyReport, KeyVerdict, Login, 
 
 use super::{
     super::printable::printable,
+    notes::push_notes,
     style::{BOLD, GREEN, RED, YELLOW},
 };
 use crate::{deployment::Deployment, rotation::diagnosis::Diagnosis};
 
-pub(in crate::screen) fn report(deployment: &Deployment, report: &Report, now: SystemTime) -> String {
+pub(in crate::screen) fn report(
+    deployment: &Deployment,
+    report: &Report,
+    config_path: Option<&str>,
+    now: SystemTime,
+) -> String {
     let config = &deployment.config;
     let mut text = format!("{BOLD}{}{BOLD:#} in {}\n\n", config.name, config.region);
+    push_notes(&mut text, &report.notes, config_path);
     let rotation = if report.rotation_enabled { "enabled" } else { "not enabled" };
     let last = report.last_rotated.as_deref().unwrap_or("never");
     let next = report.next_rotation.as_ref().map_or("not scheduled".to_owned(), |date| format!("by {date}"));

@@ -6,6 +6,7 @@ use crate::support::{
     deployed::Deployed,
     example::SECRET,
     rotation::{CREATE, Failure},
+    shown::assert_shown,
 };
 
 /// A rotation from this value fails with this error before it touches any key. A rotation from the value before completes.
@@ -40,8 +41,51 @@ async fn the_secret_holds_malformed_json() {
 async fn the_secret_holds_foreign_json() {
     let foreign = r#"{"engine": "postgres", "host": "db.example.com", "password": "somebody-elses"}"#;
     let failure = fails_with(foreign, "MalformedSecret", "foreign_json").await;
+    failure.says(&["the field username of the secret's value is missing", "the fields engine, host, password"]);
     failure.says(&["iam_user_arn, AccessKeyId, SMTPPassword and username"]);
     assert!(!failure.text.contains("somebody-elses"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn the_secret_is_in_the_shape_of_another_tool() {
+    let other_tool =
+        r#"{"username": "AKIAIOSFODNN7EXAMPLE", "password": "of-the-other-tool", "host": "h", "port": 465}"#;
+    let failure = fails_with(other_tool, "SecretOfAnotherUser", "shape_of_another_tool").await;
+    failure.says(&[
+        "the field username",
+        "is the access key id AKIAIOSFODNN7EXAMPLE",
+        "must be the name of the IAM user",
+    ]);
+    assert!(!failure.text.contains("of-the-other-tool"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn fields_that_programs_read_are_warned_of_and_once_they_are_mapped_no_version_has_an_old_one() {
+    const FIELDS: &str =
+        "fields: {SMTP_USERNAME: access_key_id, SMTP_PASSWORD: smtp_password, host: smtp_host, port: smtp_port}";
+    let deployed = Deployed::new().await;
+    let mut value = deployed.sandbox.secret("AWSCURRENT").await;
+    value.other.insert("SMTP_USERNAME".to_owned(), value.access_key_id.clone().into());
+    value.other.insert("SMTP_PASSWORD".to_owned(), value.smtp_password.clone().into());
+    deployed.put(&value.to_json()).await;
+
+    let plan = deployed.run(&["plan"]).expect(0);
+
+    assert_shown!("fields_that_are_not_mapped", &deployed.sandbox, &plan.stdout);
+    deployed.apply(&[(
+        "# fields: {SMTP_USERNAME: access_key_id, SMTP_PASSWORD: smtp_password, host: smtp_host, port: smtp_port}",
+        FIELDS,
+    )]);
+    assert_shown!("fields_that_no_rotation_has_written", &deployed.sandbox, &deployed.run(&["plan"]).stdout);
+    for _ in 0..2 {
+        deployed.completes().await;
+        let value = deployed.sandbox.secret("AWSCURRENT").await;
+        assert_eq!(value.other["SMTP_USERNAME"], value.access_key_id);
+        assert_eq!(value.other["SMTP_PASSWORD"], value.smtp_password);
+        assert_eq!((&value.other["host"], value.other["port"].is_number()), (&json!("127.0.0.1"), true));
+    }
+    let plan = deployed.run(&["plan"]);
+    assert!(!plan.stdout.contains("note: the field"), "{}", plan.stdout);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What is refused before the function looks at any key: its environment, its event, the rotation's state, and what a rotation
 //! needs.
 
-use contract::{Command, DEPLOYING, SettingsError, SmtpEndpoint, TAG_SECRET, TOLD, text};
+use contract::{Command, DEPLOYING, SettingsError, SmtpEndpoint, TAG_SECRET, TOLD, is_access_key_id, text};
 
 use super::parts::{Parts, clear_pending, list, parts, rotate, wait};
 
@@ -118,13 +118,26 @@ pub(super) fn no_current_value(secret: &str) -> Parts {
 
 pub(super) fn malformed_secret(version: &str, labels: &[String], problem: &str) -> Parts {
     let found = format!("version {version} of the secret (labels: {}): {problem}", list(labels));
-    let next = "correct the value, or take the labels off the version if nobody needs it";
-    parts(found, "no key was made or deleted", [next.into()])
+    let next = [
+        "correct the value, or take the labels off the version if nobody needs it".into(),
+        "if programs read fields of other names, leave these in the secret, and map them in the configuration (secret.fields)".into(),
+    ];
+    parts(found, "no key was made or deleted", next)
 }
 
-pub(super) fn secret_of_another_user(found: &str, expected: &str) -> Parts {
-    let found =
-        format!("the secret's value belongs to the IAM user {found}, but this function rotates the keys of {expected}");
+pub(super) fn secret_of_another_user(field: &str, found: &str, expected: &str) -> Parts {
+    if is_access_key_id(found) {
+        let found = format!(
+            "the field {field} of the secret's value is the access key id {found}, and must be the name of the IAM user: this function \
+             rotates the keys of {expected}"
+        );
+        let next = "store the user's name in username. A program that takes the SMTP user name from there has to read AccessKeyId, or \
+                    a field that secret.fields maps to access_key_id";
+        return parts(found, NO_KEY, [next.into()]);
+    }
+    let found = format!(
+        "the field {field} of the secret's value names the IAM user {found}, but this function rotates the keys of {expected}"
+    );
     let next = "correct iam_user in the configuration, or username and iam_user_arn in the secret";
     parts(found, NO_KEY, [next.into()])
 }

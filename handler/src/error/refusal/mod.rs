@@ -42,7 +42,9 @@ impl Error {
             }
             Self::NoCurrentValue { secret } => begin::no_current_value(secret),
             Self::MalformedSecret { version, labels, problem } => begin::malformed_secret(version, labels, problem),
-            Self::SecretOfAnotherUser { found, expected } => begin::secret_of_another_user(found, expected),
+            Self::SecretOfAnotherUser { field, found, expected } => {
+                begin::secret_of_another_user(field, found, expected)
+            }
             Self::HostsOffline { hosts } => begin::hosts_offline(hosts),
             Self::DocumentChanged { document, version } => begin::document_changed(document, version),
             Self::PendingEmpty { secret, version } => begin::pending_empty(secret, version),
