@@ -114,6 +114,7 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     };
     if resources.iter().any(is_ours) {
         let function::Notes { standing, retirements } = Box::pin(function::notes(aws, deployment)).await;
+        let standing: Vec<_> = standing.into_iter().filter(|note| !told.contains(note)).collect();
         told.extend(standing.into_iter().chain(retirements));
     }
     Status { resources, credential, keys, notes: told, unread }

@@ -89,6 +89,7 @@ struct State {
     serves: Option<&'static str>,
     next_rotation: Option<i64>,
     rotation_is_off: bool,
+    quarantined: bool,
     /// What was made later than [`LONG_AGO`], and by how many seconds.
     made_later: BTreeMap<String, i64>,
     does_not_say_whether_rotation_is_on: bool,
@@ -169,6 +170,11 @@ impl FakeAws {
 
     pub(crate) fn rotation_is_off(self) -> Self {
         self.with(|state| state.rotation_is_off = true)
+    }
+
+    /// AWS has found an access key of the user in public.
+    pub(crate) fn quarantined(self) -> Self {
+        self.with(|state| state.quarantined = true)
     }
 
     /// A version whose value is no JSON.
@@ -523,6 +529,11 @@ impl State {
                 let tag = format!("<member><Key>{TAG_SECRET}</Key><Value>{serves}</Value></member>");
                 let name = "<UserName>mail</UserName><Path>/</Path><UserId>AIDA</UserId><Arn>arn</Arn>";
                 format!("<User>{name}<CreateDate>2020-01-01T00:00:00Z</CreateDate><Tags>{tag}</Tags></User>")
+            }
+            "ListAttachedUserPolicies" => {
+                let arn = "<PolicyArn>arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3</PolicyArn>";
+                let members = if self.quarantined { format!("<member>{arn}</member>") } else { String::new() };
+                format!("<AttachedPolicies>{members}</AttachedPolicies><IsTruncated>false</IsTruncated>")
             }
             "Publish" => {
                 self.published.push(body.clone());

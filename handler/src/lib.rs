@@ -41,6 +41,7 @@
 //! | `secretsmanager:ListSecretVersionIds` | the secret; if no labelled version names one of the user's keys |
 //! | `kms:Decrypt`, `kms:GenerateDataKey` | the secret's key, if it is a customer-managed one |
 //! | `iam:GetUser`, `ListAccessKeys`, `CreateAccessKey` | the user |
+//! | `iam:ListAttachedUserPolicies` | the user; for the report and the daily upkeep |
 //! | `iam:GetAccessKeyLastUsed`, `UpdateAccessKey`, `DeleteAccessKey` | the user; with two keys, to retire one, or to take one back |
 //! | `ssm:DescribeInstanceInformation`, `GetCommandInvocation` | `*`, as neither takes another; with hosts only |
 //! | `ssm:SendCommand` | the document and the instances; with hosts only |

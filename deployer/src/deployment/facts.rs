@@ -1,6 +1,8 @@
 //! Facts: what AWS alone knows and goals depend on. They are read in the same concurrent round as everything else, so that a
 //! plan never says "known after apply".
 
+use contract::{Text, is_quarantined};
+
 use crate::{
     aws::Aws,
     config::Config,
@@ -22,6 +24,8 @@ pub(crate) struct Facts {
     /// Labels of the secret; none if there is no secret.
     pub(crate) labels: Fact<Labels>,
     pub(crate) package: Fact<Package>,
+    /// What a person has to know first: that AWS has put the user in quarantine, or that this is not known. No goal needs it.
+    pub(crate) quarantine: Option<Text>,
 }
 
 type Fact<T> = Result<T, Error>;
@@ -57,13 +61,14 @@ pub(crate) async fn read(aws: &Aws, config: &Config, names: &Names, toward: Towa
         let (user_has_keys, labels) = tokio::join!(user_has_keys(aws, names), read_labels(aws, names));
         return Facts { user_has_keys, labels, ..unread() };
     }
-    let (user_arn, user_has_keys, kms_key_arn, labels) = tokio::join!(
+    let (user_arn, quarantine, user_has_keys, kms_key_arn, labels) = tokio::join!(
         user_arn(aws, config, names),
+        quarantine(aws, names),
         user_has_keys(aws, names),
         kms_key_arn(aws, config, names),
         read_labels(aws, names)
     );
-    Facts { user_arn, user_has_keys, kms_key_arn, labels, package: Package::locate(config) }
+    Facts { user_arn, user_has_keys, kms_key_arn, labels, package: Package::locate(config), quarantine }
 }
 
 /// No fact at all.
@@ -71,7 +76,14 @@ pub(crate) fn unread() -> Facts {
     fn unread<T>() -> Fact<T> {
         Err(Error::new("this fact was not read: on the way to absent, no goal is made"))
     }
-    Facts { user_arn: unread(), user_has_keys: unread(), kms_key_arn: unread(), labels: unread(), package: unread() }
+    Facts {
+        user_arn: unread(),
+        user_has_keys: unread(),
+        kms_key_arn: unread(),
+        labels: unread(),
+        package: unread(),
+        quarantine: None,
+    }
 }
 
 async fn read_labels(aws: &Aws, names: &Names) -> Fact<Labels> {
@@ -82,6 +94,22 @@ async fn user_has_keys(aws: &Aws, names: &Names) -> Fact<bool> {
     let answer = aws.iam.list_access_keys().user_name(&names.user).send().await;
     let answer = answer.failed_to(|| format!("list the access keys of user {}", names.user));
     Ok(absent_is_none(answer, &["NoSuchEntity"])?.is_some_and(|answer| !answer.access_key_metadata.is_empty()))
+}
+
+async fn quarantine(aws: &Aws, names: &Names) -> Option<Text> {
+    let user = &names.user;
+    let answer = aws.iam.list_attached_user_policies().user_name(user).send().await;
+    let answer = answer.failed_to(|| format!("list the policies that are attached to user {user}"));
+    match absent_is_none(answer, &["NoSuchEntity"]) {
+        Ok(answer) => {
+            let attached = answer.and_then(|answer| answer.attached_policies).into_iter().flatten();
+            let policy = contract::quarantine(attached.filter_map(|policy| policy.policy_arn));
+            policy.map(|policy| is_quarantined(user, &policy))
+        }
+        Err(error) => {
+            Some(format!("it is not known whether AWS has put {user} in quarantine: {}", error.in_one_line()).into())
+        }
+    }
 }
 
 async fn user_arn(aws: &Aws, config: &Config, names: &Names) -> Fact<String> {

@@ -39,6 +39,7 @@ pub(crate) fn role_permissions(config: &Config, names: &Names, user_arn: &str, k
                 "iam:GetAccessKeyLastUsed",
                 "iam:GetUser",
                 "iam:ListAccessKeys",
+                "iam:ListAttachedUserPolicies",
                 "iam:UpdateAccessKey",
             ],
             [user_arn.to_owned()],

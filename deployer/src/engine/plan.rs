@@ -105,7 +105,7 @@ pub(crate) async fn survey(aws: &Aws, nodes: &[Node], reading: BoxFuture<'_, Fac
     let observing = join_all(nodes.iter().map(|node| node.resource.observe(aws)));
     let (facts, observed) = tokio::join!(reading, observing);
     let mut resources = Vec::new();
-    let mut remarks = Vec::new();
+    let mut remarks: Vec<Text> = facts.quarantine.clone().into_iter().collect();
     let mut unnamed_tags = Vec::new();
     for (node, observed) in nodes.iter().zip(observed) {
         if let (Toward::Present, Ok(observed)) = (node.toward, &observed) {

@@ -88,7 +88,8 @@ fn denials(report: &Report) -> impl Iterator<Item = String> {
         KeyVerdict::MayGo(_) => None,
     });
     let hosts = report.hosts.iter().map(|host| host.status.clone());
-    next.into_iter().chain(versions).chain(keys).chain(hosts).filter(|text| is_denial(text))
+    let notes = report.notes.iter().map(ToString::to_string);
+    next.into_iter().chain(versions).chain(keys).chain(hosts).chain(notes).filter(|text| is_denial(text))
 }
 
 /// IAM's code, and that of the services that speak JSON.

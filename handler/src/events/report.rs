@@ -6,8 +6,8 @@ use std::{
 };
 
 use contract::{
-    AWSCURRENT, HostReport, KeyReport, KeyVerdict, LOGIN_GATE_SECONDS, Login, Next, RefusalKind, Report, Settings,
-    Text, VersionReport,
+    AWSCURRENT, HostReport, KeyReport, KeyVerdict, LOGIN_GATE_SECONDS, Login, Next, RefusalKind, Report, Text,
+    VersionReport, is_quarantined,
 };
 
 use crate::{
@@ -57,7 +57,7 @@ pub(crate) async fn run(invocation: &Invocation<'_>, with_logins: bool) -> Resul
         next_rotation: secret.schedule.as_ref().and_then(|schedule| schedule.next).map(date),
         grace_ends: situation.as_ref().ok().and_then(Situation::grace_ends).map(date),
         overdue: secret.overdue(time.began),
-        notes: notes(settings, &secret, &values),
+        notes: notes(invocation, &secret, &values).await,
         versions: secret.labelled().map(|(id, labels)| version(id, labels, &values[id], &logins)).collect(),
         keys: key_reports(keys, &situation),
         hosts: hosts(invocation).await,
@@ -66,11 +66,20 @@ pub(crate) async fn run(invocation: &Invocation<'_>, with_logins: bool) -> Resul
     })
 }
 
-/// What a person should know of AWSCURRENT's value.
-fn notes(settings: &Settings, secret: &Secret, values: &Values<'_>) -> Vec<Text> {
+/// What a person should know of the user and of AWSCURRENT's value.
+async fn notes(invocation: &Invocation<'_>, secret: &Secret, values: &Values<'_>) -> Vec<Text> {
+    let Invocation { clients, settings, .. } = *invocation;
+    let user = settings.iam_user_name();
+    let quarantine = match user::quarantine(clients, settings).await {
+        Ok(policy) => policy.map(|policy| is_quarantined(user, &policy)),
+        Err(error) => Some(
+            format!("it is not known whether AWS has put {user} in quarantine: {}", error.refusal().finding()).into(),
+        ),
+    };
     let current = secret.version_labelled(AWSCURRENT).and_then(|version| values.get(version));
-    let Some(Ok(Some(current))) = current else { return vec![] };
-    settings.fields.notes(&current.value, &settings.smtp_endpoint)
+    let current = current.and_then(|value| value.as_ref().ok()?.as_ref());
+    let fields = current.map(|current| settings.fields.notes(&current.value, &settings.smtp_endpoint));
+    quarantine.into_iter().chain(fields.into_iter().flatten()).collect()
 }
 
 /// What could not be read, so that nobody takes it for absent. A value that is no credential was read.
@@ -331,6 +340,20 @@ mod tests {
         assert!(!note.to_string().contains("password-of"), "{note}");
         let mapped = other_tool().fields(r#"{"SMTP_PASSWORD":"smtp_password"}"#);
         assert_eq!(report_in(mapped).await.notes, []);
+    }
+
+    #[tokio::test]
+    async fn a_user_whom_aws_has_put_in_quarantine_is_told_first() {
+        let report = report_in(rotated().quarantined().field("new", "password", "x")).await;
+        let [first, _] = report.notes.try_into().unwrap();
+        let first = first.to_string();
+        assert!(
+            first.contains("AWSCompromisedKeyQuarantineV3") && first.contains("`deployer rotate --leaked KEY`"),
+            "{first}"
+        );
+        let denied = rotated().fault("ListAttachedUserPolicies", Fault::RefusedAs("AccessDenied"));
+        let [note] = report_in(denied).await.notes.try_into().unwrap();
+        assert!(note.to_string().contains("not known") && note.to_string().contains("AccessDenied"), "{note}");
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use contract::{AWSCURRENT, Command, Retired};
+use contract::{AWSCURRENT, Command, Retired, is_quarantined};
 use tracing::{error, warn};
 
 use crate::{
@@ -30,6 +30,7 @@ pub(crate) async fn run(invocation: &Invocation<'_>) -> Result<Retired, Error> {
         secret = secret::describe(invocation.clients, &secret.arn).await?;
     }
     let before = [
+        tell_if_quarantined(invocation).await,
         tell_if_overdue(invocation, &secret).await,
         tell_if_inactive(invocation, &secret).await,
         Box::pin(tell_of_late_use(invocation, &secret)).await,
@@ -52,6 +53,15 @@ async fn tell_if_overdue(invocation: &Invocation<'_>, secret: &Secret) -> Result
     let Some(overdue) = secret.overdue(invocation.time.began) else { return Ok(()) };
     warn!("{overdue}");
     topic::publish(invocation, "rotation overdue", &overdue.to_string()).await
+}
+
+/// AWS has found an access key of the user in public.
+async fn tell_if_quarantined(invocation: &Invocation<'_>) -> Result<(), Error> {
+    let Invocation { clients, settings, .. } = *invocation;
+    let Some(policy) = user::quarantine(clients, settings).await? else { return Ok(()) };
+    let message = is_quarantined(settings.iam_user_name(), &policy).to_string();
+    warn!(policy, "AWS has put the IAM user in quarantine");
+    topic::publish(invocation, "an access key was found in public", &message).await
 }
 
 /// Somebody deactivated the key in use, or moved AWSCURRENT onto a key that was Inactive.
@@ -138,6 +148,15 @@ mod tests {
         upkeep_in(&aws).await.unwrap();
         let [(subject, message)] = aws.published().try_into().unwrap();
         assert!(subject.contains("Inactive") && message.contains("update-access-key"), "{subject} {message}");
+    }
+
+    #[tokio::test]
+    async fn a_user_whom_aws_has_put_in_quarantine_is_told_every_day() {
+        let aws = rotated(IN_A_CENTURY).quarantined();
+        upkeep_in(&aws).await.unwrap();
+        let [(subject, message)] = aws.published().try_into().unwrap();
+        assert!(subject.contains("found%20in%20public"), "{subject}");
+        assert!(message.contains("QuarantineV3") && message.contains("detach-user-policy"), "{message}");
     }
 
     #[tokio::test]

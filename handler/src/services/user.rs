@@ -63,6 +63,13 @@ pub(crate) async fn keys(clients: &Clients, settings: &Settings) -> Result<Vec<A
     Ok(answer.access_key_metadata.into_iter().filter_map(key).collect())
 }
 
+/// The ARN of the policy by which AWS has put the user in quarantine; none if it has not. A user has at most 20 managed policies.
+pub(crate) async fn quarantine(clients: &Clients, settings: &Settings) -> Result<Option<String>, Error> {
+    let request = clients.iam.list_attached_user_policies().user_name(settings.iam_user_name());
+    let answer = request.send().await.map_err(|error| Error::aws("iam:ListAttachedUserPolicies", error))?;
+    Ok(contract::quarantine(answer.attached_policies.into_iter().flatten().filter_map(|policy| policy.policy_arn)))
+}
+
 /// When IAM last saw a key used; none if never.
 pub(crate) async fn last_use(clients: &Clients, key: &str) -> Result<Option<SystemTime>, Error> {
     let used = ask_for_last_use(clients, key).await?;

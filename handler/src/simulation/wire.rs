@@ -171,6 +171,7 @@ impl World {
                 Ok(json!({}))
             }
             "GetUser" => User::get(),
+            "ListAttachedUserPolicies" => Ok("<AttachedPolicies/><IsTruncated>false</IsTruncated>".into()),
             "ListAccessKeys" => self.user.list_keys(now, self.lag_of_keys()),
             "GetAccessKeyLastUsed" => {
                 let held = self.held_since(key);
