@@ -70,9 +70,10 @@ pub struct DocumentVariable {
 /// SendCommand accepts as `TimeoutSeconds`.
 pub const COMMAND_DELIVERY_SECONDS: u64 = 30;
 
-/// Seconds for which the login gate waits for a new key to be accepted everywhere.
+/// Seconds for which the login gate waits at least for a new key to be accepted everywhere. It uses all the time that hosts do not
+/// need.
 ///
-/// IAM publishes no figure; 5–15 s are usual and 30 s were seen, so this leaves a factor of four.
+/// IAM publishes no figure; 5–15 s are usual, and fresh SMTP credentials were refused for one to two minutes on real accounts.
 pub const LOGIN_GATE_SECONDS: u64 = 120;
 
 /// Seconds that one invocation needs beside the login gate and [`Consumer::time_needed`]: API calls, the test mail, the answer.

@@ -254,7 +254,7 @@ refusal_kinds! {
     }
     TestMailRefused {
         found: "SES refuses the test mail",
-        next: "on 554 check the user's policy and the sender's identity"
+        next: "on 554 check the sender's identity, and the user's policies with their conditions, such as `aws:SourceIp`"
     }
     CurrentMoved {
         found: "AWSCURRENT moved while the rotation ran",

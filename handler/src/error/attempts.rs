@@ -11,6 +11,16 @@ pub(crate) struct SmtpRefusal {
     pub(crate) text: String,
 }
 
+impl SmtpRefusal {
+    /// SES's answer to a mail that the user may not send, or whose sender is not verified. The login before was accepted.
+    const NOT_ALLOWED: u16 = 554;
+
+    /// Whether the credential is right, and may not send this mail.
+    pub(crate) fn is_not_allowed(&self) -> bool {
+        self.code == Some(Self::NOT_ALLOWED)
+    }
+}
+
 impl fmt::Display for SmtpRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

@@ -297,6 +297,8 @@ pub(crate) enum Error {
         key: String,
         /// How it went.
         attempts: Attempts,
+        /// Whether the hosts may have been told of the key.
+        hosts_told: bool,
     },
 
     /// A label was moved by somebody else meanwhile.

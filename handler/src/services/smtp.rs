@@ -39,9 +39,6 @@ const WRONG_OR_NOT_YET: u16 = 535;
 /// many servers, and one that was not told of a key yet proves nothing of the others.
 const REFUSALS_IN_A_ROW: u32 = 3;
 
-/// SES's answer to a mail that the user may not send, or whose sender is not verified.
-const NOT_ALLOWED: u16 = 554;
-
 /// What a host logs in with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Credential {
@@ -66,7 +63,7 @@ impl SmtpRefusal {
     }
 
     fn is_final_for_a_mail(&self, lasted: Duration) -> bool {
-        self.is_final() && (self.code != Some(NOT_ALLOWED) || lasted >= NOT_ALLOWED_LIMIT)
+        self.is_final() && (!self.is_not_allowed() || lasted >= NOT_ALLOWED_LIMIT)
     }
 }
 
@@ -148,11 +145,14 @@ impl<'a> Smtp<'a> {
     }
 
     /// Sends a mail; a refusal that may pass is met with another attempt, so it can arrive twice.
-    pub(crate) async fn send(&self, credential: &Credential, mail: &Message, limit: Duration) -> Result<(), Error> {
+    pub(crate) async fn send(&self, credential: &Credential, mail: &Message, limit: Duration) -> Result<(), Attempts> {
         let send = || self.log_in_once(credential, Some(mail));
-        accepted_in_a_row(1, limit, SmtpRefusal::is_final_for_a_mail, send).await.map(drop).map_err(|attempts| {
-            Error::TestMailRefused { endpoint: self.endpoint.clone(), key: credential.user.clone(), attempts }
-        })
+        accepted_in_a_row(1, limit, SmtpRefusal::is_final_for_a_mail, send).await.map(drop)
+    }
+
+    /// Where it connects to.
+    pub(crate) fn endpoint(&self) -> &SmtpEndpoint {
+        self.endpoint
     }
 }
 

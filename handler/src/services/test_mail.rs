@@ -1,13 +1,39 @@
 //! The test mail.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use contract::TestMail;
 use lettre::{Message, message::header::ContentType};
+use tracing::info;
 
-use crate::error::Error;
+use crate::{
+    error::Error,
+    invocation::{Invocation, Rotation},
+    services::smtp::{Credential, Smtp},
+};
 
-/// The mail that `testSecret` sends.
+/// Sends the test mail with a rotation's credential. The error says whether the hosts have been told of it.
+pub(crate) async fn send(
+    rotation: &Rotation<'_>,
+    mail: &TestMail,
+    smtp: &Smtp<'_>,
+    credential: &Credential,
+    limit: Duration,
+    hosts_told: bool,
+) -> Result<(), Error> {
+    let Rotation { invocation: Invocation { time, .. }, request } = *rotation;
+    let message = message(mail, time.began, &request.secret_arn, &request.token, &credential.user)?;
+    smtp.send(credential, &message, limit).await.map_err(|attempts| Error::TestMailRefused {
+        endpoint: smtp.endpoint().clone(),
+        key: credential.user.clone(),
+        attempts,
+        hosts_told,
+    })?;
+    info!(sender = mail.sender, recipient = mail.recipient, key = credential.user, "sent the test mail");
+    Ok(())
+}
+
+/// The mail that proves that a credential may send.
 pub(crate) fn message(
     mail: &TestMail,
     date: SystemTime,

@@ -1,8 +1,8 @@
-//! setSecret: prove the pending credential, tell every host, and label what every host has confirmed.
+//! setSecret: prove that the pending credential may log in and send, tell every host, and label what every host has confirmed.
 
 use std::time::Duration;
 
-use contract::{AWSCURRENT, AWSPENDING, Consumer, LOGIN_GATE_SECONDS, TOLD};
+use contract::{AWSCURRENT, AWSPENDING, Consumer, TOLD};
 use tracing::info;
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
         consumer::{self, News},
         secret::{self, Secret},
         smtp::{Credential, Smtp},
+        test_mail,
     },
     steps::{consistent, finish_secret::mark_done},
 };
@@ -24,17 +25,33 @@ const LOGINS_IN_A_ROW: u32 = 3;
 /// The least that three logins take.
 const TIME_FOR_LOGINS: Duration = Duration::from_secs(5);
 
+/// What a test mail takes that is accepted at once.
+const TIME_FOR_MAIL: Duration = Duration::from_secs(5);
+
 /// Takes the step.
 pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
-    let Invocation { clients, settings, time } = rotation.invocation;
+    let Invocation { settings, time, .. } = rotation.invocation;
     let pending = consistent::read(time, async || secret::read_pending(rotation, secret).await).await?;
     let credential = Credential::of(&pending);
-    let smtp = Smtp::new(&clients.ses, &settings.smtp_endpoint)?;
     let time_to_tell = settings.consumer.as_ref().map_or(Duration::ZERO, Consumer::time_needed);
     time.require(time_to_tell + TIME_FOR_LOGINS, "to see whether SES accepts the key, and to tell the hosts")?;
-    let limit = Duration::from_secs(LOGIN_GATE_SECONDS).min(time.remaining().saturating_sub(time_to_tell));
-    smtp.prove(&credential, LOGINS_IN_A_ROW, limit).await?;
+    prove(rotation, &credential, time_to_tell).await?;
     tell_hosts(rotation, &credential).await
+}
+
+/// Logs in, and sends the test mail if there is one: a host would gain nothing by a credential that may not send.
+///
+/// This may take all the time that the hosts do not need. Real accounts refuse a new key for one to two minutes, and the
+/// configuration is refused if it leaves less than [`contract::LOGIN_GATE_SECONDS`].
+async fn prove(rotation: &Rotation<'_>, credential: &Credential, time_to_tell: Duration) -> Result<(), Error> {
+    let Invocation { clients, settings, time } = rotation.invocation;
+    let smtp = Smtp::new(&clients.ses, &settings.smtp_endpoint)?;
+    let free = || time.remaining().saturating_sub(time_to_tell);
+    let Some(mail) = &settings.test_mail else {
+        return smtp.prove(credential, LOGINS_IN_A_ROW, free()).await;
+    };
+    smtp.prove(credential, LOGINS_IN_A_ROW, free().saturating_sub(TIME_FOR_MAIL)).await?;
+    test_mail::send(rotation, mail, &smtp, credential, free(), false).await
 }
 
 /// Tells the hosts, and labels the version TOLD once every host has confirmed it.

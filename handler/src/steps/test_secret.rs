@@ -1,8 +1,5 @@
-//! testSecret: send one mail with the pending credential, or log in if no sender is configured.
+//! testSecret: send one mail with the pending credential, now that hosts use it, or log in if no sender is configured.
 
-use std::time::Duration;
-
-use contract::LOGIN_GATE_SECONDS;
 use tracing::info;
 
 use crate::{
@@ -31,15 +28,9 @@ pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), 
         return Ok(());
     }
     let credential = Credential::of(&pending);
-    let limit = Duration::from_secs(LOGIN_GATE_SECONDS).min(time.remaining());
     let smtp = Smtp::new(&clients.ses, &settings.smtp_endpoint)?;
     match &settings.test_mail {
-        Some(mail) => {
-            let message = test_mail::message(mail, time.began, &secret.arn, &request.token, &credential.user)?;
-            smtp.send(&credential, &message, limit).await?;
-            info!(sender = mail.sender, recipient = mail.recipient, key = credential.user, "sent the test mail");
-            Ok(())
-        }
-        None => smtp.prove(&credential, 1, limit).await,
+        Some(mail) => test_mail::send(rotation, mail, &smtp, &credential, time.remaining(), true).await,
+        None => smtp.prove(&credential, 1, time.remaining()).await,
     }
 }

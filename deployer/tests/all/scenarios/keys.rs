@@ -48,7 +48,7 @@ async fn a_stale_list_access_keys_shows_a_key_that_is_gone() {
 
 /// The first rotation told the hosts, and then an operator cleared AWSPENDING. Returns the hosts' key.
 async fn given_up_after_the_hosts_were_told(deployed: &Deployed) -> String {
-    deployed.refuse_mails(1);
+    deployed.refuse_the_mail_of_test_secret();
     deployed.rotate().await.failed(TEST, "TestMailRefused");
     deployed.clear_pending().await;
     deployed.key_on(INSTANCES[0]).unwrap()
@@ -107,7 +107,7 @@ async fn a_key_that_iam_does_not_list_is_not_replaced_until_ses_refuses_it() {
 #[tokio::test]
 async fn a_stale_list_access_keys_hides_the_pending_key() {
     let deployed = Deployed::new().await;
-    deployed.refuse_mails(1);
+    deployed.refuse_the_mail_of_test_secret();
     deployed.rotate().await.failed(TEST, "TestMailRefused");
     let told = deployed.key_on(INSTANCES[0]).unwrap();
     next_list_is_stale(&deployed);

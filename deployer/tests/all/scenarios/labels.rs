@@ -41,7 +41,7 @@ async fn test_secret_fails_and_is_retried_with_a_new_token_and_succeeds() {
         retry_token: Some(RetryToken::New),
         ..Rotations::default()
     });
-    deployed.refuse_mails(1);
+    deployed.refuse_the_mail_of_test_secret();
     let before = deployed.mark();
 
     let rotation = deployed.completes().await;
@@ -188,7 +188,7 @@ async fn an_operator_moves_awscurrent_back_and_forth_before_retire() {
 #[tokio::test]
 async fn an_operator_puts_a_newer_credential_by_hand_after_the_hosts_were_told() {
     let deployed = Deployed::new().await;
-    deployed.refuse_mails(1);
+    deployed.refuse_the_mail_of_test_secret();
     deployed.rotate().await.failed(TEST, "TestMailRefused");
     deployed.clear_pending().await;
     let told = deployed.key_on(INSTANCES[0]).unwrap();
@@ -217,7 +217,7 @@ async fn an_operator_puts_a_newer_credential_by_hand_after_the_hosts_were_told()
 async fn another_tool_left_a_rotation_open_whose_credential_hosts_may_have() {
     let deployed = Deployed::new().await;
     let current = deployed.labelled("AWSCURRENT").await.unwrap();
-    deployed.refuse_mails(1);
+    deployed.refuse_the_mail_of_test_secret();
     deployed.rotate().await.failed(TEST, "TestMailRefused");
     let told = deployed.key_on(INSTANCES[0]).unwrap();
     // Now the version looks as if another tool had stored it.
@@ -237,7 +237,7 @@ async fn another_tool_left_a_rotation_open_whose_credential_hosts_may_have() {
 #[tokio::test]
 async fn apply_takes_over_a_rotation_that_another_tool_left_open_with_the_credential_that_hosts_may_have() {
     let deployed = Deployed::not_yet_rotated().await;
-    deployed.refuse_mails(1);
+    deployed.refuse_the_mail_of_test_secret();
     deployed.rotate().await.failed(TEST, "TestMailRefused");
     let told = deployed.key_on(INSTANCES[0]).unwrap();
     // Now the version looks as if another tool had stored it, and then had been switched off.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::support::{
     controls::{Answer, Functions, Rotations, Smtp},
     deployed::Deployed,
-    example::INSTANCES,
+    example::{INSTANCES, USER},
     rotation::{CREATE, SET},
 };
 
@@ -115,4 +115,28 @@ async fn ses_is_down_for_the_whole_window_from_after_the_key_was_made() {
     deployed.mail_works().await;
     deployed.completes_when_tried_again().await;
     assert_eq!(deployed.done(before, "iam:CreateAccessKey"), 1);
+}
+
+#[tokio::test]
+async fn a_credential_that_may_not_send_is_found_out_before_any_host_is_told() {
+    let from_the_hosts_only = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "ses:SendRawEmail", "Resource": "*",
+        "Condition": {"IpAddress": {"aws:SourceIp": "203.0.113.0/24"}}}}"#;
+    let deployed = Deployed::new().await;
+    let (iam, before, on_host) = (&deployed.aws.iam, deployed.mark(), deployed.key_on(INSTANCES[0]));
+    let inline = iam.list_user_policies().user_name(USER).send().await.unwrap().policy_names.remove(0);
+    let theirs = iam.get_user_policy().user_name(USER).policy_name(&inline).send().await.unwrap().policy_document;
+    let theirs = percent_encoding::percent_decode_str(&theirs).decode_utf8().unwrap();
+    let put =
+        |document: &str| iam.put_user_policy().user_name(USER).policy_name(&inline).policy_document(document).send();
+    put(from_the_hosts_only).await.unwrap();
+
+    let failure = deployed.rotate().await.failed(SET, "TestMailRefused");
+
+    failure.says(&["accepted the login", "554", "no host was told", "aws:SourceIp", "the test is then a login"]);
+    assert!(!failure.text.contains("verify the identity"), "{failure:?}");
+    deployed.told_no_host(before);
+    assert_eq!(deployed.key_on(INSTANCES[0]), on_host);
+    put(&theirs).await.unwrap();
+    deployed.completes_when_tried_again().await;
+    assert_eq!(deployed.done(before, "iam:CreateAccessKey"), 1, "the rotation continues with the key that it made");
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::support::{
     controls::Upkeep,
     deployed::{Deployed, LONG_GRACE},
-    example::RULE,
+    example::{RULE, USER},
     faults::Fault,
     rotation::{CREATE, TEST},
 };
@@ -38,7 +38,7 @@ fn fire(deployed: &Deployed) -> Vec<String> {
 async fn the_topic_is_told_of_a_rotation_that_fails_and_of_one_that_completes() {
     let deployed = Deployed::new().await;
     assert_eq!(told(&deployed), ["rotated (mail-prod/smtp)"]);
-    deployed.refuse_mails(1);
+    deployed.refuse_the_mail_of_test_secret();
     deployed.rotate().await.failed(TEST, "TestMailRefused");
 
     deployed.completes_when_tried_again().await;
@@ -81,6 +81,26 @@ async fn upkeep_tells_of_a_rotation_that_was_never_attempted_and_recover_makes_i
     deployed.run(&["recover", "--auto-approve"]).expect(0);
     deployed.expect_health().await;
     assert_ne!(deployed.key_labelled("AWSCURRENT").await, key);
+}
+
+#[tokio::test]
+async fn a_user_whom_aws_has_put_in_quarantine_is_told_first_and_every_day_by_the_topic() {
+    let deployed = Deployed::new().await;
+    let policy = "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3";
+    deployed.aws.iam.attach_user_policy().user_name(USER).policy_arn(policy).send().await.unwrap();
+    let before = told(&deployed).len();
+
+    for command in ["plan", "status", "recover"] {
+        let shown = deployed.run(&[command]).expect(0).stdout;
+        let notes: Vec<_> = shown.lines().filter(|line| line.starts_with("note: ")).collect();
+        assert!(notes[0].contains(policy) && notes[0].contains("`deployer rotate --leaked KEY"), "{command}: {shown}");
+        assert_eq!(notes.iter().filter(|note| note.contains("in quarantine")).count(), 1, "{command}: {shown}");
+    }
+    fire(&deployed);
+    fire(&deployed);
+
+    let now = &told(&deployed)[before..];
+    assert!(now.len() == 2 && now.iter().all(|subject| subject.contains("found in public")), "{now:?}");
 }
 
 #[tokio::test]

@@ -95,9 +95,10 @@ impl Deployed {
         self.sandbox.control(&Time { pass: seconds });
     }
 
-    /// From now on SES refuses so many test mails, with a code that means that trying again is no use.
-    pub(crate) fn refuse_mails(&self, times: u32) {
-        self.answer(&[Answer::to("DATA", 552, "too much").times(times)]);
+    /// SES takes the next mail, which is that of setSecret, and refuses the one of testSecret with a code that means that trying
+    /// again is no use: the hosts have been told then.
+    pub(crate) fn refuse_the_mail_of_test_secret(&self) {
+        self.answer(&[Answer::to("DATA", 552, "too much").after(1)]);
     }
 
     /// From now on SES's endpoint gives these answers in place of its own.

@@ -78,7 +78,9 @@ impl Error {
             Self::HostsFailed { command, results } => tell::hosts_failed(command, results),
             Self::HostDidNotConfirm { command, key, hosts } => tell::host_did_not_confirm(command, key, hosts),
             Self::TestMailMalformed { address, cause } => tell::test_mail_malformed(address, cause),
-            Self::TestMailRefused { endpoint, key, attempts } => tell::test_mail_refused(endpoint, key, attempts),
+            Self::TestMailRefused { endpoint, key, attempts, hosts_told } => {
+                tell::test_mail_refused(endpoint, key, attempts, *hosts_told)
+            }
             Self::LabelElsewhere { label, version, expected, found } => {
                 tell::label_elsewhere(label, version, expected.as_deref(), found.as_deref())
             }

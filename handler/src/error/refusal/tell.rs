@@ -1,6 +1,6 @@
 //! What is refused while a new credential is proved and the hosts are told of it.
 
-use contract::{Command, SmtpEndpoint, text};
+use contract::{Command, SmtpEndpoint, Text, text};
 
 use super::parts::{Parts, list, parts, rotate, wait};
 use crate::error::{Attempts, HostResult, SmtpRefusal};
@@ -41,14 +41,34 @@ pub(super) fn test_mail_malformed(address: &str, cause: &str) -> Parts {
     parts(found, "no mail was sent", ["correct ses.sender and ses.recipient".into()])
 }
 
-pub(super) fn test_mail_refused(endpoint: &SmtpEndpoint, key: &str, attempts: &Attempts) -> Parts {
-    let next = [
-        "on 554, check that the user's policy allows ses:SendRawEmail and that the sender's identity is verified"
-            .into(),
-        wait(),
-    ];
-    let found = format!("{endpoint} did not take the test mail with access key {key}: {}", describe(attempts));
-    parts(found, NO_KEY_CHANGED, next)
+pub(super) fn test_mail_refused(endpoint: &SmtpEndpoint, key: &str, attempts: &Attempts, hosts_told: bool) -> Parts {
+    let forbidden = attempts.last.as_ref().filter(|refusal| refusal.is_not_allowed());
+    let found = match forbidden {
+        None => format!("{endpoint} did not take the test mail with access key {key}: {}", describe(attempts)),
+        Some(_) => format!(
+            "{endpoint} accepted the login with access key {key}, and refused its test mail: {}",
+            describe(attempts)
+        ),
+    };
+    let not_done = if hosts_told { NO_KEY_CHANGED.to_owned() } else { format!("no host was told, {NO_KEY_CHANGED}") };
+    let next: Vec<_> = forbidden.map(why_not_allowed).into_iter().flatten().chain([wait()]).collect();
+    parts(found, not_done, next)
+}
+
+/// SES says which of the two it is, in words that are not documented: text that says neither gets both.
+fn why_not_allowed(refusal: &SmtpRefusal) -> Vec<Text> {
+    let is_about = |words: [&str; 2]| words.iter().any(|word| refusal.text.contains(word));
+    let (identity, policy) =
+        (is_about(["not verified", "identities failed"]), is_about(["not authorized", "AccessDenied"]));
+    let of_identity = "verify the identity of ses.sender in this region; in SES's sandbox, that of ses.recipient too";
+    let of_policy = "let the policies of the IAM user allow ses:SendRawEmail to ses.sender (ses.from, for a user that the deployer \
+                     makes); a condition on the address (aws:SourceIp) has to allow the function's address too, which is not that of the \
+                     hosts";
+    let login = "if only the hosts' addresses may send, remove ses.sender and ses.recipient: the test is then a login, and does not show \
+                 whether the credential may send";
+    let policies = (policy || !identity).then_some([of_policy, login]).into_iter().flatten();
+    let identities = (identity || !policy).then_some(of_identity);
+    identities.into_iter().chain(policies).map(Text::from).collect()
 }
 
 pub(super) fn label_elsewhere(label: &str, version: &str, expected: Option<&str>, found: Option<&str>) -> Parts {
