@@ -6,7 +6,10 @@ use serde_json::Value;
 use crate::{
     aws::Identity,
     config::Config,
-    deployment::{names::Names, policy},
+    deployment::{
+        names::Names,
+        policy::{self, KmsKeys},
+    },
     error::Error,
     stack::environment,
 };
@@ -25,8 +28,8 @@ pub(crate) fn check(config: &Config) -> Result<(), Vec<Error>> {
     let account_id = config.account_id.as_ref().map_or_else(|| "0".repeat(12), ToString::to_string);
     let names = Names::new(config, &Identity { account_id, partition: partition.to_owned(), arn: String::new() });
     let user_arn = names.owned_user_arn();
-    let key = config.secret.kms_key.as_ref().map(|_| names.kms_key_arn(&"0".repeat(36)));
-    let role = policy::role_permissions(config, &names, &user_arn, key.as_deref());
+    let current = config.secret.kms_key.as_ref().map(|_| names.kms_key_arn(&"0".repeat(36)));
+    let role = policy::role_permissions(config, &names, &user_arn, &KmsKeys { current, older: Vec::new() });
     let user = if config.iam_user.existing { Value::Null } else { policy::user_permissions(config, &names) };
     // A map of text always has a JSON form.
     let variables = serde_json::to_string(&environment(config, &names, &user_arn)).unwrap_or_default();

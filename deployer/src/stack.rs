@@ -101,7 +101,7 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
         if let Some(role) = &instance.role {
             let access = InstanceAccess { role: role.to_string(), policy_name: names.instance_policy.clone() };
             ready.push(stack.add(&[secret], access, |deployment, facts| {
-                Ok(policy::instance_permissions(&deployment.names, facts.kms_key_arn()?))
+                Ok(policy::instance_permissions(&deployment.names, &facts.kms_keys()?))
             }));
         }
     }
@@ -123,6 +123,7 @@ fn secret_goal(Deployment { config, names, .. }: &Deployment, facts: &Facts) -> 
         user: names.user.clone(),
         kms_key_arn: facts.kms_key_arn()?.map(str::to_owned),
         kms_key: config.secret.kms_key.as_ref().map(ToString::to_string),
+        under_older_keys: facts.under_older_keys()?.iter().map(ToString::to_string).collect(),
     })
 }
 
@@ -137,7 +138,7 @@ fn user_goal(Deployment { config, names, .. }: &Deployment) -> user::Goal {
 }
 
 fn role_goal(Deployment { config, names, .. }: &Deployment, facts: &Facts) -> Result<role::Goal, Error> {
-    let policy = policy::role_permissions(config, names, facts.user_arn()?, facts.kms_key_arn()?);
+    let policy = policy::role_permissions(config, names, facts.user_arn()?, &facts.kms_keys()?);
     let boundary = config.function.role_permissions_boundary.as_ref().map(ToString::to_string);
     let placement = Placement { path: names.role_path.clone(), boundary };
     Ok(role::Goal { placement, trust: policy::role_trust(), policy })

@@ -1,12 +1,14 @@
 //! Facts: what AWS alone knows and goals depend on. They are read in the same concurrent round as everything else, so that a
 //! plan never says "known after apply".
 
-use contract::{Text, is_quarantined};
+use std::{collections::BTreeSet, fmt};
+
+use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, Text, is_quarantined};
 
 use crate::{
     aws::Aws,
     config::Config,
-    deployment::names::Names,
+    deployment::{names::Names, policy::KmsKeys},
     engine::op::Toward,
     error::{Error, FailedTo as _, absent_is_none},
     package::Package,
@@ -21,11 +23,28 @@ pub(crate) struct Facts {
     pub(crate) user_arn: Fact<String>,
     pub(crate) user_has_keys: Fact<bool>,
     pub(crate) kms_key_arn: Fact<Option<String>>,
+    /// The labelled versions that stay encrypted under another key than that one.
+    pub(crate) under_older_keys: Fact<Vec<UnderOlderKey>>,
     /// Labels of the secret; none if there is no secret.
     pub(crate) labels: Fact<Labels>,
     pub(crate) package: Fact<Package>,
     /// What a person has to know first: that AWS has put the user in quarantine, or that this is not known. No goal needs it.
     pub(crate) quarantine: Option<Text>,
+}
+
+/// A labelled version that is encrypted under a key that the secret does not use any more.
+#[derive(Clone, Debug)]
+pub(crate) struct UnderOlderKey {
+    version: String,
+    labels: Vec<String>,
+    /// ARN.
+    key: String,
+}
+
+impl fmt::Display for UnderOlderKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "version {} ({}) under {}", self.version, self.labels.join(", "), self.key)
+    }
 }
 
 type Fact<T> = Result<T, Error>;
@@ -45,6 +64,16 @@ impl Facts {
         self.kms_key_arn.as_ref().map(Option::as_deref).map_err(Clone::clone)
     }
 
+    /// Every key that the secret's readers need.
+    pub(crate) fn kms_keys(&self) -> Result<KmsKeys, Error> {
+        let older: BTreeSet<_> = self.under_older_keys()?.iter().map(|version| version.key.clone()).collect();
+        Ok(KmsKeys { current: self.kms_key_arn()?.map(str::to_owned), older: older.into_iter().collect() })
+    }
+
+    pub(crate) fn under_older_keys(&self) -> Result<&[UnderOlderKey], Error> {
+        self.under_older_keys.as_deref().map_err(Clone::clone)
+    }
+
     pub(crate) fn labels(&self) -> Result<&Labels, Error> {
         self.labels.as_ref().map_err(Clone::clone)
     }
@@ -61,14 +90,22 @@ pub(crate) async fn read(aws: &Aws, config: &Config, names: &Names, toward: Towa
         let (user_has_keys, labels) = tokio::join!(user_has_keys(aws, names), read_labels(aws, names));
         return Facts { user_has_keys, labels, ..unread() };
     }
-    let (user_arn, quarantine, user_has_keys, kms_key_arn, labels) = tokio::join!(
+    let (user_arn, quarantine, user_has_keys, (kms_key_arn, under_older_keys), labels) = tokio::join!(
         user_arn(aws, config, names),
         quarantine(aws, names),
         user_has_keys(aws, names),
-        kms_key_arn(aws, config, names),
+        kms_keys(aws, config, names),
         read_labels(aws, names)
     );
-    Facts { user_arn, user_has_keys, kms_key_arn, labels, package: Package::locate(config), quarantine }
+    Facts {
+        user_arn,
+        user_has_keys,
+        kms_key_arn,
+        under_older_keys,
+        labels,
+        package: Package::locate(config),
+        quarantine,
+    }
 }
 
 /// No fact at all.
@@ -80,6 +117,7 @@ pub(crate) fn unread() -> Facts {
         user_arn: unread(),
         user_has_keys: unread(),
         kms_key_arn: unread(),
+        under_older_keys: unread(),
         labels: unread(),
         package: unread(),
         quarantine: None,
@@ -123,15 +161,60 @@ async fn user_arn(aws: &Aws, config: &Config, names: &Names) -> Fact<String> {
     Ok(user.map_or_else(|| names.owned_user_arn(), |user| user.arn))
 }
 
-async fn kms_key_arn(aws: &Aws, config: &Config, names: &Names) -> Fact<Option<String>> {
-    let key = if config.secret.existing {
-        let answer = aws.secretsmanager.describe_secret().secret_id(&names.secret).send().await;
-        let answer = answer.failed_to(|| format!("read secret {}", names.secret));
-        absent_is_none(answer, &["ResourceNotFoundException"])?.and_then(|secret| secret.kms_key_id)
-    } else {
-        config.secret.kms_key.as_ref().map(ToString::to_string)
+/// The key that the secret is to have, and the versions that do not have it.
+async fn kms_keys(aws: &Aws, config: &Config, names: &Names) -> (Fact<Option<String>>, Fact<Vec<UnderOlderKey>>) {
+    let answer = aws.secretsmanager.describe_secret().secret_id(&names.secret).send().await;
+    let answer = answer.failed_to(|| format!("read secret {}", names.secret));
+    let secret = match absent_is_none(answer, &["ResourceNotFoundException"]) {
+        Ok(secret) => secret,
+        Err(error) => return (Err(error.clone()), Err(error)),
     };
-    let Some(key) = key.filter(|key| !key.ends_with("alias/aws/secretsmanager")) else { return Ok(None) };
+    let now = secret.as_ref().and_then(|secret| secret.kms_key_id.clone());
+    let configured = config.secret.kms_key.as_ref().map(ToString::to_string);
+    let wanted = if config.secret.existing { now.clone() } else { configured };
+    let wanted = arn_of_key(aws, names, wanted).await;
+    let under_older = match (&wanted, secret) {
+        (Err(error), _) => Err(error.clone()),
+        (Ok(_), None) => Ok(Vec::new()),
+        (Ok(wanted), Some(_)) => under_older_keys(aws, names, now, wanted.as_deref()).await,
+    };
+    (wanted, under_older)
+}
+
+/// The labelled versions that are not encrypted under the key that the secret is to have, once it has this key.
+async fn under_older_keys(
+    aws: &Aws,
+    names: &Names,
+    now: Option<String>,
+    wanted: Option<&str>,
+) -> Fact<Vec<UnderOlderKey>> {
+    let changes = arn_of_key(aws, names, now).await?.as_deref() != wanted;
+    let mut older = Vec::new();
+    for version in labels::encrypted(aws, &names.secret).await? {
+        let labels = version.version_stages.unwrap_or_default();
+        // Secrets Manager encrypts these again when the key changes (API reference, UpdateSecret).
+        let is_encrypted_again = changes && labels.iter().any(|label| AWSS_OWN.contains(&label.as_str()));
+        if is_encrypted_again {
+            continue;
+        }
+        for key in version.kms_key_ids.unwrap_or_default() {
+            let key = arn_of_key(aws, names, Some(key)).await?;
+            let id = version.version_id.clone().unwrap_or_default();
+            let of_older = key.filter(|key| wanted != Some(key.as_str()));
+            older.extend(of_older.map(|key| UnderOlderKey { version: id, labels: labels.clone(), key }));
+        }
+    }
+    Ok(older)
+}
+
+/// Labels that Secrets Manager knows.
+const AWSS_OWN: [&str; 3] = [AWSCURRENT, AWSPENDING, AWSPREVIOUS];
+
+/// The ARN of a customer-managed key that is named by its id, its alias or its ARN; none for AWS's own key.
+async fn arn_of_key(aws: &Aws, names: &Names, key: Option<String>) -> Fact<Option<String>> {
+    let is_awss =
+        |key: &String| key.ends_with("alias/aws/secretsmanager") || key == "DefaultEncryptionKey" || key.is_empty();
+    let Some(key) = key.filter(|key| !is_awss(key)) else { return Ok(None) };
     if key.contains(":key/") {
         return Ok(Some(key));
     }

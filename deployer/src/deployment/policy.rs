@@ -18,7 +18,7 @@ pub(crate) fn role_trust() -> Value {
 
 /// What the function may do: rotate this secret's credential with this user, these instances and this document, publish to
 /// this topic, and nothing else.
-pub(crate) fn role_permissions(config: &Config, names: &Names, user_arn: &str, kms_key_arn: Option<&str>) -> Value {
+pub(crate) fn role_permissions(config: &Config, names: &Names, user_arn: &str, keys: &KmsKeys) -> Value {
     let mut statements = vec![
         allow(
             "Secret",
@@ -65,7 +65,7 @@ pub(crate) fn role_permissions(config: &Config, names: &Names, user_arn: &str, k
             ["*".to_owned()],
         ));
     }
-    statements.extend(kms_key_arn.map(|key| key_of_secret(names, key, &["kms:Decrypt", "kms:GenerateDataKey"])));
+    statements.extend(keys_of_secret(names, keys, &["kms:Decrypt", "kms:GenerateDataKey"]));
     statements.extend(config.notify.as_ref().map(|_| allow("Notify", &["sns:Publish"], [names.topic_arn()])));
     document(statements)
 }
@@ -82,15 +82,32 @@ pub(crate) fn user_permissions(config: &Config, names: &Names) -> Value {
 }
 
 /// What the instance's role gets: this one secret.
-pub(crate) fn instance_permissions(names: &Names, kms_key_arn: Option<&str>) -> Value {
+pub(crate) fn instance_permissions(names: &Names, keys: &KmsKeys) -> Value {
     let mut statements = vec![allow("Secret", &["secretsmanager:GetSecretValue"], [names.secret_arn_pattern()])];
-    statements.extend(kms_key_arn.map(|key| key_of_secret(names, key, &["kms:Decrypt"])));
+    statements.extend(keys_of_secret(names, keys, &["kms:Decrypt"]));
     document(statements)
 }
 
-/// The key, used through Secrets Manager and for this secret alone.
-fn key_of_secret(names: &Names, key: &str, actions: &[&str]) -> Value {
-    let mut statement = allow("Key", actions, [key.to_owned()]);
+/// The customer-managed keys of a secret, by their ARNs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KmsKeys {
+    /// The one that encrypts what is stored; none for `aws/secretsmanager`.
+    pub(crate) current: Option<String>,
+    /// Those that labelled versions are still encrypted under.
+    pub(crate) older: Vec<String>,
+}
+
+/// The current key for these actions, and the older ones to read with.
+fn keys_of_secret(names: &Names, keys: &KmsKeys, actions: &[&str]) -> impl Iterator<Item = Value> {
+    let current = keys.current.as_ref().map(|key| key_of_secret(names, "Key", [key.clone()], actions));
+    let older = (!keys.older.is_empty())
+        .then(|| key_of_secret(names, "OlderKey", keys.older.iter().cloned(), &["kms:Decrypt"]));
+    current.into_iter().chain(older)
+}
+
+/// Keys, used through Secrets Manager and for this secret alone.
+fn key_of_secret(names: &Names, sid: &str, keys: impl IntoIterator<Item = String>, actions: &[&str]) -> Value {
+    let mut statement = allow(sid, actions, keys);
     statement["Condition"] = json!({
         "StringEquals": {"kms:ViaService": names.kms_via_secretsmanager()},
         "StringLike": {"kms:EncryptionContext:SecretARN": names.secret_arn_pattern()},

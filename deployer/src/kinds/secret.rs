@@ -1,7 +1,10 @@
 //! The secret that holds the credential. The deployer never reads or writes a credential: an owned secret starts as a
 //! placeholder that names the user, and the handler does the rest.
 
-use contract::{Command, Text, text};
+use std::time::Duration;
+
+use aws_sdk_secretsmanager::types::SecretVersionsListEntry;
+use contract::{AWSCURRENT, Command, Text, text};
 use serde_json::Value;
 
 use crate::{
@@ -13,7 +16,8 @@ use crate::{
         owned::{Found, Tagged},
         tags::{self, Tags},
     },
-    error::{Error, FailedTo as _, absent_is_none},
+    error::{Error, ErrorKind, FailedTo as _, absent_is_none},
+    rotation::labels,
 };
 
 pub(crate) struct Secret {
@@ -29,6 +33,8 @@ pub(crate) struct Goal {
     pub(crate) kms_key_arn: Option<String>,
     /// The key as the configuration names it: an id, an alias or an ARN.
     pub(crate) kms_key: Option<String>,
+    /// The labelled versions that stay encrypted under another key, in words.
+    pub(crate) under_older_keys: Vec<String>,
 }
 
 pub(crate) struct Observed {
@@ -117,6 +123,23 @@ impl Tagged for Secret {
         Ok(if found.observed.deleted { Vec::new() } else { vec![(op, Call::Delete)] })
     }
 
+    /// What a change of the key does to the versions, and which of them need the older key.
+    fn note(&self, goal: &Goal, found: Option<&Found<Observed>>) -> Option<Text> {
+        let changes = set_key(goal, &found?.observed).is_some();
+        let older = goal.under_older_keys.join(", ");
+        let again = "the new KMS key encrypts the versions labelled AWSCURRENT, AWSPENDING and AWSPREVIOUS again, if you may call \
+                     kms:Encrypt with it";
+        let kept = format!(
+            "stays encrypted: {older}. Its readers keep kms:Decrypt; delete no such key before a later rotation has completed"
+        );
+        match (changes, older.is_empty()) {
+            (true, true) => Some(again.into()),
+            (true, false) => Some(format!("{again}. This {kept}").into()),
+            (false, false) => Some(format!("this {kept}").into()),
+            (false, true) => None,
+        }
+    }
+
     async fn run(&self, context: &Context, call: Call) -> Result<(), Error> {
         let (client, name) = (&context.aws.secretsmanager, &self.name);
         match call {
@@ -137,8 +160,13 @@ impl Tagged for Secret {
                 answer.failed_to(|| format!("restore secret {name}")).map(drop)
             }
             Call::SetKey(key) => {
-                let request = client.update_secret().secret_id(name).kms_key_id(key);
-                request.send().await.failed_to(|| format!("set the KMS key of secret {name}")).map(drop)
+                let request = client.update_secret().secret_id(name).kms_key_id(&key);
+                request.send().await.failed_to(|| format!("set the KMS key of secret {name}"))?;
+                let not_yet = |error: &Error| error.kind() == ErrorKind::Refused;
+                eventually(&context.progress, ENCRYPTED_AGAIN_WITHIN, not_yet, || async {
+                    self.check_that_all_are_encrypted_again(&context.aws, &key).await
+                })
+                .await
             }
             Call::Delete => {
                 let request = client.delete_secret().secret_id(name).recovery_window_in_days(self.recovery_window_days);
@@ -155,6 +183,34 @@ impl Tagged for Secret {
     async fn remove_tags(&self, aws: &Aws, keys: Vec<String>) -> Result<(), Error> {
         let request = aws.secretsmanager.untag_resource().secret_id(&self.name).set_tag_keys(Some(keys));
         request.send().await.failed_to(|| format!("untag secret {}", self.name)).map(drop)
+    }
+}
+
+/// Secrets Manager's lists may be old.
+const ENCRYPTED_AGAIN_WITHIN: Duration = Duration::from_secs(20);
+
+impl Secret {
+    /// Without kms:Encrypt on the new key, Secrets Manager sets the key, and silently encrypts no version again. Then what depends on
+    /// this secret is not changed, so that its readers keep the older key.
+    async fn check_that_all_are_encrypted_again(&self, aws: &Aws, key: &str) -> Result<(), Error> {
+        let name = &self.name;
+        let versions = labels::encrypted(aws, name).await?;
+        let is_current =
+            |version: &&SecretVersionsListEntry| version.version_stages().iter().any(|label| label == AWSCURRENT);
+        let now = versions.iter().find(is_current).and_then(|version| version.kms_key_ids().first());
+        match now {
+            Some(now) if !key.is_empty() && now != key && !key.ends_with(&format!(":key/{now}")) => Err(Error::new(
+                format!("secret {name} has the KMS key {key}, and AWSCURRENT is still encrypted under {now}"),
+            )
+            .of_kind(ErrorKind::Refused)
+            .cause("Secrets Manager encrypts no version again if the caller may not call kms:Encrypt with the new key")
+            .hint(text![
+                "mail goes on, and readers keep the older key. Allow yourself kms:Encrypt on the new key, then run ",
+                Command::aws(&["secretsmanager", "update-secret", "--secret-id", name, "--kms-key-id", key]),
+                " and apply again"
+            ])),
+            _ => Ok(()),
+        }
     }
 }
 

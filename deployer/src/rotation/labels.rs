@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
+use aws_sdk_secretsmanager::{operation::describe_secret::DescribeSecretOutput, types::SecretVersionsListEntry};
 use aws_smithy_types::DateTime;
 use contract::{AWSCURRENT, AWSPENDING};
 
@@ -63,6 +63,17 @@ pub(crate) async fn read(aws: &Aws, secret: &str) -> Result<Option<Labels>, Erro
     let answer = aws.secretsmanager.describe_secret().secret_id(secret).send().await;
     let answer = answer.failed_to(|| format!("read secret {secret}"));
     Ok(absent_is_none(answer, &["ResourceNotFoundException"])?.map(Labels::from))
+}
+
+/// The versions that carry labels, each with the KMS keys that encrypt it. A version without a value may be left out.
+pub(crate) async fn encrypted(aws: &Aws, secret: &str) -> Result<Vec<SecretVersionsListEntry>, Error> {
+    let mut pages = aws.secretsmanager.list_secret_version_ids().secret_id(secret).into_paginator().send();
+    let mut versions = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.failed_to(|| format!("list the versions of secret {secret}"))?;
+        versions.extend(page.versions.into_iter().flatten().filter(|version| !version.version_stages().is_empty()));
+    }
+    Ok(versions)
 }
 
 /// Moves a label off a version, onto another one or nowhere.

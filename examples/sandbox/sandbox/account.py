@@ -35,6 +35,7 @@ def create() -> tuple[str, str]:
 
     with request_scope(ACCOUNT_ID, REGION):
         _create_key()
+        _know_quarantine()
         _create_identity()
         _create_instance_role()
         return _create_administrator()
@@ -45,6 +46,16 @@ def _create_key() -> None:
 
     _, _, body = kms._create_key({"Description": "Encrypts the SMTP credential"})
     kms._create_alias({"AliasName": KMS_ALIAS, "TargetKeyId": json.loads(body)["KeyMetadata"]["KeyId"]})
+
+
+def _know_quarantine() -> None:
+    """The managed policy that AWS attaches to a user whose access key it found in public; an excerpt of it."""
+    from ministack.services import iam
+
+    denied = {"Effect": "Deny", "Action": ["iam:AttachUserPolicy", "iam:CreateAccessKey"], "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": denied})
+    record = iam._make_aws_managed_record("AWSCompromisedKeyQuarantineV3", document)
+    iam._aws_managed_policies[record["Arn"]] = record
 
 
 def _create_identity() -> None:

@@ -84,6 +84,7 @@ def open_rotation(secret: Secret) -> str | None:
 def add_version(secret: Secret, version_id: str, text: str | None, binary: str | None) -> Version:
     """Adds a version without labels, and deletes the oldest deprecated versions if there are too many."""
     version = {"SecretString": text, "SecretBinary": binary, "CreatedDate": now(), "Stages": []}
+    version["KmsKeyId"] = secret.get("KmsKeyId")
     secret["Versions"][version_id] = version
     deprecated = [id_ for id_, other in secret["Versions"].items() if not other["Stages"] and id_ != version_id]
     for id_ in deprecated[: max(0, len(secret["Versions"]) - KEPT_VERSIONS)]:
@@ -114,14 +115,26 @@ def _check_labels(secret: Secret, added: list[str]) -> None:
         )
 
 
-def _need_key(call: Call, secret: Secret, version_id: str, *actions: str) -> None:
+def _need_key(call: Call, secret: Secret, version_id: str, key: str | None, *actions: str) -> None:
     """Secrets Manager uses a customer-managed key with the caller's permissions."""
-    key = secret.get("KmsKeyId")
-    if not key or key == "alias/aws/secretsmanager":
-        return
-    check = authz.key_use(call, key, secret["ARN"], version_id)
-    if not all(authz.may(call.caller, action, check, call.account, call.region) for action in actions):
+    if not _may_use(call, secret, version_id, key, *actions):
         raise AwsError("AccessDeniedException", "Access to KMS is not allowed")
+
+
+def _may_use(call: Call, secret: Secret, version_id: str, key: str | None, *actions: str) -> bool:
+    if not key or key == "alias/aws/secretsmanager":
+        return True
+    check = authz.key_use(call, key, secret["ARN"], version_id)
+    return all(authz.may(call.caller, action, check, call.account, call.region) for action in actions)
+
+
+def _encrypt_again(call: Call, secret: Secret) -> None:
+    """After a change of the key: only versions with AWS's own labels, and silently none without the permission."""
+    key = secret.get("KmsKeyId")
+    for version_id, version in secret["Versions"].items():
+        is_labelled = not {CURRENT, PENDING, PREVIOUS}.isdisjoint(version["Stages"])
+        if is_labelled and _may_use(call, secret, version_id, key, "kms:Encrypt"):
+            version["KmsKeyId"] = key
 
 
 _TO_WRITE = ("kms:GenerateDataKey", "kms:Decrypt")
@@ -147,7 +160,7 @@ def _create_secret(call: Call) -> dict[str, Any]:
             return {"ARN": arn, "Name": name}
         version_id = _token(call)
         try:
-            _need_key(call, secret, version_id, *_TO_WRITE)
+            _need_key(call, secret, version_id, secret.get("KmsKeyId"), *_TO_WRITE)
         except AwsError:
             del ministack_secrets._secrets[name]
             raise
@@ -176,7 +189,7 @@ def _get_secret_value(call: Call) -> dict[str, Any]:
     with lock:
         secret = find(call.params["SecretId"])
         version_id, version = _requested_version(call, secret)
-        _need_key(call, secret, version_id, *_TO_READ)
+        _need_key(call, secret, version_id, version.get("KmsKeyId"), *_TO_READ)
         version["LastAccessedDate"] = secret["LastAccessedDate"] = _today()
         answer = {
             "ARN": secret["ARN"],
@@ -249,7 +262,7 @@ def _write(
             f"secret {secret['ARN']}.",
         )
     _check_labels(secret, labels)
-    _need_key(call, secret, version_id, *_TO_WRITE)
+    _need_key(call, secret, version_id, secret.get("KmsKeyId"), *_TO_WRITE)
     if version is None:
         if not secret["Versions"]:
             labels = [*labels, CURRENT]  # a secret's first version is always current
@@ -258,6 +271,7 @@ def _write(
             detach(secret, PENDING)  # a new value stored by hand abandons the rotation
     else:
         version["SecretString"], version["SecretBinary"] = text, binary
+        version["KmsKeyId"] = secret.get("KmsKeyId")
     for label in labels:
         attach(secret, label, version_id)
     secret["LastChangedDate"] = now()
@@ -271,6 +285,8 @@ def _update_secret(call: Call) -> dict[str, Any]:
         for name in ("Description", "KmsKeyId"):
             if name in call.params:
                 secret[name] = call.params[name]
+        if "KmsKeyId" in call.params:
+            _encrypt_again(call, secret)
         secret["LastChangedDate"] = now()
         answer = {"ARN": secret["ARN"], "Name": secret["Name"]}
         if text is None and binary is None:
@@ -356,7 +372,7 @@ def _list_secret_version_ids(call: Call) -> dict[str, Any]:
                 "VersionId": id_,
                 "VersionStages": list(version["Stages"]),
                 "CreatedDate": version["CreatedDate"],
-                "KmsKeyIds": [secret.get("KmsKeyId") or "DefaultEncryptionKey"],
+                "KmsKeyIds": [version.get("KmsKeyId") or "DefaultEncryptionKey"],
             }
             for id_, version in secret["Versions"].items()
             # This call can omit AWSPENDING: it does not list a version without a value.

@@ -109,6 +109,48 @@ async fn a_secret_under_a_customer_managed_kms_key_needs_the_roles_permission() 
 }
 
 #[tokio::test]
+async fn a_version_that_hosts_may_know_stays_readable_when_the_kms_key_changes() {
+    let deployed = Deployed::new().await;
+    deployed.refuse_the_mail_of_test_secret();
+    deployed.rotate().await.failed(TEST, "TestMailRefused");
+    deployed.clear_pending().await;
+    let told = deployed.key_labelled("DEPLOYING").await;
+    let key = deployed.aws.kms.create_key().send().await.unwrap().key_metadata.unwrap().arn.unwrap();
+    let change = ("kms_key: alias/mail", &*format!("kms_key: {key}"));
+
+    let config = deployed.sandbox.config(&[change]);
+    let plan = deployed.sandbox.deployer(&["plan", &config]).expect(0).stdout;
+    assert!(plan.contains("encrypts the versions labelled AWSCURRENT, AWSPENDING and AWSPREVIOUS again"), "{plan}");
+    assert!(plan.contains("(DEPLOYING, TOLD) under arn:aws:kms:") && plan.contains("OlderKey"), "{plan}");
+    deployed.apply(&[change]);
+
+    deployed.completes().await;
+    assert_eq!(deployed.key_labelled("AWSCURRENT").await, told, "the rotation continues with what hosts may know");
+    deployed.apply(&[change]);
+    let plan = deployed.run(&["plan"]).expect(0).stdout;
+    assert!(!plan.contains("stays encrypted"), "{plan}");
+}
+
+#[tokio::test]
+async fn a_caller_who_may_not_encrypt_with_the_new_kms_key_breaks_nothing() {
+    let deployed = Deployed::new().await;
+    let key = deployed.aws.kms.create_key().send().await.unwrap().key_metadata.unwrap().arn.unwrap();
+    let change = ("kms_key: alias/mail", &*format!("kms_key: {key}"));
+    let no_encrypt = r#"{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"kms:Encrypt","Resource":"*"}}"#;
+    let (iam, user) = (&deployed.aws.iam, "administrator");
+    iam.put_user_policy().user_name(user).policy_name("no").policy_document(no_encrypt).send().await.unwrap();
+
+    let config = deployed.sandbox.config(&[change]);
+    let refused = deployed.sandbox.deployer(&["apply", "--auto-approve", &config]).expect(1).stderr;
+    assert!(refused.contains("AWSCURRENT is still encrypted under") && refused.contains("kms:Encrypt"), "{refused}");
+    deployed.mail_works().await;
+
+    // The next apply lets the function use both keys.
+    deployed.sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+    deployed.completes().await;
+}
+
+#[tokio::test]
 async fn a_region_without_an_smtp_endpoint() {
     let deployed = Deployed::new().await;
     let environment = BTreeMap::from([("SMTP_ENDPOINT", "smtps://email-smtp.nowhere.invalid:465")]);
