@@ -16,7 +16,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// A command of the deployer's. `words` are separated by spaces.
+    /// A command of the deployer's. `words` are ours, and are separated by spaces.
     #[must_use]
     pub fn deployer(words: &str) -> Self {
         Self::Deployer(words.split_whitespace().map(str::to_owned).collect())
@@ -31,7 +31,19 @@ impl Command {
     /// Replaces an access key that leaked, where it is in use, and deletes it.
     #[must_use]
     pub fn rotate_leaked(key: &str) -> Self {
-        Self::deployer(&format!("rotate --leaked {key}"))
+        Self::words(&["rotate", "--leaked", key])
+    }
+
+    /// Makes an access key Active that a person has named.
+    #[must_use]
+    pub fn reactivate(key: &str) -> Self {
+        Self::words(&["recover", "--reactivate", key])
+    }
+
+    /// A command of the deployer's, whose words may hold anything.
+    #[must_use]
+    pub fn words(words: &[&str]) -> Self {
+        Self::Deployer(words.iter().map(|&word| word.to_owned()).collect())
     }
 
     /// Moves a label of the secret onto a version, or off one, or both.
@@ -100,6 +112,15 @@ mod tests {
         let expected = "aws iam delete-access-key --user-name 'a b' --access-key-id AKIA";
         assert_eq!(command.in_shell(Some("envs/prod.yaml")), expected);
         assert_eq!(command.to_string(), expected);
+    }
+
+    #[test]
+    fn a_value_in_a_command_is_one_word_whatever_it_holds() {
+        let hostile = "K; rm -rf ~ $(id)\n";
+        let quoted = "'K; rm -rf ~ $(id)\n'";
+        assert_eq!(Command::rotate_leaked(hostile).to_string(), format!("deployer rotate --leaked {quoted}"));
+        assert_eq!(Command::reactivate(hostile).to_string(), format!("deployer recover --reactivate {quoted}"));
+        assert!(Command::delete_key("u", hostile).to_string().ends_with(quoted));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::{fmt, io::Write as _};
 
-use contract::{LOG_FIELD_LEVEL, LOG_FIELD_MESSAGE, LOG_FIELD_REFUSAL};
+use contract::{LOG_FIELD_LEVEL, LOG_FIELD_MESSAGE, LOG_FIELD_REFUSAL, printable_json};
 use serde_json::{Map, Value};
 use tracing::{
     Event, Subscriber,
@@ -74,7 +74,7 @@ where
         line.extend(fields.0);
         line.entry(LOG_FIELD_MESSAGE).or_insert_with(|| Value::from(""));
         line.insert(LOG_FIELD_LEVEL.to_owned(), event.metadata().level().as_str().into());
-        (self.write)(&Value::Object(line).to_string());
+        (self.write)(&printable_json(&Value::Object(line).to_string()));
     }
 }
 
@@ -148,6 +148,17 @@ pub(crate) mod tests {
             "count": 2,
         });
         assert_eq!(lines, [expected]);
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped_in_the_line() {
+        let written = Arc::new(Mutex::new(String::new()));
+        let sink = Arc::clone(&written);
+        let subscriber = subscriber(None, move |line| line.clone_into(&mut sink.lock().unwrap()));
+        let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+        tracing::subscriber::with_default(subscriber, || tracing::warn!(host = "\u{9b}2J\u{202e}", "\u{1b}[2J"));
+        let line = written.lock().unwrap();
+        assert!(line.is_ascii() && line.contains(r"\u009b2J\u202e") && line.contains(r"\u001b[2J"), "{line}");
     }
 
     #[test]

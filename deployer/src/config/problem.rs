@@ -3,6 +3,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use contract::{is_hazard, printable};
 use serde_saphyr::Location;
 
 /// The configuration cannot be used.
@@ -184,7 +185,7 @@ const SHOWN_LINE: usize = 110;
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = printable(&self.shown);
+        let shown = in_columns(&self.shown);
         let marked = self.column.saturating_sub(1).saturating_sub(self.skipped);
         let carets = "^".repeat(self.width.min(SHOWN_LINE.saturating_sub(marked)).max(1));
 
@@ -196,12 +197,11 @@ impl fmt::Display for Place {
     }
 }
 
-/// The text without control characters, which a terminal would obey. A tab becomes an arrow of one column, so that it is
-/// visible and a caret stays below its place.
-fn printable(text: &str) -> String {
+/// The text without what a terminal would obey, one column for each character, so that a caret stays below its place.
+fn in_columns(text: &str) -> String {
     let visible = |c: char| match c {
         '\t' => '→',
-        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c if is_hazard(c) => char::REPLACEMENT_CHARACTER,
         c => c,
     };
     text.chars().map(visible).collect()

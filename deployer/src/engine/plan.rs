@@ -128,7 +128,7 @@ fn is_left(key: &str, resources: &[(Address, Result<Vec<Op>, Error>)]) -> bool {
 }
 
 fn may_have_been_ours(key: &str) -> Text {
-    let remove = Command::Deployer(["apply", "--remove-tag", key].map(str::to_owned).to_vec());
+    let remove = Command::words(&["apply", "--remove-tag", key]);
     text![
         format!(
             "every resource of the deployment carries the tag {key}, which the configuration does not name. If it was under `tags` \

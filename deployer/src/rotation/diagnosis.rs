@@ -215,10 +215,7 @@ fn current_is_inactive(report: &Report) -> Option<Diagnosis> {
 
 /// A key may be Inactive because it leaked: only a person makes it Active again.
 fn was_an_accident(key: &str) -> Way {
-    Way {
-        when: "if that was an accident".to_owned(),
-        command: Command::deployer(&format!("recover --reactivate {key}")),
-    }
+    Way { when: "if that was an accident".to_owned(), command: Command::reactivate(key) }
 }
 
 /// Hosts may have been told of a key that is Inactive, and AWSCURRENT names another one.

@@ -3,7 +3,7 @@
 //! The types here, and those that they hold, are the format. They change only by addition; anything else is a new version, which
 //! the first line says.
 
-use contract::{Report, Text};
+use contract::{Report, Text, printable_json};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ impl Line {
             value["deployment"] = name.into();
             value["region"] = region.into();
         }
-        value.to_string()
+        printable_json(&value.to_string()).into_owned()
     }
 }
 

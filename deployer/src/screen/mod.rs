@@ -18,8 +18,8 @@ use crate::{
     error::Error, rotation::diagnosis::Diagnosis, status::Status,
 };
 
+mod codes;
 mod json;
-mod printable;
 mod text;
 
 /// Renders as text, or as JSON lines.
@@ -157,6 +157,7 @@ pub(crate) fn output_is_incomplete() -> bool {
 
 fn out(text: &str) {
     let mut stdout = anstream::stdout();
+    let text = codes::only_ours(text);
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => {}
         // The reader closed the pipe: it wants no more.
@@ -170,5 +171,5 @@ fn out(text: &str) {
 }
 
 fn err(text: &str) {
-    let _ = anstream::stderr().write_all(text.as_bytes());
+    let _ = anstream::stderr().write_all(codes::only_ours(text).as_bytes());
 }

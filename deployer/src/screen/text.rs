@@ -6,7 +6,7 @@ use anstyle::Style;
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 
-use contract::Command;
+use contract::{Command, printable};
 
 use crate::{
     aws::Identity,
@@ -23,11 +23,9 @@ use crate::{
 
 mod notes;
 mod recovery;
-mod style;
+pub(super) mod style;
 
 pub(super) use recovery::{diagnosis, report};
-
-use super::printable::printable;
 
 use self::{
     notes::push_notes,
@@ -39,7 +37,7 @@ const WIDTH: usize = 96;
 
 pub(super) fn plan(deployment: &Deployment, identity: &Identity, plan: &Plan, config_path: Option<&str>) -> String {
     let config = &deployment.config;
-    let mut text = format!("{BOLD}{}{BOLD:#} in {} ({})\n", config.name, config.region, identity.arn);
+    let mut text = format!("{BOLD}{}{BOLD:#} in {} ({})\n", config.name, config.region, printable(&identity.arn));
     for resource in &plan.resources {
         push_resource(&mut text, resource);
     }
@@ -116,7 +114,7 @@ fn push_op(text: &mut String, op: &Op) {
 }
 
 fn push_change(text: &mut String, change: &Change, width: usize) {
-    let field = format!("        {:width$}  ", change.field);
+    let field = format!("        {:width$}  ", printable(&change.field));
     let indent = " ".repeat(10);
     match (&change.from, &change.to) {
         (Some(from), Some(to)) if is_long(from) || is_long(to) => {
@@ -165,7 +163,7 @@ fn is_long(value: &Value) -> bool {
 
 /// JSON of which every part that fits into a line has one line.
 fn broken(value: &Value) -> String {
-    let compact = value.to_string();
+    let compact = printable(&value.to_string()).into_owned();
     let parts: Vec<String> = match value {
         _ if compact.len() <= WIDTH => return compact,
         Value::Object(fields) => fields.iter().map(|(key, value)| format!("{key:?}: {}", broken(value))).collect(),
@@ -308,6 +306,7 @@ pub(super) fn config_error(error: &dyn std::fmt::Display) -> String {
 }
 
 pub(super) fn question(question: &str) -> String {
+    let question = printable(question);
     format!("\n{BOLD}{question}{BOLD:#} Only 'yes' is accepted: ")
 }
 

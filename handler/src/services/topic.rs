@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use contract::printable_lines;
 use tracing::{info, warn};
 
 use crate::{
@@ -88,7 +89,7 @@ pub(crate) async fn publish(invocation: &Invocation<'_>, subject: &str, message:
         .publish()
         .topic_arn(topic)
         .subject(subject_of(settings.secret_name(), subject))
-        .message(message.chars().take(LONGEST_MESSAGE).collect::<String>())
+        .message(printable_lines(message).chars().take(LONGEST_MESSAGE).collect::<String>())
         .send()
         .await
         .map_err(|error| Error::aws("sns:Publish", error))?;
@@ -110,6 +111,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        error::HostResult,
         event::Step,
         fake_aws::{FakeAws, Fault},
         steps::finish_secret,
@@ -188,11 +190,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_a_host_printed_forges_no_line_of_a_mail() {
+        let aws = tested().topic();
+        let output = "no\n\nThe rotation has completed.\u{1b}[2J\u{202e}".to_owned();
+        let result = HostResult { output, status: "Failed".into(), exit_code: Some(1), ..HostResult::waiting("i-0") };
+        let failed = aws.take(Step::Set, async |rotation, _| {
+            step_failed(rotation, &Error::HostsFailed { command: "c-0".into(), results: vec![result.clone()] }).await;
+            Ok(())
+        });
+        failed.await.unwrap();
+        let [(_, message)] = aws.published().try_into().unwrap();
+        // As a form encodes it.
+        assert!(
+            message.contains("no%5Cn%5CnThe%20rotation%20has%20completed.%5Cu%7B1b%7D%5B2J%5Cu%7B202e%7D"),
+            "{message}"
+        );
+    }
+
+    #[tokio::test]
     async fn a_message_is_bounded() {
         let aws = FakeAws::new().topic();
-        aws.ask(async |invocation| publish(invocation, "s", &"é".repeat(300_000)).await).await.unwrap();
+        let line = "é".repeat(100) + "\n";
+        aws.ask(async |invocation| publish(invocation, "s", &line.repeat(3000)).await).await.unwrap();
         let encoded = aws.published()[0].1.len();
-        assert_eq!(encoded, LONGEST_MESSAGE * "%C3%A9".len());
+        let breaks = LONGEST_MESSAGE / line.chars().count();
+        assert_eq!(encoded, (LONGEST_MESSAGE - breaks) * "%C3%A9".len() + breaks * "%0A".len());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 use std::fmt::Write as _;
 
-use contract::Text;
+use contract::{Text, printable};
 
-use super::{super::printable::printable, style::YELLOW};
+use super::style::YELLOW;
 
 /// A line for each note.
 pub(super) fn push_notes(text: &mut String, notes: &[Text], config: Option<&str>) {

@@ -6,10 +6,9 @@ use std::{
 };
 
 use aws_smithy_types::{DateTime, date_time::Format};
-use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, KeyReport, KeyVerdict, Login, Report, VersionReport};
+use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, KeyReport, KeyVerdict, Login, Report, VersionReport, printable};
 
 use super::{
-    super::printable::printable,
     notes::push_notes,
     style::{BOLD, GREEN, RED, YELLOW},
 };
@@ -40,7 +39,7 @@ pub(in crate::screen) fn report(
         let _ = writeln!(text, "access key  {} {}", found.key, key(found, now));
     }
     for host in &report.hosts {
-        let _ = writeln!(text, "host        {} {}", host.instance, printable(&host.status));
+        let _ = writeln!(text, "host        {} {}", printable(&host.instance), printable(&host.status));
     }
     text
 }
@@ -111,7 +110,7 @@ pub(in crate::screen) fn diagnosis(diagnosis: &Diagnosis, config: Option<&str>) 
             let mut text =
                 format!("\n{YELLOW}Found:{YELLOW:#} {}.\n{BOLD}Remedy:{BOLD:#}\n", printable(&found.render(config)));
             for (at, remedy) in std::iter::once(first).chain(then).enumerate() {
-                let _ = writeln!(text, "  {}. {} ({})", at + 1, remedy.sentence(), remedy.call());
+                let _ = writeln!(text, "  {}. {} ({})", at + 1, printable(&remedy.sentence()), remedy.call());
             }
             text.push('\n');
             text
@@ -119,7 +118,7 @@ pub(in crate::screen) fn diagnosis(diagnosis: &Diagnosis, config: Option<&str>) 
         Diagnosis::Person { found, ways } => {
             let mut text = format!("\n{RED}Found:{RED:#} {}.\n", printable(&found.render(config)));
             for way in ways {
-                let _ = writeln!(text, "  {}:\n    {}", way.when, way.command.in_shell(config));
+                let _ = writeln!(text, "  {}:\n    {}", printable(&way.when), printable(&way.command.in_shell(config)));
             }
             text
         }

@@ -5,7 +5,7 @@ mod keys;
 mod parts;
 mod tell;
 
-use contract::Refusal;
+use contract::{Refusal, printable};
 
 use super::Error;
 use crate::date::date;
@@ -16,6 +16,8 @@ impl Error {
     #[must_use]
     pub(crate) fn refusal(&self) -> Refusal {
         let Parts { found, not_done, next } = self.parts();
+        // Text of AWS, of scripts and of SES is in it, and the log, the mails and the screen show it.
+        let [found, not_done] = [found, not_done].map(|text| printable(&text).into_owned());
         Refusal { kind: self.kind(), found, not_done, next, until: self.until().map(date) }
     }
 
