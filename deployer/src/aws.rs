@@ -1,6 +1,6 @@
 //! The AWS clients, made once, and the identity that they act as.
 
-use std::{collections::BTreeSet, env, fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, env, fs, path::PathBuf, time::Duration};
 
 use aws_config::{
     BehaviorVersion, Region, SdkConfig, default_provider::credentials::DefaultCredentialsChain, imds, profile,
@@ -87,7 +87,7 @@ pub(crate) struct Identity {
 /// No credentials, credentials that AWS refuses, no network, another account.
 pub(crate) async fn connect(config: &Config, silence: &Silence) -> Result<(Aws, Identity), Error> {
     let region = Region::new(config.region.to_string());
-    let http_client = http_client()?;
+    let http_client = http_client(ca_bundle().await.as_ref())?;
     let chain = credentials_chain(&region, &http_client).await;
     let sdk = aws_config::defaults(BehaviorVersion::latest())
         .region(region)
@@ -184,12 +184,26 @@ fn mfa_hint(profile: &str) -> Text {
     ]
 }
 
-/// The client honours HTTPS_PROXY, HTTP_PROXY, NO_PROXY and AWS_CA_BUNDLE; the SDK's own does not.
-fn http_client() -> Result<SharedHttpClient, Error> {
-    let tls = match env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) {
-        Some(path) => trusting_only(Path::new(&path))?,
-        None => TlsContext::default(),
-    };
+/// A file with the certificates to trust, and where it is named.
+struct CaBundle {
+    path: PathBuf,
+    named_by: String,
+}
+
+/// What AWS_CA_BUNDLE names, else `ca_bundle` of the profile in use, as the AWS CLI does.
+async fn ca_bundle() -> Option<CaBundle> {
+    if let Some(path) = env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) {
+        return Some(CaBundle { path: path.into(), named_by: "AWS_CA_BUNDLE".to_owned() });
+    }
+    let (fs, environment, files) = Default::default();
+    let profiles = profile::load(&fs, &environment, &files, None).await.ok()?;
+    let path = profiles.get("ca_bundle")?.into();
+    Some(CaBundle { path, named_by: format!("ca_bundle of the profile {}", profiles.selected_profile()) })
+}
+
+/// The client honours HTTPS_PROXY, HTTP_PROXY, NO_PROXY and a bundle of certificates; the SDK's own does not.
+fn http_client(bundle: Option<&CaBundle>) -> Result<SharedHttpClient, Error> {
+    let tls = bundle.map_or_else(|| Ok(TlsContext::default()), trusting_only)?;
     Ok(Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
         connector.set_connector_settings(settings.cloned());
@@ -198,14 +212,14 @@ fn http_client() -> Result<SharedHttpClient, Error> {
     }))
 }
 
-/// The certificates of a file instead of the system's, as the AWS CLI understands AWS_CA_BUNDLE.
-fn trusting_only(bundle: &Path) -> Result<TlsContext, Error> {
+/// The certificates of a file instead of the system's, as the AWS CLI understands it.
+fn trusting_only(CaBundle { path, named_by }: &CaBundle) -> Result<TlsContext, Error> {
     let unusable = |cause: String| {
-        Error::new(format!("failed to use the certificates of {}", bundle.display()))
+        Error::new(format!("failed to use the certificates of {}", path.display()))
             .cause(cause)
-            .hint("AWS_CA_BUNDLE names a file with certificates in PEM; correct it or unset it")
+            .hint(format!("{named_by} names a file with certificates in PEM; correct it or remove it"))
     };
-    let pem = fs::read(bundle).map_err(|error| unusable(error.to_string()))?;
+    let pem = fs::read(path).map_err(|error| unusable(error.to_string()))?;
     // The client would panic on a certificate that it cannot read.
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {

@@ -5,7 +5,7 @@ use contract::{Command, KeyReport, KeyVerdict, Report, Text, text};
 
 use super::{
     run_plan,
-    session::{Done, Prepared, Session, Shown, for_each_deployment},
+    session::{Done, Prepared, Session, Shown, for_each_deployment, say_if_the_function_cannot_be_built},
 };
 use crate::{
     cli::{ApplyArgs, Watch},
@@ -21,6 +21,7 @@ pub(super) async fn run(screen: &Screen, args: &ApplyArgs) -> Result<Done, Shown
     let during = args.during_rotation.then_some("--during-rotation").into_iter();
     let removed = args.removed_tags.iter().flat_map(|key| ["--remove-tag", key]);
     let typed: Vec<&str> = std::iter::once("apply").chain(during).chain(removed).collect();
+    say_if_the_function_cannot_be_built(screen, &args.target.config)?;
     for_each_deployment(screen, &args.target.config, async |session: Session| {
         let session = session.removing_tags(&args.removed_tags);
         let prepared = prepare(&session, args.during_rotation).await?;

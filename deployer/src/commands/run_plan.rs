@@ -14,6 +14,7 @@ use crate::{
         op::Effect,
     },
     error::Error,
+    package::Package,
 };
 
 /// An executed plan.
@@ -35,6 +36,9 @@ pub(super) async fn run(
     let rotation_token: Arc<str> = uuid::Uuid::new_v4().to_string().into();
     if plan.is_empty() {
         return Ok(Executed { done: Done::NothingToDo, rotation_token });
+    }
+    if plan.has(Effect::UploadsCode) {
+        session.fail(Package::check_tools(&session.deployment.config))?;
     }
     if !auto_approve {
         let verb = typed.first().copied().unwrap_or_default();

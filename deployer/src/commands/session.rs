@@ -2,6 +2,8 @@
 
 use std::{path::Path, sync::Arc};
 
+use contract::Text;
+
 use crate::{
     aws::{self, Aws, Identity},
     config::{self, Config},
@@ -17,6 +19,7 @@ use crate::{
         plan::{self, Plan},
     },
     error::Error,
+    package::Package,
     rotation::function,
     screen::Screen,
     silence::Silence,
@@ -127,6 +130,15 @@ pub(super) fn load(screen: &Screen, path: &Path) -> Result<Vec<Config>, Shown> {
         }
     }
     fit.map(|()| configs)
+}
+
+/// Says, before anything is read from AWS, that the function could not be built. Whether it has to be is not known yet.
+pub(super) fn say_if_the_function_cannot_be_built(screen: &Screen, path: &Path) -> Result<(), Shown> {
+    let configs = load(screen, path)?;
+    if let Some(error) = configs.iter().find_map(|config| Package::check_tools(config).err()) {
+        screen.note(Text::join([error.in_one_line().into()].into_iter().chain(error.hints), ": "));
+    }
+    Ok(())
 }
 
 /// Runs `work` on one deployment after the other, and stops at the first that fails. Then it names those that it did not reach.

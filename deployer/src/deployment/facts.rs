@@ -21,7 +21,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     pub(crate) user_arn: Fact<String>,
-    pub(crate) user_has_keys: Fact<bool>,
+    /// Ids of the user's access keys; none if there is no user.
+    pub(crate) user_keys: Fact<Vec<String>>,
     pub(crate) kms_key_arn: Fact<Option<String>>,
     /// The labelled versions that stay encrypted under another key than that one.
     pub(crate) under_older_keys: Fact<Vec<UnderOlderKey>>,
@@ -56,7 +57,11 @@ impl Facts {
     }
 
     pub(crate) fn user_has_keys(&self) -> Result<bool, Error> {
-        self.user_has_keys.clone()
+        self.user_keys().map(|keys| !keys.is_empty())
+    }
+
+    pub(crate) fn user_keys(&self) -> Result<&[String], Error> {
+        self.user_keys.as_deref().map_err(Clone::clone)
     }
 
     /// ARN of the customer-managed key that encrypts the secret; none for `aws/secretsmanager`.
@@ -87,25 +92,17 @@ impl Facts {
 /// Reads the facts. On the way to absent no goal is made, so only the labels are read, and whether the user has keys.
 pub(crate) async fn read(aws: &Aws, config: &Config, names: &Names, toward: Toward) -> Facts {
     if toward != Toward::Present {
-        let (user_has_keys, labels) = tokio::join!(user_has_keys(aws, names), read_labels(aws, names));
-        return Facts { user_has_keys, labels, ..unread() };
+        let (user_keys, labels) = tokio::join!(user_keys(aws, names), read_labels(aws, names));
+        return Facts { user_keys, labels, ..unread() };
     }
-    let (user_arn, quarantine, user_has_keys, (kms_key_arn, under_older_keys), labels) = tokio::join!(
+    let (user_arn, quarantine, user_keys, (kms_key_arn, under_older_keys), labels) = tokio::join!(
         user_arn(aws, config, names),
         quarantine(aws, names),
-        user_has_keys(aws, names),
+        user_keys(aws, names),
         kms_keys(aws, config, names),
         read_labels(aws, names)
     );
-    Facts {
-        user_arn,
-        user_has_keys,
-        kms_key_arn,
-        under_older_keys,
-        labels,
-        package: Package::locate(config),
-        quarantine,
-    }
+    Facts { user_arn, user_keys, kms_key_arn, under_older_keys, labels, package: Package::locate(config), quarantine }
 }
 
 /// No fact at all.
@@ -115,7 +112,7 @@ pub(crate) fn unread() -> Facts {
     }
     Facts {
         user_arn: unread(),
-        user_has_keys: unread(),
+        user_keys: unread(),
         kms_key_arn: unread(),
         under_older_keys: unread(),
         labels: unread(),
@@ -128,10 +125,11 @@ async fn read_labels(aws: &Aws, names: &Names) -> Fact<Labels> {
     Ok(labels::read(aws, &names.secret).await?.unwrap_or_default())
 }
 
-async fn user_has_keys(aws: &Aws, names: &Names) -> Fact<bool> {
+async fn user_keys(aws: &Aws, names: &Names) -> Fact<Vec<String>> {
     let answer = aws.iam.list_access_keys().user_name(&names.user).send().await;
     let answer = answer.failed_to(|| format!("list the access keys of user {}", names.user));
-    Ok(absent_is_none(answer, &["NoSuchEntity"])?.is_some_and(|answer| !answer.access_key_metadata.is_empty()))
+    let listed = absent_is_none(answer, &["NoSuchEntity"])?.map(|answer| answer.access_key_metadata);
+    Ok(listed.into_iter().flatten().filter_map(|key| key.access_key_id).collect())
 }
 
 async fn quarantine(aws: &Aws, names: &Names) -> Option<Text> {

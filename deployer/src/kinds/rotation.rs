@@ -36,6 +36,12 @@ pub(crate) struct Goal {
     pub(crate) window: Option<String>,
     /// Whether enabling the rotation rotates the credential at once.
     pub(crate) rotate_when_enabled: bool,
+    /// Whether the secret is not there yet, so that no version names a key.
+    pub(crate) is_new: bool,
+    /// The keys of an existing user that leave no slot for the first rotation; none if one is free.
+    pub(crate) no_free_slot: Vec<String>,
+    /// The user's name.
+    pub(crate) user: String,
 }
 
 pub(crate) struct Observed {
@@ -101,6 +107,11 @@ impl Kind for Rotation {
             (Aim::Present(_), Some(other), _) => Err(self.is_rotated_by(other)),
             (Aim::Absent { .. }, Some(_), _) | (Aim::Absent { .. }, None, None) => Ok(Vec::new()),
             (Aim::Absent { .. }, None, Some(observed)) => Ok(disable(observed)),
+            (Aim::Present(goal), None, _)
+                if goal.is_new && goal.rotate_when_enabled && !goal.no_free_slot.is_empty() =>
+            {
+                Err(has_no_free_slot(goal))
+            }
             (Aim::Present(goal), None, observed) => {
                 let is_enabled = observed.as_ref().is_some_and(|rotation| rotation.labels.rotation_enabled);
                 let end = observed.as_ref().filter(|_| !is_enabled).map(end_left_behind).unwrap_or_default();
@@ -111,6 +122,10 @@ impl Kind for Rotation {
 
     /// Nothing else tells of a rotation that was given up: it is no longer open.
     fn note(&self, goal: Option<&Goal>, observed: &Option<Observed>) -> Option<Text> {
+        if let Some(goal) = goal.filter(|goal| !goal.no_free_slot.is_empty()) {
+            let error = has_no_free_slot(goal);
+            return Some(Text::from(format!("{}; ", error.in_one_line())).then(Text::join(error.hints, "; ")));
+        }
         let is_owed = goal.is_some_and(|goal| goal.rotate_when_enabled);
         if is_owed
             && observed.as_ref().is_some_and(|rotation| rotation.labels.rotation_enabled && was_never_rotated(rotation))
@@ -186,7 +201,7 @@ impl Rotation {
     }
 
     fn enable(&self, goal: &Goal, observed: Option<&Observed>) -> Option<(Op, Call)> {
-        let Goal { schedule, window, rotate_when_enabled } = goal;
+        let Goal { schedule, window, rotate_when_enabled, .. } = goal;
         let now = observed.filter(|rotation| rotation.labels.rotation_enabled);
         let value = |text: &Option<String>| text.as_deref().map(Value::from);
         let verb = if now.is_some() { Verb::Update } else { Verb::Create };
@@ -202,6 +217,16 @@ impl Rotation {
         let op = op.sets("rotate_immediately", immediately).effect(effect);
         Some((op, Call::Enable { schedule: schedule.clone(), window: window.clone(), immediately }))
     }
+}
+
+/// IAM allows two keys, and before the first rotation nothing shows which of them nobody needs.
+fn has_no_free_slot(Goal { user, no_free_slot, .. }: &Goal) -> Error {
+    let keys = no_free_slot.join(" and ");
+    let delete = no_free_slot.iter().map(|key| Command::delete_key(user, key).into());
+    Error::new(format!("user {user} has the access keys {keys}, and no free slot for that of the first rotation"))
+        .of_kind(ErrorKind::RotationFailed)
+        .cause("IAM allows two, and the function deletes none of an existing user that it did not make")
+        .hint(text!["find out which one nobody uses, and run "].then(Text::join(delete, " or ")))
 }
 
 /// Whether the function never stored a credential, and no rotation is about to: the first one failed, and somebody ended it.

@@ -81,20 +81,46 @@ pub(super) async fn build(root: &Path, architecture: Architecture, caller: Envir
     let program = output_dir.join(BOOTSTRAP).join(BOOTSTRAP);
     // This build must not return the program of an earlier one. Usually there is no such file.
     let _ = fs::remove_file(&program);
-    let mut command = Command::new("cargo-lambda");
+    let mut command = Command::new(PROGRAM);
     // `Compiler::of` has checked the target. Without the flag, cargo-lambda would install a missing one on this machine.
     command.args(arguments(architecture)).arg("--skip-target-check").arg("--lambda-dir").arg(&output_dir);
     let output = run(command, root, &environment).await.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Error::new("cargo-lambda, which builds the function, is not on the PATH").hint(
-            "install it with `uv tool install cargo-lambda`, `pipx install cargo-lambda` or `brew install \
-             cargo-lambda/tap/cargo-lambda`; each installs zig too",
-        ),
+        io::ErrorKind::NotFound => is_missing("cargo-lambda, which builds the function, is not on the PATH"),
         _ => Error::new("failed to run cargo-lambda").cause(error),
     })?;
     if !output.status.success() {
-        return Err(Error::new("failed to build the function").cause(last_lines(&output)));
+        let printed = last_lines(&output);
+        let error = if lacks_zig(&printed) {
+            is_missing("zig, with which cargo-lambda links the function, is not installed")
+        } else {
+            Error::new("failed to build the function")
+        };
+        return Err(error.cause(printed));
     }
     fs::read(&program).map_err(|error| Error::new(format!("failed to read {}", program.display())).cause(error))
+}
+
+/// Refuses to go on without cargo-lambda. It is looked for in the folders of `path`, which is the caller's PATH, and not run.
+pub(super) fn check(path: &OsStr) -> Result<(), Error> {
+    if env::split_paths(path).any(|folder| folder.join(PROGRAM).is_file()) {
+        return Ok(());
+    }
+    Err(is_missing("cargo-lambda, which builds the function, is not on the PATH"))
+}
+
+const PROGRAM: &str = "cargo-lambda";
+
+fn is_missing(what: &str) -> Error {
+    Error::new(what).hint(
+        "install it with `uv tool install cargo-lambda`, `pipx install cargo-lambda` or `brew install \
+         cargo-lambda/tap/cargo-lambda`; each installs zig too",
+    )
+}
+
+/// cargo-lambda and cargo-zigbuild, which it uses, say it in their own words.
+fn lacks_zig(printed: &str) -> bool {
+    let printed = printed.to_lowercase();
+    ["zig is not installed", "failed to find zig", "zig: command not found"].iter().any(|words| printed.contains(words))
 }
 
 /// Waits until no other deployer builds here: cargo-lambda moves the program into this folder, so one of two deployers could

@@ -67,6 +67,14 @@ impl Package {
         Self::of_workspace(root, architecture)
     }
 
+    /// Refuses a function that would have to be built and cannot be. Reads nothing but the folders of PATH.
+    pub(crate) fn check_tools(config: &Config) -> Result<(), Error> {
+        match config.function.package {
+            Some(_) => Ok(()),
+            None => cargo_lambda::check(&env::var_os("PATH").unwrap_or_default()),
+        }
+    }
+
     fn of_zip(path: &Path, architecture: Architecture) -> Result<Self, Error> {
         let zip = read_zip(path)?;
         archive::check(path, &zip, architecture)?;

@@ -10,7 +10,9 @@ use aws_sdk_lambda::{
     primitives::Blob,
     types::ThrottleReason,
 };
-use contract::{Answer, Command, Event, KeyReport, KeyVerdict, Next, Report, Retired, Text, text};
+use contract::{
+    Answer, Command, Event, KeyReport, KeyVerdict, Next, Refusal, RefusalKind, Report, Retired, Text, text,
+};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
@@ -58,12 +60,16 @@ pub(crate) async fn notes(aws: &Aws, deployment: &Deployment) -> Notes {
 }
 
 /// Asks the function how everything stands until IAM no longer denies it anything: a policy that was just written may not be in
-/// force yet. Whatever else is in the way of a rotation, the rotation itself tells.
+/// force yet. A value that only a person can correct is refused: the deployer does not read it, and a rotation would only fail.
+/// Whatever else is in the way of a rotation, the rotation itself tells.
 pub(crate) async fn wait_until_allowed(aws: &Aws, deployment: &Deployment, progress: &Progress) -> Result<(), Error> {
     let is_denied = |error: &Error| error.kind() == ErrorKind::Refused;
     eventually(progress, CONSISTENT_WITHIN, is_denied, || async {
         let denied = match report(aws, deployment, false).await {
-            Ok(report) => denials(&report).next(),
+            Ok(report) => match unusable_value(&report) {
+                Some(refusal) => return Err(is_not_enabled(&deployment.names.secret, refusal)),
+                None => denials(&report).next(),
+            },
             Err(error) if error.kind() == ErrorKind::Refused => {
                 Some(error.in_one_line()).filter(|text| is_denial(text))
             }
@@ -74,6 +80,24 @@ pub(crate) async fn wait_until_allowed(aws: &Aws, deployment: &Deployment, progr
         denied.map_or(Ok(()), |denied| Err(is_not_allowed(&deployment.names.function, &denied)))
     })
     .await
+}
+
+/// Why the secret's value cannot be rotated: its shape, or the user that it names.
+fn unusable_value(report: &Report) -> Option<&Refusal> {
+    match &report.next {
+        Next::Fail { refusal }
+            if matches!(refusal.kind, RefusalKind::MalformedSecret | RefusalKind::SecretOfAnotherUser) =>
+        {
+            Some(refusal)
+        }
+        _ => None,
+    }
+}
+
+fn is_not_enabled(secret: &str, refusal: &Refusal) -> Error {
+    let error = Error::new(format!("the rotation of secret {secret} was not enabled: its value cannot be rotated"));
+    let error = error.of_kind(ErrorKind::RotationFailed).cause(refusal.finding());
+    refusal.next.iter().fold(error, |error, next| error.hint(next.clone()))
 }
 
 /// What AWS denied the function while it made the report.

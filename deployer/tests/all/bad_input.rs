@@ -106,6 +106,33 @@ fn the_certificates_of_aws_ca_bundle_are_trusted() {
         let error = with(unusable);
         assert!(error.contains(&format!("failed to use the certificates of {unusable}")), "{error}");
     }
+    let profile = |bundle: &str| {
+        let file = sandbox.file("aws-config", &format!("[default]\nca_bundle = {bundle}\n"));
+        refused(&sandbox, &config, &[("AWS_ENDPOINT_URL", &endpoint), ("AWS_CONFIG_FILE", &file)])
+    };
+    assert!(!profile(&bundle).contains("certificate"), "{}", profile(&bundle));
+    let unusable = profile("/nonexistent/ca.pem");
+    assert!(unusable.contains("hint: ca_bundle of the profile default names a file"), "{unusable}");
+}
+
+/// PATH has no cargo-lambda, and AWS cannot be reached.
+#[test]
+fn a_missing_cargo_lambda_is_told_before_anything_is_read_from_aws() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    let nowhere = [("PATH", "/nonexistent"), ("AWS_ENDPOINT_URL", "http://127.0.0.1:9")];
+    for command in [&["plan"][..], &["apply", "--auto-approve"]] {
+        let stderr = sandbox.deployer_with(&[command, &[&config]].concat(), &nowhere).expect(1).stderr;
+        let note = "note: cargo-lambda, which builds the function, is not on the PATH: install it with `uv tool install cargo-lambda`";
+        assert!(stderr.trim_start().starts_with(note), "{command:?}: {stderr}");
+    }
+    let ran = sandbox.deployer_with(&["apply", "--auto-approve", &config], &[("PATH", "/nonexistent")]).expect(1);
+    assert!(
+        ran.stderr.contains("error: cargo-lambda, which builds the function, is not on the PATH"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(sandbox.mutations(0), NOTHING);
 }
 
 /// The snapshot's name, a text of the example, and what stands there instead.

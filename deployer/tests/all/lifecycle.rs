@@ -403,6 +403,45 @@ async fn a_key_that_an_adopted_user_had_is_told_by_the_first_apply_and_not_by_th
     assert!(said.contains("iam_user.replaces") && said.contains(&format!("--access-key-id {key}")), "{said}");
 }
 
+#[tokio::test]
+async fn an_adopted_user_with_two_keys_is_refused_by_plan_with_the_commands_that_free_a_slot() {
+    let sandbox = Sandbox::start();
+    sandbox.make_user_by_hand("/").await;
+    let keys = [sandbox.make_key_by_hand().await, sandbox.make_key_by_hand().await].map(|key| key.access_key_id);
+    let config = sandbox.config(&EXISTING_USER);
+
+    let refused = sandbox.deployer(&["plan", &config]).expect(1).stderr;
+
+    assert!(refused.contains("no free slot for that of the first rotation"), "{refused}");
+    let delete = format!("aws iam delete-access-key --user-name {USER} --access-key-id {}", keys[0]);
+    assert!(refused.contains(&delete) && refused.contains(&keys[1]), "{refused}");
+    sandbox.operator(&delete);
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+}
+
+#[tokio::test]
+async fn an_existing_secret_in_the_shape_of_another_tool_is_told_before_its_rotation_is_enabled() {
+    let sandbox = Sandbox::start();
+    let secrets = sandbox.aws().await.secrets;
+    let other_tool =
+        r#"{"SMTP_USERNAME": "AKIAIOSFODNN7EXAMPLE", "SMTP_PASSWORD": "theirs", "host": "h", "port": 465}"#;
+    secrets.create_secret().name(SECRET).secret_string(other_tool).send().await.unwrap();
+    let config = sandbox.config(&EXISTING_SECRET);
+
+    let refused = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(1).stderr;
+
+    assert!(refused.contains("was not enabled: its value cannot be rotated"), "{refused}");
+    assert!(
+        refused.contains("the field username of the secret's value is missing") && refused.contains("secret.fields"),
+        "{refused}"
+    );
+    let secret = secrets.describe_secret().secret_id(SECRET).send().await.unwrap();
+    assert_eq!(secret.rotation_enabled, None);
+    let corrected = other_tool.replace('{', &format!("{{\"username\": \"{USER}\", "));
+    secrets.put_secret_value().secret_id(SECRET).secret_string(corrected).send().await.unwrap();
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+}
+
 const EXISTING_SECRET: [(&str, &str); 3] = [
     ("  existing: false\n  # An alias", "  existing: true\n  # An alias"),
     ("  kms_key: alias/mail\n", ""),
