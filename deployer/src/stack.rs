@@ -151,6 +151,10 @@ fn function_goal(Deployment { config, names, .. }: &Deployment, facts: &Facts) -
         memory_mb: config.function.memory_mb,
         environment: environment(config, names, facts.user_arn()?),
         architecture: config.function.architecture,
+        vpc: config.function.vpc.as_ref().map_or_else(function::Vpc::default, |vpc| {
+            let ids = |ids: &[_]| ids.iter().map(ToString::to_string).collect();
+            function::Vpc::new(ids(&vpc.subnets), vpc.security_groups.iter().map(ToString::to_string).collect())
+        }),
         source: facts.package()?.source_digest.clone(),
     })
 }

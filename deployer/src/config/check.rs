@@ -12,12 +12,12 @@ use serde_saphyr::Location;
 
 use super::{
     Architecture, Config, Function, IamUser, Instance, KmsKey, LOG_RETENTION_DAYS, LogLevel, Notify, Region, Rotation,
-    Schedule, Secret, SecretName, Ses,
+    Schedule, Secret, SecretName, Ses, Vpc,
     duration::{self, DAY, HOUR, MINUTE, SECOND, spell},
     leaf::{Found, Leaf, Optional},
     mail,
     problem::{Place, Problem, Source},
-    raw::{self, RawConfig, RawFunction, RawIamUser, RawInstance, RawRotation, RawSecret, RawSes},
+    raw::{self, RawConfig, RawFunction, RawIamUser, RawInstance, RawRotation, RawSecret, RawSes, RawVpc},
     reader::{Reader, if_given, or_default},
     text::InvalidValue,
 };
@@ -77,6 +77,7 @@ impl Reader<'_> {
             source: self.source.path.to_owned(),
         };
         self.time_limits(raw, &config);
+        self.private_endpoint(raw, &config);
         self.senders_of_an_existing_user(raw, &config);
         Some(config)
     }
@@ -350,12 +351,6 @@ impl Reader<'_> {
             let other = SmtpEndpoint { port: 587, ..endpoint };
             return self.refuse(leaf.at, message, format!("write {other}: SES listens there too"));
         }
-        if endpoint.host.split('.').any(|label| label == "vpce") {
-            let message = "this endpoint is private to a VPC, and the function is in no VPC";
-            let hint =
-                "remove `endpoint` to use the region's public one: the deployer cannot put the function into a VPC";
-            return self.refuse(leaf.at, message, hint);
-        }
         match (region_of_host(&endpoint.host), region) {
             (Some(of_host), Some(region)) if of_host != &**region => self.refuse(
                 leaf.at,
@@ -492,6 +487,7 @@ impl Reader<'_> {
         let role_path = if_given(&raw.role_path, |leaf| self.parsed("function.role_path", leaf));
         let role_permissions_boundary =
             if_given(&raw.role_permissions_boundary, |leaf| self.parsed("function.role_permissions_boundary", leaf));
+        let vpc = if_given(&raw.vpc, |raw| self.vpc(raw));
         let package = if_given(&raw.package, |leaf| self.text("function.package", leaf).map(str::to_owned));
 
         Some(Function {
@@ -502,8 +498,16 @@ impl Reader<'_> {
             log_retention_days: log_retention_days?,
             role_path: role_path?,
             role_permissions_boundary: role_permissions_boundary?,
+            vpc: vpc?,
             package: package?.map(|path| self.source.path.with_file_name("").join(path)),
         })
+    }
+
+    fn vpc(&mut self, raw: &RawVpc) -> Option<Vpc> {
+        let subnets = self.list("function.vpc.subnets", &raw.subnets, raw::MAX_SUBNETS, str::parse);
+        let groups =
+            self.list("function.vpc.security_groups", &raw.security_groups, raw::MAX_SECURITY_GROUPS, str::parse);
+        Some(Vpc { subnets: subnets?, security_groups: groups? })
     }
 
     fn log_retention(&mut self, days: u64, at: Option<Location>) -> Option<u32> {
@@ -558,6 +562,17 @@ impl Reader<'_> {
             ways.push(format!("set `instance.timeout` to {} or less", spell(rest)));
         }
         self.refuse::<()>(at, message, ways.join(", or "));
+    }
+
+    /// The function alone logs in at the endpoint: the hosts have their own.
+    fn private_endpoint(&mut self, raw: &RawConfig, config: &Config) {
+        let is_private = config.ses.endpoint.host.split('.').any(|label| label == "vpce");
+        let leaf = raw.ses.get().and_then(|ses| ses.endpoint.get());
+        if let Some(leaf) = leaf.filter(|_| is_private && config.function.vpc.is_none()) {
+            let message = "this endpoint is private to a VPC, and the function is in no VPC";
+            let hint = "put the function into that VPC with `function.vpc`, or remove `endpoint` to use the region's public one";
+            self.refuse::<()>(leaf.at, message, hint);
+        }
     }
 
     fn senders_of_an_existing_user(&mut self, raw: &RawConfig, config: &Config) {

@@ -14,7 +14,7 @@ pub use self::{
     schema::json_schema,
     text::{
         AccessKeyId, AccountId, DocumentName, IamPath, InstanceId, InvalidValue, KmsKey, Name, PolicyArn, Region,
-        RoleName, SecretName, UserName,
+        RoleName, SecretName, SecurityGroupId, SubnetId, UserName,
     },
 };
 
@@ -152,8 +152,19 @@ pub struct Function {
     pub role_path: Option<IamPath>,
     /// The policy that limits what the role may do; none: the role keeps the boundary that it has.
     pub role_permissions_boundary: Option<PolicyArn>,
+    /// The network that the function is in; none: Lambda's own, from which the internet is reached.
+    pub vpc: Option<Vpc>,
     /// Path of the zip to deploy, relative to the working directory; none: the function is built from its sources.
     pub package: Option<PathBuf>,
+}
+
+/// The network that the function is in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Vpc {
+    /// 1 to 16 different subnets of one VPC.
+    pub subnets: Vec<SubnetId>,
+    /// 1 to 5 different security groups of the same VPC.
+    pub security_groups: Vec<SecurityGroupId>,
 }
 
 /// Who is told of rotations.

@@ -13,7 +13,7 @@ use super::{
     schedule::Schedule,
     text::{
         AccessKeyId, AccountId, DocumentName, IamPath, InstanceId, KmsKey, Name, PolicyArn, Region, RoleName,
-        SecretName, UserName,
+        SecretName, SecurityGroupId, SubnetId, UserName,
     },
 };
 
@@ -254,12 +254,32 @@ pub(super) struct RawFunction {
     #[serde(default)]
     #[schemars(regex(pattern = PolicyArn::PATTERN))]
     pub(super) role_permissions_boundary: Optional<Leaf<String>>,
+    /// The network that the function is in. From there it has to reach the APIs of AWS and the SMTP endpoint. If left out: Lambda's own
+    /// network.
+    #[serde(default)]
+    pub(super) vpc: Optional<RawVpc>,
     /// Path of a zip with the function, relative to this file. If left out, the deployer builds the function from its
     /// sources.
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub(super) package: Optional<Leaf<String>>,
 }
+
+/// The network that the function is in.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawVpc {
+    /// Ids of subnets of one VPC, best in several availability zones.
+    #[schemars(inner(regex(pattern = SubnetId::PATTERN)), length(min = 1, max = MAX_SUBNETS))]
+    pub(super) subnets: Leaf<Vec<String>>,
+    /// Ids of security groups of the same VPC. They have to let the function out to port 443 and to that of the SMTP endpoint.
+    #[schemars(inner(regex(pattern = SecurityGroupId::PATTERN)), length(min = 1, max = MAX_SECURITY_GROUPS))]
+    pub(super) security_groups: Leaf<Vec<String>>,
+}
+
+/// Lambda's limits (API reference, VpcConfig).
+pub(super) const MAX_SUBNETS: usize = 16;
+pub(super) const MAX_SECURITY_GROUPS: usize = 5;
 
 /// Who is told of rotations.
 #[derive(Deserialize, JsonSchema)]

@@ -101,6 +101,8 @@ fn what_the_example_comments_out_can_be_used_instead() {
     {
         one(&uncommented(key, example()));
     }
+    let vpc = ["vpc", "subnets", "security_groups"].iter().fold(example(), |text, key| uncommented(key, text));
+    assert_eq!(one(&vpc).function.vpc.unwrap().subnets.len(), 1);
     let secret_exists = without("recovery_window", without("kms_key", example())).replacen("false", "true", 1);
     assert!(one(&secret_exists).secret.existing);
 }
@@ -527,6 +529,21 @@ fn the_secrets_fields_are_mapped_to_what_a_rotation_knows() {
         fields("{\"a b\": smtp_host}"),
         fields("{}"),
         fields("[SMTP_USERNAME]"),
+    ]));
+}
+
+#[test]
+fn a_function_in_a_vpc_names_subnets_and_security_groups_by_their_ids() {
+    let vpc = |vpc: &str| with(&format!("function: {{vpc: {vpc}}}"));
+    let private = "ses: {endpoint: \"smtps://vpce-0a1b.email-smtp.eu-west-1.vpce.amazonaws.com:465\"}";
+    let whole = "{subnets: [subnet-0123456789abcdef0, subnet-01234567], security_groups: [sg-0123456789abcdef0]}";
+    let config = one(&with(&format!("{private}\nfunction: {{vpc: {whole}}}")));
+    assert_eq!(config.function.vpc.unwrap().subnets.len(), 2);
+    assert_snapshot!(errors([
+        with(private),
+        vpc("{subnets: [subnet-0123456789abcdef0]}"),
+        vpc("{subnets: [private-a], security_groups: [default]}"),
+        vpc("{subnets: [], security_groups: [sg-0123456789abcdef0]}"),
     ]));
 }
 

@@ -85,6 +85,20 @@ checked_text!(
 );
 
 checked_text!(
+    /// Id of a subnet (EC2: `subnet-` and 8 or 17 hexadecimal digits).
+    SubnetId,
+    "^subnet-([0-9a-f]{8}|[0-9a-f]{17})$",
+    |text| check_id(text, "subnet-", "a subnet", "write its id, such as subnet-0123456789abcdef0")
+);
+
+checked_text!(
+    /// Id of a security group (EC2: `sg-` and 8 or 17 hexadecimal digits).
+    SecurityGroupId,
+    "^sg-([0-9a-f]{8}|[0-9a-f]{17})$",
+    |text| check_id(text, "sg-", "a security group", "write its id, such as sg-0123456789abcdef0; Lambda takes no name")
+);
+
+checked_text!(
     /// Twelve digits.
     AccountId,
     "^[0-9]{12}$",
@@ -191,6 +205,12 @@ checked_text!(
          AWS-RunShellScript, lets the function run any command as root",
     )
 );
+
+fn check_id(text: &str, prefix: &str, what: &str, hint: &str) -> Result<(), InvalidValue> {
+    let digits = text.strip_prefix(prefix).unwrap_or_default();
+    let is_hexadecimal = digits.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
+    ensure([8, 17].contains(&digits.len()) && is_hexadecimal, || format!("`{text}` is not the id of {what}"), hint)
+}
 
 fn ensure(holds: bool, message: impl FnOnce() -> String, hint: &str) -> Result<(), InvalidValue> {
     if holds { Ok(()) } else { Err(InvalidValue::new(message(), hint)) }

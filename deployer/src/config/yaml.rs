@@ -290,6 +290,8 @@ fn missing_key_hint(group: &str, key: &str) -> String {
         ("", "iam_user") => "iam_user: {name: mail-prod-smtp}",
         ("secret", _) => "name: mail-prod/smtp",
         ("iam_user", _) => "name: mail-prod-smtp",
+        (_, "subnets") => "subnets: [subnet-0123456789abcdef0]",
+        (_, "security_groups") => "security_groups: [sg-0123456789abcdef0]",
         _ => "script: /usr/local/bin/rotate_smtp.sh",
     };
     format!("add `{example}`")
@@ -302,6 +304,7 @@ fn first_key(group: &str) -> &'static str {
         "ses" => "sender",
         "rotation" => "schedule",
         "function" => "timeout",
+        "function.vpc" => "subnets",
         _ => "name",
     }
 }

@@ -66,8 +66,28 @@ pub(crate) fn role_permissions(config: &Config, names: &Names, user_arn: &str, k
         ));
     }
     statements.extend(keys_of_secret(names, keys, &["kms:Decrypt", "kms:GenerateDataKey"]));
+    if config.function.vpc.is_some() {
+        statements.extend(network(names));
+    }
     statements.extend(config.notify.as_ref().map(|_| allow("Notify", &["sns:Publish"], [names.topic_arn()])));
     document(statements)
+}
+
+/// Lambda makes and deletes the function's network interfaces as the role, and the function itself may not (Lambda guide, "Giving Lambda
+/// functions access to resources in an Amazon VPC"). The actions that describe take no resource.
+fn network(names: &Names) -> [Value; 2] {
+    let actions = [
+        "ec2:AssignPrivateIpAddresses",
+        "ec2:CreateNetworkInterface",
+        "ec2:DeleteNetworkInterface",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSubnets",
+        "ec2:UnassignPrivateIpAddresses",
+    ];
+    let mut not_the_function = allow("NetworkNotForTheCode", &actions, ["*".to_owned()]);
+    not_the_function["Effect"] = json!("Deny");
+    not_the_function["Condition"] = json!({"ArnEquals": {"lambda:SourceFunctionArn": [names.function_arn()]}});
+    [allow("Network", &actions, ["*".to_owned()]), not_the_function]
 }
 
 /// What the user may do: send as the configured addresses. SES also authorises the identity's default configuration set (SES

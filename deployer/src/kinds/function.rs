@@ -17,7 +17,7 @@ use aws_sdk_lambda::{
     primitives::Blob,
     types::{
         Architecture as SdkArchitecture, Environment, FunctionCode, FunctionConfiguration, FunctionUrlConfig,
-        LastUpdateStatus, Runtime, State,
+        LastUpdateStatus, Runtime, State, VpcConfig, VpcConfigResponse,
     },
 };
 use aws_smithy_types::timeout::TimeoutConfig;
@@ -54,8 +54,38 @@ pub(crate) struct Goal {
     pub(crate) memory_mb: u32,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) architecture: Architecture,
+    /// Empty outside a VPC.
+    pub(crate) vpc: Vpc,
     /// Digest of the sources that the code is built from.
     pub(crate) source: String,
+}
+
+/// The network that a function is in: ids of subnets and of security groups, each sorted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Vpc {
+    subnets: Vec<String>,
+    security_groups: Vec<String>,
+}
+
+impl Vpc {
+    pub(crate) fn new(mut subnets: Vec<String>, mut security_groups: Vec<String>) -> Self {
+        subnets.sort();
+        security_groups.sort();
+        Self { subnets, security_groups }
+    }
+
+    /// With empty lists, the function leaves its VPC.
+    fn config(&self) -> VpcConfig {
+        VpcConfig::builder()
+            .set_subnet_ids(Some(self.subnets.clone()))
+            .set_security_group_ids(Some(self.security_groups.clone()))
+            .build()
+    }
+
+    /// None outside a VPC.
+    fn shown(&self) -> Value {
+        self.subnets.iter().chain(&self.security_groups).map(String::as_str).collect()
+    }
 }
 
 pub(crate) struct Observed {
@@ -117,7 +147,7 @@ const HANDLER: &str = "bootstrap";
 const RUNTIME: &str = "provided.al2023";
 /// What a new role may take until Lambda can assume it: seconds as a rule, minutes rarely.
 const ROLE_USABLE_WITHIN: Duration = Duration::from_mins(15);
-/// A function of a few megabytes outside a VPC is active within seconds.
+/// A function of a few megabytes is active within seconds, and in a VPC, for which Lambda makes a network interface, within minutes.
 const ACTIVE_WITHIN: Duration = Duration::from_mins(5);
 
 impl Tagged for Function {
@@ -239,7 +269,7 @@ impl Tagged for Function {
                     let request = lambda.update_function_configuration().function_name(name).role(&goal.role_arn);
                     let request = request.runtime(Runtime::Providedal2023).handler(HANDLER);
                     let request = request.timeout(goal.timeout_seconds()).memory_size(goal.memory_size());
-                    let request = request.environment(goal.environment());
+                    let request = request.environment(goal.environment()).vpc_config(goal.vpc.config());
                     let resets = FIELDS.iter().filter(|field| resets.contains(&field.name));
                     let request = resets.fold(request, |request, field| (field.reset)(request));
                     request.send().await.failed_to(|| format!("update function {name}")).map(drop)
@@ -349,6 +379,7 @@ impl Function {
                 request.runtime(Runtime::Providedal2023).handler(HANDLER).architectures(sdk(goal.architecture));
             let request = request.timeout(goal.timeout_seconds()).memory_size(goal.memory_size());
             let request = request.environment(goal.environment()).set_tags(Some(tags.clone().into_iter().collect()));
+            let request = request.vpc_config(goal.vpc.config());
             let request = request.customize().config_override(upload());
             request.send().await.failed_to(|| format!("create function {name}")).map(drop)
         })
@@ -407,6 +438,7 @@ impl Goal {
             ("role", json!(self.role_arn)),
             ("runtime", json!(RUNTIME)),
             ("timeout", json!(self.timeout_seconds())),
+            ("vpc", self.vpc.shown()),
         ])
     }
 
@@ -432,8 +464,15 @@ fn observed_fields(configuration: &FunctionConfiguration) -> Fields {
         ("role", json!(configuration.role())),
         ("runtime", json!(configuration.runtime().map(Runtime::as_str))),
         ("timeout", json!(configuration.timeout())),
+        ("vpc", observed_vpc(configuration).shown()),
     ];
     set.into_iter().chain(FIELDS.iter().map(|field| (field.name, (field.observe)(configuration)))).collect()
+}
+
+fn observed_vpc(configuration: &FunctionConfiguration) -> Vpc {
+    let vpc = configuration.vpc_config();
+    let ids = |ids: Option<&[String]>| ids.unwrap_or_default().to_vec();
+    Vpc::new(ids(vpc.map(VpcConfigResponse::subnet_ids)), ids(vpc.map(VpcConfigResponse::security_group_ids)))
 }
 
 /// Shows an object's entries one by one: one changed variable is one line, not all of them.

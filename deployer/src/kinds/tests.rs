@@ -107,6 +107,7 @@ fn no_owned_kind_touches_what_is_not_ours() {
             memory_mb: 128,
             environment: BTreeMap::new(),
             architecture: Architecture::X86_64,
+            vpc: function::Vpc::default(),
             source: "digest".into(),
         },
         || function::Observed {
@@ -207,6 +208,7 @@ fn new_code_is_uploaded_before_the_configuration_that_only_it_understands() {
         memory_mb: 128,
         environment: BTreeMap::from([("CONSUMER".into(), "{}".into())]),
         architecture: Architecture::Arm64,
+        vpc: function::Vpc::default(),
         source: "new".into(),
     };
     let observed = function::Observed {

@@ -6,8 +6,8 @@ use crate::support::{
     controls::{Instance, Settings, Subscriptions, Upkeep},
     deployed::Deployed,
     example::{
-        self, DOCUMENT, EMAIL, EXISTING_USER, FUNCTION, INSTANCE_ROLE, INSTANCES, LOG_GROUP, ROLE, RULE, SECRET, TOPIC,
-        USER,
+        self, DOCUMENT, EMAIL, EXISTING_USER, FUNCTION, INSTANCE_ROLE, INSTANCES, LOG_GROUP, ROLE, ROLE_POLICY, RULE,
+        SECRET, TOPIC, USER,
     },
     faults::Fault,
     sandbox::Sandbox,
@@ -440,6 +440,32 @@ async fn an_existing_secret_in_the_shape_of_another_tool_is_told_before_its_rota
     let corrected = other_tool.replace('{', &format!("{{\"username\": \"{USER}\", "));
     secrets.put_secret_value().secret_id(SECRET).secret_string(corrected).send().await.unwrap();
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+}
+
+#[tokio::test]
+async fn a_function_that_is_put_into_a_vpc_gets_what_its_role_needs_and_leaves_the_vpc_again() {
+    let sandbox = Sandbox::start();
+    let Aws { iam, lambda, .. } = sandbox.aws().await;
+    let ids = async || {
+        let vpc = lambda.get_function_configuration().function_name(FUNCTION).send().await.unwrap().vpc_config;
+        vpc.map(|vpc| [vpc.subnet_ids.unwrap_or_default(), vpc.security_group_ids.unwrap_or_default()].concat())
+    };
+    let in_a_vpc = [
+        ("  # vpc:", "  vpc:"),
+        ("    # subnets:", "    subnets:"),
+        ("    # security_groups:", "    security_groups:"),
+    ];
+    let config = sandbox.config(&in_a_vpc);
+
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+
+    assert_eq!(ids().await.unwrap(), ["subnet-0123456789abcdef0", "sg-0123456789abcdef0"]);
+    let policy = iam.get_role_policy().role_name(ROLE).policy_name(ROLE_POLICY).send().await.unwrap();
+    assert!(policy.policy_document.contains("CreateNetworkInterface"), "{}", policy.policy_document);
+    sandbox.deployer(&["plan", "--detailed-exitcode", &config]).expect(0);
+    let config = sandbox.config(&[]);
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+    assert_eq!(ids().await.unwrap_or_default(), [""; 0]);
 }
 
 const EXISTING_SECRET: [(&str, &str); 3] = [

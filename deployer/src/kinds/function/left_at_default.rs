@@ -5,7 +5,7 @@ use aws_sdk_lambda::{
     operation::update_function_configuration::builders::UpdateFunctionConfigurationFluentBuilder as Update,
     types::{
         DeadLetterConfig, EphemeralStorage, FileSystemConfig, FunctionConfiguration, SnapStart, SnapStartApplyOn,
-        TracingConfig, TracingMode, VpcConfig, VpcConfigResponse,
+        TracingConfig, TracingMode,
     },
 };
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ pub(super) const LAYERS: &str = "layers";
 /// MB.
 const EPHEMERAL_STORAGE: i32 = 512;
 
-pub(super) const FIELDS: [Field; 7] = [
+pub(super) const FIELDS: [Field; 6] = [
     Field {
         name: "dead_letter_target",
         default: || json!(""),
@@ -67,18 +67,5 @@ pub(super) const FIELDS: [Field; 7] = [
             json!(mode.unwrap_or(&TracingMode::PassThrough).as_str())
         },
         reset: |update| update.tracing_config(TracingConfig::builder().mode(TracingMode::PassThrough).build()),
-    },
-    Field {
-        name: "vpc",
-        default: || json!([]),
-        observe: |it| {
-            let vpc = it.vpc_config();
-            let subnets = vpc.into_iter().flat_map(VpcConfigResponse::subnet_ids);
-            subnets.chain(vpc.into_iter().flat_map(VpcConfigResponse::security_group_ids)).map(String::as_str).collect()
-        },
-        reset: |update| {
-            let none = VpcConfig::builder().set_subnet_ids(Some(Vec::new())).set_security_group_ids(Some(Vec::new()));
-            update.vpc_config(none.build())
-        },
     },
 ];
