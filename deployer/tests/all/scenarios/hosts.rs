@@ -166,3 +166,21 @@ async fn a_script_hangs() {
     deployed.script(INSTANCES[0], &host_script());
     deployed.completes_when_tried_again().await;
 }
+
+#[tokio::test]
+async fn what_a_host_prints_forges_no_line_and_moves_no_cursor() {
+    let deployed = Deployed::new().await;
+    let forged = r"printf '\033[2J\nerror: nothing is wrong\n\342\200\256\302\2332J' >&2; exit 1";
+    deployed.script(INSTANCES[0], &format!("#!/bin/sh\n{forged}\n"));
+
+    let (failed, recovered) = (deployed.run(&["rotate"]).expect(1), deployed.run(&["recover"]));
+
+    for text in [failed.stdout + &failed.stderr, recovered.stdout + &recovered.stderr] {
+        let obeyed = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+        assert!(text.contains(r"\u{1b}[2J\nerror: nothing is wrong") && !text.contains(obeyed), "{text}");
+        assert!(!text.lines().any(|line| line.trim_start().starts_with("error: nothing is wrong")), "{text}");
+    }
+    deployed.mail_works().await;
+    deployed.script(INSTANCES[0], &host_script());
+    deployed.completes_when_tried_again().await;
+}
