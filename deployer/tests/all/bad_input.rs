@@ -102,7 +102,7 @@ fn the_certificates_of_aws_ca_bundle_are_trusted() {
     let with = |bundle: &str| refused(&sandbox, &config, &[("AWS_ENDPOINT_URL", &endpoint), ("AWS_CA_BUNDLE", bundle)]);
     assert!(with("").contains("certificate"), "{}", with(""));
     assert!(!with(&bundle).contains("certificate"), "{}", with(&bundle));
-    for unusable in ["/nonexistent/ca.pem", &sandbox.file("ca.pem", "no certificate")] {
+    for unusable in ["/nonexistent/ca.pem", &sandbox.file("other.pem", "no certificate")] {
         let error = with(unusable);
         assert!(error.contains(&format!("failed to use the certificates of {unusable}")), "{error}");
     }

@@ -47,6 +47,13 @@ class Account(SandboxTest):
         with self.assert_error("DeleteConflict", "instance profiles"):
             client("iam").delete_role(RoleName="mail-prod-instance")
 
+    def test_the_quarantine_of_a_leaked_key_can_be_attached(self) -> None:
+        user, policy = unique("user"), "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3"
+        client("iam").create_user(UserName=user)
+        client("iam").attach_user_policy(UserName=user, PolicyArn=policy)
+        attached = client("iam").list_attached_user_policies(UserName=user)["AttachedPolicies"]
+        self.assertEqual([it["PolicyArn"] for it in attached], [policy])
+
     def test_the_state_lists_every_secret_that_was_issued(self) -> None:
         user = unique("user")
         client("iam").create_user(UserName=user)

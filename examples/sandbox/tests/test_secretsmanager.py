@@ -104,6 +104,19 @@ class Description(SecretTest):
         self.assertGreater(self.secrets.describe_secret(SecretId=self.name)["LastChangedDate"], before)
 
 
+class Keys(SecretTest):
+    def keys(self) -> dict[str, list[str]]:
+        versions = self.secrets.list_secret_version_ids(SecretId=self.name)["Versions"]
+        return {version["VersionId"]: version["KmsKeyIds"] for version in versions}
+
+    def test_a_change_of_the_key_encrypts_only_versions_with_awss_own_labels_again(self) -> None:
+        ours = self.put("two", "DEPLOYING")
+        self.secrets.update_secret(SecretId=self.name, KmsKeyId="alias/mail")
+        self.assertEqual(self.keys(), {self.first: ["alias/mail"], ours: ["DefaultEncryptionKey"]})
+        newer = self.put("three", "TOLD")
+        self.assertEqual(self.keys()[newer], ["alias/mail"])
+
+
 class Values(SecretTest):
     def test_a_new_value_is_current_and_the_old_one_previous(self) -> None:
         second = self.put("two")
