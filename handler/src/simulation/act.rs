@@ -105,6 +105,8 @@ impl World {
             Call::Upkeep => json!({"event": "upkeep"}),
             Call::Retire => json!({"event": "retire"}),
             Call::Orphan(which) => json!({"event": "retire", "orphan": self.which(which)?}),
+            // Without hosts, whoever says that a key leaked ends the grace of those who still hold it.
+            Call::Leaked(_) if self.is_pulled => return None,
             Call::Leaked(which) => json!({"event": "leaked", "key": self.which(which)?}),
         };
         Some((format!("somebody's {}", event["event"].as_str().unwrap()), event))
