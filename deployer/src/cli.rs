@@ -5,9 +5,13 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    Args, Parser, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use clap_complete::Shell;
 
-use crate::config;
+use crate::config::{self, Architecture};
 
 /// Deploys the rotation of Amazon SES SMTP credentials from one YAML file.
 ///
@@ -43,6 +47,12 @@ pub enum Command {
     Recover(RecoverArgs),
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
+    /// Build the function from a checkout, or compare that with the function that this deployer carries; no AWS call.
+    Build(BuildArgs),
+    /// Print the completions for a shell.
+    Completions(CompletionsArgs),
+    /// Write a man page for each verb.
+    ManPages(ManPagesArgs),
 }
 
 /// The default of CONFIG.
@@ -58,7 +68,7 @@ impl Command {
             Self::Destroy(args) => &args.target,
             Self::Rotate(args) => &args.target,
             Self::Recover(args) => &args.target,
-            Self::Schema => return None,
+            Self::Schema | Self::Build(_) | Self::Completions(_) | Self::ManPages(_) => return None,
         };
         Some(&target.config)
     }
@@ -179,4 +189,40 @@ pub struct RecoverArgs {
     /// Do not ask for approval.
     #[arg(long)]
     pub auto_approve: bool,
+}
+
+/// Arguments of `build`.
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// Build for this architecture. May be given several times.
+    #[arg(long = "architecture", value_name = "ARCHITECTURE", value_parser = architecture())]
+    pub architectures: Vec<Architecture>,
+    /// Write ARCHITECTURE.zip, and ARCHITECTURE.sources with the digest of the sources, into this folder. `function.package` takes
+    /// the zip.
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+    /// Fail unless the checkout gives byte for byte the function that this deployer carries.
+    #[arg(long)]
+    pub verify: bool,
+}
+
+fn architecture() -> impl TypedValueParser<Value = Architecture> {
+    PossibleValuesParser::new(Architecture::ALL.map(|(name, _)| name)).map(|given| {
+        let found = Architecture::ALL.into_iter().find(|(name, _)| *name == given);
+        found.map_or(Architecture::X86_64, |(_, architecture)| architecture)
+    })
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell.
+    pub shell: Shell,
+}
+
+/// Arguments of `man-pages`.
+#[derive(Debug, Args)]
+pub struct ManPagesArgs {
+    /// The folder.
+    pub folder: PathBuf,
 }

@@ -27,4 +27,4 @@ mod status;
 #[cfg(test)]
 mod layers;
 
-pub use commands::run;
+pub use commands::{command, run};

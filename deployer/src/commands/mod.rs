@@ -8,10 +8,13 @@ use crate::{
     screen::{self, Screen},
 };
 
+pub use self::command_line::command;
 use self::session::{Done, Shown};
 
 mod apply;
 mod approve;
+mod build;
+mod command_line;
 mod destroy;
 mod leaked;
 mod plan;
@@ -24,9 +27,16 @@ mod validate;
 
 /// Runs one command line.
 pub async fn run(Cli { command, json }: Cli) -> ExitCode {
-    if matches!(command, Command::Schema) {
-        Screen::raw(&format!("{:#}\n", config::json_schema()));
-        return exit_code(ExitCode::SUCCESS);
+    match &command {
+        Command::Schema => {
+            Screen::raw(&format!("{:#}\n", config::json_schema()));
+            return exit_code(ExitCode::SUCCESS);
+        }
+        Command::Completions(args) => {
+            Screen::raw(&command_line::script(args.shell));
+            return exit_code(ExitCode::SUCCESS);
+        }
+        _ => {}
     }
     let screen = Screen::new(json, command.config());
     let (detailed, outcome) = match command {
@@ -40,7 +50,9 @@ pub async fn run(Cli { command, json }: Cli) -> ExitCode {
             None => (false, rotate::run(&screen, &args).await),
         },
         Command::Recover(args) => (false, recover::run(&screen, &args).await),
-        Command::Schema => (false, Ok(Done::NothingToDo)),
+        Command::Build(args) => (false, build::run(&screen, &args).await),
+        Command::ManPages(args) => (false, command_line::man_pages(&screen, &args.folder)),
+        Command::Schema | Command::Completions(_) => (false, Ok(Done::NothingToDo)),
     };
     exit_code(match outcome {
         Ok(Done::Changes) if detailed => ExitCode::from(2),

@@ -100,15 +100,20 @@ impl Session {
 
     /// Runs `work` and renders its events as they come.
     pub(super) async fn with_events<T>(&self, work: impl AsyncFnOnce(Events) -> T) -> T {
-        let (events, mut receiver) = Events::channel();
-        let render = async {
-            while let Some(event) = receiver.recv().await {
-                self.screen.event(&event);
-            }
-        };
-        let (outcome, ()) = tokio::join!(work(events), render);
-        outcome
+        with_events(&self.screen, work).await
     }
+}
+
+/// Runs `work` and renders its events as they come.
+pub(super) async fn with_events<T>(screen: &Screen, work: impl AsyncFnOnce(Events) -> T) -> T {
+    let (events, mut receiver) = Events::channel();
+    let render = async {
+        while let Some(event) = receiver.recv().await {
+            screen.event(&event);
+        }
+    };
+    let (outcome, ()) = tokio::join!(work(events), render);
+    outcome
 }
 
 fn show(screen: &Screen, error: &Error) -> Shown {

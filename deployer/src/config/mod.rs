@@ -184,7 +184,7 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    const ALL: [(&str, Self); 2] = [("x86_64", Self::X86_64), ("arm64", Self::Arm64)];
+    pub(crate) const ALL: [(&str, Self); 2] = [("x86_64", Self::X86_64), ("arm64", Self::Arm64)];
 
     /// As the YAML and Lambda spell it.
     #[must_use]

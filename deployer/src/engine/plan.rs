@@ -177,7 +177,7 @@ pub(crate) fn plan(survey: Survey, toward: Toward) -> Result<(Plan, Facts), Vec<
     let user_has_keys = facts.user_has_keys().unwrap_or(true);
     let mut plan = Plan { toward, resources: planned, notes, open_rotation, user_has_keys };
     if let (true, Ok(package)) = (plan.has(Effect::UploadsCode), facts.package()) {
-        plan.notes.push(format!("the code of the function comes from {}", package.path().display()).into());
+        plan.notes.push(format!("the code of the function comes from {}", package.origin()).into());
     }
     Ok((plan, facts))
 }

@@ -4,8 +4,11 @@
 //! give is drift.
 
 use std::{
-    env, fs, io,
+    env,
+    fmt::Write as _,
+    fs, io,
     path::{Path, PathBuf},
+    sync::LazyLock,
     time::Instant,
 };
 
@@ -19,8 +22,11 @@ use crate::{
     error::Error,
 };
 
+use self::carried::Carried;
+
 mod archive;
 mod cargo_lambda;
+mod carried;
 mod workspace;
 
 /// Lambda's limit on a zip that is part of the call (Lambda quotas, "Deployment package size").
@@ -39,8 +45,18 @@ pub(crate) struct Package {
 enum Source {
     /// The zip that the configuration names.
     Zip(PathBuf),
+    /// This program itself.
+    Carried(&'static Carried),
     /// The root of our own workspace, to be built.
     Workspace(PathBuf),
+}
+
+/// The function's zip, with what identifies it.
+#[derive(Clone, Debug)]
+pub(crate) struct Built {
+    pub(crate) architecture: Architecture,
+    pub(crate) source_digest: String,
+    pub(crate) zip: Vec<u8>,
 }
 
 impl Package {
@@ -53,6 +69,17 @@ impl Package {
         if let Some(path) = &config.function.package {
             return Self::of_zip(path, architecture);
         }
+        if let Some(carried) = carried::find(carried::ALL, architecture) {
+            return Ok(Self::carried(carried));
+        }
+        Self::of_checkout(architecture)
+    }
+
+    /// The code that the checkout's sources give, whatever this program carries.
+    ///
+    /// # Errors
+    /// No sources to build are found.
+    pub(crate) fn of_checkout(architecture: Architecture) -> Result<Self, Error> {
         // The workspace that this program was built from; it may have moved since.
         let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let current = env::current_dir().unwrap_or_default();
@@ -69,10 +96,16 @@ impl Package {
 
     /// Refuses a function that would have to be built and cannot be. Reads nothing but the folders of PATH.
     pub(crate) fn check_tools(config: &Config) -> Result<(), Error> {
-        match config.function.package {
-            Some(_) => Ok(()),
-            None => cargo_lambda::check(&env::var_os("PATH").unwrap_or_default()),
+        let function = &config.function;
+        if function.package.is_some() || carried::find(carried::ALL, function.architecture).is_some() {
+            return Ok(());
         }
+        cargo_lambda::check(&env::var_os("PATH").unwrap_or_default())
+    }
+
+    fn carried(function: &'static Carried) -> Self {
+        let source_digest = function.source_digest.to_owned();
+        Self { source_digest, source: Source::Carried(function), architecture: function.architecture }
     }
 
     fn of_zip(path: &Path, architecture: Architecture) -> Result<Self, Error> {
@@ -86,10 +119,11 @@ impl Package {
         Ok(Self { source_digest, source: Source::Workspace(root), architecture })
     }
 
-    /// Where the code comes from: the zip, or the folder that is built.
-    pub(crate) fn path(&self) -> &Path {
+    /// Where the code comes from: the zip, this program, or the folder that is built.
+    pub(crate) fn origin(&self) -> String {
         match &self.source {
-            Source::Zip(path) | Source::Workspace(path) => path,
+            Source::Zip(path) | Source::Workspace(path) => path.display().to_string(),
+            Source::Carried(_) => format!("this deployer (sources {})", self.source_digest),
         }
     }
 
@@ -106,6 +140,7 @@ impl Package {
                         .hint("run the command again, and read the new plan"))
                 }
             }
+            Source::Carried(function) => Ok(function.zip.to_vec()),
             Source::Workspace(root) => {
                 events.say(Event::Building);
                 let began = Instant::now();
@@ -117,6 +152,80 @@ impl Package {
         }
     }
 }
+
+impl Built {
+    /// Builds the checkout's function, whatever this program carries.
+    ///
+    /// # Errors
+    /// No sources to build are found, or the build fails.
+    pub(crate) async fn of_checkout(architecture: Architecture, events: &Events) -> Result<Self, Error> {
+        let package = Package::of_checkout(architecture)?;
+        let zip = package.build(events).await?;
+        Ok(Self { architecture, source_digest: package.source_digest, zip })
+    }
+
+    /// The SHA-256 of the zip, as Lambda's `CodeSha256` spells it.
+    pub(crate) fn code_sha256(&self) -> String {
+        code_sha256(&self.zip)
+    }
+
+    /// Writes ARCHITECTURE.zip, and ARCHITECTURE.sources with the digest of the sources, into a folder.
+    pub(crate) fn write(&self, folder: &Path) -> Result<(), Error> {
+        let file = |ending: &str| folder.join(format!("{}.{ending}", self.architecture));
+        let written = fs::create_dir_all(folder)
+            .and_then(|()| fs::write(file("zip"), &self.zip))
+            .and_then(|()| fs::write(file("sources"), format!("{}\n", self.source_digest)));
+        written.map_err(|error| Error::new(format!("failed to write into {}", folder.display())).cause(error))
+    }
+
+    /// Compares the function with the one that this program carries.
+    ///
+    /// # Errors
+    /// The program carries none for the architecture, or another one.
+    pub(crate) fn check_against_carried(&self) -> Result<(), Error> {
+        self.check_against(carried::ALL)
+    }
+
+    fn check_against(&self, functions: &'static [Carried]) -> Result<(), Error> {
+        let Self { architecture, source_digest, zip } = self;
+        let Some(carried) = carried::find(functions, *architecture) else {
+            return Err(Error::new(format!("this deployer carries no function for {architecture}"))
+                .hint("released deployers do; `deployer --version` lists the functions that this one carries"));
+        };
+        let differ = |what: &str, own: &str, built: &str| {
+            Error::new(format!(
+                "the function that this deployer carries for {architecture} is not what the checkout gives"
+            ))
+            .cause(format!("{what}: {own} in this deployer, {built} in the checkout"))
+        };
+        if carried.source_digest != source_digest {
+            return Err(differ("digest of the sources", carried.source_digest, source_digest)
+                .hint(format!("check out the tag v{}", env!("CARGO_PKG_VERSION"))));
+        }
+        if carried.zip != zip {
+            return Err(differ("CodeSha256", &code_sha256(carried.zip), &self.code_sha256()).hint(format!(
+                "the sources are the same; build with the compiler that made this deployer, {}",
+                env!("DEPLOYER_RUSTC")
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// The architectures whose functions this program carries.
+pub(crate) fn carried_architectures() -> Vec<Architecture> {
+    carried::ALL.iter().map(|function| function.architecture).collect()
+}
+
+/// What this program consists of: its version, the compiler that made it, and the functions that it carries.
+pub(crate) static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
+    let mut text = format!("{}\n{}", env!("CARGO_PKG_VERSION"), env!("DEPLOYER_RUSTC"));
+    for Carried { architecture, source_digest, zip } in carried::ALL {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\nfunction {architecture}: sources {source_digest}, CodeSha256 {}", code_sha256(zip));
+    }
+    text
+});
 
 /// Never a folder above the current one: a stranger may have put a workspace there, whose build scripts would run.
 fn workspace_to_build(built_from: &Path, current: &Path) -> Option<PathBuf> {

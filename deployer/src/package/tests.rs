@@ -48,6 +48,56 @@ fn text(error: &Error) -> String {
     format!("{error:?}")
 }
 
+// The function that a released deployer carries
+
+fn functions() -> &'static [Carried] {
+    &[Carried { architecture: Architecture::X86_64, source_digest: "sources", zip: b"zip" }]
+}
+
+#[tokio::test]
+async fn a_deployer_that_carries_its_function_builds_nothing_and_the_plan_says_where_the_code_is_from() {
+    let carried = carried::find(functions(), Architecture::X86_64).unwrap();
+    let package = Package::carried(carried);
+    assert_eq!(
+        (package.source_digest.as_str(), package.origin().as_str()),
+        ("sources", "this deployer (sources sources)")
+    );
+    let (events, mut said) = Events::channel();
+    assert_eq!(package.build(&events).await.unwrap(), b"zip");
+    drop(events);
+    assert!(said.recv().await.is_none());
+    assert!(carried::find(functions(), Architecture::Arm64).is_none());
+}
+
+#[test]
+fn a_build_that_is_not_what_the_deployer_carries_says_what_differs() {
+    let check = |architecture, sources: &str, zip: &[u8]| {
+        let built = Built { architecture, source_digest: sources.to_owned(), zip: zip.to_vec() };
+        built.check_against(functions()).map_err(|error| text(&error))
+    };
+    assert_eq!(check(Architecture::X86_64, "sources", b"zip"), Ok(()));
+    for (built, words) in [
+        (check(Architecture::Arm64, "sources", b"zip"), "carries no function for arm64"),
+        (
+            check(Architecture::X86_64, "others", b"zip"),
+            "digest of the sources: sources in this deployer, others in the checkout",
+        ),
+        (check(Architecture::X86_64, "sources", b"zap"), "build with the compiler that made this deployer, rustc "),
+    ] {
+        let error = built.unwrap_err();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn a_built_function_is_written_with_the_digest_of_its_sources() {
+    let folder = Folder::new("out");
+    let built = Built { architecture: Architecture::Arm64, source_digest: "d1".into(), zip: b"zip".to_vec() };
+    built.write(&folder.path().join("new")).unwrap();
+    assert_eq!(fs::read(folder.path().join("new/arm64.zip")).unwrap(), b"zip");
+    assert_eq!(fs::read_to_string(folder.path().join("new/arm64.sources")).unwrap(), "d1\n");
+}
+
 // The digest of a workspace
 
 const SOURCES: [&str; 7] = [

@@ -1,0 +1,47 @@
+//! The command line as a whole, and what clap makes of it: completions for shells, and man pages.
+
+use std::{fs, path::Path};
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+
+use super::session::{Done, Shown};
+use crate::{cli::Cli, error::Error, package, screen::Screen};
+
+/// The command line, with what this program consists of as its long version.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command().long_version(package::LONG_VERSION.as_str())
+}
+
+/// The completions of a shell, as a script.
+pub(super) fn script(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(), "deployer", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+/// Writes a man page for each verb.
+pub(super) fn man_pages(screen: &Screen, folder: &Path) -> Result<Done, Shown> {
+    let written = fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command(), folder));
+    written.map(|()| Done::NothingToDo).map_err(|error| {
+        screen.error(&Error::new(format!("failed to write into {}", folder.display())).cause(error));
+        Shown
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verb_has_completions_and_a_man_page() {
+        let folder = tempfile::tempdir().unwrap();
+        man_pages(&Screen::new(false, None), folder.path()).unwrap();
+        let script = script(Shell::Bash);
+        for verb in command().get_subcommands().map(|verb| verb.get_name().to_owned()) {
+            assert!(script.contains(&verb), "{verb}");
+            assert!(folder.path().join(format!("deployer-{verb}.1")).is_file(), "{verb}");
+        }
+    }
+}
