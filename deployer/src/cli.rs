@@ -26,6 +26,9 @@ pub struct Cli {
     /// Print JSON lines instead of text.
     #[arg(long, global = true)]
     pub json: bool,
+    /// Show every field of a plan: policies and documents as JSON, and all variables of the function.
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
 }
 
 /// The verbs.

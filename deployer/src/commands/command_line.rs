@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn every_verb_has_completions_and_a_man_page() {
         let folder = tempfile::tempdir().unwrap();
-        man_pages(&Screen::new(false, None), folder.path()).unwrap();
+        man_pages(&Screen::new(false, false, None), folder.path()).unwrap();
         let script = script(Shell::Bash);
         for verb in command().get_subcommands().map(|verb| verb.get_name().to_owned()) {
             assert!(script.contains(&verb), "{verb}");

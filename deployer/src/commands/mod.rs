@@ -26,7 +26,7 @@ mod status;
 mod validate;
 
 /// Runs one command line.
-pub async fn run(Cli { command, json }: Cli) -> ExitCode {
+pub async fn run(Cli { command, json, verbose }: Cli) -> ExitCode {
     match &command {
         Command::Schema => {
             Screen::raw(&format!("{:#}\n", config::json_schema()));
@@ -38,7 +38,7 @@ pub async fn run(Cli { command, json }: Cli) -> ExitCode {
         }
         _ => {}
     }
-    let screen = Screen::new(json, command.config());
+    let screen = Screen::new(json, verbose, command.config());
     let (detailed, outcome) = match command {
         Command::Validate(target) => (false, validate::run(&screen, &target)),
         Command::Plan(args) => (args.detailed_exitcode, plan::run(&screen, &args).await),

@@ -34,6 +34,12 @@ impl Schedule {
         self.shortest_period
     }
 
+    /// The time between the openings of any two windows; none if it varies, as that of `cron()` may.
+    #[must_use]
+    pub fn fixed_period(&self) -> Option<Duration> {
+        self.expression.starts_with("rate(").then_some(self.shortest_period)
+    }
+
     /// How long a window may stay open if no length is set for it.
     ///
     /// AWS documents one hour for a schedule in hours and the rest of the UTC day for one in days. It does not say

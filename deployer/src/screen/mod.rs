@@ -26,6 +26,8 @@ mod text;
 #[derive(Clone, Debug)]
 pub(crate) struct Screen {
     json: bool,
+    /// Whether plans show every field.
+    verbose: bool,
     /// CONFIG as it was given, for the commands in texts; none if it is the default.
     config: Option<Arc<str>>,
     /// Name and region of the deployment that is being worked on.
@@ -33,11 +35,12 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// `json`: one JSON object per line on standard output. `config`: CONFIG, as it was given.
+    /// `json`: one JSON object per line on standard output. `verbose`: every field of a plan. `config`: CONFIG, as it was given.
     #[must_use]
-    pub(crate) fn new(json: bool, config: Option<&Path>) -> Self {
+    pub(crate) fn new(json: bool, verbose: bool, config: Option<&Path>) -> Self {
         let config = config.filter(|config| *config != Path::new(DEFAULT_CONFIG));
-        let screen = Self { json, config: config.map(|config| config.display().to_string().into()), deployment: None };
+        let screen =
+            Self { json, verbose, config: config.map(|config| config.display().to_string().into()), deployment: None };
         if json {
             screen.line(json::Line::schema());
         }
@@ -55,7 +58,7 @@ impl Screen {
         if self.json {
             self.line(json::plan(plan, config));
         } else {
-            out(&text::plan(deployment, identity, plan, config));
+            out(&text::plan(deployment, identity, plan, config, self.verbose));
         }
     }
 

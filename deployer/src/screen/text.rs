@@ -2,178 +2,30 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use anstyle::Style;
-use serde_json::Value;
-use similar::{ChangeTag, TextDiff};
-
 use contract::{Command, printable};
 
 use crate::{
-    aws::Identity,
     deployment::Deployment,
-    engine::{
-        events::{Event, RotationEvent},
-        op::{Change, Effect, Op, Toward, Verb},
-        plan::{Plan, Planned},
-    },
+    engine::events::{Event, RotationEvent},
     error::Error,
     silence::Unanswered,
     status::{Pending, State, Status},
 };
 
 mod notes;
+mod plan;
+mod policy;
 mod recovery;
 pub(super) mod style;
 
+pub(super) use plan::plan;
 pub(super) use recovery::{diagnosis, report};
 
 use self::{
     notes::push_notes,
+    plan::sign,
     style::{BOLD, CYAN, GREEN, RED, YELLOW},
 };
-
-/// Columns that a value may take before it is broken into lines.
-const WIDTH: usize = 96;
-
-pub(super) fn plan(deployment: &Deployment, identity: &Identity, plan: &Plan, config_path: Option<&str>) -> String {
-    let config = &deployment.config;
-    let mut text = format!("{BOLD}{}{BOLD:#} in {} ({})\n", config.name, config.region, printable(&identity.arn));
-    for resource in &plan.resources {
-        push_resource(&mut text, resource);
-    }
-    text.push('\n');
-    push_notes(&mut text, &plan.notes, config_path);
-    let _ = writeln!(text, "{}", credential_line(deployment, plan));
-    let [create, change, destroy] = plan.counts();
-    if plan.is_empty() {
-        let _ = match plan.toward {
-            Toward::Present => writeln!(text, "{GREEN}No changes.{GREEN:#} AWS is as the configuration declares."),
-            Toward::Absent { .. } => writeln!(text, "{GREEN}No changes.{GREEN:#} Nothing of this deployment is there."),
-        };
-    } else {
-        let _ = writeln!(text, "{BOLD}Plan:{BOLD:#} {create} to create, {change} to change, {destroy} to destroy.");
-    }
-    text
-}
-
-/// The line that a plan always has: whether the credential will rotate.
-fn credential_line(deployment: &Deployment, plan: &Plan) -> String {
-    let schedule = &deployment.config.rotation.schedule;
-    match plan.toward {
-        Toward::Present if plan.has(Effect::RotatesNow) => {
-            let is_enabled = plan.ops().any(|op| op.has(Effect::RotatesNow) && op.verb == Verb::Update);
-            let when = if is_enabled { "at the end" } else { "as soon as rotation is enabled" };
-            format!("{BOLD}The credential rotates{BOLD:#} {when}, and then by its schedule, {schedule}.")
-        }
-        Toward::Present => match &plan.open_rotation {
-            None => format!("The credential does not rotate now; its schedule is {schedule}."),
-            Some(version) => format!(
-                "{YELLOW}A rotation is open{YELLOW:#} (version {version}), or a test of the configuration. No other rotation \
-                 starts; the schedule is {schedule}."
-            ),
-        },
-        Toward::Absent { .. } if plan.has(Effect::StopsMail) => {
-            format!("{RED}Mail sent with this credential stops.{RED:#} The credential does not rotate any more.")
-        }
-        Toward::Absent { .. } if plan.is_empty() => "Nothing rotates, and no credential is touched.".to_owned(),
-        Toward::Absent { .. } if !plan.user_has_keys => {
-            "The user has no access key: no mail can be sent with this credential. It does not rotate any more.".to_owned()
-        }
-        Toward::Absent { .. } if plan.has(Effect::HidesSecret) => {
-            "The credential does not rotate any more. Its key stays, but nobody can read it from the secret: a host that \
-             reads it when it starts cannot send."
-                .to_owned()
-        }
-        Toward::Absent { .. } => "The credential stays as it is, and does not rotate any more.".to_owned(),
-    }
-}
-
-fn push_resource(text: &mut String, resource: &Planned) {
-    let Some(verb) = resource.verb() else { return };
-    let (sign, style) = sign(verb);
-    let _ = writeln!(text, "\n  {style}{sign}{style:#} {BOLD}{}{BOLD:#}", resource.address);
-    for op in &resource.ops {
-        push_op(text, op);
-    }
-}
-
-fn sign(verb: Verb) -> (char, Style) {
-    match verb {
-        Verb::Create => ('+', GREEN),
-        Verb::Update => ('~', YELLOW),
-        Verb::Delete => ('-', RED),
-    }
-}
-
-fn push_op(text: &mut String, op: &Op) {
-    let _ = writeln!(text, "      {CYAN}{}{CYAN:#}", op.call);
-    let width = op.changes.iter().map(|change| change.field.len()).max().unwrap_or_default();
-    for change in &op.changes {
-        push_change(text, change, width);
-    }
-}
-
-fn push_change(text: &mut String, change: &Change, width: usize) {
-    let field = format!("        {:width$}  ", printable(&change.field));
-    let indent = " ".repeat(10);
-    match (&change.from, &change.to) {
-        (Some(from), Some(to)) if is_long(from) || is_long(to) => {
-            let _ = writeln!(text, "{}", field.trim_end());
-            push_diff(text, &indent, from, to);
-        }
-        (Some(from), Some(to)) => {
-            let _ = writeln!(text, "{field}{} → {}", inline(from), inline(to));
-        }
-        (None, Some(to)) if is_long(to) => {
-            let _ = writeln!(text, "{}", field.trim_end());
-            let _ = writeln!(text, "{indent}{}", broken(to).replace('\n', &format!("\n{indent}")));
-        }
-        (None, Some(to)) => {
-            let _ = writeln!(text, "{field}{}", inline(to));
-        }
-        (Some(from), None) => {
-            let _ = writeln!(text, "{field}{} → (none)", inline(from));
-        }
-        (None, None) => {}
-    }
-}
-
-fn push_diff(text: &mut String, indent: &str, from: &Value, to: &Value) {
-    let (from, to) = (broken(from), broken(to));
-    for change in TextDiff::from_lines(&from, &to).iter_all_changes() {
-        let line = change.value().trim_end();
-        let _ = match change.tag() {
-            ChangeTag::Equal => writeln!(text, "{indent}  {line}"),
-            ChangeTag::Delete => writeln!(text, "{indent}{RED}- {line}{RED:#}"),
-            ChangeTag::Insert => writeln!(text, "{indent}{GREEN}+ {line}{GREEN:#}"),
-        };
-    }
-}
-
-fn inline(value: &Value) -> String {
-    match value {
-        Value::String(text) => printable(text).into_owned(),
-        other => printable(&other.to_string()).into_owned(),
-    }
-}
-
-fn is_long(value: &Value) -> bool {
-    inline(value).len() > WIDTH
-}
-
-/// JSON of which every part that fits into a line has one line.
-fn broken(value: &Value) -> String {
-    let compact = printable(&value.to_string()).into_owned();
-    let parts: Vec<String> = match value {
-        _ if compact.len() <= WIDTH => return compact,
-        Value::Object(fields) => fields.iter().map(|(key, value)| format!("{key:?}: {}", broken(value))).collect(),
-        Value::Array(items) => items.iter().map(broken).collect(),
-        _ => return compact,
-    };
-    let (open, close) = if value.is_object() { ('{', '}') } else { ('[', ']') };
-    let parts = parts.join(",\n").replace('\n', "\n  ");
-    format!("{open}\n  {parts}\n{close}")
-}
 
 pub(super) fn event(event: &Event, config: Option<&str>) -> String {
     match event {

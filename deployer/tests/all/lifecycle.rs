@@ -22,6 +22,10 @@ fn a_second_apply_and_plan_and_status_only_read() {
     let planned = sandbox.deployer(&["plan", "--detailed-exitcode", &config]).expect(2);
     assert!(planned.stdout.contains("12 to create, 0 to change, 0 to destroy"), "{}", planned.stdout);
     assert!(planned.stdout.contains("The credential rotates as soon as rotation is enabled"), "{}", planned.stdout);
+    assert!(planned.stdout.contains("Active for more than 32 days 4 hours"), "{}", planned.stdout);
+    assert!(planned.stdout.lines().count() <= 60, "a reviewer reads one screen or two: {}", planned.stdout);
+    let full = sandbox.deployer(&["plan", "--verbose", &config]).expect(0).stdout;
+    assert!(full.contains("environment.SMTP_ENDPOINT") && full.contains("\"kms:ViaService\""), "{full}");
     assert!(planned.stdout.contains("the code of the function comes from /"), "{}", planned.stdout);
     assert_eq!(sandbox.mutations(0), NOTHING);
 
