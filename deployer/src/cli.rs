@@ -48,6 +48,8 @@ pub enum Command {
     Rotate(RotateArgs),
     /// Show how the rotation stands, and repair it if it is stuck; asks before each change.
     Recover(RecoverArgs),
+    /// Print what other tools need of the deployment: the secret's ARN, the user, the endpoint; reads only.
+    Output(OutputArgs),
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
     /// Build the function from a checkout, or compare that with the function that this deployer carries; no AWS call.
@@ -71,6 +73,7 @@ impl Command {
             Self::Destroy(args) => &args.target,
             Self::Rotate(args) => &args.target,
             Self::Recover(args) => &args.target,
+            Self::Output(args) => return Some(&args.config),
             Self::Schema | Self::Build(_) | Self::Completions(_) | Self::ManPages(_) => return None,
         };
         Some(&target.config)
@@ -228,4 +231,33 @@ pub struct CompletionsArgs {
 pub struct ManPagesArgs {
     /// The folder.
     pub folder: PathBuf,
+}
+
+/// What `output` can print.
+pub(crate) const OUTPUTS: [&str; 11] = [
+    "account_id",
+    "region",
+    "secret_name",
+    "secret_arn",
+    "iam_user_name",
+    "iam_user_arn",
+    "smtp_endpoint",
+    "function_arn",
+    "role_arn",
+    "log_group",
+    "topic_arn",
+];
+
+/// The name of all outputs together.
+pub(crate) const ALL_OUTPUTS: &str = "all";
+
+/// Arguments of `output`.
+#[derive(Debug, Args)]
+pub struct OutputArgs {
+    /// Print this output alone, without its name.
+    #[arg(default_value = ALL_OUTPUTS, value_name = "NAME", value_parser = PossibleValuesParser::new([ALL_OUTPUTS].into_iter().chain(OUTPUTS)))]
+    pub name: String,
+    /// A YAML file, or a folder of them.
+    #[arg(default_value = DEFAULT_CONFIG, value_name = "CONFIG")]
+    pub config: PathBuf,
 }

@@ -17,6 +17,7 @@ mod build;
 mod command_line;
 mod destroy;
 mod leaked;
+mod output;
 mod plan;
 mod recover;
 mod rotate;
@@ -50,6 +51,7 @@ pub async fn run(Cli { command, json, verbose }: Cli) -> ExitCode {
             None => (false, rotate::run(&screen, &args).await),
         },
         Command::Recover(args) => (false, recover::run(&screen, &args).await),
+        Command::Output(args) => (false, output::run(&screen, &args).await),
         Command::Build(args) => (false, build::run(&screen, &args).await),
         Command::ManPages(args) => (false, command_line::man_pages(&screen, &args.folder)),
         Command::Schema | Command::Completions(_) => (false, Ok(Done::NothingToDo)),

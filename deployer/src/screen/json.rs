@@ -280,6 +280,12 @@ pub(super) fn diagnosis(diagnosis: &Diagnosis, config: Option<&str>) -> Vec<Line
     std::iter::once(Line::new("diagnosis", line)).chain(remedies).collect()
 }
 
+pub(super) fn outputs(outputs: &[(&'static str, String)]) -> Line {
+    let outputs: serde_json::Map<_, _> =
+        outputs.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    Line::new("outputs", json!({"outputs": outputs}))
+}
+
 pub(super) fn done(sentence: &str) -> Line {
     Line::new("done", json!({"message": sentence}))
 }

@@ -102,6 +102,16 @@ impl Screen {
         }
     }
 
+    /// Names and values for other tools; without the names if one value was asked for.
+    pub(crate) fn outputs(&self, outputs: &[(&'static str, String)], with_names: bool) {
+        if self.json {
+            return self.line(json::outputs(outputs));
+        }
+        for (name, value) in outputs {
+            out(&if with_names { format!("{name:14} {value}\n") } else { format!("{value}\n") });
+        }
+    }
+
     /// A result in one sentence.
     pub(crate) fn done(&self, sentence: &str) {
         if self.json { self.line(json::done(sentence)) } else { out(&format!("{sentence}\n")) }

@@ -40,6 +40,12 @@ fn a_second_apply_and_plan_and_status_only_read() {
     sandbox.deployer(&["plan", "--detailed-exitcode", &config]).expect(0);
     let status = sandbox.deployer(&["status", &config]).expect(0);
     assert!(!status.stdout.contains("missing") && !status.stdout.contains("differs"), "{}", status.stdout);
+    let output = |name: &str| sandbox.deployer(&["output", name, &config]).expect(0).stdout;
+    let [secret, all] = [output("secret_arn"), output("all")];
+    assert!(secret.starts_with("arn:aws:secretsmanager:eu-west-1:123456789012:secret:mail-prod/smtp-"), "{secret}");
+    assert!(all.contains(&format!("secret_arn     {secret}")) && all.contains("smtp_endpoint  smtps://"), "{all}");
+    let json = sandbox.deployer(&["output", "--json", "all", &config]).expect(0).json_of("outputs");
+    assert_eq!(json[0]["outputs"].as_object().map(serde_json::Map::len), Some(11), "{json:?}");
     assert!(sandbox.mark() > before, "the second apply read nothing");
     assert_eq!(sandbox.mutations(before), NOTHING);
 }

@@ -1,0 +1,60 @@
+//! `deployer output`: what other tools need to know of a deployment. Reads only, and never a secret's value.
+
+use contract::text;
+
+use super::session::{Done, Session, Shown, for_each_deployment};
+use crate::{
+    cli::{ALL_OUTPUTS, OutputArgs},
+    error::{Error, FailedTo as _, absent_is_none},
+    screen::Screen,
+};
+
+/// An output's name, one of [`crate::cli::OUTPUTS`], and its value.
+type Output = (&'static str, String);
+
+pub(super) async fn run(screen: &Screen, args: &OutputArgs) -> Result<Done, Shown> {
+    for_each_deployment(screen, &args.config, async |session: Session| {
+        let mut outputs = session.fail(read(&session).await)?;
+        if args.name != ALL_OUTPUTS {
+            outputs.retain(|(name, _)| *name == args.name);
+            if outputs.is_empty() {
+                return session.fail(Err(Error::new(format!("this deployment has no {}", args.name))));
+            }
+        }
+        session.screen.outputs(&outputs, args.name == ALL_OUTPUTS);
+        Ok(Done::NothingToDo)
+    })
+    .await
+}
+
+async fn read(session: &Session) -> Result<Vec<Output>, Error> {
+    let (aws, config, names) = (&session.aws, &session.deployment.config, &session.deployment.names);
+    let (secret, user) = tokio::join!(
+        aws.secretsmanager.describe_secret().secret_id(&names.secret).send(),
+        aws.iam.get_user().user_name(&names.user).send()
+    );
+    let secret = secret.failed_to(|| format!("read secret {}", names.secret));
+    let secret = absent_is_none(secret, &["ResourceNotFoundException"])?.and_then(|secret| secret.arn);
+    let user = user.failed_to(|| format!("read user {}", names.user));
+    let user = absent_is_none(user, &["NoSuchEntity"])?.and_then(|user| user.user).map(|user| user.arn);
+    let mut outputs = vec![
+        ("account_id", names.account_id().to_owned()),
+        ("region", names.region().to_owned()),
+        ("secret_name", names.secret.clone()),
+        ("secret_arn", secret.ok_or_else(|| not_deployed(&format!("secret {}", names.secret)))?),
+        ("iam_user_name", names.user.clone()),
+        ("iam_user_arn", user.ok_or_else(|| not_deployed(&format!("user {}", names.user)))?),
+        ("smtp_endpoint", config.ses.endpoint.to_string()),
+        ("function_arn", names.function_arn()),
+        ("role_arn", names.role_arn()),
+        ("log_group", names.log_group.clone()),
+    ];
+    if config.notify.is_some() {
+        outputs.push(("topic_arn", names.topic_arn()));
+    }
+    Ok(outputs)
+}
+
+fn not_deployed(what: &str) -> Error {
+    Error::new(format!("{what} does not exist")).hint(text!["deploy it with ", contract::Command::deployer("apply")])
+}
