@@ -77,7 +77,11 @@ async fn replace(session: &Session, args: &RotateArgs, leaked: &str) -> Result<D
 /// Says what comes next. Returns the keys that have to go before a rotation, or refuses one that could not end.
 fn make_way(session: &Session, report: &Report, leaked: &str, is_used: bool) -> Result<Vec<String>, Shown> {
     if !is_used {
-        session.screen.note(format!("no host needs access key {leaked}: it is deleted now, whatever its last use"));
+        let who = match session.deployment.config.instance {
+            Some(_) => "no host needs it",
+            None => "whoever has not read AWSCURRENT since it was superseded stops sending",
+        };
+        session.screen.note(format!("access key {leaked} is deleted now, whatever its last use: {who}"));
         return Ok(vec![]);
     }
     let others: Vec<_> = in_the_way(report, leaked).collect();

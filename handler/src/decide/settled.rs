@@ -42,6 +42,10 @@ pub(crate) enum Held {
 pub(crate) fn decide(situation: &Situation, key: &UsedKey, consent: Consent) -> Result<MayGo, Held> {
     let verdict = keys::judge_with(situation, key, consent);
     let is_looked_at_orphan = consent == Consent::Orphan && verdict == Verdict::MayGo(MayGo::Orphan);
+    if consent == Consent::Orphan && !is_looked_at_orphan {
+        // Whoever looked at an orphan vouches for nothing else.
+        return decide(situation, key, Consent::None);
+    }
     match unsettled(situation) {
         Some(found) if !is_looked_at_orphan || matches!(found, Unsettled::RotationOpen { .. }) => {
             Err(Held::Unsettled(found))

@@ -357,6 +357,13 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_key_that_somebody_made_active_again_is_not_called_an_orphan() {
+        let report = report_in(rotated().label("old", "INACTIVE/OLD/2023-11-20T00:00:00Z")).await;
+        let KeyVerdict::MustStay { way_out, .. } = &report.keys[1].verdict else { panic!("{report:?}") };
+        assert_eq!(*way_out, None);
+    }
+
+    #[tokio::test]
     async fn within_the_grace_the_way_out_and_the_end_of_it_are_told() {
         let report = report_in(rotated().keep_previous(Duration::from_hours(24 * 36_500))).await;
         let KeyVerdict::MustStay { until, way_out, .. } = &report.keys[1].verdict else { panic!("{report:?}") };

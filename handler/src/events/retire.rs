@@ -193,6 +193,13 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_looked_at_an_orphan_vouches_for_no_key_that_a_version_names() {
+        let aws = patient().label("old", "INACTIVE/OLD/2023-11-20T00:00:00Z");
+        let retired = retire_in(&aws, Some("OLD")).await.unwrap();
+        assert!(retired.deactivated.is_empty() && aws.active_keys().len() == 2, "{retired:?}");
+    }
+
+    #[tokio::test]
     async fn an_operator_who_moves_awscurrent_while_the_key_is_noted_as_inactive_costs_no_key() {
         let moved = Fault::LabelMoved { to: "old", label: AWSCURRENT };
         let aws = patient().fault_after(2, "DescribeSecret", moved);

@@ -291,7 +291,15 @@ pub(crate) enum NotStored {
 /// attempt may have taken effect. To store the same value under the same token again is harmless.
 ///
 /// Every mapped field is written here, so that no version has one that is older than its credential.
-pub(crate) async fn store(rotation: &Rotation<'_>, secret: &Secret, value: &SecretValue) -> Result<(), NotStored> {
+///
+/// `overtaken` says what has changed since the value was decided on. It is asked before each further attempt: meanwhile another
+/// rotation may have begun to tell hosts.
+pub(crate) async fn store(
+    rotation: &Rotation<'_>,
+    secret: &Secret,
+    value: &SecretValue,
+    overtaken: impl AsyncFn() -> Option<String>,
+) -> Result<(), NotStored> {
     let Rotation { invocation: Invocation { clients, settings, .. }, request } = *rotation;
     let mut value = value.clone();
     settings.fields.write(&mut value, &settings.smtp_endpoint);
@@ -322,6 +330,10 @@ pub(crate) async fn store(rotation: &Rotation<'_>, secret: &Secret, value: &Secr
             return Err(lost.map_or(NotStored::Refused(cause), NotStored::Unclear));
         }
         pause(Duration::from_secs(1 << (attempt - 1)), &format!("PutSecretValue was not confirmed: {cause}")).await;
+        if let Some(reason) = overtaken().await {
+            info!("PutSecretValue is not tried again: {reason}");
+            return Err(lost.map_or(NotStored::Refused(cause), NotStored::Unclear));
+        }
         attempt += 1;
     }
 }

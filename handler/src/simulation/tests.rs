@@ -247,6 +247,29 @@ fn a_rollback_is_not_undone_whatever_the_operator_does_after_it() {
 }
 
 #[test]
+fn a_rollback_from_what_some_hosts_never_got_is_not_undone_either() {
+    let fails = (0, At::Once, Act::Script(2, Mishap::Fails, ALWAYS));
+    let forward = (2 * MINUTE, At::Once, MOVE_FORWARD);
+    let back = [(3 * HOUR, At::Once, MOVE_BACK), (3 * HOUR, At::Once, Act::Edit)];
+    is_unbroken(&after(Setup::PLAIN, 35, &[fails, forward, back[0], back[1]]));
+}
+
+/// Without hosts, the grace of those who read AWSCURRENT begins when AWSCURRENT is moved. AWS keeps no date of that, and the
+/// opening of a rotation hides the date of the secret's last change.
+#[test]
+#[ignore = "not mended: createSecret frees a superseded key that a reader may have taken within the last keep_previous"]
+fn without_hosts_a_move_right_before_the_next_rotation_costs_no_reader_its_key() {
+    let setup = Setup { hosts: 0, ..Setup::PLAIN };
+    let open_for_long = (0, At::Once, Act::MailRefused(29 * DAY + 23 * HOUR));
+    let finish = Act::Invoke(Call::Step("finishSecret", AWSPENDING));
+    for moves in [MOVE_FORWARD, finish] {
+        is_unbroken(&after(setup, 31, &[open_for_long, (30 * DAY - 10 * MINUTE, At::Once, moves)]));
+    }
+    let back_and_forth = [(5 * HOUR, At::Once, MOVE_BACK), (29 * DAY, At::Before("createSecret"), MOVE_BACK)];
+    is_unbroken(&after(Setup { cleans: true, ..setup }, 31, &back_and_forth));
+}
+
+#[test]
 fn a_key_that_awscurrent_is_moved_back_to_in_the_last_moment_is_not_deleted() {
     for action in ["UpdateAccessKey", "DeleteAccessKey"] {
         is_unbroken(&after(Setup::PLAIN, 10, &[(HOUR, At::Before(action), MOVE_BACK)]));

@@ -323,7 +323,7 @@ async fn roll_forward(rotation: &Rotation<'_>, secret: &Secret, value: &SecretVa
     if let Some(reason) = overtaken(rotation, secret).await? {
         return Err(Error::OvertakenBeforeStore { key, reason, fate: KeyFate::NotMade });
     }
-    secret::store(rotation, secret, value).await.map_err(|problem| match problem {
+    store(rotation, secret, value).await.map_err(|problem| match problem {
         NotStored::Refused(cause) => Error::Aws { action: "secretsmanager:PutSecretValue", cause },
         NotStored::Taken => Error::TokenTaken { key, fate: KeyFate::NotMade },
         NotStored::Unclear(cause) => Error::StoreUnclear { key, cause },
@@ -339,8 +339,17 @@ async fn overtaken(rotation: &Rotation<'_>, seen: &Secret) -> Result<Option<Stri
         Err(error) => return Ok(Some(error.refusal().finding())),
     };
     let place = |secret: &Secret, label| secret.version_labelled(label).unwrap_or("no version").to_owned();
-    let moved = [AWSCURRENT, DEPLOYING].into_iter().find(|label| place(seen, label) != place(&now, label));
+    // An attempt to store the value whose answer was lost has moved DEPLOYING itself.
+    let by_us = |label| label == DEPLOYING && now.has(&rotation.request.token, label);
+    let moved =
+        [AWSCURRENT, DEPLOYING].into_iter().find(|label| place(seen, label) != place(&now, label) && !by_us(label));
     Ok(moved.map(|label| format!("{label} was moved from {} to {}", place(seen, label), place(&now, label))))
+}
+
+/// Stores the value, unless something changes before it is stored.
+async fn store(rotation: &Rotation<'_>, secret: &Secret, value: &SecretValue) -> Result<(), NotStored> {
+    // If that cannot be read, Secrets Manager itself decides.
+    secret::store(rotation, secret, value, async || overtaken(rotation, secret).await.ok().flatten()).await
 }
 
 async fn make_credential(rotation: &Rotation<'_>, secret: &Secret, current: SecretValue) -> Result<(), Error> {
@@ -383,7 +392,7 @@ async fn make_credential(rotation: &Rotation<'_>, secret: &Secret, current: Secr
 /// If AWS is too slow, the error still has to name the key.
 async fn store_in_time(rotation: &Rotation<'_>, secret: &Secret, value: &SecretValue) -> Result<(), NotStored> {
     let limit = rotation.invocation.time.remaining().saturating_sub(TIME_TO_NAME_THE_KEY);
-    let stored = tokio::time::timeout(limit, secret::store(rotation, secret, value)).await;
+    let stored = tokio::time::timeout(limit, store(rotation, secret, value)).await;
     stored.unwrap_or_else(|_| Err(NotStored::Unclear(Cause::no_answer("no answer in the function's time"))))
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod finish_secret;
 mod set_secret;
 mod test_secret;
 
+use contract::AWSCURRENT;
 use tracing::info;
 
 use crate::{
@@ -35,11 +36,12 @@ pub(crate) async fn admit(rotation: &Rotation<'_>) -> Result<Option<Secret>, Err
         }
         looked => looked?,
     };
+    if secret.has(&request.token, AWSCURRENT) {
+        // Whoever moves it away again rolls back, and that is not to be undone, however this step ends.
+        finish_secret::mark_done(&rotation.invocation, &secret, &request.token).await;
+    }
     if standing == Standing::Done {
         info!("the version is AWSCURRENT already, nothing to do");
-        if request.step == Step::Finish {
-            finish_secret::mark_done(&rotation.invocation, &secret, &request.token).await;
-        }
         return Ok(None);
     }
     Ok(Some(secret))
@@ -70,7 +72,7 @@ async fn look(rotation: &Rotation<'_>) -> Result<(Secret, Standing), Error> {
 mod tests {
     use std::time::Duration;
 
-    use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, RefusalKind, TOLD};
+    use contract::{AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, RefusalKind, TOLD};
     use tokio::time::Instant;
 
     use super::*;
