@@ -740,6 +740,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_value_is_not_stored_after_another_rotation_has_begun() {
+        let moved = Fault::LabelMoved { to: "old", label: AWSPENDING };
+        let aws = begun(&["OLD"]).fault("PutSecretValue", Fault::ThrottledOnce).fault_after(1, "DescribeSecret", moved);
+        let error = provide_in(&aws).await.unwrap_err();
+        assert_eq!(error.kind(), RefusalKind::StoreRefused, "{error}");
+        assert_eq!(aws.count("PutSecretValue"), 1);
+        assert_eq!(aws.active_keys(), ["OLD"]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_throttled_store_is_tried_again() {
         let aws = begun(&["OLD"]).fault("PutSecretValue", Fault::ThrottledOnce);
         provide_in(&aws).await.unwrap();
