@@ -81,12 +81,12 @@ pub(crate) struct Identity {
     pub(crate) arn: String,
 }
 
-/// Connects with the default chain of credentials and refuses any account but the configured one.
+/// Connects with the default chain of credentials.
 ///
 /// # Errors
-/// No credentials, credentials that AWS refuses, no network, another account.
-pub(crate) async fn connect(config: &Config, silence: &Silence) -> Result<(Aws, Identity), Error> {
-    let region = Region::new(config.region.to_string());
+/// No credentials, credentials that AWS refuses, no network.
+pub(crate) async fn connect(region: &str, silence: &Silence) -> Result<(Aws, Identity), Error> {
+    let region = Region::new(region.to_owned());
     let http_client = http_client(ca_bundle().await.as_ref())?;
     let chain = credentials_chain(&region, &http_client).await;
     let sdk = aws_config::defaults(BehaviorVersion::latest())
@@ -112,6 +112,11 @@ pub(crate) async fn connect(config: &Config, silence: &Silence) -> Result<(Aws, 
 
     let sts = client!(aws_sdk_sts, &sdk, silence);
     let identity = identify(&sts).await?;
+    Ok((Aws::new(&sdk, silence), identity))
+}
+
+/// Refuses any account but the configured one.
+pub(crate) fn check_account(config: &Config, identity: &Identity) -> Result<(), Error> {
     if let Some(expected) = config.account_id.as_ref().filter(|expected| ***expected != identity.account_id) {
         let mut error = Error::new(format!(
             "these credentials belong to account {}, but {} declares account {expected}",
@@ -124,8 +129,7 @@ pub(crate) async fn connect(config: &Config, silence: &Silence) -> Result<(Aws, 
         }
         return Err(error);
     }
-
-    Ok((Aws::new(&sdk, silence), identity))
+    Ok(())
 }
 
 /// The default chain. Only an EC2 instance has instance metadata: elsewhere each attempt to reach it takes a second.

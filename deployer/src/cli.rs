@@ -42,6 +42,11 @@ pub enum Command {
     Apply(ApplyArgs),
     /// Delete everything that the deployment owns, after you approve the plan.
     Destroy(DestroyArgs),
+    /// Show what somebody else changed in AWS since the last apply; reads only. Exit code 0: nothing, 2: something, 1: that cannot
+    /// be told.
+    Drift(DriftArgs),
+    /// Show the deployments of a region, by their records: who applied last, and when the credential rotates; reads only.
+    List(ListArgs),
     /// Compare every resource with the configuration, and show labels and access keys; reads only.
     Status(Target),
     /// Rotate the credential now, and wait until the rotation has ended. Starts nothing if the rotation would fail.
@@ -70,11 +75,13 @@ impl Command {
             Self::Validate(target) | Self::Status(target) => target,
             Self::Plan(args) => &args.target,
             Self::Apply(args) => &args.target,
+            Self::Destroy(args) if args.name.is_some() => return None,
             Self::Destroy(args) => &args.target,
             Self::Rotate(args) => &args.target,
             Self::Recover(args) => &args.target,
             Self::Output(args) => return Some(&args.config),
-            Self::Schema | Self::Build(_) | Self::Completions(_) | Self::ManPages(_) => return None,
+            Self::Drift(args) => &args.target,
+            Self::List(_) | Self::Schema | Self::Build(_) | Self::Completions(_) | Self::ManPages(_) => return None,
         };
         Some(&target.config)
     }
@@ -101,6 +108,14 @@ fn duration(text: &str) -> Result<Duration, config::InvalidValue> {
     if text == "0s" { Ok(Duration::ZERO) } else { config::duration(text) }
 }
 
+/// How long another run is waited for.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Patience {
+    /// How long to wait for another run on the same deployment, such as 90s or 1h; 0s: not at all. Then the exit code is 3.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub lease_timeout: Duration,
+}
+
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
@@ -110,19 +125,17 @@ pub struct PlanArgs {
     /// Exit with 0 if there is nothing to do, 1 on an error, 2 if there are changes.
     #[arg(long)]
     pub detailed_exitcode: bool,
-    /// Also remove the tag of this key from every resource, if the configuration does not name it. May be given several times.
-    #[arg(long = "remove-tag", value_name = "KEY")]
-    pub removed_tags: Vec<String>,
     /// Show what `destroy` would do.
     #[arg(long)]
     pub destroy: bool,
-    /// With --destroy: show what `destroy --stop-mail` would do.
-    #[arg(long, requires = "destroy")]
+    /// Show what `apply --stop-mail` or `destroy --stop-mail` would do.
+    #[arg(long)]
     pub stop_mail: bool,
 }
 
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct ApplyArgs {
     /// The configuration.
     #[command(flatten)]
@@ -130,19 +143,42 @@ pub struct ApplyArgs {
     /// How long the rotation is watched.
     #[command(flatten)]
     pub watch: Watch,
+    /// How long another run is waited for.
+    #[command(flatten)]
+    pub patience: Patience,
     /// Do not ask for approval.
     #[arg(long)]
     pub auto_approve: bool,
     /// Exit with 0 if there was nothing to do, 1 on an error, 2 if changes were made.
     #[arg(long)]
     pub detailed_exitcode: bool,
-    /// Also remove the tag of this key from every resource, if the configuration does not name it. May be given several times.
-    #[arg(long = "remove-tag", value_name = "KEY")]
-    pub removed_tags: Vec<String>,
+    /// Delete a user that the configuration no longer declares with its access keys, even if a host still sends mail with them.
+    #[arg(long)]
+    pub stop_mail: bool,
     /// Do not wait until an open rotation has ended: change what the rotation uses (role, function, permission, document,
     /// secret, schedule) now.
     #[arg(long)]
     pub during_rotation: bool,
+}
+
+/// Arguments of `drift`.
+#[derive(Debug, Args)]
+pub struct DriftArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub target: Target,
+    /// A difference that is known: a kind of resource, such as log_group, or one of its fields, such as function.memory_size. May be
+    /// given several times.
+    #[arg(long, value_name = "KIND[.FIELD]")]
+    pub ignore: Vec<String>,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// The region, such as eu-west-1.
+    #[arg(long, value_name = "REGION")]
+    pub region: String,
 }
 
 /// Arguments of `destroy`.
@@ -151,6 +187,15 @@ pub struct DestroyArgs {
     /// The configuration.
     #[command(flatten)]
     pub target: Target,
+    /// Destroy the deployment of this name, from its record and without a file. You have to type the name.
+    #[arg(long, value_name = "NAME", requires = "region", conflicts_with = "config")]
+    pub name: Option<String>,
+    /// How long another run is waited for.
+    #[command(flatten)]
+    pub patience: Patience,
+    /// With --name: the deployment's region.
+    #[arg(long, value_name = "REGION", requires = "name")]
+    pub region: Option<String>,
     /// Do not ask for approval.
     #[arg(long)]
     pub auto_approve: bool,

@@ -37,10 +37,16 @@ pub(crate) enum ErrorKind {
     Denied,
     /// Anything else.
     Failed,
+    /// Ctrl-C or SIGTERM ended the run where no call was under way.
+    Interrupted,
+    /// Another run holds the lease.
+    LeaseHeld,
     /// No answer came, or none that can be read: whether the call took effect is unknown.
     NoAnswer,
     /// A resource of this name exists, and something else owns it.
     NotOurs,
+    /// The deployment is protected from deletion.
+    Protected,
     /// The function refused.
     Refused,
     /// A rotation failed, did not end, or would fail.

@@ -8,15 +8,22 @@ use std::path::Path;
 
 /// Lowest first. A file may import files of its own layer and of those below.
 const LAYERS: &[&[&str]] = &[
-    &["digest.rs", "error.rs", "config/", "cli.rs"],
-    &["aws.rs", "silence.rs", "deployment/names.rs", "deployment/policy.rs"],
+    &["date.rs", "digest.rs", "error.rs", "config/", "cli.rs"],
+    &["aws.rs", "interrupt.rs", "silence.rs", "deployment/names.rs", "deployment/policy.rs"],
     &["engine/op.rs", "engine/tags.rs", "engine/events.rs", "engine/eventually.rs"],
-    &["deployment/mod.rs", "package/", "rotation/labels.rs", "rotation/function.rs", "rotation/retirement.rs"],
+    &[
+        "deployment/mod.rs",
+        "deployment/record.rs",
+        "package/",
+        "rotation/labels.rs",
+        "rotation/function.rs",
+        "rotation/retirement.rs",
+    ],
     &["deployment/facts.rs"],
     &["engine/"],
     &["kinds/"],
-    &["stack.rs", "sizes.rs"],
-    &["rotation/", "status.rs"],
+    &["stack.rs", "leftovers.rs", "planning.rs", "sizes.rs"],
+    &["lease.rs", "rotation/", "status.rs"],
     &["screen/"],
     &["commands/"],
     &["lib.rs", "main.rs"],

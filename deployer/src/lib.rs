@@ -11,12 +11,17 @@ pub mod config;
 
 mod aws;
 mod commands;
+mod date;
 mod deployment;
 mod digest;
 mod engine;
 mod error;
+mod interrupt;
 mod kinds;
+mod lease;
+mod leftovers;
 mod package;
+mod planning;
 mod rotation;
 mod screen;
 mod silence;

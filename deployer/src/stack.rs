@@ -1,4 +1,4 @@
-//! The whole system on one page: every resource of a deployment, its goal, and the resources that it depends on.
+//! The whole system on one page: every resource of a deployment, its goal, and the kinds of resources that it depends on.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -6,12 +6,12 @@ use contract::{Consumer, Instances, Settings};
 
 use crate::{
     config::{Config, Instance},
-    deployment::{Deployment, facts::Facts, names::Names, policy},
+    deployment::{Deployment, Owner, TAG_PROTECT, facts::Facts, names::Names, policy, record::Kept},
     engine::{
-        erased::{Node, NodeId, erase},
+        erased::{Node, Stage, erase},
         kind::Kind,
-        op::Toward,
-        owned::{Owned, Tagged},
+        op::{ResourceKind, Toward},
+        owned::{Declared, Owned, Tagged},
     },
     error::Error,
     kinds::{
@@ -24,7 +24,7 @@ use crate::{
         log_group::{self, LogGroup},
         permissions::{Permissions, Statement},
         referenced_secret::ReferencedSecret,
-        referenced_user::ReferencedUser,
+        referenced_user::{self, ReferencedUser},
         role::{self, Role},
         rotation::{self, Rotation},
         secret::{self, Secret},
@@ -35,39 +35,78 @@ use crate::{
     },
 };
 
-/// Lists everything that the deployment consists of.
+/// The kinds of resources that have to be there before one of this kind.
+fn needs(kind: ResourceKind) -> &'static [ResourceKind] {
+    use ResourceKind as It;
+    match kind {
+        // After the secret: a policy on a new KMS key that the secret does not use yet would lock readers out.
+        It::Role | It::InstanceAccess => &[It::Secret],
+        It::Function => &[It::Role, It::LogGroup],
+        It::Permission | It::EventInvoke => &[It::Function],
+        It::Rotation => &READY_TO_ROTATE,
+        // Only the daily event is asynchronous.
+        It::Upkeep => &READY_FOR_UPKEEP,
+        It::Document
+        | It::Hosts
+        | It::Lease
+        | It::LogGroup
+        | It::Record
+        | It::Secret
+        | It::Sender
+        | It::Topic
+        | It::User => &[],
+    }
+}
+
+const READY_TO_ROTATE: [ResourceKind; 7] = [
+    ResourceKind::Secret,
+    ResourceKind::User,
+    ResourceKind::Permission,
+    ResourceKind::Sender,
+    ResourceKind::Topic,
+    ResourceKind::Document,
+    ResourceKind::InstanceAccess,
+];
+
+const READY_FOR_UPKEEP: [ResourceKind; 8] = {
+    let [secret, user, permission, sender, topic, document, access] = READY_TO_ROTATE;
+    [secret, user, permission, sender, topic, document, access, ResourceKind::EventInvoke]
+};
+
+/// Lists everything that the configuration declares.
 pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
-    let mut stack = Stack { deployment, toward, nodes: Vec::new() };
+    let mut stack = Stack::new(deployment, deployment.owner(), toward, Stage::Declared);
     let Deployment { config, names, .. } = &**deployment;
     let going = matches!(toward, Toward::Absent { .. });
 
-    let sender = config.ses.test_mail.as_ref().map(|mail| {
+    if let Some(mail) = &config.ses.test_mail {
         let sender = Sender { address: mail.sender.clone(), region: config.region.to_string() };
-        stack.add(&[], sender, |_, _| Ok(()))
-    });
-    let secret = if config.secret.existing {
-        stack.add(&[], ReferencedSecret { name: names.secret.clone(), user: names.user.clone() }, |_, _| Ok(()))
+        stack.add(sender, |_, _| Ok(()));
+    }
+    if config.secret.existing {
+        stack.add(ReferencedSecret { name: names.secret.clone(), user: names.user.clone() }, |_, _| Ok(()));
     } else {
         let recovery_window_days = i64::from(config.secret.recovery_window_days);
-        stack.add_owned(&[], Secret { name: names.secret.clone(), recovery_window_days }, secret_goal)
-    };
-    let user = if config.iam_user.existing {
+        stack.add_owned(Secret { name: names.secret.clone(), recovery_window_days }, secret_goal);
+    }
+    if config.iam_user.existing {
         let user = ReferencedUser {
             name: names.user.clone(),
             serves: names.secret_of_user.clone(),
             going,
             allow_privileged: config.iam_user.allow_privileged,
         };
-        stack.add(&[], user, |_, _| Ok(()))
+        stack.add(user, |deployment, facts| {
+            Ok(referenced_user::Goal { former_secrets: former_secrets(&deployment.names, facts)? })
+        });
     } else {
         let user = User { name: names.user.clone(), policy_name: names.user_policy.clone(), going };
-        stack.add_owned(&[], user, |deployment, _| Ok(user_goal(deployment)))
-    };
-    // After the secret: a policy on a new KMS key that the secret does not use yet would lock readers out.
+        stack.add_owned(user, |deployment, _| Ok(user_goal(deployment)));
+    }
     let role = Role { name: names.role.clone(), policy_name: names.role_policy.clone(), going };
-    let role = stack.add_owned(&[secret], role, role_goal);
+    stack.add_owned(role, role_goal);
     let log_group = LogGroup { name: names.log_group.clone(), arn: names.log_group_arn() };
-    let log_group = stack.add_owned(&[], log_group, |deployment, _| {
+    stack.add_owned(log_group, |deployment, _| {
         Ok(log_group::Goal { retention_days: deployment.config.function.log_retention_days })
     });
     let function = Function {
@@ -75,34 +114,27 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
         arn: names.function_arn(),
         secret_arn_prefix: names.secret_arn_prefix(),
     };
-    let function = stack.add_owned(&[role, log_group], function, function_goal);
+    stack.add_owned(function, function_goal);
     let permissions =
         Permissions { function: names.function.clone(), function_arn: names.function_arn(), ids: names.permissions() };
-    let permissions = stack.add(&[function], permissions, |deployment, _| Ok(statements(&deployment.names)));
-
-    let event_invoke = stack.add(&[function], EventInvoke { function: names.function.clone() }, |_, _| Ok(()));
-
-    let topic = config.notify.as_ref().map(|notify| {
+    stack.add(permissions, |deployment, _| Ok(statements(&deployment.names)));
+    stack.add(EventInvoke { function: names.function.clone() }, |_, _| Ok(()));
+    if let Some(notify) = &config.notify {
         let (topic, email) = (Topic { name: names.topic.clone(), arn: names.topic_arn() }, notify.email.clone());
-        stack.add_owned(&[], topic, move |_, _| Ok(topic::Goal { email: email.clone() }))
-    });
-
-    let mut ready = vec![secret, user, permissions];
-    ready.extend(sender);
-    ready.extend(topic);
+        stack.add_owned(topic, move |_, _| Ok(topic::Goal { email: email.clone() }));
+    }
     if let Some(instance) = &config.instance {
         let ids = instance.ids.iter().map(ToString::to_string).collect();
-        stack.add(&[], Hosts { ids, region: config.region.to_string() }, |_, _| Ok(()));
+        stack.add(Hosts { ids, region: config.region.to_string() }, |_, _| Ok(()));
         if instance.document.is_none() {
             let (instance, document) = (instance.clone(), Document { name: names.document.clone() });
-            let goal = move |deployment: &Deployment, _: &Facts| Ok(document_goal(&instance, &deployment.names));
-            ready.push(stack.add_owned(&[], document, goal));
+            stack.add_owned(document, move |deployment, _| Ok(document_goal(&instance, &deployment.names)));
         }
         if let Some(role) = &instance.role {
             let access = InstanceAccess { role: role.to_string(), policy_name: names.instance_policy.clone() };
-            ready.push(stack.add(&[secret], access, |deployment, facts| {
+            stack.add(access, |deployment, facts| {
                 Ok(policy::instance_permissions(&deployment.names, &facts.kms_keys()?))
-            }));
+            });
         }
     }
     let rotation = Rotation {
@@ -110,12 +142,19 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
         function_arn: names.function_arn(),
         deployment: Arc::clone(deployment),
     };
-    stack.add(&ready, rotation, rotation_goal);
+    stack.add(rotation, rotation_goal);
     let upkeep = Upkeep { name: names.upkeep.clone(), arn: names.upkeep_arn() };
-    // Only the daily event is asynchronous.
-    ready.push(event_invoke);
-    stack.add_owned(&ready, upkeep, |deployment, _| Ok(upkeep::Goal { function_arn: deployment.names.function_arn() }));
+    stack.add_owned(upkeep, |deployment, _| Ok(upkeep::Goal { function_arn: deployment.names.function_arn() }));
     stack.nodes
+}
+
+/// Names of the secrets that this deployment rotated before, and the present one's. If the record knows another user too, the file is
+/// rather that of another deployment, which has the name of this one by mistake: then it names none.
+fn former_secrets(names: &Names, facts: &Facts) -> Result<Vec<String>, Error> {
+    let Some(Kept { record, .. }) = facts.record()? else { return Ok(Vec::new()) };
+    let of_kind = |kind| record.resources.iter().filter(move |entry| entry.kind == kind);
+    let is_of_our_user = of_kind(ResourceKind::User).any(|entry| entry.name == names.user);
+    Ok(of_kind(ResourceKind::Rotation).filter(|_| is_of_our_user).map(|entry| entry.name.clone()).collect())
 }
 
 fn secret_goal(Deployment { config, names, .. }: &Deployment, facts: &Facts) -> Result<secret::Goal, Error> {
@@ -156,6 +195,7 @@ fn function_goal(Deployment { config, names, .. }: &Deployment, facts: &Facts) -
             function::Vpc::new(ids(&vpc.subnets), vpc.security_groups.iter().map(ToString::to_string).collect())
         }),
         source: facts.package()?.source_digest.clone(),
+        former_secrets: former_secrets(names, facts)?,
     })
 }
 
@@ -236,31 +276,43 @@ fn rotation_goal(Deployment { config, names, .. }: &Deployment, facts: &Facts) -
     })
 }
 
-struct Stack<'a> {
+/// Nodes that become one graph: each depends on those before it that its kind needs.
+pub(crate) struct Stack<'a> {
     deployment: &'a Arc<Deployment>,
+    owner: Owner,
     toward: Toward,
-    nodes: Vec<Node>,
+    stage: Stage,
+    pub(crate) nodes: Vec<Node>,
 }
 
-impl Stack<'_> {
-    fn add<K: Kind>(
-        &mut self,
-        after: &[NodeId],
-        kind: K,
-        goal: impl Fn(&Deployment, &Facts) -> Result<K::Goal, Error> + Send + Sync + 'static,
-    ) -> NodeId {
-        let deployment = Arc::clone(self.deployment);
-        let resource = erase(kind, move |facts| goal(&deployment, facts));
-        self.nodes.push(Node { resource, toward: self.toward, after: after.to_vec() });
-        self.nodes.len() - 1
+impl<'a> Stack<'a> {
+    pub(crate) fn new(deployment: &'a Arc<Deployment>, owner: Owner, toward: Toward, stage: Stage) -> Self {
+        Self { deployment, owner, toward, stage, nodes: Vec::new() }
     }
 
-    fn add_owned<T: Tagged>(
+    pub(crate) fn add<K: Kind>(
         &mut self,
-        after: &[NodeId],
+        kind: K,
+        goal: impl Fn(&Deployment, &Facts) -> Result<K::Goal, Error> + Send + Sync + 'static,
+    ) {
+        let needs = needs(kind.address().kind);
+        let is_needed = |node: &Node| needs.contains(&node.resource.address().kind);
+        let after = self.nodes.iter().enumerate().filter(|(_, node)| is_needed(node)).map(|(id, _)| id).collect();
+        let deployment = Arc::clone(self.deployment);
+        let resource = erase(kind, move |facts| goal(&deployment, facts));
+        self.nodes.push(Node { resource, toward: self.toward, after, stage: self.stage });
+    }
+
+    pub(crate) fn add_owned<T: Tagged>(
+        &mut self,
         kind: T,
         goal: impl Fn(&Deployment, &Facts) -> Result<T::Goal, Error> + Send + Sync + 'static,
-    ) -> NodeId {
-        self.add(after, Owned::new(kind, &self.deployment.owner()), goal)
+    ) {
+        let owner = self.owner.clone();
+        self.add(Owned::new(kind, &owner), move |deployment, facts| {
+            let (goal, mut former_tags) = (goal(deployment, facts)?, facts.recorded_tags()?);
+            former_tags.insert(TAG_PROTECT.to_owned());
+            Ok(Declared { goal, tags: owner.tags(), former_tags })
+        });
     }
 }

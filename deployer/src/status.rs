@@ -2,19 +2,24 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use aws_smithy_types::{DateTime, date_time::Format};
+use futures_util::future::join_all;
 use serde::Serialize;
 
 use contract::Text;
 
 use crate::{
     aws::Aws,
-    deployment::{Deployment, facts},
+    date::rfc3339,
+    deployment::{
+        Deployment,
+        record::{self, Applied},
+    },
     engine::{
-        op::{Address, ResourceKind, Toward, Verb},
-        plan::{self, Planned},
+        op::{Address, Op, ResourceKind, Toward, Verb},
+        plan::{ChangedBy, Plan, Planned},
     },
     error::{Error, FailedTo as _, absent_is_none},
+    planning,
     rotation::{
         function,
         labels::{self, Labels},
@@ -84,20 +89,20 @@ pub(crate) struct Key {
 /// Reads everything. A failed read is part of the status: people ask for the status when something is wrong.
 pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     let nodes = stack(deployment, Toward::Present);
-    let reading = Box::pin(facts::read(aws, &deployment.config, &deployment.names, Toward::Present));
-    let surveying = Box::pin(plan::survey(aws, &nodes, reading));
-    let (survey, labels, pending, keys) = tokio::join!(
+    let surveying = Box::pin(planning::survey(aws, deployment, nodes, Toward::Present));
+    let (surveyed, labels, pending, keys) = tokio::join!(
         surveying,
         labels::read(aws, &deployment.names.secret),
         Box::pin(watch::last_sign(aws, deployment)),
         keys(aws, deployment)
     );
+    let survey = surveyed.survey;
     let mut unread = Vec::new();
     let mut resources = Vec::new();
     for (address, ops) in survey.resources {
         let state = match value_or_keep(ops, &mut unread) {
             None => State::Unknown,
-            Some(ops) => state(Planned { address: address.clone(), ops }.verb()),
+            Some(ops) => state(Planned { address: address.clone(), changed_by: None, ops }.verb()),
         };
         resources.push((address, state));
     }
@@ -118,6 +123,60 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
         told.extend(standing.into_iter().chain(retirements));
     }
     Status { resources, credential, keys, notes: told, unread }
+}
+
+/// What is not as the last apply left it.
+#[derive(Debug)]
+pub(crate) struct Drift {
+    /// What somebody else changed, with the ops that would put it right.
+    pub(crate) drifted: Vec<Planned>,
+    /// What differs and is declared otherwise than it was applied: whether it drifted cannot be told.
+    pub(crate) unclear: Vec<Address>,
+    pub(crate) applied: Applied,
+}
+
+impl Drift {
+    /// What a plan finds, without what a person knows already.
+    pub(crate) fn of(plan: Plan, applied: Applied, is_known: impl Fn(&Address, &Op) -> bool) -> Self {
+        let (mut drifted, mut unclear) = (Vec::new(), Vec::new());
+        for mut resource in plan.resources {
+            resource.ops.retain(|op| !is_known(&resource.address, op));
+            match resource.changed_by.filter(|_| !resource.ops.is_empty()) {
+                Some(ChangedBy::SomebodyElse) => drifted.push(resource),
+                Some(ChangedBy::File) => unclear.push(resource.address),
+                None => {}
+            }
+        }
+        Self { drifted, unclear, applied }
+    }
+}
+
+/// A deployment, as its record and its secret have it.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) name: String,
+    /// None if no apply has reached its goal.
+    pub(crate) applied: Option<Applied>,
+    /// Of its secret.
+    pub(crate) labels: Labels,
+}
+
+/// The deployments of a region that have a record, and what could not be read of them.
+///
+/// # Errors
+/// The records cannot be listed.
+pub(crate) async fn list(aws: &Aws) -> Result<(Vec<Listed>, Vec<Error>), Error> {
+    let read = record::list(aws).await?.into_iter().map(async |(name, record)| {
+        let record = record?;
+        let labels = match record.name_of(ResourceKind::Rotation) {
+            Some(secret) => labels::read(aws, secret).await?,
+            None => None,
+        };
+        Ok(Listed { name, applied: record.applied, labels: labels.unwrap_or_default() })
+    });
+    let mut unread = Vec::new();
+    let listed = join_all(read).await.into_iter().filter_map(|read| value_or_keep(read, &mut unread)).collect();
+    Ok((listed, unread))
 }
 
 fn pending_is(sign: &LastSign) -> Pending {
@@ -180,12 +239,6 @@ async fn keys(aws: &Aws, deployment: &Deployment) -> Result<Vec<Key>, Error> {
         })
     });
     futures_util::future::try_join_all(read).await
-}
-
-fn rfc3339(date: DateTime) -> String {
-    let whole_seconds = DateTime::from_secs(date.secs());
-    // Formatting fails only beyond the year 9999.
-    whole_seconds.fmt(Format::DateTime).unwrap_or_default()
 }
 
 #[cfg(test)]

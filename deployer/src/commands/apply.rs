@@ -4,6 +4,7 @@
 use contract::{Command, KeyReport, KeyVerdict, Report, Text, text};
 
 use super::{
+    approve::Approval,
     run_plan,
     session::{Done, Prepared, Session, Shown, for_each_deployment, say_if_the_function_cannot_be_built},
 };
@@ -12,34 +13,39 @@ use crate::{
     engine::{
         events::{Event, Progress, RotationEvent},
         op::{Effect, Toward},
+        plan::Plan,
     },
+    error::{Error, ErrorKind},
+    interrupt::{self, unless_asked},
     rotation::{function, watch},
     screen::Screen,
 };
 
 pub(super) async fn run(screen: &Screen, args: &ApplyArgs) -> Result<Done, Shown> {
     let during = args.during_rotation.then_some("--during-rotation").into_iter();
-    let removed = args.removed_tags.iter().flat_map(|key| ["--remove-tag", key]);
-    let typed: Vec<&str> = std::iter::once("apply").chain(during).chain(removed).collect();
+    let stopping = args.stop_mail.then_some("--stop-mail");
+    let typed: Vec<&str> = std::iter::once("apply").chain(during).chain(stopping).collect();
+    let approval = Approval { typed: &typed, answer: "yes", auto_approve: args.auto_approve };
     say_if_the_function_cannot_be_built(screen, &args.target.config)?;
     for_each_deployment(screen, &args.target.config, async |session: Session| {
-        let session = session.removing_tags(&args.removed_tags);
-        let prepared = prepare(&session, args.during_rotation).await?;
-        let executed = run_plan::run(&session, &prepared, &typed, args.auto_approve).await?;
-        let ours = prepared.plan.has(Effect::RotatesNow).then_some(&*executed.rotation_token);
-        if !prepared.plan.has(Effect::TestsConfiguration) {
-            watch_rotation(&session, ours, args.watch).await?;
-        }
+        let session = session.stopping_mail(args.stop_mail);
+        let plan = async || prepare(&session, args.during_rotation).await;
+        let watch = async |plan: &Plan, token: &str| {
+            let ours = plan.has(Effect::RotatesNow).then_some(token);
+            if plan.has(Effect::TestsConfiguration) { Ok(()) } else { watch_rotation(&session, ours, args.watch).await }
+        };
+        let executed = run_plan::run(&session, plan, &approval, args.patience.lease_timeout, watch).await?;
+        let plan = &executed.plan;
         let function::Notes { standing, retirements } = function::notes(&session.aws, &session.deployment).await;
-        let is_new = |note: &Text| !prepared.plan.notes.contains(note);
+        let is_new = |note: &Text| !plan.notes.contains(note);
         for note in standing.into_iter().filter(is_new).chain(retirements) {
             session.screen.note(note);
         }
-        if prepared.plan.has(Effect::RotatesNow) {
+        if plan.has(Effect::RotatesNow) {
             tell_of_the_second_rotation(&session).await;
         }
         if executed.done == Done::Changes {
-            let [create, change, destroy] = prepared.plan.counts();
+            let [create, change, destroy] = plan.counts();
             let counts = format!("{create} created, {change} changed, {destroy} destroyed");
             session.screen.done(&format!("Apply complete: {counts}."));
         }
@@ -68,15 +74,23 @@ async fn prepare(session: &Session, during_rotation: bool) -> Result<Prepared, S
 /// Secrets Manager's answers may be old, so this run's own rotation is watched whether or not they show it yet.
 async fn watch_rotation(session: &Session, ours: Option<&str>, watch: Watch) -> Result<(), Shown> {
     let (aws, deployment) = (&session.aws, &session.deployment);
+    let screen = session.screen.clone();
+    let _draining = session.fail(interrupt::drain(move || screen.note("interrupted")))?;
     let watched = session.with_events(async |events| {
         let Some(version) = ours else {
             let progress = Progress { events, address: session.secret() };
-            return watch::watch_open(aws, deployment, watch.watch_retries, &progress).await;
+            return unless_asked(watch::watch_open(aws, deployment, watch.watch_retries, &progress)).await;
         };
         events.say(Event::Rotation(RotationEvent::Started { version: version.to_owned() }));
-        watch::watch(aws, deployment, version, watch.watch_retries, &events).await
+        unless_asked(watch::watch(aws, deployment, version, watch.watch_retries, &events)).await
     });
-    session.fail(watched.await)
+    let goes_on = |error: Error| match error.kind() {
+        ErrorKind::Interrupted => error
+            .cause("the rotation goes on by itself")
+            .hint(text![Command::deployer("status"), " shows how it stands"]),
+        _ => error,
+    };
+    session.fail(watched.await.map_err(goes_on))
 }
 
 /// An adopted user may have a key from before. The first rotation used the other slot, so only the second one, maybe weeks later,

@@ -15,16 +15,39 @@ pub(super) fn command(words: &[&str]) -> Command {
     Command::Deployer(words.iter().map(|&word| word.to_owned()).collect())
 }
 
-/// Asks. `typed` are the words that were typed, without `deployer` and `--auto-approve`; `done_before` is how many changes this run has
-/// made already.
+/// How the run of a plan is approved.
+pub(super) struct Approval<'a> {
+    /// The words that were typed, without `deployer`, CONFIG and `--auto-approve`.
+    pub(super) typed: &'a [&'a str],
+    /// What a person has to type.
+    pub(super) answer: &'a str,
+    /// Nobody is asked.
+    pub(super) auto_approve: bool,
+}
+
+/// Asks for a yes. `typed` are the words that were typed, without `deployer` and `--auto-approve`; `done_before` is how many changes
+/// this run has made already.
 pub(super) fn approve(session: &Session, question: &str, typed: &[&str], done_before: usize) -> Result<(), Shown> {
+    approve_by(session, question, &Approval { typed, answer: "yes", auto_approve: false }, done_before)
+}
+
+/// Asks, unless nobody is to be asked.
+pub(super) fn approve_by(
+    session: &Session,
+    question: &str,
+    &Approval { typed, answer, auto_approve }: &Approval<'_>,
+    done_before: usize,
+) -> Result<(), Shown> {
+    if auto_approve {
+        return Ok(());
+    }
     if !std::io::stdin().is_terminal() {
         let error =
             Error::new("nobody can approve this: standard input is not a terminal").of_kind(ErrorKind::Declined);
         let approved = command(&[typed, &["--auto-approve"]].concat());
         return session.fail(Err(error.hint(text!["read what is shown above, then run ", approved])));
     }
-    if Screen::ask(question) {
+    if Screen::ask(question, answer) {
         return Ok(());
     }
     let refused = Error::new("not approved, so it was not done").of_kind(ErrorKind::Declined);

@@ -13,7 +13,7 @@ pub(super) async fn run(screen: &Screen, args: &BuildArgs) -> Result<Done, Shown
     for architecture in architectures(args) {
         if let Err(error) = build(screen, args, architecture).await {
             screen.error(&error);
-            return Err(Shown);
+            return Err(Shown::FAILED);
         }
     }
     Ok(Done::NothingToDo)

@@ -26,7 +26,7 @@ pub(super) fn man_pages(screen: &Screen, folder: &Path) -> Result<Done, Shown> {
     let written = fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command(), folder));
     written.map(|()| Done::NothingToDo).map_err(|error| {
         screen.error(&Error::new(format!("failed to write into {}", folder.display())).cause(error));
-        Shown
+        Shown::FAILED
     })
 }
 

@@ -1,9 +1,8 @@
 //! `deployer rotate --leaked KEY`: replaces an access key that leaked, where it is in use, and deletes it as soon as every host has
 //! the new one.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use aws_smithy_types::{DateTime, date_time::Format};
 use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, KeyReport, Report, TOLD, WayOut};
 use tokio::time::Instant;
 
@@ -14,6 +13,7 @@ use super::{
 };
 use crate::{
     cli::RotateArgs,
+    date,
     rotation::{
         diagnosis::{self, Obstacle},
         function,
@@ -160,8 +160,6 @@ impl Timeline {
     }
 
     fn add(&mut self, what: impl AsRef<str>) {
-        let now = DateTime::from_secs(DateTime::from(SystemTime::now()).secs());
-        let date = now.fmt(Format::DateTime).unwrap_or_default();
-        self.0.push(format!("{date}  {}", what.as_ref()));
+        self.0.push(format!("{}  {}", date::now(), what.as_ref()));
     }
 }

@@ -16,7 +16,9 @@ mod approve;
 mod build;
 mod command_line;
 mod destroy;
+mod drift;
 mod leaked;
+mod list;
 mod output;
 mod plan;
 mod recover;
@@ -45,6 +47,8 @@ pub async fn run(Cli { command, json, verbose }: Cli) -> ExitCode {
         Command::Plan(args) => (args.detailed_exitcode, plan::run(&screen, &args).await),
         Command::Apply(args) => (args.detailed_exitcode, apply::run(&screen, &args).await),
         Command::Destroy(args) => (args.detailed_exitcode, destroy::run(&screen, &args).await),
+        Command::Drift(args) => (true, drift::run(&screen, &args).await),
+        Command::List(args) => (false, list::run(&screen, &args).await),
         Command::Status(target) => (false, status::run(&screen, &target).await),
         Command::Rotate(args) => match &args.leaked {
             Some(key) => (false, leaked::run(&screen, &args, key).await),
@@ -59,7 +63,7 @@ pub async fn run(Cli { command, json, verbose }: Cli) -> ExitCode {
     exit_code(match outcome {
         Ok(Done::Changes) if detailed => ExitCode::from(2),
         Ok(_) => ExitCode::SUCCESS,
-        Err(Shown) => ExitCode::FAILURE,
+        Err(Shown { exit_code }) => ExitCode::from(exit_code),
     })
 }
 

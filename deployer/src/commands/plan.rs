@@ -9,7 +9,7 @@ pub(super) async fn run(screen: &Screen, args: &PlanArgs) -> Result<Done, Shown>
         say_if_the_function_cannot_be_built(screen, &args.target.config)?;
     }
     for_each_deployment(screen, &args.target.config, async |session: Session| {
-        let session = session.removing_tags(&args.removed_tags);
+        let session = session.stopping_mail(args.stop_mail);
         let plan = session.plan(toward).await?.plan;
         session.screen.plan(&session.deployment, &session.identity, &plan);
         Ok(if plan.is_empty() { Done::NothingToDo } else { Done::Changes })

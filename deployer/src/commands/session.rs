@@ -2,24 +2,27 @@
 
 use std::{path::Path, sync::Arc};
 
-use contract::Text;
+use contract::{Command, Text, text};
 
 use crate::{
     aws::{self, Aws, Identity},
     config::{self, Config},
     deployment::{
         Deployment,
-        facts::{self, Facts},
-        names::Names,
+        facts::Facts,
+        names::{self, Names},
+        record::{self, Kept, Record},
     },
     engine::{
         erased::Node,
         events::{Event, Events},
-        op::{Address, ResourceKind, Toward},
+        op::{Address, Effect, ResourceKind, Toward},
         plan::{self, Plan},
     },
-    error::Error,
+    error::{Error, ErrorKind},
+    interrupt, lease,
     package::Package,
+    planning::{self, Surveyed},
     rotation::function,
     screen::Screen,
     silence::Silence,
@@ -38,7 +41,22 @@ pub(super) enum Done {
 
 /// The error was shown already.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shown;
+pub(super) struct Shown {
+    pub(super) exit_code: u8,
+}
+
+impl Shown {
+    pub(super) const FAILED: Self = Self { exit_code: 1 };
+
+    fn of(error: &Error) -> Self {
+        let exit_code = match error.kind() {
+            ErrorKind::LeaseHeld => lease::EXIT_CODE,
+            ErrorKind::Interrupted => interrupt::EXIT_CODE,
+            _ => return Self::FAILED,
+        };
+        Self { exit_code }
+    }
+}
 
 /// A deployment and the AWS account that it is in.
 pub(super) struct Session {
@@ -53,40 +71,100 @@ pub(super) struct Prepared {
     pub(super) plan: Plan,
     pub(super) nodes: Vec<Node>,
     pub(super) facts: Facts,
+    /// What the record is to hold in the end.
+    pub(super) record: Option<Record>,
 }
 
 impl Session {
     async fn open(screen: &Screen, config: Config) -> Result<Self, Shown> {
         let screen = screen.of_deployment(&config.name, &config.region);
-        let told = screen.clone();
-        let silence = Silence::new(move |unanswered| told.event(&Event::Unanswered(unanswered)));
-        let (aws, identity) = aws::connect(&config, &silence).await.map_err(|error| show(&screen, &error))?;
-        let names = Names::new(&config, &identity);
-        Ok(Self { screen, deployment: Arc::new(Deployment { config, names, removed_tags: Vec::new() }), aws, identity })
+        let (aws, identity) = connect(&screen, &config.region).await?;
+        aws::check_account(&config, &identity).map_err(|error| show(&screen, &error))?;
+        Ok(Self::new(screen, config, aws, identity))
     }
 
-    /// The session whose plan also removes these tags, wherever the configuration does not name them.
-    pub(super) fn removing_tags(mut self, keys: &[String]) -> Self {
-        Arc::make_mut(&mut self.deployment).removed_tags = keys.to_vec();
+    /// The deployment of this name, as its record has it.
+    pub(super) async fn of_record(screen: &Screen, name: &str, region: &str) -> Result<Self, Shown> {
+        let screen = screen.of_deployment(name, region);
+        let (aws, identity) = connect(&screen, region).await?;
+        let kept = record::read(&aws, &names::record(name)).await.map_err(|error| show(&screen, &error))?;
+        let Some(Kept { record, .. }) = kept else {
+            let error = Error::new(format!("deployment {name} has no record in {region}"));
+            return Err(show(
+                &screen,
+                &error.hint(text![
+                    Command::Deployer(["list", "--region", region].map(str::to_owned).to_vec()),
+                    " shows which have one; with its file, a deployment needs none to be destroyed"
+                ]),
+            ));
+        };
+        // Every deployment has a rotation and a user. Nothing else of the configuration matters to what goes.
+        let name_of = |kind| record.name_of(kind).unwrap_or(name);
+        let (secret, user) = (name_of(ResourceKind::Rotation), name_of(ResourceKind::User));
+        let config = config::least(name, region, secret, user).map_err(|error| {
+            screen.config_error(&error);
+            Shown::FAILED
+        })?;
+        Ok(Self::new(screen, config, aws, identity))
+    }
+
+    fn new(screen: Screen, config: Config, aws: Aws, identity: Identity) -> Self {
+        let names = Names::new(&config, &identity);
+        let deployment = Deployment { config, names, caller: identity.arn.clone(), stop_mail: false };
+        Self { screen, deployment: Arc::new(deployment), aws, identity }
+    }
+
+    /// The session whose plan may delete access keys of a user that the configuration no longer declares.
+    pub(super) fn stopping_mail(mut self, stop_mail: bool) -> Self {
+        Arc::make_mut(&mut self.deployment).stop_mail = stop_mail;
         self
     }
 
     pub(super) async fn plan(&self, toward: Toward) -> Result<Prepared, Shown> {
-        let Deployment { config, names, .. } = &*self.deployment;
-        let nodes = stack(&self.deployment, toward);
-        let reading = Box::pin(facts::read(&self.aws, config, names, toward));
-        let survey = plan::survey(&self.aws, &nodes, reading).await;
+        self.plan_of(stack(&self.deployment, toward), toward).await
+    }
+
+    /// Plans the end of everything that the record names.
+    pub(super) async fn plan_of_record(&self, toward: Toward) -> Result<Prepared, Shown> {
+        self.plan_of(Vec::new(), toward).await
+    }
+
+    /// Plans these nodes, and beside them everything that only the record names.
+    async fn plan_of(&self, declared: Vec<Node>, toward: Toward) -> Result<Prepared, Shown> {
+        let surveying = Box::pin(planning::survey(&self.aws, &self.deployment, declared, toward));
+        let Surveyed { nodes, survey, record } = surveying.await;
         let (mut plan, facts) = plan::plan(survey, toward).map_err(|errors| {
             self.screen.errors(&errors);
-            Shown
+            Shown::FAILED
         })?;
+        let applied = facts.record.as_ref().ok().and_then(|kept| kept.as_ref()?.record.applied.as_ref());
+        if plan.has(Effect::UploadsCode)
+            && let Some(newer) = applied.filter(|applied| applied.is_by_a_newer_deployer())
+        {
+            return self.fail(Err(self.is_older_than(&newer.deployer)));
+        }
         // Only the function reads the secret's value. If the plan changes it, the end of apply tells.
         if toward == Toward::Present && plan.leaves_as_it_is(ResourceKind::Function) {
             let told = function::notes(&self.aws, &self.deployment).await.standing;
             let told: Vec<_> = told.into_iter().filter(|note| !plan.notes.contains(note)).collect();
             plan.notes.extend(told);
         }
-        Ok(Prepared { plan, nodes, facts })
+        Ok(Prepared { plan, nodes, facts, record })
+    }
+
+    fn is_older_than(&self, newer: &str) -> Error {
+        let Names { record, function, .. } = &self.deployment.names;
+        let region = self.deployment.names.region();
+        Error::new(format!(
+            "deployer {newer} applied function {function} last, and this is deployer {}",
+            env!("CARGO_PKG_VERSION")
+        ))
+        .cause("an older function may refuse, or not know, what a newer one wrote")
+        .hint("update the deployer")
+        .hint(text![
+            "to go back on purpose, delete the record first, which forgets what the file no longer declares: ",
+            Command::aws(&["ssm", "delete-parameter", "--region", region, "--name", record])
+        ])
     }
 
     pub(super) fn fail<T>(&self, result: Result<T, Error>) -> Result<T, Shown> {
@@ -116,22 +194,29 @@ pub(super) async fn with_events<T>(screen: &Screen, work: impl AsyncFnOnce(Event
     outcome
 }
 
+/// Connects to a region's AWS. Calls that have no answer for long are told.
+pub(super) async fn connect(screen: &Screen, region: &str) -> Result<(Aws, Identity), Shown> {
+    let told = screen.clone();
+    let silence = Silence::new(move |unanswered| told.event(&Event::Unanswered(unanswered)));
+    aws::connect(region, &silence).await.map_err(|error| show(screen, &error))
+}
+
 fn show(screen: &Screen, error: &Error) -> Shown {
     screen.error(error);
-    Shown
+    Shown::of(error)
 }
 
 /// Reads every deployment that a file or a folder declares.
 pub(super) fn load(screen: &Screen, path: &Path) -> Result<Vec<Config>, Shown> {
     let configs = config::load(path).map_err(|error| {
         screen.config_error(&error);
-        Shown
+        Shown::FAILED
     })?;
     let mut fit = Ok(());
     for config in &configs {
         if let Err(errors) = sizes::check(config) {
             screen.of_deployment(&config.name, &config.region).errors(&errors);
-            fit = Err(Shown);
+            fit = Err(Shown::FAILED);
         }
     }
     fit.map(|()| configs)
@@ -159,9 +244,9 @@ pub(super) async fn for_each_deployment(
         match worked.await {
             Ok(Done::NothingToDo) => {}
             Ok(Done::Changes) => done = Done::Changes,
-            Err(Shown) => {
+            Err(shown) => {
                 say_what_was_not_reached(screen, configs.as_slice());
-                return Err(Shown);
+                return Err(shown);
             }
         }
     }

@@ -7,7 +7,7 @@ pub(super) async fn run(screen: &Screen, target: &Target) -> Result<Done, Shown>
     for_each_deployment(screen, &target.config, async |session: Session| {
         let status = status::read(&session.aws, &session.deployment).await;
         session.screen.status(&session.deployment, &status);
-        if status.unread.is_empty() { Ok(Done::NothingToDo) } else { Err(Shown) }
+        if status.unread.is_empty() { Ok(Done::NothingToDo) } else { Err(Shown::FAILED) }
     })
     .await
 }

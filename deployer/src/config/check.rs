@@ -51,6 +51,8 @@ pub(super) fn check(source: Source<'_>, raw: &RawConfig) -> Result<Placed, Vec<P
 impl Reader<'_> {
     fn config(&mut self, raw: &RawConfig) -> Option<Config> {
         let name = self.parsed("name", &raw.name);
+        let required = if_given(&raw.required_version, |leaf| self.required_version(leaf));
+        let protect = or_default(&raw.protect, false, |leaf| self.flag("protect", leaf));
         let account_id = if_given(&raw.account_id, |leaf| self.parsed("account_id", leaf));
         let region = self.region(&raw.region);
         let tags = or_default(&raw.tags, BTreeMap::new(), |leaf| self.tags(leaf));
@@ -62,8 +64,10 @@ impl Reader<'_> {
         let function = self.function(raw.function.get().unwrap_or(&RawFunction::default()));
         let notify = if_given(&raw.notify, |raw| Some(Notify { email: self.address("notify.email", &raw.email)? }));
 
+        required?;
         let config = Config {
             name: name?,
+            protect: protect?,
             account_id: account_id?,
             region: region?,
             tags: tags?,
@@ -80,6 +84,22 @@ impl Reader<'_> {
         self.private_endpoint(raw, &config);
         self.senders_of_an_existing_user(raw, &config);
         Some(config)
+    }
+
+    /// Refuses a file that is for another version of this program.
+    fn required_version(&mut self, leaf: &Leaf<String>) -> Option<()> {
+        let text = self.text("required_version", leaf)?;
+        let hint = "write one or more bounds in quotes: \">=0.1, <0.3\"";
+        let required = match text.parse::<semver::VersionReq>() {
+            Ok(required) => required,
+            Err(error) => return self.refuse(leaf.at, format!("`{text}` does not say which versions: {error}"), hint),
+        };
+        let own = env!("CARGO_PKG_VERSION");
+        if own.parse().is_ok_and(|own| required.matches(&own)) {
+            return Some(());
+        }
+        let message = format!("this file is for deployer {required}, and this is deployer {own}");
+        self.refuse(leaf.at, message, "install a deployer of such a version, or correct required_version")
     }
 
     fn region(&mut self, leaf: &Leaf<String>) -> Option<Region> {

@@ -39,6 +39,17 @@ pub fn parse(source: &Path, text: &str) -> Result<Vec<Config>, ConfigError> {
     configs(documents(source, text)?, Vec::new())
 }
 
+/// The smallest configuration of a deployment, for one whose file is not at hand. Everything else has its default.
+///
+/// # Errors
+/// What a file could not hold either.
+pub(crate) fn least(name: &str, region: &str, secret: &str, user: &str) -> Result<Config, ConfigError> {
+    let text =
+        serde_json::json!({"name": name, "region": region, "secret": {"name": secret}, "iam_user": {"name": user}});
+    // A text with one document has one deployment.
+    parse(Path::new("(the record)"), &text.to_string()).map(|mut configs| configs.remove(0))
+}
+
 fn documents(path: &Path, text: &str) -> Result<Vec<Placed>, ConfigError> {
     let source = Source { path, text: text.strip_prefix('\u{feff}').unwrap_or(text) };
     let mut found = Vec::new();

@@ -6,7 +6,10 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
-pub(crate) use self::duration::{parse as duration, spell};
+pub(crate) use self::{
+    duration::{parse as duration, spell},
+    load::least,
+};
 pub use self::{
     load::{load, parse},
     problem::ConfigError,
@@ -38,6 +41,8 @@ mod yaml;
 pub struct Config {
     /// Prefixes every name that is derived.
     pub name: Name,
+    /// Whether `destroy` refuses the deployment.
+    pub protect: bool,
     /// The only account to work in, if the file names one.
     pub account_id: Option<AccountId>,
     /// Region of everything but IAM.
@@ -175,7 +180,7 @@ pub struct Notify {
 }
 
 /// A processor that Lambda offers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub enum Architecture {
     /// 64-bit Intel and AMD.
     X86_64,

@@ -36,6 +36,14 @@ pub(super) struct RawConfig {
     /// digits and hyphens.
     #[schemars(regex(pattern = Name::PATTERN))]
     pub(super) name: Leaf<String>,
+    /// The versions of the deployer that may work with this file, such as ">=0.1, <0.3". In quotes.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub(super) required_version: Optional<Leaf<String>>,
+    /// Whether `destroy` refuses this deployment, until an `apply` of a file without this line.
+    #[serde(default)]
+    #[schemars(extend("default" = false))]
+    pub(super) protect: Optional<Leaf<bool>>,
     /// The only AWS account to work in. In quotes.
     #[serde(default)]
     #[schemars(regex(pattern = AccountId::PATTERN))]

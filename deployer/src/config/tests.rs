@@ -103,7 +103,8 @@ fn what_the_example_comments_out_can_be_used_instead() {
     }
     let vpc = ["vpc", "subnets", "security_groups"].iter().fold(example(), |text, key| uncommented(key, text));
     assert_eq!(one(&vpc).function.vpc.unwrap().subnets.len(), 1);
-    let secret_exists = without("recovery_window", without("kms_key", example())).replacen("false", "true", 1);
+    let secret_exists =
+        without("recovery_window", without("kms_key", example())).replacen("existing: false", "existing: true", 1);
     assert!(one(&secret_exists).secret.existing);
 }
 
@@ -151,8 +152,12 @@ fn the_defaults_of_the_schema_are_those_that_apply() {
         if group == "instance" {
             continue;
         }
+        let Some(values) = values.as_object() else {
+            explicit[group] = values.clone();
+            continue;
+        };
         let target = explicit.as_object_mut().unwrap().entry(group).or_insert(serde_json::json!({}));
-        target.as_object_mut().unwrap().extend(values.as_object().unwrap().clone());
+        target.as_object_mut().unwrap().extend(values.clone());
     }
     assert_eq!(one(&explicit.to_string()), one(LEAST));
 
@@ -162,6 +167,19 @@ fn the_defaults_of_the_schema_are_those_that_apply() {
         one(&with(&format!("{instance}, timeout: {timeout}}}"))).instance,
         one(&with(&format!("{instance}}}"))).instance
     );
+}
+
+#[test]
+fn a_file_says_which_versions_of_the_deployer_may_work_with_it() {
+    let refused = |required: &str| {
+        let text = with(&format!("required_version: {required}"));
+        parse(Path::new("config.yaml"), &text).err().map(|error| error.to_string())
+    };
+    assert_eq!(refused("\">=0.1, <0.2\""), None);
+    let own = env!("CARGO_PKG_VERSION");
+    let other = format!("this file is for deployer >=9, <10, and this is deployer {own}");
+    assert!(refused("\">=9, <10\"").unwrap().contains(&other));
+    assert!(refused("newest").unwrap().contains("`newest` does not say which versions"));
 }
 
 #[test]

@@ -8,7 +8,11 @@ use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, Text, is_quarantined};
 use crate::{
     aws::Aws,
     config::Config,
-    deployment::{names::Names, policy::KmsKeys},
+    deployment::{
+        names::Names,
+        policy::KmsKeys,
+        record::{self, Kept},
+    },
     engine::op::Toward,
     error::{Error, FailedTo as _, absent_is_none},
     package::Package,
@@ -29,6 +33,8 @@ pub(crate) struct Facts {
     /// Labels of the secret; none if there is no secret.
     pub(crate) labels: Fact<Labels>,
     pub(crate) package: Fact<Package>,
+    /// None if there is no record.
+    pub(crate) record: Fact<Option<Kept>>,
     /// What a person has to know first: that AWS has put the user in quarantine, or that this is not known. No goal needs it.
     pub(crate) quarantine: Option<Text>,
 }
@@ -83,6 +89,15 @@ impl Facts {
         self.labels.as_ref().map_err(Clone::clone)
     }
 
+    /// Keys of tags that the configuration named at an earlier apply.
+    pub(crate) fn recorded_tags(&self) -> Result<BTreeSet<String>, Error> {
+        Ok(self.record()?.map(|kept| kept.record.tags.clone()).unwrap_or_default())
+    }
+
+    pub(crate) fn record(&self) -> Result<Option<&Kept>, Error> {
+        self.record.as_ref().map(Option::as_ref).map_err(Clone::clone)
+    }
+
     /// The code that the function should have.
     pub(crate) fn package(&self) -> Result<&Package, Error> {
         self.package.as_ref().map_err(Clone::clone)
@@ -92,17 +107,28 @@ impl Facts {
 /// Reads the facts. On the way to absent no goal is made, so only the labels are read, and whether the user has keys.
 pub(crate) async fn read(aws: &Aws, config: &Config, names: &Names, toward: Toward) -> Facts {
     if toward != Toward::Present {
-        let (user_keys, labels) = tokio::join!(user_keys(aws, names), read_labels(aws, names));
-        return Facts { user_keys, labels, ..unread() };
+        let (user_keys, labels, record) =
+            tokio::join!(user_keys(aws, names), read_labels(aws, names), record::read(aws, &names.record));
+        return Facts { user_keys, labels, record, ..unread() };
     }
-    let (user_arn, quarantine, user_keys, (kms_key_arn, under_older_keys), labels) = tokio::join!(
+    let (user_arn, quarantine, user_keys, (kms_key_arn, under_older_keys), labels, record) = tokio::join!(
         user_arn(aws, config, names),
         quarantine(aws, names),
         user_keys(aws, names),
         kms_keys(aws, config, names),
-        read_labels(aws, names)
+        read_labels(aws, names),
+        record::read(aws, &names.record)
     );
-    Facts { user_arn, user_keys, kms_key_arn, under_older_keys, labels, package: Package::locate(config), quarantine }
+    Facts {
+        user_arn,
+        user_keys,
+        kms_key_arn,
+        under_older_keys,
+        labels,
+        package: Package::locate(config),
+        quarantine,
+        record,
+    }
 }
 
 /// No fact at all.
@@ -118,6 +144,7 @@ pub(crate) fn unread() -> Facts {
         labels: unread(),
         package: unread(),
         quarantine: None,
+        record: unread(),
     }
 }
 

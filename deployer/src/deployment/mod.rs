@@ -8,6 +8,7 @@ use crate::{config::Config, engine::tags::Tags};
 pub(crate) mod facts;
 pub(crate) mod names;
 pub(crate) mod policy;
+pub(crate) mod record;
 
 /// What one YAML document declares, with its names.
 #[derive(Clone, Debug)]
@@ -15,22 +16,36 @@ pub(crate) struct Deployment {
     pub(crate) config: Config,
     /// Every name that follows from it.
     pub(crate) names: Names,
-    /// Keys of tags that this run removes, if the configuration does not name them.
-    pub(crate) removed_tags: Vec<String>,
+    /// ARN of who runs the deployer.
+    pub(crate) caller: String,
+    /// Whether access keys of a user that the configuration no longer declares may be deleted.
+    pub(crate) stop_mail: bool,
 }
 
 impl Deployment {
     pub(crate) fn owner(&self) -> Owner {
-        Owner { id: self.names.owner.clone(), tags: self.config.tags.clone(), removed_tags: self.removed_tags.clone() }
+        Owner {
+            id: self.names.owner.clone(),
+            tags: self.config.tags.clone(),
+            protects: self.config.protect,
+            lifts_protection: false,
+        }
     }
 }
+
+/// Tag on everything of a deployment that is protected from deletion: it protects also where the line is gone from the file, and where
+/// there is no file.
+pub(crate) const TAG_PROTECT: &str = "deployer:protect";
 
 /// Whose a resource is, as its tags say.
 #[derive(Clone, Debug)]
 pub(crate) struct Owner {
     id: String,
     tags: Tags,
-    removed_tags: Vec<String>,
+    /// Whether everything that it owns is protected from deletion.
+    protects: bool,
+    /// Whether this run may delete what is protected.
+    lifts_protection: bool,
 }
 
 impl Owner {
@@ -43,16 +58,25 @@ impl Owner {
     pub(crate) fn tags(&self) -> Tags {
         let mut tags = self.tags.clone();
         tags.insert(TAG_DEPLOYMENT.to_owned(), self.id.clone());
+        if self.protects {
+            tags.insert(TAG_PROTECT.to_owned(), "true".to_owned());
+        }
         tags
     }
 
-    /// Whether this run removes the tag.
-    pub(crate) fn removes(&self, key: &str) -> bool {
-        self.removed_tags.iter().any(|removed| removed == key)
+    /// The owner as who applies a file: unless it protects too, a person who approves it lifts the protection.
+    #[must_use]
+    pub(crate) fn who_applies(self) -> Self {
+        Self { lifts_protection: !self.protects, ..self }
+    }
+
+    /// Whether a resource with these tags must not be deleted.
+    pub(crate) fn keeps(&self, tags: &Tags) -> bool {
+        tags.contains_key(TAG_PROTECT) && !self.lifts_protection
     }
 
     #[cfg(test)]
     pub(crate) fn of(id: &str) -> Self {
-        Self { id: id.to_owned(), tags: Tags::new(), removed_tags: Vec::new() }
+        Self { id: id.to_owned(), tags: Tags::new(), protects: false, lifts_protection: false }
     }
 }

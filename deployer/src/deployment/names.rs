@@ -39,6 +39,10 @@ pub(crate) struct Names {
     permissions: [String; 2],
     /// The daily EventBridge rule.
     pub(crate) upkeep: String,
+    /// The parameter with the deployment's record.
+    pub(crate) record: String,
+    /// The parameter with the lease of the run that changes the deployment.
+    pub(crate) lease: String,
     /// The topic that is told of rotations.
     pub(crate) topic: String,
     /// The secret.
@@ -52,6 +56,14 @@ pub(crate) struct Names {
 /// The region in an ARN: `arn:PARTITION:SERVICE:REGION:…`.
 pub(crate) fn region_of(arn: &str) -> &str {
     arn.split(':').nth(3).unwrap_or_default()
+}
+
+/// The folder of all records in Parameter Store.
+pub(crate) const RECORDS: &str = "/deployer";
+
+/// The name of a deployment's record.
+pub(crate) fn record(deployment: &str) -> String {
+    format!("{RECORDS}/{deployment}")
 }
 
 fn path(configured: Option<&IamPath>) -> String {
@@ -79,6 +91,8 @@ impl Names {
             instance_policy: format!("{name}-read-secret-{region}"),
             permissions: [format!("{name}-secretsmanager"), format!("{name}-events")],
             upkeep: format!("{name}-upkeep"),
+            record: record(name),
+            lease: format!("{}/lease", record(name)),
             topic: format!("{name}-rotation"),
             secret: config.secret.name.to_string(),
             user: config.iam_user.name.to_string(),
@@ -109,20 +123,36 @@ impl Names {
     }
 
     pub(crate) fn function_arn(&self) -> String {
-        self.regional("lambda", &format!("function:{}", self.function))
+        self.arn_of_function(&self.function)
+    }
+
+    pub(crate) fn arn_of_function(&self, name: &str) -> String {
+        self.regional("lambda", &format!("function:{name}"))
+    }
+
+    pub(crate) fn upkeep_arn(&self) -> String {
+        self.arn_of_rule(&self.upkeep)
     }
 
     /// Of a rule on the default event bus, whose name is not in it.
-    pub(crate) fn upkeep_arn(&self) -> String {
-        self.regional("events", &format!("rule/{}", self.upkeep))
+    pub(crate) fn arn_of_rule(&self, name: &str) -> String {
+        self.regional("events", &format!("rule/{name}"))
     }
 
     pub(crate) fn topic_arn(&self) -> String {
-        self.regional("sns", &self.topic)
+        self.arn_of_topic(&self.topic)
+    }
+
+    pub(crate) fn arn_of_topic(&self, name: &str) -> String {
+        self.regional("sns", name)
     }
 
     pub(crate) fn log_group_arn(&self) -> String {
-        self.regional("logs", &format!("log-group:{}", self.log_group))
+        self.arn_of_log_group(&self.log_group)
+    }
+
+    pub(crate) fn arn_of_log_group(&self, name: &str) -> String {
+        self.regional("logs", &format!("log-group:{name}"))
     }
 
     /// Without the hyphen and the six random characters that Secrets Manager appends.

@@ -1,15 +1,15 @@
 //! Resources whose types are erased, so that a stack can hold all kinds. Only planning and executing need them.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use contract::Text;
 use futures_util::future::BoxFuture;
 
 use crate::{
     aws::Aws,
-    deployment::facts::Facts,
+    deployment::{facts::Facts, record::Entry},
     engine::{
-        kind::{Aim, Context, Kind},
+        kind::{Aim, Context, Kind, Stake},
         op::{Address, Op, Toward},
     },
     error::Error,
@@ -25,11 +25,25 @@ pub(crate) struct Node {
     pub(crate) toward: Toward,
     /// Earlier nodes only, so that a stack has no cycle.
     pub(crate) after: Vec<NodeId>,
+    pub(crate) stage: Stage,
+}
+
+/// The stages of a run, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// What the configuration declares.
+    Declared,
+    /// What only the record names. It goes once nothing needs it any more.
+    Leftover,
+    /// The record, which says what was reached.
+    Record,
 }
 
 /// A resource with its goal.
 pub(crate) trait ErasedKind: Send + Sync {
     fn address(&self) -> Address;
+    /// What the record says of the resource; none if the deployment never owns any of it.
+    fn entry(&self, facts: &Facts) -> Option<Entry>;
     fn observe<'a>(&'a self, aws: &'a Aws) -> BoxFuture<'a, Result<Box<dyn Observation>, Error>>;
 }
 
@@ -39,8 +53,6 @@ pub(crate) trait Observation: Send {
     fn decide(&self, toward: Toward, facts: &Facts) -> Result<Vec<RunnableOp>, Error>;
     /// What people should know of the resource; nothing if a fact is missing.
     fn note(&self, facts: &Facts) -> Option<Text>;
-    /// As of [`Kind`].
-    fn unnamed_tags(&self, facts: &Facts) -> Option<BTreeSet<String>>;
 }
 
 /// An op with the call that it stands for.
@@ -94,6 +106,12 @@ impl<K: Kind> ErasedKind for Resource<K> {
         self.kind.address()
     }
 
+    fn entry(&self, facts: &Facts) -> Option<Entry> {
+        let Address { kind, name } = self.kind.address();
+        let declared = (self.goal)(facts).ok().map(|goal| K::digest(&goal));
+        (K::STAKE != Stake::Nothing).then_some(Entry { kind, name, existing: K::STAKE == Stake::Mark, declared })
+    }
+
     fn observe<'a>(&'a self, aws: &'a Aws) -> BoxFuture<'a, Result<Box<dyn Observation>, Error>> {
         Box::pin(async move {
             let observed = self.kind.observe(aws).await?;
@@ -122,10 +140,6 @@ impl<K: Kind> Observation for Seen<K> {
 
     fn note(&self, facts: &Facts) -> Option<Text> {
         self.kind.note((self.goal)(facts).ok().as_ref(), &self.observed)
-    }
-
-    fn unnamed_tags(&self, facts: &Facts) -> Option<BTreeSet<String>> {
-        self.kind.unnamed_tags((self.goal)(facts).ok().as_ref(), &self.observed)
     }
 }
 

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::{engine::events::Progress, error::Error};
+use crate::{
+    engine::events::Progress,
+    error::Error,
+    interrupt::{self, interrupted},
+};
 
 /// IAM and what depends on it, as a rule, is consistent within seconds; two minutes cover what was seen.
 pub(crate) const CONSISTENT_WITHIN: Duration = Duration::from_mins(2);
@@ -24,17 +28,23 @@ impl Pauses {
     }
 
     /// Pauses once more; returns false if the deadline has passed. The first pause says what it waits for.
-    pub(crate) async fn pause(&mut self, progress: &Progress, reason: &str) -> bool {
+    ///
+    /// # Errors
+    /// The run is to end.
+    pub(crate) async fn pause(&mut self, progress: &Progress, reason: &str) -> Result<bool, Error> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return false;
+            return Ok(false);
         }
         if self.next == FIRST_PAUSE {
             progress.waiting(left, reason);
         }
-        sleep(self.next.min(left)).await;
+        tokio::select! {
+            () = sleep(self.next.min(left)) => {}
+            () = interrupt::asked() => return Err(interrupted()),
+        }
         self.next = (self.next * 2).min(LONGEST_PAUSE);
-        true
+        Ok(true)
     }
 }
 
@@ -53,7 +63,7 @@ pub(crate) async fn eventually<T, F: Future<Output = Result<T, Error>>>(
             outcome => return outcome,
         };
         let reason = error.cause.as_ref().map(ToString::to_string).unwrap_or_default();
-        if !pauses.pause(progress, &reason).await {
+        if !pauses.pause(progress, &reason).await? {
             let what = format!("{}, also after {} s of retries", error.what, limit.as_secs());
             return Err(Error { what, ..error });
         }

@@ -13,7 +13,7 @@ use crate::{
     aws::Aws,
     deployment::facts::Facts,
     engine::{
-        erased::{Node, NodeId, Ran, RunnableOp},
+        erased::{Node, NodeId, Ran, RunnableOp, Stage},
         events::{Event, Events, Progress},
         eventually::{CONSISTENT_WITHIN, Pauses},
         kind::Context,
@@ -21,6 +21,7 @@ use crate::{
         plan::Plan,
     },
     error::{Error, ErrorKind},
+    interrupt::{self, interrupted},
 };
 
 /// How a resource ended.
@@ -35,10 +36,10 @@ enum Outcome {
 }
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Summary {
-    /// Resources that did not reach their goal, and those that were skipped because of them.
-    pub(crate) unfinished: usize,
+    /// Resources that did not reach their goal, and those that were skipped because of them, in the order of the plan.
+    pub(crate) unfinished: Vec<Address>,
 }
 
 /// What every resource of one run shares.
@@ -66,13 +67,14 @@ pub(crate) async fn execute(nodes: &[Node], run: &Run<'_>) -> Summary {
         }
     });
     let outcomes = join_all(work).await;
-    Summary { unfinished: outcomes.into_iter().filter(|outcome| *outcome == Outcome::Failed).count() }
+    let failed = nodes.iter().zip(outcomes).filter(|(_, outcome)| *outcome == Outcome::Failed);
+    Summary { unfinished: failed.map(|(node, _)| node.resource.address()).collect() }
 }
 
-/// What each node waits for: what it depends on; on the way to absent, what depends on it.
+/// What each node waits for: what it depends on; on the way to absent, what depends on it; and what is of an earlier stage.
 ///
-/// What stops mail cannot be undone, so it comes last on the way to absent: if AWS refuses to delete another resource, the
-/// credential still works.
+/// What stops mail cannot be undone, so on the way to absent it comes after everything else but the record: if AWS refuses to
+/// delete another resource, the credential still works.
 fn predecessors(nodes: &[Node], plan: &Plan) -> Vec<Vec<NodeId>> {
     let mut needs: Vec<Vec<NodeId>> = nodes.iter().map(|_| Vec::new()).collect();
     for (id, node) in nodes.iter().enumerate() {
@@ -83,13 +85,15 @@ fn predecessors(nodes: &[Node], plan: &Plan) -> Vec<Vec<NodeId>> {
             }
         }
     }
-    let stops_mail = |node: &Node| plan.ops_of(&node.resource.address()).iter().any(|op| op.has(Effect::StopsMail));
-    let last: Vec<bool> = nodes.iter().map(stops_mail).collect();
-    for (id, node) in nodes.iter().enumerate() {
-        // A node with something before it in the stack would be waited for by that: then the two would wait for each other.
-        if last[id] && node.after.is_empty() && matches!(node.toward, Toward::Absent { .. }) {
-            needs[id] = (0..nodes.len()).filter(|&other| !last[other]).collect();
-        }
+    // A node with something before it in the stack would be waited for by that: then the two would wait for each other.
+    let stops_mail = |node: &Node| {
+        let goes = node.after.is_empty() && matches!(node.toward, Toward::Absent { .. });
+        goes && plan.ops_of(&node.resource.address()).iter().any(|op| op.has(Effect::StopsMail))
+    };
+    let place = |node: &Node| (node.stage == Stage::Record, stops_mail(node), node.stage);
+    let places: Vec<_> = nodes.iter().map(place).collect();
+    for (id, place) in places.iter().enumerate() {
+        needs[id].extend((0..nodes.len()).filter(|&other| places[other] < *place));
     }
     needs
 }
@@ -106,7 +110,9 @@ async fn run_node(node: &Node, needs: Vec<watch::Receiver<Option<Outcome>>>, run
             Some(Outcome::Done { changed }) => after_change |= changed,
             Some(Outcome::Failed | Outcome::Unneeded) | None if approved.is_empty() => return Outcome::Unneeded,
             Some(Outcome::Failed | Outcome::Unneeded) | None => {
-                run.events.say(Event::Skipped(address));
+                if !interrupt::is_asked() {
+                    run.events.say(Event::Skipped(address));
+                }
                 return Outcome::Failed;
             }
         }
@@ -123,6 +129,8 @@ async fn run_node(node: &Node, needs: Vec<watch::Receiver<Option<Outcome>>>, run
     };
     match converge(node, &address, approved, run.facts, &context).await {
         Ok(()) => Outcome::Done { changed: true },
+        // What an interrupted run has not done is told at its end.
+        Err(error) if error.kind() == ErrorKind::Interrupted => Outcome::Failed,
         Err(error) => {
             run.events.say(Event::Failed(address, error));
             Outcome::Failed
@@ -161,7 +169,7 @@ async fn converge(
         if fresh.is_empty() || conflict.is_some() {
             let reason =
                 conflict.as_ref().map_or_else(|| "AWS does not show the change yet".to_owned(), Error::in_one_line);
-            if !pauses.pause(&context.progress, &reason).await {
+            if !pauses.pause(&context.progress, &reason).await? {
                 return Err(conflict.unwrap_or_else(|| does_not_show(address)));
             }
         }
@@ -188,6 +196,9 @@ async fn run_all(
     done: &mut Vec<Op>,
 ) -> Result<Option<Error>, Error> {
     for runnable in ops {
+        if interrupt::is_asked() {
+            return Err(interrupted());
+        }
         let op = runnable.op.clone();
         let events = &context.progress.events;
         events.say(Event::Started(address.clone(), op.clone()));

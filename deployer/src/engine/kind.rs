@@ -4,12 +4,15 @@
 //! value, which [`crate::stack`] makes from the configuration and the facts. So a resource that the configuration no longer
 //! declares needs only its name to be removed.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use contract::Text;
+use serde::Serialize;
+use serde_json::json;
 
 use crate::{
     aws::Aws,
+    digest,
     engine::{
         events::Progress,
         op::{Address, Effect, Op},
@@ -22,7 +25,7 @@ use crate::{
 /// A kind whose resources carry tags implements [`crate::engine::owned::Tagged`] instead, which checks the owner.
 pub(crate) trait Kind: Send + Sync + Sized + 'static {
     /// What the resource should be.
-    type Goal: Send + Sync + 'static;
+    type Goal: Send + Serialize + Sync + 'static;
     /// What AWS holds, as far as this kind reads it.
     type Observed: Send + 'static;
     /// The arguments of each mutating call, complete: running it leaves no choice open.
@@ -34,7 +37,16 @@ pub(crate) trait Kind: Send + Sync + Sized + 'static {
     /// What every op of this kind does beside the fields that it changes.
     const EFFECTS: &'static [Effect] = &[];
 
+    /// What the deployment has of a resource of this kind.
+    const STAKE: Stake = Stake::Whole;
+
     fn address(&self) -> Address;
+
+    /// Tells whether the configuration declares the resource as it did before. What of the goal follows from what is there, and not
+    /// from the configuration, a kind leaves out (`#[serde(skip)]`): else the second apply would change the record.
+    fn digest(goal: &Self::Goal) -> String {
+        digest::digest([&json!(goal).to_string()])
+    }
 
     /// Reads, and never writes.
     fn observe(&self, aws: &Aws) -> impl Future<Output = Result<Self::Observed, Error>> + Send;
@@ -47,13 +59,19 @@ pub(crate) trait Kind: Send + Sync + Sized + 'static {
         None
     }
 
-    /// The keys of the tags that the configuration does not name; none if the resource carries no tags or is not there. Pure.
-    fn unnamed_tags(&self, _goal: Option<&Self::Goal>, _observed: &Self::Observed) -> Option<BTreeSet<String>> {
-        None
-    }
-
     /// Makes one call. It is safe to run twice: a conflict makes the engine observe again.
     fn run(&self, context: &Context, call: Self::Call) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// What a deployment may own of a resource, so that its record names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stake {
+    /// The resource.
+    Whole,
+    /// A mark on a resource that exists without the deployment.
+    Mark,
+    /// Nothing: it is only read.
+    Nothing,
 }
 
 /// Where one resource is to go: [`crate::engine::op::Toward`], with the goal.

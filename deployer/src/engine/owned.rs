@@ -5,11 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use contract::{TAG_DEPLOYMENT, Text};
+use contract::{Command, TAG_DEPLOYMENT, Text, text};
+use serde::Serialize;
 
 use crate::{
     aws::Aws,
-    deployment::Owner,
+    deployment::{Owner, TAG_PROTECT},
     engine::{
         kind::{Aim, Context, Kind},
         op::{Address, Effect, Op},
@@ -21,7 +22,7 @@ use crate::{
 /// What a kind whose resources carry tags implements.
 pub(crate) trait Tagged: Send + Sync + Sized + 'static {
     /// What the resource should be, tags aside.
-    type Goal: Send + Sync + 'static;
+    type Goal: Send + Serialize + Sync + 'static;
     /// What AWS holds, tags aside.
     type Observed: Send + 'static;
     /// The calls, those that only change tags aside.
@@ -33,8 +34,6 @@ pub(crate) trait Tagged: Send + Sync + Sized + 'static {
     const CONFLICTS: &'static [&'static str];
     /// As of [`Kind`].
     const EFFECTS: &'static [Effect] = &[];
-    /// Tags that other calls of the kind set; they are left as they are.
-    const OWN_TAGS: &'static [&'static str] = &[];
     /// The configuration's key that decides the resource's name.
     const NAME_KEY: &'static str = "name";
 
@@ -79,6 +78,18 @@ pub(crate) struct Found<Observed> {
     pub(crate) observed: Observed,
 }
 
+/// What an owned resource should be.
+#[derive(Serialize)]
+pub(crate) struct Declared<Goal> {
+    /// Tags aside.
+    pub(crate) goal: Goal,
+    /// Those that the owner gives to everything.
+    pub(crate) tags: Tags,
+    /// Keys of tags that were among these once, as the record says. Other tags are somebody else's.
+    #[serde(skip)]
+    pub(crate) former_tags: BTreeSet<String>,
+}
+
 /// A tagged resource of a deployment.
 pub(crate) struct Owned<T> {
     kind: T,
@@ -99,7 +110,7 @@ pub(crate) enum Call<C> {
 }
 
 impl<T: Tagged> Kind for Owned<T> {
-    type Goal = T::Goal;
+    type Goal = Declared<T::Goal>;
     type Observed = Option<Found<T::Observed>>;
     type Call = Call<T::Call>;
 
@@ -114,34 +125,33 @@ impl<T: Tagged> Kind for Owned<T> {
         self.kind.observe(aws).await
     }
 
-    fn decide(&self, aim: Aim<'_, T::Goal>, observed: &Self::Observed) -> Result<Vec<(Op, Self::Call)>, Error> {
+    fn decide(&self, aim: Aim<'_, Self::Goal>, observed: &Self::Observed) -> Result<Vec<(Op, Self::Call)>, Error> {
         let of_kind = |ops: Vec<(Op, T::Call)>| ops.into_iter().map(|(op, call)| (op, Call::OfKind(call)));
         match (aim, observed) {
             (Aim::Absent { .. }, None) => Ok(Vec::new()),
-            (Aim::Present(goal), None) => Ok(of_kind(self.kind.create(goal, self.goal_tags(goal))).collect()),
+            (Aim::Present(declared), None) => {
+                Ok(of_kind(self.kind.create(&declared.goal, self.goal_tags(declared))).collect())
+            }
             (_, Some(found)) => {
                 self.check_owner(&found.tags)?;
                 match aim {
+                    Aim::Absent { .. } if self.owner.keeps(&found.tags) => Err(self.is_protected()),
                     Aim::Absent { stop_mail } => Ok(of_kind(self.kind.delete(found, stop_mail)?).collect()),
-                    Aim::Present(goal) => {
-                        let update = of_kind(self.kind.update(goal, found)?);
-                        Ok(update.chain(self.tag_ops(goal, &found.tags)).collect())
+                    Aim::Present(declared) => {
+                        let update = of_kind(self.kind.update(&declared.goal, found)?);
+                        Ok(update.chain(self.tag_ops(declared, &found.tags)).collect())
                     }
                 }
             }
         }
     }
 
-    fn note(&self, goal: Option<&T::Goal>, observed: &Self::Observed) -> Option<Text> {
+    fn note(&self, declared: Option<&Self::Goal>, observed: &Self::Observed) -> Option<Text> {
         let is_ours = |found: &Found<T::Observed>| self.check_owner(&found.tags).is_ok();
         if !observed.as_ref().is_none_or(is_ours) {
             return None;
         }
-        self.kind.note(goal?, observed.as_ref())
-    }
-
-    fn unnamed_tags(&self, goal: Option<&T::Goal>, observed: &Self::Observed) -> Option<BTreeSet<String>> {
-        Some(Self::unnamed_tags(self, goal?, &observed.as_ref()?.tags).into_keys().collect())
+        self.kind.note(&declared?.goal, observed.as_ref())
     }
 
     async fn run(&self, context: &Context, call: Self::Call) -> Result<(), Error> {
@@ -154,27 +164,36 @@ impl<T: Tagged> Kind for Owned<T> {
 }
 
 impl<T: Tagged> Owned<T> {
-    fn goal_tags(&self, goal: &T::Goal) -> Tags {
-        let mut tags = self.owner.tags();
-        tags.extend(self.kind.further_tags(goal));
+    fn goal_tags(&self, declared: &Declared<T::Goal>) -> Tags {
+        let mut tags = declared.tags.clone();
+        tags.extend(self.kind.further_tags(&declared.goal));
         tags
     }
 
-    fn tag_ops(&self, goal: &T::Goal, observed: &Tags) -> Vec<(Op, Call<T::Call>)> {
-        let missing = tags::missing(observed, &self.goal_tags(goal));
-        let mut removed = self.unnamed_tags(goal, observed);
-        removed.retain(|key, _| self.owner.removes(key));
+    fn tag_ops(&self, declared: &Declared<T::Goal>, observed: &Tags) -> Vec<(Op, Call<T::Call>)> {
+        let goal = self.goal_tags(declared);
+        let missing = tags::missing(observed, &goal);
+        let is_former = |key: &String| declared.former_tags.contains(key) && !goal.contains_key(key);
+        let former = observed.iter().filter(|(key, _)| is_former(key));
+        let former: Tags = former.map(|(key, value)| (key.clone(), value.clone())).collect();
         let [set, remove] = T::TAG_ACTIONS;
         let set = tags::set_op(set, observed, &missing).map(|op| (op, Call::SetTags(missing)));
-        let remove = tags::remove_op(remove, &removed).map(|op| (op, Call::RemoveTags(removed.into_keys().collect())));
+        let remove = tags::remove_op(remove, &former).map(|op| (op, Call::RemoveTags(former.into_keys().collect())));
         set.into_iter().chain(remove).collect()
     }
 
-    /// The tags that the configuration does not name, and that are neither ours nor AWS's.
-    fn unnamed_tags(&self, goal: &T::Goal, observed: &Tags) -> Tags {
-        let goal = self.goal_tags(goal);
-        let is_unnamed = |key: &str| !goal.contains_key(key) && !T::OWN_TAGS.contains(&key) && !tags::is_of_aws(key);
-        observed.iter().filter(|(key, _)| is_unnamed(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
+    /// In the same words for every resource, so that it is told once.
+    fn is_protected(&self) -> Error {
+        Error::new(format!("deployment {} is protected", self.owner.id()))
+            .of_kind(ErrorKind::Protected)
+            .cause(format!(
+                "its resources carry the tag {TAG_PROTECT}, which an apply of a file with protect: true has set"
+            ))
+            .hint(text![
+                "remove protect: true from the file, run ",
+                Command::deployer("apply"),
+                ", then run this command again"
+            ])
     }
 
     /// Refuses a resource of this name that the deployment does not own.

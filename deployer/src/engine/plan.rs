@@ -1,6 +1,8 @@
 //! Observes everything at once and decides. Reads only; after observing, pure.
 
-use contract::{Command, Text, text};
+use std::collections::BTreeMap;
+
+use contract::Text;
 use futures_util::future::{BoxFuture, join_all};
 use serde::{Deserialize, Serialize};
 
@@ -29,10 +31,22 @@ pub(crate) struct Plan {
     pub(crate) user_has_keys: bool,
 }
 
+/// Who made a resource differ from what the file declares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ChangedBy {
+    /// The file declares something else than at the last apply, or the function's code is new.
+    File,
+    /// The file declares the same as at the last apply: somebody else changed the resource since.
+    SomebodyElse,
+}
+
 /// A resource and its ops.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub(crate) struct Planned {
     pub(crate) address: Address,
+    /// None if there is no record of the last apply, or no op.
+    pub(crate) changed_by: Option<ChangedBy>,
     /// In order.
     pub(crate) ops: Vec<Op>,
 }
@@ -96,6 +110,8 @@ impl Plan {
 pub(crate) struct Survey {
     pub(crate) facts: Facts,
     pub(crate) resources: Vec<(Address, Result<Vec<Op>, Error>)>,
+    /// Of those resources of which the record knows the last apply.
+    pub(crate) changed_by: BTreeMap<Address, ChangedBy>,
     /// What people should know; nothing on the way to absent.
     pub(crate) notes: Vec<Text>,
 }
@@ -106,37 +122,13 @@ pub(crate) async fn survey(aws: &Aws, nodes: &[Node], reading: BoxFuture<'_, Fac
     let (facts, observed) = tokio::join!(reading, observing);
     let mut resources = Vec::new();
     let mut remarks: Vec<Text> = facts.quarantine.clone().into_iter().collect();
-    let mut unnamed_tags = Vec::new();
     for (node, observed) in nodes.iter().zip(observed) {
         if let (Toward::Present, Ok(observed)) = (node.toward, &observed) {
             remarks.extend(observed.note(&facts));
-            unnamed_tags.extend(observed.unnamed_tags(&facts));
         }
         resources.push((node.resource.address(), decide(node, observed, &facts)));
     }
-    // Without a record of what the configuration named earlier, this is the sign of a tag that was ours.
-    let on_all = unnamed_tags.into_iter().reduce(|all, of_one| &all & &of_one).unwrap_or_default();
-    remarks.extend(on_all.iter().filter(|key| is_left(key, &resources)).map(|key| may_have_been_ours(key)));
-    Survey { facts, resources, notes: remarks }
-}
-
-/// Whether no op removes the tag.
-fn is_left(key: &str, resources: &[(Address, Result<Vec<Op>, Error>)]) -> bool {
-    let field = format!("tags.{key}");
-    let mut changes = resources.iter().flat_map(|(_, ops)| ops.iter().flatten()).flat_map(|op| &op.changes);
-    !changes.any(|change| change.field == field && change.to.is_none())
-}
-
-fn may_have_been_ours(key: &str) -> Text {
-    let remove = Command::words(&["apply", "--remove-tag", key]);
-    text![
-        format!(
-            "every resource of the deployment carries the tag {key}, which the configuration does not name. If it was under `tags` \
-             once, and nobody else sets it, "
-        ),
-        remove,
-        " removes it"
-    ]
+    Survey { facts, resources, changed_by: BTreeMap::new(), notes: remarks }
 }
 
 fn decide(node: &Node, observed: Result<Box<dyn Observation>, Error>, facts: &Facts) -> Result<Vec<Op>, Error> {
@@ -149,7 +141,7 @@ fn decide(node: &Node, observed: Result<Box<dyn Observation>, Error>, facts: &Fa
 /// # Errors
 /// A read that AWS refuses, a resource of that name that is not ours, a referenced resource that is not there.
 pub(crate) fn plan(survey: Survey, toward: Toward) -> Result<(Plan, Facts), Vec<Error>> {
-    let Survey { facts, resources, notes } = survey;
+    let Survey { facts, resources, changed_by, notes } = survey;
     // Several resources may have met the same error, in a fact that they share.
     let mut errors: Vec<Error> = Vec::new();
     let keep = |errors: &mut Vec<Error>, error: Error| {
@@ -160,7 +152,10 @@ pub(crate) fn plan(survey: Survey, toward: Toward) -> Result<(Plan, Facts), Vec<
     let mut planned = Vec::new();
     for (address, ops) in resources {
         match ops {
-            Ok(ops) => planned.push(Planned { address, ops }),
+            Ok(ops) => {
+                let changed_by = changed_by.get(&address).copied().filter(|_| !ops.is_empty());
+                planned.push(Planned { address, changed_by, ops });
+            }
             Err(error) => keep(&mut errors, error),
         }
     }

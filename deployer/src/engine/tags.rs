@@ -15,11 +15,6 @@ pub(crate) fn missing(observed: &Tags, goal: &Tags) -> Tags {
     missing.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-/// Whether AWS owns the tag, so that nobody can remove it.
-pub(crate) fn is_of_aws(key: &str) -> bool {
-    key.starts_with("aws:")
-}
-
 /// The op that sets tags; none if there is none to set.
 pub(crate) fn set_op(action: &str, observed: &Tags, missing: &Tags) -> Option<Op> {
     let set = |op: Op, (key, value): (&String, &String)| {

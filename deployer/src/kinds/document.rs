@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_ssm::types::{DocumentDescription, DocumentFormat, DocumentType, ResourceTypeForTagging, Tag};
 use contract::{AWSCURRENT, AWSPENDING, DocumentVariable, Text, VERSION_ID, VERSION_STAGE};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
@@ -24,6 +25,7 @@ pub(crate) struct Document {
     pub(crate) name: String,
 }
 
+#[derive(Serialize)]
 pub(crate) struct Goal {
     /// Absolute path of the script on the host.
     pub(crate) script: String,
@@ -258,7 +260,7 @@ impl Document {
                 let answer = ssm.update_document_default_version().name(name).document_version(version).send().await;
                 return answer.failed_to(|| format!("set the default version of document {name}")).map(drop);
             }
-            if !pauses.pause(&context.progress, "Systems Manager makes the new version active").await {
+            if !pauses.pause(&context.progress, "Systems Manager makes the new version active").await? {
                 let status = document.status.map(|status| status.as_str().to_owned()).unwrap_or_default();
                 let information = document.status_information.unwrap_or_default();
                 return Err(Error::new(format!("document {name} does not become Active"))

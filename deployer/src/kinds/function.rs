@@ -23,6 +23,7 @@ use aws_sdk_lambda::{
 use aws_smithy_types::timeout::TimeoutConfig;
 use contract::{Command, Text, text};
 use left_at_default::{FIELDS, LAYERS};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -47,7 +48,7 @@ pub(crate) struct Function {
 }
 
 /// The code and the configuration that the function should have.
-#[derive(Clone)]
+#[derive(Clone, Serialize)]
 pub(crate) struct Goal {
     pub(crate) role_arn: String,
     pub(crate) timeout: Duration,
@@ -58,10 +59,13 @@ pub(crate) struct Goal {
     pub(crate) vpc: Vpc,
     /// Digest of the sources that the code is built from.
     pub(crate) source: String,
+    /// Names of secrets that this deployment rotated before, as its record says.
+    #[serde(skip)]
+    pub(crate) former_secrets: Vec<String>,
 }
 
 /// The network that a function is in: ids of subnets and of security groups, each sorted.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Vpc {
     subnets: Vec<String>,
     security_groups: Vec<String>,
@@ -158,8 +162,6 @@ impl Tagged for Function {
     const TAG_ACTIONS: [&'static str; 2] = ["lambda:TagResource", "lambda:UntagResource"];
     const CONFLICTS: &'static [&'static str] = &["ResourceConflictException", "ResourceNotFoundException"];
     const EFFECTS: &'static [Effect] = &[Effect::DisturbsRotation];
-    /// These are set by [`Call::MarkCode`].
-    const OWN_TAGS: &'static [&'static str] = &[TAG_SOURCE, TAG_CODE];
 
     fn address(&self) -> Address {
         Address::new(ResourceKind::Function, &self.name)
@@ -208,7 +210,7 @@ impl Tagged for Function {
     /// it if it does not know it. Old code in a new environment could rotate without telling a host.
     fn update(&self, goal: &Goal, found: &Found<Observed>) -> Result<Vec<(Op, Call)>, Error> {
         let Observed { configuration, failed, .. } = &found.observed;
-        self.check_that_no_other_secret_needs_it(&found.observed)?;
+        self.check_that_no_other_secret_needs_it(&found.observed, &goal.former_secrets)?;
         let (upload, mark) = update_code(goal, found).unzip();
         let mut ops = remove_extras(&found.observed.extras);
         ops.extend(upload);
@@ -230,7 +232,7 @@ impl Tagged for Function {
     }
 
     fn delete(&self, found: &Found<Observed>, _: bool) -> Result<Vec<(Op, Call)>, Error> {
-        self.check_that_no_other_secret_needs_it(&found.observed)?;
+        self.check_that_no_other_secret_needs_it(&found.observed, &[])?;
         Ok(vec![(Op::new(Verb::Delete, "lambda:DeleteFunction"), Call::Delete)])
     }
 
@@ -360,8 +362,10 @@ impl Function {
         ]
     }
 
-    fn check_that_no_other_secret_needs_it(&self, observed: &Observed) -> Result<(), Error> {
-        let Some(other) = &observed.rotates_another else { return Ok(()) };
+    fn check_that_no_other_secret_needs_it(&self, observed: &Observed, former: &[String]) -> Result<(), Error> {
+        let Some(other) = observed.rotates_another.as_ref().filter(|other| !former.contains(other)) else {
+            return Ok(());
+        };
         Err(Error::new(format!("function {} rotates another secret: {other}", self.name))
             .of_kind(ErrorKind::NotOurs)
             .cause("a deployment of the same name and region made it, and that secret's rotation still invokes it")
@@ -401,7 +405,7 @@ impl Function {
                 return Ok(());
             }
             let failed = failure(&now);
-            if failed.is_some() || !pauses.pause(&context.progress, "Lambda makes the function active").await {
+            if failed.is_some() || !pauses.pause(&context.progress, "Lambda makes the function active").await? {
                 return Err(Error::new(format!("function {name} does not become active"))
                     .cause(failed.as_deref().unwrap_or("its update is still in progress"))
                     .hint("run apply again; if this repeats, check the function in the Lambda console"));

@@ -9,7 +9,7 @@ use contract::Text;
 use crate::{
     aws::Aws,
     engine::{
-        kind::{Aim, Context, Kind},
+        kind::{Aim, Context, Kind, Stake},
         op::{Address, Op, ResourceKind},
     },
     error::{Error, FailedTo as _},
@@ -30,6 +30,7 @@ impl Kind for Hosts {
     type Call = Call;
 
     const CONFLICTS: &'static [&'static str] = &[];
+    const STAKE: Stake = Stake::Nothing;
 
     fn address(&self) -> Address {
         Address::new(ResourceKind::Hosts, self.ids.join(", "))

@@ -1,6 +1,7 @@
 //! What the kinds that live in IAM share.
 
 use aws_sdk_iam::types::Tag;
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
@@ -58,7 +59,7 @@ pub(super) fn put_policy(call: &str, observed: Option<&Value>, goal: &Value) -> 
 }
 
 /// Where a user or a role is, and the managed policy that limits what it may do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Placement {
     /// `/`, or `/mail/`.
     pub(crate) path: String,

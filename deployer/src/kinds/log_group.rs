@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use contract::{Command, Text, text};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
@@ -24,6 +25,7 @@ pub(crate) struct LogGroup {
     pub(crate) arn: String,
 }
 
+#[derive(Serialize)]
 pub(crate) struct Goal {
     pub(crate) retention_days: u32,
 }

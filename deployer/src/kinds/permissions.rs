@@ -5,6 +5,7 @@
 //! the deployment's as a part of its own function.
 
 use contract::Text;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
@@ -26,7 +27,7 @@ pub(crate) struct Permissions {
 }
 
 /// A statement of ours.
-#[derive(Clone)]
+#[derive(Clone, Serialize)]
 pub(crate) struct Statement {
     pub(crate) id: String,
     pub(crate) principal: &'static str,

@@ -6,7 +6,7 @@ use contract::{AWSCURRENT, Command, SecretValue, Text, text};
 use crate::{
     aws::Aws,
     engine::{
-        kind::{Aim, Context, Kind},
+        kind::{Aim, Context, Kind, Stake},
         op::{Address, Op, ResourceKind},
     },
     error::{Error, FailedTo as _, absent_is_none},
@@ -52,6 +52,7 @@ impl Kind for ReferencedSecret {
     type Call = Call;
 
     const CONFLICTS: &'static [&'static str] = &[];
+    const STAKE: Stake = Stake::Nothing;
 
     fn address(&self) -> Address {
         Address::new(ResourceKind::Secret, &self.name)

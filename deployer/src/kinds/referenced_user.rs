@@ -5,11 +5,12 @@ use std::fmt;
 
 use aws_sdk_iam::types::PolicyEvaluationDecisionType;
 use contract::{TAG_SECRET, Text};
+use serde::Serialize;
 
 use crate::{
     aws::Aws,
     engine::{
-        kind::{Aim, Context, Kind},
+        kind::{Aim, Context, Kind, Stake},
         op::{Address, Op, ResourceKind},
         tags::{self, Tags},
     },
@@ -52,13 +53,22 @@ pub(crate) enum Call {
     Release,
 }
 
+/// The tag that the user should have follows from the kind.
+#[derive(Serialize)]
+pub(crate) struct Goal {
+    /// Names of secrets that this deployment rotated before, as its record says: their tag is replaced.
+    #[serde(skip)]
+    pub(crate) former_secrets: Vec<String>,
+}
+
 impl Kind for ReferencedUser {
-    type Goal = ();
+    type Goal = Goal;
     /// None if there is no user.
     type Observed = Option<Observed>;
     type Call = Call;
 
     const CONFLICTS: &'static [&'static str] = iam::CONFLICTS;
+    const STAKE: Stake = Stake::Mark;
 
     fn address(&self) -> Address {
         Address::new(ResourceKind::User, &self.name)
@@ -79,22 +89,22 @@ impl Kind for ReferencedUser {
         Ok(Some(Observed { tags: iam::read_tags(user.tags), powers }))
     }
 
-    fn decide(&self, aim: Aim<'_, ()>, observed: &Option<Observed>) -> Result<Vec<(Op, Call)>, Error> {
+    fn decide(&self, aim: Aim<'_, Goal>, observed: &Option<Observed>) -> Result<Vec<(Op, Call)>, Error> {
         match (aim, observed) {
-            (Aim::Present(()), None) => {
+            (Aim::Present(_), None) => {
                 Err(Error::new(format!("user {} is declared existing but does not exist", self.name))
                     .hint("correct iam_user.name, or remove existing: true so that apply creates the user"))
             }
             (Aim::Absent { .. }, None) => Ok(Vec::new()),
-            (Aim::Present(()), Some(user)) if user.powers.is_administrator == Some(true) && !self.allow_privileged => {
+            (Aim::Present(_), Some(user)) if user.powers.is_administrator == Some(true) && !self.allow_privileged => {
                 Err(self.is_an_administrator(&user.powers))
             }
-            (Aim::Present(()), Some(user)) => self.claim(&user.tags),
+            (Aim::Present(goal), Some(user)) => self.claim(&user.tags, &goal.former_secrets),
             (Aim::Absent { .. }, Some(user)) => Ok(self.release(&user.tags)),
         }
     }
 
-    fn note(&self, _: Option<&()>, observed: &Option<Observed>) -> Option<Text> {
+    fn note(&self, _: Option<&Goal>, observed: &Option<Observed>) -> Option<Text> {
         let powers = &observed.as_ref()?.powers;
         let unknown = powers
             .is_administrator
@@ -168,13 +178,15 @@ impl ReferencedUser {
             .hint("use a user that may only send, or write allow_privileged: true under iam_user")
     }
 
-    fn claim(&self, tags: &Tags) -> Result<Vec<(Op, Call)>, Error> {
+    fn claim(&self, tags: &Tags, former_secrets: &[String]) -> Result<Vec<(Op, Call)>, Error> {
+        let region = self.serves.split_once('/').map_or("", |(region, _)| region);
+        let is_former = |tag: &String| former_secrets.iter().any(|name| *tag == format!("{region}/{name}"));
         match tags.get(TAG_SECRET) {
             Some(secret) if *secret == self.serves => Ok(Vec::new()),
-            Some(secret) => Err(Error::new(format!("user {} serves another secret", self.name))
+            Some(secret) if !is_former(secret) => Err(Error::new(format!("user {} serves another secret", self.name))
                 .cause(format!("its tag {TAG_SECRET} is {secret}, not {}", self.serves))
                 .hint("use one user per secret: the rotations of two secrets would delete each other's keys")),
-            None => {
+            _ => {
                 let missing = Tags::from([(TAG_SECRET.to_owned(), self.serves.clone())]);
                 Ok(tags::set_op("iam:TagUser", tags, &missing).map(|op| (op, Call::Claim)).into_iter().collect())
             }

@@ -1,6 +1,7 @@
 //! The function's execution role and its one inline policy.
 
 use contract::Text;
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
@@ -25,6 +26,7 @@ pub(crate) struct Role {
     pub(crate) going: bool,
 }
 
+#[derive(Serialize)]
 pub(crate) struct Goal {
     pub(crate) placement: iam::Placement,
     pub(crate) trust: Value,

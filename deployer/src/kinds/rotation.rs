@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use aws_sdk_secretsmanager::types::RotationRulesType;
 use contract::{AWSPENDING, Command, DEPLOYING, Text, text};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
@@ -31,14 +32,19 @@ pub(crate) struct Rotation {
     pub(crate) deployment: Arc<Deployment>,
 }
 
+/// Fields that follow from what is there are no part of the digest in the record.
+#[derive(Serialize)]
 pub(crate) struct Goal {
     pub(crate) schedule: String,
     pub(crate) window: Option<String>,
     /// Whether enabling the rotation rotates the credential at once.
+    #[serde(skip)]
     pub(crate) rotate_when_enabled: bool,
     /// Whether the secret is not there yet, so that no version names a key.
+    #[serde(skip)]
     pub(crate) is_new: bool,
     /// The keys of an existing user that leave no slot for the first rotation; none if one is free.
+    #[serde(skip)]
     pub(crate) no_free_slot: Vec<String>,
     /// The user's name.
     pub(crate) user: String,

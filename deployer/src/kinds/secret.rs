@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_secretsmanager::types::SecretVersionsListEntry;
 use contract::{AWSCURRENT, Command, Text, text};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
@@ -26,6 +27,7 @@ pub(crate) struct Secret {
     pub(crate) recovery_window_days: i64,
 }
 
+#[derive(Serialize)]
 pub(crate) struct Goal {
     /// Name of the user that the placeholder names.
     pub(crate) user: String,
@@ -34,6 +36,7 @@ pub(crate) struct Goal {
     /// The key as the configuration names it: an id, an alias or an ARN.
     pub(crate) kms_key: Option<String>,
     /// The labelled versions that stay encrypted under another key, in words.
+    #[serde(skip)]
     pub(crate) under_older_keys: Vec<String>,
 }
 

@@ -6,7 +6,7 @@ use contract::{Command, Text, text};
 use crate::{
     aws::Aws,
     engine::{
-        kind::{Aim, Context, Kind},
+        kind::{Aim, Context, Kind, Stake},
         op::{Address, Op, ResourceKind},
     },
     error::{Error, FailedTo as _, absent_is_none},
@@ -47,6 +47,7 @@ impl Kind for Sender {
     type Call = Call;
 
     const CONFLICTS: &'static [&'static str] = &[];
+    const STAKE: Stake = Stake::Nothing;
 
     fn address(&self) -> Address {
         Address::new(ResourceKind::Sender, &self.address)

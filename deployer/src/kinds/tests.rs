@@ -1,6 +1,9 @@
 //! What every owned kind must do, decided without AWS: leave alone what is not ours, and nothing once the goal is reached.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use contract::{TAG_DEPLOYMENT, TAG_SECRET};
@@ -28,7 +31,7 @@ use crate::{
     engine::{
         kind::{Aim, Kind},
         op::{Address, ResourceKind, Verb},
-        owned::{Found, Owned, Tagged},
+        owned::{Declared, Found, Owned, Tagged},
         tags::Tags,
     },
     error::ErrorKind,
@@ -37,11 +40,12 @@ use crate::{
 const OURS: &str = "eu-west-1/mail-prod";
 
 /// Checks the present/absent table of a kind, and that it never touches what carries another owner's tag or none.
-fn check_ownership<T: Tagged>(kind: T, goal: &T::Goal, observed: impl Fn() -> T::Observed) {
+fn check_ownership<T: Tagged>(kind: T, goal: T::Goal, observed: impl Fn() -> T::Observed) {
     let address = kind.address();
     let way_out = kind.way_out().to_string();
     let other_name = format!("change {} in the configuration: two deployments cannot share {address}", T::NAME_KEY);
     let owned = Owned::new(kind, &Owner::of(OURS));
+    let goal = &declared(goal);
     let found = |tags: Tags| Some(Found { tags, observed: observed() });
     let tags = |owner: &str| Tags::from([(TAG_DEPLOYMENT.to_owned(), owner.to_owned())]);
     let absent = Aim::Absent { stop_mail: true };
@@ -71,22 +75,17 @@ fn check_ownership<T: Tagged>(kind: T, goal: &T::Goal, observed: impl Fn() -> T:
 fn no_owned_kind_touches_what_is_not_ours() {
     check_ownership(
         Secret { name: "s".into(), recovery_window_days: 30 },
-        &secret::Goal { user: "u".into(), kms_key_arn: None, kms_key: None, under_older_keys: vec![] },
+        secret::Goal { user: "u".into(), kms_key_arn: None, kms_key: None, under_older_keys: vec![] },
         || secret::Observed { kms_key: None, deleted: false, replicas: vec![] },
     );
     check_ownership(
         User { name: "u".into(), policy_name: "p".into(), going: true },
-        &user::Goal {
-            placement: placement(),
-            policy: json!({}),
-            serves: "eu-west-1/s".into(),
-            sends_as_anybody: false,
-        },
+        user::Goal { placement: placement(), policy: json!({}), serves: "eu-west-1/s".into(), sends_as_anybody: false },
         || keys_only(&["AKIA"]),
     );
     check_ownership(
         Role { name: "r".into(), policy_name: "p".into(), going: true },
-        &role::Goal { placement: placement(), trust: json!({}), policy: json!({}) },
+        role::Goal { placement: placement(), trust: json!({}), policy: json!({}) },
         || role::Observed {
             placement: placement(),
             trust: json!({}),
@@ -96,12 +95,12 @@ fn no_owned_kind_touches_what_is_not_ours() {
             instance_profiles: vec![],
         },
     );
-    check_ownership(LogGroup { name: "g".into(), arn: "arn".into() }, &log_group::Goal { retention_days: 30 }, || {
+    check_ownership(LogGroup { name: "g".into(), arn: "arn".into() }, log_group::Goal { retention_days: 30 }, || {
         log_group::Observed { retention: None }
     });
     check_ownership(
         function(),
-        &function::Goal {
+        function::Goal {
             role_arn: "arn".into(),
             timeout: Duration::from_mins(5),
             memory_mb: 128,
@@ -109,6 +108,7 @@ fn no_owned_kind_touches_what_is_not_ours() {
             architecture: Architecture::X86_64,
             vpc: function::Vpc::default(),
             source: "digest".into(),
+            former_secrets: vec![],
         },
         || function::Observed {
             configuration: BTreeMap::new(),
@@ -121,12 +121,12 @@ fn no_owned_kind_touches_what_is_not_ours() {
     );
     check_ownership(
         Topic { name: "t".into(), arn: "arn".into() },
-        &topic::Goal { email: "ops@example.com".into() },
+        topic::Goal { email: "ops@example.com".into() },
         || topic::Observed { subscriptions: vec![] },
     );
     check_ownership(
         Document { name: "d".into() },
-        &document::Goal {
+        document::Goal {
             script: "/s".into(),
             timeout: Duration::from_mins(2),
             secret_arn_prefix: "arn:aws:secretsmanager:eu-west-1:123456789012:secret:s".into(),
@@ -138,9 +138,13 @@ fn no_owned_kind_touches_what_is_not_ours() {
     );
     check_ownership(
         Upkeep { name: "u".into(), arn: "arn".into() },
-        &upkeep::Goal { function_arn: "arn".into() },
+        upkeep::Goal { function_arn: "arn".into() },
         || upkeep::Observed { rule: upkeep::Rule::default(), targets: vec![] },
     );
+}
+
+fn declared<Goal>(goal: Goal) -> Declared<Goal> {
+    Declared { goal, tags: Owner::of(OURS).tags(), former_tags: BTreeSet::new() }
 }
 
 fn function() -> Function {
@@ -210,6 +214,7 @@ fn new_code_is_uploaded_before_the_configuration_that_only_it_understands() {
         architecture: Architecture::Arm64,
         vpc: function::Vpc::default(),
         source: "new".into(),
+        former_secrets: vec![],
     };
     let observed = function::Observed {
         configuration: BTreeMap::new(),
@@ -239,9 +244,11 @@ fn a_referenced_user_gets_one_tag_and_a_user_of_another_secret_is_refused() {
     let user = ReferencedUser { name: "u".into(), serves: "eu-west-1/s".into(), going: false, allow_privileged: false };
     let with = |tags: Tags| Some(Observed { tags, powers: Powers::default() });
     let tags = |secret: &str| with(Tags::from([(TAG_SECRET.to_owned(), secret.to_owned())]));
-    check_decision(&user, &(), &tags("eu-west-1/s"), &with(Tags::new()), "iam:TagUser");
-    assert!(user.decide(Aim::Present(&()), &tags("eu-west-1/other")).is_err());
-    assert!(user.decide(Aim::Present(&()), &None).is_err());
+    let goal = referenced_user::Goal { former_secrets: vec!["before".into()] };
+    check_decision(&user, &goal, &tags("eu-west-1/s"), &with(Tags::new()), "iam:TagUser");
+    check_decision(&user, &goal, &tags("eu-west-1/s"), &tags("eu-west-1/before"), "iam:TagUser");
+    assert!(user.decide(Aim::Present(&goal), &tags("eu-west-1/other")).is_err());
+    assert!(user.decide(Aim::Present(&goal), &None).is_err());
     let absent = Aim::Absent { stop_mail: true };
     assert_eq!(user.decide(absent, &tags("eu-west-1/s")).unwrap()[0].0.call, "iam:UntagUser");
     assert!(user.decide(absent, &tags("eu-west-1/other")).unwrap().is_empty(), "another deployment's tag stays");
@@ -331,7 +338,7 @@ fn an_owned_kind_that_is_as_declared_has_no_op() {
     };
     let group = Owned::new(LogGroup { name: "g".into(), arn: "arn".into() }, &Owner::of(OURS));
     let (reached, changed) = (log_group::Observed { retention: Some(30) }, log_group::Observed { retention: None });
-    let goal = log_group::Goal { retention_days: 30 };
+    let goal = declared(log_group::Goal { retention_days: 30 });
     check_decision(&group, &goal, &found(reached), &found(changed), "logs:PutRetentionPolicy");
     // A foreign tag is left alone, whoever set it.
     let tagged = |extra: &str| {

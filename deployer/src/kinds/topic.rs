@@ -5,6 +5,7 @@
 
 use aws_sdk_sns::types::Tag;
 use contract::Text;
+use serde::Serialize;
 
 use crate::{
     aws::Aws,
@@ -23,6 +24,7 @@ pub(crate) struct Topic {
     pub(crate) arn: String,
 }
 
+#[derive(Serialize)]
 pub(crate) struct Goal {
     /// The address that is told.
     pub(crate) email: String,

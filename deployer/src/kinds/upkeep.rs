@@ -3,6 +3,7 @@
 
 use aws_sdk_eventbridge::types::{RuleState, Tag, Target as SdkTarget};
 use contract::Text;
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
@@ -22,6 +23,7 @@ pub(crate) struct Upkeep {
     pub(crate) arn: String,
 }
 
+#[derive(Serialize)]
 pub(crate) struct Goal {
     pub(crate) function_arn: String,
 }

@@ -4,6 +4,7 @@
 //! A deleted key cannot be restored: before the first one is deleted, nothing is left that would make IAM refuse DeleteUser.
 
 use contract::{Command, TAG_SECRET, Text, text};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
@@ -28,6 +29,7 @@ pub(crate) struct User {
     pub(crate) going: bool,
 }
 
+#[derive(Serialize)]
 pub(crate) struct Goal {
     pub(crate) placement: iam::Placement,
     pub(crate) policy: Value,

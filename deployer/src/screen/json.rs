@@ -8,15 +8,17 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
+    date::rfc3339,
+    deployment::record::Applied,
     engine::{
         events::{Event, RotationEvent},
         op::{Address, Change, Effect, Op, Verb},
-        plan::Plan,
+        plan::{ChangedBy, Plan, Planned},
     },
     error::{Error, ErrorKind},
     rotation::diagnosis::{Diagnosis, Remedy},
     silence::Unanswered,
-    status::{CredentialStatus, Key, State, Status},
+    status::{CredentialStatus, Drift, Key, Listed, State, Status},
 };
 
 /// The version of the format.
@@ -82,7 +84,15 @@ struct PlanLine<'a> {
 #[derive(Serialize)]
 struct ResourceLine<'a> {
     address: &'a Address,
+    /// Who made it differ; null if there is no record of the last apply.
+    changed_by: Option<ChangedBy>,
     ops: Vec<OpLine<'a>>,
+}
+
+impl<'a> ResourceLine<'a> {
+    fn new(Planned { address, changed_by, ops }: &'a Planned) -> Self {
+        Self { address, changed_by: *changed_by, ops: ops.iter().map(OpLine::new).collect() }
+    }
 }
 
 #[derive(Serialize)]
@@ -105,12 +115,7 @@ pub(super) fn plan(plan: &Plan, config: Option<&str>) -> Line {
     Line::new(
         "plan",
         PlanLine {
-            resources: with_ops
-                .map(|resource| ResourceLine {
-                    address: &resource.address,
-                    ops: resource.ops.iter().map(OpLine::new).collect(),
-                })
-                .collect(),
+            resources: with_ops.map(ResourceLine::new).collect(),
             create,
             change,
             destroy,
@@ -198,6 +203,43 @@ pub(super) fn status(status: &Status, config: Option<&str>) -> Line {
             keys: &status.keys,
             notes: TextLine::all(&status.notes, config),
             unread: status.unread.iter().map(|error| ErrorLine::new(error, config)).collect(),
+        },
+    )
+}
+
+#[derive(Serialize)]
+struct DriftLine<'a> {
+    /// What somebody else changed since the last apply, with the calls that would put it right.
+    resources: Vec<ResourceLine<'a>>,
+    /// The file declares something else than was applied: whether these drifted cannot be told.
+    unclear: &'a [Address],
+    applied: &'a Applied,
+}
+
+pub(super) fn drift(Drift { drifted, unclear, applied }: &Drift) -> Line {
+    Line::new("drift", DriftLine { resources: drifted.iter().map(ResourceLine::new).collect(), unclear, applied })
+}
+
+#[derive(Serialize)]
+struct ListedLine<'a> {
+    /// The last apply that reached its goal.
+    applied: Option<&'a Applied>,
+    rotation_enabled: bool,
+    last_rotated: Option<String>,
+    next_rotation: Option<String>,
+    /// Whether AWS is as it was applied is not read.
+    drift: &'static str,
+}
+
+pub(super) fn listed(Listed { applied, labels, .. }: &Listed) -> Line {
+    Line::new(
+        "deployment",
+        ListedLine {
+            applied: applied.as_ref(),
+            rotation_enabled: labels.rotation_enabled,
+            last_rotated: labels.last_rotated.map(rfc3339),
+            next_rotation: labels.next_rotation.map(rfc3339),
+            drift: "unknown",
         },
     )
 }

@@ -14,8 +14,13 @@ use std::{
 use contract::{Report, Text};
 
 use crate::{
-    aws::Identity, cli::DEFAULT_CONFIG, deployment::Deployment, engine::events::Event, engine::plan::Plan,
-    error::Error, rotation::diagnosis::Diagnosis, status::Status,
+    aws::Identity,
+    cli::DEFAULT_CONFIG,
+    deployment::Deployment,
+    engine::{events::Event, plan::Plan},
+    error::Error,
+    rotation::diagnosis::Diagnosis,
+    status::{Drift, Listed, Status},
 };
 
 mod codes;
@@ -80,6 +85,26 @@ impl Screen {
         }
     }
 
+    /// What is not as it was applied.
+    pub(crate) fn drift(&self, deployment: &Deployment, identity: &Identity, drift: &Drift) {
+        if self.json {
+            self.line(json::drift(drift));
+        } else {
+            out(&text::drift(deployment, identity, drift, self.verbose));
+        }
+    }
+
+    /// The deployments of a region.
+    pub(crate) fn list(&self, region: &str, listed: &[Listed]) {
+        if self.json {
+            for one in listed {
+                out(&format!("{}\n", json::listed(one).render(Some((&one.name, region)))));
+            }
+        } else {
+            out(&text::list(region, listed));
+        }
+    }
+
     /// How a rotation stands.
     pub(crate) fn report(&self, deployment: &Deployment, report: &Report) {
         if self.json {
@@ -138,11 +163,11 @@ impl Screen {
         if self.json { self.line(json::config_error(error)) } else { err(&text::config_error(error)) }
     }
 
-    /// Asks before anything changes. Only `yes` approves.
-    pub(crate) fn ask(question: &str) -> bool {
-        err(&text::question(question));
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+    /// Asks before anything changes. Only the answer approves.
+    pub(crate) fn ask(question: &str, answer: &str) -> bool {
+        err(&text::question(question, answer));
+        let mut typed = String::new();
+        std::io::stdin().read_line(&mut typed).is_ok() && typed.trim() == answer
     }
 
     /// Text that is itself the result.

@@ -5,11 +5,12 @@ use std::{fmt::Write as _, time::Duration};
 use contract::{Command, printable};
 
 use crate::{
-    deployment::Deployment,
+    date::rfc3339,
+    deployment::{Deployment, record::Applied},
     engine::events::{Event, RotationEvent},
     error::Error,
     silence::Unanswered,
-    status::{Pending, State, Status},
+    status::{Listed, Pending, State, Status},
 };
 
 mod notes;
@@ -18,7 +19,7 @@ mod policy;
 mod recovery;
 pub(super) mod style;
 
-pub(super) use plan::plan;
+pub(super) use plan::{drift, plan};
 pub(super) use recovery::{diagnosis, report};
 
 use self::{
@@ -126,6 +127,34 @@ pub(super) fn status(deployment: &Deployment, status: &Status, config: Option<&s
     text
 }
 
+pub(super) fn list(region: &str, listed: &[Listed]) -> String {
+    if listed.is_empty() {
+        return format!("No deployment has a record in {region}.\n");
+    }
+    let one = |Listed { name, applied, labels }: &Listed| {
+        let mut text = format!("{BOLD}{}{BOLD:#} in {region}\n", printable(name));
+        let _ = match applied {
+            Some(Applied { by, at, deployer, function }) => writeln!(
+                text,
+                "  last apply     {} by {}\n  function       {} (deployer {})",
+                printable(at),
+                printable(by),
+                printable(function),
+                printable(deployer)
+            ),
+            None => writeln!(text, "  last apply     none has reached its goal"),
+        };
+        let enabled = if labels.rotation_enabled { "" } else { " (rotation is not enabled)" };
+        let last = labels.last_rotated.map_or_else(|| "never".to_owned(), rfc3339);
+        let next =
+            labels.next_rotation.map_or_else(|| "not scheduled".to_owned(), |date| format!("by {}", rfc3339(date)));
+        let _ = writeln!(text, "  last rotation  {last}{enabled}\n  next rotation  {next}");
+        text
+    };
+    let all: Vec<_> = listed.iter().map(one).collect();
+    format!("{}\nWhether AWS is as it was applied is not read here.\n", all.join("\n"))
+}
+
 /// A blank line separates each error from the next one.
 pub(super) fn errors(errors: &[Error], config: Option<&str>) -> String {
     let texts: Vec<_> = errors.iter().map(|failure| error(failure, config)).collect();
@@ -157,9 +186,9 @@ pub(super) fn config_error(error: &dyn std::fmt::Display) -> String {
     text.lines().map(line).collect()
 }
 
-pub(super) fn question(question: &str) -> String {
-    let question = printable(question);
-    format!("\n{BOLD}{question}{BOLD:#} Only 'yes' is accepted: ")
+pub(super) fn question(question: &str, answer: &str) -> String {
+    let (question, answer) = (printable(question), printable(answer));
+    format!("\n{BOLD}{question}{BOLD:#} Only '{answer}' is accepted: ")
 }
 
 fn seconds(duration: Duration) -> String {

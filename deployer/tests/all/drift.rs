@@ -23,7 +23,8 @@ use aws_sdk_lambda::client::Waiters as _;
 
 use crate::support::{
     deployed::Deployed,
-    example::{FUNCTION, FUNCTION_ARN, ROLE_POLICY},
+    example::{FUNCTION, FUNCTION_ARN, RECORD, ROLE_POLICY, ROTATE_LATER, USER},
+    faults::Fault,
     sandbox::Ran,
 };
 
@@ -168,28 +169,70 @@ async fn the_plan_and_the_status_name_who_else_may_invoke_the_function() {
 }
 
 #[tokio::test]
-async fn a_foreign_tag_is_left_alone_and_one_on_every_resource_is_asked_about() {
+async fn a_foreign_tag_is_left_alone_and_one_that_the_file_named_is_removed() {
     let deployed = Deployed::example(&[]).await;
-    let unchanged = || deployed.run(&["plan", "--detailed-exitcode"]).expect(0).stdout;
     secret::tag(&deployed, "other").await.unwrap();
     user::tag(&deployed, "other").await.unwrap();
-    assert!(!unchanged().contains("carries the tag"), "{}", unchanged());
     role::tag(&deployed, "other").await.unwrap();
-    log_group::tag(&deployed, "other").await.unwrap();
-    function::tag(&deployed, "other").await.unwrap();
-    document::tag(&deployed, "other").await.unwrap();
-    topic::tag(&deployed, "other").await.unwrap();
-    upkeep::tag(&deployed, "other").await.unwrap();
-    assert!(unchanged().contains("carries the tag other, which the configuration does not name"), "{}", unchanged());
+    deployed.run(&["plan", "--detailed-exitcode"]).expect(0);
 
-    // The file names `team` no more. Nothing but a person's word removes the tag.
     deployed.sandbox.config(&[("tags:\n  team: platform\n", "")]);
-    assert!(unchanged().contains("`deployer apply --remove-tag team` removes it"), "{}", unchanged());
-    let planned = deployed.run(&["plan", "--remove-tag", "team", "--detailed-exitcode"]).expect(2).stdout;
-    assert!(planned.contains("8 to change") && planned.contains("iam:UntagUser"), "{planned}");
-    deployed.run(&["apply", "--auto-approve", "--remove-tag", "team"]).expect(0);
-    let planned = unchanged();
-    assert!(planned.contains("the tag other") && !planned.contains("the tag team"), "{planned}");
+    let planned = deployed.run(&["plan", "--detailed-exitcode"]).expect(2).stdout;
+    assert!(planned.contains("9 to change") && planned.contains("iam:UntagUser"), "{planned}");
+    assert!(!planned.contains("tags.other"), "{planned}");
+    deployed.run(&["apply", "--auto-approve"]).expect(0);
+
+    deployed.run(&["plan", "--detailed-exitcode"]).expect(0);
+    let tags = deployed.aws.iam.list_user_tags().user_name(USER).send().await.unwrap().tags;
+    let keys: Vec<_> = tags.iter().map(|tag| tag.key.as_str()).collect();
+    assert!(keys.contains(&"other") && !keys.contains(&"team"), "{keys:?}");
+    // The file names it no more and the record neither: now it is somebody else's.
+    user::tag(&deployed, "team").await.unwrap();
+    deployed.run(&["plan", "--detailed-exitcode"]).expect(0);
+}
+
+#[tokio::test]
+async fn drift_tells_what_somebody_else_changed_since_the_last_apply_and_plan_tells_who_changed_what() {
+    let deployed = Deployed::example(&[ROTATE_LATER]).await;
+    let before = deployed.mark();
+    let drift = |more: &[&str], code| {
+        let ran = deployed.run(&[&["drift"], more].concat()).expect(code);
+        ran.stdout + &ran.stderr
+    };
+    assert!(drift(&[], 0).contains("No drift. AWS is as it was applied."));
+    log_group::another_retention(&deployed).await.unwrap();
+    let by_somebody = "~ log group /aws/lambda/mail-prod-rotation  (by somebody else, since the last apply)";
+    let found = drift(&[], 2);
+    assert!(found.contains(by_somebody) && found.contains("retention_in_days"), "{found}");
+    assert!(found.contains("Drift: 1 resource is not as it was applied."), "{found}");
+    for known in ["log_group", "log_group.retention_in_days"] {
+        assert!(drift(&["--ignore", known], 0).contains("No drift."));
+    }
+    assert!(drift(&["--ignore", "retention"], 1).contains("names no kind of resource"));
+
+    deployed.sandbox.config(&[ROTATE_LATER, ("memory: 128", "memory: 256")]);
+    let planned = deployed.run(&["plan"]).expect(0).stdout;
+    assert!(
+        planned.contains(by_somebody) && planned.contains("~ function mail-prod-rotation  (by the file)"),
+        "{planned}"
+    );
+    drift(&[], 2);
+    let unclear = drift(&["--ignore", "log_group"], 1);
+    assert!(
+        unclear.contains("Unclear: the file declares something else than was applied of function mail-prod-rotation"),
+        "{unclear}"
+    );
+    let json = deployed.run(&["drift", "--json"]).expect(2).json_of("drift");
+    assert_eq!(json[0]["resources"][0]["changed_by"], "somebody_else", "{json:?}");
+    assert_eq!(json[0]["unclear"][0]["kind"], "function", "{json:?}");
+
+    deployed.sandbox.config(&[ROTATE_LATER]);
+    deployed.sandbox.faults(&[Fault::refuse("iam:GetRole", "AccessDenied").times(99)]);
+    assert!(drift(&[], 1).contains("failed to read role"));
+    deployed.sandbox.end_faults();
+    assert!(deployed.sandbox.mutations(before).iter().all(|call| call == "logs:PutRetentionPolicy"), "the test's own");
+    deployed.aws.ssm.delete_parameter().name(RECORD).send().await.unwrap();
+    assert!(drift(&[], 1).contains("no apply of mail-prod has reached its goal"));
 }
 
 impl Change {

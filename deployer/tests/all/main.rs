@@ -11,12 +11,18 @@ mod crash_matrix;
 mod destroy;
 /// Changes that somebody makes in AWS: `plan` shows them, `apply` undoes them.
 mod drift;
+/// One run at a time, and runs that are killed or interrupted.
+mod lease;
 /// From nothing to a rotated credential, and back to nothing.
 mod lifecycle;
 /// The mutations of the handler in deployer/tests/mutations.
 mod mutations;
 /// Resources of somebody else's under the names that the deployment would use.
 mod not_ours;
+/// What keeps a deployment from a command that should not run on it.
+mod protect;
+/// The record of a deployment, and what only the record knows.
+mod record;
 /// `deployer recover`, for every stuck state.
 mod recover;
 /// The function's role: it allows a rotation, and nothing else.

@@ -25,6 +25,7 @@ from . import (
     functions,
     host,
     iam,
+    inventory,
     invocation,
     notifications,
     rotation,
@@ -39,7 +40,9 @@ from .calls import CallLog
 from .command import Command
 from .faults import Faults
 
-MODULES = (ageing, events, functions, host, iam, notifications, rotation, secretsmanager, smtp, snapshot, ssm, watch)
+MODULES = (
+    ageing, events, functions, host, iam, inventory, notifications, rotation, secretsmanager, smtp, snapshot, ssm, watch
+)
 
 
 async def serve(directory: Path, listener: socket.socket, command: Command | None) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from . import documents, host, watch
+from . import documents, host, parameters, watch
 from .api import AwsError, Call, Override
 from .documents import REFERENCE, Document, Version
 from .host import Host
@@ -520,7 +520,7 @@ def stop() -> None:
             invocation.thread.join()
 
 
-OVERRIDES: dict[str, Override] = documents.OVERRIDES | {
+OVERRIDES: dict[str, Override] = documents.OVERRIDES | parameters.OVERRIDES | {
     "ssm:CancelCommand": _cancel_command,
     "ssm:DescribeInstanceInformation": _describe_instance_information,
     "ssm:GetCommandInvocation": _get_command_invocation,

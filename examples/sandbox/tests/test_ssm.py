@@ -200,7 +200,7 @@ class Documents(SsmTest):
         self.assertEqual(self.call("ListTagsForResource", **resource), {"TagList": tags})
 
     def test_tags_of_other_resources_are_left_to_the_emulator(self) -> None:
-        resource = {"ResourceType": "Parameter", "ResourceId": "rotate"}
+        resource = {"ResourceType": "MaintenanceWindow", "ResourceId": "rotate"}
         self.assertIsNone(self.call("ListTagsForResource", **resource))
         self.assertIsNone(self.call("AddTagsToResource", **resource, Tags=[]))
         self.assertIsNone(self.call("RemoveTagsFromResource", **resource, TagKeys=[]))

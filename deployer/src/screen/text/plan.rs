@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use anstyle::Style;
-use contract::printable;
+use contract::{Command, printable};
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 use textwrap::{Options, WordSeparator, WordSplitter};
@@ -16,11 +16,12 @@ use super::{
 use crate::{
     aws::Identity,
     config::Rotation,
-    deployment::Deployment,
+    deployment::{Deployment, record::Applied},
     engine::{
         op::{Change, Effect, Op, Toward, Verb},
-        plan::{Plan, Planned},
+        plan::{ChangedBy, Plan, Planned},
     },
+    status::Drift,
 };
 
 /// Columns of a line, where it can be broken.
@@ -62,6 +63,9 @@ pub(in crate::screen) fn plan(
         push_readers(&mut text, deployment);
         push_longest_life(&mut text, &config.rotation);
     }
+    if plan.toward == Toward::Present && plan.has(Effect::StopsMail) {
+        let _ = writeln!(text, "{RED}Mail sent with the deleted access keys stops.{RED:#}");
+    }
     let _ = writeln!(text, "{}", credential_line(deployment, plan));
     let [create, change, destroy] = plan.counts();
     if plan.is_empty() {
@@ -72,6 +76,35 @@ pub(in crate::screen) fn plan(
     } else {
         let _ = writeln!(text, "{BOLD}Plan:{BOLD:#} {create} to create, {change} to change, {destroy} to destroy.");
     }
+    text
+}
+
+/// What somebody else changed since the last apply.
+pub(in crate::screen) fn drift(deployment: &Deployment, identity: &Identity, drift: &Drift, verbose: bool) -> String {
+    let config = &deployment.config;
+    let home = Home { partition: &identity.partition, account: &identity.account_id, region: config.region.as_str() };
+    let mut text = format!("{BOLD}{}{BOLD:#} in {}\n\n", config.name, config.region);
+    for resource in &drift.drifted {
+        push_resource(&mut text, resource, home, verbose);
+    }
+    let Applied { by, at, .. } = &drift.applied;
+    let _ = writeln!(text, "\nlast apply: {} by {}", printable(at), printable(by));
+    if !drift.unclear.is_empty() {
+        let names: Vec<_> = drift.unclear.iter().map(ToString::to_string).collect();
+        let _ = writeln!(
+            text,
+            "{YELLOW}Unclear:{YELLOW:#} the file declares something else than was applied of {}. `{}` with the file that was applied \
+             tells whether it drifted.",
+            names.join(", "),
+            Command::deployer("drift")
+        );
+    }
+    let _ = match drift.drifted.len() {
+        0 if drift.unclear.is_empty() => writeln!(text, "{GREEN}No drift.{GREEN:#} AWS is as it was applied."),
+        0 => Ok(()),
+        1 => writeln!(text, "{BOLD}Drift:{BOLD:#} 1 resource is not as it was applied."),
+        count => writeln!(text, "{BOLD}Drift:{BOLD:#} {count} resources are not as they were applied."),
+    };
     text
 }
 
@@ -130,7 +163,12 @@ fn credential_line(deployment: &Deployment, plan: &Plan) -> String {
 fn push_resource(text: &mut String, resource: &Planned, home: Home<'_>, verbose: bool) {
     let Some(verb) = resource.verb() else { return };
     let (sign, style) = sign(verb);
-    let _ = writeln!(text, "  {style}{sign}{style:#} {BOLD}{}{BOLD:#}", resource.address);
+    let by = match resource.changed_by {
+        None => "",
+        Some(ChangedBy::File) => "  (by the file)",
+        Some(ChangedBy::SomebodyElse) => "  (by somebody else, since the last apply)",
+    };
+    let _ = writeln!(text, "  {style}{sign}{style:#} {BOLD}{}{BOLD:#}{by}", resource.address);
     for op in &resource.ops {
         if verbose { push_op_in_full(text, op) } else { push_op(text, op, home) }
     }

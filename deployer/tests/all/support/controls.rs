@@ -194,6 +194,27 @@ impl Control for Snapshot {
     type Reply = Ignored;
 }
 
+/// What is in the account.
+#[derive(Debug, Serialize)]
+struct Inventory {}
+
+#[derive(Deserialize)]
+struct Everything {
+    resources: Vec<String>,
+}
+
+impl Control for Inventory {
+    const NAME: &'static str = "inventory";
+    type Reply = Everything;
+}
+
+impl Sandbox {
+    /// A line for every resource in the account, inline policies included, in order.
+    pub(crate) fn inventory(&self) -> Vec<String> {
+        self.control(&Inventory {}).resources
+    }
+}
+
 /// The watcher's memory.
 #[derive(Debug, Serialize)]
 pub(crate) struct Watch {

@@ -18,6 +18,7 @@ pub(crate) const FUNCTION: &str = "mail-prod-rotation";
 pub(crate) const FUNCTION_ARN: &str = "arn:aws:lambda:eu-west-1:123456789012:function:mail-prod-rotation";
 /// The topic has the function's name.
 pub(crate) const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:mail-prod-rotation";
+pub(crate) const RECORD: &str = "/deployer/mail-prod";
 pub(crate) const DOCUMENT: &str = "mail-prod-rotate-smtp";
 pub(crate) const RULE: &str = "mail-prod-upkeep";
 pub(crate) const RULE_ARN: &str = "arn:aws:events:eu-west-1:123456789012:rule/mail-prod-upkeep";
@@ -33,12 +34,28 @@ pub(crate) const EXISTING_USER: [(&str, &str); 2] = [
     ("  from: [\"*@example.com\"]\n", ""),
 ];
 
+/// Replacements for a secret that exists already.
+pub(crate) const EXISTING_SECRET: [(&str, &str); 3] = [
+    ("  existing: false\n  # An alias", "  existing: true\n  # An alias"),
+    ("  kms_key: alias/mail\n", ""),
+    ("  recovery_window: 30d\n", ""),
+];
+
 /// The replacement for an apply that does not rotate.
 pub(crate) const ROTATE_LATER: (&str, &str) = ("rotate_on_create: true", "rotate_on_create: false");
 
 /// The text of `config.example.yaml`.
 pub(crate) fn text() -> String {
     fs::read_to_string(root().join("config.example.yaml")).unwrap()
+}
+
+/// The text of `config.example.yaml` without a block: a key of the first level, and everything below it.
+pub(crate) fn without(block: &str) -> String {
+    let text = text();
+    let (before, rest) = text.split_once(&format!("\n{block}:\n")).unwrap();
+    let is_below = |line: &&str| line.is_empty() || line.starts_with([' ', '#']);
+    let after: Vec<_> = rest.lines().skip_while(is_below).collect();
+    format!("{before}\n{}\n", after.join("\n"))
 }
 
 /// The script that the sandbox's hosts have.

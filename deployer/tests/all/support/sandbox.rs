@@ -167,7 +167,22 @@ impl Sandbox {
                 command.env(name, value)
             };
         }
-        let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().unwrap();
+        self.ran(command.stdin(Stdio::null()).output().unwrap())
+    }
+
+    /// Starts the deployer in the sandbox's folder.
+    pub(crate) fn start_deployer(&self, arguments: &[&str]) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_deployer"));
+        self.environment_of(command.args(unwatched(arguments)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Waits for the end of a deployer that was started.
+    pub(crate) fn end_of(&self, deployer: Child) -> Ran {
+        self.ran(deployer.wait_with_output().unwrap())
+    }
+
+    fn ran(&self, Output { status, stdout, stderr }: Output) -> Ran {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         let ran = Ran { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) };
         self.was_printed(&ran.stdout);

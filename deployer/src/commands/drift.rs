@@ -1,0 +1,82 @@
+//! `deployer drift`: what somebody else changed in AWS since the last apply.
+
+use contract::{Command, text};
+use serde_json::json;
+
+use super::session::{Done, Session, Shown, for_each_deployment};
+use crate::{
+    cli::DriftArgs,
+    engine::op::{Address, Op, ResourceKind, Toward},
+    error::Error,
+    screen::Screen,
+    status::Drift,
+};
+
+pub(super) async fn run(screen: &Screen, args: &DriftArgs) -> Result<Done, Shown> {
+    if let Some(unknown) = args.ignore.iter().find(|known| !names_a_kind(known)) {
+        let error = Error::new(format!("--ignore {unknown} names no kind of resource"));
+        screen
+            .error(&error.hint(
+                "write a kind as the plan does, with _ for a space, or a kind and a field: function.memory_size",
+            ));
+        return Err(Shown::FAILED);
+    }
+    for_each_deployment(screen, &args.target.config, async |session: Session| {
+        let prepared = session.plan(Toward::Present).await?;
+        let record = prepared.facts.record.ok().flatten().map(|kept| kept.record);
+        let Some(applied) = record.and_then(|record| record.applied) else {
+            let error = Error::new(format!("no apply of {} has reached its goal", session.deployment.config.name));
+            return session.fail(Err(error.hint(text![Command::deployer("apply"), " makes AWS as the file declares"])));
+        };
+        let is_known = |address: &Address, op: &Op| args.ignore.iter().any(|known| covers(known, address, op));
+        let drift = Drift::of(prepared.plan, applied, is_known);
+        session.screen.drift(&session.deployment, &session.identity, &drift);
+        match (drift.drifted.is_empty(), drift.unclear.is_empty()) {
+            (false, _) => Ok(Done::Changes),
+            (true, true) => Ok(Done::NothingToDo),
+            (true, false) => Err(Shown::FAILED),
+        }
+    })
+    .await
+}
+
+/// A kind as JSON has it: `log_group`.
+fn word(kind: ResourceKind) -> String {
+    json!(kind).as_str().unwrap_or_default().to_owned()
+}
+
+fn names_a_kind(known: &str) -> bool {
+    let kind = known.split('.').next().unwrap_or_default();
+    serde_json::from_value::<ResourceKind>(json!(kind)).is_ok()
+}
+
+/// Whether everything that the op changes is known.
+fn covers(known: &str, address: &Address, op: &Op) -> bool {
+    let kind = word(address.kind);
+    let is_field = |field: &str| {
+        let path = format!("{kind}.{field}");
+        path == known || path.strip_prefix(known).is_some_and(|rest| rest.starts_with('.'))
+    };
+    known == kind || !op.changes.is_empty() && op.changes.iter().all(|change| is_field(&change.field))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::op::Verb;
+
+    #[test]
+    fn a_difference_is_known_by_its_kind_by_its_field_or_by_a_part_of_the_field() {
+        let address = Address::new(ResourceKind::LogGroup, "g");
+        let op = Op::new(Verb::Update, "logs:TagResource").sets("tags.team", "x");
+        for known in ["log_group", "log_group.tags", "log_group.tags.team"] {
+            assert!(names_a_kind(known) && covers(known, &address, &op), "{known}");
+        }
+        for other in ["log_group.tag", "log_group.retention_in_days", "role"] {
+            assert!(names_a_kind(other) && !covers(other, &address, &op), "{other}");
+        }
+        assert!(!names_a_kind("log group") && !names_a_kind("tags"));
+        let more = op.sets("retention_in_days", 7);
+        assert!(!covers("log_group.tags", &address, &more), "one known field hides no other");
+    }
+}

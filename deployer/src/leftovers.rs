@@ -1,0 +1,99 @@
+//! What only the record names: resources of the deployment that the configuration no longer declares.
+
+use std::sync::Arc;
+
+use crate::{
+    deployment::{
+        Deployment, Owner,
+        facts::Facts,
+        record::{Entry, Record},
+    },
+    engine::{
+        erased::{Node, Stage},
+        op::{Address, ResourceKind, Toward},
+    },
+    error::Error,
+    kinds::{
+        document::Document, event_invoke::EventInvoke, function::Function, instance_access::InstanceAccess,
+        log_group::LogGroup, permissions::Permissions, referenced_user::ReferencedUser, role::Role, rotation::Rotation,
+        secret::Secret, topic::Topic, upkeep::Upkeep, user::User,
+    },
+    stack::Stack,
+};
+
+/// The nodes that delete what the record names and `declared` does not, in an order in which each depends on earlier ones.
+pub(crate) fn leftovers(
+    deployment: &Arc<Deployment>,
+    record: &Record,
+    declared: &[Address],
+    owner: Owner,
+    stop_mail: bool,
+) -> Vec<Node> {
+    let mut stack = Stack::new(deployment, owner, Toward::Absent { stop_mail }, Stage::Leftover);
+    let is_left = |entry: &&Entry| !declared.contains(&entry.address());
+    for entry in record.resources.iter().filter(is_left) {
+        add(&mut stack, deployment, entry);
+    }
+    stack.nodes
+}
+
+/// Nothing but the names matters.
+fn add(stack: &mut Stack<'_>, deployment: &Arc<Deployment>, Entry { kind, name, existing, .. }: &Entry) {
+    let (names, name) = (&deployment.names, name.clone());
+    match kind {
+        ResourceKind::Document => stack.add_owned(Document { name }, no_goal),
+        ResourceKind::EventInvoke => stack.add(EventInvoke { function: name }, no_goal),
+        ResourceKind::Function => {
+            let arn = names.arn_of_function(&name);
+            stack.add_owned(Function { name, arn, secret_arn_prefix: names.secret_arn_prefix() }, no_goal);
+        }
+        ResourceKind::InstanceAccess => {
+            // No role's name has a slash.
+            if let Some((role, policy_name)) = name.split_once('/') {
+                let (role, policy_name) = (role.to_owned(), policy_name.to_owned());
+                stack.add(InstanceAccess { role, policy_name }, no_goal);
+            }
+        }
+        ResourceKind::LogGroup => {
+            let arn = names.arn_of_log_group(&name);
+            stack.add_owned(LogGroup { name, arn }, no_goal);
+        }
+        ResourceKind::Permission => {
+            let function_arn = names.arn_of_function(&name);
+            stack.add(Permissions { function: name, function_arn, ids: names.permissions() }, no_goal);
+        }
+        ResourceKind::Role => {
+            stack.add_owned(Role { name, policy_name: names.role_policy.clone(), going: true }, no_goal);
+        }
+        ResourceKind::Rotation => {
+            let (function_arn, deployment) = (names.function_arn(), Arc::clone(deployment));
+            stack.add(Rotation { secret: name, function_arn, deployment }, no_goal);
+        }
+        ResourceKind::Secret => {
+            let recovery_window_days = i64::from(deployment.config.secret.recovery_window_days);
+            stack.add_owned(Secret { name, recovery_window_days }, no_goal);
+        }
+        ResourceKind::Topic => {
+            let arn = names.arn_of_topic(&name);
+            stack.add_owned(Topic { name, arn }, no_goal);
+        }
+        ResourceKind::Upkeep => {
+            let arn = names.arn_of_rule(&name);
+            stack.add_owned(Upkeep { name, arn }, no_goal);
+        }
+        ResourceKind::User if *existing => {
+            let serves = names.secret_of_user.clone();
+            stack.add(ReferencedUser { name, serves, going: true, allow_privileged: false }, no_goal);
+        }
+        ResourceKind::User => {
+            stack.add_owned(User { name, policy_name: names.user_policy.clone(), going: true }, no_goal);
+        }
+        // Nothing of these is ever the deployment's, or the run that deletes it uses it until the end.
+        ResourceKind::Hosts | ResourceKind::Lease | ResourceKind::Record | ResourceKind::Sender => {}
+    }
+}
+
+/// On the way to absent no goal is made.
+fn no_goal<Goal>(_: &Deployment, _: &Facts) -> Result<Goal, Error> {
+    Err(Error::new("what is left over has no goal"))
+}

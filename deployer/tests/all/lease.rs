@@ -1,0 +1,117 @@
+//! One run at a time, and runs that are killed or interrupted.
+
+use std::{
+    process::Child,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::support::{
+    faults::Fault,
+    sandbox::{Ran, Sandbox},
+};
+
+const APPLY: [&str; 2] = ["apply", "--auto-approve"];
+const DESTROY: [&str; 3] = ["destroy", "--auto-approve", "--stop-mail"];
+const CREATE_FUNCTION: &str = "lambda:CreateFunction";
+
+/// An apply that stands still in CreateFunction.
+fn held_apply(sandbox: &Sandbox) -> Child {
+    sandbox.config(&[]);
+    sandbox.faults(&[Fault::hold(CREATE_FUNCTION)]);
+    let mut apply = sandbox.start_deployer(&APPLY);
+    // The function may have to be built before.
+    let deadline = Instant::now() + Duration::from_mins(20);
+    while !sandbox.state().held_calls.iter().any(|call| call == CREATE_FUNCTION) {
+        assert!(Instant::now() < deadline, "{CREATE_FUNCTION} is not called");
+        assert!(apply.try_wait().unwrap().is_none(), "apply ended before");
+        thread::sleep(Duration::from_millis(50));
+    }
+    apply
+}
+
+fn signal(child: &Child, name: &str) {
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
+}
+
+#[test]
+fn a_second_run_is_told_who_holds_the_lease_and_gives_up_or_waits() {
+    let sandbox = Sandbox::start();
+    let apply = held_apply(&sandbox);
+    let before = sandbox.mark();
+    for command in [&APPLY[..], &DESTROY] {
+        let refused = sandbox.deployer(&[command, &["--lease-timeout", "0s"]].concat()).expect(3).stderr;
+        assert!(refused.contains("another run holds the lease /deployer/mail-prod/lease"), "{refused}");
+        assert!(refused.contains("arn:aws:iam::123456789012:user/administrator runs apply since 20"), "{refused}");
+    }
+    let renewal = |call: &String| call == "ssm:PutParameter";
+    assert!(sandbox.mutations(before).iter().all(renewal), "only the first run renews its lease");
+    let second = sandbox.start_deployer(&APPLY);
+    let destroy = sandbox.start_deployer(&DESTROY);
+    thread::sleep(Duration::from_secs(1));
+    sandbox.end_faults();
+
+    let [first, second, destroy] = [apply, second, destroy].map(|child| sandbox.end_of(child));
+    first.expect(0);
+    for waited in [second.expect(0), destroy.expect(0)] {
+        assert!(waited.stderr.contains("lease /deployer/mail-prod/lease: waiting up to"), "{}", waited.stderr);
+    }
+    // Whichever came last, the world is whole.
+    let is_there = sandbox.inventory().contains(&"function mail-prod-rotation".to_owned());
+    let plan: &[&str] = if is_there { &["plan"] } else { &["plan", "--destroy", "--stop-mail"] };
+    sandbox.deployer(&[plan, &["--detailed-exitcode"]].concat()).expect(0);
+}
+
+#[test]
+fn a_run_works_within_a_minute_after_the_holder_of_the_lease_was_killed() {
+    let sandbox = Sandbox::start();
+    let mut apply = held_apply(&sandbox);
+    apply.kill().unwrap();
+    apply.wait().unwrap();
+    let killed = Instant::now();
+    sandbox.end_faults();
+
+    let (again, waited) = (sandbox.start_deployer(&APPLY), sandbox.mark());
+    while !sandbox.calls()[waited..].iter().any(|call| call.name() == "ssm:PutParameter") {
+        assert!(killed.elapsed() < Duration::from_mins(1), "the lease of a dead run is still held");
+        thread::sleep(Duration::from_millis(100));
+    }
+    sandbox.end_of(again).expect(0);
+    sandbox.deployer(&["plan", "--detailed-exitcode"]).expect(0);
+}
+
+#[test]
+fn the_first_signal_ends_a_run_where_nothing_is_half_done_and_the_next_run_continues() {
+    for name in ["-INT", "-TERM"] {
+        let sandbox = Sandbox::start();
+        let apply = held_apply(&sandbox);
+        signal(&apply, name);
+        thread::sleep(Duration::from_millis(500));
+        sandbox.end_faults();
+
+        let Ran { stderr, .. } = sandbox.end_of(apply).expect(4);
+
+        assert!(stderr.contains("what runs now is finished, and nothing further begins"), "{stderr}");
+        assert!(sandbox.inventory().contains(&"function mail-prod-rotation".to_owned()), "it was drained: {stderr}");
+        assert!(stderr.contains("not done: function mail-prod-rotation, permission mail-prod-rotation, "), "{stderr}");
+        assert_eq!(stderr.matches("error:").count(), 1, "{stderr}");
+        assert!(stderr.contains("`deployer apply` continues from here"), "{stderr}");
+        let next = sandbox.deployer(&[&APPLY[..], &["--lease-timeout", "0s"]].concat()).expect(0);
+        assert!(next.stderr.contains("rotation completed"), "{}", next.stderr);
+        sandbox.deployer(&["plan", "--detailed-exitcode"]).expect(0);
+    }
+}
+
+#[test]
+fn the_second_signal_ends_the_program_at_once() {
+    let sandbox = Sandbox::start();
+    let apply = held_apply(&sandbox);
+    signal(&apply, "-INT");
+    thread::sleep(Duration::from_millis(500));
+    signal(&apply, "-INT");
+
+    sandbox.end_of(apply).expect(4);
+
+    sandbox.end_faults();
+}
