@@ -42,6 +42,21 @@ pub fn parse_inactive_label(label: &str) -> Option<(&str, &str)> {
     label.strip_prefix(INACTIVE)?.strip_prefix('/')?.split_once('/')
 }
 
+/// Our own labels: since when AWSCURRENT is where it is. AWS keeps no date of a label's move.
+const SINCE: &str = "SINCE";
+
+/// The label that says since when AWSCURRENT is on a version, as far as the function knows: `SINCE/<RFC 3339>`.
+#[must_use]
+pub fn since_label(date: &str) -> String {
+    format!("{SINCE}/{date}")
+}
+
+/// The date of such a label; none for any other label.
+#[must_use]
+pub fn parse_since_label(label: &str) -> Option<&str> {
+    label.strip_prefix(SINCE)?.strip_prefix('/')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +67,14 @@ mod tests {
         assert_eq!(parse_inactive_label(&label), Some(("AKIA", "2026-01-01T00:00:00Z")));
         for other in [AWSCURRENT, "INACTIVE", "INACTIVE/AKIA", "INACTIVEX/AKIA/2026"] {
             assert_eq!(parse_inactive_label(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_label_of_a_move_survives() {
+        assert_eq!(parse_since_label(&since_label("2026-01-01T00:00:00Z")), Some("2026-01-01T00:00:00Z"));
+        for other in [AWSCURRENT, "SINCE", "SINCEX/2026"] {
+            assert_eq!(parse_since_label(other), None, "{other}");
         }
     }
 }

@@ -25,7 +25,10 @@ pub use command::Command;
 pub use consumer::{Consumer, Instances};
 pub use event::Event;
 pub use fields::{Fields, Mapped, is_access_key_id};
-pub use label::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, TOLD, inactive_label, parse_inactive_label};
+pub use label::{
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, TOLD, inactive_label, parse_inactive_label,
+    parse_since_label, since_label,
+};
 pub use partition::Partition;
 pub use printable::{is_hazard, printable, printable_json, printable_lines};
 pub use quarantine::{is_quarantined, quarantine};

@@ -11,6 +11,12 @@ pub(crate) fn date(time: SystemTime) -> String {
     second.fmt(Format::DateTime).unwrap_or_else(|_| "an unknown date".to_owned())
 }
 
+/// Reads such a date.
+#[must_use]
+pub(crate) fn parse(date: &str) -> Option<SystemTime> {
+    SystemTime::try_from(DateTime::from_str(date, Format::DateTime).ok()?).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -19,6 +25,9 @@ mod tests {
 
     #[test]
     fn a_date_is_in_whole_seconds() {
-        assert_eq!(date(SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_987)), "2023-11-14T22:13:20Z");
+        let time = |millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+        assert_eq!(date(time(1_700_000_000_987)), "2023-11-14T22:13:20Z");
+        assert_eq!(parse("2023-11-14T22:13:20Z"), Some(time(1_700_000_000_000)));
+        assert_eq!(parse("soon"), None);
     }
 }

@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["event.rs", "services/aws.rs", "services/ses.rs", "time.rs"],
     &["invocation.rs"],
     &["services/"],
-    &["guard.rs", "situation.rs"],
+    &["guard.rs", "since.rs", "situation.rs"],
     &["slot.rs"],
     &["steps/"],
     &["events/"],

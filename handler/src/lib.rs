@@ -59,6 +59,7 @@ pub mod log;
 mod sensitive;
 mod serve;
 mod services;
+mod since;
 mod situation;
 mod slot;
 mod steps;

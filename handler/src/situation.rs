@@ -5,11 +5,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use aws_smithy_types::{DateTime, date_time::Format};
 use contract::{AWSCURRENT, parse_inactive_label};
 use tracing::info;
 
 use crate::{
+    date::parse,
     decide::keys::{AccessKey, KnownVersion, Situation, UsedKey},
     error::Error,
     invocation::Invocation,
@@ -17,6 +17,7 @@ use crate::{
         secret::{self, Secret, Version},
         user,
     },
+    since,
 };
 
 /// By how much IAM's clock and ours may differ.
@@ -94,12 +95,18 @@ pub(crate) fn of(
         labels: labels.to_vec(),
         names_key: value(id).map(|version| version.value.access_key_id.clone()).filter(|key| !key.is_empty()),
     };
-    let current_created = secret.version_labelled(AWSCURRENT).and_then(value).and_then(|version| version.created);
+    let current = secret.version_labelled(AWSCURRENT).and_then(value);
+    let current_created = current.and_then(|version| version.created);
+    // Without hosts: if somebody moved AWSCURRENT to another key, nobody knows when, and its readers may be about to follow.
+    let moved = since::noted(secret).filter(|_| settings.consumer.is_none()).map(|(noted, at)| {
+        let key = |version: Option<&Version>| version.map(|version| version.value.access_key_id.clone());
+        if key(value(noted)) == key(current) { at } else { time.began }
+    });
     Situation {
         keys,
         versions: secret.labelled().map(version).collect(),
         was_rotated: secret.last_rotated.is_some(),
-        grace_began: secret.last_rotated.max(current_created),
+        grace_began: secret.last_rotated.max(current_created).max(moved),
         last_changed: secret.schedule.as_ref().and_then(|schedule| schedule.last_changed),
         keep_previous: settings.keep_previous,
         keep_inactive: settings.keep_inactive,
@@ -114,6 +121,5 @@ pub(crate) fn of(
 /// The key and the date of a label that says since when it is Inactive.
 fn inactive(label: &str) -> Option<(String, SystemTime)> {
     let (key, since) = parse_inactive_label(label)?;
-    let since = DateTime::from_str(since, Format::DateTime).ok()?;
-    Some((key.to_owned(), SystemTime::try_from(since).ok()?))
+    Some((key.to_owned(), parse(since)?))
 }

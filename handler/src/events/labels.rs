@@ -12,6 +12,7 @@ use crate::{
         smtp::Credential,
         topic,
     },
+    since,
     steps::finish_secret,
 };
 
@@ -23,6 +24,7 @@ pub(crate) async fn complete(invocation: &Invocation<'_>, secret: &Secret) -> Re
         return Ok(());
     }
     finish_secret::mark_done(invocation, secret, current).await;
+    since::note_a_move(invocation, secret).await;
     if secret.version_labelled(TOLD).is_some() {
         return Ok(());
     }

@@ -143,7 +143,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_topic_nothing_is_told_and_nothing_is_read_for_it() {
-        let aws = tested();
+        let aws = tested().host();
         finish_in(&aws).await.unwrap();
         assert_eq!(aws.calls(), ["UpdateSecretVersionStage"; 2]);
     }

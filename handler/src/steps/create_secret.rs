@@ -17,7 +17,7 @@ use crate::{
         smtp::{Credential, Smtp},
         test_mail, user,
     },
-    slot,
+    since, slot,
     steps::consistent,
 };
 
@@ -52,6 +52,9 @@ pub(crate) enum Decision {
 /// Takes the step.
 pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
     let Rotation { invocation, request } = rotation;
+    if since::noted(secret).is_some() {
+        since::note_a_move(invocation, secret).await;
+    }
     let decision = consistent::read(invocation.time, async || decide(invocation, secret, Some(&request.token)).await);
     let decision = Box::pin(decision).await?;
     carry_out(rotation, secret, decision).await

@@ -12,6 +12,7 @@ use crate::{
         secret::{self, Secret},
         topic,
     },
+    since,
     steps::completed::key_of,
 };
 
@@ -28,6 +29,7 @@ pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), 
     secret::move_label(clients, secret, AWSCURRENT, &request.token).await?;
     info!(version = request.token, previous = secret.version_labelled(AWSCURRENT), "the new credential is AWSCURRENT");
     mark_done(&rotation.invocation, secret, &request.token).await;
+    since::note(&rotation.invocation, secret, &request.token, rotation.invocation.time.began).await;
     topic::rotated(rotation, secret).await;
     Ok(())
 }
@@ -66,6 +68,7 @@ mod tests {
             .version("old", &[AWSCURRENT, DONE], "OLD")
             .version("new", &[AWSPENDING, DEPLOYING, TOLD], "NEW")
             .version("odd", &["odd"], "ODD")
+            .host()
     }
 
     async fn finish_in(aws: &FakeAws) -> Result<(), Error> {
@@ -79,6 +82,14 @@ mod tests {
         assert_eq!(aws.calls(), ["UpdateSecretVersionStage"; 2]);
         assert_eq!(aws.labels("new"), [AWSPENDING, DEPLOYING, TOLD, AWSCURRENT, DONE]);
         assert_eq!(aws.labels("old"), [AWSPREVIOUS]);
+    }
+
+    #[tokio::test]
+    async fn without_hosts_it_is_noted_when_awscurrent_moved() {
+        let aws =
+            FakeAws::new().version("old", &[AWSCURRENT], "OLD").version("new", &[AWSPENDING, DEPLOYING, TOLD], "NEW");
+        finish_in(&aws).await.unwrap();
+        assert!(aws.labels("new").iter().any(|label| label.starts_with("SINCE/")), "{:?}", aws.labels("new"));
     }
 
     #[tokio::test(start_paused = true)]
