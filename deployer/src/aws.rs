@@ -1,6 +1,6 @@
 //! The AWS clients, made once, and the identity that they act as.
 
-use std::{collections::BTreeSet, env, fs, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, env, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use aws_config::{
     BehaviorVersion, Region, SdkConfig, default_provider::credentials::DefaultCredentialsChain, imds, profile,
@@ -24,6 +24,7 @@ use rustls::{
 use crate::{
     config::Config,
     error::{Error, ErrorKind, FailedTo as _},
+    round::Round,
     silence::Silence,
 };
 
@@ -37,6 +38,8 @@ macro_rules! client {
 /// One client per service; cloning is cheap.
 #[derive(Clone, Debug)]
 pub(crate) struct Aws {
+    /// While everything is read for one plan: what was read already.
+    pub(crate) round: Option<Arc<Round>>,
     pub(crate) events: aws_sdk_eventbridge::Client,
     pub(crate) iam: aws_sdk_iam::Client,
     pub(crate) kms: aws_sdk_kms::Client,
@@ -51,6 +54,7 @@ pub(crate) struct Aws {
 impl Aws {
     fn new(sdk: &SdkConfig, silence: &Silence) -> Self {
         Self {
+            round: None,
             events: client!(aws_sdk_eventbridge, sdk, silence),
             iam: client!(aws_sdk_iam, sdk, silence),
             kms: client!(aws_sdk_kms, sdk, silence),
@@ -61,6 +65,11 @@ impl Aws {
             sns: client!(aws_sdk_sns, sdk, silence),
             ssm: client!(aws_sdk_ssm, sdk, silence),
         }
+    }
+
+    /// The same clients, with which nothing that several ask for is read twice.
+    pub(crate) fn for_one_round(&self) -> Self {
+        Self { round: Some(Arc::default()), ..self.clone() }
     }
 
     /// Clients that reach nothing, for resources that call nothing.

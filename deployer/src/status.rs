@@ -18,8 +18,8 @@ use crate::{
         op::{Address, Op, ResourceKind, Toward, Verb},
         plan::{ChangedBy, Plan, Planned},
     },
-    error::{Error, FailedTo as _, absent_is_none},
-    planning,
+    error::{Error, FailedTo as _},
+    planning, reads,
     rotation::{
         function,
         labels::{self, Labels},
@@ -223,10 +223,7 @@ fn state(verb: Option<Verb>) -> State {
 
 async fn keys(aws: &Aws, deployment: &Deployment) -> Result<Vec<Key>, Error> {
     let user = &deployment.names.user;
-    let answer = aws.iam.list_access_keys().user_name(user).send().await;
-    let answer = answer.failed_to(|| format!("list the access keys of user {user}"));
-    let listed =
-        absent_is_none(answer, &["NoSuchEntity"])?.map(|answer| answer.access_key_metadata).unwrap_or_default();
+    let listed = reads::access_keys(aws, user).await?.unwrap_or_default();
     let read = listed.into_iter().map(|key| async move {
         let id = key.access_key_id.unwrap_or_default();
         let answer = aws.iam.get_access_key_last_used().access_key_id(&id).send().await;

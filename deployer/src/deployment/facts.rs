@@ -16,6 +16,7 @@ use crate::{
     engine::op::Toward,
     error::{Error, FailedTo as _, absent_is_none},
     package::Package,
+    reads,
     rotation::labels::{self, Labels},
 };
 
@@ -153,10 +154,8 @@ async fn read_labels(aws: &Aws, names: &Names) -> Fact<Labels> {
 }
 
 async fn user_keys(aws: &Aws, names: &Names) -> Fact<Vec<String>> {
-    let answer = aws.iam.list_access_keys().user_name(&names.user).send().await;
-    let answer = answer.failed_to(|| format!("list the access keys of user {}", names.user));
-    let listed = absent_is_none(answer, &["NoSuchEntity"])?.map(|answer| answer.access_key_metadata);
-    Ok(listed.into_iter().flatten().filter_map(|key| key.access_key_id).collect())
+    let keys = reads::access_keys(aws, &names.user).await?.unwrap_or_default();
+    Ok(keys.into_iter().filter_map(|key| key.access_key_id).collect())
 }
 
 async fn quarantine(aws: &Aws, names: &Names) -> Option<Text> {
@@ -179,18 +178,14 @@ async fn user_arn(aws: &Aws, config: &Config, names: &Names) -> Fact<String> {
     if !config.iam_user.existing {
         return Ok(names.owned_user_arn());
     }
-    let answer = aws.iam.get_user().user_name(&names.user).send().await;
-    let found = absent_is_none(answer.failed_to(|| format!("read user {}", names.user)), &["NoSuchEntity"])?;
-    let user = found.and_then(|answer| answer.user);
+    let user = reads::user(aws, &names.user).await?;
     // If a referenced user is absent, its kind reports that with a hint, and no goal is used.
     Ok(user.map_or_else(|| names.owned_user_arn(), |user| user.arn))
 }
 
 /// The key that the secret is to have, and the versions that do not have it.
 async fn kms_keys(aws: &Aws, config: &Config, names: &Names) -> (Fact<Option<String>>, Fact<Vec<UnderOlderKey>>) {
-    let answer = aws.secretsmanager.describe_secret().secret_id(&names.secret).send().await;
-    let answer = answer.failed_to(|| format!("read secret {}", names.secret));
-    let secret = match absent_is_none(answer, &["ResourceNotFoundException"]) {
+    let secret = match reads::secret(aws, &names.secret).await {
         Ok(secret) => secret,
         Err(error) => return (Err(error.clone()), Err(error)),
     };

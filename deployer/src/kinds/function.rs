@@ -38,6 +38,7 @@ use crate::{
     },
     error::{Error, ErrorKind, FailedTo as _, absent_is_none},
     package::code_sha256,
+    reads,
 };
 
 pub(crate) struct Function {
@@ -316,10 +317,7 @@ impl Function {
         let prefix = variables.and_then(|variables| variables.get(SECRET_ARN_PREFIX));
         let Some(prefix) = prefix.filter(|prefix| **prefix != self.secret_arn_prefix) else { return Ok(None) };
         let Some((_, name)) = prefix.split_once(":secret:") else { return Ok(None) };
-        let answer = aws.secretsmanager.describe_secret().secret_id(name).send().await;
-        let answer = answer.failed_to(|| format!("read secret {name}, which function {} rotates", self.name));
-        let secret = absent_is_none(answer, &["ResourceNotFoundException"])?;
-        let still = secret.is_some_and(|secret| {
+        let still = reads::secret(aws, name).await?.is_some_and(|secret| {
             secret.rotation_enabled == Some(true) && secret.rotation_lambda_arn.as_deref() == Some(&self.arn)
         });
         Ok(still.then(|| name.to_owned()))

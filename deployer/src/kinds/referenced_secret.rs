@@ -9,7 +9,8 @@ use crate::{
         kind::{Aim, Context, Kind, Stake},
         op::{Address, Op, ResourceKind},
     },
-    error::{Error, FailedTo as _, absent_is_none},
+    error::Error,
+    reads,
 };
 
 pub(crate) struct ReferencedSecret {
@@ -59,9 +60,7 @@ impl Kind for ReferencedSecret {
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Observed, Error> {
-        let answer = aws.secretsmanager.describe_secret().secret_id(&self.name).send().await;
-        let answer = answer.failed_to(|| format!("read secret {}", self.name));
-        Ok(absent_is_none(answer, &["ResourceNotFoundException"])?.map_or(Observed::Missing, Observed::from))
+        Ok(reads::secret(aws, &self.name).await?.map_or(Observed::Missing, Observed::from))
     }
 
     fn decide(&self, aim: Aim<'_, ()>, observed: &Observed) -> Result<Vec<(Op, Call)>, Error> {

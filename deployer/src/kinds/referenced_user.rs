@@ -14,8 +14,9 @@ use crate::{
         op::{Address, Op, ResourceKind},
         tags::{self, Tags},
     },
-    error::{Error, ErrorKind, FailedTo as _, absent_is_none},
+    error::{Error, ErrorKind, FailedTo as _},
     kinds::iam,
+    reads,
 };
 
 pub(crate) struct ReferencedUser {
@@ -75,9 +76,7 @@ impl Kind for ReferencedUser {
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Observed>, Error> {
-        let answer = aws.iam.get_user().user_name(&self.name).send().await;
-        let answer = answer.failed_to(|| format!("read user {}", self.name));
-        let user = absent_is_none(answer, &["NoSuchEntity"])?.and_then(|answer| answer.user);
+        let user = reads::user(aws, &self.name).await?;
         if user.is_none()
             && !self.going
             && let Some(spelled) = iam::user_in_other_letters(aws, &self.name).await

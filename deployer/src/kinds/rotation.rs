@@ -18,7 +18,8 @@ use crate::{
         kind::{Aim, Context, Kind},
         op::{Address, Effect, Op, ResourceKind, Verb},
     },
-    error::{Error, ErrorKind, FailedTo as _, absent_is_none},
+    error::{Error, ErrorKind, FailedTo as _},
+    reads,
     rotation::{
         function,
         labels::{self, Labels},
@@ -89,10 +90,7 @@ impl Kind for Rotation {
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Observed>, Error> {
-        let name = &self.secret;
-        let answer = aws.secretsmanager.describe_secret().secret_id(name).send().await;
-        let answer = answer.failed_to(|| format!("read the rotation of secret {name}"));
-        Ok(absent_is_none(answer, &["ResourceNotFoundException"])?.map(|secret| {
+        Ok(reads::secret(aws, &self.secret).await?.map(|secret| {
             let rules = secret.rotation_rules.clone();
             let days = rules.as_ref().and_then(|rules| rules.automatically_after_days);
             let expression = rules.as_ref().and_then(|rules| rules.schedule_expression.clone());

@@ -17,7 +17,8 @@ use crate::{
         owned::{Found, Tagged},
         tags::{self, Tags},
     },
-    error::{Error, ErrorKind, FailedTo as _, absent_is_none},
+    error::{Error, ErrorKind, FailedTo as _},
+    reads,
     rotation::labels,
 };
 
@@ -74,9 +75,7 @@ impl Tagged for Secret {
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Found<Observed>>, Error> {
-        let answer = aws.secretsmanager.describe_secret().secret_id(&self.name).send().await;
-        let answer = answer.failed_to(|| format!("read secret {}", self.name));
-        Ok(absent_is_none(answer, &["ResourceNotFoundException"])?.map(|secret| Found {
+        Ok(reads::secret(aws, &self.name).await?.map(|secret| Found {
             tags: tags::read(secret.tags, |tag| (tag.key, tag.value)),
             observed: Observed {
                 kms_key: secret.kms_key_id,

@@ -19,6 +19,7 @@ use crate::{
     },
     error::{Error, FailedTo as _, absent_is_none},
     kinds::iam,
+    reads,
 };
 
 pub(crate) struct User {
@@ -96,17 +97,16 @@ impl Tagged for User {
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Found<Observed>>, Error> {
         let (client, name) = (&aws.iam, &self.name);
-        let answer = client.get_user().user_name(name).send().await.failed_to(|| format!("read user {name}"));
-        let Some(user) = absent_is_none(answer, &["NoSuchEntity"])?.and_then(|answer| answer.user) else {
+        let Some(user) = reads::user(aws, name).await? else {
             let spelled = if self.going { None } else { iam::user_in_other_letters(aws, name).await };
             let error = |spelled: String| iam::in_other_letters(&self.address().to_string(), &spelled, Self::NAME_KEY);
             return spelled.map_or(Ok(None), |spelled| Err(error(spelled)));
         };
         let (keys, policy) = tokio::join!(
-            client.list_access_keys().user_name(name).send(),
+            reads::access_keys(aws, name),
             client.get_user_policy().user_name(name).policy_name(&self.policy_name).send()
         );
-        let keys = keys.failed_to(|| format!("list the access keys of user {name}"))?.access_key_metadata;
+        let keys = keys?.unwrap_or_default();
         let policy = policy.failed_to(|| format!("read the policy of user {name}"));
         let policy = absent_is_none(policy, &["NoSuchEntity"])?.map(|answer| policy::parse(&answer.policy_document));
         let key_ids = keys.into_iter().filter_map(|key| key.access_key_id).collect();

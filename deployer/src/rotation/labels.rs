@@ -8,7 +8,8 @@ use contract::{AWSCURRENT, AWSPENDING};
 
 use crate::{
     aws::Aws,
-    error::{Error, FailedTo as _, absent_is_none},
+    error::{Error, FailedTo as _},
+    reads,
 };
 
 /// Where the labels are, and when the secret rotates.
@@ -60,9 +61,7 @@ impl From<DescribeSecretOutput> for Labels {
 
 /// Reads the labels and dates; none if there is no secret.
 pub(crate) async fn read(aws: &Aws, secret: &str) -> Result<Option<Labels>, Error> {
-    let answer = aws.secretsmanager.describe_secret().secret_id(secret).send().await;
-    let answer = answer.failed_to(|| format!("read secret {secret}"));
-    Ok(absent_is_none(answer, &["ResourceNotFoundException"])?.map(Labels::from))
+    Ok(reads::secret(aws, secret).await?.map(Labels::from))
 }
 
 /// The versions that carry labels, each with the KMS keys that encrypt it. A version without a value may be left out.

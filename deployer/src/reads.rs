@@ -1,0 +1,47 @@
+//! Reads that several parts of the deployer need.
+
+use aws_sdk_iam::types::{AccessKeyMetadata, User};
+use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
+
+use crate::{
+    aws::Aws,
+    error::{Error, FailedTo as _, absent_is_none},
+};
+
+/// Reads a secret without its value; none if there is none of that name.
+pub(crate) async fn secret(aws: &Aws, name: &str) -> Result<Option<DescribeSecretOutput>, Error> {
+    let read = Box::pin(async {
+        let answer = aws.secretsmanager.describe_secret().secret_id(name).send().await;
+        absent_is_none(answer.failed_to(|| format!("read secret {name}")), &["ResourceNotFoundException"])
+    });
+    match &aws.round {
+        Some(round) => round.secrets.get(name, read).await,
+        None => read.await,
+    }
+}
+
+/// Reads a user; none if there is none of that name.
+pub(crate) async fn user(aws: &Aws, name: &str) -> Result<Option<User>, Error> {
+    let read = Box::pin(async {
+        let answer = aws.iam.get_user().user_name(name).send().await.failed_to(|| format!("read user {name}"));
+        Ok(absent_is_none(answer, &["NoSuchEntity"])?.and_then(|answer| answer.user))
+    });
+    match &aws.round {
+        Some(round) => round.users.get(name, read).await,
+        None => read.await,
+    }
+}
+
+/// Lists the access keys of a user, of which no user has more than one page; none if there is no user of that name.
+pub(crate) async fn access_keys(aws: &Aws, user: &str) -> Result<Option<Vec<AccessKeyMetadata>>, Error> {
+    let read = Box::pin(async {
+        let answer = aws.iam.list_access_keys().user_name(user).send().await;
+        let answer =
+            absent_is_none(answer.failed_to(|| format!("list the access keys of user {user}")), &["NoSuchEntity"])?;
+        Ok(answer.map(|answer| answer.access_key_metadata))
+    });
+    match &aws.round {
+        Some(round) => round.access_keys.get(user, read).await,
+        None => read.await,
+    }
+}

@@ -1,0 +1,68 @@
+//! What several parts of a plan read: within one round, each of them is read once.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use aws_sdk_iam::types::{AccessKeyMetadata, User};
+use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
+use tokio::sync::OnceCell;
+
+use crate::error::Error;
+
+/// The answers of a round. None: there is no such thing.
+#[derive(Debug, Default)]
+pub(crate) struct Round {
+    pub(crate) secrets: Once<Option<DescribeSecretOutput>>,
+    pub(crate) users: Once<Option<User>>,
+    pub(crate) access_keys: Once<Option<Vec<AccessKeyMetadata>>>,
+}
+
+type Cell<T> = Arc<OnceCell<Result<T, Error>>>;
+
+/// Answers by the name of what was read.
+#[derive(Debug)]
+pub(crate) struct Once<T>(Mutex<HashMap<String, Cell<T>>>);
+
+impl<T> Default for Once<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Once<T> {
+    /// Reads, unless somebody did or does in this round.
+    pub(crate) async fn get(&self, name: &str, read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let cell = {
+            let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(cells.entry(name.to_owned()).or_default())
+        };
+        cell.get_or_init(|| read).await.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_two_ask_for_at_once_is_read_once_and_each_gets_the_answer_or_the_error() {
+        let (reads, once) = (Cell::new(0), Once::default());
+        let read = |answer: Result<u8, Error>| {
+            let reads = &reads;
+            async move {
+                tokio::task::yield_now().await;
+                reads.set(reads.get() + 1);
+                answer
+            }
+        };
+        let both = tokio::join!(once.get("a", read(Ok(1))), once.get("a", read(Ok(2))));
+        assert_eq!((both.0.unwrap(), both.1.unwrap(), reads.get()), (1, 1, 1));
+        let failed = once.get("b", read(Err(Error::new("denied")))).await.unwrap_err();
+        assert_eq!(failed.what, once.get("b", read(Ok(3))).await.unwrap_err().what);
+        assert_eq!(reads.get(), 2);
+    }
+}
