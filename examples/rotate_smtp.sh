@@ -108,8 +108,8 @@ secret = json.load(sys.stdin)
 print(sys.argv[1], secret["AccessKeyId"] + ":" + secret["SMTPPassword"])' "$relay" 2>/dev/null || return 1
 }
 
-fetch_told() { # LABEL: as fetch, for the version of this run
-  local status deadline=$((SECONDS + 30))
+fetch_told() { # LABEL SECONDS: as fetch, for the version of this run
+  local status deadline=$((SECONDS + $2))
   while true; do
     status=0
     fetch "$1" "$version" || status=$?
@@ -164,7 +164,7 @@ trap 'rm -f "$errors"' EXIT
 for file in "$map.before" "$map.previous"; do
   [[ ! -e $file ]] || chmod 600 "$file"
 done
-line=$(fetch_told "$label") || fail "cannot read $label of $arn: $(tr '\n' ' ' <"$errors")"
+line=$(fetch_told "$label" 30) || fail "cannot read $label of $arn: $(tr '\n' ' ' <"$errors")"
 key=$(key_of "$label" "$line")
 
 # The map. $map.before is the last proven map. It exists only until its successor is proven too. So if a run is killed
@@ -299,8 +299,8 @@ state=unchanged
 trap 'exit 1' HUP INT TERM
 if [[ $label == AWSPENDING && $(lines_of_relay '==') != "$line" ]]; then
   # A rotation puts both labels on its version. Once DEPLOYING is elsewhere, the rotation cannot end, and no label would
-  # protect the key that this host takes.
-  deploying=$(fetch_told DEPLOYING) || fail "cannot read DEPLOYING of $arn: $(tr '\n' ' ' <"$errors")"
+  # protect the key that this host takes. The script of the next rotation may already wait for the lock.
+  deploying=$(fetch_told DEPLOYING 5) || fail "cannot read DEPLOYING of $arn: $(tr '\n' ' ' <"$errors")"
   [[ $deploying == "$line" ]] || fail "DEPLOYING of $arn names another credential: the rotation was given up"
 fi
 # During a rotation AWSCURRENT is the old credential until every host has the new one. A host that took the old one then

@@ -91,8 +91,8 @@ fetch() { # LABEL [VERSION-ID]: prints the file's lines; returns 2 if no version
   printf '%s\n' "$lines"
 }
 
-fetch_told() { # LABEL: as fetch, for the version of this run
-  local status deadline=$((SECONDS + 30))
+fetch_told() { # LABEL SECONDS: as fetch, for the version of this run
+  local status deadline=$((SECONDS + $2))
   while true; do
     status=0
     fetch "$1" "$version" || status=$?
@@ -130,13 +130,13 @@ except smtplib.SMTPAuthenticationError as error:
   done
 }
 
-credential=$(fetch_told "$label") || fail "cannot read $label of $arn: $(<"$errors")"
+credential=$(fetch_told "$label" 30) || fail "cannot read $label of $arn: $(<"$errors")"
 installed=''
 [[ ! -e $file ]] || installed=$(<"$file")
 if [[ $label == AWSPENDING && $installed != "$credential" ]]; then
   # A rotation puts both labels on its version. Once DEPLOYING is elsewhere, the rotation cannot end, and no label would
-  # protect the key that this host takes.
-  deploying=$(fetch_told DEPLOYING) || fail "cannot read DEPLOYING of $arn: $(<"$errors")"
+  # protect the key that this host takes. The script of the next rotation may already wait for the lock.
+  deploying=$(fetch_told DEPLOYING 5) || fail "cannot read DEPLOYING of $arn: $(<"$errors")"
   [[ $deploying == "$credential" ]] || fail "DEPLOYING of $arn names another credential: the rotation was given up"
 fi
 # During a rotation AWSCURRENT is the old credential until every host has the new one. A host that took the old one then

@@ -24,7 +24,7 @@ const BETWEEN_ROTATIONS: Duration = Duration::from_hours(48);
 
 /// Deadlines in place of the function's timeout. With the first, most calls are made. Before some calls the handler demands more
 /// time than that, to make a key or to tell the hosts: those are made only with the second.
-const DEADLINES_SECONDS: [u32; 2] = [8, 66];
+const DEADLINES_SECONDS: [u32; 2] = [8, 76];
 
 /// The time between two questions to the sandbox.
 const POLL_PERIOD: Duration = Duration::from_millis(200);
@@ -77,7 +77,7 @@ impl Worker {
     }
 
     fn deploy(&self) {
-        let mut changes = vec![ROTATE_LATER, ("  timeout: 2m", "  timeout: 10s")];
+        let mut changes = vec![ROTATE_LATER, ("  timeout: 2m", "  timeout: 20s")];
         if self.user == User::Existing {
             changes.extend(EXISTING_USER);
             self.runtime.block_on(self.sandbox.make_user_by_hand("/"));
