@@ -155,7 +155,7 @@ except smtplib.SMTPAuthenticationError as error:
 }
 
 exec 9>"$map.lock"
-flock --wait 30 9 || fail "another run has held $map.lock for 30 seconds"
+flock --wait 60 9 || fail "another run has held $map.lock for a minute"
 # This run has the lock, so a killed run left these files.
 rm -f "$map".new* "$map".errors
 errors=$map.errors

@@ -66,7 +66,7 @@ endpoint=${SMTP_ENDPOINT:-smtps://email-smtp.$region.amazonaws.com:465}
 file=${HOST_ROOT:-}/etc/mail/smtp-credentials
 [[ -d ${file%/*} ]] || install -d -m 755 "${file%/*}"
 exec 9>"$file.lock"
-flock --wait 30 9 || fail "another run has held $file.lock for 30 seconds"
+flock --wait 60 9 || fail "another run has held $file.lock for a minute"
 
 # This run has the lock, so a killed run left these files.
 rm -f "$file".new.??????

@@ -54,7 +54,11 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
     let first = nodes.len();
     let shifted = |node: Node| Node { after: node.after.iter().map(|id| id + first).collect(), ..node };
     nodes.extend(left.into_iter().map(shifted));
-    let changed_by = changed_by(&nodes, &facts);
+    let changed_by = match toward {
+        Toward::Present => changed_by(&nodes, &facts),
+        // Whoever destroys asks for every deletion.
+        Toward::Absent { .. } => BTreeMap::new(),
+    };
     nodes.push(node);
     Surveyed { nodes, survey: Survey { facts, resources, changed_by, notes }, record }
 }

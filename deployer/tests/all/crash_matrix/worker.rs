@@ -22,9 +22,12 @@ const POLLING_CALL: &str = "ssm:GetCommandInvocation";
 /// Longer than `rotation.keep_previous`, and than the age from which an unknown key counts as an orphan.
 const BETWEEN_ROTATIONS: Duration = Duration::from_hours(48);
 
+/// A script that was told of a rotation that was given up holds its host's lock for half a minute: the next one waits for it.
+const SCRIPT_TIMEOUT: (&str, &str) = ("  timeout: 2m", "  timeout: 60s");
+
 /// Deadlines in place of the function's timeout. With the first, most calls are made. Before some calls the handler demands more
 /// time than that, to make a key or to tell the hosts: those are made only with the second.
-const DEADLINES_SECONDS: [u32; 2] = [8, 76];
+const DEADLINES_SECONDS: [u32; 2] = [8, 116];
 
 /// The time between two questions to the sandbox.
 const POLL_PERIOD: Duration = Duration::from_millis(200);
@@ -77,7 +80,7 @@ impl Worker {
     }
 
     fn deploy(&self) {
-        let mut changes = vec![ROTATE_LATER, ("  timeout: 2m", "  timeout: 20s")];
+        let mut changes = vec![ROTATE_LATER, SCRIPT_TIMEOUT];
         if self.user == User::Existing {
             changes.extend(EXISTING_USER);
             self.runtime.block_on(self.sandbox.make_user_by_hand("/"));
