@@ -10,11 +10,6 @@ use crate::{
     screen::Screen,
 };
 
-/// The command of these words.
-pub(super) fn command(words: &[&str]) -> Command {
-    Command::Deployer(words.iter().map(|&word| word.to_owned()).collect())
-}
-
 /// How the run of a plan is approved.
 pub(super) struct Approval<'a> {
     /// The words that were typed, without `deployer`, CONFIG and `--auto-approve`.
@@ -44,7 +39,7 @@ pub(super) fn approve_by(
     if !std::io::stdin().is_terminal() {
         let error =
             Error::new("nobody can approve this: standard input is not a terminal").of_kind(ErrorKind::Declined);
-        let approved = command(&[typed, &["--auto-approve"]].concat());
+        let approved = Command::words(&[typed, &["--auto-approve"]].concat());
         return session.fail(Err(error.hint(text!["read what is shown above, then run ", approved])));
     }
     if Screen::ask(question, answer) {
@@ -54,7 +49,7 @@ pub(super) fn approve_by(
     session.fail(Err(if done_before == 0 {
         refused
     } else {
-        let again = command(typed);
+        let again = Command::words(typed);
         refused.hint(text!["what was done before stays done; ", again, " continues from here"])
     }))
 }

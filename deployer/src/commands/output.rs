@@ -1,11 +1,12 @@
 //! `deployer output`: what other tools need to know of a deployment. Reads only, and never a secret's value.
 
-use contract::text;
+use contract::{Command, text};
 
 use super::session::{Done, Session, Shown, for_each_deployment};
 use crate::{
     cli::{ALL_OUTPUTS, OutputArgs},
-    error::{Error, FailedTo as _, absent_is_none},
+    error::Error,
+    reads,
     screen::Screen,
 };
 
@@ -29,14 +30,9 @@ pub(super) async fn run(screen: &Screen, args: &OutputArgs) -> Result<Done, Show
 
 async fn read(session: &Session) -> Result<Vec<Output>, Error> {
     let (aws, config, names) = (&session.aws, &session.deployment.config, &session.deployment.names);
-    let (secret, user) = tokio::join!(
-        aws.secretsmanager.describe_secret().secret_id(&names.secret).send(),
-        aws.iam.get_user().user_name(&names.user).send()
-    );
-    let secret = secret.failed_to(|| format!("read secret {}", names.secret));
-    let secret = absent_is_none(secret, &["ResourceNotFoundException"])?.and_then(|secret| secret.arn);
-    let user = user.failed_to(|| format!("read user {}", names.user));
-    let user = absent_is_none(user, &["NoSuchEntity"])?.and_then(|user| user.user).map(|user| user.arn);
+    let (secret, user) = tokio::join!(reads::secret(aws, &names.secret), reads::user(aws, &names.user));
+    let secret = secret?.and_then(|secret| secret.arn);
+    let user = user?.map(|user| user.arn);
     let mut outputs = vec![
         ("account_id", names.account_id().to_owned()),
         ("region", names.region().to_owned()),
@@ -56,5 +52,5 @@ async fn read(session: &Session) -> Result<Vec<Output>, Error> {
 }
 
 fn not_deployed(what: &str) -> Error {
-    Error::new(format!("{what} does not exist")).hint(text!["deploy it with ", contract::Command::deployer("apply")])
+    Error::new(format!("{what} does not exist")).hint(text!["deploy it with ", Command::deployer("apply")])
 }

@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use contract::text;
+use contract::{Command, text};
 
 use super::{
-    approve::{Approval, approve_by, command},
+    approve::{Approval, approve_by},
     session::{Done, Prepared, Session, Shown},
 };
 use crate::{
@@ -134,7 +134,7 @@ async fn work(
 
 fn unfinished(plan: &Plan, Summary { unfinished }: &Summary, approval: &Approval<'_>) -> Error {
     let all = plan.counts().iter().sum::<usize>();
-    let again = command(approval.typed);
+    let again = Command::words(approval.typed);
     if interrupt::is_asked() {
         let names: Vec<_> = unfinished.iter().map(ToString::to_string).collect();
         return Error {

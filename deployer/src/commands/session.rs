@@ -93,7 +93,7 @@ impl Session {
             return Err(show(
                 &screen,
                 &error.hint(text![
-                    Command::Deployer(["list", "--region", region].map(str::to_owned).to_vec()),
+                    Command::words(&["list", "--region", region]),
                     " shows which have one; with its file, a deployment needs none to be destroyed"
                 ]),
             ));

@@ -724,7 +724,7 @@ fn check_field(name: &str) -> Result<(), InvalidValue> {
 }
 
 /// Lower-case beginnings of tags that a configuration may not set: those of AWS, and those that show the owner.
-const RESERVED_TAG_PREFIXES: [&str; 2] = ["aws:", "deployer:"];
+const RESERVED_TAG_PREFIXES: [&str; 2] = ["aws:", super::OUR_TAGS];
 
 fn check_tag_key(key: &str) -> Result<(), InvalidValue> {
     let lower = key.to_ascii_lowercase();

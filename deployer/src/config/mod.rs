@@ -140,6 +140,9 @@ pub struct Rotation {
     pub keep_inactive: Duration,
 }
 
+/// What the keys of the deployer's own tags begin with; the configuration may name no such key.
+pub(crate) const OUR_TAGS: &str = "deployer:";
+
 /// The Lambda function.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Function {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     aws::Identity,
-    config::Rotation,
+    config::{OUR_TAGS, Rotation},
     deployment::{Deployment, record::Applied},
     engine::{
         op::{Change, Effect, Op, Toward, Verb},
@@ -35,9 +35,6 @@ const BRIEF: usize = 72;
 
 /// The upkeep makes a superseded key Inactive, once a day.
 const UPKEEP_PERIOD: Duration = Duration::from_hours(24);
-
-/// What the keys of our own tags begin with; a configuration may name no such key.
-const OUR_TAGS: &str = "deployer:";
 
 /// The fields of a function that are its variables.
 const ENVIRONMENT: &str = "environment.";
