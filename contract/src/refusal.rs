@@ -1,4 +1,4 @@
-//! Every refusal of the function, with what to do in general: the README's table.
+//! Every refusal of the function, with what to do in general: the table of docs/when-a-rotation-fails.md.
 
 use std::fmt;
 
@@ -49,7 +49,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Declares the kinds with what the README's table says of each, so that no kind lacks its row.
+/// Declares the kinds with what the table of docs/when-a-rotation-fails.md says of each, so that no kind lacks its row.
 macro_rules! refusal_kinds {
     ($($kind:ident { found: $found:literal, next: $next:literal })*) => {
         /// The sorts of refusals. The name is stable: it is the log's `error` and Lambda's `errorType`.
@@ -59,7 +59,7 @@ macro_rules! refusal_kinds {
         }
 
         impl RefusalKind {
-            /// Every kind, in the order of the README's table.
+            /// Every kind, in the order of the table.
             pub const ALL: &[Self] = &[$(Self::$kind),*];
 
             /// The name.
@@ -309,11 +309,11 @@ mod tests {
     }
 
     #[test]
-    fn the_readmes_table_has_a_row_for_every_kind() {
+    fn the_table_of_errors_has_a_row_for_every_kind() {
         let row = |kind: &RefusalKind| format!("| `{kind}` | {} | {} |", kind.found(), kind.next());
-        let readme = include_str!("../../README.md");
+        let page = include_str!("../../docs/when-a-rotation-fails.md");
         let is_kind = |line: &&str| line.strip_prefix("| `").is_some_and(|rest| rest.starts_with(char::is_uppercase));
-        let found: Vec<&str> = readme.lines().filter(is_kind).collect();
+        let found: Vec<&str> = page.lines().filter(is_kind).collect();
         let expected: Vec<String> = RefusalKind::ALL.iter().map(row).collect();
         assert_eq!(found, expected, "the table should be:\n{}", expected.join("\n"));
     }

@@ -29,6 +29,8 @@ mod mail;
 mod problem;
 mod raw;
 mod reader;
+#[cfg(test)]
+mod reference;
 mod schedule;
 mod schema;
 #[cfg(test)]

@@ -29,10 +29,7 @@ pub(super) fn host_did_not_confirm(command: &str, key: &str, hosts: &[String]) -
          {command})",
         hosts.join(", ")
     );
-    let next = [
-        "let the script print the id of the access key that the host now uses (README, \"On the host\")".into(),
-        wait(),
-    ];
+    let next = ["let the script print the id of the access key that the host now uses (docs/hosts.md)".into(), wait()];
     parts(found, NO_KEY_CHANGED, next)
 }
 
