@@ -71,7 +71,7 @@ class RotateSmtp(unittest.TestCase):
         deadline = time.monotonic() + RUN_SECONDS
         while process.poll() is None:
             self.assertLess(time.monotonic(), deadline, "the script does not end")
-            self.assert_not_shown("\n".join(command_lines()))
+            self.assert_not_shown("\n".join(command_lines(process.pid)))
             self.assert_copies_are_private()
             time.sleep(0.01)
         out, err = process.communicate()
@@ -136,14 +136,15 @@ class RotateSmtp(unittest.TestCase):
         return [file for file in MAIL.glob("*.eml") if text in file.read_text()]
 
 
-def command_lines() -> list[str]:
-    lines = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            lines.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-        except OSError:
-            continue  # it has ended meanwhile
-    return lines
+def command_lines(pid: int) -> list[str]:
+    """Of the process and of all that it has started and that have not ended."""
+    process = Path(f"/proc/{pid}")
+    try:
+        line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        children = (process / f"task/{pid}/children").read_text().split()
+    except OSError:
+        return []  # it has ended meanwhile
+    return [line, *(line for child in children for line in command_lines(int(child)))]
 
 
 def statuses_of(name: str) -> list[str]:

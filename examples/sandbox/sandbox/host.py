@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -24,6 +23,7 @@ from ministack.services import iam, sts
 from . import iam as sandbox_iam
 from .account import INSTANCES
 from .api import AwsError, Control
+from .programs import link_programs
 
 ROLE_SESSION_SECONDS = 3600
 
@@ -87,10 +87,7 @@ def _furnish(folder: Path) -> None:
     script = folder / "usr/local/bin/rotate_smtp.sh"
     shutil.copyfile(EXAMPLE_SCRIPT, script)
     script.chmod(0o755)
-    for command, program in {"aws": Path(sys.executable).with_name("aws"), "python3": Path(sys.executable)}.items():
-        link = folder / "usr/bin" / command
-        link.unlink(missing_ok=True)
-        link.symlink_to(program)
+    link_programs(folder / "usr/bin")
 
 
 def find(instance_id: str) -> Host | None:
