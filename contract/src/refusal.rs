@@ -97,7 +97,7 @@ refusal_kinds! {
         next: "nothing, or find out who invokes the function"
     }
     EventMalformed {
-        found: "the field `event` of the event names nothing that the function answers",
+        found: "the field `event` names no event that the function knows",
         next: "correct the event; the error lists the valid ones"
     }
     WrongSecret {
@@ -117,11 +117,11 @@ refusal_kinds! {
         next: "`deployer rotate`: it continues with the credential that hosts may know"
     }
     NotMarkedDeploying {
-        found: "AWSPENDING without DEPLOYING: something else stored the version, or another rotation overtook it",
+        found: "AWSPENDING's version lacks DEPLOYING: another tool stored it, or another rotation overtook this one",
         next: "`deployer recover`"
     }
     HostsNotTold {
-        found: "finishSecret before every host has confirmed the credential: somebody skipped setSecret, or moved TOLD",
+        found: "finishSecret ran before every host had confirmed the credential: somebody skipped setSecret, or moved TOLD",
         next: "nothing: Secrets Manager tries again from createSecret"
     }
     EndpointUnresolved {
@@ -181,7 +181,7 @@ refusal_kinds! {
         next: "`deployer recover` shows which credential works"
     }
     WasComplete {
-        found: "Secrets Manager tried a completed rotation again, because somebody edited another field; AWSPENDING was taken off",
+        found: "Secrets Manager tried a completed rotation again, because somebody edited another field; the function took AWSPENDING off",
         next: "nothing; `deployer rotate` if a new rotation is wanted"
     }
     CurrentIsNewer {
@@ -193,27 +193,27 @@ refusal_kinds! {
         next: "wait until the time that it names; if one of them leaked, `deployer rotate --leaked KEY`; `deployer recover`"
     }
     RotationOpen {
-        found: "keys were to be deleted while a rotation is open",
+        found: "somebody asked to delete keys while a rotation is open",
         next: "wait for its end; `deployer recover`"
     }
     HostsNotOnCurrent {
-        found: "keys were to be deleted while hosts may have another credential than AWSCURRENT",
+        found: "somebody asked to delete keys while hosts may have another credential than AWSCURRENT",
         next: "`deployer rotate`, then ask again"
     }
     CurrentKeyNotActive {
-        found: "keys were to be deleted while AWSCURRENT's own key is not Active",
+        found: "somebody asked to delete keys while AWSCURRENT's own key is not Active",
         next: "`deployer recover`"
     }
     LeakedInUse {
-        found: "a key that leaked was to be deleted, and hosts may need it",
+        found: "somebody asked to delete a leaked key that hosts may need",
         next: "`deployer rotate --leaked KEY`, which replaces it first"
     }
     LabelsMoved {
-        found: "labels moved while a key was about to be deleted, or a credential to be stored; no key that a host may use changed",
+        found: "labels moved right before a key was deleted or a credential stored; every key that a host may use is unchanged",
         next: "nothing: Secrets Manager tries again"
     }
     KeyLeftInactive {
-        found: "a key that has to stay could not be made Active again",
+        found: "the function made a key Inactive that has to stay, and could not make it Active again",
         next: "run the command that it prints **now**, else mail stops"
     }
     KeyLimitReached {
@@ -245,8 +245,8 @@ refusal_kinds! {
         next: "correct the script or the host; Secrets Manager tries again"
     }
     HostDidNotConfirm {
-        found: "the script succeeded on a host, and its output does not name the new access key",
-        next: "let the script print the id of the access key that the host now uses; Secrets Manager tries again"
+        found: "the script succeeded on a host, but did not print the id of the new access key",
+        next: "correct the script: it has to print the id of the access key that the host now uses; Secrets Manager tries again"
     }
     TestMailMalformed {
         found: "`ses.sender` or `ses.recipient` is not an address",
@@ -261,7 +261,7 @@ refusal_kinds! {
         next: "find out who moved it, then `deployer rotate`"
     }
     NotEnoughTime {
-        found: "too little of the function's time was left for the next part",
+        found: "the function has too little time left for the next part",
         next: "nothing, or raise `function.timeout`"
     }
     DeadlineReached {

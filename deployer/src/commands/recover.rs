@@ -135,9 +135,9 @@ async fn reactivate(session: &Session, key: &str, auto_approve: bool) -> Result<
 
 fn not_ours_to_do(done: usize) -> Error {
     let more = if done == 0 { "nothing" } else { "nothing more" };
-    Error::new(format!("{more} was changed: a person has to decide what is left"))
+    Error::new(format!("{more} was changed: you have to correct or decide what is left"))
         .of_kind(ErrorKind::RotationFailed)
-        .hint(text!["read the diagnosis above, correct or decide, and run ", Command::deployer("recover"), " again"])
+        .hint(text!["do what is shown above, then run ", Command::deployer("recover"), " again"])
 }
 
 fn did_not_help(remedy: &Remedy) -> Error {

@@ -6,6 +6,7 @@ use contract::{AWSCURRENT, Command, KeyReport, KeyVerdict, Next, Report, Text, W
 use super::session::{Done, Session, Shown, for_each_deployment};
 use crate::{
     cli::{RotateArgs, Watch},
+    config,
     engine::events::Progress,
     error::{Error, ErrorKind},
     rotation::{
@@ -34,10 +35,10 @@ pub(super) async fn run(screen: &Screen, args: &RotateArgs) -> Result<Done, Show
 /// Rotating does not delete a leaked key at once; say so.
 fn previous_key(session: &Session, before: &Report) -> Option<Text> {
     let key = current_key(before)?;
-    let hours = session.deployment.config.rotation.keep_previous.as_secs_f64() / 3600.0;
+    let keep_previous = config::spell(session.deployment.config.rotation.keep_previous);
     Some(text![
         format!(
-            "access key {key}, in use until now, stays usable for at least {hours:.1} h more (rotation.keep_previous); if it leaked, "
+            "access key {key}, in use until now, stays usable for at least {keep_previous} more (rotation.keep_previous). If it leaked, "
         ),
         Command::rotate_leaked(key),
         " deletes it now"
@@ -115,11 +116,13 @@ pub(super) fn refusal(session: &Session, report: &Report) -> Option<Error> {
     if let Some(until) = &refusal.until {
         error = error.hint(format!("it cannot run before {until}"));
     }
-    let way_out = match in_grace(report).next().map(|key| Command::rotate_leaked(&key.key)) {
-        Some(leaked) if refusal.next.iter().flat_map(Text::commands).any(|command| *command == leaked) => None,
-        Some(leaked) => {
-            Some(text!["if it leaked, ", leaked, " deletes it now: any host that still uses it stops sending"])
-        }
+    let way_out = match in_grace(report).next().map(|key| (&key.key, Command::rotate_leaked(&key.key))) {
+        Some((_, leaked)) if refusal.next.iter().flat_map(Text::commands).any(|command| *command == leaked) => None,
+        Some((key, leaked)) => Some(text![
+            format!("if access key {key} leaked, "),
+            leaked,
+            " deletes it now: any host that still uses it stops sending"
+        ]),
         None => way_out(report),
     };
     Some(way_out.into_iter().fold(error, Error::hint))

@@ -497,7 +497,7 @@ fn would_fail(why: Text) -> Text {
 
 fn rotation_is_due(report: &Report, owed: Option<Owed>) -> Option<Diagnosis> {
     let owed = owed.map(|owed| match owed {
-        Owed::GivenUp => Text::from("the rotation that was given up has still to be made"),
+        Owed::GivenUp => Text::from("the rotation that was given up still has to be made"),
         Owed::OnCreate => Text::from("no rotation has completed yet, and rotation.rotate_on_create asks for one"),
     });
     owed.or_else(|| report.overdue.clone()).map(|found| curable(found, Remedy::Rotate, []))

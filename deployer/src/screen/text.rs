@@ -152,7 +152,7 @@ pub(super) fn list(region: &str, listed: &[Listed]) -> String {
         text
     };
     let all: Vec<_> = listed.iter().map(one).collect();
-    format!("{}\nWhether AWS is as it was applied is not read here.\n", all.join("\n"))
+    format!("{}\n`deployer drift` shows whether somebody changed them since.\n", all.join("\n"))
 }
 
 /// A blank line separates each error from the next one.

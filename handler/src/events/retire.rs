@@ -120,9 +120,7 @@ pub(crate) fn no_such_key(user: &str, key: &str) -> String {
 }
 
 fn was_to_go(key: &str, reason: &str) -> String {
-    format!(
-        "this changed while access key {key} was about to be deleted: {reason}; {key} was not deleted and is as before"
-    )
+    format!("access key {key} was not deleted: {reason}. It is unchanged")
 }
 
 #[cfg(test)]

@@ -403,7 +403,7 @@ fn a_key_that_keeps_the_slot_for_longer_than_the_next_rotation_can_wait_is_not_h
 #[test]
 fn a_rotation_that_was_given_up_is_made_once_it_can_be() {
     let rotate = Diagnosis::Curable {
-        found: "the rotation that was given up has still to be made".into(),
+        found: "the rotation that was given up still has to be made".into(),
         first: Remedy::Rotate,
         then: Vec::new(),
     };

@@ -84,8 +84,11 @@ pub(in crate::screen) fn drift(deployment: &Deployment, identity: &Identity, dri
     for resource in &drift.drifted {
         push_resource(&mut text, resource, home, verbose);
     }
+    if !drift.drifted.is_empty() {
+        text.push('\n');
+    }
     let Applied { by, at, .. } = &drift.applied;
-    let _ = writeln!(text, "\nlast apply: {} by {}", printable(at), printable(by));
+    let _ = writeln!(text, "last apply: {} by {}", printable(at), printable(by));
     if !drift.unclear.is_empty() {
         let names: Vec<_> = drift.unclear.iter().map(ToString::to_string).collect();
         let _ = writeln!(

@@ -126,9 +126,9 @@ fn way_to_free(user: &str, KeptKey { key: UsedKey { key, .. }, reason, .. }: &Ke
         MustStay::InGrace { .. } => text![
             format!("if {id} leaked, or no host uses it: "),
             Command::rotate_leaked(id),
-            " deletes it, once ",
+            " deletes it. If a rotation is open, run ",
             Command::deployer("recover"),
-            " has given up an open rotation"
+            " first"
         ],
         MustStay::StillUsed { .. } => {
             text![format!("give whoever uses {id} the current credential, then delete it with "), delete()]
@@ -150,11 +150,11 @@ fn way_to_free(user: &str, KeptKey { key: UsedKey { key, .. }, reason, .. }: &Ke
 
 pub(super) fn labels_moved(key: &str, reason: &str) -> Parts {
     let next = [
-        "Secrets Manager tries a rotation again; ask again for anything else".into(),
+        "Secrets Manager tries a rotation again; run any other command again".into(),
         "do not move labels meanwhile".into(),
     ];
-    let found = format!("this changed while access key {key} was about to be deleted: {reason}");
-    parts(found, format!("{key} was not deleted and is as before"), next)
+    let found = format!("access key {key} has to stay now: {reason}");
+    parts(found, "it was not deleted and is unchanged", next)
 }
 
 pub(super) fn overtaken_before_store(key: &str, reason: &str, fate: &KeyFate) -> Parts {
@@ -187,7 +187,7 @@ pub(super) fn leaked_in_use(kept: &KeptKey) -> Parts {
 
 pub(super) fn key_left_inactive(user: &str, key: &str, found: &str, problem: &Error) -> Parts {
     let found = format!(
-        "access key {key} was made Inactive to delete it, then this was found: {found}; to make it Active again failed ({})",
+        "access key {key} was made Inactive before its deletion, but has to stay: {found}. Making it Active again failed ({})",
         problem.refusal().finding()
     );
     let not_done = "the key may be Inactive, and then a host that uses it cannot send";
