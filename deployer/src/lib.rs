@@ -32,6 +32,8 @@ mod stack;
 mod status;
 
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod layers;
 
 pub use commands::{command, run};

@@ -9,6 +9,8 @@ mod bad_input;
 mod crash_matrix;
 /// What AWS may refuse to delete.
 mod destroy;
+/// What the README and docs/ tell a person to type.
+mod docs;
 /// Changes that somebody makes in AWS: `plan` shows them, `apply` undoes them.
 mod drift;
 /// One run at a time, and runs that are killed or interrupted.

@@ -191,7 +191,7 @@ impl Sandbox {
     }
 
     /// Keeps what the deployer printed, for the search for secrets.
-    pub(super) fn was_printed(&self, text: &str) {
+    pub(crate) fn was_printed(&self, text: &str) {
         self.printed.lock().unwrap().push_str(text);
     }
 
