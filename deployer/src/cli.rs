@@ -42,8 +42,8 @@ pub enum Command {
     Apply(ApplyArgs),
     /// Delete everything that the deployment owns, after you approve the plan.
     Destroy(DestroyArgs),
-    /// Show what somebody else changed in AWS since the last apply; reads only. Exit code 0: nothing, 2: something, 1: that cannot
-    /// be told.
+    /// Show what somebody else changed in AWS since the last apply; reads only. Exit code 0: nothing changed, 2: something changed,
+    /// 1: it could not be found out.
     Drift(DriftArgs),
     /// Show the deployments of a region, by their records: who applied last, and when the credential rotates; reads only.
     List(ListArgs),
@@ -57,7 +57,7 @@ pub enum Command {
     Output(OutputArgs),
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
-    /// Build the function from a checkout, or compare that with the function that this deployer carries; no AWS call.
+    /// Build the function from a checkout, or compare the build with the function that this deployer carries; no AWS call.
     Build(BuildArgs),
     /// Print the completions for a shell.
     Completions(CompletionsArgs),
@@ -167,8 +167,8 @@ pub struct DriftArgs {
     /// The configuration.
     #[command(flatten)]
     pub target: Target,
-    /// A difference that is known: a kind of resource, such as log_group, or one of its fields, such as function.memory_size. May be
-    /// given several times.
+    /// Leave out a known difference: a kind of resource, such as log_group, or one of its fields, such as function.memory_size. May
+    /// be given several times.
     #[arg(long, value_name = "KIND[.FIELD]")]
     pub ignore: Vec<String>,
 }

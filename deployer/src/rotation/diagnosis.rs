@@ -248,7 +248,7 @@ fn rotation_is_open(report: &Report) -> Option<Diagnosis> {
     let fails = why_a_new_one_would_fail(report);
     let give_up = |why: String| {
         let rotate = fails.is_none().then_some(Remedy::Rotate);
-        let found = format!("a rotation is open (version {id}), and {why}, so no host can be using its credential");
+        let found = format!("a rotation is open (version {id}), and no host can use its credential: {why}");
         Some(curable(found, clear.clone(), rotate))
     };
     let waits = |fails: Text| Diagnosis::Person {
@@ -258,13 +258,13 @@ fn rotation_is_open(report: &Report) -> Option<Diagnosis> {
         ways: vec![again()],
     };
     if let Some(problem) = &version.problem {
-        return give_up(format!("its value cannot be used ({problem})"));
+        return give_up(format!("the value cannot be used ({problem})"));
     }
     // To give it up would help nobody: the next one would meet the same.
     let has_to_wait = fails.clone().filter(|_| obstacle(report) == Some(Obstacle::Other));
     match credential(report, version) {
         Credential::None | Credential::Deleted(_) if has_to_wait.is_some() => has_to_wait.map(waits),
-        Credential::None => give_up("its version holds no credential".to_owned()),
+        Credential::None => give_up("the version holds none".to_owned()),
         Credential::Works(key) if !has(version, DEPLOYING) && !has(version, AWSPREVIOUS) => {
             Some(stored_by_another(report, version, key))
         }
@@ -278,8 +278,8 @@ fn rotation_is_open(report: &Report) -> Option<Diagnosis> {
             );
             Some(curable(found, Remedy::ClearPending { version: id.clone(), owes_a_rotation: false }, []))
         }
-        _ if !has(version, DEPLOYING) => give_up("its version is not labelled DEPLOYING".to_owned()),
-        Credential::Deleted(key) => give_up(format!("its access key {key} is deleted")),
+        _ if !has(version, DEPLOYING) => give_up("the version is not labelled DEPLOYING".to_owned()),
+        Credential::Deleted(key) => give_up(format!("access key {key} is deleted")),
         Credential::Inactive(key) => {
             let found = format!("a rotation is open (version {id}), and its access key {key} is Inactive");
             Some(told_is_inactive(report, key, &found))
