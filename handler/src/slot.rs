@@ -15,6 +15,7 @@ use crate::{
         user,
     },
     situation::{look, with_last_use},
+    time::{CONSISTENT_WITHIN, pause},
 };
 
 /// Enough to make a key Inactive, to read everything again, and to delete the key or to make it Active again.
@@ -32,6 +33,16 @@ pub(crate) enum Then {
     Delete,
     /// It stays Inactive, and a label says since when.
     StayInactive,
+}
+
+impl Then {
+    /// How long the labels are watched once the key has gone so far.
+    fn watched_for(self) -> Duration {
+        match self {
+            Self::Delete => Duration::ZERO,
+            Self::StayInactive => CONSISTENT_WITHIN,
+        }
+    }
 }
 
 /// What became of a key that was to go.
@@ -85,13 +96,13 @@ pub(crate) async fn free<Reason: Display>(
     judge: &impl Fn(&Situation, &UsedKey) -> Result<(), Reason>,
 ) -> Result<Freed, Error> {
     let Invocation { clients, settings, time } = *invocation;
-    time.require(TIME_TO_FREE, "to delete an access key, or to leave it as before")?;
+    time.require(TIME_TO_FREE + then.watched_for(), "to delete an access key, or to leave it as before")?;
     let id = key.key.id.as_str();
     if key.key.active && !deactivate(invocation, id).await? {
         info!(key = id, "the access key is gone already");
         return Ok(Freed::GoneAlready);
     }
-    let limit = time.remaining().saturating_sub(TIME_TO_ACTIVATE);
+    let limit = time.remaining().saturating_sub(TIME_TO_ACTIVATE + then.watched_for());
     let judged = tokio::time::timeout(limit, judge_again(invocation, secret, key, judge)).await;
     let kept = match judged.unwrap_or(Err(Error::DeadlineReached)) {
         Ok(Second::MayGo { version, seen }) if then == Then::StayInactive => {
@@ -132,10 +143,19 @@ async fn note(invocation: &Invocation<'_>, secret: &Secret, key: &str, version: 
 }
 
 /// What has changed while a key was noted as Inactive; none if nothing. Whoever moves a label onto the key from now on can see that it
-/// is Inactive.
+/// is Inactive. The first look can be older than a move in that moment, the second cannot.
 async fn is_unchanged(invocation: &Invocation<'_>, seen: &Secret) -> Result<Option<String>, Error> {
-    let now = secret::describe(invocation.clients, &seen.arn).await?;
-    Ok((now.protecting() != seen.protecting()).then(|| LABELS_MOVED.to_owned()))
+    let moved = async || -> Result<bool, Error> {
+        let now = secret::describe(invocation.clients, &seen.arn).await?;
+        Ok(now.protecting() != seen.protecting())
+    };
+    if !moved().await? {
+        pause(Then::StayInactive.watched_for(), "a label that was just moved may not show yet").await;
+        if !moved().await? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(LABELS_MOVED.to_owned()))
 }
 
 /// False if the key is gone. If the answer is lost, the key may be Inactive, so it is made Active again.

@@ -10,6 +10,10 @@ use crate::error::Error;
 /// Kept free at the end of an invocation, so that it ends with an error and is not killed.
 const RESERVE: Duration = Duration::from_secs(3);
 
+/// How long Secrets Manager's and IAM's reads may be older than the last change, in practice (Secrets Manager guide, "Troubleshoot
+/// AWS Secrets Manager"; IAM guide, "Changes that I make are not always immediately visible").
+pub(crate) const CONSISTENT_WITHIN: Duration = Duration::from_secs(20);
+
 /// Tells the date.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Clock {

@@ -161,7 +161,7 @@ mod tests {
         long_rotated().keep_inactive(Duration::from_hours(72)).topic()
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_superseded_key_is_made_inactive_first_and_the_topic_has_the_way_back() {
         let aws = patient();
         let retired = retire_in(&aws, None).await.unwrap();
@@ -197,15 +197,18 @@ mod tests {
         assert!(retired.deactivated.is_empty() && aws.active_keys().len() == 2, "{retired:?}");
     }
 
-    #[tokio::test]
-    async fn an_operator_who_moves_awscurrent_while_the_key_is_noted_as_inactive_costs_no_key() {
+    #[tokio::test(start_paused = true)]
+    async fn an_operator_who_moves_awscurrent_while_the_key_is_noted_as_inactive_costs_no_key_even_if_the_move_shows_late()
+     {
         let moved = Fault::LabelMoved { to: "old", label: AWSCURRENT };
-        let aws = patient().fault_after(2, "DescribeSecret", moved);
-        let retired = retire_in(&aws, None).await.unwrap();
-        assert!(retired.deactivated.is_empty() && aws.active_keys().len() == 2, "{retired:?}");
+        for looks in 2..5 {
+            let aws = patient().fault_after(looks, "DescribeSecret", moved);
+            let retired = retire_in(&aws, None).await.unwrap();
+            assert!(retired.deactivated.is_empty() && aws.active_keys().len() == 2, "{looks} {retired:?}");
+        }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn an_operator_who_moves_awscurrent_in_the_very_moment_costs_no_key() {
         let moved = Fault::LabelMoved { to: "old", label: AWSCURRENT };
         let aws = patient().fault("UpdateAccessKey", moved);

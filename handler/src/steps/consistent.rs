@@ -6,12 +6,8 @@ use tokio::time::Instant;
 
 use crate::{
     error::Error,
-    time::{TimeLimit, pause},
+    time::{CONSISTENT_WITHIN, TimeLimit, pause},
 };
-
-/// How long Secrets Manager's and IAM's reads may be older than the last change, in practice (Secrets Manager guide, "Troubleshoot
-/// AWS Secrets Manager"; IAM guide, "Changes that I make are not always immediately visible").
-const CONSISTENT_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long a new role, policy or user may be unknown.
 const PERMITTED_WITHIN: Duration = Duration::from_mins(1);
