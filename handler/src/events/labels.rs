@@ -20,6 +20,7 @@ use crate::{
 /// no old key is deleted until every host has confirmed.
 pub(crate) async fn complete(invocation: &Invocation<'_>, secret: &Secret) -> Result<(), Error> {
     let Some(current) = secret.version_labelled(AWSCURRENT) else { return Ok(()) };
+    finish_secret::mark_rolled_back(invocation, secret).await;
     if !secret.rotation_enabled || secret.open_rotation().is_some() {
         return Ok(());
     }

@@ -254,6 +254,17 @@ fn a_rollback_from_what_some_hosts_never_got_is_not_undone_either() {
     is_unbroken(&after(Setup::PLAIN, 35, &[fails, forward, back[0], back[1]]));
 }
 
+#[test]
+fn a_rollback_that_only_the_daily_upkeep_has_seen_is_not_undone_either() {
+    let fails = (0, At::Once, Act::Script(2, Mishap::Fails, ALWAYS));
+    let there_and_back = [(10 * HOUR, At::Once, MOVE_FORWARD), (10 * HOUR, At::Once, MOVE_BACK)];
+    for edited in [10 * HOUR + MINUTE, 40 * HOUR] {
+        let upkeep = (10 * HOUR, At::Once, Act::Invoke(Call::Upkeep));
+        let disturbances = [fails, there_and_back[0], there_and_back[1], upkeep, (edited, At::Once, Act::Edit)];
+        is_unbroken(&after(Setup::PLAIN, 35, &disturbances));
+    }
+}
+
 /// Without hosts, the grace of those who read AWSCURRENT begins when AWSCURRENT is moved. AWS keeps no date of that, and the
 /// opening of a rotation hides the date of the secret's last change.
 #[test]

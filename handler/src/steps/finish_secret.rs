@@ -46,13 +46,22 @@ async fn was_moved_back(clients: &Clients, secret: &Secret, pending: &str) -> Re
     Ok(key != key_of(clients, secret, current).await?)
 }
 
-/// Marks the version that a rotation has made current, if it is not marked. The rotation is complete even without the mark, and
-/// the daily upkeep tries again.
-pub(crate) async fn mark_done(invocation: &Invocation<'_>, secret: &Secret, current: &str) {
-    if secret.has(current, DEPLOYING)
-        && let Err(error) = secret::move_label(invocation.clients, secret, DONE, current).await
+/// Marks a version that is current or was, if hosts may know it and it is not marked. A rotation is complete even without the mark,
+/// and the daily upkeep tries again.
+pub(crate) async fn mark_done(invocation: &Invocation<'_>, secret: &Secret, version: &str) {
+    if secret.has(version, DEPLOYING)
+        && let Err(error) = secret::move_label(invocation.clients, secret, DONE, version).await
     {
-        warn!("{DONE} was not moved to version {current}: {error}");
+        warn!("{DONE} was not moved to version {version}: {error}");
+    }
+}
+
+/// Marks the version that somebody moved AWSCURRENT away from, as long as AWSPREVIOUS tells: the next change moves AWSPREVIOUS on.
+pub(crate) async fn mark_rolled_back(invocation: &Invocation<'_>, secret: &Secret) {
+    if secret.rotation_enabled
+        && let Some(previous) = secret.version_labelled(AWSPREVIOUS)
+    {
+        mark_done(invocation, secret, previous).await;
     }
 }
 

@@ -29,13 +29,19 @@ pub(crate) async fn admit(rotation: &Rotation<'_>) -> Result<Option<Secret>, Err
         });
     }
     let (secret, standing) = match look(rotation).await {
-        Err(rolled_back @ Error::RolledBack(_)) => {
+        Ok(looked) => looked,
+        Err(error @ Error::Aws { .. }) => return Err(error),
+        Err(refused) => {
             let secret = secret::describe(clients, &request.secret_arn).await?;
+            finish_secret::mark_rolled_back(&rotation.invocation, &secret).await;
+            if !matches!(refused, Error::RolledBack(_)) {
+                return Err(refused);
+            }
             let cleared = completed::clear(clients, &secret).await?;
-            return Err(cleared.map_or(rolled_back, |version| Error::WasComplete { version }));
+            return Err(cleared.map_or(refused, |version| Error::WasComplete { version }));
         }
-        looked => looked?,
     };
+    finish_secret::mark_rolled_back(&rotation.invocation, &secret).await;
     if secret.has(&request.token, AWSCURRENT) {
         // Whoever moves it away again rolls back, and that is not to be undone, however this step ends.
         finish_secret::mark_done(&rotation.invocation, &secret, &request.token).await;
@@ -107,6 +113,18 @@ mod tests {
             aws.take(Step::Finish, async |rotation, _| run(*rotation).await).await.unwrap();
             assert_eq!(aws.calls(), calls);
             assert_eq!(aws.labels("new"), [AWSCURRENT, DEPLOYING, DONE]);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rollback_that_a_step_has_seen_is_remembered_after_an_edit() {
+        let seen = |pending: &[&str]| {
+            FakeAws::new().version("old", &[AWSCURRENT], "OLD").version("new", pending, "NEW").keys(&["OLD", "NEW"])
+        };
+        for pending in [&[AWSPENDING, AWSPREVIOUS, DEPLOYING][..], &[AWSPREVIOUS, DEPLOYING]] {
+            let aws = seen(pending);
+            aws.take(Step::Create, async |rotation, _| run(*rotation).await).await.unwrap_err();
+            assert!(aws.labels("new").contains(&DONE.to_owned()), "{:?}", aws.labels("new"));
         }
     }
 
