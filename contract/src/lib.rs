@@ -14,6 +14,8 @@ mod partition;
 mod printable;
 mod quarantine;
 mod refusal;
+#[cfg(test)]
+mod releases;
 mod report;
 mod secret_value;
 mod settings;

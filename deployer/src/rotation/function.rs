@@ -229,11 +229,14 @@ fn failure(function: &str, payload: &[u8]) -> Error {
 }
 
 fn unreadable(function: &str, problem: &serde_json::Error) -> Error {
-    Error::new(format!("this program does not know the answer of function {function}")).cause(problem).hint(text![
-        "run ",
-        Command::deployer("apply"),
-        ", so that both are of one version"
-    ])
+    Error::new(format!("this program does not know the answer of function {function}"))
+        .cause(problem)
+        .hint(text![
+            "if the function is older than this program, run ",
+            Command::deployer("apply"),
+            ", so that both are of one version"
+        ])
+        .hint("if the function is newer, use the version of this program that applied last: `deployer list` shows it")
 }
 
 #[cfg(test)]
@@ -263,6 +266,17 @@ mod tests {
     fn an_answer_of_another_version_is_told_as_one() {
         let error = read_answer::<Retired>("f", br#"{"deleted":[],"kept":[]}"#).unwrap_err();
         assert!(error.hints[0].to_string().contains("both are of one version"));
+    }
+
+    #[test]
+    fn a_report_with_what_only_a_newer_function_knows_is_told_as_one_of_another_version() {
+        let report = include_str!("../../../contract/golden/0.1.0/report.json");
+        assert!(read_answer::<Report>("f", report.as_bytes()).is_ok());
+        for (known, newer) in [("NoSafeSlot", "SlotOnTheMoon"), ("may_go", "may_fly")] {
+            let error = read_answer::<Report>("f", report.replace(known, newer).as_bytes()).unwrap_err();
+            assert!(error.in_one_line().contains(newer), "{}", error.in_one_line());
+            assert!(error.hints[0].to_string().contains("both are of one version"));
+        }
     }
 
     #[test]
