@@ -26,7 +26,7 @@ use worker::Worker;
 
 /// Sandboxes per kind of user. A rotation mostly waits, so there are more of them than cores.
 const SANDBOXES: usize = 3;
-const SANDBOXES_FOR_ALL: usize = 5;
+const SANDBOXES_FOR_ALL: usize = 8;
 
 #[test]
 fn a_rotation_that_is_disturbed_at_any_call_breaks_no_credential_and_the_next_one_completes() {
@@ -82,9 +82,14 @@ fn prepare(sandboxes: usize) -> (Vec<Worker>, Vec<(Start, Vec<Call>)>) {
 
 type Outcome = Result<String, String>;
 
-/// Runs every point in the next free sandbox of its kind of user.
+/// Runs every point in the next free sandbox of its kind of user. Those that wait for a deadline come first, so that none of them is
+/// still waiting when all others are done.
 fn run(workers: &[Worker], selected: &[Point]) -> Vec<(Point, Outcome)> {
-    let queue_of = |user| Mutex::new(selected.iter().filter(|point| point.start.user == user).collect::<VecDeque<_>>());
+    let (waiting, others): (Vec<_>, Vec<_>) = selected.iter().partition(|point| point.fault == Fault::DeadlineReached);
+    let queue_of = |user| {
+        let in_order = waiting.iter().chain(&others).copied();
+        Mutex::new(in_order.filter(|point| point.start.user == user).collect::<VecDeque<_>>())
+    };
     let queues = User::ALL.map(|user| (user, queue_of(user)));
     let results = Mutex::new(Vec::new());
     thread::scope(|scope| {
