@@ -1,7 +1,8 @@
 """What a call is authorised on: resources and condition keys, as in AWS's service authorisation reference.
 
 ministack's evaluator decides, but ministack gives it too little. For the actions below, `install` makes ministack check
-every resource that AWS checks, with the condition keys that AWS sets. Other actions stay as ministack has them.
+every resource that AWS checks, with the condition keys that AWS sets, and every further action that AWS asks for, such as
+iam:PassRole. Other actions stay as ministack has them.
 """
 
 from __future__ import annotations
@@ -79,6 +80,22 @@ def _role(call: Call) -> list[Check]:
     return [_iam_entity("role", iam_service._roles.get(name), name, call)]
 
 
+def _group(call: Call) -> list[Check]:
+    name = call.params.get("GroupName", "")
+    group = iam_service._groups.get(name)
+    return [Check(group["Arn"] if group else f"arn:aws:iam::{call.account}:group/{name}")]
+
+
+def _instance_profile(call: Call) -> list[Check]:
+    name = call.params.get("InstanceProfileName", "")
+    profile = iam_service._instance_profiles.get(name)
+    return [Check(profile["Arn"] if profile else f"arn:aws:iam::{call.account}:instance-profile/{name}")]
+
+
+def _policy_source(call: Call) -> list[Check]:
+    return [Check(call.params.get("PolicySourceArn", "*"))]
+
+
 def _key_owner(call: Call) -> list[Check]:
     key = iam_service._access_keys.get(call.params.get("AccessKeyId", ""))
     name = key["UserName"] if key else ""
@@ -103,6 +120,12 @@ def _tagged_ssm_resource(call: Call) -> list[Check]:
         return _document(call)
     name = call.params.get("ResourceId", "").lstrip("/")
     return [Check(_arn(call, "ssm", f"parameter/{name}"))]
+
+
+def _parameter(call: Call) -> list[Check]:
+    """A parameter's ARN omits the first slash of its name. A path is authorised like a parameter of that name."""
+    name = call.params.get("Name") or call.params.get("Path", "")
+    return [Check(_arn(call, "ssm", f"parameter/{name.lstrip('/')}"))]
 
 
 def _send_command(call: Call) -> list[Check]:
@@ -155,6 +178,22 @@ def _rule(call: Call) -> list[Check]:
     return [Check(call.params.get("ResourceARN") or _arn(call, "events", f"rule/{name}"))]
 
 
+def _function(call: Call) -> list[Check]:
+    name = call.params.get("Resource") or call.params.get("FunctionName", "")
+    return [Check(name if name.startswith("arn:") else _arn(call, "lambda", f"function:{name}"))]
+
+
+def _log_group(call: Call) -> list[Check]:
+    """Every action but those on tags is authorised on an ARN that goes on behind the group's name."""
+    arn = call.params.get("resourceArn")
+    return [Check(arn or _arn(call, "logs", f"log-group:{call.params.get('logGroupName', '')}:log-stream:"))]
+
+
+def _every_log_group(call: Call) -> list[Check]:
+    """Whatever prefix the call has (https://github.com/hashicorp/terraform-provider-aws/issues/8804)."""
+    return [Check(_arn(call, "logs", "log-group::log-stream:"))]
+
+
 def _log_stream(call: Call) -> list[Check]:
     group, stream = call.params.get("logGroupName", ""), call.params.get("logStreamName", "")
     return [Check(log_stream_arn(call.region, call.account, group, stream))]
@@ -167,6 +206,11 @@ def log_stream_arn(region: str, account_id: str, group: str, stream: str) -> str
 
 def _arn(call: Call, service: str, resource: str) -> str:
     return f"arn:aws:{service}:{call.region}:{call.account}:{resource}"
+
+
+def _anything(_: Call) -> list[Check]:
+    """The action takes no resource: a policy can allow it only on "*"."""
+    return [Check("*")]
 
 
 def _by_action(service: str, actions: str, checks: Callable[[Call], list[Check]]) -> dict[str, Callable]:
@@ -184,19 +228,33 @@ _CHECKS: dict[str, Callable[[Call], list[Check]]] = {
     "secretsmanager:CreateSecret": _create_secret,
     **_by_action(
         "iam",
-        "CreateAccessKey CreateUser DeleteAccessKey DeleteUser DeleteUserPolicy GetUser GetUserPolicy ListAccessKeys"
-        " ListAttachedUserPolicies ListGroupsForUser ListUserPolicies ListUserTags PutUserPolicy TagUser UntagUser"
-        " UpdateAccessKey UpdateUser",
+        "AttachUserPolicy CreateAccessKey CreateUser DeleteAccessKey DeleteUser DeleteUserPolicy DetachUserPolicy"
+        " GetLoginProfile GetUser GetUserPolicy ListAccessKeys ListAttachedUserPolicies ListGroupsForUser ListMFADevices"
+        " ListSSHPublicKeys ListServiceSpecificCredentials ListSigningCertificates ListUserPolicies ListUserTags"
+        " PutUserPermissionsBoundary PutUserPolicy TagUser UntagUser UpdateAccessKey UpdateUser",
         _user,
     ),
     **_by_action(
         "iam",
-        "CreateRole DeleteRole DeleteRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies"
-        " ListInstanceProfilesForRole ListRolePolicies ListRoleTags PutRolePolicy TagRole UntagRole"
-        " UpdateAssumeRolePolicy UpdateRole",
+        "AttachRolePolicy CreateRole DeleteRole DeleteRolePolicy DetachRolePolicy GetRole GetRolePolicy"
+        " ListAttachedRolePolicies ListInstanceProfilesForRole ListRolePolicies ListRoleTags PutRolePermissionsBoundary"
+        " PutRolePolicy TagRole UntagRole UpdateAssumeRolePolicy UpdateRole",
         _role,
     ),
+    **_by_action("iam", "AddUserToGroup RemoveUserFromGroup", _group),
+    "iam:RemoveRoleFromInstanceProfile": _instance_profile,
     "iam:GetAccessKeyLastUsed": _key_owner,
+    "iam:SimulatePrincipalPolicy": _policy_source,
+    **_by_action("iam", "ListAccountAliases ListRoles ListUsers", _anything),
+    **_by_action(
+        "lambda",
+        "AddPermission CreateFunction DeleteFunction DeleteFunctionCodeSigningConfig DeleteFunctionConcurrency"
+        " DeleteFunctionUrlConfig GetFunction GetFunctionCodeSigningConfig GetFunctionConfiguration"
+        " GetFunctionEventInvokeConfig GetPolicy InvokeFunction ListFunctionUrlConfigs ListTags"
+        " PutFunctionEventInvokeConfig RemovePermission TagResource UntagResource UpdateFunctionCode"
+        " UpdateFunctionConfiguration",
+        _function,
+    ),
     **_by_action(
         "ssm",
         "CreateDocument DeleteDocument DescribeDocument DescribeDocumentPermission GetDocument ListDocumentVersions"
@@ -205,21 +263,30 @@ _CHECKS: dict[str, Callable[[Call], list[Check]]] = {
     ),
     **_by_action("ssm", "AddTagsToResource ListTagsForResource RemoveTagsFromResource", _tagged_ssm_resource),
     "ssm:SendCommand": _send_command,
-    # These actions take no resource: a policy can allow them only on "*".
+    **_by_action("ssm", "DeleteParameter GetParameter GetParametersByPath PutParameter", _parameter),
     **_by_action(
         "ssm",
         "CancelCommand DescribeInstanceInformation GetCommandInvocation ListCommandInvocations ListCommands"
         " ListDocuments",
-        lambda _: [Check("*")],
+        _anything,
     ),
+    **_by_action("ses", "GetAccount ListEmailIdentities", _anything),
+    "secretsmanager:ListSecrets": _anything,
     **_by_action("kms", "Decrypt DescribeKey Encrypt GenerateDataKey GetKeyPolicy ListResourceTags", _key),
     **_by_action("logs", "CreateLogStream PutLogEvents", _log_stream),
+    **_by_action(
+        "logs",
+        "CreateLogGroup DeleteLogGroup FilterLogEvents ListTagsForResource PutRetentionPolicy TagResource UntagResource",
+        _log_group,
+    ),
+    "logs:DescribeLogGroups": _every_log_group,
     **_by_action(
         "sns",
         "CreateTopic DeleteTopic GetTopicAttributes ListSubscriptionsByTopic ListTagsForResource Publish Subscribe"
         " TagResource UntagResource",
         _topic,
     ),
+    "sns:Unsubscribe": _anything,
     **_by_action(
         "events",
         "DeleteRule DescribeRule DisableRule EnableRule ListTagsForResource ListTargetsByRule PutRule PutTargets"
@@ -227,6 +294,38 @@ _CHECKS: dict[str, Callable[[Call], list[Check]]] = {
         _rule,
     ),
 }
+
+
+_TAG_ON_CREATE = {
+    "events:PutRule": "events:TagResource",
+    "iam:CreateRole": "iam:TagRole",
+    "iam:CreateUser": "iam:TagUser",
+    "lambda:CreateFunction": "lambda:TagResource",
+    "logs:CreateLogGroup": "logs:TagResource",
+    "secretsmanager:CreateSecret": "secretsmanager:TagResource",
+    "sns:CreateTopic": "sns:TagResource",
+    "ssm:CreateDocument": "ssm:AddTagsToResource",
+    "ssm:PutParameter": "ssm:AddTagsToResource",
+}
+"""What a call that has tags needs on what it makes."""
+
+_OF_A_VPC = ("ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs")
+"""What the caller needs to put a function into a VPC (Lambda guide, "Required IAM permissions")."""
+
+
+def _further(call: Call) -> list[tuple[str, Check]]:
+    """The further actions that AWS asks for."""
+    name = f"{call.service}:{call.action}"
+    found = []
+    if name in ("lambda:CreateFunction", "lambda:UpdateFunctionConfiguration"):
+        if role := call.params.get("Role"):
+            found.append(("iam:PassRole", Check(role, {"iam:PassedToService": "lambda.amazonaws.com"})))
+        if (call.params.get("VpcConfig") or {}).get("SubnetIds"):
+            found += [(action, Check("*")) for action in _OF_A_VPC]
+    has_tags = any(param.lower() == "tags" or param.startswith("Tags.member.") for param in call.params)
+    if name in _TAG_ON_CREATE and has_tags:
+        found += [(_TAG_ON_CREATE[name], check) for check in checks(call) or []]
+    return found
 
 
 def checks(call: Call) -> list[Check] | None:
@@ -250,6 +349,8 @@ def may(principal: str, action: str, check: Check, account_id: str, region: str)
         region=region,
         service_context={key.lower(): value for key, value in check.context.items()},
     )
+    if (call := current_call.get()) and call.caller == principal:
+        note_need(action)
     result = evaluate(context, policies)
     service = action.partition(":")[0]
     if policy := iam_evaluator._resource_policy(service, check.resource):
@@ -257,7 +358,26 @@ def may(principal: str, action: str, check: Check, account_id: str, region: str)
     return result.decision == "Allow"
 
 
-_denied_resource: ContextVar[str] = ContextVar("denied_resource", default="*")
+_denied: ContextVar[tuple[str, str] | None] = ContextVar("denied", default=None)
+"""The action and the resource of the denial."""
+
+_needs: ContextVar[list[str]] = ContextVar("needs")
+"""The further actions that the current call was authorised for."""
+
+
+def begin(call: Call) -> list[str]:
+    """Begins a call. Returns the list of the further actions that its caller needs, which grows until the call has ended."""
+    current_call.set(call)
+    needs: list[str] = []
+    _needs.set(needs)
+    return needs
+
+
+def note_need(action: str) -> None:
+    """Notes a further action that the current call's caller needs."""
+    needs = _needs.get([])
+    if action not in needs:
+        needs.append(action)
 
 
 def install() -> None:
@@ -265,8 +385,16 @@ def install() -> None:
     iam_evaluator.enforce = _enforce_every_check(iam_evaluator.enforce)
     iam_actions.extract_resource_arn = _first_resource(iam_actions.extract_resource_arn)
     iam_actions.access_denied_response = _name_the_resource(iam_actions.access_denied_response)
+    iam_actions._BOTOCORE_SERVICE_MAP["lambda"] = ["lambda"]
+    iam_actions._lambda_action = _lambda_action
     # ministack allows some well-known keys (`test`, account ids) every call, unsigned.
     iam_evaluator.is_root_access_key = lambda access_key_id: not access_key_id
+
+
+def _lambda_action(method: str, path: str) -> str | None:
+    """The action of a request to Lambda, by AWS's own model; ministack takes one for another."""
+    operation = iam_actions._match_rest_action("lambda", method, path)
+    return "InvokeFunction" if operation == "Invoke" else operation
 
 
 def _enforce_every_check(enforce: Callable) -> Callable:
@@ -279,15 +407,18 @@ def _enforce_every_check(enforce: Callable) -> Callable:
         service_context: dict[str, Any] | None = None,
     ) -> Any:
         call = current_call.get()
-        is_the_call = call is not None and iam_action == f"{call.service}:{call.action}"
-        for check in (checks(call) if is_the_call else None) or [Check(resource_arn)]:
+        if call is None or iam_action != f"{call.service}:{call.action}":
+            return enforce(access_key_id, iam_action, service, region, resource_arn, service_context)
+        own = [(iam_action, check) for check in checks(call) or [Check(resource_arn)]]
+        further = _further(call)
+        for action, check in own + further:
             context = {**(service_context or {}), **check.context}
-            denied = enforce(
-                access_key_id, iam_action, service, region, resource_arn=check.resource, service_context=context
-            )
+            denied = enforce(access_key_id, action, service, region, resource_arn=check.resource, service_context=context)
             if denied:
-                _denied_resource.set(check.resource)
+                _denied.set((action, check.resource))
                 return denied
+        for action, _ in further:
+            note_need(action)
         return None
 
     return enforce_every_check
@@ -308,7 +439,7 @@ def _name_the_resource(access_denied_response: Callable) -> Callable:
     def name_the_resource(service: str, action: str, principal_arn: str, request_id: str, **options: Any) -> Any:
         if options.get("error_code") or options.get("resource_policy_arn"):
             return access_denied_response(service, action, principal_arn, request_id, **options)
-        resource = _denied_resource.get()
+        action, resource = _denied.get() or (action, "*")
         options["message"] = iam_actions.identity_denial_message(
             action, principal_arn, resource, options.pop("explicit_deny", False)
         )

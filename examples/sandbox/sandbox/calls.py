@@ -26,6 +26,7 @@ class CallLog:
         status: int,
         error: str | None,
         fault: str | None,
+        also: list[str] | None = None,
     ) -> int:
         """Writes the line of one call to the file, before it returns. Returns the call's number."""
         with self._lock:
@@ -40,6 +41,7 @@ class CallLog:
                 "status": status,
                 "error": error,
                 "fault": fault,
+                "also": also or [],
             }
             self._file.write(json.dumps(line) + "\n")
             return self._number

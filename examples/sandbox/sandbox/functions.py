@@ -329,6 +329,23 @@ def _update_configuration(call: Call) -> None:
     _check_file_systems(call)
 
 
+def _get_function(call: Call) -> dict[str, Any] | None:
+    """The tags need lambda:ListTags; without it the answer says so, and is no error (API reference of GetFunction)."""
+    func = _function(call)
+    if func is None:
+        return None
+    check = authz.Check(func["config"]["FunctionArn"])
+    if authz.may(call.caller, "lambda:ListTags", check, call.account, call.region):
+        return None
+    _, _, body = lambda_svc._get_function(func["config"]["FunctionName"], call.params.get("Qualifier"))
+    answer = {name: value for name, value in json.loads(body).items() if name != "Tags"}
+    message = (
+        f"User: {call.caller} is not authorized to perform: lambda:ListTags on resource: {check.resource} because no"
+        " identity-based policy allows the lambda:ListTags action"
+    )
+    return answer | {"TagsError": {"ErrorCode": "AccessDeniedException", "Message": message}}
+
+
 def _policy_revision(func: dict[str, Any]) -> str:
     """The policy's RevisionId, which changes with every change of the policy."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(func["policy"], sort_keys=True)))
@@ -373,6 +390,7 @@ OVERRIDES = {
     "lambda:PublishVersion": _check_settled,
     "lambda:AddPermission": _check_policy_revision,
     "lambda:RemovePermission": _remove_permission,
+    "lambda:GetFunction": _get_function,
     "lambda:GetPolicy": _get_policy,
 }
 

@@ -18,6 +18,8 @@ from . import wire
 from .api import AwsError, Call, Override
 
 ACCESS_KEYS_PER_USER = 2
+MANAGED_POLICY_CHARACTERS = 6144
+"""White space does not count (IAM quotas)."""
 DATE_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 _lock = threading.Lock()
@@ -162,6 +164,11 @@ def _create_user(call: Call) -> None:
     _refuse_other_letters("User", call.params.get("UserName", ""), ministack_iam._users)
 
 
+def _create_policy(call: Call) -> None:
+    if len("".join(call.params.get("PolicyDocument", "").split())) > MANAGED_POLICY_CHARACTERS:
+        raise AwsError("LimitExceeded", f"Cannot exceed quota for PolicySize: {MANAGED_POLICY_CHARACTERS}", 409)
+
+
 def _create_role(call: Call) -> None:
     _refuse_other_letters("Role", call.params.get("RoleName", ""), ministack_iam._roles)
 
@@ -257,6 +264,7 @@ OVERRIDES = {
     "iam:DeleteAccessKey": _delete_access_key,
     "iam:GetAccessKeyLastUsed": _get_access_key_last_used,
     "iam:CreateUser": _create_user,
+    "iam:CreatePolicy": _create_policy,
     "iam:CreateRole": _create_role,
     "iam:DeleteUser": _delete_user,
     "iam:UploadSSHPublicKey": _make_credential("SSHPublicKey", "SSHPublicKey"),

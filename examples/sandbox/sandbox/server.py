@@ -30,6 +30,8 @@ from . import (
     notifications,
     rotation,
     secretsmanager,
+    ses,
+    simulation,
     smtp,
     snapshot,
     ssm,
@@ -41,7 +43,8 @@ from .command import Command
 from .faults import Faults
 
 MODULES = (
-    ageing, events, functions, host, iam, inventory, notifications, rotation, secretsmanager, smtp, snapshot, ssm, watch
+    ageing, events, functions, host, iam, inventory, notifications, rotation, secretsmanager, ses, simulation, smtp,
+    snapshot, ssm, watch
 )
 
 

@@ -27,6 +27,7 @@ QUERY_SERVICES = {
 }
 
 _LAMBDA_FUNCTION_PATH = re.compile(r"^/[^/]+/functions/([^/]+)(?:/policy/([^/]+))?")
+_LAMBDA_TAGS_PATH = re.compile(r"^/[^/]+/tags/(arn:[^/]+)")
 
 
 def identify(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]) -> Call:
@@ -65,6 +66,8 @@ def _params(path: str, body: bytes, routing: dict[str, Any]) -> dict[str, Any]:
         params["FunctionName"] = function[1]
         if function[2]:
             params["StatementId"] = function[2]
+    if tagged := _LAMBDA_TAGS_PATH.match(unquote(path)):
+        params["Resource"] = tagged[1]
     return params
 
 

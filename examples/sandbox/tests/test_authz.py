@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from support import ACCOUNT, REGION, SandboxTest, assume, client, make_function, make_role, policy, role_arn, unique
 
 INSTANCE, OTHER_INSTANCE = "i-0123456789abcdef0", "i-0123456789abcdef1"
-DENIALS = ("AccessDenied", "AccessDeniedException")
+DENIALS = ("AccessDenied", "AccessDeniedException", "AuthorizationError")
 
 
 def arn(service: str, resource: str) -> str:
