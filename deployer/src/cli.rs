@@ -116,6 +116,15 @@ pub struct Patience {
     pub lease_timeout: Duration,
 }
 
+/// What a run may delete that the configuration does not declare.
+#[derive(Args, Clone, Debug)]
+pub struct Leftovers {
+    /// With --auto-approve: let the run delete most of what the record of the deployment of this name has, which the configuration does
+    /// not declare. Without it, the run is refused: two files may have one name and region by mistake.
+    #[arg(long, value_name = "NAME", requires = "auto_approve")]
+    pub delete_leftovers: Option<String>,
+}
+
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
@@ -155,6 +164,9 @@ pub struct ApplyArgs {
     /// Delete a user that the configuration no longer declares with its access keys, even if a host still sends mail with them.
     #[arg(long)]
     pub stop_mail: bool,
+    /// What it may delete.
+    #[command(flatten)]
+    pub leftovers: Leftovers,
     /// Do not wait until an open rotation has ended: change what the rotation uses (role, function, permission, document,
     /// secret, schedule) now.
     #[arg(long)]
@@ -202,6 +214,9 @@ pub struct DestroyArgs {
     /// Delete the user's access keys, even if a host still sends mail with them.
     #[arg(long)]
     pub stop_mail: bool,
+    /// What it may delete.
+    #[command(flatten)]
+    pub leftovers: Leftovers,
     /// Exit with 0 if there was nothing to do, 1 on an error, 2 if changes were made.
     #[arg(long)]
     pub detailed_exitcode: bool,
@@ -216,6 +231,9 @@ pub struct RotateArgs {
     /// How long the rotation is watched.
     #[command(flatten)]
     pub watch: Watch,
+    /// How long another run is waited for.
+    #[command(flatten)]
+    pub patience: Patience,
     /// An access key that leaked. If hosts may use it, rotate. As soon as every host has the new key, delete this one, whatever
     /// its last use. If a key in its grace takes the slot that the new one needs, that key is deleted as well, after you approve.
     #[arg(long, value_name = "KEY")]
@@ -234,6 +252,9 @@ pub struct RecoverArgs {
     /// How long the rotation is watched.
     #[command(flatten)]
     pub watch: Watch,
+    /// How long another run is waited for.
+    #[command(flatten)]
+    pub patience: Patience,
     /// First make this access key Active again: somebody made it Inactive by accident, and it has not leaked.
     #[arg(long, value_name = "KEY")]
     pub reactivate: Option<String>,

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use contract::TAG_DEPLOYMENT;
+use contract::{TAG_DEPLOYMENT, Text, text};
 
 use crate::{
     aws::Aws,
@@ -15,8 +15,8 @@ use crate::{
     },
     engine::{
         erased::{Node, Stage, erase},
-        kind::{Aim, Kind as _},
-        op::{Address, Op, Toward},
+        kind::{Aim, Going, Kind as _},
+        op::{Address, Op, ResourceKind, Toward},
         owned::{Declared, Found, Owned},
         plan::{self, ChangedBy, Survey},
     },
@@ -37,10 +37,13 @@ pub(crate) struct Surveyed {
 pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: Vec<Node>, toward: Toward) -> Surveyed {
     let aws = &aws.for_one_round();
     let reading = Box::pin(facts::read(aws, &deployment.config, &deployment.names, toward));
-    let Survey { facts, mut resources, notes, .. } = plan::survey(aws, &nodes, reading).await;
+    let Survey { facts, mut resources, mut notes, .. } = plan::survey(aws, &nodes, reading).await;
     let left = left_over(deployment, &facts, &resources, toward);
     let more = plan::survey(aws, &left, Box::pin(async { facts })).await;
     let facts = more.facts;
+    let deleted = if nodes.is_empty() { Vec::new() } else { deleted(&more.resources) };
+    notes.extend(told_of(&deleted, &facts));
+    let takes_over = are_most(&deleted, &facts);
     resources.extend(more.resources);
 
     let has_ops = resources.iter().any(|(_, ops)| ops.as_ref().is_ok_and(|ops| !ops.is_empty()));
@@ -60,7 +63,7 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
         Toward::Absent { .. } => BTreeMap::new(),
     };
     nodes.push(node);
-    Surveyed { nodes, survey: Survey { facts, resources, changed_by, notes }, record }
+    Surveyed { nodes, survey: Survey { facts, resources, changed_by, notes, takes_over }, record }
 }
 
 /// Who made each resource differ, if it does. Without a record of an apply, nobody can tell.
@@ -100,6 +103,33 @@ fn left_over(
     leftovers(deployment, &kept.record, &declared, owner, stop_mail)
 }
 
+/// What of the leftovers the plan changes.
+fn deleted(leftovers: &[(Address, Result<Vec<Op>, Error>)]) -> Vec<Address> {
+    let changes = |ops: &Result<Vec<Op>, Error>| ops.as_ref().is_ok_and(|ops| !ops.is_empty());
+    leftovers.iter().filter(|(_, ops)| changes(ops)).map(|(address, _)| address.clone()).collect()
+}
+
+/// Two files of one name and region look like one file that changed: only a person can tell.
+fn told_of(deleted: &[Address], facts: &Facts) -> Option<Text> {
+    let Applied { by, at, .. } = facts.record().ok()??.record.applied.as_ref()?;
+    let names: Vec<_> = deleted.iter().map(ToString::to_string).collect();
+    (!names.is_empty()).then(|| {
+        text![format!(
+            "the file no longer declares {}, and the run deletes that. {by} applied last, at {at}. If another file of this name and \
+             region declares it, do not go on: give one of the two files another name",
+            names.join(", ")
+        )]
+    })
+}
+
+/// Whether the run deletes at least half of what the record names, or both the secret and the user.
+fn are_most(deleted: &[Address], facts: &Facts) -> bool {
+    let Ok(Some(kept)) = facts.record() else { return false };
+    let has = |kind| deleted.iter().any(|address| address.kind == kind);
+    let both = has(ResourceKind::Secret) && has(ResourceKind::User);
+    both || !deleted.is_empty() && deleted.len() * 2 >= kept.record.resources.len()
+}
+
 /// What the record is to hold. An apply that changes nothing is none: the last one that did stays the last.
 fn goal(deployment: &Deployment, nodes: &[Node], facts: &Facts, has_ops: bool) -> Option<Record> {
     let function = facts.package().ok()?.source_digest.clone();
@@ -133,7 +163,7 @@ fn record_node(
     let decide = || {
         let observed = facts.record()?.cloned().map(Found::from);
         let ops = match toward {
-            Toward::Absent { stop_mail } => kind().decide(Aim::Absent { stop_mail }, &observed)?,
+            Toward::Absent { stop_mail } => kind().decide(Aim::Absent(Going::of(stop_mail, facts)), &observed)?,
             // What is missing is an error of the resource that needs it.
             Toward::Present => match declared(facts) {
                 Err(_) => Vec::new(),

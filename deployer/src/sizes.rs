@@ -1,17 +1,24 @@
 //! What AWS limits in length and the file decides: computed before anything is made.
 
+use std::sync::Arc;
+
 use contract::Partition;
 use serde_json::Value;
 
 use crate::{
     aws::Identity,
     config::Config,
+    date,
     deployment::{
+        Deployment, facts,
         names::Names,
         policy::{self, KmsKeys},
+        record::{Applied, Entry, MOST_BYTES, Record, VERSION},
     },
+    digest,
+    engine::op::Toward,
     error::Error,
-    stack::environment,
+    stack::{environment, stack},
 };
 
 /// All inline policies of a user together, in characters without white space (IAM quotas).
@@ -34,11 +41,13 @@ pub(crate) fn check(config: &Config) -> Result<(), Vec<Error>> {
     // A map of text always has a JSON form.
     let variables = serde_json::to_string(&environment(config, &names, &user_arn)).unwrap_or_default();
     let senders = "name fewer senders in ses.from; \"*@example.com\" covers a domain";
+    let tags = "name fewer or shorter tags";
     let lines = "shorten secret.name, ses.endpoint, ses.sender or instance.script, or name fewer instances";
     let limits = [
         ("the user's policy", length(&user), USER_POLICY, senders),
         ("the role's policy", length(&role), ROLE_POLICY, "name fewer instances in instance.ids"),
         ("the function's environment", variables.len(), ENVIRONMENT, lines),
+        ("the record of the deployment", record(config, names).to_json().len(), MOST_BYTES, tags),
     ];
     let too_long = limits.into_iter().filter(|(_, length, limit, _)| length > limit);
     let errors: Vec<Error> = too_long
@@ -49,6 +58,26 @@ pub(crate) fn check(config: &Config) -> Result<(), Vec<Error>> {
         })
         .collect();
     if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// The record as an apply of this file leaves it, with the longest ARN of a role's session (IAM quotas).
+fn record(config: &Config, names: Names) -> Record {
+    let by = format!("arn:aws-us-gov:sts::{}:assumed-role/{}/{}", "0".repeat(12), "r".repeat(64), "s".repeat(64));
+    let digest = digest::digest([&by]);
+    let deployment = Deployment { config: config.clone(), names, caller: by.clone(), stop_mail: false };
+    let nodes = stack(&Arc::new(deployment), Toward::Present);
+    let entries = nodes.iter().filter_map(|node| node.resource.entry(&facts::unread()));
+    Record {
+        version: VERSION,
+        resources: entries.map(|entry| Entry { declared: Some(digest.clone()), ..entry }).collect(),
+        tags: config.tags.keys().cloned().collect(),
+        applied: Some(Applied {
+            by,
+            at: date::now(),
+            deployer: env!("CARGO_PKG_VERSION").to_owned(),
+            function: digest,
+        }),
+    }
 }
 
 fn length(policy: &Value) -> usize {
@@ -81,6 +110,25 @@ mod tests {
         // One sender more takes less than 40 characters.
         assert!((2049..2088).contains(&length.parse::<usize>().unwrap()), "{error}");
         assert!(error.ends_with("AWS accepts at most 2048"), "{error}");
+    }
+
+    #[test]
+    fn a_record_with_the_longest_names_fits_and_one_of_too_many_tags_is_refused() {
+        let name = |length: usize| "n".repeat(length);
+        let longest = format!(
+            "name: {}\nregion: ap-southeast-1\nsecret: {{name: {}}}\niam_user: {{name: {}}}\nnotify: {{email: ops@example.com}}\n\
+             instance: {{id: i-0123456789abcdef0, script: /s, role: {}}}\n",
+            name(38),
+            // With the region it is the value of a tag.
+            name(241),
+            name(64),
+            name(64)
+        );
+        let config = parse(Path::new("config.yaml"), &longest).unwrap().remove(0);
+        assert!(check(&config).is_ok());
+        let tags: Vec<String> = (0..40).map(|n| format!("{n:02}{}: x", name(120))).collect();
+        let error = refused(&format!("tags: {{{}}}", tags.join(", "))).unwrap();
+        assert!(error.starts_with("the record of the deployment would be "), "{error}");
     }
 
     #[test]

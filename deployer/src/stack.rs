@@ -6,7 +6,7 @@ use contract::{Consumer, Instances, Settings};
 
 use crate::{
     config::{Config, Instance},
-    deployment::{Deployment, Owner, TAG_PROTECT, facts::Facts, names::Names, policy, record::Kept},
+    deployment::{Deployment, Owner, TAG_PROTECT, facts::Facts, names::Names, policy},
     engine::{
         erased::{Node, Stage, erase},
         kind::Kind,
@@ -96,9 +96,7 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
             going,
             allow_privileged: config.iam_user.allow_privileged,
         };
-        stack.add(user, |deployment, facts| {
-            Ok(referenced_user::Goal { former_secrets: former_secrets(&deployment.names, facts)? })
-        });
+        stack.add(user, |_, facts| Ok(referenced_user::Goal { former_secrets: facts.former_secrets()?.to_vec() }));
     } else {
         let user = User { name: names.user.clone(), policy_name: names.user_policy.clone(), going };
         stack.add_owned(user, |deployment, _| Ok(user_goal(deployment)));
@@ -148,15 +146,6 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
     stack.nodes
 }
 
-/// Names of the secrets that this deployment rotated before, and the present one's. If the record knows another user too, the file is
-/// rather that of another deployment, which has the name of this one by mistake: then it names none.
-fn former_secrets(names: &Names, facts: &Facts) -> Result<Vec<String>, Error> {
-    let Some(Kept { record, .. }) = facts.record()? else { return Ok(Vec::new()) };
-    let of_kind = |kind| record.resources.iter().filter(move |entry| entry.kind == kind);
-    let is_of_our_user = of_kind(ResourceKind::User).any(|entry| entry.name == names.user);
-    Ok(of_kind(ResourceKind::Rotation).filter(|_| is_of_our_user).map(|entry| entry.name.clone()).collect())
-}
-
 fn secret_goal(Deployment { config, names, .. }: &Deployment, facts: &Facts) -> Result<secret::Goal, Error> {
     Ok(secret::Goal {
         user: names.user.clone(),
@@ -195,7 +184,8 @@ fn function_goal(Deployment { config, names, .. }: &Deployment, facts: &Facts) -
             function::Vpc::new(ids(&vpc.subnets), vpc.security_groups.iter().map(ToString::to_string).collect())
         }),
         source: facts.package()?.source_digest.clone(),
-        former_secrets: former_secrets(names, facts)?,
+        former_secrets: facts.former_secrets()?.to_vec(),
+        secret_is_there: !facts.labels()?.versions.is_empty(),
     })
 }
 

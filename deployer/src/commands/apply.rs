@@ -25,7 +25,12 @@ pub(super) async fn run(screen: &Screen, args: &ApplyArgs) -> Result<Done, Shown
     let during = args.during_rotation.then_some("--during-rotation").into_iter();
     let stopping = args.stop_mail.then_some("--stop-mail");
     let typed: Vec<&str> = std::iter::once("apply").chain(during).chain(stopping).collect();
-    let approval = Approval { typed: &typed, answer: "yes", auto_approve: args.auto_approve };
+    let approval = Approval {
+        typed: &typed,
+        answer: "yes",
+        auto_approve: args.auto_approve,
+        delete_leftovers: args.leftovers.delete_leftovers.as_deref(),
+    };
     say_if_the_function_cannot_be_built(screen, &args.target.config)?;
     for_each_deployment(screen, &args.target.config, async |session: Session| {
         let session = session.stopping_mail(args.stop_mail);

@@ -18,19 +18,26 @@ pub(super) struct Approval<'a> {
     pub(super) answer: &'a str,
     /// Nobody is asked.
     pub(super) auto_approve: bool,
+    /// `--delete-leftovers`: the deployment's name, typed by who lets a run delete most of what its record names.
+    pub(super) delete_leftovers: Option<&'a str>,
 }
 
 /// Asks for a yes. `typed` are the words that were typed, without `deployer` and `--auto-approve`; `done_before` is how many changes
 /// this run has made already.
 pub(super) fn approve(session: &Session, question: &str, typed: &[&str], done_before: usize) -> Result<(), Shown> {
-    approve_by(session, question, &Approval { typed, answer: "yes", auto_approve: false }, done_before)
+    approve_by(
+        session,
+        question,
+        &Approval { typed, answer: "yes", auto_approve: false, delete_leftovers: None },
+        done_before,
+    )
 }
 
 /// Asks, unless nobody is to be asked.
 pub(super) fn approve_by(
     session: &Session,
     question: &str,
-    &Approval { typed, answer, auto_approve }: &Approval<'_>,
+    &Approval { typed, answer, auto_approve, .. }: &Approval<'_>,
     done_before: usize,
 ) -> Result<(), Shown> {
     if auto_approve {

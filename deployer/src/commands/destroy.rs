@@ -14,15 +14,16 @@ use crate::{
 pub(super) async fn run(screen: &Screen, args: &DestroyArgs) -> Result<Done, Shown> {
     let toward = Toward::Absent { stop_mail: args.stop_mail };
     let stopping = args.stop_mail.then_some("--stop-mail");
+    let delete_leftovers = args.leftovers.delete_leftovers.as_deref();
     if let (Some(name), Some(region)) = (&args.name, &args.region) {
         let session = Session::of_record(screen, name, region).await?;
         let typed: Vec<_> = ["destroy", "--name", name, "--region", region].into_iter().chain(stopping).collect();
-        let approval = Approval { typed: &typed, answer: name, auto_approve: args.auto_approve };
+        let approval = Approval { typed: &typed, answer: name, auto_approve: args.auto_approve, delete_leftovers };
         let plan = async || session.plan_of_record(toward).await;
         return destroy(&session, plan, &approval, args).await;
     }
     let typed: Vec<_> = std::iter::once("destroy").chain(stopping).collect();
-    let approval = Approval { typed: &typed, answer: "yes", auto_approve: args.auto_approve };
+    let approval = Approval { typed: &typed, answer: "yes", auto_approve: args.auto_approve, delete_leftovers };
     for_each_deployment(screen, &args.target.config, async |session: Session| {
         destroy(&session, async || session.plan(toward).await, &approval, args).await
     })

@@ -61,7 +61,7 @@ async fn replace(session: &Session, args: &RotateArgs, leaked: &str) -> Result<D
             session.fail(refusal(session, &report).map_or(Ok(()), Err))?;
         }
         timeline.add(format!("a rotation starts, because hosts may use {leaked}"));
-        let version = rotate(session, &report, args.watch).await?;
+        let version = rotate(session, &report, args.watch, args.patience).await?;
         report = read_once_current(session, &version).await?;
         let now = current_key(&report).unwrap_or("none");
         timeline.add(format!("every host has access key {now}"));

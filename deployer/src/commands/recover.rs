@@ -2,6 +2,7 @@
 
 use aws_sdk_iam::types::StatusType;
 use contract::{AWSPENDING, Command, Report, Text, text};
+use futures_util::future::BoxFuture;
 
 use super::{
     approve::approve,
@@ -9,7 +10,7 @@ use super::{
     session::{Done, Session, Shown, for_each_deployment},
 };
 use crate::{
-    cli::{RecoverArgs, Watch},
+    cli::RecoverArgs,
     engine::events::Progress,
     error::{Error, ErrorKind, FailedTo as _},
     rotation::{
@@ -57,8 +58,10 @@ async fn recover(session: &Session, args: &RecoverArgs, done_before: usize) -> R
         if !args.auto_approve {
             approve(session, &question(&remedy), &["recover"], taken.len() + done_before)?;
         }
-        take(session, &remedy, &report, args.watch).await?;
-        taken.push(remedy);
+        // Another run may have changed what was diagnosed.
+        if take(session, &remedy, &report, args).await? == Taken::Done {
+            taken.push(remedy);
+        }
     }
 }
 
@@ -102,17 +105,35 @@ async fn wait_while_a_step_runs(session: &Session, is_first: bool) -> Result<(),
     Ok(())
 }
 
-async fn take(session: &Session, remedy: &Remedy, report: &Report, watch: Watch) -> Result<(), Shown> {
-    let (aws, secret) = (&session.aws, &session.deployment.names.secret);
-    let taken = match remedy {
-        Remedy::ClearPending { version, .. } => labels::move_label(aws, secret, AWSPENDING, version, None).await,
-        Remedy::MoveLabel { label, from, to } => labels::move_label(aws, secret, label, from, Some(to)).await,
-        Remedy::DeleteOrphan { key, .. } => function::delete_orphan(aws, &session.deployment, key).await,
-        Remedy::Rotate => return rotate::rotate(session, report, watch).await.map(drop),
+/// Whether a remedy was taken.
+#[derive(PartialEq, Eq)]
+enum Taken {
+    Done,
+    /// Another run had to be waited for.
+    NotYet,
+}
+
+async fn take(session: &Session, remedy: &Remedy, report: &Report, args: &RecoverArgs) -> Result<Taken, Shown> {
+    let (aws, deployment) = (&session.aws, &session.deployment);
+    let secret = &deployment.names.secret;
+    let change: BoxFuture<'_, Result<(), Error>> = match remedy {
+        Remedy::ClearPending { version, .. } => Box::pin(labels::move_label(aws, secret, AWSPENDING, version, None)),
+        Remedy::MoveLabel { label, from, to } => Box::pin(labels::move_label(aws, secret, label, from, Some(to))),
+        Remedy::DeleteOrphan { key, .. } => Box::pin(function::delete_orphan(aws, deployment, key)),
+        Remedy::Rotate => {
+            return rotate::rotate(session, report, args.watch, args.patience).await.map(|_| Taken::Done);
+        }
     };
-    session.fail(taken)?;
+    let lease = session.take_lease("recover", args.patience.lease_timeout).await?;
+    let waited = lease.waited;
+    let changed = if waited { Ok(()) } else { change.await };
+    lease.give_up().await;
+    session.fail(changed)?;
+    if waited {
+        return Ok(Taken::NotYet);
+    }
     session.screen.note(format!("done: {}", remedy.sentence()));
-    Ok(())
+    Ok(Taken::Done)
 }
 
 /// Makes a key Active that a person has named. Returns how many changes that took.

@@ -5,7 +5,7 @@ use contract::{AWSCURRENT, Command, KeyReport, KeyVerdict, Next, Report, Text, W
 
 use super::session::{Done, Session, Shown, for_each_deployment};
 use crate::{
-    cli::{RotateArgs, Watch},
+    cli::{Patience, RotateArgs, Watch},
     config,
     engine::events::Progress,
     error::{Error, ErrorKind},
@@ -21,7 +21,7 @@ pub(super) async fn run(screen: &Screen, args: &RotateArgs) -> Result<Done, Show
         wait_while_tested(&session).await?;
         let report = read(&session).await?;
         session.fail(refusal(&session, &report).map_or(Ok(()), Err))?;
-        rotate(&session, &report, args.watch).await?;
+        rotate(&session, &report, args.watch, args.patience).await?;
         if let Some(note) = previous_key(&session, &report) {
             session.screen.note(note);
         }
@@ -64,11 +64,33 @@ pub(super) async fn wait_while_tested(session: &Session) -> Result<(), Shown> {
 }
 
 /// Rotates, and watches to the end. Returns the version that is AWSCURRENT then.
-pub(super) async fn rotate(session: &Session, report: &Report, watch: Watch) -> Result<String, Shown> {
-    session.screen.note(forecast(report));
+///
+/// A rotation must not begin while an apply changes what it runs on, so it begins under the lease. An apply that comes after that waits
+/// for the end of the rotation by itself.
+pub(super) async fn rotate(
+    session: &Session,
+    report: &Report,
+    watch: Watch,
+    Patience { lease_timeout }: Patience,
+) -> Result<String, Shown> {
     let token = uuid::Uuid::new_v4().to_string();
+    let lease = session.take_lease("rotate", lease_timeout).await?;
+    let started = async {
+        if lease.waited {
+            let fresh = read(session).await?;
+            session.fail(refusal(session, &fresh).map_or(Ok(()), Err))?;
+            session.screen.note(forecast(&fresh));
+        } else {
+            session.screen.note(forecast(report));
+        }
+        let starting = session
+            .with_events(async |events| watch::start(&session.aws, &session.deployment.names, &token, &events).await);
+        session.fail(starting.await)
+    }
+    .await;
+    lease.give_up().await;
+    started?;
     let rotated = session.with_events(async |events| {
-        watch::start(&session.aws, &session.deployment.names, &token, &events).await?;
         watch::watch(&session.aws, &session.deployment, &token, watch.watch_retries, &events).await
     });
     session.fail(rotated.await).map(|()| token)

@@ -9,19 +9,17 @@ use super::{
     session::{Done, Prepared, Session, Shown},
 };
 use crate::{
-    date,
-    deployment::names::Names,
     engine::{
-        events::{Events, Progress},
+        events::Events,
         execute::{Run, Summary, execute},
-        op::{Address, Effect, ResourceKind, Toward},
+        op::{Effect, Toward},
         plan::Plan,
     },
-    error::Error,
+    error::{Error, ErrorKind},
     interrupt::{self, unless_asked},
     kinds::record::Record,
-    lease::{self, Holder, Lease},
     package::Package,
+    rotation::labels,
 };
 
 /// An executed plan.
@@ -30,7 +28,7 @@ pub(super) struct Executed {
     pub(super) plan: Plan,
 }
 
-/// Runs a plan after it was shown and approved. If another run had to be waited for, it is made again by `plan`, and shown and
+/// Runs a plan after it was shown and approved. If another run had to be waited for, or a rotation began meanwhile, it is made again by `plan`, and shown and
 /// approved again. `then` still belongs to the run, also to one that has nothing to do: it gets the plan, and the token of the rotation
 /// that the run may have started.
 pub(super) async fn run(
@@ -50,10 +48,11 @@ pub(super) async fn run(
     let _draining = session.fail(interrupt::drain(move || {
         screen.note("interrupted: what runs now is finished, and nothing further begins; a second signal ends the program at once");
     }))?;
-    let lease = Box::pin(take_lease(session, approval, lease_timeout)).await?;
+    let verb = approval.typed.first().copied().unwrap_or_default();
+    let lease = Box::pin(session.take_lease(verb, lease_timeout)).await?;
     let mut done = Done::Changes;
     let worked = async {
-        if lease.waited {
+        if lease.waited || a_rotation_began(session, &prepared).await? {
             prepared = Box::pin(plan()).await?;
             if !ask(session, &prepared, approval)? {
                 done = Done::NothingToDo;
@@ -89,25 +88,41 @@ fn ask(session: &Session, prepared: &Prepared, approval: &Approval<'_>) -> Resul
     }
     if !plan.is_empty() {
         let verb = approval.typed.first().copied().unwrap_or_default();
-        approve_by(session, &format!("Run this plan ({verb})?"), approval, 0)?;
+        let question = format!("Run this plan ({verb})?");
+        if plan.takes_over {
+            let approval = session.fail(approval_of_a_take_over(&session.deployment.config.name, approval))?;
+            approve_by(session, &question, &approval, 0)?;
+        } else {
+            approve_by(session, &question, approval, 0)?;
+        }
     }
     Ok(!plan.is_empty())
 }
 
-async fn take_lease(session: &Session, approval: &Approval<'_>, timeout: Duration) -> Result<Lease, Shown> {
-    let holder = Holder {
-        id: uuid::Uuid::new_v4().to_string(),
-        who: session.identity.arn.clone(),
-        runs: approval.typed.first().copied().unwrap_or_default().to_owned(),
-        since: date::now(),
-    };
-    let Names { lease: name, .. } = &session.deployment.names;
-    let tags = session.deployment.owner().tags();
-    let taken = session.with_events(async |events| {
-        let progress = Progress { events, address: Address::new(ResourceKind::Lease, name) };
-        unless_asked(lease::take(&session.aws, name.clone(), &tags, holder, timeout, &progress)).await
-    });
-    session.fail(taken.await)
+/// A run that deletes most of what the record names is approved with the deployment's name.
+fn approval_of_a_take_over<'a>(name: &'a str, approval: &Approval<'a>) -> Result<Approval<'a>, Error> {
+    if approval.auto_approve && approval.delete_leftovers != Some(name) {
+        let again = [approval.typed, &["--auto-approve", "--delete-leftovers", name]].concat();
+        return Err(Error::new(format!("this run would delete most of what the record of deployment {name} names"))
+            .of_kind(ErrorKind::Declined)
+            .cause("the file rather declares another deployment of the same name and region")
+            .hint("if it does, change its name")
+            .hint(text!["to replace the deployment on purpose, run ", Command::words(&again)]));
+    }
+    Ok(Approval { answer: name, ..*approval })
+}
+
+/// Whether a rotation began after the plan was made: while a person reads the plan, and before the lease is taken, `rotate` and Secrets
+/// Manager may begin one.
+async fn a_rotation_began(session: &Session, Prepared { plan, facts, .. }: &Prepared) -> Result<bool, Shown> {
+    let may_disturb =
+        plan.toward == Toward::Present && plan.open_rotation.is_none() && plan.has(Effect::DisturbsRotation);
+    let is_new = facts.labels.as_ref().is_ok_and(|labels| labels.versions.is_empty());
+    if !may_disturb || is_new {
+        return Ok(false);
+    }
+    let labels = session.fail(labels::read(&session.aws, &session.deployment.names.secret).await)?;
+    Ok(labels.is_some_and(|labels| labels.open_and_enabled().is_some()))
 }
 
 /// Builds the function if it is uploaded, notes in the record what may be made, and runs the ops.

@@ -1,26 +1,28 @@
 //! A deployment, connected to its AWS account: what every verb works with.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use contract::{Command, Text, text};
 
 use crate::{
     aws::{self, Aws, Identity},
     config::{self, Config},
+    date,
     deployment::{
         Deployment,
         facts::Facts,
         names::{self, Names},
-        record::{self, Kept, Record},
+        record::{self, Applied, Kept, Record},
     },
     engine::{
         erased::Node,
-        events::{Event, Events},
+        events::{Event, Events, Progress},
         op::{Address, Effect, ResourceKind, Toward},
         plan::{self, Plan},
     },
     error::{Error, ErrorKind},
-    interrupt, lease,
+    interrupt::{self, unless_asked},
+    lease::{self, Holder, Lease},
     package::Package,
     planning::{self, Surveyed},
     rotation::function,
@@ -133,13 +135,18 @@ impl Session {
     async fn plan_of(&self, declared: Vec<Node>, toward: Toward) -> Result<Prepared, Shown> {
         let surveying = Box::pin(planning::survey(&self.aws, &self.deployment, declared, toward));
         let Surveyed { nodes, survey, record } = surveying.await;
+        let applied = survey.facts.record.as_ref().ok().and_then(|kept| kept.as_ref()?.record.applied.clone());
         let (mut plan, facts) = plan::plan(survey, toward).map_err(|errors| {
             self.screen.errors(&errors);
+            let is_not_ours = errors.iter().any(|error| error.kind() == ErrorKind::NotOurs);
+            if let Some(Applied { by, at, .. }) = applied.as_ref().filter(|_| is_not_ours) {
+                let name = &self.deployment.config.name;
+                self.screen.note(format!("{by} applied a deployment {name} in this region last, at {at}"));
+            }
             Shown::FAILED
         })?;
-        let applied = facts.record.as_ref().ok().and_then(|kept| kept.as_ref()?.record.applied.as_ref());
         if plan.has(Effect::UploadsCode)
-            && let Some(newer) = applied.filter(|applied| applied.is_by_a_newer_deployer())
+            && let Some(newer) = applied.filter(Applied::is_by_a_newer_deployer)
         {
             return self.fail(Err(self.is_older_than(&newer.deployer)));
         }
@@ -169,6 +176,23 @@ impl Session {
 
     pub(super) fn fail<T>(&self, result: Result<T, Error>) -> Result<T, Shown> {
         result.map_err(|error| show(&self.screen, &error))
+    }
+
+    /// Takes the lease of the deployment for a run of this verb, and waits if another run holds it.
+    pub(super) async fn take_lease(&self, verb: &str, timeout: Duration) -> Result<Lease, Shown> {
+        let holder = Holder {
+            id: uuid::Uuid::new_v4().to_string(),
+            who: self.identity.arn.clone(),
+            runs: verb.to_owned(),
+            since: date::now(),
+        };
+        let name = &self.deployment.names.lease;
+        let tags = self.deployment.owner().tags();
+        let taken = self.with_events(async |events| {
+            let progress = Progress { events, address: Address::new(ResourceKind::Lease, name) };
+            unless_asked(lease::take(&self.aws, name.clone(), &tags, holder, timeout, &progress)).await
+        });
+        self.fail(taken.await)
     }
 
     /// The secret, for the events of a rotation.
@@ -240,7 +264,7 @@ pub(super) async fn for_each_deployment(
     let mut done = Done::NothingToDo;
     let mut configs = load(screen, path)?.into_iter();
     while let Some(config) = configs.next() {
-        let worked = async { work(Session::open(screen, config).await?).await };
+        let worked = Box::pin(async { work(Session::open(screen, config).await?).await });
         match worked.await {
             Ok(Done::NothingToDo) => {}
             Ok(Done::Changes) => done = Done::Changes,

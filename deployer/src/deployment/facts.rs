@@ -13,7 +13,7 @@ use crate::{
         policy::KmsKeys,
         record::{self, Kept},
     },
-    engine::op::Toward,
+    engine::op::{ResourceKind, Toward},
     error::{Error, FailedTo as _, absent_is_none},
     package::Package,
     reads,
@@ -36,6 +36,8 @@ pub(crate) struct Facts {
     pub(crate) package: Fact<Package>,
     /// None if there is no record.
     pub(crate) record: Fact<Option<Kept>>,
+    /// Names of the secrets that this deployment rotated before, and the present one's.
+    pub(crate) former_secrets: Fact<Vec<String>>,
     /// What a person has to know first: that AWS has put the user in quarantine, or that this is not known. No goal needs it.
     pub(crate) quarantine: Option<Text>,
 }
@@ -99,6 +101,10 @@ impl Facts {
         self.record.as_ref().map(Option::as_ref).map_err(Clone::clone)
     }
 
+    pub(crate) fn former_secrets(&self) -> Result<&[String], Error> {
+        self.former_secrets.as_deref().map_err(Clone::clone)
+    }
+
     /// The code that the function should have.
     pub(crate) fn package(&self) -> Result<&Package, Error> {
         self.package.as_ref().map_err(Clone::clone)
@@ -110,7 +116,8 @@ pub(crate) async fn read(aws: &Aws, config: &Config, names: &Names, toward: Towa
     if toward != Toward::Present {
         let (user_keys, labels, record) =
             tokio::join!(user_keys(aws, names), read_labels(aws, names), record::read(aws, &names.record));
-        return Facts { user_keys, labels, record, ..unread() };
+        let former_secrets = former_secrets(&record, names);
+        return Facts { user_keys, labels, record, former_secrets, ..unread() };
     }
     let (user_arn, quarantine, user_keys, (kms_key_arn, under_older_keys), labels, record) = tokio::join!(
         user_arn(aws, config, names),
@@ -128,6 +135,7 @@ pub(crate) async fn read(aws: &Aws, config: &Config, names: &Names, toward: Towa
         labels,
         package: Package::locate(config),
         quarantine,
+        former_secrets: former_secrets(&record, names),
         record,
     }
 }
@@ -146,7 +154,17 @@ pub(crate) fn unread() -> Facts {
         package: unread(),
         quarantine: None,
         record: unread(),
+        former_secrets: unread(),
     }
+}
+
+/// If the record knows another user too, the file is rather that of another deployment, which has the name of this one by mistake:
+/// then it names none.
+fn former_secrets(record: &Fact<Option<Kept>>, names: &Names) -> Fact<Vec<String>> {
+    let Some(Kept { record, .. }) = record.as_ref().map_err(Clone::clone)? else { return Ok(Vec::new()) };
+    let of_kind = |kind| record.resources.iter().filter(move |entry| entry.kind == kind);
+    let is_of_our_user = of_kind(ResourceKind::User).any(|entry| entry.name == names.user);
+    Ok(of_kind(ResourceKind::Rotation).filter(|_| is_of_our_user).map(|entry| entry.name.clone()).collect())
 }
 
 async fn read_labels(aws: &Aws, names: &Names) -> Fact<Labels> {

@@ -9,7 +9,7 @@ use crate::{
     aws::Aws,
     deployment::{facts::Facts, record::Entry},
     engine::{
-        kind::{Aim, Context, Kind, Stake},
+        kind::{Aim, Context, Going, Kind, Stake},
         op::{Address, Op, Toward},
     },
     error::Error,
@@ -125,7 +125,9 @@ impl<K: Kind> Observation for Seen<K> {
     fn decide(&self, toward: Toward, facts: &Facts) -> Result<Vec<RunnableOp>, Error> {
         let ops = match toward {
             Toward::Present => self.kind.decide(Aim::Present(&(self.goal)(facts)?), &self.observed)?,
-            Toward::Absent { stop_mail } => self.kind.decide(Aim::Absent { stop_mail }, &self.observed)?,
+            Toward::Absent { stop_mail } => {
+                self.kind.decide(Aim::Absent(Going::of(stop_mail, facts)), &self.observed)?
+            }
         };
         let runnable = |(op, call): (Op, K::Call)| {
             let kind = Arc::clone(&self.kind);

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::{
     aws::Aws,
+    deployment::facts::Facts,
     digest,
     engine::{
         events::Progress,
@@ -78,7 +79,23 @@ pub(crate) enum Stake {
 #[derive(Debug)]
 pub(crate) enum Aim<'a, Goal> {
     Present(&'a Goal),
-    Absent { stop_mail: bool },
+    Absent(Going<'a>),
+}
+
+/// What is known of a run in which a resource goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Going<'a> {
+    /// The user's access keys may be deleted although a host may still use them.
+    pub(crate) stop_mail: bool,
+    /// Names of secrets that the deployment rotated before: they go in the same run.
+    pub(crate) former_secrets: &'a [String],
+}
+
+impl<'a> Going<'a> {
+    /// Without a record, no secret is known to go too.
+    pub(crate) fn of(stop_mail: bool, facts: &'a Facts) -> Self {
+        Self { stop_mail, former_secrets: facts.former_secrets().unwrap_or_default() }
+    }
 }
 
 impl<Goal> Clone for Aim<'_, Goal> {

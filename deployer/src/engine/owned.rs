@@ -12,7 +12,7 @@ use crate::{
     aws::Aws,
     deployment::{Owner, TAG_PROTECT},
     engine::{
-        kind::{Aim, Context, Kind},
+        kind::{Aim, Context, Going, Kind},
         op::{Address, Effect, Op},
         tags::{self, Tags},
     },
@@ -57,7 +57,7 @@ pub(crate) trait Tagged: Send + Sync + Sized + 'static {
     fn update(&self, goal: &Self::Goal, found: &Found<Self::Observed>) -> Result<Vec<(Op, Self::Call)>, Error>;
 
     /// The calls that delete the resource.
-    fn delete(&self, found: &Found<Self::Observed>, stop_mail: bool) -> Result<Vec<(Op, Self::Call)>, Error>;
+    fn delete(&self, found: &Found<Self::Observed>, going: Going<'_>) -> Result<Vec<(Op, Self::Call)>, Error>;
 
     /// As of [`Kind`].
     fn note(&self, _goal: &Self::Goal, _found: Option<&Found<Self::Observed>>) -> Option<Text> {
@@ -128,15 +128,15 @@ impl<T: Tagged> Kind for Owned<T> {
     fn decide(&self, aim: Aim<'_, Self::Goal>, observed: &Self::Observed) -> Result<Vec<(Op, Self::Call)>, Error> {
         let of_kind = |ops: Vec<(Op, T::Call)>| ops.into_iter().map(|(op, call)| (op, Call::OfKind(call)));
         match (aim, observed) {
-            (Aim::Absent { .. }, None) => Ok(Vec::new()),
+            (Aim::Absent(_), None) => Ok(Vec::new()),
             (Aim::Present(declared), None) => {
                 Ok(of_kind(self.kind.create(&declared.goal, self.goal_tags(declared))).collect())
             }
             (_, Some(found)) => {
                 self.check_owner(&found.tags)?;
                 match aim {
-                    Aim::Absent { .. } if self.owner.keeps(&found.tags) => Err(self.is_protected()),
-                    Aim::Absent { stop_mail } => Ok(of_kind(self.kind.delete(found, stop_mail)?).collect()),
+                    Aim::Absent(_) if self.owner.keeps(&found.tags) => Err(self.is_protected()),
+                    Aim::Absent(going) => Ok(of_kind(self.kind.delete(found, going)?).collect()),
                     Aim::Present(declared) => {
                         let update = of_kind(self.kind.update(&declared.goal, found)?);
                         Ok(update.chain(self.tag_ops(declared, &found.tags)).collect())

@@ -27,6 +27,9 @@ pub(crate) struct Plan {
     pub(crate) notes: Vec<Text>,
     /// The version of a rotation that is open and may run.
     pub(crate) open_rotation: Option<String>,
+    /// Whether it deletes most of what the record names: then the file is rather that of another deployment.
+    #[serde(default)]
+    pub(crate) takes_over: bool,
     /// Whether the user has an access key now, or may have one: it could not be read.
     pub(crate) user_has_keys: bool,
 }
@@ -112,8 +115,10 @@ pub(crate) struct Survey {
     pub(crate) resources: Vec<(Address, Result<Vec<Op>, Error>)>,
     /// Of those resources of which the record knows the last apply.
     pub(crate) changed_by: BTreeMap<Address, ChangedBy>,
-    /// What people should know; nothing on the way to absent.
+    /// What people should know.
     pub(crate) notes: Vec<Text>,
+    /// As of [`Plan`].
+    pub(crate) takes_over: bool,
 }
 
 /// Observes everything at once and decides on each resource by itself.
@@ -128,7 +133,7 @@ pub(crate) async fn survey(aws: &Aws, nodes: &[Node], reading: BoxFuture<'_, Fac
         }
         resources.push((node.resource.address(), decide(node, observed, &facts)));
     }
-    Survey { facts, resources, changed_by: BTreeMap::new(), notes: remarks }
+    Survey { facts, resources, changed_by: BTreeMap::new(), notes: remarks, takes_over: false }
 }
 
 fn decide(node: &Node, observed: Result<Box<dyn Observation>, Error>, facts: &Facts) -> Result<Vec<Op>, Error> {
@@ -141,7 +146,7 @@ fn decide(node: &Node, observed: Result<Box<dyn Observation>, Error>, facts: &Fa
 /// # Errors
 /// A read that AWS refuses, a resource of that name that is not ours, a referenced resource that is not there.
 pub(crate) fn plan(survey: Survey, toward: Toward) -> Result<(Plan, Facts), Vec<Error>> {
-    let Survey { facts, resources, changed_by, notes } = survey;
+    let Survey { facts, resources, changed_by, notes, takes_over } = survey;
     // Several resources may have met the same error, in a fact that they share.
     let mut errors: Vec<Error> = Vec::new();
     let keep = |errors: &mut Vec<Error>, error: Error| {
@@ -170,7 +175,7 @@ pub(crate) fn plan(survey: Survey, toward: Toward) -> Result<(Plan, Facts), Vec<
         return Err(errors);
     }
     let user_has_keys = facts.user_has_keys().unwrap_or(true);
-    let mut plan = Plan { toward, resources: planned, notes, open_rotation, user_has_keys };
+    let mut plan = Plan { toward, resources: planned, notes, open_rotation, takes_over, user_has_keys };
     if let (true, Ok(package)) = (plan.has(Effect::UploadsCode), facts.package()) {
         plan.notes.push(format!("the code of the function comes from {}", package.origin()).into());
     }

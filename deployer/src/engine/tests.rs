@@ -111,7 +111,7 @@ impl Kind for Fake {
                 let op = Op::new(Verb::Update, SET).with("value", Some((*value).into()), Some((*goal).into()));
                 vec![(op, Call::Set(goal))]
             }
-            (Aim::Absent { .. }, Some(_)) => vec![(Op::new(Verb::Delete, DELETE), Call::Delete)],
+            (Aim::Absent(_), Some(_)) => vec![(Op::new(Verb::Delete, DELETE), Call::Delete)],
             _ => Vec::new(),
         })
     }

@@ -13,7 +13,7 @@ use crate::{
     digest,
     engine::{
         eventually::{CONSISTENT_WITHIN, Pauses},
-        kind::Context,
+        kind::{Context, Going},
         op::{Address, Effect, Op, ResourceKind, Verb},
         owned::{Found, Tagged},
         tags::{self, Tags},
@@ -193,7 +193,7 @@ impl Tagged for Document {
         Ok(ops)
     }
 
-    fn delete(&self, _: &Found<Observed>, _: bool) -> Result<Vec<(Op, Call)>, Error> {
+    fn delete(&self, _: &Found<Observed>, _: Going<'_>) -> Result<Vec<(Op, Call)>, Error> {
         Ok(vec![(Op::new(Verb::Delete, "ssm:DeleteDocument"), Call::Delete)])
     }
 

@@ -58,7 +58,7 @@ impl Kind for EventInvoke {
 
     fn decide(&self, aim: Aim<'_, ()>, observed: &Option<Observed>) -> Result<Vec<(Op, Put)>, Error> {
         let goal = Observed { retries: Some(RETRIES), destinations: Vec::new() };
-        if matches!(aim, Aim::Absent { .. }) || *observed == Some(goal) {
+        if matches!(aim, Aim::Absent(_)) || *observed == Some(goal) {
             return Ok(Vec::new());
         }
         let verb = if observed.is_none() { Verb::Create } else { Verb::Update };
@@ -85,6 +85,7 @@ impl Kind for EventInvoke {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::kind::Going;
 
     #[test]
     fn retries_and_destinations_that_somebody_set_are_taken_back() {
@@ -97,6 +98,7 @@ mod tests {
         assert_eq!(ops(config(2, &[]))[0].0.verb, Verb::Update);
         assert_eq!(ops(config(0, &["arn"]))[0].0.changes[0].from, Some("arn".into()));
         assert!(ops(config(0, &[])).is_empty());
-        assert!(kind.decide(Aim::Absent { stop_mail: false }, &config(2, &[])).unwrap().is_empty());
+        let going = Going { stop_mail: false, former_secrets: &[] };
+        assert!(kind.decide(Aim::Absent(going), &config(2, &[])).unwrap().is_empty());
     }
 }

@@ -31,7 +31,7 @@ use crate::{
     config::Architecture,
     engine::{
         eventually::{CONSISTENT_WITHIN, Pauses, eventually},
-        kind::Context,
+        kind::{Context, Going},
         op::{Address, Effect, Op, ResourceKind, Verb},
         owned::{Found, Tagged},
         tags::{self, Tags},
@@ -63,6 +63,9 @@ pub(crate) struct Goal {
     /// Names of secrets that this deployment rotated before, as its record says.
     #[serde(skip)]
     pub(crate) former_secrets: Vec<String>,
+    /// Whether the secret is there already, and so names a user.
+    #[serde(skip)]
+    pub(crate) secret_is_there: bool,
 }
 
 /// The network that a function is in: ids of subnets and of security groups, each sorted.
@@ -101,6 +104,8 @@ pub(crate) struct Observed {
     pub(super) failed: Option<String>,
     /// The name of another secret that its environment names and whose rotation invokes it.
     pub(super) rotates_another: Option<String>,
+    /// The name of the user whose keys it makes for the secret of the file, as its environment says.
+    pub(super) user: Option<String>,
     pub(super) extras: Extras,
 }
 
@@ -146,8 +151,9 @@ pub(crate) enum Call {
 
 const TAG_SOURCE: &str = "deployer:source";
 const TAG_CODE: &str = "deployer:code-sha256";
-/// The variable of the function that names its secret, by whatever version of the deployer it was written.
+/// The variables of the function that name its secret and its user, by whatever version of the deployer they were written.
 const SECRET_ARN_PREFIX: &str = "SECRET_ARN_PREFIX";
+const IAM_USER_ARN: &str = "IAM_USER_ARN";
 const HANDLER: &str = "bootstrap";
 const RUNTIME: &str = "provided.al2023";
 /// What a new role may take until Lambda can assume it: seconds as a rule, minutes rarely.
@@ -189,6 +195,7 @@ impl Tagged for Function {
         let observed = Observed {
             extras,
             rotates_another: self.rotates_another(aws, &configuration).await?,
+            user: self.user(&configuration),
             architecture: configuration.architectures().first().map(|architecture| architecture.as_str().to_owned()),
             code_sha256: configuration.code_sha256().unwrap_or_default().to_owned(),
             failed: failure(&configuration),
@@ -212,6 +219,7 @@ impl Tagged for Function {
     fn update(&self, goal: &Goal, found: &Found<Observed>) -> Result<Vec<(Op, Call)>, Error> {
         let Observed { configuration, failed, .. } = &found.observed;
         self.check_that_no_other_secret_needs_it(&found.observed, &goal.former_secrets)?;
+        self.check_that_the_secret_keeps_its_user(&found.observed, goal)?;
         let (upload, mark) = update_code(goal, found).unzip();
         let mut ops = remove_extras(&found.observed.extras);
         ops.extend(upload);
@@ -232,8 +240,8 @@ impl Tagged for Function {
         Ok(ops)
     }
 
-    fn delete(&self, found: &Found<Observed>, _: bool) -> Result<Vec<(Op, Call)>, Error> {
-        self.check_that_no_other_secret_needs_it(&found.observed, &[])?;
+    fn delete(&self, found: &Found<Observed>, going: Going<'_>) -> Result<Vec<(Op, Call)>, Error> {
+        self.check_that_no_other_secret_needs_it(&found.observed, going.former_secrets)?;
         Ok(vec![(Op::new(Verb::Delete, "lambda:DeleteFunction"), Call::Delete)])
     }
 
@@ -323,6 +331,12 @@ impl Function {
         Ok(still.then(|| name.to_owned()))
     }
 
+    fn user(&self, now: &FunctionConfiguration) -> Option<String> {
+        let variables = now.environment()?.variables()?;
+        let is_of_our_secret = variables.get(SECRET_ARN_PREFIX) == Some(&self.secret_arn_prefix);
+        variables.get(IAM_USER_ARN).filter(|_| is_of_our_secret).map(|arn| user_name(arn).to_owned())
+    }
+
     async fn extras(&self, aws: &Aws, function: &GetFunctionOutput) -> Result<Extras, Error> {
         let name = &self.name;
         let (urls, signing) = tokio::join!(
@@ -370,6 +384,27 @@ impl Function {
             .hint(format!("if this is another deployment, change name in the configuration; if secret.name was changed, write {other} again")))
     }
 
+    /// The secret's value names its user, and the deployer reads no value. With another user in its environment, the function would
+    /// refuse each rotation, while hosts use a key of the user before.
+    fn check_that_the_secret_keeps_its_user(&self, observed: &Observed, goal: &Goal) -> Result<(), Error> {
+        let declared = goal.environment.get(IAM_USER_ARN).map(|arn| user_name(arn));
+        let (Some(now), Some(declared)) = (observed.user.as_deref(), declared) else { return Ok(()) };
+        if now == declared || !goal.secret_is_there {
+            return Ok(());
+        }
+        let secret = self.secret_arn_prefix.rsplit(':').next().unwrap_or_default();
+        Err(Error::new(format!("secret {secret} is that of user {now}, and the file names user {declared}"))
+            .cause(format!("no rotation changes the user of a secret, and hosts may be using a key of {now}"))
+            .hint(format!("write {now} as iam_user.name again"))
+            .hint(text![
+                "to send with another user, apply a second file with another name, secret.name and iam_user.name: its first rotation \
+                 gives the hosts its credential. Once they use it, write this file as it was, and run ",
+                Command::deployer("destroy --stop-mail")
+            ])
+            .hint("if the secret exists without the deployment and you changed its user by hand, destroy the deployment first: \
+                   the secret stays"))
+    }
+
     async fn run_create(&self, context: &Context, goal: Goal, mut tags: Tags) -> Result<(), Error> {
         let name = &self.name;
         let zip = zip(context)?;
@@ -410,6 +445,11 @@ impl Function {
             }
         }
     }
+}
+
+/// The last part of a user's ARN, which may hold a path.
+fn user_name(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or(arn)
 }
 
 impl Observed {

@@ -74,10 +74,10 @@ impl Kind for InstanceAccess {
                 let put = iam::put_policy("iam:PutRolePolicy", policy.as_ref(), goal);
                 Ok(put.map(|(op, goal)| (Op { verb, ..op }, Call::Put(goal))).into_iter().collect())
             }
-            (Aim::Absent { .. }, Observed::Role { policy: Some(_) }) => {
+            (Aim::Absent(_), Observed::Role { policy: Some(_) }) => {
                 Ok(vec![(Op::new(Verb::Delete, "iam:DeleteRolePolicy"), Call::Delete)])
             }
-            (Aim::Absent { .. }, _) => Ok(Vec::new()),
+            (Aim::Absent(_), _) => Ok(Vec::new()),
         }
     }
 

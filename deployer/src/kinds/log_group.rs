@@ -12,7 +12,7 @@ use crate::{
     deployment::names::region_of,
     engine::{
         eventually::eventually,
-        kind::Context,
+        kind::{Context, Going},
         op::{Address, Op, ResourceKind, Verb},
         owned::{Found, Tagged},
         tags::{self, Tags},
@@ -99,7 +99,7 @@ impl Tagged for LogGroup {
         Ok(if now == Some(goal.days()) { Vec::new() } else { vec![set_retention(now, goal)] })
     }
 
-    fn delete(&self, _: &Found<Observed>, _: bool) -> Result<Vec<(Op, Call)>, Error> {
+    fn delete(&self, _: &Found<Observed>, _: Going<'_>) -> Result<Vec<(Op, Call)>, Error> {
         Ok(vec![(Op::new(Verb::Delete, "logs:DeleteLogGroup"), Call::Delete)])
     }
 

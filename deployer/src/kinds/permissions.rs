@@ -65,7 +65,7 @@ impl Kind for Permissions {
     fn decide(&self, aim: Aim<'_, Vec<Statement>>, observed: &Vec<Value>) -> Result<Vec<(Op, Call)>, Error> {
         let find = |id: &String| observed.iter().find(|statement| statement["Sid"] == **id);
         Ok(match aim {
-            Aim::Absent { .. } => {
+            Aim::Absent(_) => {
                 let ours = self.ids.iter().filter_map(|id| Some((id, find(id)?)));
                 ours.map(|(id, statement)| remove(Verb::Delete, id, statement)).collect()
             }

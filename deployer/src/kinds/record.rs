@@ -10,7 +10,7 @@ use crate::{
     aws::Aws,
     deployment::record::{self, Applied, Kept, MOST_BYTES, Record as Content},
     engine::{
-        kind::Context,
+        kind::{Context, Going},
         op::{Address, Op, ResourceKind, Verb},
         owned::{Found, Tagged},
         tags::{self, Tags},
@@ -65,7 +65,7 @@ impl Tagged for Record {
         Ok(if *goal == found.observed { Vec::new() } else { vec![(op, Call::Put(goal.clone()))] })
     }
 
-    fn delete(&self, _: &Found<Content>, _: bool) -> Result<Vec<(Op, Call)>, Error> {
+    fn delete(&self, _: &Found<Content>, _: Going<'_>) -> Result<Vec<(Op, Call)>, Error> {
         Ok(vec![(Op::new(Verb::Delete, "ssm:DeleteParameter"), Call::Delete)])
     }
 

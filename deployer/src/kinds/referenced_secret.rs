@@ -64,7 +64,7 @@ impl Kind for ReferencedSecret {
     }
 
     fn decide(&self, aim: Aim<'_, ()>, observed: &Observed) -> Result<Vec<(Op, Call)>, Error> {
-        if matches!(aim, Aim::Absent { .. }) {
+        if matches!(aim, Aim::Absent(_)) {
             return Ok(Vec::new());
         }
         let unusable = "correct secret.name, restore the secret, or remove existing: true so that apply creates it";

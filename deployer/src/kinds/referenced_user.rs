@@ -94,12 +94,12 @@ impl Kind for ReferencedUser {
                 Err(Error::new(format!("user {} is declared existing but does not exist", self.name))
                     .hint("correct iam_user.name, or remove existing: true so that apply creates the user"))
             }
-            (Aim::Absent { .. }, None) => Ok(Vec::new()),
+            (Aim::Absent(_), None) => Ok(Vec::new()),
             (Aim::Present(_), Some(user)) if user.powers.is_administrator == Some(true) && !self.allow_privileged => {
                 Err(self.is_an_administrator(&user.powers))
             }
             (Aim::Present(goal), Some(user)) => self.claim(&user.tags, &goal.former_secrets),
-            (Aim::Absent { .. }, Some(user)) => Ok(self.release(&user.tags)),
+            (Aim::Absent(going), Some(user)) => Ok(self.release(&user.tags, going.former_secrets)),
         }
     }
 
@@ -178,13 +178,13 @@ impl ReferencedUser {
     }
 
     fn claim(&self, tags: &Tags, former_secrets: &[String]) -> Result<Vec<(Op, Call)>, Error> {
-        let region = self.serves.split_once('/').map_or("", |(region, _)| region);
-        let is_former = |tag: &String| former_secrets.iter().any(|name| *tag == format!("{region}/{name}"));
         match tags.get(TAG_SECRET) {
             Some(secret) if *secret == self.serves => Ok(Vec::new()),
-            Some(secret) if !is_former(secret) => Err(Error::new(format!("user {} serves another secret", self.name))
-                .cause(format!("its tag {TAG_SECRET} is {secret}, not {}", self.serves))
-                .hint("use one user per secret: the rotations of two secrets would delete each other's keys")),
+            Some(secret) if !self.is_former(secret, former_secrets) => {
+                Err(Error::new(format!("user {} serves another secret", self.name))
+                    .cause(format!("its tag {TAG_SECRET} is {secret}, not {}", self.serves))
+                    .hint("use one user per secret: the rotations of two secrets would delete each other's keys"))
+            }
             _ => {
                 let missing = Tags::from([(TAG_SECRET.to_owned(), self.serves.clone())]);
                 Ok(tags::set_op("iam:TagUser", tags, &missing).map(|op| (op, Call::Claim)).into_iter().collect())
@@ -192,8 +192,15 @@ impl ReferencedUser {
         }
     }
 
-    fn release(&self, tags: &Tags) -> Vec<(Op, Call)> {
-        let ours = tags.iter().filter(|(key, value)| *key == TAG_SECRET && **value == self.serves);
+    /// Whether this value of its tag names a secret that the deployment rotated before.
+    fn is_former(&self, serves: &str, former_secrets: &[String]) -> bool {
+        let region = self.serves.split_once('/').map_or("", |(region, _)| region);
+        former_secrets.iter().any(|name| serves == format!("{region}/{name}"))
+    }
+
+    fn release(&self, tags: &Tags, former_secrets: &[String]) -> Vec<(Op, Call)> {
+        let is_ours = |value: &String| *value == self.serves || self.is_former(value, former_secrets);
+        let ours = tags.iter().filter(|(key, value)| *key == TAG_SECRET && is_ours(value));
         let ours = ours.map(|(key, value)| (key.clone(), value.clone())).collect();
         tags::remove_op("iam:UntagUser", &ours).map(|op| (op, Call::Release)).into_iter().collect()
     }

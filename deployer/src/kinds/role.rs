@@ -9,7 +9,7 @@ use crate::{
     deployment::policy,
     engine::{
         eventually::{CONSISTENT_WITHIN, eventually},
-        kind::Context,
+        kind::{Context, Going},
         op::{Address, Effect, Op, ResourceKind, Verb},
         owned::{Found, Tagged},
         tags::{self, Tags},
@@ -130,7 +130,7 @@ impl Tagged for Role {
         Ok(ops)
     }
 
-    fn delete(&self, found: &Found<Observed>, _: bool) -> Result<Vec<(Op, Call)>, Error> {
+    fn delete(&self, found: &Found<Observed>, _: Going<'_>) -> Result<Vec<(Op, Call)>, Error> {
         let mut ops = strangers(&found.observed);
         ops.extend(found.observed.instance_profiles.iter().map(|profile| {
             let op = Op::new(Verb::Update, "iam:RemoveRoleFromInstanceProfile");

@@ -109,8 +109,8 @@ impl Kind for Rotation {
         let other = other.and_then(|rotation| rotation.function_arn.as_ref()).filter(|arn| **arn != self.function_arn);
         match (aim, other, observed) {
             (Aim::Present(_), Some(other), _) => Err(self.is_rotated_by(other)),
-            (Aim::Absent { .. }, Some(_), _) | (Aim::Absent { .. }, None, None) => Ok(Vec::new()),
-            (Aim::Absent { .. }, None, Some(observed)) => Ok(disable(observed)),
+            (Aim::Absent(_), Some(_), _) | (Aim::Absent(_), None, None) => Ok(Vec::new()),
+            (Aim::Absent(_), None, Some(observed)) => Ok(disable(observed)),
             (Aim::Present(goal), None, _)
                 if goal.is_new && goal.rotate_when_enabled && !goal.no_free_slot.is_empty() =>
             {

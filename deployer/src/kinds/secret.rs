@@ -12,7 +12,7 @@ use crate::{
     aws::Aws,
     engine::{
         eventually::{CONSISTENT_WITHIN, eventually},
-        kind::Context,
+        kind::{Context, Going},
         op::{Address, Effect, Op, ResourceKind, Verb},
         owned::{Found, Tagged},
         tags::{self, Tags},
@@ -107,7 +107,7 @@ impl Tagged for Secret {
         Ok(restore.into_iter().chain(set_key(goal, &found.observed)).collect())
     }
 
-    fn delete(&self, found: &Found<Observed>, _: bool) -> Result<Vec<(Op, Call)>, Error> {
+    fn delete(&self, found: &Found<Observed>, _: Going<'_>) -> Result<Vec<(Op, Call)>, Error> {
         let op = Op::new(Verb::Delete, "secretsmanager:DeleteSecret").effect(Effect::HidesSecret);
         let op = op.sets("recovery_window_in_days", self.recovery_window_days);
         let replicas: Vec<&str> = found.observed.replicas.iter().map(String::as_str).collect();

@@ -74,7 +74,7 @@ impl Kind for Sender {
     }
 
     fn decide(&self, aim: Aim<'_, ()>, observed: &Self::Observed) -> Result<Vec<(Op, Call)>, Error> {
-        if matches!(aim, Aim::Absent { .. }) || observed.identities.iter().any(|(_, verified)| *verified) {
+        if matches!(aim, Aim::Absent(_)) || observed.identities.iter().any(|(_, verified)| *verified) {
             return Ok(Vec::new());
         }
         let cause = match observed.identities.first() {

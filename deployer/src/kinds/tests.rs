@@ -29,7 +29,7 @@ use crate::{
     config::Architecture,
     deployment::Owner,
     engine::{
-        kind::{Aim, Kind},
+        kind::{Aim, Going, Kind},
         op::{Address, ResourceKind, Verb},
         owned::{Declared, Found, Owned, Tagged},
         tags::Tags,
@@ -48,7 +48,7 @@ fn check_ownership<T: Tagged>(kind: T, goal: T::Goal, observed: impl Fn() -> T::
     let goal = &declared(goal);
     let found = |tags: Tags| Some(Found { tags, observed: observed() });
     let tags = |owner: &str| Tags::from([(TAG_DEPLOYMENT.to_owned(), owner.to_owned())]);
-    let absent = Aim::Absent { stop_mail: true };
+    let absent = absent(true);
 
     for (whose, tags) in [("nobody's", Tags::new()), ("another's", tags("eu-west-1/other"))] {
         for aim in [Aim::Present(goal), absent] {
@@ -109,6 +109,7 @@ fn no_owned_kind_touches_what_is_not_ours() {
             vpc: function::Vpc::default(),
             source: "digest".into(),
             former_secrets: vec![],
+            secret_is_there: true,
         },
         || function::Observed {
             configuration: BTreeMap::new(),
@@ -116,6 +117,7 @@ fn no_owned_kind_touches_what_is_not_ours() {
             code_sha256: String::new(),
             failed: None,
             rotates_another: None,
+            user: None,
             extras: function::Extras::default(),
         },
     );
@@ -145,6 +147,10 @@ fn no_owned_kind_touches_what_is_not_ours() {
 
 fn declared<Goal>(goal: Goal) -> Declared<Goal> {
     Declared { goal, tags: Owner::of(OURS).tags(), former_tags: BTreeSet::new() }
+}
+
+fn absent<Goal>(stop_mail: bool) -> Aim<'static, Goal> {
+    Aim::Absent(Going { stop_mail, former_secrets: &[] })
 }
 
 fn function() -> Function {
@@ -184,7 +190,8 @@ fn nothing_irreversible_comes_before_what_may_block_a_users_deletion() {
         credentials: vec![],
     };
     let observed = user::Observed { policy: Some(json!({})), attachments, ..keys_only(&["AKIA1", "AKIA2"]) };
-    let ops = user.delete(&Found { tags: Tags::new(), observed }, true).unwrap();
+    let ops =
+        user.delete(&Found { tags: Tags::new(), observed }, Going { stop_mail: true, former_secrets: &[] }).unwrap();
     let calls: Vec<&str> = ops.iter().map(|(op, _)| op.call.as_str()).collect();
     let [reversible, irreversible] = [&calls[..4], &calls[4..]];
     let expected = ["iam:RemoveUserFromGroup", "iam:DetachUserPolicy", "iam:DeleteUserPolicy", "iam:DeleteUserPolicy"];
@@ -197,9 +204,9 @@ fn a_users_keys_are_deleted_only_where_mail_may_stop() {
     let user = Owned::new(User { name: "u".into(), policy_name: "p".into(), going: true }, &Owner::of(OURS));
     let tags = Tags::from([(TAG_DEPLOYMENT.to_owned(), OURS.to_owned())]);
     let found = || Some(Found { tags: tags.clone(), observed: keys_only(&["AKIA"]) });
-    let refused = user.decide(Aim::Absent { stop_mail: false }, &found()).err().unwrap();
+    let refused = user.decide(absent(false), &found()).err().unwrap();
     assert!(refused.hints[0].to_string().contains("--stop-mail"), "{refused:?}");
-    let ops = user.decide(Aim::Absent { stop_mail: true }, &found()).unwrap();
+    let ops = user.decide(absent(true), &found()).unwrap();
     assert!(ops[0].0.has(crate::engine::op::Effect::StopsMail));
 }
 
@@ -215,6 +222,7 @@ fn new_code_is_uploaded_before_the_configuration_that_only_it_understands() {
         vpc: function::Vpc::default(),
         source: "new".into(),
         former_secrets: vec![],
+        secret_is_there: true,
     };
     let observed = function::Observed {
         configuration: BTreeMap::new(),
@@ -222,6 +230,7 @@ fn new_code_is_uploaded_before_the_configuration_that_only_it_understands() {
         code_sha256: "old".into(),
         failed: None,
         rotates_another: None,
+        user: None,
         extras: function::Extras::default(),
     };
     let ops = kind.update(&goal, &Found { tags: Tags::new(), observed }).unwrap();
@@ -249,7 +258,7 @@ fn a_referenced_user_gets_one_tag_and_a_user_of_another_secret_is_refused() {
     check_decision(&user, &goal, &tags("eu-west-1/s"), &tags("eu-west-1/before"), "iam:TagUser");
     assert!(user.decide(Aim::Present(&goal), &tags("eu-west-1/other")).is_err());
     assert!(user.decide(Aim::Present(&goal), &None).is_err());
-    let absent = Aim::Absent { stop_mail: true };
+    let absent = absent(true);
     assert_eq!(user.decide(absent, &tags("eu-west-1/s")).unwrap()[0].0.call, "iam:UntagUser");
     assert!(user.decide(absent, &tags("eu-west-1/other")).unwrap().is_empty(), "another deployment's tag stays");
 }
@@ -258,7 +267,7 @@ fn a_referenced_user_gets_one_tag_and_a_user_of_another_secret_is_refused() {
 fn a_referenced_secret_has_to_be_there_and_is_never_changed() {
     use referenced_secret::Observed;
     let secret = ReferencedSecret { name: "s".into(), user: "u".into() };
-    let absent = Aim::Absent { stop_mail: true };
+    let absent = absent(true);
     let without_current =
         || Observed::from(DescribeSecretOutput::builder().arn("arn:aws:sm:eu-west-1:1:secret:s-1").build());
     let replica = DescribeSecretOutput::builder().arn("arn:aws:sm:eu-west-1:1:secret:s-1").primary_region("us-east-1");
@@ -299,7 +308,7 @@ fn access_of_the_instance_is_put_if_it_differs_and_needs_its_role() {
     check_decision(&access, &goal, &with(Some(goal.clone())), &with(Some(json!({}))), "iam:PutRolePolicy");
     assert_eq!(access.decide(Aim::Present(&goal), &with(None)).unwrap()[0].0.verb, Verb::Create);
     assert!(access.decide(Aim::Present(&goal), &Observed::NoRole { spelled: None }).is_err());
-    assert!(access.decide(Aim::Absent { stop_mail: false }, &Observed::NoRole { spelled: None }).unwrap().is_empty());
+    assert!(access.decide(absent(false), &Observed::NoRole { spelled: None }).unwrap().is_empty());
 }
 
 #[test]
@@ -327,7 +336,7 @@ fn a_statement_that_differs_is_replaced_and_one_of_others_is_removed() {
     assert_eq!(calls(Aim::Present(&goal), &vec![observed("*")]), replaced);
     assert_eq!(calls(Aim::Present(&goal), &vec![observed("secret"), foreign()]), ["lambda:RemovePermission"]);
     assert_eq!(calls(Aim::Present(&goal), &vec![foreign()]), replaced);
-    let absent = Aim::Absent { stop_mail: false };
+    let absent = absent(false);
     assert_eq!(calls(absent, &vec![observed("secret"), foreign()]), ["lambda:RemovePermission"]);
 }
 

@@ -11,7 +11,7 @@ use crate::{
     aws::Aws,
     digest,
     engine::{
-        kind::Context,
+        kind::{Context, Going},
         op::{Address, Op, ResourceKind, Verb},
         owned::{Found, Tagged},
         tags::{self, Tags},
@@ -107,7 +107,7 @@ impl Tagged for Topic {
         Ok(subscribe.into_iter().chain(unsubscribe_former(goal, found)).collect())
     }
 
-    fn delete(&self, _: &Found<Observed>, _: bool) -> Result<Vec<(Op, Call)>, Error> {
+    fn delete(&self, _: &Found<Observed>, _: Going<'_>) -> Result<Vec<(Op, Call)>, Error> {
         // Its subscriptions are deleted with it.
         Ok(vec![(Op::new(Verb::Delete, "sns:DeleteTopic"), Call::Delete)])
     }

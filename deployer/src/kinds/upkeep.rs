@@ -10,7 +10,7 @@ use crate::{
     aws::Aws,
     engine::{
         eventually::{CONSISTENT_WITHIN, eventually},
-        kind::Context,
+        kind::{Context, Going},
         op::{Address, Op, ResourceKind, Verb},
         owned::{Found, Tagged},
         tags::{self, Tags},
@@ -117,7 +117,7 @@ impl Tagged for Upkeep {
         Ok(ops)
     }
 
-    fn delete(&self, found: &Found<Observed>, _: bool) -> Result<Vec<(Op, Call)>, Error> {
+    fn delete(&self, found: &Found<Observed>, _: Going<'_>) -> Result<Vec<(Op, Call)>, Error> {
         let targets = remove_targets(&found.observed.targets.iter().collect::<Vec<_>>());
         let rule = (Op::new(Verb::Delete, "events:DeleteRule"), Call::Delete);
         Ok(targets.into_iter().chain([rule]).collect())

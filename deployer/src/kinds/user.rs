@@ -12,7 +12,7 @@ use crate::{
     deployment::policy,
     engine::{
         eventually::{CONSISTENT_WITHIN, eventually},
-        kind::Context,
+        kind::{Context, Going},
         op::{Address, Effect, Op, ResourceKind, Verb},
         owned::{Found, Tagged},
         tags::{self, Tags},
@@ -135,12 +135,12 @@ impl Tagged for User {
         Ok(boundary.into_iter().chain(put_policy(found.observed.policy.as_ref(), goal)).collect())
     }
 
-    fn delete(&self, found: &Found<Observed>, stop_mail: bool) -> Result<Vec<(Op, Call)>, Error> {
+    fn delete(&self, found: &Found<Observed>, going: Going<'_>) -> Result<Vec<(Op, Call)>, Error> {
         let Observed { policy, key_ids, attachments, .. } = &found.observed;
         if !attachments.credentials.is_empty() {
             return Err(self.used_otherwise(&attachments.credentials));
         }
-        if !key_ids.is_empty() && !stop_mail {
+        if !key_ids.is_empty() && !going.stop_mail {
             return Err(Error::new(format!("user {} has access keys that a host may be using", self.name))
                 .cause(format!("destroying it deletes {}, and mail sent with them stops", key_ids.join(" and ")))
                 .hint("give the hosts another credential first, then run the command again with --stop-mail"));

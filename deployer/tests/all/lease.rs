@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::support::{
+    calls::Call,
     faults::Fault,
     sandbox::{Ran, Sandbox},
 };
@@ -14,16 +15,22 @@ use crate::support::{
 const APPLY: [&str; 2] = ["apply", "--auto-approve"];
 const DESTROY: [&str; 3] = ["destroy", "--auto-approve", "--stop-mail"];
 const CREATE_FUNCTION: &str = "lambda:CreateFunction";
+const UPDATE_FUNCTION: &str = "lambda:UpdateFunctionConfiguration";
 
-/// An apply that stands still in CreateFunction.
+/// A first apply that stands still in CreateFunction.
 fn held_apply(sandbox: &Sandbox) -> Child {
     sandbox.config(&[]);
     sandbox.faults(&[Fault::hold(CREATE_FUNCTION)]);
+    held_in(sandbox, CREATE_FUNCTION)
+}
+
+/// An apply that stands still in a call that is held.
+fn held_in(sandbox: &Sandbox, held: &str) -> Child {
     let mut apply = sandbox.start_deployer(&APPLY);
     // The function may have to be built before.
     let deadline = Instant::now() + Duration::from_mins(20);
-    while !sandbox.state().held_calls.iter().any(|call| call == CREATE_FUNCTION) {
-        assert!(Instant::now() < deadline, "{CREATE_FUNCTION} is not called");
+    while !sandbox.state().held_calls.iter().any(|call| call == held) {
+        assert!(Instant::now() < deadline, "{held} is not called");
         assert!(apply.try_wait().unwrap().is_none(), "apply ended before");
         thread::sleep(Duration::from_millis(50));
     }
@@ -61,6 +68,56 @@ fn a_second_run_is_told_who_holds_the_lease_and_gives_up_or_waits() {
     let is_there = sandbox.inventory().contains(&"function mail-prod-rotation".to_owned());
     let plan: &[&str] = if is_there { &["plan"] } else { &["plan", "--destroy", "--stop-mail"] };
     sandbox.deployer(&[plan, &["--detailed-exitcode"]].concat()).expect(0);
+}
+
+#[test]
+fn a_rotation_begins_only_once_no_apply_changes_what_it_runs_on() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+    sandbox.config(&[("memory: 128", "memory: 256")]);
+    sandbox.faults(&[Fault::hold(UPDATE_FUNCTION)]);
+    let apply = held_in(&sandbox, UPDATE_FUNCTION);
+
+    let refused = sandbox.deployer(&["rotate", "--lease-timeout", "0s"]).expect(3).stderr;
+    assert!(refused.contains("user/administrator runs apply since 20"), "{refused}");
+    let rotate = sandbox.start_deployer(&["rotate"]);
+    thread::sleep(Duration::from_secs(1));
+    let before = sandbox.mark();
+    sandbox.end_faults();
+    sandbox.end_of(apply).expect(0);
+    let rotated = sandbox.end_of(rotate).expect(0);
+    assert!(rotated.stderr.contains("lease /deployer/mail-prod/lease: waiting up to"), "{}", rotated.stderr);
+    let calls: Vec<_> = sandbox.calls()[before..].iter().map(Call::name).collect();
+    let at = |name: &str| calls.iter().position(|call| call == name);
+    assert!(at(UPDATE_FUNCTION) < at("secretsmanager:RotateSecret"), "{calls:?}");
+    sandbox.deployer(&["plan", "--detailed-exitcode"]).expect(0);
+}
+
+/// While a person reads a plan, a rotation may begin.
+#[test]
+fn an_apply_whose_plan_is_older_than_a_rotation_waits_for_its_end_and_asks_again() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+    sandbox.config(&[("memory: 128", "memory: 256")]);
+    // The first write of the lease is that of apply.
+    sandbox.faults(&[Fault::hold("ssm:PutParameter").times(1)]);
+    let apply = held_in(&sandbox, "ssm:PutParameter");
+    let before = sandbox.mark();
+    let names = || sandbox.calls()[before..].iter().map(Call::name).collect::<Vec<_>>();
+    let rotate = sandbox.start_deployer(&["rotate"]);
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while !names().iter().any(|call| call == "secretsmanager:RotateSecret") {
+        assert!(Instant::now() < deadline, "no rotation begins");
+        thread::sleep(Duration::from_millis(50));
+    }
+    sandbox.end_faults();
+    sandbox.end_of(rotate).expect(0);
+    sandbox.end_of(apply).expect(0);
+    let calls = names();
+    let last = |name: &str| calls.iter().rposition(|call| call == name);
+    assert!(last("secretsmanager:UpdateSecretVersionStage") < last(UPDATE_FUNCTION), "{calls:?}");
 }
 
 #[test]

@@ -159,6 +159,8 @@ async fn a_second_deployment_of_the_same_name_is_refused_and_told_whose_function
         let refused = sandbox.deployer(&[command, &[&second]].concat()).expect(1).stderr;
         let error = "error: function mail-prod-rotation rotates another secret: mail-prod/smtp\n";
         assert!(refused.contains(error), "{command:?}: {refused}");
+        let last = "user/administrator applied a deployment mail-prod in this region last, at 20";
+        assert!(refused.contains(last), "{command:?}: {refused}");
     }
 
     assert_eq!(sandbox.mutations(before), NOTHING);

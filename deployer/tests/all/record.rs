@@ -7,7 +7,8 @@ use crate::support::{
     calls::NOTHING,
     deployed::Deployed,
     example::{
-        self, DOCUMENT, EXISTING_SECRET, EXISTING_USER, INSTANCE_ROLE, RECORD, REGION, ROTATE_LATER, SECRET, USER,
+        self, DOCUMENT, EXISTING_SECRET, EXISTING_USER, INSTANCE_ROLE, INSTANCES, RECORD, REGION, ROTATE_LATER, SECRET,
+        USER,
     },
     faults::Fault,
     sandbox::Sandbox,
@@ -76,29 +77,61 @@ async fn another_role_of_the_instance_takes_the_access_from_the_one_before() {
 }
 
 #[tokio::test]
-async fn a_user_that_the_file_no_longer_names_goes_only_with_stop_mail() {
+async fn another_user_for_the_same_secret_is_refused_and_a_second_file_takes_its_hosts_over() {
     let deployed = Deployed::example(&[]).await;
     deployed.sandbox.config(&[("  name: mail-prod-smtp\n", "  name: mail-prod-other\n")]);
     let before = deployed.mark();
-    for command in [&PLAN[..], &APPLY] {
+    for command in [&PLAN[..], &APPLY, &["plan", "--stop-mail"], &["apply", "--auto-approve", "--stop-mail"]] {
         let refused = deployed.run(command).expect(1).stderr;
-        assert!(refused.contains("user mail-prod-smtp has access keys that a host may be using"), "{refused}");
-        assert!(refused.contains("--stop-mail"), "{refused}");
+        let error = "secret mail-prod/smtp is that of user mail-prod-smtp, and the file names user mail-prod-other";
+        assert!(refused.contains(error), "{refused}");
+        assert!(refused.contains("write mail-prod-smtp as iam_user.name again"), "{refused}");
+        assert!(refused.contains("`deployer destroy --stop-mail"), "{refused}");
     }
     assert_eq!(deployed.sandbox.mutations(before), NOTHING);
     deployed.mail_works().await;
 
-    let planned = deployed.run(&["plan", "--stop-mail"]).expect(0).stdout;
-    assert!(
-        planned.contains("- user mail-prod-smtp") && planned.contains("Mail sent with the deleted access keys stops."),
-        "{planned}"
-    );
-    deployed.run(&["apply", "--auto-approve", "--stop-mail"]).expect(0);
-
-    deployed.sandbox.provoked_violations();
+    // What the error says.
+    let second = example::text().replace("mail-prod-smtp", "shop-smtp").replace("mail-prod/smtp", "shop/smtp");
+    let second = second.replace("name: mail-prod\n", "name: shop\n");
+    let second = deployed.sandbox.file("second.yaml", &second);
+    deployed.sandbox.deployer(&["apply", "--auto-approve", &second]).expect(0);
+    let on_host = deployed.sandbox.credential_on(INSTANCES[0]).unwrap();
+    deployed.sandbox.config(&[]);
+    deployed.run(&["destroy", "--auto-approve", "--stop-mail"]).expect(0);
+    assert!(deployed.sandbox.logs_in(&on_host));
     let users = deployed.sandbox.inventory();
-    assert!(!users.iter().any(|line| line.starts_with("user mail-prod-smtp")), "{users:?}");
-    assert!(users.contains(&"user mail-prod-other".to_owned()), "{users:?}");
+    assert!(users.contains(&"user shop-smtp".to_owned()) && !users.contains(&format!("user {USER}")), "{users:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_deletes_the_secret_and_the_user_of_the_record_is_another_deployments_unless_a_person_says_so() {
+    let deployed = Deployed::not_yet_rotated().await;
+    // Else the function is known to rotate another secret.
+    deployed.aws.secrets.cancel_rotate_secret().secret_id(SECRET).send().await.unwrap();
+    deployed.sandbox.config(&[
+        ROTATE_LATER,
+        ("name: mail-prod/smtp", "name: shop/smtp"),
+        ("name: mail-prod-smtp", "name: shop-smtp"),
+    ]);
+    let before = deployed.mark();
+    let planned = deployed.run(&["plan"]).expect(0).stdout;
+    let said = "the file no longer declares secret mail-prod/smtp, user mail-prod-smtp, and the run deletes that. \
+                arn:aws:iam::123456789012:user/administrator applied last, at 20";
+    let unwrapped = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(unwrapped(&planned).contains(said), "{planned}");
+    let destroy = ["destroy", "--auto-approve", "--stop-mail"];
+    for command in [&APPLY[..], &destroy] {
+        let refused = deployed.run(command).expect(1).stderr;
+        assert!(refused.contains("would delete most of what the record of deployment mail-prod names"), "{refused}");
+        assert!(refused.contains("--delete-leftovers mail-prod"), "{refused}");
+        deployed.run(&[command, &["--delete-leftovers", "shop"]].concat()).expect(1);
+    }
+    let (code, screen) = deployed.run_on_a_terminal(&["apply"], "yes\n");
+    assert!(code == 1 && screen.contains("Only 'mail-prod' is accepted"), "{screen}");
+    assert_eq!(deployed.sandbox.mutations(before), NOTHING);
+
+    deployed.run(&[&APPLY[..], &["--delete-leftovers", "mail-prod"]].concat()).expect(0);
     deployed.run(&PLAN).expect(0);
 }
 
@@ -148,6 +181,19 @@ async fn a_destroy_removes_also_what_the_file_no_longer_names() {
     let before = sandbox.inventory();
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
     sandbox.file("config.yaml", &example::without("notify"));
+
+    sandbox.deployer(&["destroy", "--auto-approve", "--stop-mail", &config]).expect(0);
+
+    assert_eq!(added(&sandbox, &before), [format!("secret {SECRET} (deleted)")]);
+}
+
+#[tokio::test]
+async fn a_destroy_with_a_file_whose_secret_has_another_name_removes_what_the_record_names() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[ROTATE_LATER]);
+    let before = sandbox.inventory();
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+    sandbox.config(&[ROTATE_LATER, ("  name: mail-prod/smtp\n", "  name: mail-prod/other\n")]);
 
     sandbox.deployer(&["destroy", "--auto-approve", "--stop-mail", &config]).expect(0);
 
