@@ -127,6 +127,7 @@ pub struct Leftovers {
 
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct PlanArgs {
     /// The configuration.
     #[command(flatten)]
@@ -140,6 +141,9 @@ pub struct PlanArgs {
     /// Show what `apply --stop-mail` or `destroy --stop-mail` would do.
     #[arg(long)]
     pub stop_mail: bool,
+    /// With --destroy: show what `destroy --purge-secret` would do.
+    #[arg(long, requires = "destroy")]
+    pub purge_secret: bool,
 }
 
 /// Arguments of `apply`.
@@ -214,6 +218,9 @@ pub struct DestroyArgs {
     /// Delete the user's access keys, even if a host still sends mail with them.
     #[arg(long)]
     pub stop_mail: bool,
+    /// Delete the secret for good: nobody can restore it. You have to type its name; with --auto-approve, write it as the value.
+    #[arg(long, value_name = "SECRET", num_args = 0..=1, require_equals = true)]
+    pub purge_secret: Option<Option<String>>,
     /// What it may delete.
     #[command(flatten)]
     pub leftovers: Leftovers,

@@ -70,7 +70,7 @@ fn add(stack: &mut Stack<'_>, deployment: &Arc<Deployment>, Entry { kind, name, 
             stack.add(Rotation { secret: name, function_arn, deployment }, no_goal);
         }
         ResourceKind::Secret => {
-            let recovery_window_days = i64::from(deployment.config.secret.recovery_window_days);
+            let recovery_window_days = deployment.recovery_window_days();
             stack.add_owned(Secret { name, recovery_window_days }, no_goal);
         }
         ResourceKind::Topic => {

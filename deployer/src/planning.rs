@@ -97,7 +97,7 @@ fn left_over(
     let declared: Vec<_> = declared.iter().map(|(address, _)| address.clone()).collect();
     let owner = deployment.owner();
     let (owner, stop_mail) = match toward {
-        Toward::Present => (owner.who_applies(), deployment.stop_mail),
+        Toward::Present => (owner.who_applies(), deployment.allowed.stop_mail),
         Toward::Absent { stop_mail } => (owner, stop_mail),
     };
     leftovers(deployment, &kept.record, &declared, owner, stop_mail)

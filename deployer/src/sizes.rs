@@ -10,7 +10,7 @@ use crate::{
     config::Config,
     date,
     deployment::{
-        Deployment, facts,
+        Allowed, Deployment, facts,
         names::Names,
         policy::{self, KmsKeys},
         record::{Applied, Entry, MOST_BYTES, Record, VERSION},
@@ -64,7 +64,7 @@ pub(crate) fn check(config: &Config) -> Result<(), Vec<Error>> {
 fn record(config: &Config, names: Names) -> Record {
     let by = format!("arn:aws-us-gov:sts::{}:assumed-role/{}/{}", "0".repeat(12), "r".repeat(64), "s".repeat(64));
     let digest = digest::digest([&by]);
-    let deployment = Deployment { config: config.clone(), names, caller: by.clone(), stop_mail: false };
+    let deployment = Deployment { config: config.clone(), names, caller: by.clone(), allowed: Allowed::default() };
     let nodes = stack(&Arc::new(deployment), Toward::Present);
     let entries = nodes.iter().filter_map(|node| node.resource.entry(&facts::unread()));
     Record {

@@ -86,7 +86,7 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
     if config.secret.existing {
         stack.add(ReferencedSecret { name: names.secret.clone(), user: names.user.clone() }, |_, _| Ok(()));
     } else {
-        let recovery_window_days = i64::from(config.secret.recovery_window_days);
+        let recovery_window_days = deployment.recovery_window_days();
         stack.add_owned(Secret { name: names.secret.clone(), recovery_window_days }, secret_goal);
     }
     if config.iam_user.existing {

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     cli::{ApplyArgs, Watch},
+    deployment::Allowed,
     engine::{
         events::{Event, Progress, RotationEvent},
         op::{Effect, Toward},
@@ -29,11 +30,12 @@ pub(super) async fn run(screen: &Screen, args: &ApplyArgs) -> Result<Done, Shown
         typed: &typed,
         answer: "yes",
         auto_approve: args.auto_approve,
+        purge_secret: None,
         delete_leftovers: args.leftovers.delete_leftovers.as_deref(),
     };
     say_if_the_function_cannot_be_built(screen, &args.target.config)?;
     for_each_deployment(screen, &args.target.config, async |session: Session| {
-        let session = session.stopping_mail(args.stop_mail);
+        let session = session.allowing(Allowed { stop_mail: args.stop_mail, purge_secret: false });
         let plan = async || prepare(&session, args.during_rotation).await;
         let watch = async |plan: &Plan, token: &str| {
             let ours = plan.has(Effect::RotatesNow).then_some(token);

@@ -20,6 +20,8 @@ pub(super) struct Approval<'a> {
     pub(super) auto_approve: bool,
     /// `--delete-leftovers`: the deployment's name, typed by who lets a run delete most of what its record names.
     pub(super) delete_leftovers: Option<&'a str>,
+    /// The value of `--purge-secret`: the secret's name, typed by who lets a run delete it for good.
+    pub(super) purge_secret: Option<&'a str>,
 }
 
 /// Asks for a yes. `typed` are the words that were typed, without `deployer` and `--auto-approve`; `done_before` is how many changes
@@ -28,7 +30,7 @@ pub(super) fn approve(session: &Session, question: &str, typed: &[&str], done_be
     approve_by(
         session,
         question,
-        &Approval { typed, answer: "yes", auto_approve: false, delete_leftovers: None },
+        &Approval { typed, answer: "yes", auto_approve: false, delete_leftovers: None, purge_secret: None },
         done_before,
     )
 }

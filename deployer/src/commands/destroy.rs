@@ -7,24 +7,31 @@ use super::{
 };
 use crate::{
     cli::DestroyArgs,
+    deployment::Allowed,
     engine::{op::Toward, plan::Plan},
     screen::Screen,
 };
 
 pub(super) async fn run(screen: &Screen, args: &DestroyArgs) -> Result<Done, Shown> {
     let toward = Toward::Absent { stop_mail: args.stop_mail };
-    let stopping = args.stop_mail.then_some("--stop-mail");
+    let allowed = Allowed { stop_mail: args.stop_mail, purge_secret: args.purge_secret.is_some() };
+    let flags = [args.stop_mail.then_some("--stop-mail"), allowed.purge_secret.then_some("--purge-secret")];
+    let flags = flags.into_iter().flatten();
+    let purge_secret = args.purge_secret.as_ref().and_then(Option::as_deref);
     let delete_leftovers = args.leftovers.delete_leftovers.as_deref();
     if let (Some(name), Some(region)) = (&args.name, &args.region) {
-        let session = Session::of_record(screen, name, region).await?;
-        let typed: Vec<_> = ["destroy", "--name", name, "--region", region].into_iter().chain(stopping).collect();
-        let approval = Approval { typed: &typed, answer: name, auto_approve: args.auto_approve, delete_leftovers };
+        let session = Session::of_record(screen, name, region).await?.allowing(allowed);
+        let typed: Vec<_> = ["destroy", "--name", name, "--region", region].into_iter().chain(flags).collect();
+        let approval =
+            Approval { typed: &typed, answer: name, auto_approve: args.auto_approve, delete_leftovers, purge_secret };
         let plan = async || session.plan_of_record(toward).await;
         return destroy(&session, plan, &approval, args).await;
     }
-    let typed: Vec<_> = std::iter::once("destroy").chain(stopping).collect();
-    let approval = Approval { typed: &typed, answer: "yes", auto_approve: args.auto_approve, delete_leftovers };
+    let typed: Vec<_> = std::iter::once("destroy").chain(flags).collect();
+    let approval =
+        Approval { typed: &typed, answer: "yes", auto_approve: args.auto_approve, delete_leftovers, purge_secret };
     for_each_deployment(screen, &args.target.config, async |session: Session| {
+        let session = session.allowing(allowed);
         destroy(&session, async || session.plan(toward).await, &approval, args).await
     })
     .await

@@ -13,7 +13,7 @@ use crate::{
         events::Events,
         execute::{Run, Summary, execute},
         op::{Effect, Toward},
-        plan::Plan,
+        plan::{Plan, Planned},
     },
     error::{Error, ErrorKind},
     interrupt::{self, unless_asked},
@@ -89,27 +89,40 @@ fn ask(session: &Session, prepared: &Prepared, approval: &Approval<'_>) -> Resul
     if !plan.is_empty() {
         let verb = approval.typed.first().copied().unwrap_or_default();
         let question = format!("Run this plan ({verb})?");
-        if plan.takes_over {
-            let approval = session.fail(approval_of_a_take_over(&session.deployment.config.name, approval))?;
-            approve_by(session, &question, &approval, 0)?;
-        } else {
-            approve_by(session, &question, approval, 0)?;
-        }
+        let approval = session.fail(by_name(session, plan, approval))?;
+        approve_by(session, &question, &approval, 0)?;
     }
     Ok(!plan.is_empty())
 }
 
-/// A run that deletes most of what the record names is approved with the deployment's name.
-fn approval_of_a_take_over<'a>(name: &'a str, approval: &Approval<'a>) -> Result<Approval<'a>, Error> {
-    if approval.auto_approve && approval.delete_leftovers != Some(name) {
-        let again = [approval.typed, &["--auto-approve", "--delete-leftovers", name]].concat();
-        return Err(Error::new(format!("this run would delete most of what the record of deployment {name} names"))
+/// What cannot be undone, and what may belong to another file, is approved with a name instead of yes.
+fn by_name<'a>(session: &'a Session, plan: &'a Plan, approval: &Approval<'a>) -> Result<Approval<'a>, Error> {
+    let name = session.deployment.config.name.as_str();
+    let goes_for_good = |resource: &&Planned| resource.ops.iter().any(|op| op.has(Effect::PurgesSecret));
+    let purged = plan.resources.iter().find(goes_for_good).map(|resource| resource.address.name.as_str());
+    if approval.auto_approve {
+        if plan.takes_over && approval.delete_leftovers != Some(name) {
+            return Err(takes_over(name, approval));
+        }
+        if let Some(secret) = purged.filter(|secret| approval.purge_secret != Some(secret)) {
+            return Err(Error::new(format!(
+                "this run would delete secret {secret} for good, and nobody could restore it"
+            ))
             .of_kind(ErrorKind::Declined)
-            .cause("the file rather declares another deployment of the same name and region")
-            .hint("if it does, change its name")
-            .hint(text!["to replace the deployment on purpose, run ", Command::words(&again)]));
+            .hint(format!("to delete it on purpose, write --purge-secret={secret}")));
+        }
     }
-    Ok(Approval { answer: name, ..*approval })
+    let answer = purged.or(plan.takes_over.then_some(name)).unwrap_or(approval.answer);
+    Ok(Approval { answer, ..*approval })
+}
+
+fn takes_over(name: &str, approval: &Approval<'_>) -> Error {
+    let again = [approval.typed, &["--auto-approve", "--delete-leftovers", name]].concat();
+    Error::new(format!("this run would delete most of what the record of deployment {name} names"))
+        .of_kind(ErrorKind::Declined)
+        .cause("the file rather declares another deployment of the same name and region")
+        .hint("if it does, change its name")
+        .hint(text!["to replace the deployment on purpose, run ", Command::words(&again)])
 }
 
 /// Whether a rotation began after the plan was made: while a person reads the plan, and before the lease is taken, `rotate` and Secrets

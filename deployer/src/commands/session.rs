@@ -9,7 +9,7 @@ use crate::{
     config::{self, Config},
     date,
     deployment::{
-        Deployment,
+        Allowed, Deployment,
         facts::Facts,
         names::{self, Names},
         record::{self, Applied, Kept, Record},
@@ -112,13 +112,13 @@ impl Session {
 
     fn new(screen: Screen, config: Config, aws: Aws, identity: Identity) -> Self {
         let names = Names::new(&config, &identity);
-        let deployment = Deployment { config, names, caller: identity.arn.clone(), stop_mail: false };
+        let deployment = Deployment { config, names, caller: identity.arn.clone(), allowed: Allowed::default() };
         Self { screen, deployment: Arc::new(deployment), aws, identity }
     }
 
-    /// The session whose plan may delete access keys of a user that the configuration no longer declares.
-    pub(super) fn stopping_mail(mut self, stop_mail: bool) -> Self {
-        Arc::make_mut(&mut self.deployment).stop_mail = stop_mail;
+    /// The session of a run that may delete this.
+    pub(super) fn allowing(mut self, allowed: Allowed) -> Self {
+        Arc::make_mut(&mut self.deployment).allowed = allowed;
         self
     }
 

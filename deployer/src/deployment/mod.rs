@@ -18,11 +18,24 @@ pub(crate) struct Deployment {
     pub(crate) names: Names,
     /// ARN of who runs the deployer.
     pub(crate) caller: String,
-    /// Whether access keys of a user that the configuration no longer declares may be deleted.
+    pub(crate) allowed: Allowed,
+}
+
+/// What a person has allowed this run to delete, beside what can be made again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Allowed {
+    /// Access keys of a user that the configuration no longer declares.
     pub(crate) stop_mail: bool,
+    /// Secrets without a recovery window.
+    pub(crate) purge_secret: bool,
 }
 
 impl Deployment {
+    /// For how long a secret that this run deletes can be restored; none if a person has allowed to delete it for good.
+    pub(crate) fn recovery_window_days(&self) -> Option<i64> {
+        (!self.allowed.purge_secret).then_some(i64::from(self.config.secret.recovery_window_days))
+    }
+
     pub(crate) fn owner(&self) -> Owner {
         Owner {
             id: self.names.owner.clone(),

@@ -100,6 +100,8 @@ pub(crate) enum Effect {
     DisturbsRotation,
     /// The secret can no longer be read.
     HidesSecret,
+    /// The secret is deleted for good.
+    PurgesSecret,
     /// The credential rotates at once.
     RotatesNow,
     /// Mail that is sent with the credential stops.

@@ -24,8 +24,8 @@ use crate::{
 
 pub(crate) struct Secret {
     pub(crate) name: String,
-    /// For how long a deleted secret can be restored.
-    pub(crate) recovery_window_days: i64,
+    /// For how long a deleted secret can be restored; none to delete it for good.
+    pub(crate) recovery_window_days: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -109,7 +109,10 @@ impl Tagged for Secret {
 
     fn delete(&self, found: &Found<Observed>, _: Going<'_>) -> Result<Vec<(Op, Call)>, Error> {
         let op = Op::new(Verb::Delete, "secretsmanager:DeleteSecret").effect(Effect::HidesSecret);
-        let op = op.sets("recovery_window_in_days", self.recovery_window_days);
+        let op = match self.recovery_window_days {
+            Some(days) => op.sets("recovery_window_in_days", days),
+            None => op.sets("force_delete_without_recovery", true).effect(Effect::PurgesSecret),
+        };
         let replicas: Vec<&str> = found.observed.replicas.iter().map(String::as_str).collect();
         if !replicas.is_empty() {
             let words = ["secretsmanager", "remove-regions-from-replication", "--secret-id", &self.name];
@@ -122,7 +125,8 @@ impl Tagged for Secret {
                     ", then this command again"
                 ]));
         }
-        Ok(if found.observed.deleted { Vec::new() } else { vec![(op, Call::Delete)] })
+        let is_done = found.observed.deleted && self.recovery_window_days.is_some();
+        Ok(if is_done { Vec::new() } else { vec![(op, Call::Delete)] })
     }
 
     /// What a change of the key does to the versions, and which of them need the older key.
@@ -171,7 +175,12 @@ impl Tagged for Secret {
                 .await
             }
             Call::Delete => {
-                let request = client.delete_secret().secret_id(name).recovery_window_in_days(self.recovery_window_days);
+                let request = client.delete_secret().secret_id(name);
+                // Secrets Manager takes one of the two (API reference of DeleteSecret).
+                let request = match self.recovery_window_days {
+                    Some(days) => request.recovery_window_in_days(days),
+                    None => request.force_delete_without_recovery(true),
+                };
                 request.send().await.failed_to(|| format!("delete secret {name}")).map(drop)
             }
         }

@@ -74,7 +74,7 @@ fn check_ownership<T: Tagged>(kind: T, goal: T::Goal, observed: impl Fn() -> T::
 #[test]
 fn no_owned_kind_touches_what_is_not_ours() {
     check_ownership(
-        Secret { name: "s".into(), recovery_window_days: 30 },
+        Secret { name: "s".into(), recovery_window_days: Some(30) },
         secret::Goal { user: "u".into(), kms_key_arn: None, kms_key: None, under_older_keys: vec![] },
         || secret::Observed { kms_key: None, deleted: false, replicas: vec![] },
     );

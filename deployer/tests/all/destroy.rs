@@ -115,3 +115,28 @@ async fn after_a_destroy_that_failed_half_way_nobody_is_told_that_the_credential
     let nothing = deployed.run(&DESTROY).expect(0).stdout;
     assert!(nothing.contains("no credential is touched") && !nothing.contains("stays as it is"), "{nothing}");
 }
+
+#[tokio::test]
+async fn a_secret_is_deleted_for_good_only_if_its_name_is_typed() {
+    let deployed = Deployed::not_yet_rotated().await;
+    let purge = ["destroy", "--purge-secret"];
+    let planned = deployed.run(&["plan", "--destroy", "--purge-secret"]).expect(0).stdout;
+    assert!(planned.contains("force_delete_without_recovery"), "{planned}");
+    let before = deployed.mark();
+    for given in ["--purge-secret", "--purge-secret=mail-prod/other"] {
+        let refused = deployed.run(&["destroy", "--auto-approve", given]).expect(1).stderr;
+        assert!(refused.contains("write --purge-secret=mail-prod/smtp"), "{refused}");
+    }
+    let (code, screen) = deployed.run_on_a_terminal(&purge, "yes\n");
+    assert!(code == 1 && screen.contains("Only 'mail-prod/smtp' is accepted"), "{screen}");
+    assert_eq!(deployed.sandbox.mutations(before), NOTHING);
+
+    // Also of a secret that is in its recovery window already.
+    deployed.run(&["destroy", "--auto-approve"]).expect(0);
+    let there = deployed.sandbox.inventory();
+    assert!(there.contains(&format!("secret {SECRET} (deleted)")), "{there:?}");
+    let (code, screen) = deployed.run_on_a_terminal(&purge, "mail-prod/smtp\n");
+    assert!(code == 0 && screen.contains("Destroy complete: 1 destroyed"), "{screen}");
+    let there = deployed.sandbox.inventory();
+    assert!(!there.iter().any(|line| line.starts_with("secret")), "{there:?}");
+}

@@ -151,6 +151,9 @@ fn credential_line(deployment: &Deployment, plan: &Plan) -> String {
         Toward::Absent { .. } if !plan.user_has_keys => {
             "The user has no access key: no mail can be sent with this credential. It does not rotate any more.".to_owned()
         }
+        Toward::Absent { .. } if plan.has(Effect::PurgesSecret) => {
+            "The credential does not rotate any more. Its key stays, but its secret is deleted for good.".to_owned()
+        }
         Toward::Absent { .. } if plan.has(Effect::HidesSecret) => {
             "The credential does not rotate any more. Its key stays, but nobody can read it from the secret: a host that \
              reads it when it starts cannot send."
