@@ -143,6 +143,12 @@ pub(crate) async fn take(
     }
 }
 
+/// Deletes the parameter of a lease that no run needs any more.
+pub(crate) async fn delete(aws: &Aws, name: &str) -> Result<(), Error> {
+    let answer = aws.ssm.delete_parameter().name(name).send().await;
+    absent_is_none(answer.failed_to(|| format!("delete the lease {name}")), &["ParameterNotFound"]).map(drop)
+}
+
 fn said(holder: Option<&Holder>) -> String {
     match holder {
         Some(Holder { who, runs, since, .. }) => format!("{who} runs {runs} since {since}"),
@@ -188,9 +194,7 @@ impl Lease {
         if self.last_version().await.is_none() {
             return Ok(());
         }
-        let Parameter { aws, name, .. } = &self.parameter;
-        let answer = aws.ssm.delete_parameter().name(name).send().await;
-        absent_is_none(answer.failed_to(|| format!("delete the lease {name}")), &["ParameterNotFound"]).map(drop)
+        delete(&self.parameter.aws, &self.parameter.name).await
     }
 
     /// Ends the renewal. Returns the version if the lease is still this run's.

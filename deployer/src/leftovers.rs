@@ -62,6 +62,8 @@ fn add(stack: &mut Stack<'_>, deployment: &Arc<Deployment>, Entry { kind, name, 
             let function_arn = names.arn_of_function(&name);
             stack.add(Permissions { function: name, function_arn, ids: names.permissions() }, no_goal);
         }
+        // Somebody else's.
+        ResourceKind::Role if *existing => {}
         ResourceKind::Role => {
             stack.add_owned(Role { name, policy_name: names.role_policy.clone(), going: true }, no_goal);
         }
@@ -86,7 +88,10 @@ fn add(stack: &mut Stack<'_>, deployment: &Arc<Deployment>, Entry { kind, name, 
             stack.add(ReferencedUser { name, serves, going: true, allow_privileged: false }, no_goal);
         }
         ResourceKind::User => {
-            stack.add_owned(User { name, policy_name: names.user_policy.clone(), going: true }, no_goal);
+            stack.add_owned(
+                User { name, policy_name: names.user_policy.clone(), former_policy: None, going: true },
+                no_goal,
+            );
         }
         // Nothing of these is ever the deployment's, or the run that deletes it uses it until the end.
         ResourceKind::Hosts | ResourceKind::Lease | ResourceKind::Record | ResourceKind::Sender => {}

@@ -11,7 +11,7 @@ use crate::{
     deployment::{
         Deployment, TAG_PROTECT,
         facts::{self, Facts},
-        record::{Applied, Record, VERSION},
+        record::{Applied, Kept, Record, VERSION},
     },
     engine::{
         erased::{Node, Stage, erase},
@@ -42,8 +42,9 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
     let more = plan::survey(aws, &left, Box::pin(async { facts })).await;
     let facts = more.facts;
     let deleted = if nodes.is_empty() { Vec::new() } else { deleted(&more.resources) };
-    notes.extend(told_of(&deleted, &facts));
-    let takes_over = are_most(&deleted, &facts);
+    let moves = matches!(facts.former_record, Ok(Some(_)));
+    notes.extend(if moves { told_of_the_move(deployment, toward) } else { told_of(&deleted, &facts) });
+    let takes_over = !moves && are_most(&deleted, &facts);
     resources.extend(more.resources);
 
     let has_ops = resources.iter().any(|(_, ops)| ops.as_ref().is_ok_and(|ops| !ops.is_empty()));
@@ -63,6 +64,10 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
         Toward::Absent { .. } => BTreeMap::new(),
     };
     nodes.push(node);
+    if let Some((node, ops)) = former_record_node(deployment, &facts) {
+        resources.push((node.resource.address(), ops));
+        nodes.push(node);
+    }
     Surveyed { nodes, survey: Survey { facts, resources, changed_by, notes, takes_over }, record }
 }
 
@@ -90,17 +95,18 @@ fn left_over(
     declared: &[(Address, Result<Vec<Op>, Error>)],
     toward: Toward,
 ) -> Vec<Node> {
-    let Ok(Some(kept)) = facts.record() else { return Vec::new() };
-    if kept.tags.get(TAG_DEPLOYMENT) != Some(&deployment.names.owner) {
+    let is_ours = |kept: &Kept| kept.tags.get(TAG_DEPLOYMENT) == Some(&deployment.names.owner);
+    if !facts.record().is_ok_and(|kept| kept.is_none_or(is_ours)) {
         return Vec::new();
     }
+    let Ok(Some(record)) = facts.recorded() else { return Vec::new() };
     let declared: Vec<_> = declared.iter().map(|(address, _)| address.clone()).collect();
     let owner = deployment.owner();
     let (owner, stop_mail) = match toward {
         Toward::Present => (owner.who_applies(), deployment.allowed.stop_mail),
         Toward::Absent { stop_mail } => (owner, stop_mail),
     };
-    leftovers(deployment, &kept.record, &declared, owner, stop_mail)
+    leftovers(deployment, &record, &declared, owner, stop_mail)
 }
 
 /// What of the leftovers the plan changes.
@@ -118,6 +124,16 @@ fn told_of(deleted: &[Address], facts: &Facts) -> Option<Text> {
             "the file no longer declares {}, and the run deletes that. {by} applied last, at {at}. If another file of this name and \
              region declares it, do not go on: give one of the two files another name",
             names.join(", ")
+        )]
+    })
+}
+
+fn told_of_the_move(deployment: &Deployment, toward: Toward) -> Option<Text> {
+    let (former, name) = (deployment.config.moved_from.as_ref()?, &deployment.config.name);
+    (toward == Toward::Present).then(|| {
+        text![format!(
+            "deployment {former} becomes {name}. The secret and the user keep their names, and the credential does not rotate. What has a \
+             derived name is made anew, and then what had the former name is deleted"
         )]
     })
 }
@@ -142,6 +158,18 @@ fn goal(deployment: &Deployment, nodes: &[Node], facts: &Facts, has_ops: bool) -
     }
     let (by, deployer) = (deployment.caller.clone(), env!("CARGO_PKG_VERSION").to_owned());
     Some(Record { applied: Some(Applied { by, at: date::now(), deployer, function }), ..same })
+}
+
+/// The node that deletes the record of the former name. Until then, a run that is killed forgets nothing.
+fn former_record_node(deployment: &Deployment, facts: &Facts) -> Option<(Node, Result<Vec<Op>, Error>)> {
+    let former = deployment.names.former.as_ref()?;
+    let found = facts.former_record.as_ref().ok()?.clone()?;
+    let kind = || Owned::new(record::Record { name: former.record.clone() }, &deployment.owner().who_applies());
+    let ops = kind().decide(Aim::Absent(Going::of(false, facts)), &Some(Found::from(found)));
+    let ops = ops.map(|ops| ops.into_iter().map(|(op, _)| op).collect());
+    let no_goal = |_: &Facts| Err(Error::new("the record of a former name has no goal"));
+    let toward = Toward::Absent { stop_mail: false };
+    Some((Node { resource: erase(kind(), no_goal), toward, after: Vec::new(), stage: Stage::Record }, ops))
 }
 
 /// The node of the record, and its ops: the record was read with the facts.

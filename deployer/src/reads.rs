@@ -1,6 +1,6 @@
 //! Reads that several parts of the deployer need.
 
-use aws_sdk_iam::types::{AccessKeyMetadata, User};
+use aws_sdk_iam::types::{AccessKeyMetadata, Role, User};
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 
 use crate::{
@@ -28,6 +28,18 @@ pub(crate) async fn user(aws: &Aws, name: &str) -> Result<Option<User>, Error> {
     });
     match &aws.round {
         Some(round) => round.users.get(name, read).await,
+        None => read.await,
+    }
+}
+
+/// Reads a role; none if there is none of that name.
+pub(crate) async fn role(aws: &Aws, name: &str) -> Result<Option<Role>, Error> {
+    let read = Box::pin(async {
+        let answer = aws.iam.get_role().role_name(name).send().await.failed_to(|| format!("read role {name}"));
+        Ok(absent_is_none(answer, &["NoSuchEntity"])?.and_then(|answer| answer.role))
+    });
+    match &aws.round {
+        Some(round) => round.roles.get(name, read).await,
         None => read.await,
     }
 }

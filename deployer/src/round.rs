@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use aws_sdk_iam::types::{AccessKeyMetadata, User};
+use aws_sdk_iam::types::{AccessKeyMetadata, Role, User};
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use tokio::sync::OnceCell;
 
@@ -16,6 +16,7 @@ use crate::error::Error;
 pub(crate) struct Round {
     pub(crate) secrets: Once<Option<DescribeSecretOutput>>,
     pub(crate) users: Once<Option<User>>,
+    pub(crate) roles: Once<Option<Role>>,
     pub(crate) access_keys: Once<Option<Vec<AccessKeyMetadata>>>,
 }
 

@@ -23,6 +23,7 @@ use crate::{
         instance_access::InstanceAccess,
         log_group::{self, LogGroup},
         permissions::{Permissions, Statement},
+        referenced_role::ReferencedRole,
         referenced_secret::ReferencedSecret,
         referenced_user::{self, ReferencedUser},
         role::{self, Role},
@@ -96,13 +97,22 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
             going,
             allow_privileged: config.iam_user.allow_privileged,
         };
-        stack.add(user, |_, facts| Ok(referenced_user::Goal { former_secrets: facts.former_secrets()?.to_vec() }));
+        stack.add(user, |_, facts| Ok(referenced_user::Goal { former_secrets: facts.former()?.secrets.clone() }));
     } else {
-        let user = User { name: names.user.clone(), policy_name: names.user_policy.clone(), going };
+        let user = User {
+            name: names.user.clone(),
+            policy_name: names.user_policy.clone(),
+            former_policy: names.former.as_ref().map(|former| former.user_policy.clone()),
+            going,
+        };
         stack.add_owned(user, |deployment, _| Ok(user_goal(deployment)));
     }
-    let role = Role { name: names.role.clone(), policy_name: names.role_policy.clone(), going };
-    stack.add_owned(role, role_goal);
+    if config.function.role.is_some() {
+        stack.add(ReferencedRole { name: names.role.clone() }, |_, _| Ok(()));
+    } else {
+        let role = Role { name: names.role.clone(), policy_name: names.role_policy.clone(), going };
+        stack.add_owned(role, role_goal);
+    }
     let log_group = LogGroup { name: names.log_group.clone(), arn: names.log_group_arn() };
     stack.add_owned(log_group, |deployment, _| {
         Ok(log_group::Goal { retention_days: deployment.config.function.log_retention_days })
@@ -174,7 +184,7 @@ fn role_goal(Deployment { config, names, .. }: &Deployment, facts: &Facts) -> Re
 
 fn function_goal(Deployment { config, names, .. }: &Deployment, facts: &Facts) -> Result<function::Goal, Error> {
     Ok(function::Goal {
-        role_arn: names.role_arn(),
+        role_arn: facts.role_arn()?.to_owned(),
         timeout: config.function.timeout,
         memory_mb: config.function.memory_mb,
         environment: environment(config, names, facts.user_arn()?),
@@ -184,7 +194,11 @@ fn function_goal(Deployment { config, names, .. }: &Deployment, facts: &Facts) -
             function::Vpc::new(ids(&vpc.subnets), vpc.security_groups.iter().map(ToString::to_string).collect())
         }),
         source: facts.package()?.source_digest.clone(),
-        former_secrets: facts.former_secrets()?.to_vec(),
+        former: facts.former()?.clone(),
+        existing_role_needs: match config.function.role {
+            Some(_) => Some(policy::role_permissions(config, names, facts.user_arn()?, &facts.kms_keys()?)),
+            None => None,
+        },
         secret_is_there: !facts.labels()?.versions.is_empty(),
     })
 }
@@ -263,6 +277,7 @@ fn rotation_goal(Deployment { config, names, .. }: &Deployment, facts: &Facts) -
         is_new: labels.versions.is_empty(),
         no_free_slot: if first { facts.user_keys()?.to_vec() } else { Vec::new() },
         user: names.user.clone(),
+        former_functions: facts.former()?.functions.clone(),
     })
 }
 

@@ -30,9 +30,16 @@ pub(super) async fn run(screen: &Screen, args: &OutputArgs) -> Result<Done, Show
 
 async fn read(session: &Session) -> Result<Vec<Output>, Error> {
     let (aws, config, names) = (&session.aws, &session.deployment.config, &session.deployment.names);
-    let (secret, user) = tokio::join!(reads::secret(aws, &names.secret), reads::user(aws, &names.user));
+    let role = async {
+        match config.function.role {
+            Some(_) => Ok(reads::role(aws, &names.role).await?.map(|role| role.arn)),
+            None => Ok::<_, Error>(Some(names.owned_role_arn())),
+        }
+    };
+    let (secret, user, role) = tokio::join!(reads::secret(aws, &names.secret), reads::user(aws, &names.user), role);
     let secret = secret?.and_then(|secret| secret.arn);
     let user = user?.map(|user| user.arn);
+    let role = role?.ok_or_else(|| not_deployed(&format!("role {}", names.role)))?;
     let mut outputs = vec![
         ("account_id", names.account_id().to_owned()),
         ("region", names.region().to_owned()),
@@ -42,7 +49,7 @@ async fn read(session: &Session) -> Result<Vec<Output>, Error> {
         ("iam_user_arn", user.ok_or_else(|| not_deployed(&format!("user {}", names.user)))?),
         ("smtp_endpoint", config.ses.endpoint.to_string()),
         ("function_arn", names.function_arn()),
-        ("role_arn", names.role_arn()),
+        ("role_arn", role),
         ("log_group", names.log_group.clone()),
     ];
     if config.notify.is_some() {

@@ -18,6 +18,7 @@ use crate::{
     error::{Error, ErrorKind},
     interrupt::{self, unless_asked},
     kinds::record::Record,
+    lease,
     package::Package,
     rotation::labels,
 };
@@ -75,6 +76,11 @@ pub(super) async fn run(
     match (&worked, prepared.plan.toward) {
         (Ok(()), Toward::Absent { .. }) => session.fail(lease.delete().await)?,
         _ => lease.give_up().await,
+    }
+    let moved =
+        session.deployment.names.former.as_ref().filter(|_| matches!(prepared.facts.former_record, Ok(Some(_))));
+    if let (Ok(()), Some(former)) = (&worked, moved) {
+        session.fail(lease::delete(&session.aws, &former.lease).await)?;
     }
     worked.map(|()| Executed { done, plan: prepared.plan })
 }

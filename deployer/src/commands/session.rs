@@ -100,13 +100,14 @@ impl Session {
                 ]),
             ));
         };
-        // Every deployment has a rotation and a user. Nothing else of the configuration matters to what goes.
+        // Every deployment has a rotation, a user and a function. Nothing else of the configuration matters to what goes.
         let name_of = |kind| record.name_of(kind).unwrap_or(name);
         let (secret, user) = (name_of(ResourceKind::Rotation), name_of(ResourceKind::User));
-        let config = config::least(name, region, secret, user).map_err(|error| {
-            screen.config_error(&error);
-            Shown::FAILED
-        })?;
+        let config =
+            config::least(name, region, secret, user, record.name_of(ResourceKind::Function)).map_err(|error| {
+                screen.config_error(&error);
+                Shown::FAILED
+            })?;
         Ok(Self::new(screen, config, aws, identity))
     }
 
@@ -135,7 +136,7 @@ impl Session {
     async fn plan_of(&self, declared: Vec<Node>, toward: Toward) -> Result<Prepared, Shown> {
         let surveying = Box::pin(planning::survey(&self.aws, &self.deployment, declared, toward));
         let Surveyed { nodes, survey, record } = surveying.await;
-        let applied = survey.facts.record.as_ref().ok().and_then(|kept| kept.as_ref()?.record.applied.clone());
+        let applied = survey.facts.recorded().ok().flatten().and_then(|record| record.applied);
         let (mut plan, facts) = plan::plan(survey, toward).map_err(|errors| {
             self.screen.errors(&errors);
             let is_not_ours = errors.iter().any(|error| error.kind() == ErrorKind::NotOurs);

@@ -11,13 +11,13 @@ use contract::{
 use serde_saphyr::Location;
 
 use super::{
-    Architecture, Config, Function, IamUser, Instance, KmsKey, LOG_RETENTION_DAYS, LogLevel, Notify, Region, Rotation,
-    Schedule, Secret, SecretName, Ses, Vpc,
+    Architecture, Config, Function, IamUser, Instance, KmsKey, LOG_RETENTION_DAYS, LogLevel, Name, Notify, Region,
+    ResourceNames, Rotation, Schedule, Secret, SecretName, Ses, Vpc,
     duration::{self, DAY, HOUR, MINUTE, SECOND, spell},
     leaf::{Found, Leaf, Optional},
     mail,
     problem::{Place, Problem, Source},
-    raw::{self, RawConfig, RawFunction, RawIamUser, RawInstance, RawRotation, RawSecret, RawSes, RawVpc},
+    raw::{self, RawConfig, RawFunction, RawIamUser, RawInstance, RawNames, RawRotation, RawSecret, RawSes, RawVpc},
     reader::{Reader, if_given, or_default},
     text::InvalidValue,
 };
@@ -51,6 +51,7 @@ pub(super) fn check(source: Source<'_>, raw: &RawConfig) -> Result<Placed, Vec<P
 impl Reader<'_> {
     fn config(&mut self, raw: &RawConfig) -> Option<Config> {
         let name = self.parsed("name", &raw.name);
+        let moved_from = if_given(&raw.moved_from, |leaf| self.moved_from(leaf, name.as_ref()));
         let required = if_given(&raw.required_version, |leaf| self.required_version(leaf));
         let protect = or_default(&raw.protect, false, |leaf| self.flag("protect", leaf));
         let account_id = if_given(&raw.account_id, |leaf| self.parsed("account_id", leaf));
@@ -63,10 +64,12 @@ impl Reader<'_> {
         let rotation = self.rotation(raw.rotation.get().unwrap_or(&RawRotation::default()));
         let function = self.function(raw.function.get().unwrap_or(&RawFunction::default()));
         let notify = if_given(&raw.notify, |raw| Some(Notify { email: self.address("notify.email", &raw.email)? }));
+        let names = self.names(raw.names.get().unwrap_or(&RawNames::default()));
 
         required?;
         let config = Config {
             name: name?,
+            moved_from: moved_from?,
             protect: protect?,
             account_id: account_id?,
             region: region?,
@@ -78,12 +81,44 @@ impl Reader<'_> {
             rotation: rotation?,
             function: function?,
             notify: notify?,
+            names: names?,
             source: self.source.path.to_owned(),
         };
         self.time_limits(raw, &config);
         self.private_endpoint(raw, &config);
         self.senders_of_an_existing_user(raw, &config);
+        self.name_of_an_existing_role(raw, &config);
         Some(config)
+    }
+
+    fn moved_from(&mut self, leaf: &Leaf<String>, name: Option<&Name>) -> Option<Name> {
+        let former = self.parsed::<Name>("moved_from", leaf)?;
+        if Some(&former) == name {
+            let message = format!("`moved_from` is the deployment's own name, {former}");
+            return self.refuse(leaf.at, message, "write the name that it had before, or remove the line");
+        }
+        Some(former)
+    }
+
+    fn names(&mut self, raw: &RawNames) -> Option<ResourceNames> {
+        let role = if_given(&raw.role, |leaf| self.parsed("names.role", leaf));
+        let function = if_given(&raw.function, |leaf| self.parsed("names.function", leaf));
+        let document = if_given(&raw.document, |leaf| self.parsed("names.document", leaf));
+        let upkeep = if_given(&raw.rule, |leaf| self.parsed("names.rule", leaf));
+        let topic = if_given(&raw.topic, |leaf| self.parsed("names.topic", leaf));
+        Some(ResourceNames { role: role?, function: function?, document: document?, rule: upkeep?, topic: topic? })
+    }
+
+    fn name_of_an_existing_role(&mut self, raw: &RawConfig, config: &Config) {
+        let given = raw.names.get().and_then(|names| names.role.get());
+        if let (Some(role), Some(leaf)) = (&config.function.role, given) {
+            let message = format!("`names.role` has no effect beside `function.role: {role}`");
+            self.refuse::<()>(
+                leaf.at,
+                message,
+                "remove one of the two: function.role names a role that exists already",
+            );
+        }
     }
 
     /// Refuses a file that is for another version of this program.
@@ -504,9 +539,21 @@ impl Reader<'_> {
             or_default(&raw.log_level, LogLevel::Info, |leaf| self.choice("function.log_level", leaf, &LogLevel::ALL));
         let retention = self.days("function.log_retention", &raw.log_retention, raw::DEFAULT_LOG_RETENTION);
         let log_retention_days = retention.and_then(|(days, at)| self.log_retention(days, at));
+        let role = if_given(&raw.role, |leaf| self.parsed("function.role", leaf));
         let role_path = if_given(&raw.role_path, |leaf| self.parsed("function.role_path", leaf));
         let role_permissions_boundary =
             if_given(&raw.role_permissions_boundary, |leaf| self.parsed("function.role_permissions_boundary", leaf));
+        if raw.role.get().is_some() {
+            let given = [("role_path", &raw.role_path), ("role_permissions_boundary", &raw.role_permissions_boundary)];
+            for (key, leaf) in given.into_iter().filter_map(|(key, leaf)| Some((key, leaf.get()?))) {
+                let message = format!("`function.{key}` has no effect beside `function.role`");
+                self.refuse::<()>(
+                    leaf.at,
+                    message,
+                    format!("remove `{key}`: the deployer never changes an existing role"),
+                );
+            }
+        }
         let vpc = if_given(&raw.vpc, |raw| self.vpc(raw));
         let package = if_given(&raw.package, |leaf| self.text("function.package", leaf).map(str::to_owned));
 
@@ -516,6 +563,7 @@ impl Reader<'_> {
             architecture: architecture?,
             log_level: log_level?,
             log_retention_days: log_retention_days?,
+            role: role?,
             role_path: role_path?,
             role_permissions_boundary: role_permissions_boundary?,
             vpc: vpc?,

@@ -43,9 +43,16 @@ pub fn parse(source: &Path, text: &str) -> Result<Vec<Config>, ConfigError> {
 ///
 /// # Errors
 /// What a file could not hold either.
-pub(crate) fn least(name: &str, region: &str, secret: &str, user: &str) -> Result<Config, ConfigError> {
-    let text =
-        serde_json::json!({"name": name, "region": region, "secret": {"name": secret}, "iam_user": {"name": user}});
+pub(crate) fn least(
+    name: &str,
+    region: &str,
+    secret: &str,
+    user: &str,
+    function: Option<&str>,
+) -> Result<Config, ConfigError> {
+    let text = serde_json::json!({
+        "name": name, "region": region, "secret": {"name": secret}, "iam_user": {"name": user}, "names": {"function": function},
+    });
     // A text with one document has one deployment.
     parse(Path::new("(the record)"), &text.to_string()).map(|mut configs| configs.remove(0))
 }

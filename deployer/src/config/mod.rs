@@ -17,7 +17,7 @@ pub use self::{
     schema::json_schema,
     text::{
         AccessKeyId, AccountId, DocumentName, IamPath, InstanceId, InvalidValue, KmsKey, Name, PolicyArn, Region,
-        RoleName, SecretName, SecurityGroupId, SubnetId, UserName,
+        ResourceName, RoleName, SecretName, SecurityGroupId, SubnetId, UserName,
     },
 };
 
@@ -43,6 +43,8 @@ mod yaml;
 pub struct Config {
     /// Prefixes every name that is derived.
     pub name: Name,
+    /// The name that the deployment had before, if it was another one.
+    pub moved_from: Option<Name>,
     /// Whether `destroy` refuses the deployment.
     pub protect: bool,
     /// The only account to work in, if the file names one.
@@ -65,8 +67,25 @@ pub struct Config {
     pub function: Function,
     /// Who is told of rotations, if anybody.
     pub notify: Option<Notify>,
+    /// Names that the file chooses.
+    pub names: ResourceNames,
     /// The file that declares the deployment.
     pub source: PathBuf,
+}
+
+/// Names of resources that the deployer creates; none: they follow from the deployment's name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ResourceNames {
+    /// The function's role.
+    pub role: Option<RoleName>,
+    /// The function; its log group follows.
+    pub function: Option<ResourceName>,
+    /// The Systems Manager document.
+    pub document: Option<ResourceName>,
+    /// The daily EventBridge rule.
+    pub rule: Option<ResourceName>,
+    /// The SNS topic.
+    pub topic: Option<ResourceName>,
 }
 
 /// The secret that holds the credential.
@@ -158,6 +177,8 @@ pub struct Function {
     pub log_level: LogLevel,
     /// Days for which the function's log is kept; a number that CloudWatch Logs accepts.
     pub log_retention_days: u32,
+    /// The role that exists already, as which the function runs; none: the deployer makes one.
+    pub role: Option<RoleName>,
     /// Path of the function's role; none: `/`.
     pub role_path: Option<IamPath>,
     /// The policy that limits what the role may do; none: the role keeps the boundary that it has.

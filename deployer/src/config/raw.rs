@@ -12,8 +12,8 @@ use super::{
     mail,
     schedule::Schedule,
     text::{
-        AccessKeyId, AccountId, DocumentName, IamPath, InstanceId, KmsKey, Name, PolicyArn, Region, RoleName,
-        SecretName, SecurityGroupId, SubnetId, UserName,
+        AccessKeyId, AccountId, DocumentName, IamPath, InstanceId, KmsKey, Name, PolicyArn, Region, ResourceName,
+        RoleName, SecretName, SecurityGroupId, SubnetId, UserName,
     },
 };
 
@@ -36,6 +36,11 @@ pub(super) struct RawConfig {
     /// digits and hyphens.
     #[schemars(regex(pattern = Name::PATTERN))]
     pub(super) name: Leaf<String>,
+    /// The name that the deployment had before: `apply` turns its secret and its user over to the new name, and makes anew what has a
+    /// derived name.
+    #[serde(default)]
+    #[schemars(regex(pattern = Name::PATTERN))]
+    pub(super) moved_from: Optional<Leaf<String>>,
     /// The versions of the deployer that may work with this file, such as ">=0.1, <0.3". In quotes.
     #[serde(default)]
     #[schemars(length(min = 1))]
@@ -73,6 +78,35 @@ pub(super) struct RawConfig {
     /// Who is told when a rotation has ended, or is overdue. Leave out to tell nobody.
     #[serde(default)]
     pub(super) notify: Optional<RawNotify>,
+    /// Names of resources that the deployer creates, where the names that begin with `name` do not suit your account.
+    #[serde(default)]
+    pub(super) names: Optional<RawNames>,
+}
+
+/// Names of resources that the deployer creates.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawNames {
+    /// The function's role. If left out: `<name>-rotation-<region>`.
+    #[serde(default)]
+    #[schemars(regex(pattern = RoleName::PATTERN))]
+    pub(super) role: Optional<Leaf<String>>,
+    /// The function, and with it its log group. If left out: `<name>-rotation`.
+    #[serde(default)]
+    #[schemars(regex(pattern = ResourceName::PATTERN))]
+    pub(super) function: Optional<Leaf<String>>,
+    /// The Systems Manager document. If left out: `<name>-rotate-smtp`.
+    #[serde(default)]
+    #[schemars(regex(pattern = ResourceName::PATTERN))]
+    pub(super) document: Optional<Leaf<String>>,
+    /// The daily EventBridge rule. If left out: `<name>-upkeep`.
+    #[serde(default)]
+    #[schemars(regex(pattern = ResourceName::PATTERN))]
+    pub(super) rule: Optional<Leaf<String>>,
+    /// The SNS topic. If left out: `<name>-rotation`.
+    #[serde(default)]
+    #[schemars(regex(pattern = ResourceName::PATTERN))]
+    pub(super) topic: Optional<Leaf<String>>,
 }
 
 /// The secret that holds the SMTP credential.
@@ -254,6 +288,11 @@ pub(super) struct RawFunction {
         extend("enum" = super::LOG_RETENTION_DAYS.map(|days| format!("{days}d")), "default" = DEFAULT_LOG_RETENTION)
     )]
     pub(super) log_retention: Optional<Leaf<DurationText>>,
+    /// A role that exists already, as which the function runs. The deployer never creates, changes or deletes it. If left out, the
+    /// deployer creates a role.
+    #[serde(default)]
+    #[schemars(regex(pattern = RoleName::PATTERN))]
+    pub(super) role: Optional<Leaf<String>>,
     /// The path of the function's role. If left out: /.
     #[serde(default)]
     #[schemars(regex(pattern = IamPath::PATTERN))]

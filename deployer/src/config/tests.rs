@@ -88,7 +88,7 @@ fn what_the_example_comments_out_can_be_used_instead() {
     let uncommented = |key: &str, text: String| {
         let commented = format!("  # {key}:");
         assert!(text.contains(&commented), "{key}");
-        text.replace(&commented, &format!("  {key}:"))
+        text.replacen(&commented, &format!("  {key}:"), 1)
     };
     let without = |key: &str, text: String| {
         let prefix = format!("  {key}:");
@@ -101,6 +101,14 @@ fn what_the_example_comments_out_can_be_used_instead() {
     {
         one(&uncommented(key, example()));
     }
+    let keys = ["role", "function", "document", "rule", "topic"];
+    let names = keys.iter().fold(example().replace("\n# names:", "\nnames:"), |text, key| {
+        text.replace(&format!("  # {key}: mail-{key}"), &format!("  {key}: mail-{key}"))
+    });
+    let names = one(&names).names;
+    assert_eq!((names.role.unwrap().as_ref(), names.topic.unwrap().as_ref()), ("mail-role", "mail-topic"));
+    let role = one(&example().replace("  # role: lambda-mail", "  role: lambda-mail"));
+    assert_eq!(role.function.role.unwrap().as_ref(), "lambda-mail");
     let vpc = ["vpc", "subnets", "security_groups"].iter().fold(example(), |text, key| uncommented(key, text));
     assert_eq!(one(&vpc).function.vpc.unwrap().subnets.len(), 1);
     let secret_exists =

@@ -145,6 +145,19 @@ checked_text!(
 );
 
 checked_text!(
+    /// Name of a function, a document, a rule or a topic: what all of them accept. No document may begin like those of AWS.
+    ResourceName,
+    "^[A-Za-z0-9_-]{3,64}$",
+    |text| ensure(
+        (3..=64).contains(&text.len())
+            && is_made_of(text, alphanumeric, "_-")
+            && !["aws", "amazon"].iter().any(|awss| text.to_ascii_lowercase().starts_with(awss)),
+        || format!("`{text}` does not suit a function, a document, a rule and a topic"),
+        "use 3 to 64 letters, digits, - and _, and do not begin with aws or amazon",
+    )
+);
+
+checked_text!(
     /// Path of an IAM user or role: `/`, or `/mail/`.
     IamPath,
     "^/([A-Za-z0-9_+=,.@-]+/)*$",

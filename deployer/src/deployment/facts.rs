@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, Text, is_quarantined};
+use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, TAG_DEPLOYMENT, Text, is_quarantined};
 
 use crate::{
     aws::Aws,
@@ -11,7 +11,7 @@ use crate::{
     deployment::{
         names::Names,
         policy::KmsKeys,
-        record::{self, Kept},
+        record::{self, Kept, Record},
     },
     engine::op::{ResourceKind, Toward},
     error::{Error, FailedTo as _, absent_is_none},
@@ -36,10 +36,23 @@ pub(crate) struct Facts {
     pub(crate) package: Fact<Package>,
     /// None if there is no record.
     pub(crate) record: Fact<Option<Kept>>,
-    /// Names of the secrets that this deployment rotated before, and the present one's.
-    pub(crate) former_secrets: Fact<Vec<String>>,
+    /// The record of the deployment under its former name.
+    pub(crate) former_record: Fact<Option<Kept>>,
+    pub(crate) former: Fact<Former>,
+    /// ARN of the function's role.
+    pub(crate) role_arn: Fact<String>,
     /// What a person has to know first: that AWS has put the user in quarantine, or that this is not known. No goal needs it.
     pub(crate) quarantine: Option<Text>,
+}
+
+/// Names of what this deployment had before, and of what it has, as its record says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Former {
+    /// Those that it rotated. None if the record knows another user too: then the file is rather that of another deployment, which has
+    /// the name of this one by mistake.
+    pub(crate) secrets: Vec<String>,
+    pub(crate) functions: Vec<String>,
+    pub(crate) roles: Vec<String>,
 }
 
 /// A labelled version that is encrypted under a key that the secret does not use any more.
@@ -94,15 +107,33 @@ impl Facts {
 
     /// Keys of tags that the configuration named at an earlier apply.
     pub(crate) fn recorded_tags(&self) -> Result<BTreeSet<String>, Error> {
-        Ok(self.record()?.map(|kept| kept.record.tags.clone()).unwrap_or_default())
+        Ok(self.recorded()?.map(|record| record.tags).unwrap_or_default())
     }
 
     pub(crate) fn record(&self) -> Result<Option<&Kept>, Error> {
         self.record.as_ref().map(Option::as_ref).map_err(Clone::clone)
     }
 
-    pub(crate) fn former_secrets(&self) -> Result<&[String], Error> {
-        self.former_secrets.as_deref().map_err(Clone::clone)
+    pub(crate) fn former(&self) -> Result<&Former, Error> {
+        self.former.as_ref().map_err(Clone::clone)
+    }
+
+    /// ARN of the function's role. An existing one may have a path, which only IAM knows.
+    pub(crate) fn role_arn(&self) -> Result<&str, Error> {
+        self.role_arn.as_deref().map_err(Clone::clone)
+    }
+
+    /// What the deployment may own by its record, and by that of its former name.
+    pub(crate) fn recorded(&self) -> Result<Option<Record>, Error> {
+        let former = self.former_record.as_ref().map_err(Clone::clone)?.as_ref().map(|kept| &kept.record);
+        let own = self.record()?.map(|kept| &kept.record);
+        Ok(match (former, own) {
+            (Some(former), Some(own)) => {
+                let both = Record::between(Some(former), own);
+                Some(Record { applied: own.applied.clone().or(both.applied), ..both })
+            }
+            (former, own) => own.or(former).cloned(),
+        })
     }
 
     /// The code that the function should have.
@@ -114,20 +145,20 @@ impl Facts {
 /// Reads the facts. On the way to absent no goal is made, so only the labels are read, and whether the user has keys.
 pub(crate) async fn read(aws: &Aws, config: &Config, names: &Names, toward: Toward) -> Facts {
     if toward != Toward::Present {
-        let (user_keys, labels, record) =
-            tokio::join!(user_keys(aws, names), read_labels(aws, names), record::read(aws, &names.record));
-        let former_secrets = former_secrets(&record, names);
-        return Facts { user_keys, labels, record, former_secrets, ..unread() };
+        let (user_keys, labels, (record, former_record)) =
+            tokio::join!(user_keys(aws, names), read_labels(aws, names), records(aws, names));
+        return with_former(Facts { user_keys, labels, record, former_record, ..unread() }, names);
     }
-    let (user_arn, quarantine, user_keys, (kms_key_arn, under_older_keys), labels, record) = tokio::join!(
+    let (user_arn, role_arn, quarantine, user_keys, (kms_key_arn, under_older_keys), labels, (record, former_record)) = tokio::join!(
         user_arn(aws, config, names),
+        role_arn(aws, config, names),
         quarantine(aws, names),
         user_keys(aws, names),
         kms_keys(aws, config, names),
         read_labels(aws, names),
-        record::read(aws, &names.record)
+        records(aws, names)
     );
-    Facts {
+    let facts = Facts {
         user_arn,
         user_keys,
         kms_key_arn,
@@ -135,9 +166,12 @@ pub(crate) async fn read(aws: &Aws, config: &Config, names: &Names, toward: Towa
         labels,
         package: Package::locate(config),
         quarantine,
-        former_secrets: former_secrets(&record, names),
+        former: Ok(Former::default()),
+        former_record,
+        role_arn,
         record,
-    }
+    };
+    with_former(facts, names)
 }
 
 /// No fact at all.
@@ -154,17 +188,38 @@ pub(crate) fn unread() -> Facts {
         package: unread(),
         quarantine: None,
         record: unread(),
-        former_secrets: unread(),
+        former: unread(),
+        former_record: unread(),
+        role_arn: unread(),
     }
 }
 
-/// If the record knows another user too, the file is rather that of another deployment, which has the name of this one by mistake:
-/// then it names none.
-fn former_secrets(record: &Fact<Option<Kept>>, names: &Names) -> Fact<Vec<String>> {
-    let Some(Kept { record, .. }) = record.as_ref().map_err(Clone::clone)? else { return Ok(Vec::new()) };
-    let of_kind = |kind| record.resources.iter().filter(move |entry| entry.kind == kind);
-    let is_of_our_user = of_kind(ResourceKind::User).any(|entry| entry.name == names.user);
-    Ok(of_kind(ResourceKind::Rotation).filter(|_| is_of_our_user).map(|entry| entry.name.clone()).collect())
+/// The record, and that of the former name.
+async fn records(aws: &Aws, names: &Names) -> (Fact<Option<Kept>>, Fact<Option<Kept>>) {
+    let former = async {
+        let Some(former) = &names.former else { return Ok(None) };
+        let is_ours = |kept: &Kept| kept.tags.get(TAG_DEPLOYMENT) == Some(&former.owner);
+        Ok(record::read(aws, &former.record).await?.filter(is_ours))
+    };
+    tokio::join!(record::read(aws, &names.record), former)
+}
+
+fn with_former(facts: Facts, names: &Names) -> Facts {
+    let former = facts.recorded().map(|record| record.map(|record| former(&record, names)).unwrap_or_default());
+    Facts { former, ..facts }
+}
+
+fn former(record: &Record, names: &Names) -> Former {
+    let of_kind = |kind| {
+        let entries = record.resources.iter().filter(move |entry| entry.kind == kind);
+        entries.map(|entry| entry.name.clone()).collect::<Vec<_>>()
+    };
+    let is_of_our_user = of_kind(ResourceKind::User).contains(&names.user);
+    Former {
+        secrets: if is_of_our_user { of_kind(ResourceKind::Rotation) } else { Vec::new() },
+        functions: of_kind(ResourceKind::Function),
+        roles: of_kind(ResourceKind::Role),
+    }
 }
 
 async fn read_labels(aws: &Aws, names: &Names) -> Fact<Labels> {
@@ -199,6 +254,15 @@ async fn user_arn(aws: &Aws, config: &Config, names: &Names) -> Fact<String> {
     let user = reads::user(aws, &names.user).await?;
     // If a referenced user is absent, its kind reports that with a hint, and no goal is used.
     Ok(user.map_or_else(|| names.owned_user_arn(), |user| user.arn))
+}
+
+async fn role_arn(aws: &Aws, config: &Config, names: &Names) -> Fact<String> {
+    if config.function.role.is_none() {
+        return Ok(names.owned_role_arn());
+    }
+    let role = reads::role(aws, &names.role).await?;
+    // If the role is absent, its kind reports that with a hint, and no goal is used.
+    Ok(role.map_or_else(|| names.owned_role_arn(), |role| role.arn))
 }
 
 /// The key that the secret is to have, and the versions that do not have it.

@@ -39,6 +39,7 @@ impl Deployment {
     pub(crate) fn owner(&self) -> Owner {
         Owner {
             id: self.names.owner.clone(),
+            former_id: self.names.former.as_ref().map(|former| former.owner.clone()),
             tags: self.config.tags.clone(),
             protects: self.config.protect,
             lifts_protection: false,
@@ -54,6 +55,8 @@ pub(crate) const TAG_PROTECT: &str = "deployer:protect";
 #[derive(Clone, Debug)]
 pub(crate) struct Owner {
     id: String,
+    /// Under its former name.
+    former_id: Option<String>,
     tags: Tags,
     /// Whether everything that it owns is protected from deletion.
     protects: bool,
@@ -65,6 +68,11 @@ impl Owner {
     /// Value of the ownership tag: `<region>/<deployment name>`.
     pub(crate) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Whether this value of the ownership tag is the deployment's, or was.
+    pub(crate) fn is(&self, id: &str) -> bool {
+        self.id == id || self.former_id.as_deref() == Some(id)
     }
 
     /// The tags of everything that the deployment owns: those of the configuration, and the ownership tag.
@@ -90,6 +98,6 @@ impl Owner {
 
     #[cfg(test)]
     pub(crate) fn of(id: &str) -> Self {
-        Self { id: id.to_owned(), tags: Tags::new(), protects: false, lifts_protection: false }
+        Self { id: id.to_owned(), former_id: None, tags: Tags::new(), protects: false, lifts_protection: false }
     }
 }

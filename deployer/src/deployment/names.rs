@@ -6,7 +6,7 @@ use contract::Partition;
 
 use crate::{
     aws::Identity,
-    config::{Config, IamPath},
+    config::{Config, IamPath, ResourceName},
 };
 
 /// The names of one deployment's resources.
@@ -43,6 +43,8 @@ pub(crate) struct Names {
     pub(crate) record: String,
     /// The parameter with the lease of the run that changes the deployment.
     pub(crate) lease: String,
+    /// Of the deployment under the name that it had before.
+    pub(crate) former: Option<FormerNames>,
     /// The topic that is told of rotations.
     pub(crate) topic: String,
     /// The secret.
@@ -51,6 +53,36 @@ pub(crate) struct Names {
     pub(crate) user: String,
     /// Path of a user that we make.
     pub(crate) user_path: String,
+}
+
+/// Names that a deployment had under its former name, and that no record holds.
+#[derive(Clone, Debug)]
+pub(crate) struct FormerNames {
+    /// Value of the ownership tag.
+    pub(crate) owner: String,
+    pub(crate) record: String,
+    pub(crate) lease: String,
+    /// The user's inline policy.
+    pub(crate) user_policy: String,
+}
+
+impl FormerNames {
+    fn new(name: &str, region: &str) -> Self {
+        let record = record(name);
+        Self { owner: owner(name, region), lease: lease(&record), record, user_policy: user_policy(name) }
+    }
+}
+
+fn owner(name: &str, region: &str) -> String {
+    format!("{region}/{name}")
+}
+
+fn lease(record: &str) -> String {
+    format!("{record}/lease")
+}
+
+fn user_policy(name: &str) -> String {
+    format!("{name}-send")
 }
 
 /// The region in an ARN: `arn:PARTITION:SERVICE:REGION:…`.
@@ -66,6 +98,11 @@ pub(crate) fn record(deployment: &str) -> String {
     format!("{RECORDS}/{deployment}")
 }
 
+/// The log group that Lambda derives from a function's name.
+fn log_group_of(function: &str) -> String {
+    format!("/aws/lambda/{function}")
+}
+
 fn path(configured: Option<&IamPath>) -> String {
     configured.map_or_else(|| "/".to_owned(), ToString::to_string)
 }
@@ -75,25 +112,32 @@ impl Names {
     #[must_use]
     pub(crate) fn new(config: &Config, identity: &Identity) -> Self {
         let (name, region) = (&*config.name, &*config.region);
+        let given = &config.names;
+        let or = |given: Option<&ResourceName>, derived: &str| {
+            given.map_or_else(|| format!("{name}-{derived}"), ToString::to_string)
+        };
+        let function = or(given.function.as_ref(), "rotation");
+        let role = config.function.role.as_ref().or(given.role.as_ref());
         Self {
             partition: identity.partition.clone(),
             account_id: identity.account_id.clone(),
             region: region.to_owned(),
-            owner: format!("{region}/{name}"),
+            owner: owner(name, region),
+            former: config.moved_from.as_ref().map(|former| FormerNames::new(former, region)),
             secret_of_user: format!("{region}/{}", config.secret.name),
-            role: format!("{name}-rotation-{region}"),
+            role: role.map_or_else(|| format!("{name}-rotation-{region}"), ToString::to_string),
             role_path: path(config.function.role_path.as_ref()),
             role_policy: format!("{name}-rotation"),
-            function: format!("{name}-rotation"),
-            log_group: format!("/aws/lambda/{name}-rotation"),
-            document: format!("{name}-rotate-smtp"),
-            user_policy: format!("{name}-send"),
+            log_group: log_group_of(&function),
+            function,
+            document: or(given.document.as_ref(), "rotate-smtp"),
+            user_policy: user_policy(name),
             instance_policy: format!("{name}-read-secret-{region}"),
             permissions: [format!("{name}-secretsmanager"), format!("{name}-events")],
-            upkeep: format!("{name}-upkeep"),
+            upkeep: or(given.rule.as_ref(), "upkeep"),
             record: record(name),
-            lease: format!("{}/lease", record(name)),
-            topic: format!("{name}-rotation"),
+            lease: lease(&record(name)),
+            topic: or(given.topic.as_ref(), "rotation"),
             secret: config.secret.name.to_string(),
             user: config.iam_user.name.to_string(),
             user_path: path(config.iam_user.path.as_ref()),
@@ -113,7 +157,8 @@ impl Names {
         format!("arn:{}:iam::{}:{resource}", self.partition, self.account_id)
     }
 
-    pub(crate) fn role_arn(&self) -> String {
+    /// Of a role that we make. An existing one may have a path: see [`crate::deployment::facts::Facts`].
+    pub(crate) fn owned_role_arn(&self) -> String {
         self.iam(&format!("role{}{}", self.role_path, self.role))
     }
 

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{
     aws::Aws,
-    deployment::facts::Facts,
+    deployment::facts::{Facts, Former},
     digest,
     engine::{
         events::Progress,
@@ -87,14 +87,16 @@ pub(crate) enum Aim<'a, Goal> {
 pub(crate) struct Going<'a> {
     /// The user's access keys may be deleted although a host may still use them.
     pub(crate) stop_mail: bool,
-    /// Names of secrets that the deployment rotated before: they go in the same run.
-    pub(crate) former_secrets: &'a [String],
+    /// What the deployment had before: it goes in the same run.
+    pub(crate) former: &'a Former,
 }
 
+static NOTHING: Former = Former { secrets: Vec::new(), functions: Vec::new(), roles: Vec::new() };
+
 impl<'a> Going<'a> {
-    /// Without a record, no secret is known to go too.
+    /// Without a record, nothing else is known to go too.
     pub(crate) fn of(stop_mail: bool, facts: &'a Facts) -> Self {
-        Self { stop_mail, former_secrets: facts.former_secrets().unwrap_or_default() }
+        Self { stop_mail, former: facts.former().unwrap_or(&NOTHING) }
     }
 }
 

@@ -199,7 +199,7 @@ impl<T: Tagged> Owned<T> {
     /// Refuses a resource of this name that the deployment does not own.
     fn check_owner(&self, tags: &Tags) -> Result<(), Error> {
         let owner = tags.get(TAG_DEPLOYMENT).map(String::as_str);
-        if owner == Some(self.owner.id()) {
+        if owner.is_some_and(|owner| self.owner.is(owner)) {
             return Ok(());
         }
         let address = self.address();

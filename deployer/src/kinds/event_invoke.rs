@@ -85,7 +85,7 @@ impl Kind for EventInvoke {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::kind::Going;
+    use crate::{deployment::facts::Former, engine::kind::Going};
 
     #[test]
     fn retries_and_destinations_that_somebody_set_are_taken_back() {
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(ops(config(2, &[]))[0].0.verb, Verb::Update);
         assert_eq!(ops(config(0, &["arn"]))[0].0.changes[0].from, Some("arn".into()));
         assert!(ops(config(0, &[])).is_empty());
-        let going = Going { stop_mail: false, former_secrets: &[] };
+        let going = Going { stop_mail: false, former: &Former::default() };
         assert!(kind.decide(Aim::Absent(going), &config(2, &[])).unwrap().is_empty());
     }
 }

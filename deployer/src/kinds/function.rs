@@ -29,6 +29,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     aws::Aws,
     config::Architecture,
+    deployment::facts::Former,
     engine::{
         eventually::{CONSISTENT_WITHIN, Pauses, eventually},
         kind::{Context, Going},
@@ -60,9 +61,11 @@ pub(crate) struct Goal {
     pub(crate) vpc: Vpc,
     /// Digest of the sources that the code is built from.
     pub(crate) source: String,
-    /// Names of secrets that this deployment rotated before, as its record says.
     #[serde(skip)]
-    pub(crate) former_secrets: Vec<String>,
+    pub(crate) former: Former,
+    /// What the role has to allow, if it exists without the deployment.
+    #[serde(skip)]
+    pub(crate) existing_role_needs: Option<Value>,
     /// Whether the secret is there already, and so names a user.
     #[serde(skip)]
     pub(crate) secret_is_there: bool,
@@ -218,7 +221,7 @@ impl Tagged for Function {
     /// it if it does not know it. Old code in a new environment could rotate without telling a host.
     fn update(&self, goal: &Goal, found: &Found<Observed>) -> Result<Vec<(Op, Call)>, Error> {
         let Observed { configuration, failed, .. } = &found.observed;
-        self.check_that_no_other_secret_needs_it(&found.observed, &goal.former_secrets)?;
+        self.check_that_no_other_secret_needs_it(&found.observed, &goal.former.secrets)?;
         self.check_that_the_secret_keeps_its_user(&found.observed, goal)?;
         let (upload, mark) = update_code(goal, found).unzip();
         let mut ops = remove_extras(&found.observed.extras);
@@ -241,21 +244,25 @@ impl Tagged for Function {
     }
 
     fn delete(&self, found: &Found<Observed>, going: Going<'_>) -> Result<Vec<(Op, Call)>, Error> {
-        self.check_that_no_other_secret_needs_it(&found.observed, going.former_secrets)?;
+        self.check_that_no_other_secret_needs_it(&found.observed, &going.former.secrets)?;
         Ok(vec![(Op::new(Verb::Delete, "lambda:DeleteFunction"), Call::Delete)])
     }
 
     fn note(&self, goal: &Goal, found: Option<&Found<Observed>>) -> Option<Text> {
         let name = &self.name;
-        let observed = &found?.observed;
-        let stopped = (observed.extras.concurrency == Some(0)).then(|| self.is_stopped());
-        let doubts = observed.doubts(goal).map(|doubt| {
+        let observed = found.map(|found| &found.observed);
+        let stopped = observed.is_some_and(|it| it.extras.concurrency == Some(0)).then(|| self.is_stopped());
+        let needs = goal.existing_role_needs.as_ref().filter(|_| observed.is_none_or(|it| it.differs(goal)));
+        let needs = needs.map(|policy| {
+            text![format!("{} exists without the deployment, and has to allow this: {policy}", goal.role_arn)]
+        });
+        let doubts = observed.into_iter().flat_map(|observed| observed.doubts(goal)).map(|doubt| {
             text![format!(
                 "function {name} has {doubt}, which the deployer did not give it: find out who prepared or changed the function. \
                  Its code may be theirs too, so apply uploads the code again"
             )]
         });
-        let notes: Vec<_> = stopped.into_iter().chain(doubts).collect();
+        let notes: Vec<_> = stopped.into_iter().chain(needs).chain(doubts).collect();
         (!notes.is_empty()).then(|| Text::join(notes, "; "))
     }
 
@@ -453,10 +460,16 @@ fn user_name(arn: &str) -> &str {
 }
 
 impl Observed {
+    /// Whether the function is not configured as the goal says.
+    fn differs(&self, goal: &Goal) -> bool {
+        goal.fields().iter().any(|(field, to)| self.configuration.get(field) != Some(to))
+    }
+
     /// What lets somebody else's code run in the function, or as somebody else: then its tags prove nothing about its code.
     fn doubts(&self, goal: &Goal) -> impl Iterator<Item = String> {
         let now = |field| self.configuration.get(field);
-        let role = now("role").and_then(Value::as_str).filter(|role| *role != goal.role_arn);
+        let is_former = |role: &str| goal.former.roles.iter().any(|former| role.rsplit('/').next() == Some(former));
+        let role = now("role").and_then(Value::as_str).filter(|role| *role != goal.role_arn && !is_former(role));
         let layers = now(LAYERS).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
         role.map(|role| format!("the role {role}")).into_iter().chain(layers.map(|arn| format!("the layer {arn}")))
     }

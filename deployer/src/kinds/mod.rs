@@ -9,6 +9,7 @@ pub(crate) mod instance_access;
 pub(crate) mod log_group;
 pub(crate) mod permissions;
 pub(crate) mod record;
+pub(crate) mod referenced_role;
 pub(crate) mod referenced_secret;
 pub(crate) mod referenced_user;
 pub(crate) mod role;

@@ -99,7 +99,7 @@ impl Kind for ReferencedUser {
                 Err(self.is_an_administrator(&user.powers))
             }
             (Aim::Present(goal), Some(user)) => self.claim(&user.tags, &goal.former_secrets),
-            (Aim::Absent(going), Some(user)) => Ok(self.release(&user.tags, going.former_secrets)),
+            (Aim::Absent(going), Some(user)) => Ok(self.release(&user.tags, &going.former.secrets)),
         }
     }
 

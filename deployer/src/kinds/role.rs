@@ -16,6 +16,7 @@ use crate::{
     },
     error::{Error, FailedTo as _, absent_is_none},
     kinds::iam,
+    reads,
 };
 
 pub(crate) struct Role {
@@ -74,8 +75,7 @@ impl Tagged for Role {
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Found<Observed>>, Error> {
         let name = &self.name;
-        let answer = aws.iam.get_role().role_name(name).send().await.failed_to(|| format!("read role {name}"));
-        let Some(role) = absent_is_none(answer, &["NoSuchEntity"])?.and_then(|answer| answer.role) else {
+        let Some(role) = reads::role(aws, name).await? else {
             let spelled = if self.going { None } else { iam::role_in_other_letters(aws, name).await };
             let error = |spelled: String| iam::in_other_letters(&self.address().to_string(), &spelled, Self::NAME_KEY);
             return spelled.map_or(Ok(None), |spelled| Err(error(spelled)));

@@ -49,6 +49,9 @@ pub(crate) struct Goal {
     pub(crate) no_free_slot: Vec<String>,
     /// The user's name.
     pub(crate) user: String,
+    /// Names of functions that rotated this secret for the deployment before.
+    #[serde(skip)]
+    pub(crate) former_functions: Vec<String>,
 }
 
 pub(crate) struct Observed {
@@ -106,7 +109,11 @@ impl Kind for Rotation {
 
     fn decide(&self, aim: Aim<'_, Goal>, observed: &Option<Observed>) -> Result<Vec<(Op, Call)>, Error> {
         let other = observed.as_ref().filter(|rotation| rotation.labels.rotation_enabled);
-        let other = other.and_then(|rotation| rotation.function_arn.as_ref()).filter(|arn| **arn != self.function_arn);
+        let former = match aim {
+            Aim::Present(goal) => &goal.former_functions,
+            Aim::Absent(going) => &going.former.functions,
+        };
+        let other = other.and_then(|rotation| rotation.function_arn.as_ref()).filter(|arn| !self.is_ours(arn, former));
         match (aim, other, observed) {
             (Aim::Present(_), Some(other), _) => Err(self.is_rotated_by(other)),
             (Aim::Absent(_), Some(_), _) | (Aim::Absent(_), None, None) => Ok(Vec::new()),
@@ -186,6 +193,11 @@ impl Kind for Rotation {
 }
 
 impl Rotation {
+    /// Whether the function of this ARN is the deployment's, or was it under a former name.
+    fn is_ours(&self, arn: &str, former: &[String]) -> bool {
+        arn == self.function_arn || former.iter().any(|name| arn.ends_with(&format!(":function:{name}")))
+    }
+
     fn is_rotated_by(&self, other: &str) -> Error {
         Error::new(format!("secret {} is rotated by another function", self.secret))
             .of_kind(ErrorKind::NotOurs)

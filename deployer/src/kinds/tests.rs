@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     config::Architecture,
-    deployment::Owner,
+    deployment::{Owner, facts::Former},
     engine::{
         kind::{Aim, Going, Kind},
         op::{Address, ResourceKind, Verb},
@@ -79,7 +79,7 @@ fn no_owned_kind_touches_what_is_not_ours() {
         || secret::Observed { kms_key: None, deleted: false, replicas: vec![] },
     );
     check_ownership(
-        User { name: "u".into(), policy_name: "p".into(), going: true },
+        User { name: "u".into(), policy_name: "p".into(), former_policy: None, going: true },
         user::Goal { placement: placement(), policy: json!({}), serves: "eu-west-1/s".into(), sends_as_anybody: false },
         || keys_only(&["AKIA"]),
     );
@@ -108,8 +108,9 @@ fn no_owned_kind_touches_what_is_not_ours() {
             architecture: Architecture::X86_64,
             vpc: function::Vpc::default(),
             source: "digest".into(),
-            former_secrets: vec![],
+            former: Former::default(),
             secret_is_there: true,
+            existing_role_needs: None,
         },
         || function::Observed {
             configuration: BTreeMap::new(),
@@ -149,8 +150,10 @@ fn declared<Goal>(goal: Goal) -> Declared<Goal> {
     Declared { goal, tags: Owner::of(OURS).tags(), former_tags: BTreeSet::new() }
 }
 
+static NOTHING: Former = Former { secrets: Vec::new(), functions: Vec::new(), roles: Vec::new() };
+
 fn absent<Goal>(stop_mail: bool) -> Aim<'static, Goal> {
-    Aim::Absent(Going { stop_mail, former_secrets: &[] })
+    Aim::Absent(Going { stop_mail, former: &NOTHING })
 }
 
 fn function() -> Function {
@@ -177,12 +180,18 @@ fn a_permissions_boundary_is_set_if_the_file_names_it_and_else_left_alone() {
 
 fn keys_only(ids: &[&str]) -> user::Observed {
     let key_ids = ids.iter().map(|&id| id.to_owned()).collect();
-    user::Observed { placement: placement(), policy: None, key_ids, attachments: user::Attachments::default() }
+    user::Observed {
+        placement: placement(),
+        policy: None,
+        has_former_policy: false,
+        key_ids,
+        attachments: user::Attachments::default(),
+    }
 }
 
 #[test]
 fn nothing_irreversible_comes_before_what_may_block_a_users_deletion() {
-    let user = User { name: "u".into(), policy_name: "p".into(), going: true };
+    let user = User { name: "u".into(), policy_name: "p".into(), former_policy: None, going: true };
     let attachments = user::Attachments {
         inline_policies: vec!["theirs".into()],
         managed_policies: vec!["arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3".into()],
@@ -190,8 +199,7 @@ fn nothing_irreversible_comes_before_what_may_block_a_users_deletion() {
         credentials: vec![],
     };
     let observed = user::Observed { policy: Some(json!({})), attachments, ..keys_only(&["AKIA1", "AKIA2"]) };
-    let ops =
-        user.delete(&Found { tags: Tags::new(), observed }, Going { stop_mail: true, former_secrets: &[] }).unwrap();
+    let ops = user.delete(&Found { tags: Tags::new(), observed }, Going { stop_mail: true, former: &NOTHING }).unwrap();
     let calls: Vec<&str> = ops.iter().map(|(op, _)| op.call.as_str()).collect();
     let [reversible, irreversible] = [&calls[..4], &calls[4..]];
     let expected = ["iam:RemoveUserFromGroup", "iam:DetachUserPolicy", "iam:DeleteUserPolicy", "iam:DeleteUserPolicy"];
@@ -201,7 +209,10 @@ fn nothing_irreversible_comes_before_what_may_block_a_users_deletion() {
 
 #[test]
 fn a_users_keys_are_deleted_only_where_mail_may_stop() {
-    let user = Owned::new(User { name: "u".into(), policy_name: "p".into(), going: true }, &Owner::of(OURS));
+    let user = Owned::new(
+        User { name: "u".into(), policy_name: "p".into(), former_policy: None, going: true },
+        &Owner::of(OURS),
+    );
     let tags = Tags::from([(TAG_DEPLOYMENT.to_owned(), OURS.to_owned())]);
     let found = || Some(Found { tags: tags.clone(), observed: keys_only(&["AKIA"]) });
     let refused = user.decide(absent(false), &found()).err().unwrap();
@@ -221,8 +232,9 @@ fn new_code_is_uploaded_before_the_configuration_that_only_it_understands() {
         architecture: Architecture::Arm64,
         vpc: function::Vpc::default(),
         source: "new".into(),
-        former_secrets: vec![],
+        former: Former::default(),
         secret_is_there: true,
+        existing_role_needs: None,
     };
     let observed = function::Observed {
         configuration: BTreeMap::new(),

@@ -26,6 +26,8 @@ pub(crate) struct User {
     pub(crate) name: String,
     /// Name of its inline policy.
     pub(crate) policy_name: String,
+    /// The name of that policy under the former name of the deployment.
+    pub(crate) former_policy: Option<String>,
     /// Whether it is to be deleted: only then is it read what IAM wants removed before.
     pub(crate) going: bool,
 }
@@ -43,6 +45,8 @@ pub(crate) struct Goal {
 pub(crate) struct Observed {
     pub(super) placement: iam::Placement,
     pub(super) policy: Option<Value>,
+    /// Whether it has the policy of the former name.
+    pub(super) has_former_policy: bool,
     pub(super) key_ids: Vec<String>,
     /// Empty unless the user is to be deleted.
     pub(super) attachments: Attachments,
@@ -96,26 +100,29 @@ impl Tagged for User {
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Found<Observed>>, Error> {
-        let (client, name) = (&aws.iam, &self.name);
+        let name = &self.name;
         let Some(user) = reads::user(aws, name).await? else {
             let spelled = if self.going { None } else { iam::user_in_other_letters(aws, name).await };
             let error = |spelled: String| iam::in_other_letters(&self.address().to_string(), &spelled, Self::NAME_KEY);
             return spelled.map_or(Ok(None), |spelled| Err(error(spelled)));
         };
-        let (keys, policy) = tokio::join!(
-            reads::access_keys(aws, name),
-            client.get_user_policy().user_name(name).policy_name(&self.policy_name).send()
-        );
+        let former = async {
+            match &self.former_policy {
+                Some(former) => Ok(self.read_policy(aws, former).await?.is_some()),
+                None => Ok::<_, Error>(false),
+            }
+        };
+        let (keys, policy, has_former_policy) =
+            tokio::join!(reads::access_keys(aws, name), self.read_policy(aws, &self.policy_name), former);
         let keys = keys?.unwrap_or_default();
-        let policy = policy.failed_to(|| format!("read the policy of user {name}"));
-        let policy = absent_is_none(policy, &["NoSuchEntity"])?.map(|answer| policy::parse(&answer.policy_document));
+        let (policy, has_former_policy) = (policy?, has_former_policy?);
         let key_ids = keys.into_iter().filter_map(|key| key.access_key_id).collect();
         let attachments = if self.going { Box::pin(self.read_attachments(aws)).await? } else { Attachments::default() };
         let placement = iam::Placement {
             path: user.path,
             boundary: user.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn),
         };
-        let observed = Observed { placement, policy, key_ids, attachments };
+        let observed = Observed { placement, policy, has_former_policy, key_ids, attachments };
         Ok(Some(Found { tags: iam::read_tags(user.tags), observed }))
     }
 
@@ -132,7 +139,12 @@ impl Tagged for User {
         let now = &found.observed.placement;
         let boundary = goal.placement.set_boundary(&self.address(), "iam:PutUserPermissionsBoundary", now)?;
         let boundary = boundary.map(|(op, arn)| (op, Call::SetBoundary(arn)));
-        Ok(boundary.into_iter().chain(put_policy(found.observed.policy.as_ref(), goal)).collect())
+        // Last: until the user has the policy of the present name, it needs the other one.
+        let former = self.former_policy.as_ref().filter(|_| found.observed.has_former_policy).map(|former| {
+            let op = Op::new(Verb::Update, "iam:DeleteUserPolicy");
+            (op.with("inline_policy", Some(former.as_str().into()), None), Call::DeletePolicy(former.clone()))
+        });
+        Ok(boundary.into_iter().chain(put_policy(found.observed.policy.as_ref(), goal)).chain(former).collect())
     }
 
     fn delete(&self, found: &Found<Observed>, going: Going<'_>) -> Result<Vec<(Op, Call)>, Error> {
@@ -222,6 +234,13 @@ impl Tagged for User {
 }
 
 impl User {
+    async fn read_policy(&self, aws: &Aws, policy: &str) -> Result<Option<Value>, Error> {
+        let name = &self.name;
+        let answer = aws.iam.get_user_policy().user_name(name).policy_name(policy).send().await;
+        let answer = answer.failed_to(|| format!("read the policy of user {name}"));
+        Ok(absent_is_none(answer, &["NoSuchEntity"])?.map(|answer| policy::parse(&answer.policy_document)))
+    }
+
     async fn read_attachments(&self, aws: &Aws) -> Result<Attachments, Error> {
         let (client, name) = (&aws.iam, &self.name);
         let inline = client.list_user_policies().user_name(name).into_paginator().items().send();

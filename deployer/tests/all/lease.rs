@@ -81,14 +81,24 @@ fn a_rotation_begins_only_once_no_apply_changes_what_it_runs_on() {
 
     let refused = sandbox.deployer(&["rotate", "--lease-timeout", "0s"]).expect(3).stderr;
     assert!(refused.contains("user/administrator runs apply since 20"), "{refused}");
-    let rotate = sandbox.start_deployer(&["rotate"]);
-    thread::sleep(Duration::from_secs(1));
     let before = sandbox.mark();
+    let names = || sandbox.calls()[before..].iter().map(Call::name).collect::<Vec<_>>();
+    let rotate = sandbox.start_deployer(&["rotate"]);
+    let deadline = Instant::now() + Duration::from_mins(1);
+    // It has its report, and reads the lease. A change of the function would end the report.
+    let reads_the_lease = |calls: &[String]| {
+        let asked = calls.iter().position(|call| call == "lambda:InvokeFunction");
+        asked.is_some_and(|asked| calls[asked..].iter().any(|call| call == "ssm:GetParameter"))
+    };
+    while !reads_the_lease(&names()) {
+        assert!(Instant::now() < deadline, "rotate does not read the lease: {:?}", names());
+        thread::sleep(Duration::from_millis(50));
+    }
     sandbox.end_faults();
     sandbox.end_of(apply).expect(0);
     let rotated = sandbox.end_of(rotate).expect(0);
     assert!(rotated.stderr.contains("lease /deployer/mail-prod/lease: waiting up to"), "{}", rotated.stderr);
-    let calls: Vec<_> = sandbox.calls()[before..].iter().map(Call::name).collect();
+    let calls = names();
     let at = |name: &str| calls.iter().position(|call| call == name);
     assert!(at(UPDATE_FUNCTION) < at("secretsmanager:RotateSecret"), "{calls:?}");
     sandbox.deployer(&["plan", "--detailed-exitcode"]).expect(0);

@@ -19,6 +19,8 @@ mod lease;
 mod lifecycle;
 /// The mutations of the handler in deployer/tests/mutations.
 mod mutations;
+/// An existing role, and names that the file chooses.
+mod names;
 /// Resources of somebody else's under the names that the deployment would use.
 mod not_ours;
 /// What keeps a deployment from a command that should not run on it.
