@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::{
-    Args, Parser, Subcommand,
+    Args, Parser, Subcommand, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use clap_complete::Shell;
@@ -35,7 +35,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Check the configuration; no AWS call.
-    Validate(Target),
+    Validate(ValidateArgs),
     /// Show what `apply` would do; reads only.
     Plan(PlanArgs),
     /// Make AWS as the configuration declares, after you approve the plan.
@@ -72,7 +72,8 @@ impl Command {
     /// CONFIG, as it was given.
     pub(crate) fn config(&self) -> Option<&Path> {
         let target = match self {
-            Self::Validate(target) | Self::Status(target) => target,
+            Self::Validate(args) => &args.target,
+            Self::Status(target) => target,
             Self::Plan(args) => &args.target,
             Self::Apply(args) => &args.target,
             Self::Destroy(args) if args.name.is_some() => return None,
@@ -93,6 +94,26 @@ pub struct Target {
     /// A YAML file, or a folder of them.
     #[arg(default_value = DEFAULT_CONFIG, value_name = "CONFIG")]
     pub config: PathBuf,
+}
+
+/// Arguments of `validate`.
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub target: Target,
+    /// How mistakes are shown. github: as annotations, which GitHub shows beside the lines of a pull request.
+    #[arg(long, value_name = "FORMAT", default_value = "text", conflicts_with = "json")]
+    pub format: Format,
+}
+
+/// How mistakes in the configuration are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// As annotations of a GitHub workflow.
+    Github,
 }
 
 /// How long a rotation is watched.

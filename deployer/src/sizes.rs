@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     aws::Identity,
-    config::Config,
+    config::{Config, Excess, Part},
     date,
     deployment::{
         Allowed, Deployment, facts,
@@ -17,7 +17,6 @@ use crate::{
     },
     digest,
     engine::op::Toward,
-    error::Error,
     stack::{environment, stack},
 };
 
@@ -28,9 +27,8 @@ const ROLE_POLICY: usize = 10_240;
 /// The variables of a function, in bytes of JSON (Lambda quotas; Lambda's error shows what it measures).
 const ENVIRONMENT: usize = 4096;
 
-/// Refuses what AWS would refuse in the middle of an apply. Every account's number has the same length, so it need not be
-/// known yet.
-pub(crate) fn check(config: &Config) -> Result<(), Vec<Error>> {
+/// What AWS would refuse in the middle of an apply. Every account's number has the same length, so it need not be known yet.
+pub(crate) fn excess(config: &Config) -> Vec<Excess> {
     let partition = Partition::of_region(&config.region).id;
     let account_id = config.account_id.as_ref().map_or_else(|| "0".repeat(12), ToString::to_string);
     let names = Names::new(config, &Identity { account_id, partition: partition.to_owned(), arn: String::new() });
@@ -44,20 +42,18 @@ pub(crate) fn check(config: &Config) -> Result<(), Vec<Error>> {
     let tags = "name fewer or shorter tags";
     let lines = "shorten secret.name, ses.endpoint, ses.sender or instance.script, or name fewer instances";
     let limits = [
-        ("the user's policy", length(&user), USER_POLICY, senders),
-        ("the role's policy", length(&role), ROLE_POLICY, "name fewer instances in instance.ids"),
-        ("the function's environment", variables.len(), ENVIRONMENT, lines),
-        ("the record of the deployment", record(config, names).to_json().len(), MOST_BYTES, tags),
+        (Part::Senders, "the user's policy", length(&user), USER_POLICY, senders),
+        (Part::Instances, "the role's policy", length(&role), ROLE_POLICY, "name fewer instances in instance.ids"),
+        (Part::Deployment, "the function's environment", variables.len(), ENVIRONMENT, lines),
+        (Part::Deployment, "the record of the deployment", record(config, names).to_json().len(), MOST_BYTES, tags),
     ];
-    let too_long = limits.into_iter().filter(|(_, length, limit, _)| length > limit);
-    let errors: Vec<Error> = too_long
-        .map(|(what, length, limit, hint)| {
-            Error::new(format!("{what} would be {length} characters long"))
-                .cause(format!("AWS accepts at most {limit}"))
-                .hint(hint)
+    let too_long = limits.into_iter().filter(|(_, _, length, limit, _)| length > limit);
+    too_long
+        .map(|(of, what, length, limit, hint)| {
+            let message = format!("{what} would be {length} characters long: AWS accepts at most {limit}");
+            Excess { of, message, hint }
         })
-        .collect();
-    if errors.is_empty() { Ok(()) } else { Err(errors) }
+        .collect()
 }
 
 /// The record as an apply of this file leaves it, with the longest ARN of a role's session (IAM quotas).
@@ -94,7 +90,7 @@ mod tests {
     fn refused(lines: &str) -> Option<String> {
         let least = "name: m\nregion: eu-west-1\nsecret: {name: m/smtp}\niam_user: {name: m}\n";
         let config = parse(Path::new("config.yaml"), &format!("{least}{lines}\n")).unwrap().remove(0);
-        check(&config).err().map(|errors| errors.iter().map(Error::in_one_line).collect::<Vec<_>>().join("; "))
+        excess(&config).into_iter().next().map(|excess| excess.message)
     }
 
     fn senders(count: usize) -> String {
@@ -125,7 +121,7 @@ mod tests {
             name(64)
         );
         let config = parse(Path::new("config.yaml"), &longest).unwrap().remove(0);
-        assert!(check(&config).is_ok());
+        assert!(excess(&config).is_empty());
         let tags: Vec<String> = (0..40).map(|n| format!("{n:02}{}: x", name(120))).collect();
         let error = refused(&format!("tags: {{{}}}", tags.join(", "))).unwrap();
         assert!(error.starts_with("the record of the deployment would be "), "{error}");

@@ -43,7 +43,7 @@ pub async fn run(Cli { command, json, verbose }: Cli) -> ExitCode {
     }
     let screen = Screen::new(json, verbose, command.config());
     let (detailed, outcome) = match command {
-        Command::Validate(target) => (false, validate::run(&screen, &target)),
+        Command::Validate(args) => (false, validate::run(&screen, &args)),
         Command::Plan(args) => (args.detailed_exitcode, plan::run(&screen, &args).await),
         Command::Apply(args) => (args.detailed_exitcode, apply::run(&screen, &args).await),
         Command::Destroy(args) => (args.detailed_exitcode, destroy::run(&screen, &args).await),

@@ -233,18 +233,10 @@ fn show(screen: &Screen, error: &Error) -> Shown {
 
 /// Reads every deployment that a file or a folder declares.
 pub(super) fn load(screen: &Screen, path: &Path) -> Result<Vec<Config>, Shown> {
-    let configs = config::load(path).map_err(|error| {
+    config::load(path, sizes::excess).map_err(|error| {
         screen.config_error(&error);
         Shown::FAILED
-    })?;
-    let mut fit = Ok(());
-    for config in &configs {
-        if let Err(errors) = sizes::check(config) {
-            screen.of_deployment(&config.name, &config.region).errors(&errors);
-            fit = Err(Shown::FAILED);
-        }
-    }
-    fit.map(|()| configs)
+    })
 }
 
 /// Says, before anything is read from AWS, that the function could not be built. Whether it has to be is not known yet.

@@ -8,66 +8,92 @@ use contract::{
     Fields, INVOCATION_MARGIN_SECONDS, Instances, LOGIN_GATE_SECONDS, Mapped, Partition, SecretValue, SmtpEndpoint,
     SmtpEndpointError, TestMail,
 };
-use serde_saphyr::Location;
 
 use super::{
-    Architecture, Config, Function, IamUser, Instance, KmsKey, LOG_RETENTION_DAYS, LogLevel, Name, Notify, Region,
-    ResourceNames, Rotation, Schedule, Secret, SecretName, Ses, Vpc,
+    AccountId, Architecture, Config, Function, IamUser, Instance, KmsKey, LOG_RETENTION_DAYS, LogLevel, Name, Notify,
+    PolicyArn, Region, ResourceNames, Rotation, Schedule, Secret, SecretName, Ses, Vpc,
     duration::{self, DAY, HOUR, MINUTE, SECOND, spell},
-    leaf::{Found, Leaf, Optional},
+    group::Value as _,
+    leaf::{Leaf, Optional},
     mail,
-    problem::{Place, Problem, Source},
+    node::{At, Found, Node},
+    problem::{Code, Place, Problems, Source},
     raw::{self, RawConfig, RawFunction, RawIamUser, RawInstance, RawNames, RawRotation, RawSecret, RawSes, RawVpc},
-    reader::{Reader, if_given, or_default},
+    reader::{Reader, group, if_given, or_default, required},
     text::InvalidValue,
 };
 
-/// A deployment, and the places of the three names that no other deployment may have.
+/// A deployment, and where its parts are declared.
 pub(super) struct Placed {
     pub(super) config: Config,
+    pub(super) places: Places,
+}
+
+/// The places that a mistake may be about that concerns more than one key, or more than one deployment.
+pub(super) struct Places {
     pub(super) name: Place,
     pub(super) secret: Place,
     pub(super) user: Place,
+    /// `ses.from`, if it is there.
+    pub(super) senders: Option<Place>,
+    /// `instance.ids`, if it is there.
+    pub(super) instances: Option<Place>,
 }
 
-/// Checks one document, and reports all of its problems together.
-pub(super) fn check(source: Source<'_>, raw: &RawConfig) -> Result<Placed, Vec<Problem>> {
-    let mut reader = Reader { source, problems: Vec::new() };
-    let config = reader.config(raw);
-    match config {
-        Some(config) if reader.problems.is_empty() => Ok(Placed {
-            config,
-            name: source.place(raw.name.at),
-            secret: source.place(raw.secret.name.at),
-            user: source.place(raw.iam_user.name.at),
-        }),
-        _ => {
-            reader.problems.sort_by_key(Problem::position);
-            Err(reader.problems)
-        }
-    }
+/// Checks one document. `None`: all of its problems were recorded.
+pub(super) fn check(source: &Source<'_>, document: Node, problems: &mut Problems) -> Option<Placed> {
+    let before = problems.count();
+    let placed = Reader { source, problems }.deployment(document);
+    placed.filter(|_| problems.count() == before)
 }
 
 impl Reader<'_> {
+    fn deployment(&mut self, document: Node) -> Option<Placed> {
+        if matches!(document.found, Found::Nothing) {
+            let hint = "remove the `---`, or write a deployment after it";
+            self.refuse_as(Code::Empty, document.at, "this document is empty", hint);
+            return None;
+        }
+        self.required_version(&document)?;
+        let raw = RawConfig::of(document, "", self)?;
+        let config = self.config(&raw)?;
+        let place = |node: &Node| self.source.place(node.at);
+        let (secret, user) = (raw.secret.get()?, raw.iam_user.get()?);
+        let places = Places {
+            name: place(raw.name.get()?),
+            secret: place(secret.name.get()?),
+            user: place(user.name.get()?),
+            senders: raw.ses.get().and_then(|ses| ses.from.get()).map(|leaf| place(leaf)),
+            instances: raw.instance.get().and_then(|instance| instance.ids.get()).map(|leaf| place(leaf)),
+        };
+        Some(Placed { config, places })
+    }
+
     fn config(&mut self, raw: &RawConfig) -> Option<Config> {
-        let name = self.parsed("name", &raw.name);
+        let name = required(&raw.name, |leaf| self.parsed("name", leaf));
         let moved_from = if_given(&raw.moved_from, |leaf| self.moved_from(leaf, name.as_ref()));
-        let required = if_given(&raw.required_version, |leaf| self.required_version(leaf));
         let protect = or_default(&raw.protect, false, |leaf| self.flag("protect", leaf));
         let account_id = if_given(&raw.account_id, |leaf| self.parsed("account_id", leaf));
-        let region = self.region(&raw.region);
+        let region = required(&raw.region, |leaf| self.region(leaf));
         let tags = or_default(&raw.tags, BTreeMap::new(), |leaf| self.tags(leaf));
-        let secret = self.secret(&raw.secret, region.as_ref());
-        let iam_user = self.iam_user(&raw.iam_user);
+        let secret = required(&raw.secret, |raw| self.secret(raw, region.as_ref()));
+        let iam_user = required(&raw.iam_user, |raw| self.iam_user(raw));
         let instance = if_given(&raw.instance, |raw| self.instance(raw));
-        let ses = self.ses(raw.ses.get().unwrap_or(&RawSes::default()), region.as_ref());
-        let rotation = self.rotation(raw.rotation.get().unwrap_or(&RawRotation::default()));
-        let function = self.function(raw.function.get().unwrap_or(&RawFunction::default()));
-        let notify = if_given(&raw.notify, |raw| Some(Notify { email: self.address("notify.email", &raw.email)? }));
-        let names = self.names(raw.names.get().unwrap_or(&RawNames::default()));
-
-        required?;
-        let config = Config {
+        let ses = group(&raw.ses, |raw| self.ses(raw, region.as_ref()));
+        let rotation = group(&raw.rotation, |raw| self.rotation(raw));
+        let function = group(&raw.function, |raw| self.function(raw));
+        let notify = if_given(&raw.notify, |raw| {
+            Some(Notify { email: required(&raw.email, |leaf| self.address("notify.email", leaf))? })
+        });
+        let names = group(&raw.names, |raw| self.names(raw));
+        // The version itself was checked before everything else.
+        if_given(&raw.required_version, |leaf| self.text("required_version", leaf).map(|_| ()));
+        self.boundaries(raw, region.as_ref(), account_id.as_ref().and_then(Option::as_ref));
+        self.time_limits(raw);
+        self.private_endpoint(raw);
+        self.senders_of_an_existing_user(raw);
+        self.name_of_an_existing_role(raw);
+        Some(Config {
             name: name?,
             moved_from: moved_from?,
             protect: protect?,
@@ -83,19 +109,14 @@ impl Reader<'_> {
             notify: notify?,
             names: names?,
             source: self.source.path.to_owned(),
-        };
-        self.time_limits(raw, &config);
-        self.private_endpoint(raw, &config);
-        self.senders_of_an_existing_user(raw, &config);
-        self.name_of_an_existing_role(raw, &config);
-        Some(config)
+        })
     }
 
     fn moved_from(&mut self, leaf: &Leaf<String>, name: Option<&Name>) -> Option<Name> {
         let former = self.parsed::<Name>("moved_from", leaf)?;
         if Some(&former) == name {
             let message = format!("`moved_from` is the deployment's own name, {former}");
-            return self.refuse(leaf.at, message, "write the name that it had before, or remove the line");
+            return self.conflict(leaf.at, message, "write the name that it had before, or remove the line");
         }
         Some(former)
     }
@@ -109,32 +130,40 @@ impl Reader<'_> {
         Some(ResourceNames { role: role?, function: function?, document: document?, rule: upkeep?, topic: topic? })
     }
 
-    fn name_of_an_existing_role(&mut self, raw: &RawConfig, config: &Config) {
+    fn name_of_an_existing_role(&mut self, raw: &RawConfig) {
+        let existing = raw.function.get().and_then(|function| function.role.get()?.text());
         let given = raw.names.get().and_then(|names| names.role.get());
-        if let (Some(role), Some(leaf)) = (&config.function.role, given) {
+        if let (Some(role), Some(leaf)) = (existing, given) {
             let message = format!("`names.role` has no effect beside `function.role: {role}`");
-            self.refuse::<()>(
-                leaf.at,
-                message,
-                "remove one of the two: function.role names a role that exists already",
-            );
+            let hint = "remove one of the two: function.role names a role that exists already";
+            self.refuse_as(Code::NoEffect, leaf.at, message, hint);
         }
     }
 
-    /// Refuses a file that is for another version of this program.
-    fn required_version(&mut self, leaf: &Leaf<String>) -> Option<()> {
-        let text = self.text("required_version", leaf)?;
-        let hint = "write one or more bounds in quotes: \">=0.1, <0.3\"";
+    /// Refuses a document that is for another version of this program, before anything else of it: what else seems wrong
+    /// may be right for that version.
+    fn required_version(&mut self, document: &Node) -> Option<()> {
+        let Found::Map(entries) = &document.found else { return Some(()) };
+        let Some((_, value)) = entries.iter().find(|(key, _)| key.text() == Some("required_version")) else {
+            return Some(());
+        };
+        let Some(text) = value.text().filter(|text| !text.is_empty()) else { return Some(()) };
         let required = match text.parse::<semver::VersionReq>() {
             Ok(required) => required,
-            Err(error) => return self.refuse(leaf.at, format!("`{text}` does not say which versions: {error}"), hint),
+            Err(error) => {
+                let hint = "write one or more bounds in quotes: \">=0.1, <0.3\"";
+                self.refuse::<()>(value.at, format!("`{text}` does not say which versions: {error}"), hint);
+                return Some(());
+            }
         };
         let own = env!("CARGO_PKG_VERSION");
         if own.parse().is_ok_and(|own| required.matches(&own)) {
             return Some(());
         }
         let message = format!("this file is for deployer {required}, and this is deployer {own}");
-        self.refuse(leaf.at, message, "install a deployer of such a version, or correct required_version")
+        let hint = "install a deployer of such a version, or correct required_version";
+        self.refuse_as(Code::Version, value.at, message, hint);
+        None
     }
 
     fn region(&mut self, leaf: &Leaf<String>) -> Option<Region> {
@@ -153,8 +182,8 @@ impl Reader<'_> {
 
     fn tags(&mut self, leaf: &Leaf<BTreeMap<String, String>>) -> Option<BTreeMap<String, String>> {
         let Found::Map(entries) = &leaf.found else {
-            let message = format!("`tags` must be keys and values, not {}", leaf.found);
-            return self.refuse(leaf.at, message, "write {team: platform}, or one `team: platform` line per tag");
+            let hint = "write {team: platform}, or one `team: platform` line per tag";
+            return self.refuse_type("tags", leaf, "keys and values", hint);
         };
         if entries.len() > MAX_TAGS {
             let message = format!("`tags` has {} keys", entries.len());
@@ -164,7 +193,7 @@ impl Reader<'_> {
             return self.refuse(leaf.at, message, hint);
         }
         let mut tags = BTreeMap::<String, String>::new();
-        for (key_leaf, value_leaf) in entries {
+        for (key_leaf, value_leaf) in self.distinct("tags", entries.iter().map(|(key, value)| (key, value))) {
             let label = format!("tags.{}", self.source.verbatim(key_leaf.at));
             let key = self.text_or_empty(&label, key_leaf);
             let (Some(key), Some(value)) = (key, self.text_or_empty(&label, value_leaf)) else { continue };
@@ -180,11 +209,11 @@ impl Reader<'_> {
     }
 
     fn secret(&mut self, raw: &RawSecret, region: Option<&Region>) -> Option<Secret> {
-        let name = self.parsed("secret.name", &raw.name);
+        let name = required(&raw.name, |leaf| self.parsed::<SecretName>("secret.name", leaf));
         let existing = or_default(&raw.existing, false, |leaf| self.flag("secret.existing", leaf));
         let kms_key = if_given(&raw.kms_key, |leaf| self.kms_key(leaf, region));
-        if let (Some(name), Some(region)) = (&name, region) {
-            self.fits_into_the_users_tag(name, region, raw.name.at);
+        if let (Some(name), Some(region), Some(leaf)) = (&name, region, raw.name.get()) {
+            self.fits_into_the_users_tag(name, region, leaf.at);
         }
         let fields = or_default(&raw.fields, Fields::default(), |leaf| self.fields(leaf));
         let recovery = self.days("secret.recovery_window", &raw.recovery_window, raw::DEFAULT_RECOVERY_WINDOW);
@@ -194,40 +223,41 @@ impl Reader<'_> {
             kept.or_else(|| self.refuse(at?, refused, "write 7d to 30d, the range that Secrets Manager accepts"))
         });
 
-        let secret = Secret {
-            name: name?,
-            existing: existing?,
-            kms_key: kms_key?,
-            fields: fields?,
-            recovery_window_days: recovery_window_days?,
-        };
-        if secret.existing {
+        if existing == Some(true) {
             self.unused_with_existing_secret("kms_key", raw.kms_key.get().map(|leaf| leaf.at));
             self.unused_with_existing_secret("recovery_window", raw.recovery_window.get().map(|leaf| leaf.at));
-        } else if let Some(shorter) = ends_like_an_arn(&secret.name) {
+        } else if let (Some(false), Some(name), Some(leaf)) = (existing, &name, raw.name.get())
+            && let Some(shorter) = ends_like_an_arn(name)
+        {
             self.refuse::<()>(
-                raw.name.at,
-                format!("the secret's name `{}` ends in a hyphen and six characters", secret.name),
+                leaf.at,
+                format!("the secret's name `{name}` ends in a hyphen and six characters"),
                 format!(
                     "choose another name, such as {shorter}: an ARN ends like this name, so AWS may take the name for the \
                      ARN of `{shorter}`"
                 ),
             );
         }
-        Some(secret)
+        Some(Secret {
+            name: name?,
+            existing: existing?,
+            kms_key: kms_key?,
+            fields: fields?,
+            recovery_window_days: recovery_window_days?,
+        })
     }
 
     fn fields(&mut self, leaf: &Leaf<BTreeMap<String, String>>) -> Option<Fields> {
         let Found::Map(entries) = &leaf.found else {
-            let message = format!("`secret.fields` must be names and what each holds, not {}", leaf.found);
-            return self.refuse(leaf.at, message, "write {SMTP_USERNAME: access_key_id, SMTP_PASSWORD: smtp_password}");
+            let hint = "write {SMTP_USERNAME: access_key_id, SMTP_PASSWORD: smtp_password}";
+            return self.refuse_type("secret.fields", leaf, "names and what each holds", hint);
         };
         if entries.is_empty() || entries.len() > raw::MAX_FIELDS {
             let message = format!("`secret.fields` has {} names", entries.len());
             return self.refuse(leaf.at, message, format!("write 1 to {}, or remove the key", raw::MAX_FIELDS));
         }
         let mut fields = BTreeMap::new();
-        for (name_leaf, value_leaf) in entries {
+        for (name_leaf, value_leaf) in self.distinct("secret.fields", entries.iter().map(|(key, value)| (key, value))) {
             let label = format!("secret.fields.{}", self.source.verbatim(name_leaf.at));
             let name = self.text("secret.fields", name_leaf);
             let name = name.and_then(|name| self.accept(name_leaf.at, check_field(name)).map(|()| name.to_owned()));
@@ -238,7 +268,7 @@ impl Reader<'_> {
     }
 
     /// The user's tag says which secret it serves: `<region>/<secret name>`.
-    fn fits_into_the_users_tag(&mut self, name: &SecretName, region: &Region, at: Location) {
+    fn fits_into_the_users_tag(&mut self, name: &SecretName, region: &Region, at: At) {
         let longest = MAX_TAG_VALUE - region.len() - 1;
         if name.len() > longest {
             let message = format!("the secret's name is {} characters long", name.len());
@@ -251,37 +281,40 @@ impl Reader<'_> {
         }
     }
 
-    fn unused_with_existing_secret(&mut self, key: &str, at: Option<Location>) {
+    fn unused_with_existing_secret(&mut self, key: &str, at: Option<At>) {
         if let Some(at) = at {
             let message = format!("`secret.{key}` has no effect on a secret with `existing: true`");
-            self.refuse::<()>(
-                at,
-                message,
-                format!("remove `{key}`: the deployer never re-encrypts or deletes an existing secret"),
-            );
+            let hint = format!("remove `{key}`: the deployer never re-encrypts or deletes an existing secret");
+            self.refuse_as(Code::NoEffect, at, message, hint);
         }
     }
 
     fn kms_key(&mut self, leaf: &Leaf<String>, region: Option<&Region>) -> Option<KmsKey> {
         let key = self.parsed::<KmsKey>("secret.kms_key", leaf)?;
+        self.partition_fits(leaf, region)?;
         match (key.region(), region) {
-            (Some(of_key), Some(region)) if of_key != &**region => self.refuse(
-                leaf.at,
-                format!("this key is in {of_key}, but the secret is in {region}"),
-                format!("name a key in {region}: Secrets Manager cannot use a key of another region"),
-            ),
+            (Some(of_key), Some(region)) if of_key != &**region => {
+                let message = format!("this key is in {of_key}, but the secret is in {region}");
+                let hint = format!("name a key in {region}: Secrets Manager cannot use a key of another region");
+                self.conflict(leaf.at, message, hint)
+            }
             _ => Some(key),
         }
     }
 
     fn iam_user(&mut self, raw: &RawIamUser) -> Option<IamUser> {
-        let name = self.parsed("iam_user.name", &raw.name);
+        let name = required(&raw.name, |leaf| self.parsed("iam_user.name", leaf));
         let existing = or_default(&raw.existing, false, |leaf| self.flag("iam_user.existing", leaf));
         let allow_privileged =
             or_default(&raw.allow_privileged, false, |leaf| self.flag("iam_user.allow_privileged", leaf));
         if let (Some(false), Some(true), Some(leaf)) = (existing, allow_privileged, raw.allow_privileged.get()) {
             let message = "`iam_user.allow_privileged` has no effect without `existing: true`";
-            self.refuse::<()>(leaf.at, message, "remove it: the user that the deployer creates may only send");
+            self.refuse_as(
+                Code::NoEffect,
+                leaf.at,
+                message,
+                "remove it: the user that the deployer creates may only send",
+            );
         }
         let replaces = or_default(&raw.replaces, Vec::new(), |leaf| {
             self.list("iam_user.replaces", leaf, MAX_ACCESS_KEYS, str::parse)
@@ -293,11 +326,8 @@ impl Reader<'_> {
             let given = [("path", &raw.path), ("permissions_boundary", &raw.permissions_boundary)];
             for (key, leaf) in given.into_iter().filter_map(|(key, leaf)| Some((key, leaf.get()?))) {
                 let message = format!("`iam_user.{key}` has no effect on a user with `existing: true`");
-                self.refuse::<()>(
-                    leaf.at,
-                    message,
-                    format!("remove `{key}`: the deployer never changes an existing user"),
-                );
+                let hint = format!("remove `{key}`: the deployer never changes an existing user");
+                self.refuse_as(Code::NoEffect, leaf.at, message, hint);
             }
         }
         Some(IamUser {
@@ -311,22 +341,26 @@ impl Reader<'_> {
     }
 
     fn instance(&mut self, raw: &RawInstance) -> Option<Instance> {
-        let ids = match (raw.id.get(), raw.ids.get()) {
-            (Some(id), None) => self.parsed("instance.id", id).map(|id| vec![id]),
-            (None, Some(ids)) => self.list("instance.ids", ids, MAX_INSTANCES, str::parse),
-            (Some(_), Some(ids)) => self.refuse(
-                ids.at,
-                "`instance` has both `id` and `ids`",
-                "remove one of the two: `ids` takes several instances",
-            ),
-            (None, None) => self.refuse(
-                raw.script.at,
-                "`instance` has neither `id` nor `ids`",
-                "add `id: i-0123456789abcdef0`, or remove `instance` if no host needs to be told",
-            ),
+        let ids = match (&raw.id, &raw.ids) {
+            (Optional::Given(id), Optional::Missing) => self.parsed("instance.id", id).map(|id| vec![id]),
+            (Optional::Missing, Optional::Given(ids)) => self.list("instance.ids", ids, MAX_INSTANCES, str::parse),
+            (Optional::Given(_), Optional::Given(ids)) => {
+                let hint = "remove one of the two: `ids` takes several instances";
+                self.conflict(ids.at, "`instance` has both `id` and `ids`", hint)
+            }
+            (Optional::Missing, Optional::Missing) => {
+                let hint = "add `id: i-0123456789abcdef0`, or remove `instance` if no host needs to be told";
+                if let Some(script) = raw.script.get() {
+                    self.refuse_as(Code::MissingKey, script.at, "`instance` has neither `id` nor `ids`", hint);
+                }
+                None
+            }
+            _ => None,
         };
-        let script = self.text("instance.script", &raw.script).map(str::to_owned);
-        let script = script.and_then(|script| self.accept(raw.script.at, check_script(&script)).map(|()| script));
+        let script = required(&raw.script, |leaf| {
+            let script = self.text("instance.script", leaf)?;
+            self.accept(leaf.at, check_script(script)).map(|()| script.to_owned())
+        });
         let timeout = self.duration_or("instance.timeout", &raw.timeout, raw::DEFAULT_INSTANCE_TIMEOUT);
         let timeout = timeout.and_then(|timeout| match raw.timeout.get() {
             Some(leaf) if timeout < SHORTEST_SCRIPT => {
@@ -347,35 +381,32 @@ impl Reader<'_> {
         let recipient = if_given(&raw.recipient, |leaf| self.address("ses.recipient", leaf));
         let endpoint = if_given(&raw.endpoint, |leaf| self.endpoint(leaf, region));
 
-        let from = from?.unwrap_or_else(|| domain_of(sender.as_ref().and_then(Option::as_deref)));
-        if let (Some(Some(sender)), Some(leaf)) = (&sender, raw.sender.get())
+        let from = from.map(|from| from.unwrap_or_else(|| domain_of(sender.as_ref().and_then(Option::as_deref))));
+        if let (Some(from), Some(Some(sender)), Some(leaf)) = (&from, &sender, raw.sender.get())
             && !from.is_empty()
             && !from.iter().any(|pattern| mail::covers(pattern, sender))
         {
             let message = format!("`ses.from` does not allow the sender {sender}");
-            self.refuse::<()>(
-                leaf.at,
-                message,
-                format!("add \"{sender}\" to `ses.from`, or choose a sender that it allows"),
-            );
+            let hint = format!("add \"{sender}\" to `ses.from`, or choose a sender that it allows");
+            self.refuse_as(Code::Conflict, leaf.at, message, hint);
         }
-        let test_mail = match (sender?, recipient?) {
-            (Some(sender), Some(recipient)) => Some(TestMail { sender, recipient }),
-            (None, None) => None,
-            (sender, _) => return self.half_a_test_mail(raw, sender.is_some()),
-        };
+        self.half_a_test_mail(raw);
+        let test_mail = sender?.zip(recipient?).map(|(sender, recipient)| TestMail { sender, recipient });
         let endpoint = endpoint?.unwrap_or(SmtpEndpoint::of_region(region?));
-        Some(Ses { from, test_mail, endpoint })
+        Some(Ses { from: from?, test_mail, endpoint })
     }
 
-    fn half_a_test_mail<V>(&mut self, raw: &RawSes, has_sender: bool) -> Option<V> {
-        let at = raw.sender.get().or(raw.recipient.get())?.at;
-        if has_sender {
-            let hint = "add `recipient: success@simulator.amazonses.com`, which always accepts";
-            self.refuse(at, "`ses` has `sender` but no `recipient`", hint)
-        } else {
-            let hint = "add `sender: no-reply@example.com`, or remove `recipient` to test by a login only";
-            self.refuse(at, "`ses` has `recipient` but no `sender`", hint)
+    fn half_a_test_mail(&mut self, raw: &RawSes) {
+        match (&raw.sender, &raw.recipient) {
+            (Optional::Given(sender), Optional::Missing) => {
+                let hint = "add `recipient: success@simulator.amazonses.com`, which always accepts";
+                self.refuse_as(Code::MissingKey, sender.at, "`ses` has `sender` but no `recipient`", hint);
+            }
+            (Optional::Missing, Optional::Given(recipient)) => {
+                let hint = "add `sender: no-reply@example.com`, or remove `recipient` to test by a login only";
+                self.refuse_as(Code::MissingKey, recipient.at, "`ses` has `recipient` but no `sender`", hint);
+            }
+            _ => {}
         }
     }
 
@@ -385,7 +416,7 @@ impl Reader<'_> {
         match from.iter().any(|text| text == mail::ANY) {
             true if from.len() > 1 => {
                 let hint = "write [\"*\"] alone, or remove \"*\"";
-                self.refuse(leaf.at, "`ses.from` allows any verified identity, and names others beside", hint)
+                self.conflict(leaf.at, "`ses.from` allows any verified identity, and names others beside", hint)
             }
             // An empty list is any verified identity.
             true => Some(Vec::new()),
@@ -407,11 +438,11 @@ impl Reader<'_> {
             return self.refuse(leaf.at, message, format!("write {other}: SES listens there too"));
         }
         match (region_of_host(&endpoint.host), region) {
-            (Some(of_host), Some(region)) if of_host != &**region => self.refuse(
-                leaf.at,
-                format!("this endpoint is in {of_host}, but the deployment is in {region}"),
-                "remove `endpoint` to use the region's own: an SMTP password works in one region only",
-            ),
+            (Some(of_host), Some(region)) if of_host != &**region => {
+                let message = format!("this endpoint is in {of_host}, but the deployment is in {region}");
+                let hint = "remove `endpoint` to use the region's own: an SMTP password works in one region only";
+                self.conflict(leaf.at, message, hint)
+            }
             _ => Some(endpoint),
         }
     }
@@ -440,26 +471,24 @@ impl Reader<'_> {
         }
         let window = window.map(|(window, _)| window);
         let (window, keep_previous) = defaults_that_fit(&schedule, window, keep);
-        self.grace_fits(raw, &schedule, window, keep_previous)?;
+        let grace = self.grace_fits(raw, &schedule, window, keep_previous);
         let keep_inactive = self.inactive_fits(&schedule, keep_previous, keep_inactive)?;
-        Some(Rotation { schedule, window, rotate_on_create, keep_previous, keep_inactive })
+        grace.map(|()| Rotation { schedule, window, rotate_on_create, keep_previous, keep_inactive })
     }
 
     /// The rules for a window's length: whole hours, not into the next window, not into the next UTC day.
-    fn window_fits(&mut self, schedule: &Schedule, window: Duration, at: Location) -> Option<()> {
+    fn window_fits(&mut self, schedule: &Schedule, window: Duration, at: At) -> Option<()> {
         let longest = longest_window(schedule);
         if !window.as_secs().is_multiple_of(HOUR.as_secs()) {
             return self.refuse(at, "`rotation.window` is not in whole hours", "write 1h to 24h");
         }
         if window > longest {
-            return self.refuse(
-                at,
-                format!("a window of {} does not fit the schedule {schedule}", spell(window)),
-                format!(
-                    "write at most {}: a window must end before the next one opens and before midnight UTC",
-                    hours(longest)
-                ),
+            let message = format!("a window of {} does not fit the schedule {schedule}", spell(window));
+            let hint = format!(
+                "write at most {}: a window must end before the next one opens and before midnight UTC",
+                hours(longest)
             );
+            return self.conflict(at, message, hint);
         }
         Some(())
     }
@@ -498,7 +527,7 @@ impl Reader<'_> {
         if ways.is_empty() {
             ways.push("set a shorter `rotation.keep_previous`, and a `rotation.window`".to_owned());
         }
-        self.refuse(at, message, ways.join(", or "))
+        self.conflict(at, message, ways.join(", or "))
     }
 
     /// How long a key is Inactive. The daily upkeep makes it so up to a day after its grace, and deletes it up to a day late: both
@@ -507,14 +536,14 @@ impl Reader<'_> {
         &mut self,
         schedule: &Schedule,
         keep_previous: Duration,
-        asked: Option<(Duration, Location)>,
+        asked: Option<(Duration, At)>,
     ) -> Option<Duration> {
         let room = schedule.shortest_period().saturating_sub(keep_previous + 2 * DAY);
         match asked {
             None if room >= KEEP_INACTIVE => Some(KEEP_INACTIVE),
             None => Some(Duration::ZERO),
             Some((keep, _)) if keep <= room => Some(keep),
-            Some((keep, at)) => self.refuse(
+            Some((keep, at)) => self.conflict(
                 at,
                 format!("the next rotation would come before a key has been Inactive for {}", spell(keep)),
                 format!("write at most {}: `keep_previous` and two days for the daily upkeep come before", spell(room)),
@@ -547,11 +576,8 @@ impl Reader<'_> {
             let given = [("role_path", &raw.role_path), ("role_permissions_boundary", &raw.role_permissions_boundary)];
             for (key, leaf) in given.into_iter().filter_map(|(key, leaf)| Some((key, leaf.get()?))) {
                 let message = format!("`function.{key}` has no effect beside `function.role`");
-                self.refuse::<()>(
-                    leaf.at,
-                    message,
-                    format!("remove `{key}`: the deployer never changes an existing role"),
-                );
+                let hint = format!("remove `{key}`: the deployer never changes an existing role");
+                self.refuse_as(Code::NoEffect, leaf.at, message, hint);
             }
         }
         let vpc = if_given(&raw.vpc, |raw| self.vpc(raw));
@@ -572,13 +598,15 @@ impl Reader<'_> {
     }
 
     fn vpc(&mut self, raw: &RawVpc) -> Option<Vpc> {
-        let subnets = self.list("function.vpc.subnets", &raw.subnets, raw::MAX_SUBNETS, str::parse);
-        let groups =
-            self.list("function.vpc.security_groups", &raw.security_groups, raw::MAX_SECURITY_GROUPS, str::parse);
+        let subnets =
+            required(&raw.subnets, |leaf| self.list("function.vpc.subnets", leaf, raw::MAX_SUBNETS, str::parse));
+        let groups = required(&raw.security_groups, |leaf| {
+            self.list("function.vpc.security_groups", leaf, raw::MAX_SECURITY_GROUPS, str::parse)
+        });
         Some(Vpc { subnets: subnets?, security_groups: groups? })
     }
 
-    fn log_retention(&mut self, days: u64, at: Option<Location>) -> Option<u32> {
+    fn log_retention(&mut self, days: u64, at: Option<At>) -> Option<u32> {
         if let Some(accepted) = LOG_RETENTION_DAYS.into_iter().find(|accepted| u64::from(*accepted) == days) {
             return Some(accepted);
         }
@@ -590,24 +618,56 @@ impl Reader<'_> {
         self.refuse(at?, message, hint)
     }
 
+    /// A boundary is a policy of AWS or of the same account.
+    fn boundaries(&mut self, raw: &RawConfig, region: Option<&Region>, account_id: Option<&AccountId>) {
+        let of_user = raw.iam_user.get().and_then(|user| user.permissions_boundary.get());
+        let of_role = raw.function.get().and_then(|function| function.role_permissions_boundary.get());
+        for leaf in of_user.into_iter().chain(of_role) {
+            let Some(text) = leaf.text().filter(|text| text.parse::<PolicyArn>().is_ok()) else { continue };
+            if self.partition_fits(leaf, region).is_none() {
+                continue;
+            }
+            let of_policy = text.split(':').nth(4).filter(|account| *account != "aws");
+            if let (Some(of_policy), Some(own)) = (of_policy, account_id)
+                && of_policy != &**own
+            {
+                let message = format!("this policy is in account {of_policy}, but `account_id` is {own}");
+                let hint = format!("name a policy of account {own}, or one of AWS: IAM attaches no others");
+                self.refuse_as(Code::Conflict, leaf.at, message, hint);
+            }
+        }
+    }
+
+    /// Refuses an ARN of another partition than the region's. Partitions share nothing.
+    fn partition_fits(&mut self, leaf: &Node, region: Option<&Region>) -> Option<()> {
+        let of_arn = leaf.text().and_then(|text| text.strip_prefix("arn:")?.split(':').next());
+        match (of_arn, region.map(|region| (region, Partition::of_region(region).id))) {
+            (Some(of_arn), Some((region, own))) if of_arn != own => {
+                let message = format!("this ARN is of the partition {of_arn}, but {region} is in the partition {own}");
+                self.conflict(leaf.at, message, format!("write an ARN that begins with arn:{own}:"))
+            }
+            _ => Some(()),
+        }
+    }
+
     /// One invocation may have to wait for all of these, one after the other.
-    fn time_limits(&mut self, raw: &RawConfig, config: &Config) {
+    fn time_limits(&mut self, raw: &RawConfig) {
+        let script = if_given(&raw.instance, |raw| valid(&raw.timeout, raw::DEFAULT_INSTANCE_TIMEOUT));
+        let limit = group(&raw.function, |raw| valid(&raw.timeout, raw::DEFAULT_FUNCTION_TIMEOUT));
+        let (Some(script), Some(limit)) = (script, limit) else { return };
         let fixed = SECOND * u32::try_from(LOGIN_GATE_SECONDS + INVOCATION_MARGIN_SECONDS).unwrap_or(u32::MAX);
         let mut parts = vec![
             format!("{} for the new key to be accepted", spell(Duration::from_secs(LOGIN_GATE_SECONDS))),
             format!("{} margin", spell(Duration::from_secs(INVOCATION_MARGIN_SECONDS))),
         ];
         let mut needed = fixed;
-        if let Some(instance) = &config.instance {
-            let tell = Instances::time_needed(instance.timeout);
+        if let Some(script) = script {
+            let tell = Instances::time_needed(script);
             needed += tell;
-            parts.insert(0, format!("{} `instance.timeout`", spell(instance.timeout)));
-            parts.insert(
-                0,
-                format!("{} to deliver the command and to see its end", spell(tell.saturating_sub(instance.timeout))),
-            );
+            parts.insert(0, format!("{} `instance.timeout`", spell(script)));
+            parts
+                .insert(0, format!("{} to deliver the command and to see its end", spell(tell.saturating_sub(script))));
         }
-        let limit = config.function.timeout;
         let function_at = raw.function.get().and_then(|function| function.timeout.get()).map(|leaf| leaf.at);
         let script_at = raw.instance.get().and_then(|instance| instance.timeout.get()).map(|leaf| leaf.at);
         // The defaults fit. If the sum does not, the file sets at least one of the two.
@@ -624,34 +684,41 @@ impl Reader<'_> {
         if enough <= LONGEST_INVOCATION {
             ways.push(format!("set `function.timeout` to {}", spell(enough)));
         }
-        if let Some(instance) = &config.instance
-            && let Some(rest) = (limit + instance.timeout).checked_sub(needed).filter(|rest| !rest.is_zero())
+        if let Some(script) = script
+            && let Some(rest) = (limit + script).checked_sub(needed).filter(|rest| !rest.is_zero())
         {
             ways.push(format!("set `instance.timeout` to {} or less", spell(rest)));
         }
-        self.refuse::<()>(at, message, ways.join(", or "));
+        self.refuse_as(Code::Conflict, at, message, ways.join(", or "));
     }
 
     /// The function alone logs in at the endpoint: the hosts have their own.
-    fn private_endpoint(&mut self, raw: &RawConfig, config: &Config) {
-        let is_private = config.ses.endpoint.host.split('.').any(|label| label == "vpce");
-        let leaf = raw.ses.get().and_then(|ses| ses.endpoint.get());
-        if let Some(leaf) = leaf.filter(|_| is_private && config.function.vpc.is_none()) {
+    fn private_endpoint(&mut self, raw: &RawConfig) {
+        let Some(leaf) = raw.ses.get().and_then(|ses| ses.endpoint.get()) else { return };
+        let endpoint = leaf.text().and_then(|text| text.parse::<SmtpEndpoint>().ok());
+        let is_private = endpoint.is_some_and(|endpoint| endpoint.host.split('.').any(|label| label == "vpce"));
+        let is_in_no_vpc = group(&raw.function, |function| Some(matches!(function.vpc, Optional::Missing)));
+        if is_private && is_in_no_vpc == Some(true) {
             let message = "this endpoint is private to a VPC, and the function is in no VPC";
             let hint = "put the function into that VPC with `function.vpc`, or remove `endpoint` to use the region's public one";
-            self.refuse::<()>(leaf.at, message, hint);
+            self.refuse_as(Code::Conflict, leaf.at, message, hint);
         }
     }
 
-    fn senders_of_an_existing_user(&mut self, raw: &RawConfig, config: &Config) {
+    fn senders_of_an_existing_user(&mut self, raw: &RawConfig) {
         let from = raw.ses.get().and_then(|ses| ses.from.get());
-        if let Some(leaf) = from.filter(|_| config.iam_user.existing) {
-            self.refuse::<()>(
-                leaf.at,
-                "`ses.from` has no effect on a user with `existing: true`",
-                format!("remove `from`: the policies of user {} decide what it may send from", config.iam_user.name),
-            );
+        let existing = raw.iam_user.get().and_then(|user| user.existing.get());
+        if let Some(leaf) = from.filter(|_| existing.is_some_and(|leaf| matches!(leaf.found, Found::Flag(true)))) {
+            let message = "`ses.from` has no effect on a user with `existing: true`";
+            let hint = "remove `from`: the user's own policies decide what it may send from";
+            self.refuse_as(Code::NoEffect, leaf.at, message, hint);
         }
+    }
+
+    /// Records that a value does not fit another one.
+    fn conflict<V>(&mut self, at: At, message: impl Into<String>, hint: impl Into<String>) -> Option<V> {
+        self.refuse_as(Code::Conflict, at, message, hint);
+        None
     }
 
     /// A duration that may be left out.
@@ -670,7 +737,7 @@ impl Reader<'_> {
         key: &str,
         leaf: &Optional<Leaf<duration::DurationText>>,
         default: &str,
-    ) -> Option<(u64, Option<Location>)> {
+    ) -> Option<(u64, Option<At>)> {
         let duration = self.duration_or(key, leaf, default)?;
         let at = leaf.get().map(|leaf| leaf.at);
         if !duration.as_secs().is_multiple_of(DAY.as_secs()) {
@@ -678,6 +745,11 @@ impl Reader<'_> {
         }
         Some((duration.as_secs() / DAY.as_secs(), at))
     }
+}
+
+/// A duration, without its problem if it has one: that was recorded where it was read.
+fn valid(key: &Optional<Leaf<duration::DurationText>>, default: &str) -> Option<Duration> {
+    or_default(key, duration::parse(default).ok()?, |leaf| duration::parse(leaf.text()?).ok())
 }
 
 /// AWS allows 50 tags on a resource; the rest is for the deployer's own.

@@ -8,35 +8,66 @@ use std::{
 
 use super::{
     Config, ConfigError,
-    check::{self, Placed},
-    problem::{MAX_PROBLEMS, Place, Problem, Source},
+    check::{self, Placed, Places},
+    node::At,
+    problem::{Code, Place, Problem, Problems, Source},
+    reader::nearest,
     yaml,
 };
 
 /// Limit on a file's size; config.example.yaml, with every key and comments, has a few thousand bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
+/// What AWS would refuse because it is too long, and which part of the file decides how long it is.
+pub(crate) struct Excess {
+    pub(crate) of: Part,
+    pub(crate) message: String,
+    pub(crate) hint: &'static str,
+}
+
+/// A part of a deployment's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// `ses.from`.
+    Senders,
+    /// `instance.ids`.
+    Instances,
+    /// Several keys together.
+    Deployment,
+}
+
 /// Reads the deployments of a file, or those of every `*.yaml` and `*.yml` file in a folder, in order of their names.
+/// `excess` computes what follows from a deployment and would be too long for AWS.
 ///
 /// # Errors
 /// Every mistake in every file; two deployments that have the same name and region, or share a secret or a user.
-pub fn load(path: &Path) -> Result<Vec<Config>, ConfigError> {
+pub(crate) fn load(path: &Path, excess: impl Fn(&Config) -> Vec<Excess>) -> Result<Vec<Config>, ConfigError> {
     let files = if path.is_dir() { files_in(path)? } else { vec![path.to_owned()] };
     let mut found = Vec::new();
-    let mut problems = Vec::new();
+    let mut problems = Problems::default();
     for file in files {
-        match read(&file).map_err(ConfigError::from).and_then(|text| documents(&file, &text)) {
-            Ok(documents) => found.extend(documents),
-            Err(error) => problems.extend(error.into_problems()),
-        }
-        problems.truncate(MAX_PROBLEMS);
+        let (documents, of_file) =
+            read(&file).and_then(|text| documents(&file, &text)).unwrap_or_else(|problem| (Vec::new(), problem.into()));
+        found.extend(documents);
+        problems.append(of_file);
     }
+    let mut too_long = Problems::default();
+    for Placed { config, places } in &found {
+        for Excess { of, message, hint } in excess(config) {
+            too_long.add(|| Problem::at(places.of(of).clone(), Code::AwsLimit, message, hint));
+        }
+    }
+    problems.append(too_long);
     configs(found, problems)
 }
 
 /// Reads the deployments of a text; `source` is the path that errors show.
+///
+/// # Errors
+/// Every mistake in the text.
 pub fn parse(source: &Path, text: &str) -> Result<Vec<Config>, ConfigError> {
-    configs(documents(source, text)?, Vec::new())
+    let (found, problems) = documents(source, text)?;
+    configs(found, problems)
 }
 
 /// The smallest configuration of a deployment, for one whose file is not at hand. Everything else has its default.
@@ -57,31 +88,38 @@ pub(crate) fn least(
     parse(Path::new("(the record)"), &text.to_string()).map(|mut configs| configs.remove(0))
 }
 
-fn documents(path: &Path, text: &str) -> Result<Vec<Placed>, ConfigError> {
-    let source = Source { path, text: text.strip_prefix('\u{feff}').unwrap_or(text) };
+/// The deployments of a file that have no mistake, and the mistakes of the others. `Err`: the file cannot be read as YAML.
+fn documents(path: &Path, text: &str) -> Result<(Vec<Placed>, Problems), Problem> {
+    let source = Source::new(path, text.strip_prefix('\u{feff}').unwrap_or(text));
+    let (documents, mut problems) = yaml::documents(&source)?;
     let mut found = Vec::new();
-    let mut problems = Vec::new();
-    for raw in yaml::documents(source)? {
-        match check::check(source, &raw) {
-            Ok(placed) => found.push(placed),
-            Err(more) => problems.extend(more),
-        }
-        if problems.len() >= MAX_PROBLEMS {
-            break;
-        }
+    for document in documents {
+        found.extend(check::check(&source, document, &mut problems));
     }
-    if problems.is_empty() { Ok(found) } else { Err(ConfigError::new(problems)) }
+    Ok((found, problems.sorted()))
 }
 
-fn configs(found: Vec<Placed>, mut problems: Vec<Problem>) -> Result<Vec<Config>, ConfigError> {
+fn configs(found: Vec<Placed>, mut problems: Problems) -> Result<Vec<Config>, ConfigError> {
+    let mut shared = Problems::default();
     for (index, later) in found.iter().enumerate() {
-        let left = MAX_PROBLEMS.saturating_sub(problems.len());
-        problems.extend(found[..index].iter().flat_map(|earlier| conflicts(earlier, later)).take(left));
+        // One of the others is enough to find the rest.
+        let others = found[..index].iter().map(|earlier| conflicts(earlier, later));
+        let conflicts = others.into_iter().find(|conflicts| !conflicts.is_empty());
+        conflicts.into_iter().flatten().for_each(|conflict| shared.add(|| conflict));
     }
-    if !problems.is_empty() {
-        return Err(ConfigError::new(problems));
+    problems.append(shared);
+    problems.or(found.into_iter().map(|placed| placed.config).collect())
+}
+
+impl Places {
+    fn of(&self, part: Part) -> &Place {
+        let part = match part {
+            Part::Senders => self.senders.as_ref(),
+            Part::Instances => self.instances.as_ref(),
+            Part::Deployment => None,
+        };
+        part.unwrap_or(&self.name)
     }
-    Ok(found.into_iter().map(|placed| placed.config).collect())
 }
 
 /// Finds what two deployments share and must not. Deployments in different accounts share nothing.
@@ -91,24 +129,25 @@ fn conflicts(earlier: &Placed, later: &Placed) -> Vec<Problem> {
     if other_account {
         return Vec::new();
     }
-    let problem = |here: &Place, there: &Place, message: String, hint: &str| {
-        Problem::at(here.clone(), message, format!("{hint}; the other one is at {}", there.link()))
+    let problem = |place: fn(&Places) -> &Place, message: String, hint: &str| {
+        Problem::at(place(&later.places).clone(), Code::Shared, message, hint)
+            .beside(place(&earlier.places).clone(), "the other deployment")
     };
     let mut problems = Vec::new();
     if a.region == b.region && a.name == b.name {
         let message = format!("there are two deployments `{}` in {}", b.name, b.region);
-        problems.push(problem(&later.name, &earlier.name, message, "rename one of them"));
+        problems.push(problem(|places| &places.name, message, "rename one of them"));
     }
     if a.region == b.region && a.secret.name == b.secret.name {
         let message = format!("two deployments rotate the secret `{}`", b.secret.name);
-        problems.push(problem(&later.secret, &earlier.secret, message, "give each a secret of its own"));
+        problems.push(problem(|places| &places.secret, message, "give each a secret of its own"));
     }
     // A user belongs to an account, not to a region, and IAM ignores the case of its name.
     if a.iam_user.name.eq_ignore_ascii_case(&b.iam_user.name) {
         let message = format!("two deployments rotate the keys of the user `{}`", b.iam_user.name);
         let hint =
             "give each a user of its own: a user has only two keys, and each deployment would delete the other's";
-        problems.push(problem(&later.user, &earlier.user, message, hint));
+        problems.push(problem(|places| &places.user, message, hint));
     }
     problems
 }
@@ -125,6 +164,8 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
     files.sort();
     if files.is_empty() {
         return Err(Problem::of_file(
+            folder,
+            Code::Empty,
             format!("the folder {} contains no configuration", folder.display()),
             "name a file, or a folder with files whose names end in .yaml or .yml",
         ));
@@ -133,25 +174,61 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
 }
 
 fn read(path: &Path) -> Result<String, Problem> {
+    let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if !metadata.is_file() {
+        // Nobody may ever write into a pipe, and a second reading of the file would find nothing.
+        let message = format!("{} is not a regular file", path.display());
+        let hint = "write the configuration into a file, and name that file";
+        return Err(Problem::of_file(path, Code::Unreadable, message, hint));
+    }
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
     let size = read.map_err(|error| unreadable(path, &error))?;
     if size as u64 > MAX_FILE_BYTES {
         let message = format!("{} is larger than 1 MiB", path.display());
-        return Err(Problem::of_file(message, "name the configuration file: no configuration is that large"));
+        let hint = "name the configuration file: no configuration is that large";
+        return Err(Problem::of_file(path, Code::TooLarge, message, hint));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
-        let message = format!("{} is not UTF-8 text: see line {line}", path.display());
-        Problem::of_file(message, "save the file as UTF-8")
-    })
+    decode(path, bytes)
+}
+
+/// The text of a file.
+pub(super) fn decode(path: &Path, bytes: Vec<u8>) -> Result<String, Problem> {
+    String::from_utf8(bytes).map_err(|error| not_utf8(path, error.as_bytes(), error.utf8_error().valid_up_to()))
+}
+
+/// `valid`: how many bytes at the beginning are UTF-8.
+fn not_utf8(path: &Path, bytes: &[u8], valid: usize) -> Problem {
+    let is_utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    if is_utf16 {
+        let message = format!("{} is UTF-16 text", path.display());
+        return Problem::of_file(path, Code::Encoding, message, "save the file as UTF-8");
+    }
+    let text = String::from_utf8_lossy(bytes);
+    // What is valid stays as it is, so the first replaced character is at the same place.
+    let place = Source::new(path, &text).place(At { start: valid, end: valid });
+    Problem::at(place, Code::Encoding, "this is not UTF-8 text", "save the file as UTF-8")
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Problem {
     let hint = match error.kind() {
-        ErrorKind::NotFound => "name the file or folder that holds the configuration; config.example.yaml shows one",
-        ErrorKind::PermissionDenied => "check the permissions of the file, and of the folders above it",
-        _ => "name another file or folder",
+        ErrorKind::NotFound if path.is_symlink() => {
+            "it is a link to a file that does not exist: correct the link".to_owned()
+        }
+        ErrorKind::NotFound => match similar(path) {
+            Some(similar) => format!("did you mean {}?", similar.display()),
+            None => "name the file or folder that holds the configuration; config.example.yaml shows one".to_owned(),
+        },
+        ErrorKind::PermissionDenied => "check the permissions of the file, and of the folders above it".to_owned(),
+        _ => "name another file or folder".to_owned(),
     };
-    Problem::of_file(format!("failed to read {}: {error}", path.display()), hint)
+    Problem::of_file(path, Code::Unreadable, format!("failed to read {}: {error}", path.display()), hint)
+}
+
+/// A file of the same folder with nearly the same name.
+fn similar(path: &Path) -> Option<PathBuf> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let names: Vec<String> =
+        fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    nearest(path.file_name()?.to_str()?, names.iter().map(String::as_str)).map(|name| path.with_file_name(name))
 }

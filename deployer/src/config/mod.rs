@@ -1,17 +1,19 @@
 //! Strict YAML → [`Config`].
 //!
-//! `load` reads files, `yaml` turns text into raw documents (`raw`) and the library's errors into ours, `check` turns
-//! raw documents into [`Config`]s; only `load` touches the file system. Every error shows its place and says what to
-//! write instead. A `Config` holds checked values only: nothing later in the program checks them again.
+//! `load` reads files, `yaml` turns text into trees of values with their places (`node`), `group` reads from a tree what
+//! `raw` declares, and `check` turns that into [`Config`]s; only `load` touches the file system. All mistakes are reported
+//! together (`problem`), each with its place and with what to write instead. A `Config` holds checked values only: nothing
+//! later in the program checks them again.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 pub(crate) use self::{
     duration::{parse as duration, spell},
-    load::least,
+    load::{Excess, Part, least, load},
+    problem::{Code, Place, Problem, Spot},
 };
 pub use self::{
-    load::{load, parse},
+    load::parse,
     problem::ConfigError,
     schedule::Schedule,
     schema::json_schema,
@@ -23,9 +25,11 @@ pub use self::{
 
 mod check;
 mod duration;
+mod group;
 mod leaf;
 mod load;
 mod mail;
+mod node;
 mod problem;
 mod raw;
 mod reader;

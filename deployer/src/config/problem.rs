@@ -1,39 +1,42 @@
+//! What is wrong with a configuration, as data: the screen renders it for people, for programs and for GitHub.
+
 use std::{
     fmt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use contract::{is_hazard, printable};
-use serde_saphyr::Location;
+use contract::is_hazard;
+use schemars::JsonSchema;
+use serde::Serialize;
 
-/// The configuration cannot be used.
-///
-/// `Display` is the whole text for the terminal: every mistake that was found, each with its place, the line itself
-/// and what to write instead.
+use super::node::At;
+
+/// The configuration cannot be used: every mistake that was found in it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ConfigError {
-    problems: Vec<Problem>,
-}
-
-/// Limit on the mistakes that are kept: a person corrects the first ones, and most others follow from those.
-pub(super) const MAX_PROBLEMS: usize = 50;
+pub struct ConfigError(Problems);
 
 impl ConfigError {
-    /// `problems` has at least one. Those beyond [`MAX_PROBLEMS`] are dropped.
-    pub(super) fn new(mut problems: Vec<Problem>) -> Self {
-        problems.truncate(MAX_PROBLEMS);
-        Self { problems }
+    /// The mistakes, in the order of files and places.
+    pub(crate) fn problems(&self) -> &[Problem] {
+        &self.0.shown
     }
 
-    /// Takes the problems out, to report them together with those of other files.
-    pub(super) fn into_problems(self) -> Vec<Problem> {
-        self.problems
+    /// How many more there are.
+    pub(crate) fn more(&self) -> usize {
+        self.0.more
     }
 }
 
 impl From<Problem> for ConfigError {
     fn from(problem: Problem) -> Self {
-        Self::new(vec![problem])
+        Self(problem.into())
+    }
+}
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self { shown: vec![problem], more: 0 }
     }
 }
 
@@ -41,14 +44,9 @@ impl std::error::Error for ConfigError {}
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.problems.iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n\n")?;
-            }
-            problem.fmt(f)?;
-        }
-        if self.problems.len() == MAX_PROBLEMS {
-            write!(f, "\n\nThese are {MAX_PROBLEMS} mistakes; no more are shown.")?;
+        for (index, problem) in self.problems().iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{}: {} ({})", problem.place, problem.message, problem.hint)?;
         }
         Ok(())
     }
@@ -60,37 +58,112 @@ impl fmt::Debug for ConfigError {
     }
 }
 
+/// Limit on the mistakes of one file that are kept. A file that a program wrote may have thousands.
+const MAX_PROBLEMS: usize = 50;
+
+/// The mistakes that were found so far, and how many more there are.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(super) struct Problems {
+    shown: Vec<Problem>,
+    more: usize,
+}
+
+impl Problems {
+    /// Adds a mistake of a file of which no more than [`MAX_PROBLEMS`] are kept.
+    pub(super) fn add(&mut self, problem: impl FnOnce() -> Problem) {
+        if self.shown.len() < MAX_PROBLEMS { self.shown.push(problem()) } else { self.more += 1 }
+    }
+
+    /// Adds mistakes that have a limit of their own: those of one file never hide those of the next one.
+    pub(super) fn append(&mut self, others: Self) {
+        self.more += others.more;
+        self.shown.extend(others.shown);
+    }
+
+    /// How many were found.
+    pub(super) fn count(&self) -> usize {
+        self.shown.len() + self.more
+    }
+
+    /// In the order of their places, if all are of one file.
+    #[must_use]
+    pub(super) fn sorted(mut self) -> Self {
+        self.shown.sort_by_key(|problem| problem.place.spot.as_ref().map(|spot| (spot.line, spot.column)));
+        self
+    }
+
+    /// The value, unless there is a mistake.
+    pub(super) fn or<T>(self, value: T) -> Result<T, ConfigError> {
+        if self.count() == 0 { Ok(value) } else { Err(ConfigError(self)) }
+    }
+}
+
+/// The sort of a mistake, for programs. The names are a part of `--json`: they never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Code {
+    /// The file or folder cannot be read.
+    Unreadable,
+    /// The file is not UTF-8 text.
+    Encoding,
+    /// The file is not YAML.
+    Syntax,
+    /// YAML that a configuration may not use: an anchor, an alias, a merge key, a tag.
+    UnsupportedYaml,
+    /// The file, a document or the folder has no deployment.
+    Empty,
+    /// The file is larger, or its values are nested deeper, than that of any person.
+    TooLarge,
+    /// The file is for another version of the deployer.
+    Version,
+    /// No key has this name here.
+    UnknownKey,
+    /// A key that has to be there is not.
+    MissingKey,
+    /// A key, or an item of a list, is there twice.
+    Duplicate,
+    /// The value is of another type, such as a number instead of text.
+    WrongType,
+    /// The value is not one that the key accepts.
+    InvalidValue,
+    /// The key has no effect beside another one.
+    NoEffect,
+    /// Values of several keys do not fit each other.
+    Conflict,
+    /// Two deployments have the same name, secret or user.
+    Shared,
+    /// AWS would refuse what follows from the file, because it is too long.
+    AwsLimit,
+}
+
 /// One mistake: what is wrong, where, and what to do about it.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Problem {
-    message: String,
-    place: Option<Box<Place>>,
-    hint: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) code: Code,
+    /// One sentence without a full stop.
+    pub(crate) message: String,
+    pub(crate) place: Place,
+    /// Another place that belongs to it, and what is there.
+    pub(crate) other: Option<Box<(Place, &'static str)>>,
+    /// What to write instead.
+    pub(crate) hint: String,
 }
 
 impl Problem {
-    /// A mistake at a place of a source.
-    pub(super) fn at(place: Place, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: quoting(&message.into()), place: Some(Box::new(place)), hint: quoting(&hint.into()) }
-    }
-
-    /// Line and column, to sort by.
-    pub(super) fn position(&self) -> (usize, usize) {
-        self.place.as_ref().map_or((0, 0), |place| (place.line, place.column))
+    pub(super) fn at(place: Place, code: Code, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        let (message, hint) = (quoting(&message.into()), quoting(&hint.into()));
+        Self { code, message, place, other: None, hint }
     }
 
     /// A mistake of a file or folder as a whole.
-    pub(super) fn of_file(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), place: None, hint: hint.into() }
+    pub(super) fn of_file(file: &Path, code: Code, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::at(Place { file: file.to_owned(), spot: None }, code, message, hint)
     }
-}
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(place) = &self.place else {
-            return write!(f, "error: {}\n\nhint: {}", printable(&self.message), printable(&self.hint));
-        };
-        write!(f, "error: {}\n{place}\n\nhint: {}", printable(&self.message), printable(&self.hint))
+    #[must_use]
+    pub(super) fn beside(mut self, other: Place, what: &'static str) -> Self {
+        self.other = Some(Box::new((other, what)));
+        self
     }
 }
 
@@ -108,103 +181,96 @@ fn quoting(text: &str) -> String {
 }
 
 /// A file's path and text, in which places are found.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Source<'a> {
     /// As the user named it.
     pub(super) path: &'a Path,
     /// Without a byte order mark.
     pub(super) text: &'a str,
+    /// The text as it may be shown.
+    shown: Arc<str>,
 }
 
-impl Source<'_> {
-    /// The place of something that the YAML library located.
-    pub(super) fn place(&self, at: Location) -> Place {
-        let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        self.place_of(number(at.line()), number(at.column()), number(at.span().len()))
+impl<'a> Source<'a> {
+    pub(super) fn new(path: &'a Path, text: &'a str) -> Self {
+        let visible = |c: char| if is_hazard(c) && !is_space(c) { char::REPLACEMENT_CHARACTER } else { c };
+        let shown = without_credentials(text).chars().map(visible).collect::<String>();
+        Self { path, text, shown: shown.into() }
     }
 
-    /// The place at a line and a column, both from 1, with a width in characters.
-    pub(super) fn place_of(&self, line: usize, column: usize, width: usize) -> Place {
-        let text = self.text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-        let (marked, length) = (column.saturating_sub(1), text.chars().count());
-        let skipped = if length > SHOWN_LINE { marked.saturating_sub(SHOWN_LINE / 2) } else { 0 };
+    /// The first line of what is there, at least one character wide.
+    pub(super) fn place(&self, at: At) -> Place {
+        let start = self.text.floor_char_boundary(at.start);
+        let line_start = self.text[..start].rfind('\n').map_or(0, |end| end + 1);
+        let line = self.text[line_start..].lines().next().unwrap_or_default();
+        let marked = (start - line_start).min(line.len());
+        let end = line.floor_char_boundary(at.end.saturating_sub(line_start).max(marked));
         Place {
-            path: self.path.to_owned(),
-            line,
-            column,
-            width: width.clamp(1, length.saturating_sub(marked).max(1)),
-            shown: without_credentials(text).chars().skip(skipped).take(SHOWN_LINE).collect(),
-            skipped,
+            file: self.path.to_owned(),
+            spot: Some(Box::new(Spot {
+                line: self.text[..line_start].matches('\n').count() + 1,
+                column: line[..marked].chars().count() + 1,
+                width: line[marked..end].trim_end().chars().count().max(1),
+                text: Arc::clone(&self.shown),
+            })),
         }
     }
 
     /// The characters of a scalar as they stand in the file, quotes included.
-    pub(super) fn verbatim(&self, at: Location) -> &str {
-        let bytes = at.span().byte_offset().zip(at.span().byte_len());
-        let range = bytes.and_then(|(start, len)| {
-            let start = usize::try_from(start).ok()?;
-            Some(start..start.checked_add(usize::try_from(len).ok()?)?)
-        });
-        range.and_then(|range| self.text.get(range)).unwrap_or_default().trim_end()
+    pub(super) fn verbatim(&self, at: At) -> &'a str {
+        self.text.get(at.start..at.end).unwrap_or_default().trim_end()
     }
 }
 
-/// A part of one line of a file.
+/// White space that no terminal takes amiss, or that `lines` takes away.
+fn is_space(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r')
+}
+
+/// A file or folder, or a part of one line of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// As the user named it.
+    pub(crate) file: PathBuf,
+    /// None: the file as a whole.
+    pub(crate) spot: Option<Box<Spot>>,
+}
+
+/// A part of one line.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Place {
-    path: PathBuf,
-    line: usize,
-    column: usize,
-    width: usize,
-    /// The part of the line around it, without credentials.
-    shown: String,
-    /// How many characters of the line come before that part.
-    skipped: usize,
+pub(crate) struct Spot {
+    /// From 1.
+    pub(crate) line: usize,
+    /// In characters, from 1.
+    pub(crate) column: usize,
+    /// In characters, at least 1.
+    pub(crate) width: usize,
+    /// The whole text, without credentials, and with nothing that a terminal would obey.
+    text: Arc<str>,
 }
 
-impl Place {
-    /// `file:line:column`, as terminals and editors link it.
-    pub(super) fn link(&self) -> String {
-        format!("{}:{}:{}", self.path.display(), self.line, self.column)
-    }
-
-    /// What is shown of the line from this place on.
-    pub(super) fn text(&self) -> &str {
-        let before = self.column.saturating_sub(1).saturating_sub(self.skipped);
-        self.shown.char_indices().nth(before).map_or("", |(at, _)| &self.shown[at..])
-    }
-
-    /// The place's first character, to mark what is missing there or has many lines.
-    pub(super) fn beginning(self) -> Self {
-        Self { width: 1, ..self }
+impl Spot {
+    /// The line as it may be shown: without credentials, and with nothing but tabs that a terminal would obey.
+    pub(crate) fn line_text(&self) -> &str {
+        self.text.lines().nth(self.line - 1).unwrap_or_default()
     }
 }
 
-/// Limit on the characters of a line that are shown: a file that a program wrote may be one long line.
-const SHOWN_LINE: usize = 110;
+impl fmt::Debug for Spot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
 
+/// `file:line:column`, as terminals and editors link it.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = in_columns(&self.shown);
-        let marked = self.column.saturating_sub(1).saturating_sub(self.skipped);
-        let carets = "^".repeat(self.width.min(SHOWN_LINE.saturating_sub(marked)).max(1));
-
-        let margin = " ".repeat(self.line.to_string().len());
-        writeln!(f, "{margin}--> {}", self.link())?;
-        writeln!(f, "{margin} |")?;
-        writeln!(f, "{} | {}", self.line, shown.trim_end())?;
-        write!(f, "{margin} | {}{carets}", " ".repeat(marked))
+        write!(f, "{}", self.file.display())?;
+        match &self.spot {
+            Some(spot) => write!(f, ":{}:{}", spot.line, spot.column),
+            None => Ok(()),
+        }
     }
-}
-
-/// The text without what a terminal would obey, one column for each character, so that a caret stays below its place.
-fn in_columns(text: &str) -> String {
-    let visible = |c: char| match c {
-        '\t' => '→',
-        c if is_hazard(c) => char::REPLACEMENT_CHARACTER,
-        c => c,
-    };
-    text.chars().map(visible).collect()
 }
 
 /// The text with a `*` for every character of what may be a credential.

@@ -1,52 +1,68 @@
 //! Reads values of one type each, and collects what is wrong with them.
 
-use std::{ops::RangeInclusive, str::FromStr, time::Duration};
-
-use serde_saphyr::Location;
+use std::{collections::BTreeMap, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use super::{
     duration::{self, DurationText},
-    leaf::{Found, Leaf, Optional},
-    problem::{MAX_PROBLEMS, Problem, Source},
+    leaf::{Leaf, Optional, Required},
+    node::{At, Found, Node},
+    problem::{Code, Problem, Problems, Source},
     text::InvalidValue,
-    yaml::nearest,
 };
 
 const NO_VALUE: &str = "write a value after the colon, or remove the key if it is optional";
 
-/// Reads the values of one file. If a method returns `None`, it has recorded a problem.
+/// Reads the values of one document. If a method returns `None`, it has recorded a problem.
 pub(super) struct Reader<'a> {
-    pub(super) source: Source<'a>,
+    pub(super) source: &'a Source<'a>,
     /// The problems that were found so far.
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: &'a mut Problems,
 }
 
 impl Reader<'_> {
-    /// Records a problem.
-    pub(super) fn refuse<V>(&mut self, at: Location, message: impl Into<String>, hint: impl Into<String>) -> Option<V> {
-        if self.problems.len() < MAX_PROBLEMS {
-            self.problems.push(Problem::at(self.source.place(at), message, hint));
-        }
+    /// Records the problem of a value that the key does not accept.
+    pub(super) fn refuse<V>(&mut self, at: At, message: impl Into<String>, hint: impl Into<String>) -> Option<V> {
+        self.refuse_as(Code::InvalidValue, at, message, hint);
         None
     }
 
+    /// Records a problem of another sort.
+    pub(super) fn refuse_as(&mut self, code: Code, at: At, message: impl Into<String>, hint: impl Into<String>) {
+        self.problems.add(|| Problem::at(self.source.place(at), code, message, hint));
+    }
+
+    /// Records that what is `at` a place was at another one before.
+    pub(super) fn is_there_twice(&mut self, at: At, first: At, message: String) {
+        let source = self.source;
+        self.problems.add(|| {
+            Problem::at(source.place(at), Code::Duplicate, message, "remove one of the two")
+                .beside(source.place(first), "the first one")
+        });
+    }
+
     /// Records the problem of a value that its checked type refuses.
-    pub(super) fn accept<V>(&mut self, at: Location, result: Result<V, InvalidValue>) -> Option<V> {
+    pub(super) fn accept<V>(&mut self, at: At, result: Result<V, InvalidValue>) -> Option<V> {
         match result {
             Ok(value) => Some(value),
             Err(error) => self.refuse(at, error.message, error.hint),
         }
     }
 
-    fn refuse_type<V>(&mut self, key: &str, at: Location, expected: &str, found: &Found, hint: &str) -> Option<V> {
-        if matches!(found, Found::Nothing) {
-            return self.refuse(at, format!("`{key}` has no value"), NO_VALUE);
+    /// Records the problem of a value of another type.
+    pub(super) fn refuse_type<V>(&mut self, key: &str, node: &Node, expected: &str, hint: &str) -> Option<V> {
+        match &node.found {
+            Found::Refused => {}
+            Found::Nothing => self.refuse_as(Code::WrongType, node.at, format!("`{key}` has no value"), NO_VALUE),
+            found => {
+                let message = format!("`{key}` must be {expected}, not {found}");
+                self.refuse_as(Code::WrongType, node.at, message, hint);
+            }
         }
-        self.refuse(at, format!("`{key}` must be {expected}, not {found}"), hint)
+        None
     }
 
     /// Text that is not empty.
-    pub(super) fn text<'l, T>(&mut self, key: &str, leaf: &'l Leaf<T>) -> Option<&'l str> {
+    pub(super) fn text<'n>(&mut self, key: &str, leaf: &'n Node) -> Option<&'n str> {
         match self.text_or_empty(key, leaf)? {
             "" => self.refuse(leaf.at, format!("`{key}` is empty"), NO_VALUE),
             text => Some(text),
@@ -57,14 +73,14 @@ impl Reader<'_> {
     ///
     /// A number, true or false needs quotes: another program that reads the file would not see its characters (`012` is
     /// 12, `1.10` is 1.1).
-    pub(super) fn text_or_empty<'l, T>(&mut self, key: &str, leaf: &'l Leaf<T>) -> Option<&'l str> {
+    pub(super) fn text_or_empty<'n>(&mut self, key: &str, leaf: &'n Node) -> Option<&'n str> {
         match &leaf.found {
             Found::Text(text) => Some(text),
-            found @ (Found::Number(_) | Found::Flag(_)) => {
+            Found::Number(_) | Found::Flag(_) => {
                 let hint = format!("put it in quotes: \"{}\"", self.source.verbatim(leaf.at));
-                self.refuse_type(key, leaf.at, "text", found, &hint)
+                self.refuse_type(key, leaf, "text", &hint)
             }
-            found => self.refuse_type(key, leaf.at, "text", found, "write text, in quotes if in doubt"),
+            _ => self.refuse_type(key, leaf, "text", "write text, in quotes if in doubt"),
         }
     }
 
@@ -78,7 +94,7 @@ impl Reader<'_> {
     }
 
     /// One of a few words.
-    pub(super) fn choice<V: Copy>(&mut self, key: &str, leaf: &Leaf<String>, choices: &[(&str, V)]) -> Option<V> {
+    pub(super) fn choice<V: Copy>(&mut self, key: &str, leaf: &Node, choices: &[(&str, V)]) -> Option<V> {
         let text = self.text(key, leaf)?;
         if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
             return Some(*value);
@@ -103,7 +119,7 @@ impl Reader<'_> {
                 format!("`{key}` has no unit"),
                 format!("write {number}s, {number}m, {number}h or {number}d for seconds, minutes, hours or days"),
             ),
-            found => self.refuse_type(key, leaf.at, "a duration", found, "write 30s, 2m, 24h or 30d"),
+            _ => self.refuse_type(key, leaf, "a duration", "write 30s, 2m, 24h or 30d"),
         }
     }
 
@@ -111,7 +127,7 @@ impl Reader<'_> {
     pub(super) fn flag(&mut self, key: &str, leaf: &Leaf<bool>) -> Option<bool> {
         match &leaf.found {
             Found::Flag(flag) => Some(*flag),
-            found => self.refuse_type(key, leaf.at, "true or false", found, "write true or false, without quotes"),
+            _ => self.refuse_type(key, leaf, "true or false", "write true or false, without quotes"),
         }
     }
 
@@ -124,7 +140,7 @@ impl Reader<'_> {
                 let refused = format!("`{key}` cannot be {}", self.source.verbatim(leaf.at));
                 number.or_else(|| self.refuse(leaf.at, refused, hint))
             }
-            found => self.refuse_type(key, leaf.at, "a whole number", found, &hint),
+            _ => self.refuse_type(key, leaf, "a whole number", &hint),
         }
     }
 
@@ -141,7 +157,7 @@ impl Reader<'_> {
             Found::Text(text) => {
                 return self.refuse(leaf.at, format!("`{key}` must be a list"), format!("write [\"{text}\"]"));
             }
-            found => return self.refuse_type(key, leaf.at, "a list", found, "write [a, b], or one `- ` line per item"),
+            _ => return self.refuse_type(key, leaf, "a list", "write [a, b], or one `- ` line per item"),
         };
         if items.is_empty() {
             return self.refuse(leaf.at, format!("`{key}` is an empty list"), "add an item, or remove the key");
@@ -150,27 +166,55 @@ impl Reader<'_> {
             let message = format!("`{key}` has {} items", items.len());
             return self.refuse(leaf.at, message, format!("write at most {limit}"));
         }
-        let mut texts = Vec::new();
+        let mut texts = BTreeMap::new();
         let mut values = Vec::new();
         for (index, item) in items.iter().enumerate() {
             let Some(text) = self.text(&format!("{key}[{index}]"), item) else { continue };
-            if texts.contains(&text) {
-                self.refuse::<V>(item.at, format!("`{text}` is listed twice"), "remove one of the two");
+            match texts.insert(text, item.at) {
+                Some(first) => self.is_there_twice(item.at, first, format!("`{text}` is listed twice")),
+                None => values.extend(self.accept(item.at, check(text))),
             }
-            texts.push(text);
-            values.extend(self.accept(item.at, check(text)));
         }
         (values.len() == items.len()).then_some(values)
     }
 }
 
+/// The nearest candidate, if it is only a few typing mistakes away.
+pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase().replace('-', "_");
+    let tolerated = 1.max(word.chars().count() / 3);
+    candidates
+        .map(|candidate| (strsim::damerau_levenshtein(&word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= tolerated)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// Reads a key that has to be there.
+pub(super) fn required<L, V>(key: &Required<L>, read: impl FnOnce(&L) -> Option<V>) -> Option<V> {
+    key.get().and_then(read)
+}
+
 /// Reads an optional key. Returns the default if the key is missing.
-pub(super) fn or_default<L, V>(leaf: &Optional<L>, default: V, read: impl FnOnce(&L) -> Option<V>) -> Option<V> {
-    leaf.get().map_or(Some(default), read)
+pub(super) fn or_default<L, V>(key: &Optional<L>, default: V, read: impl FnOnce(&L) -> Option<V>) -> Option<V> {
+    if_given(key, read).map(|value| value.unwrap_or(default))
+}
+
+/// Reads an optional group. If the group is missing, all of its keys are.
+pub(super) fn group<G: Default, V>(key: &Optional<G>, read: impl FnOnce(&G) -> Option<V>) -> Option<V> {
+    match key {
+        Optional::Missing => read(&G::default()),
+        Optional::Refused => None,
+        Optional::Given(group) => read(group),
+    }
 }
 
 /// Reads an optional key without a default. The outer `None`: a problem was recorded. The inner `None`: the key is missing.
 #[expect(clippy::option_option, reason = "wrong, missing and given are three different results")]
-pub(super) fn if_given<L, V>(leaf: &Optional<L>, read: impl FnOnce(&L) -> Option<V>) -> Option<Option<V>> {
-    leaf.get().map_or(Some(None), |leaf| read(leaf).map(Some))
+pub(super) fn if_given<L, V>(key: &Optional<L>, read: impl FnOnce(&L) -> Option<V>) -> Option<Option<V>> {
+    match key {
+        Optional::Missing => Some(None),
+        Optional::Refused => None,
+        Optional::Given(value) => read(value).map(Some),
+    }
 }

@@ -8,6 +8,9 @@ use super::{
     duration::{DAY, HOUR, MINUTE},
     *,
 };
+use crate::screen::as_text;
+
+mod mutations;
 
 /// The shortest configuration.
 const LEAST: &str =
@@ -36,7 +39,7 @@ fn errors(texts: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     texts.into_iter().fold(String::new(), |mut all, text| {
         let text = text.as_ref();
         let error = parsed(text).map(|_| text).expect_err("the text must be refused");
-        let _ = writeln!(all, "{error}\n\n{}\n", "=".repeat(60));
+        let _ = writeln!(all, "{}\n{}\n", as_text(&error), "=".repeat(60));
         all
     })
 }
@@ -181,7 +184,7 @@ fn the_defaults_of_the_schema_are_those_that_apply() {
 fn a_file_says_which_versions_of_the_deployer_may_work_with_it() {
     let refused = |required: &str| {
         let text = with(&format!("required_version: {required}"));
-        parse(Path::new("config.yaml"), &text).err().map(|error| error.to_string())
+        parse(Path::new("config.yaml"), &text).err().map(|error| as_text(&error))
     };
     assert_eq!(refused("\">=0.1, <0.2\""), None);
     let own = env!("CARGO_PKG_VERSION");
@@ -333,7 +336,7 @@ fn a_region_that_is_nearly_right_is_corrected() {
 #[test]
 fn a_region_whose_partition_has_no_ses_is_refused_by_name() {
     for region in ["cn-north-1", "us-isof-south-1"] {
-        let error = parsed(&with(&format!("region: {region}"))).unwrap_err().to_string();
+        let error = as_text(&parsed(&with(&format!("region: {region}"))).unwrap_err());
         assert!(error.contains(&format!("Amazon SES is not in {region}")), "{error}");
     }
 }
@@ -887,7 +890,7 @@ mod files {
 
         /// What a user reads, without the folder's changing name.
         fn error(&self, path: &Path) -> String {
-            load(path).unwrap_err().to_string().replace(&*self.0.to_string_lossy(), "FOLDER")
+            as_text(&load(path, |_| Vec::new()).unwrap_err()).replace(&*self.0.to_string_lossy(), "FOLDER")
         }
     }
 
@@ -923,11 +926,11 @@ mod files {
         folder.write("b.yml", numbered("b"));
         folder.write("a.yaml", format!("{}---\n{}", numbered("a1"), numbered("a2")));
         folder.write("c.yaml", numbered("c"));
-        let configs = load(&folder.0).unwrap();
+        let configs = load(&folder.0, |_| Vec::new()).unwrap();
         let names: Vec<&str> = configs.iter().map(|config| &*config.name).collect();
         assert_eq!(names, ["mail-a1", "mail-a2", "mail-b", "mail-c"]);
         assert_eq!(configs[2].source, folder.0.join("b.yml"));
-        assert_eq!(load(&folder.0.join("c.yaml")).unwrap(), configs[3..]);
+        assert_eq!(load(&folder.0.join("c.yaml"), |_| Vec::new()).unwrap(), configs[3..]);
     }
 
     #[test]
@@ -991,7 +994,7 @@ proptest! {
     fn no_text_makes_the_parser_panic(text in "\\PC{0,200}", yaml in "[a-z:{}\\[\\]\"' \n\t&*!|>#-]{0,200}") {
         for text in [text.as_str(), &yaml, &with(&yaml)] {
             if let Err(error) = parsed(text) {
-                prop_assert!(error.to_string().starts_with("error: ") && error.to_string().contains("\n\nhint: "));
+                prop_assert!(as_text(&error).starts_with("error: ") && as_text(&error).contains("\n\nhint: "));
             }
         }
     }
@@ -1022,7 +1025,7 @@ proptest! {
     fn every_schedule_that_aws_accepts_is_valid_by_itself(schedule in some_schedule()) {
         prop_assume!(schedule.parse::<Schedule>().is_ok());
         let rotation = parsed(&with(&format!("rotation: {{schedule: \"{schedule}\"}}")));
-        let rotation = rotation.map_err(|error| TestCaseError::fail(error.to_string()))?.remove(0).rotation;
+        let rotation = rotation.map_err(|error| TestCaseError::fail(as_text(&error)))?.remove(0).rotation;
         let schedule = &rotation.schedule;
         let window = rotation.window.unwrap_or(schedule.default_window());
         prop_assert!(rotation.keep_previous >= HOUR * 2);

@@ -1,337 +1,194 @@
-//! From text to raw documents, and from the YAML library's errors to ours.
+//! From text to documents: trees of values with their places.
 
-use serde_saphyr::{
-    Error, Location, MergeKeyPolicy, MessageFormatter, NonFiniteFloatPolicy, UserMessageFormatter,
-    granit_parser::{self, Event, Parser, ScalarStyle, Span},
-};
+use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, ScanError, Span};
 
 use super::{
-    problem::{Problem, Source},
-    raw::RawConfig,
-    schema,
+    group::FIRST_LINES,
+    node::{At, Found, Node},
+    problem::{Code, Problem, Problems, Source},
 };
 
-/// Reads every document of a text.
+/// Reads every document of a text, and finds what YAML a configuration may not use. A syntax error ends the reading, and is the
+/// one problem of its file.
 ///
 /// Anchors, aliases, merge keys and tags are refused, so that every value has one place, which an error can name.
-pub(super) fn documents(source: Source<'_>) -> Result<Vec<RawConfig>, Problem> {
-    let outline = Outline::of(source)?;
-    let options = serde_saphyr::options! {
-        strict_booleans: true,
-        merge_keys: MergeKeyPolicy::Error,
-        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
-        with_snippet: false,
-    };
-    serde_saphyr::from_multiple_with_options(source.text, options).map_err(|error| problem(source, &outline, &error))
+pub(super) fn documents(source: &Source<'_>) -> Result<(Vec<Node>, Problems), Problem> {
+    let mut options = granit_parser::Options::default();
+    options.emit_unresolved_aliases = true;
+    options.emit_anchor_events = true;
+    let mut tree = Tree::default();
+    let mut problems = Problems::default();
+    for step in Parser::new_from_str_with_options(source.text, options) {
+        let (event, span) = step.map_err(|error| syntax_problem(source, &error))?;
+        if let Some((at, what, hint)) = refused(&event, span) {
+            problems.add(|| Problem::at(source.place(at), Code::UnsupportedYaml, what, hint));
+        }
+        tree.follow(event, span);
+        if let Some((what, hint)) = tree.excess() {
+            return Err(Problem::at(source.place(at(span).beginning()), Code::TooLarge, what, hint));
+        }
+    }
+    if source.text.lines().all(is_blank) {
+        let message = format!("{} is empty", source.path.display());
+        return Err(Problem::of_file(source.path, Code::Empty, message, FIRST_LINES));
+    }
+    Ok((tree.documents, problems))
 }
 
-/// Limit on the keys, values and groups of a file: enough for some 250 deployments with every key. The library needs a few
-/// hundred bytes for each, so that this, and not the size of the file, bounds the memory.
+/// Limit on the keys, values and groups of a file: enough for some 250 deployments with every key. Each needs a few hundred
+/// bytes, so that this, and not the size of the file, bounds the memory.
 const MAX_NODES: usize = 20_000;
 
-/// Limit on the documents of a file. The library's own is a little higher.
+/// Limit on the documents of a file.
 const MAX_DOCUMENTS: usize = 1000;
 
 /// Limit on nesting. The deepest value of a configuration is the item of a list in a group: three levels.
 const MAX_DEPTH: usize = 8;
 
-/// The place of every key and value in the file, to find the key that an error of the library is about.
-struct Outline {
-    nodes: Vec<Node>,
-    keys: Vec<Key>,
+/// The documents that have been read, and what is open in the one that is being read.
+#[derive(Default)]
+struct Tree {
+    documents: Vec<Node>,
+    open: Vec<Open>,
+    begun: usize,
+    nodes: usize,
 }
-
-struct Node {
-    line: usize,
-    column: usize,
-    /// The last of the keys that lead to it; for a key, of those that lead to its group.
-    within: Option<KeyId>,
-    is_group: bool,
-}
-
-/// A key, kept once, however many nodes are below it.
-struct Key {
-    text: String,
-    within: Option<KeyId>,
-}
-
-/// Index of a key.
-type KeyId = usize;
 
 /// A collection whose end was not read yet.
 enum Open {
-    Map { key: Option<KeyId> },
-    List,
+    Map { at: At, entries: Vec<(Node, Node)>, key: Option<Node> },
+    List { at: At, items: Vec<Node> },
 }
 
-impl Outline {
-    /// Walks through the text once. Stops at a syntax error, which the library will report.
-    fn of(source: Source<'_>) -> Result<Self, Problem> {
-        let mut options = granit_parser::Options::default();
-        options.emit_unresolved_aliases = true;
-        options.emit_anchor_events = true;
-        let mut outline = Self { nodes: Vec::new(), keys: Vec::new() };
-        let mut open: Vec<Open> = Vec::new();
-        let mut begins = false;
-        let mut documents = 0;
-        for (event, span) in Parser::new_from_str_with_options(source.text, options).map_while(Result::ok) {
-            if let Some(problem) = refused(source, &event, span, begins) {
-                return Err(problem);
-            }
-            begins = matches!(event, Event::DocumentStart(..));
-            outline.follow(&mut open, &event, span);
-            documents += usize::from(begins);
-            if let Some(problem) = too_large(source, span, documents, outline.nodes.len(), open.len()) {
-                return Err(problem);
-            }
-        }
-        if source.text.lines().all(is_blank) {
-            return Err(Problem::of_file(format!("{} is empty", source.path.display()), FIRST_LINES));
-        }
-        Ok(outline)
-    }
-
-    fn follow(&mut self, open: &mut Vec<Open>, event: &Event<'_>, span: Span) {
-        let is_group = matches!(event, Event::MappingStart(..));
-        if is_group || matches!(event, Event::Scalar(..) | Event::SequenceStart(..)) {
-            let (line, column) = (span.start.line(), span.start.col() + 1);
-            self.nodes.push(Node { line, column, within: innermost(open), is_group });
-        }
+impl Tree {
+    fn follow(&mut self, event: Event<'_>, span: Span) {
+        let at = at(span);
         match event {
-            Event::Scalar(text, ..) => {
-                let within = innermost(open);
-                match open.last_mut() {
-                    Some(Open::Map { key: key @ None }) => {
-                        *key = Some(self.keys.len());
-                        self.keys.push(Key { text: text.to_string(), within });
-                    }
-                    _ => end_value(open),
-                }
+            Event::DocumentStart(..) => self.begun += 1,
+            Event::Scalar(text, style, _, tag) => {
+                // A refused tag hides the type of a value; a key is text anyway.
+                let found = match style {
+                    _ if tag.is_some() && !self.is_at_a_key() => Found::Refused,
+                    ScalarStyle::Plain => Found::plain(&text),
+                    _ => Found::Text(text.into_owned()),
+                };
+                self.add(Node { found, at });
             }
-            Event::MappingStart(..) => open.push(Open::Map { key: None }),
-            Event::SequenceStart(..) => open.push(Open::List),
-            Event::MappingEnd | Event::SequenceEnd => {
-                open.pop();
-                end_value(open);
-            }
+            Event::Alias(_) | Event::UnresolvedAlias(_) => self.add(Node { found: Found::Refused, at }),
+            Event::MappingStart(..) => self.open.push(Open::Map { at, entries: Vec::new(), key: None }),
+            Event::SequenceStart(..) => self.open.push(Open::List { at, items: Vec::new() }),
+            Event::MappingEnd | Event::SequenceEnd => match self.open.pop() {
+                Some(Open::Map { at, entries, .. }) => self.add(Node { found: Found::Map(entries), at }),
+                Some(Open::List { at, items }) => self.add(Node { found: Found::List(items), at }),
+                None => {}
+            },
             _ => {}
         }
     }
 
-    /// The path of the node at a place.
-    fn path_at(&self, at: Location) -> String {
-        let here = |node: &&Node| (node.line as u64, node.column as u64) == (at.line(), at.column());
-        self.nodes.iter().find(here).map_or(String::new(), |node| self.path(node))
+    fn is_at_a_key(&self) -> bool {
+        matches!(self.open.last(), Some(Open::Map { key: None, .. }))
     }
 
-    /// The keys that lead to a node, joined by dots.
-    fn path(&self, node: &Node) -> String {
-        let mut texts: Vec<&str> = Vec::new();
-        let mut next = node.within;
-        while let Some(key) = next.and_then(|id| self.keys.get(id)) {
-            texts.push(&key.text);
-            next = key.within;
+    fn add(&mut self, node: Node) {
+        self.nodes += 1;
+        match self.open.last_mut() {
+            None => self.documents.push(node),
+            Some(Open::List { items, .. }) => items.push(node),
+            Some(Open::Map { entries, key, .. }) => match key.take() {
+                None => *key = Some(node),
+                Some(key) => entries.push((key, node)),
+            },
         }
-        texts.reverse();
-        texts.join(".")
     }
 
-    /// The beginning of the group that a place is in, by that group's path.
-    fn group_around(&self, at: Location, path: &str) -> Option<&Node> {
-        let before = |node: &&Node| (node.line as u64, node.column as u64) <= (at.line(), at.column());
-        self.nodes.iter().take_while(before).filter(|node| node.is_group && self.path(node) == path).last()
+    /// Refuses what no person writes, and what would need memory without bound.
+    fn excess(&self) -> Option<(String, &'static str)> {
+        let several = "put the deployments into several files of one folder, and name the folder";
+        if self.open.len() > MAX_DEPTH {
+            let hint = "check the brackets and the indentation: a configuration has three levels";
+            Some((format!("groups and lists are nested deeper than {MAX_DEPTH} levels"), hint))
+        } else if self.begun > MAX_DOCUMENTS {
+            Some((format!("the file has more than {MAX_DOCUMENTS} deployments"), several))
+        } else if self.nodes + self.open.len() > MAX_NODES {
+            Some((format!("the file has more than {MAX_NODES} keys and values"), several))
+        } else {
+            None
+        }
     }
 }
 
-fn end_value(open: &mut [Open]) {
-    if let Some(Open::Map { key }) = open.last_mut() {
-        *key = None;
-    }
-}
-
-/// The key of which the value is being read.
-fn innermost(open: &[Open]) -> Option<KeyId> {
-    open.iter().rev().find_map(|open| match open {
-        Open::Map { key } => *key,
-        Open::List => None,
-    })
-}
-
-/// Refuses what no person writes, and what would need memory without bound.
-fn too_large(source: Source<'_>, span: Span, documents: usize, nodes: usize, depth: usize) -> Option<Problem> {
-    let several = "put the deployments into several files of one folder, and name the folder";
-    let (message, hint) = if depth > MAX_DEPTH {
-        let hint = "check the brackets and the indentation: a configuration has three levels";
-        (format!("groups and lists are nested deeper than {MAX_DEPTH} levels"), hint)
-    } else if documents > MAX_DOCUMENTS {
-        (format!("the file has more than {MAX_DOCUMENTS} deployments"), several)
-    } else if nodes > MAX_NODES {
-        (format!("the file has more than {MAX_NODES} keys and values"), several)
-    } else {
-        return None;
-    };
-    Some(Problem::at(source.place_of(span.start.line(), span.start.col() + 1, 1), message, hint))
+fn at(span: Span) -> At {
+    let range = span.byte_range().unwrap_or_default();
+    At { start: range.start, end: range.end }
 }
 
 fn is_blank(line: &str) -> bool {
     line.trim().is_empty() || line.trim_start().starts_with('#')
 }
 
-/// Refuses YAML that a configuration may not use. `begins`: the event is a document's first.
-fn refused(source: Source<'_>, event: &Event<'_>, span: Span, begins: bool) -> Option<Problem> {
-    let place = |span: Span| source.place_of(span.start.line(), span.start.col() + 1, span.len());
+/// YAML that a configuration may not use: where it is, what it is, and what to write instead.
+fn refused(event: &Event<'_>, span: Span) -> Option<(At, &'static str, &'static str)> {
     match event {
         Event::Scalar(_, _, _, Some(_)) | Event::SequenceStart(_, _, Some(_)) | Event::MappingStart(_, _, Some(_)) => {
-            Some(Problem::at(
-                place(span.tag_span().unwrap_or(span)),
+            Some((
+                at(span.tag_span().unwrap_or(span)),
                 "YAML tags such as `!Sub` or `!!str` are not accepted",
                 "remove the tag; text that begins with `!` needs quotes",
             ))
         }
-        Event::Alias(_) | Event::UnresolvedAlias(_) => Some(Problem::at(
-            place(span),
+        Event::Alias(_) | Event::UnresolvedAlias(_) => Some((
+            at(span),
             "a value that begins with `*` needs quotes",
             "write \"*@example.com\" with its quotes; aliases are not accepted: write the value out",
         )),
-        Event::Anchor(..) => Some(Problem::at(
-            place(span),
+        Event::Anchor(..) => Some((
+            at(span),
             "anchors are not accepted",
             "remove the anchor, and write the value out at every place; text that begins with `&` needs quotes",
         )),
-        Event::Scalar(text, ScalarStyle::Plain, ..) if begins && matches!(&**text, "" | "~" | "null") => {
-            Some(Problem::at(place(span), "this document is empty", "remove the `---`, or write a deployment after it"))
-        }
         _ => None,
     }
 }
 
-fn problem(source: Source<'_>, outline: &Outline, error: &Error) -> Problem {
-    let error = error.without_snippet();
-    let Some(at) = error.location() else {
-        return Problem::of_file(format!("{} cannot be read as YAML", source.path.display()), rendered(error));
-    };
-    let path = outline.path_at(at);
-    let path = path.as_str();
-    let place = source.place(at);
-    match error {
-        Error::SerdeUnknownField { field, expected, .. } => {
-            Problem::at(place, format!("unknown key `{field}`{}", in_group(path)), unknown_key_hint(field, expected))
-        }
-        Error::SerdeMissingField { field, .. } => Problem::at(
-            outline.group_around(at, path).map_or(place, |group| source.place_of(group.line, group.column, 1)),
-            if path.is_empty() { format!("`{field}` is missing") } else { format!("`{path}` has no `{field}`") },
-            missing_key_hint(path, field),
-        ),
-        Error::DuplicateMappingKey { key, .. } => Problem::at(
-            place,
-            key.as_ref().map_or_else(
-                || format!("duplicate key{}", in_group(path)),
-                |key| format!("duplicate key `{key}`{}", in_group(path)),
-            ),
-            "remove one of the two",
-        ),
-        Error::MergeKeyNotAllowed { .. } => {
-            Problem::at(place, "merge keys (`<<`) are not accepted", "write the keys out at every place")
-        }
-        Error::Unexpected { .. } if path.is_empty() => {
-            Problem::at(place, "a deployment must be a group of keys", not_yaml(source.text).unwrap_or(FIRST_LINES))
-        }
-        Error::Unexpected { .. } => Problem::at(
-            place,
-            format!("`{path}` must be a group of keys"),
-            format!(
-                "write the keys on indented lines below it, such as `  {}: …`, or remove `{path}`",
-                first_key(path)
-            ),
-        ),
-        _ => syntax_problem(source, at, &rendered(error)),
-    }
-}
-
-/// The library's message without its place: [`Problem`] shows the place.
-fn rendered(error: &Error) -> String {
-    UserMessageFormatter.format_message(error).into_owned()
-}
-
-fn in_group(path: &str) -> String {
-    if path.is_empty() { String::new() } else { format!(" in `{path}`") }
-}
-
-fn unknown_key_hint(key: &str, allowed: &[&str]) -> String {
-    if let Some(near) = nearest(key, allowed.iter().copied()) {
-        return format!("did you mean `{near}`?");
-    }
-    let groups = schema::groups_with(key);
-    if !groups.is_empty() {
-        let groups: Vec<String> = groups.iter().map(|group| format!("`{group}`")).collect();
-        return format!("`{key}` is a key of {}", groups.join(" and of "));
-    }
-    format!("the keys here are {}", allowed.join(", "))
-}
-
-/// The nearest candidate, if it is only a few typing mistakes away.
-pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let word = word.to_lowercase().replace('-', "_");
-    let tolerated = 1.max(word.chars().count() / 3);
-    candidates
-        .map(|candidate| (strsim::damerau_levenshtein(&word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= tolerated)
-        .min()
-        .map(|(_, candidate)| candidate)
-}
-
-const FIRST_LINES: &str = "begin with `name: mail-prod`; config.example.yaml shows every key";
-
-fn missing_key_hint(group: &str, key: &str) -> String {
-    let example = match (group, key) {
-        ("", "name") => "name: mail-prod",
-        ("", "region") => "region: eu-west-1",
-        ("", "secret") => "secret: {name: mail-prod/smtp}",
-        ("", "iam_user") => "iam_user: {name: mail-prod-smtp}",
-        ("secret", _) => "name: mail-prod/smtp",
-        ("iam_user", _) => "name: mail-prod-smtp",
-        (_, "subnets") => "subnets: [subnet-0123456789abcdef0]",
-        (_, "security_groups") => "security_groups: [sg-0123456789abcdef0]",
-        _ => "script: /usr/local/bin/rotate_smtp.sh",
-    };
-    format!("add `{example}`")
-}
-
-/// A key of the group, for an example.
-fn first_key(group: &str) -> &'static str {
-    match group {
-        "instance" => "id",
-        "ses" => "sender",
-        "rotation" => "schedule",
-        "function" => "timeout",
-        "function.vpc" => "subnets",
-        _ => "name",
-    }
-}
-
-fn syntax_problem(source: Source<'_>, at: Location, message: &str) -> Problem {
-    let message = format!("this is not YAML: {message}");
-    let place = source.place(at).beginning();
-    if let Some(other_language) = not_yaml(source.text) {
-        return Problem::at(place, message, other_language);
+fn syntax_problem(source: &Source<'_>, error: &ScanError) -> Problem {
+    let start = error.marker().byte_offset().unwrap_or_default();
+    let here = At { start, end: start };
+    let message = format!("this is not YAML: {}", error.info());
+    let problem = |at: At, hint: &str| Problem::at(source.place(at), Code::Syntax, &*message, hint);
+    if let Some(other_language) = other_language(source.text) {
+        return problem(here, other_language);
     }
     // The library may notice a tab only at the value before it.
-    let indentation = |line: &str| line.chars().take_while(|c| c.is_whitespace()).position(|c| c == '\t');
-    let tab = source.text.lines().enumerate().find_map(|(index, line)| Some((index + 1, indentation(line)? + 1)));
-    if let Some((line, column)) = tab {
-        let place = source.place_of(line, column, 1);
-        return Problem::at(place, message, "indent with spaces: YAML does not allow tabs");
+    if let Some(tab) = tab_in_indentation(source.text) {
+        return problem(tab, "indent with spaces: YAML does not allow tabs");
     }
-    let hint = if place.text().starts_with(['@', '`', '%', '!', '&', '|', '>']) {
+    let rest = source.text.get(start..).unwrap_or_default();
+    if rest.starts_with('\0') {
+        return problem(here, "remove the NUL character: the file may be a binary file, or UTF-16 text");
+    }
+    let hint = if rest.starts_with(['@', '`', '%', '!', '&', '|', '>']) {
         "a value that begins with a special character needs quotes"
     } else {
         "check the indentation, the quotes and the brackets here; text with `: ` or ` #` in it needs quotes"
     };
-    Problem::at(place, message, hint)
+    problem(here, hint)
+}
+
+fn tab_in_indentation(text: &str) -> Option<At> {
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let indentation = line.len() - line.trim_start().len();
+        if let Some(tab) = line[..indentation].find('\t') {
+            return Some(At { start: start + tab, end: start + tab });
+        }
+        start += line.len();
+    }
+    None
 }
 
 /// Tells from its first line whether a file is in another configuration language.
-fn not_yaml(text: &str) -> Option<&'static str> {
+pub(super) fn other_language(text: &str) -> Option<&'static str> {
     let first = text.lines().find(|line| !is_blank(line) && !line.trim_start().starts_with("//"))?.trim();
     let word = first.split([' ', '=', '{', '"']).next().unwrap_or_default();
     let is_word = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));

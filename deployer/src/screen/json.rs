@@ -3,11 +3,14 @@
 //! The types here, and those that they hold, are the format. They change only by addition; anything else is a new version, which
 //! the first line says.
 
+use std::borrow::Cow;
+
 use contract::{Report, Text, printable_json};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
+    config::{Code, ConfigError, Problem},
     date::rfc3339,
     deployment::record::Applied,
     engine::{
@@ -362,12 +365,46 @@ pub(super) fn error(error: &Error, config: Option<&str>) -> Line {
     Line::new("error", ErrorLine::new(error, config))
 }
 
-pub(super) fn config_error(error: &dyn std::fmt::Display) -> Line {
-    Line::new("error", json!({"kind": "configuration", "message": error.to_string()}))
+/// A mistake in the configuration.
+#[derive(Serialize)]
+pub(super) struct ProblemLine<'a> {
+    /// Always `configuration`.
+    kind: &'static str,
+    pub(super) code: Code,
+    /// The file or folder, as CONFIG names it.
+    pub(super) file: Cow<'a, str>,
+    /// From 1; null if the mistake is about the file as a whole.
+    pub(super) line: Option<usize>,
+    /// In characters, from 1; null if the mistake is about the file as a whole.
+    pub(super) column: Option<usize>,
+    pub(super) message: &'a str,
+    pub(super) hint: &'a str,
+}
+
+impl<'a> ProblemLine<'a> {
+    pub(super) fn new(Problem { code, message, place, hint, .. }: &'a Problem) -> Self {
+        let spot = place.spot.as_ref();
+        Self {
+            kind: "configuration",
+            code: *code,
+            file: place.file.to_string_lossy(),
+            line: spot.map(|spot| spot.line),
+            column: spot.map(|spot| spot.column),
+            message,
+            hint,
+        }
+    }
+}
+
+/// A line per mistake.
+pub(super) fn config_error(error: &ConfigError) -> impl Iterator<Item = Line> {
+    error.problems().iter().map(|problem| Line::new("error", ProblemLine::new(problem)))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
     use contract::{Command, text};
 
     use super::*;
@@ -379,6 +416,19 @@ mod tests {
             json!({"type": "done", "message": "it is done", "deployment": "mail-prod", "region": "eu-west-1"});
         assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected);
         assert_eq!(Line::schema().render(None), r#"{"type":"schema","version":1}"#);
+    }
+
+    #[test]
+    fn every_code_of_a_mistake_is_documented() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/json-and-exit-codes.md");
+        let codes = schemars::schema_for!(Code);
+        let row = |code: &Value| {
+            let text = |field: &str| code[field].as_str().unwrap().replace('\n', " ");
+            format!("| `{}` | {} |\n", text("const"), text("description"))
+        };
+        let table: String = codes.as_value()["oneOf"].as_array().unwrap().iter().map(row).collect();
+        let page = fs::read_to_string(page).unwrap();
+        assert!(page.contains(&table), "docs/json-and-exit-codes.md needs this table:\n{table}");
     }
 
     #[test]

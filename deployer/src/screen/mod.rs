@@ -16,6 +16,7 @@ use contract::{Report, Text};
 use crate::{
     aws::Identity,
     cli::DEFAULT_CONFIG,
+    config::ConfigError,
     deployment::Deployment,
     engine::{events::Event, plan::Plan},
     error::Error,
@@ -24,6 +25,7 @@ use crate::{
 };
 
 mod codes;
+mod github;
 mod json;
 mod text;
 
@@ -33,6 +35,8 @@ pub(crate) struct Screen {
     json: bool,
     /// Whether plans show every field.
     verbose: bool,
+    /// Whether mistakes in the configuration become annotations of a GitHub workflow.
+    annotates: bool,
     /// CONFIG as it was given, for the commands in texts; none if it is the default.
     config: Option<Arc<str>>,
     /// Name and region of the deployment that is being worked on.
@@ -44,12 +48,23 @@ impl Screen {
     #[must_use]
     pub(crate) fn new(json: bool, verbose: bool, config: Option<&Path>) -> Self {
         let config = config.filter(|config| *config != Path::new(DEFAULT_CONFIG));
-        let screen =
-            Self { json, verbose, config: config.map(|config| config.display().to_string().into()), deployment: None };
+        let screen = Self {
+            json,
+            verbose,
+            annotates: false,
+            config: config.map(|config| config.display().to_string().into()),
+            deployment: None,
+        };
         if json {
             screen.line(json::Line::schema());
         }
         screen
+    }
+
+    /// The screen that shows mistakes in the configuration as annotations of a GitHub workflow.
+    #[must_use]
+    pub(crate) fn annotating(&self) -> Self {
+        Self { annotates: true, ..self.clone() }
     }
 
     /// The screen on which everything is about this deployment.
@@ -158,9 +173,15 @@ impl Screen {
         }
     }
 
-    /// An error whose text is complete, with place and hint.
-    pub(crate) fn config_error(&self, error: &dyn std::fmt::Display) {
-        if self.json { self.line(json::config_error(error)) } else { err(&text::config_error(error)) }
+    /// What is wrong with the configuration.
+    pub(crate) fn config_error(&self, error: &ConfigError) {
+        if self.json {
+            json::config_error(error).for_each(|line| self.line(line));
+        } else if self.annotates {
+            out(&github::annotations(error));
+        } else {
+            err(&text::config_error(error));
+        }
     }
 
     /// Asks before anything changes. Only the answer approves.
@@ -183,6 +204,12 @@ impl Screen {
         let deployment = self.deployment.as_deref().map(|(name, region)| (name.as_str(), region.as_str()));
         out(&format!("{}\n", line.render(deployment)));
     }
+}
+
+/// What a user without colours reads.
+#[cfg(test)]
+pub(crate) fn as_text(error: &ConfigError) -> String {
+    anstream::adapter::strip_str(&text::config_error(error)).to_string()
 }
 
 /// Whether something could not be written to standard output.

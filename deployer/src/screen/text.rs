@@ -16,10 +16,12 @@ use crate::{
 mod notes;
 mod plan;
 mod policy;
+mod problems;
 mod recovery;
 pub(super) mod style;
 
 pub(super) use plan::{drift, plan};
+pub(super) use problems::config_error;
 pub(super) use recovery::{diagnosis, report};
 
 use self::{
@@ -173,17 +175,6 @@ fn error(error: &Error, config: Option<&str>) -> String {
         let _ = writeln!(text, "{CYAN}hint:{CYAN:#} {}", printable(&hint.render(config)));
     }
     text
-}
-
-/// Its text begins each problem with `error:` and is complete.
-pub(super) fn config_error(error: &dyn std::fmt::Display) -> String {
-    let text = error.to_string();
-    let line = |line: &str| match line.split_once(':') {
-        Some((word @ "error", rest)) => format!("{RED}{word}:{RED:#}{rest}\n"),
-        Some((word @ "hint", rest)) => format!("{CYAN}{word}:{CYAN:#}{rest}\n"),
-        _ => format!("{line}\n"),
-    };
-    text.lines().map(line).collect()
 }
 
 pub(super) fn question(question: &str, answer: &str) -> String {
