@@ -13,6 +13,8 @@ mod destroy;
 mod docs;
 /// Changes that somebody makes in AWS: `plan` shows them, `apply` undoes them.
 mod drift;
+/// What a person reads of a wrong file or command line.
+mod gallery;
 /// One run at a time, and runs that are killed or interrupted.
 mod lease;
 /// From nothing to a rotated credential, and back to nothing.
