@@ -1,7 +1,7 @@
 """Lets time pass: moves every date that the account remembers into the past.
 
 These are the dates that rotations wait for: when keys were made and used, every date of secrets and versions, a date
-at the end of a label, and since when SES knows a key. Sessions and running work stay unchanged.
+at the end of a label, since when SES knows a key, and the age of parameters. Sessions and running work stay unchanged.
 """
 
 from __future__ import annotations
@@ -12,16 +12,26 @@ from typing import Any
 
 from ministack.services import iam as ministack_iam
 from ministack.services import secretsmanager as ministack_secrets
+from ministack.services import ssm as ministack_ssm
 
 from . import iam, secretsmanager, smtp
 from .api import AwsError, Control
 
 
 def let_pass(change: dict[str, Any]) -> dict[str, Any]:
-    """POST /_sandbox/time: {"pass": seconds}."""
-    seconds = change.get("pass")
-    if change.keys() != {"pass"} or not isinstance(seconds, int | float) or seconds <= 0:
+    """POST /_sandbox/time: {"pass": seconds}, and {"pass": seconds, "for": "parameters"} for these alone."""
+    seconds, only = change.get("pass"), change.get("for")
+    if (
+        not change.keys() <= {"pass", "for"}
+        or not isinstance(seconds, int | float)
+        or seconds <= 0
+        or only not in (None, "parameters")
+    ):
         raise AwsError("ValidationException", f'not {{"pass": seconds}}: {change}')
+    for parameter in ministack_ssm._parameters._data.values():
+        _move_dates(parameter, seconds)
+    if only:
+        return {}
     for key in ministack_iam._access_keys._data.values():
         key["CreateDate"] = iam.earlier(key["CreateDate"], seconds)
     iam.age(seconds)

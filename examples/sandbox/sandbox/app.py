@@ -17,7 +17,7 @@ from ministack.core import iam_actions
 from ministack.core.sigv4 import decode_header_value
 from ministack.services import ses_v2
 
-from . import authz, faults, iam, processes, watch, wire
+from . import authz, faults, iam, lag, processes, watch, wire
 from .api import AwsError, Call, Control, Override, current_call
 from .calls import CallLog
 from .faults import Faults, Rule
@@ -116,7 +116,7 @@ class Sandbox:
             iam.note_use(call.access_key_id, call.service, call.region)
         watch.after_call(number, call, succeeded=0 < status < 400)
         if rule and rule.kind in faults.WITHOUT_ANSWER:
-            await _leave_unanswered(call, rule, send)
+            await self._leave_unanswered(call, rule, send)
         else:
             await _send(send, (status, response_headers, payload))
 
@@ -130,7 +130,19 @@ class Sandbox:
         if rule and rule.kind == "hold":
             await self._faults.hold(rule, call)
         iam.lists_stale_keys.set(rule is not None and rule.kind == "stale")
-        return await _ministacks_response(scope, body)
+        with lag.seen_by(call):
+            return await _ministacks_response(scope, body)
+
+    async def _leave_unanswered(self, call: Call, rule: Rule, send: Send) -> None:
+        if rule.kind == "kill":
+            processes.kill(call.access_key_id)
+        elif rule.kind == "hang":
+            processes.cut_off(call.access_key_id)
+            while processes.is_cut_off(call.access_key_id):
+                await asyncio.sleep(HANGING_POLL_SECONDS)
+        elif rule.kind == "silence":
+            await self._faults.hold(rule, call)
+        await _drop_connection(send)
 
     def _override(self, handler: Callable) -> Callable:
         """Wraps a service's handler: an override answers first. Signature and policies were checked before."""
@@ -227,16 +239,6 @@ async def _send(send: Send, response: wire.Response) -> None:
     encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": encoded})
     await send({"type": "http.response.body", "body": payload})
-
-
-async def _leave_unanswered(call: Call, rule: Rule, send: Send) -> None:
-    if rule.kind == "kill":
-        processes.kill(call.access_key_id)
-    elif rule.kind == "hang":
-        processes.cut_off(call.access_key_id)
-        while processes.is_cut_off(call.access_key_id):
-            await asyncio.sleep(HANGING_POLL_SECONDS)
-    await _drop_connection(send)
 
 
 async def _drop_connection(send: Send) -> None:

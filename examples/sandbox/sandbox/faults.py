@@ -14,7 +14,8 @@ A rule is a JSON object, from SANDBOX_FAULTS or POST /_sandbox/faults (which tak
              "stale",                   only iam:ListAccessKeys: the answer from before the last change of a key
              "kill",                    takes effect, then the process that made the call is killed
              "hang",                    takes effect; that invocation gets no answer to this or a later call
-     "when": "before",                  only kill and hang: the call has no effect; default "after"
+             "silence",                 takes effect, and is not answered; the connection closes once the rules are replaced
+     "when": "before",                  only kill, hang and silence: the call has no effect; default "after"
      "seconds": 1.5}
 
 A rule of kind kill or hang counts only the calls of functions' processes.
@@ -33,8 +34,8 @@ from .api import AwsError, Call
 HOLDING_POLL_SECONDS = 0.02
 
 OF_PROCESSES = ("kill", "hang")
-WITHOUT_ANSWER = ("lose_reply", *OF_PROCESSES)
-KINDS = ("fail", "throttle", "lose_reply", "delay", "hold", "stale", *OF_PROCESSES)
+WITHOUT_ANSWER = ("lose_reply", "silence", *OF_PROCESSES)
+KINDS = ("fail", "throttle", "lose_reply", "delay", "hold", "silence", "stale", *OF_PROCESSES)
 LISTS_KEYS = "iam:ListAccessKeys"
 
 _INTERNAL_ERRORS = {
@@ -82,7 +83,7 @@ class Rule:
     def takes_effect(self) -> bool:
         """Whether the call that the rule hits still takes effect."""
         return self.kind in ("lose_reply", "delay", "hold", "stale") or (
-            self.kind in OF_PROCESSES and self.when == "after"
+            self.kind in ("silence", *OF_PROCESSES) and self.when == "after"
         )
 
     def hits(self, call: Call) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 
 from ministack.core.responses import request_scope
 
-from . import authz, invocation, schedule
+from . import authz, invocation, lag, schedule
 from .api import AwsError, Call
 from .secretsmanager import (
     CURRENT,
@@ -121,9 +121,15 @@ def state() -> dict[str, Any]:
 def past() -> list[Rotation]:
     """A copy of every rotation so far. Raises AwsError while one runs."""
     with lock:
-        if any(rotation.status == "running" for rotation in _rotations):
+        if is_running():
             raise AwsError("ConflictException", "a rotation is running")
         return copy.deepcopy(_rotations)
+
+
+def is_running() -> bool:
+    """Whether a rotation, or a test of the configuration, runs."""
+    with lock:
+        return any(rotation.status == "running" for rotation in _rotations)
 
 
 def restore_past(rotations: list[Rotation]) -> None:
@@ -207,6 +213,7 @@ def _start(secret: Secret, token: str, call: Call, *, immediately: bool) -> None
 
 def _in_background(run: Callable[[Rotation], None], rotation: Rotation) -> None:
     def guarded() -> None:
+        lag.see_everything()
         try:
             run(rotation)
         except Exception:

@@ -21,12 +21,14 @@ from . import (
     account,
     ageing,
     authz,
+    dump,
     events,
     functions,
     host,
     iam,
     inventory,
     invocation,
+    lag,
     notifications,
     rotation,
     secretsmanager,
@@ -43,7 +45,7 @@ from .command import Command
 from .faults import Faults
 
 MODULES = (
-    ageing, events, functions, host, iam, inventory, notifications, rotation, secretsmanager, ses, simulation, smtp,
+    ageing, dump, events, functions, host, iam, inventory, lag, notifications, rotation, secretsmanager, ses, simulation, smtp,
     snapshot, ssm, watch
 )
 
@@ -57,6 +59,7 @@ async def serve(directory: Path, listener: socket.socket, command: Command | Non
     injected = Faults(json.loads(os.environ.get("SANDBOX_FAULTS") or "[]"))
     invocation.configure(call_log)
     rotation.configure(_rotation_settings())
+    lag.install()
     authz.install()
     iam.install()
     notifications.install(directory)

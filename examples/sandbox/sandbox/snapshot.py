@@ -1,7 +1,7 @@
 """Restores an earlier state of the account, for tests that start many times from the same state.
 
-A snapshot holds what a rotation changes: access keys with their last uses, secrets, the rotations so far, and the files
-below `etc` of every instance. Everything else stays unchanged.
+A snapshot holds everything that a deployment or a rotation changes: the resources of the services in `stores.py`, last uses of
+access keys, documents, the rotations so far, and the files below `etc` of every instance.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ministack.services import iam as ministack_iam
-from ministack.services import secretsmanager as ministack_secrets
+from ministack.core import lambda_runtime
+from ministack.services import lambda_svc
 
-from . import host, iam, rotation, secretsmanager, ssm, watch
+from . import documents, host, iam, rotation, secretsmanager, ssm, stores, watch
 from .api import AwsError, Control
 from .rotation import Rotation
 
@@ -23,9 +23,9 @@ from .rotation import Rotation
 class Snapshot:
     """The state at one moment."""
 
-    keys: dict[Any, Any]
+    stores: dict[str, dict[Any, Any]]
+    documents: dict[Any, documents.Document]
     last_uses: dict[str, dict[str, str]]
-    secrets: dict[Any, Any]
     rotations: list[Rotation]
     files: dict[Path, bytes]
 
@@ -49,9 +49,9 @@ def control(change: dict[str, Any]) -> dict[str, Any]:
 def _take() -> Snapshot:
     with secretsmanager.lock:
         return Snapshot(
-            copy.deepcopy(ministack_iam._access_keys._data),
+            {name: copy.deepcopy(store._data) for name, store in stores.all_by_name()},
+            copy.deepcopy(documents._documents),
             iam.last_uses(),
-            copy.deepcopy(ministack_secrets._secrets._data),
             rotation.past(),
             {file: file.read_bytes() for file in _files()},
         )
@@ -61,15 +61,24 @@ def _restore(snapshot: Snapshot) -> None:
     with secretsmanager.lock:
         rotation.past()  # raises if one runs
         rotation.restore_past(snapshot.rotations)
-        ministack_iam._access_keys._data = copy.deepcopy(snapshot.keys)
+        functions = _revisions()
+        for name, store in stores.all_by_name():
+            store._data = copy.deepcopy(snapshot.stores.get(name, {}))
+        if _revisions() != functions:
+            lambda_runtime.reset()  # running processes are those of other functions
+        documents._documents.clear()
+        documents._documents.update(copy.deepcopy(snapshot.documents))
         iam.restore_last_uses(snapshot.last_uses)
-        ministack_secrets._secrets._data = copy.deepcopy(snapshot.secrets)
         for file in _files() - snapshot.files.keys():
             file.unlink()
         for file, content in snapshot.files.items():
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
         watch.begin_anew()
+
+
+def _revisions() -> dict[Any, str]:
+    return {key: function["config"]["RevisionId"] for key, function in lambda_svc._functions._data.items()}
 
 
 def _files() -> set[Path]:

@@ -42,6 +42,6 @@ class Ageing(SandboxTest):
         self.assertEqual(sorted(labels), ["AWSCURRENT", "INACTIVE/AKIA/2026-01-01T00:00:00Z"])
 
     def test_what_is_no_time_is_refused(self) -> None:
-        for change in ({}, {"pass": 0}, {"pass": "1d"}, {"pass": 1, "until": 2}):
+        for change in ({}, {"pass": 0}, {"pass": "1d"}, {"pass": 1, "until": 2}, {"pass": 1, "for": "keys"}):
             with self.subTest(change), self.assertRaises(urllib.error.HTTPError):
                 control("time", change)

@@ -105,6 +105,25 @@ class Injection(SandboxTest):
         self.assertTrue(self.user_exists())
         self.assertEqual(state()["held_calls"], [])
 
+    def test_a_silenced_call_takes_effect_or_not_and_is_listed_until_the_rules_are_replaced(self) -> None:
+        for when, exists in (("before", False), ("after", True)):
+            self.inject(kind="silence", action="iam:CreateUser", when=when)
+            problems: list[Exception] = []
+            creating = threading.Thread(target=self.create_user, args=(problems,))
+            creating.start()
+            wait_for("the silenced call", lambda: state()["held_calls"] == ["iam:CreateUser"])
+            self.assertEqual(self.user_exists(), exists)
+            control("faults", {"rules": []})
+            creating.join()
+            self.assertEqual(len(problems), 1)
+            self.assertEqual((self.user_exists(), state()["held_calls"]), (exists, []))
+
+    def create_user(self, problems: list[Exception]) -> None:
+        try:
+            self.iam.create_user(UserName=self.user)
+        except botocore.exceptions.BotoCoreError as problem:
+            problems.append(problem)
+
     def test_a_stale_list_of_keys_is_that_before_the_last_change(self) -> None:
         self.iam.create_user(UserName=self.user)
 

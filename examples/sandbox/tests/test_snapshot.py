@@ -36,6 +36,20 @@ class Snapshots(SandboxTest):
             self.assertEqual(self.secrets.get_secret_value(SecretId=self.secret)["SecretString"], "before")
             self.assertEqual([(self.etc / "kept").read_text(), (self.etc / "made").exists()], ["before", False])
 
+    def test_every_resource_is_as_it_was(self) -> None:
+        topics, name = client("sns"), unique("snapshot")
+        topic = topics.create_topic(Name=unique("topic"))["TopicArn"]
+        before = control("inventory", {})
+        control("snapshot", {"save": name})
+        self.iam.create_role(RoleName=unique("role"), AssumeRolePolicyDocument="{}")
+        self.iam.tag_user(UserName=self.user, Tags=[{"Key": "team", "Value": "mail"}])
+        topics.delete_topic(TopicArn=topic)
+        client("logs").create_log_group(logGroupName=unique("group"))
+
+        control("snapshot", {"restore": name})
+
+        self.assertEqual(control("inventory", {}), before)
+
     def test_there_is_none_while_a_script_runs_or_of_an_unknown_name(self) -> None:
         with self.assertRaises(urllib.error.HTTPError):
             control("snapshot", {"restore": "never saved"})
