@@ -22,9 +22,9 @@ use rustls::{
 };
 
 use crate::{
+    answers::Answers,
     config::Config,
     error::{Error, ErrorKind, FailedTo as _},
-    round::Round,
     silence::Silence,
 };
 
@@ -39,7 +39,7 @@ macro_rules! client {
 #[derive(Clone, Debug)]
 pub(crate) struct Aws {
     /// While everything is read for one plan: what was read already.
-    pub(crate) round: Option<Arc<Round>>,
+    pub(crate) round: Option<Arc<Answers>>,
     pub(crate) events: aws_sdk_eventbridge::Client,
     pub(crate) iam: aws_sdk_iam::Client,
     pub(crate) kms: aws_sdk_kms::Client,
@@ -70,6 +70,11 @@ impl Aws {
     /// The same clients, with which nothing that several ask for is read twice.
     pub(crate) fn for_one_round(&self) -> Self {
         Self { round: Some(Arc::default()), ..self.clone() }
+    }
+
+    /// The same clients, with which everything is read anew.
+    pub(crate) fn outside_a_round(&self) -> Self {
+        Self { round: None, ..self.clone() }
     }
 
     /// Clients that reach nothing, for resources that call nothing.

@@ -9,7 +9,15 @@ use std::path::Path;
 /// Lowest first. A file may import files of its own layer and of those below.
 const LAYERS: &[&[&str]] = &[
     &["date.rs", "digest.rs", "error.rs", "config/", "cli.rs"],
-    &["aws.rs", "interrupt.rs", "reads.rs", "round.rs", "silence.rs", "deployment/names.rs", "deployment/policy.rs"],
+    &[
+        "answers.rs",
+        "aws.rs",
+        "interrupt.rs",
+        "read_once.rs",
+        "silence.rs",
+        "deployment/names.rs",
+        "deployment/policy.rs",
+    ],
     &["engine/op.rs", "engine/tags.rs", "engine/events.rs", "engine/eventually.rs"],
     &[
         "deployment/mod.rs",

@@ -9,6 +9,7 @@
 pub mod cli;
 pub mod config;
 
+mod answers;
 mod aws;
 mod commands;
 mod date;
@@ -22,9 +23,8 @@ mod lease;
 mod leftovers;
 mod package;
 mod planning;
-mod reads;
+mod read_once;
 mod rotation;
-mod round;
 mod screen;
 mod silence;
 mod sizes;

@@ -19,7 +19,7 @@ use crate::{
         plan::{ChangedBy, Plan, Planned},
     },
     error::{Error, FailedTo as _},
-    planning, reads,
+    planning, read_once,
     rotation::{
         function,
         labels::{self, Labels},
@@ -223,7 +223,7 @@ fn state(verb: Option<Verb>) -> State {
 
 async fn keys(aws: &Aws, deployment: &Deployment) -> Result<Vec<Key>, Error> {
     let user = &deployment.names.user;
-    let listed = reads::access_keys(aws, user).await?.unwrap_or_default();
+    let listed = read_once::access_keys(aws, user).await?.unwrap_or_default();
     let read = listed.into_iter().map(|key| async move {
         let id = key.access_key_id.unwrap_or_default();
         let answer = aws.iam.get_access_key_last_used().access_key_id(&id).send().await;

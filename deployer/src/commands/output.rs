@@ -6,7 +6,7 @@ use super::session::{Done, Session, Shown, for_each_deployment};
 use crate::{
     cli::{ALL_OUTPUTS, OutputArgs},
     error::Error,
-    reads,
+    read_once,
     screen::Screen,
 };
 
@@ -32,11 +32,11 @@ async fn read(session: &Session) -> Result<Vec<Output>, Error> {
     let (aws, config, names) = (&session.aws, &session.deployment.config, &session.deployment.names);
     let role = async {
         match config.function.role {
-            Some(_) => Ok(reads::role(aws, &names.role).await?.map(|role| role.arn)),
+            Some(_) => Ok(read_once::role(aws, &names.role).await?.map(|role| role.arn)),
             None => Ok::<_, Error>(Some(names.owned_role_arn())),
         }
     };
-    let (secret, user, role) = tokio::join!(reads::secret(aws, &names.secret), reads::user(aws, &names.user), role);
+    let (secret, user, role) = tokio::join!(read_once::secret(aws, &names.secret), read_once::user(aws, &names.user), role);
     let secret = secret?.and_then(|secret| secret.arn);
     let user = user?.map(|user| user.arn);
     let role = role?.ok_or_else(|| not_deployed(&format!("role {}", names.role)))?;

@@ -16,7 +16,7 @@ use crate::{
     engine::op::{ResourceKind, Toward},
     error::{Error, FailedTo as _, absent_is_none},
     package::Package,
-    reads,
+    read_once,
     rotation::labels::{self, Labels},
 };
 
@@ -227,12 +227,18 @@ async fn read_labels(aws: &Aws, names: &Names) -> Fact<Labels> {
 }
 
 async fn user_keys(aws: &Aws, names: &Names) -> Fact<Vec<String>> {
-    let keys = reads::access_keys(aws, &names.user).await?.unwrap_or_default();
+    if read_once::user(aws, &names.user).await?.is_none() {
+        return Ok(Vec::new());
+    }
+    let keys = read_once::access_keys(aws, &names.user).await?.unwrap_or_default();
     Ok(keys.into_iter().filter_map(|key| key.access_key_id).collect())
 }
 
 async fn quarantine(aws: &Aws, names: &Names) -> Option<Text> {
     let user = &names.user;
+    if let Ok(None) = read_once::user(aws, user).await {
+        return None;
+    }
     let answer = aws.iam.list_attached_user_policies().user_name(user).send().await;
     let answer = answer.failed_to(|| format!("list the policies that are attached to user {user}"));
     match absent_is_none(answer, &["NoSuchEntity"]) {
@@ -251,7 +257,7 @@ async fn user_arn(aws: &Aws, config: &Config, names: &Names) -> Fact<String> {
     if !config.iam_user.existing {
         return Ok(names.owned_user_arn());
     }
-    let user = reads::user(aws, &names.user).await?;
+    let user = read_once::user(aws, &names.user).await?;
     // If a referenced user is absent, its kind reports that with a hint, and no goal is used.
     Ok(user.map_or_else(|| names.owned_user_arn(), |user| user.arn))
 }
@@ -260,14 +266,14 @@ async fn role_arn(aws: &Aws, config: &Config, names: &Names) -> Fact<String> {
     if config.function.role.is_none() {
         return Ok(names.owned_role_arn());
     }
-    let role = reads::role(aws, &names.role).await?;
+    let role = read_once::role(aws, &names.role).await?;
     // If the role is absent, its kind reports that with a hint, and no goal is used.
     Ok(role.map_or_else(|| names.owned_role_arn(), |role| role.arn))
 }
 
 /// The key that the secret is to have, and the versions that do not have it.
 async fn kms_keys(aws: &Aws, config: &Config, names: &Names) -> (Fact<Option<String>>, Fact<Vec<UnderOlderKey>>) {
-    let secret = match reads::secret(aws, &names.secret).await {
+    let secret = match read_once::secret(aws, &names.secret).await {
         Ok(secret) => secret,
         Err(error) => return (Err(error.clone()), Err(error)),
     };

@@ -161,12 +161,15 @@ pub(crate) async fn list(aws: &Aws) -> Result<Vec<(String, Result<Record, Error>
 
 /// Reads a record; none if there is no such parameter.
 pub(crate) async fn read(aws: &Aws, name: &str) -> Result<Option<Kept>, Error> {
-    let tags = aws.ssm.list_tags_for_resource().resource_type(ResourceTypeForTagging::Parameter).resource_id(name);
-    let (parameter, tags) = tokio::join!(aws.ssm.get_parameter().name(name).send(), tags.send());
+    let parameter = aws.ssm.get_parameter().name(name).send().await;
     let parameter = absent_is_none(parameter.failed_to(|| format!("read the record {name}")), &["ParameterNotFound"])?;
     let Some(parameter) = parameter.and_then(|answer| answer.parameter) else { return Ok(None) };
+    let tags = aws.ssm.list_tags_for_resource().resource_type(ResourceTypeForTagging::Parameter).resource_id(name);
     // It may be deleted between the two reads.
-    let tags = absent_is_none(tags.failed_to(|| format!("read the tags of record {name}")), &["InvalidResourceId"])?;
+    let tags = absent_is_none(
+        tags.send().await.failed_to(|| format!("read the tags of record {name}")),
+        &["InvalidResourceId"],
+    )?;
     let Some(tags) = tags else { return Ok(None) };
     let tags = tags::read(tags.tag_list, |tag| (Some(tag.key), Some(tag.value)));
     Ok(Some(Kept { record: Record::parse(name, &parameter.value.unwrap_or_default())?, tags }))

@@ -45,6 +45,10 @@ pub(crate) trait ErasedKind: Send + Sync {
     /// What the record says of the resource; none if the deployment never owns any of it.
     fn entry(&self, facts: &Facts) -> Option<Entry>;
     fn observe<'a>(&'a self, aws: &'a Aws) -> BoxFuture<'a, Result<Box<dyn Observation>, Error>>;
+    /// As of [`Kind`].
+    fn absent(&self) -> Option<Box<dyn Observation>>;
+    /// As of [`Kind`].
+    fn is_proven_by_answers(&self) -> bool;
 }
 
 /// What was observed of a resource, ready to be decided on.
@@ -101,6 +105,12 @@ struct Seen<K: Kind> {
     observed: K::Observed,
 }
 
+impl<K: Kind> Resource<K> {
+    fn seen(&self, observed: K::Observed) -> Box<dyn Observation> {
+        Box::new(Seen { kind: Arc::clone(&self.kind), goal: Arc::clone(&self.goal), observed })
+    }
+}
+
 impl<K: Kind> ErasedKind for Resource<K> {
     fn address(&self) -> Address {
         self.kind.address()
@@ -115,9 +125,16 @@ impl<K: Kind> ErasedKind for Resource<K> {
     fn observe<'a>(&'a self, aws: &'a Aws) -> BoxFuture<'a, Result<Box<dyn Observation>, Error>> {
         Box::pin(async move {
             let observed = self.kind.observe(aws).await?;
-            let seen = Seen { kind: Arc::clone(&self.kind), goal: Arc::clone(&self.goal), observed };
-            Ok(Box::new(seen) as Box<dyn Observation>)
+            Ok(self.seen(observed))
         })
+    }
+
+    fn absent(&self) -> Option<Box<dyn Observation>> {
+        self.kind.absent().map(|observed| self.seen(observed))
+    }
+
+    fn is_proven_by_answers(&self) -> bool {
+        K::IS_PROVEN_BY_ANSWERS
     }
 }
 

@@ -3,6 +3,8 @@
 //! Each resource *converges*: observe, decide, run, observe again. A conflict (it exists already, it is gone already, the
 //! reply was lost) makes the engine observe again and never guess. The last observation is the proof. An op that was not
 //! approved is not run: then AWS changed since the plan.
+//!
+//! What the plan makes, and AWS makes only if it is not there, is not observed first, and AWS's answers are the proof.
 
 use std::{sync::Arc, time::Instant};
 
@@ -17,7 +19,7 @@ use crate::{
         events::{Event, Events, Progress},
         eventually::{CONSISTENT_WITHIN, Pauses},
         kind::Context,
-        op::{Address, Effect, Op, Toward},
+        op::{Address, Effect, Op, Toward, Verb},
         plan::Plan,
     },
     error::{Error, ErrorKind},
@@ -152,13 +154,22 @@ async fn converge(
     let mut done: Vec<Op> = Vec::new();
     let mut conflict: Option<Error> = None;
     let mut pauses = Pauses::within(CONSISTENT_WITHIN);
+    let is_made = approved.first().is_some_and(|op| op.verb == Verb::Create);
+    if let Some(absent) = is_made.then(|| node.resource.absent()).flatten() {
+        let ops = absent.decide(node.toward, facts)?;
+        if ops.iter().all(|runnable| is_among(runnable, approved)) {
+            conflict = run_all(ops, address, context, &mut done).await?;
+            if conflict.is_none() {
+                return Ok(());
+            }
+        }
+    }
     for _ in 0..MOST_ROUNDS {
         let observed = node.resource.observe(&context.aws).await?;
         let ops = observed.decide(node.toward, facts)?;
         if ops.is_empty() {
             return Ok(());
         }
-        let is_among = |runnable: &RunnableOp, ops: &[Op]| ops.iter().any(|op| runnable.op.is_covered_by(op));
         if let Some(stranger) = ops.iter().find(|runnable| !is_among(runnable, approved)) {
             return Err(Error::new(format!("{address} changed since the plan"))
                 .of_kind(ErrorKind::ChangedSincePlan)
@@ -176,11 +187,18 @@ async fn converge(
         let runs_some = !fresh.is_empty();
         conflict = run_all(fresh, address, context, &mut done).await?;
         if runs_some && conflict.is_none() {
+            if node.resource.is_proven_by_answers() {
+                return Ok(());
+            }
             // AWS gets its time from the last change on.
             pauses = Pauses::within(CONSISTENT_WITHIN);
         }
     }
     Err(conflict.unwrap_or_else(|| does_not_show(address)))
+}
+
+fn is_among(runnable: &RunnableOp, ops: &[Op]) -> bool {
+    ops.iter().any(|op| runnable.op.is_covered_by(op))
 }
 
 fn does_not_show(address: &Address) -> Error {

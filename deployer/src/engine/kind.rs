@@ -38,6 +38,9 @@ pub(crate) trait Kind: Send + Sync + Sized + 'static {
     /// What every op of this kind does beside the fields that it changes.
     const EFFECTS: &'static [Effect] = &[];
 
+    /// Whether the answers of this kind's calls prove that the goal is reached, so that it need not be read again.
+    const IS_PROVEN_BY_ANSWERS: bool = false;
+
     /// What the deployment has of a resource of this kind.
     const STAKE: Stake = Stake::Whole;
 
@@ -51,6 +54,12 @@ pub(crate) trait Kind: Send + Sync + Sized + 'static {
 
     /// Reads, and never writes.
     fn observe(&self, aws: &Aws) -> impl Future<Output = Result<Self::Observed, Error>> + Send;
+
+    /// What is observed of a resource that is not there, if AWS makes one only then: the create call is refused if there is one.
+    /// So a planned creation needs no read before it, and AWS's answer is its proof.
+    fn absent(&self) -> Option<Self::Observed> {
+        None
+    }
 
     /// The calls that lead from what was observed to the goal, in order; none if it is reached. Pure.
     fn decide(&self, aim: Aim<'_, Self::Goal>, observed: &Self::Observed) -> Result<Vec<(Op, Self::Call)>, Error>;

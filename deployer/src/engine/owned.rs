@@ -3,10 +3,11 @@
 //! The wrapper [`Owned`] checks the owner before a kind sees what was observed. So no kind can change or delete what this
 //! deployment did not create.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use contract::{Command, TAG_DEPLOYMENT, Text, text};
 use serde::Serialize;
+use tokio::time::sleep;
 
 use crate::{
     aws::Aws,
@@ -34,6 +35,10 @@ pub(crate) trait Tagged: Send + Sync + Sized + 'static {
     const CONFLICTS: &'static [&'static str];
     /// As of [`Kind`].
     const EFFECTS: &'static [Effect] = &[];
+    /// Whether the create call is refused if a resource of this name is there, whosever it is.
+    const IS_MADE_ONLY_IF_ABSENT: bool = true;
+    /// As of [`Kind`].
+    const IS_PROVEN_BY_ANSWERS: bool = false;
     /// The configuration's key that decides the resource's name.
     const NAME_KEY: &'static str = "name";
 
@@ -90,6 +95,10 @@ pub(crate) struct Declared<Goal> {
     pub(crate) former_tags: BTreeSet<String>,
 }
 
+/// How often reads that contradict each other are made again. The bound is short, since nothing is said of it.
+const MOST_CONTRADICTIONS: usize = 5;
+const BETWEEN_CONTRADICTIONS: Duration = Duration::from_secs(1);
+
 /// A tagged resource of a deployment.
 pub(crate) struct Owned<T> {
     kind: T,
@@ -116,13 +125,29 @@ impl<T: Tagged> Kind for Owned<T> {
 
     const CONFLICTS: &'static [&'static str] = T::CONFLICTS;
     const EFFECTS: &'static [Effect] = T::EFFECTS;
+    const IS_PROVEN_BY_ANSWERS: bool = T::IS_PROVEN_BY_ANSWERS;
 
     fn address(&self) -> Address {
         self.kind.address()
     }
 
+    /// If one read finds the resource and another one finds it gone, one of the two is from before its last change: both are made
+    /// again.
     async fn observe(&self, aws: &Aws) -> Result<Self::Observed, Error> {
-        self.kind.observe(aws).await
+        let contradicts = |error: &Error| error.code().is_some_and(|code| T::CONFLICTS.contains(&code));
+        let mut observed = self.kind.observe(aws).await;
+        for _ in 0..MOST_CONTRADICTIONS {
+            if !observed.as_ref().is_err_and(contradicts) {
+                break;
+            }
+            sleep(BETWEEN_CONTRADICTIONS).await;
+            observed = self.kind.observe(&aws.outside_a_round()).await;
+        }
+        observed
+    }
+
+    fn absent(&self) -> Option<Self::Observed> {
+        T::IS_MADE_ONLY_IF_ABSENT.then_some(None)
     }
 
     fn decide(&self, aim: Aim<'_, Self::Goal>, observed: &Self::Observed) -> Result<Vec<(Op, Self::Call)>, Error> {

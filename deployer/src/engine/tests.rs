@@ -35,11 +35,12 @@ struct State {
     values: BTreeMap<&'static str, &'static str>,
     /// Every call that was made, in order.
     calls: Vec<String>,
+    reads: usize,
 }
 
 impl World {
     fn with(values: &[(&'static str, &'static str)]) -> Self {
-        Self(Arc::new(Mutex::new(State { values: values.iter().copied().collect(), calls: Vec::new() })))
+        Self(Arc::new(Mutex::new(State { values: values.iter().copied().collect(), ..State::default() })))
     }
 
     fn set(&self, name: &'static str, value: &'static str) {
@@ -52,6 +53,10 @@ impl World {
 
     fn calls(&self) -> Vec<String> {
         self.0.lock().unwrap().calls.clone()
+    }
+
+    fn reads(&self) -> usize {
+        self.0.lock().unwrap().reads
     }
 }
 
@@ -67,6 +72,8 @@ enum Fault {
     ReplyLost,
     /// AWS accepts it, and never shows it.
     NeverShown,
+    /// None; and AWS makes the resource only if it is not there.
+    MadeOnlyIfAbsent,
 }
 
 struct Fake {
@@ -76,6 +83,7 @@ struct Fake {
 }
 
 enum Call {
+    Create(&'static str),
     Set(&'static str),
     Delete,
 }
@@ -95,7 +103,12 @@ impl Kind for Fake {
         Address::new(ResourceKind::Topic, self.name)
     }
 
+    fn absent(&self) -> Option<Self::Observed> {
+        (self.fault == Fault::MadeOnlyIfAbsent).then_some(None)
+    }
+
     async fn observe(&self, _: &Aws) -> Result<Self::Observed, Error> {
+        self.world.0.lock().unwrap().reads += 1;
         match self.world.value(self.name) {
             Some("unreadable") => Err(aws_error("AccessDenied")),
             value => Ok(value),
@@ -105,7 +118,7 @@ impl Kind for Fake {
     fn decide(&self, aim: Aim<'_, &'static str>, observed: &Self::Observed) -> Result<Vec<(Op, Call)>, Error> {
         Ok(match (aim, observed) {
             (Aim::Present(goal), None) => {
-                vec![(Op::new(Verb::Create, CREATE).sets("value", *goal), Call::Set(goal))]
+                vec![(Op::new(Verb::Create, CREATE).sets("value", *goal), Call::Create(goal))]
             }
             (Aim::Present(goal), Some(value)) if value != goal => {
                 let op = Op::new(Verb::Update, SET).with("value", Some((*value).into()), Some((*goal).into()));
@@ -129,9 +142,13 @@ impl Kind for Fake {
         if self.fault == Fault::Refused {
             return Err(aws_error("Invalid"));
         }
+        let exists = world.values.contains_key(self.name);
+        if exists && self.fault == Fault::MadeOnlyIfAbsent && matches!(call, Call::Create(_)) {
+            return Err(aws_error("AlreadyExists"));
+        }
         if self.fault != Fault::NeverShown {
             match call {
-                Call::Set(value) => drop(world.values.insert(self.name, value)),
+                Call::Create(value) | Call::Set(value) => drop(world.values.insert(self.name, value)),
                 Call::Delete => drop(world.values.remove(self.name)),
             }
         }
@@ -233,6 +250,29 @@ async fn after_a_conflict_or_a_lost_reply_the_engine_observes_again_and_repeats_
         let (summary, told) = fakes.execute(&fakes.plan().await).await;
         assert_eq!((summary.unfinished, told), (vec![], vec![]));
         assert_eq!(world.calls(), ["set a"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_plan_makes_and_aws_makes_only_if_it_is_absent_is_not_read_again() {
+    let world = World::default();
+    let fakes = Fakes::new(&world).add("a", &[], Fault::MadeOnlyIfAbsent);
+    let plan = fakes.plan().await;
+    let reads = world.reads();
+    let (summary, told) = fakes.execute(&plan).await;
+    assert_eq!((summary.unfinished, told, world.reads() - reads), (vec![], vec![], 0));
+    assert_eq!((world.value("a"), world.calls()), (Some("goal"), vec!["set a".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_made_since_the_plan_is_read_and_left_alone_if_it_needs_what_was_not_approved() {
+    for (made, done) in [("goal", true), ("somebody else's", false)] {
+        let world = World::default();
+        let fakes = Fakes::new(&world).add("a", &[], Fault::MadeOnlyIfAbsent);
+        let plan = fakes.plan().await;
+        world.set("a", made);
+        let (summary, _) = fakes.execute(&plan).await;
+        assert_eq!((summary.unfinished.is_empty(), world.value("a")), (done, Some(made)));
     }
 }
 

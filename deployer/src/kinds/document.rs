@@ -74,7 +74,7 @@ impl Goal {
     /// The parameters reach the script through the environment, so that no text is pasted into a shell. Agents before
     /// 3.3.2746 do not know `ENV_VAR`; for them the guide's fallback pastes the text, which the allowed patterns have made
     /// harmless.
-    fn content(&self) -> Value {
+    pub(super) fn content(&self) -> Value {
         let arn = contract::DOCUMENT_PARAMETER;
         let variable = |parameter: &str| format!("SSM_{parameter}");
         let or_pasted = |parameter: &str| {
@@ -146,7 +146,7 @@ impl Tagged for Document {
 
     const TAG_ACTIONS: [&'static str; 2] = ["ssm:AddTagsToResource", "ssm:RemoveTagsFromResource"];
     const CONFLICTS: &'static [&'static str] =
-        &["DocumentAlreadyExists", "DuplicateDocumentContent", "InvalidDocument"];
+        &["DocumentAlreadyExists", "DuplicateDocumentContent", "InvalidDocument", "InvalidResourceId"];
     const EFFECTS: &'static [Effect] = &[Effect::DisturbsRotation];
 
     fn address(&self) -> Address {
@@ -159,9 +159,10 @@ impl Tagged for Document {
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Found<Observed>>, Error> {
         let name = &self.name;
+        let Some(default) = self.version(aws, DEFAULT).await? else { return Ok(None) };
         let tags = aws.ssm.list_tags_for_resource().resource_type(ResourceTypeForTagging::Document).resource_id(name);
-        let (default, latest, tags) = tokio::join!(self.version(aws, DEFAULT), self.version(aws, LATEST), tags.send());
-        let (Some(default), Some(latest)) = (default?, latest?) else { return Ok(None) };
+        let (latest, tags) = tokio::join!(self.version(aws, LATEST), tags.send());
+        let Some(latest) = latest? else { return Ok(None) };
         let tags = tags.failed_to(|| format!("read the tags of document {name}"))?.tag_list;
         let tags = tags::read(tags, |tag| (Some(tag.key), Some(tag.value)));
         Ok(Some(Found { tags, observed: Observed { default, latest } }))

@@ -13,6 +13,7 @@ use crate::{
         op::{Address, Op, ResourceKind, Verb},
     },
     error::{Error, FailedTo as _, absent_is_none},
+    read_once,
 };
 
 pub(crate) struct EventInvoke {
@@ -22,9 +23,9 @@ pub(crate) struct EventInvoke {
 /// What PutFunctionEventInvokeConfig sets; what it is not given becomes Lambda's default.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Observed {
-    retries: Option<i32>,
+    pub(super) retries: Option<i32>,
     /// ARNs that Lambda sends a record of the invocation to.
-    destinations: Vec<String>,
+    pub(super) destinations: Vec<String>,
 }
 
 pub(crate) struct Put;
@@ -45,6 +46,9 @@ impl Kind for EventInvoke {
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Observed>, Error> {
         let function = &self.function;
+        if read_once::lacks_function(aws, function).await? {
+            return Ok(None);
+        }
         let answer = aws.lambda.get_function_event_invoke_config().function_name(function).send().await;
         let answer = answer.failed_to(|| format!("read the event invoke config of function {function}"));
         Ok(absent_is_none(answer, &["ResourceNotFoundException"])?.map(|config| {
@@ -54,6 +58,11 @@ impl Kind for EventInvoke {
             });
             Observed { retries: config.maximum_retry_attempts, destinations: destinations.unwrap_or_default() }
         }))
+    }
+
+    /// Nobody else has a use for the configuration of our function.
+    fn absent(&self) -> Option<Self::Observed> {
+        Some(None)
     }
 
     fn decide(&self, aim: Aim<'_, ()>, observed: &Option<Observed>) -> Result<Vec<(Op, Put)>, Error> {

@@ -39,7 +39,7 @@ use crate::{
     },
     error::{Error, ErrorKind, FailedTo as _, absent_is_none},
     package::code_sha256,
-    reads,
+    read_once,
 };
 
 pub(crate) struct Function {
@@ -172,6 +172,8 @@ impl Tagged for Function {
     const TAG_ACTIONS: [&'static str; 2] = ["lambda:TagResource", "lambda:UntagResource"];
     const CONFLICTS: &'static [&'static str] = &["ResourceConflictException", "ResourceNotFoundException"];
     const EFFECTS: &'static [Effect] = &[Effect::DisturbsRotation];
+    // After each update, `wait_until_active` reads that Lambda has made it.
+    const IS_PROVEN_BY_ANSWERS: bool = true;
 
     fn address(&self) -> Address {
         Address::new(ResourceKind::Function, &self.name)
@@ -183,10 +185,7 @@ impl Tagged for Function {
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Found<Observed>>, Error> {
         let name = &self.name;
-        let answer = aws.lambda.get_function().function_name(name).send().await;
-        let answer =
-            absent_is_none(answer.failed_to(|| format!("read function {name}")), &["ResourceNotFoundException"])?;
-        let Some(function) = answer else { return Ok(None) };
+        let Some(function) = read_once::function(aws, name).await? else { return Ok(None) };
         // The credentials may read the function and not its tags. Without tags the function would look like somebody else's.
         if let Some(denied) = function.tags_error {
             return Err(Error::new(format!("failed to read the tags of function {name}"))
@@ -227,8 +226,7 @@ impl Tagged for Function {
         let mut ops = remove_extras(&found.observed.extras);
         ops.extend(upload);
         let mut fields = goal.fields();
-        let defaults = FIELDS.iter().map(|field| (field.name, (field.default)()));
-        let changed: Vec<_> = defaults.filter(|(field, default)| configuration.get(field) != Some(default)).collect();
+        let changed: Vec<_> = defaults().filter(|(field, default)| configuration.get(field) != Some(default)).collect();
         let resets = changed.iter().map(|(field, _)| *field).collect();
         fields.extend(changed);
         let differs = fields.iter().any(|(field, to)| configuration.get(field) != Some(to));
@@ -332,7 +330,7 @@ impl Function {
         let prefix = variables.and_then(|variables| variables.get(SECRET_ARN_PREFIX));
         let Some(prefix) = prefix.filter(|prefix| **prefix != self.secret_arn_prefix) else { return Ok(None) };
         let Some((_, name)) = prefix.split_once(":secret:") else { return Ok(None) };
-        let still = reads::secret(aws, name).await?.is_some_and(|secret| {
+        let still = read_once::secret(aws, name).await?.is_some_and(|secret| {
             secret.rotation_enabled == Some(true) && secret.rotation_lambda_arn.as_deref() == Some(&self.arn)
         });
         Ok(still.then(|| name.to_owned()))
@@ -485,7 +483,7 @@ impl Goal {
         i32::try_from(self.memory_mb).unwrap_or(i32::MAX)
     }
 
-    fn fields(&self) -> Fields {
+    pub(super) fn fields(&self) -> Fields {
         Fields::from([
             ("environment", json!(self.environment)),
             ("handler", json!(HANDLER)),
@@ -582,11 +580,16 @@ fn update_code(goal: &Goal, Found { tags, observed }: &Found<Observed>) -> Optio
     Some(((update, Call::UpdateCode(goal.architecture)), (mark, Call::MarkCode { source: goal.source.clone() })))
 }
 
+/// The fields that stay at Lambda's defaults.
+pub(super) fn defaults() -> impl Iterator<Item = (&'static str, Value)> {
+    FIELDS.iter().map(|field| (field.name, (field.default)()))
+}
+
 fn sdk(architecture: Architecture) -> SdkArchitecture {
     architecture.to_string().as_str().into()
 }
 
-fn code_tags(source: String, zip: &[u8]) -> Tags {
+pub(super) fn code_tags(source: String, zip: &[u8]) -> Tags {
     Tags::from([(TAG_SOURCE.to_owned(), source), (TAG_CODE.to_owned(), code_sha256(zip))])
 }
 

@@ -49,15 +49,22 @@ impl Kind for InstanceAccess {
 
     async fn observe(&self, aws: &Aws) -> Result<Observed, Error> {
         let Self { role, policy_name } = self;
-        let (found, policy) = tokio::join!(
-            aws.iam.get_role().role_name(role).send(),
-            aws.iam.get_role_policy().role_name(role).policy_name(policy_name).send()
-        );
-        if absent_is_none(found.failed_to(|| format!("read role {role}")), &["NoSuchEntity"])?.is_none() {
-            return Ok(Observed::NoRole { spelled: iam::role_in_other_letters(aws, role).await });
+        let policy = aws.iam.get_role_policy().role_name(role).policy_name(policy_name).send().await;
+        let policy = policy.failed_to(|| format!("read the policy of role {role}"));
+        if let Some(policy) = absent_is_none(policy, &["NoSuchEntity"])? {
+            return Ok(Observed::Role { policy: Some(policy::parse(&policy.policy_document)) });
         }
-        let policy = absent_is_none(policy.failed_to(|| format!("read the policy of role {role}")), &["NoSuchEntity"])?;
-        Ok(Observed::Role { policy: policy.map(|answer| policy::parse(&answer.policy_document)) })
+        // The policy is absent, or the role.
+        let found = aws.iam.get_role().role_name(role).send().await.failed_to(|| format!("read role {role}"));
+        match absent_is_none(found, &["NoSuchEntity"])? {
+            Some(_) => Ok(Observed::Role { policy: None }),
+            None => Ok(Observed::NoRole { spelled: iam::role_in_other_letters(aws, role).await }),
+        }
+    }
+
+    /// The policy's name makes it ours.
+    fn absent(&self) -> Option<Observed> {
+        Some(Observed::Role { policy: None })
     }
 
     fn decide(&self, aim: Aim<'_, Value>, observed: &Observed) -> Result<Vec<(Op, Call)>, Error> {

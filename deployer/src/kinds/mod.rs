@@ -21,4 +21,6 @@ pub(crate) mod upkeep;
 pub(crate) mod user;
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests;

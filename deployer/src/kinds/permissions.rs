@@ -17,6 +17,7 @@ use crate::{
         op::{Address, Effect, Op, ResourceKind, Verb},
     },
     error::{Error, FailedTo as _, absent_is_none},
+    read_once,
 };
 
 pub(crate) struct Permissions {
@@ -55,11 +56,19 @@ impl Kind for Permissions {
 
     async fn observe(&self, aws: &Aws) -> Result<Vec<Value>, Error> {
         let function = &self.function;
+        if read_once::lacks_function(aws, function).await? {
+            return Ok(Vec::new());
+        }
         let answer = aws.lambda.get_policy().function_name(function).send().await;
         let answer = answer.failed_to(|| format!("read the permissions of function {function}"));
         let text = absent_is_none(answer, &["ResourceNotFoundException"])?.and_then(|answer| answer.policy);
         let document = policy::parse(&text.unwrap_or_default());
         Ok(document["Statement"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// AddPermission is refused if there is a statement of this id.
+    fn absent(&self) -> Option<Self::Observed> {
+        Some(Vec::new())
     }
 
     fn decide(&self, aim: Aim<'_, Vec<Statement>>, observed: &Vec<Value>) -> Result<Vec<(Op, Call)>, Error> {
@@ -135,7 +144,7 @@ impl Permissions {
     }
 
     /// As Lambda writes it.
-    fn document(&self, statement: &Statement) -> Value {
+    pub(super) fn document(&self, statement: &Statement) -> Value {
         let mut document = json!({
             "Sid": statement.id,
             "Effect": "Allow",

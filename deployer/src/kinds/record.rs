@@ -41,6 +41,10 @@ impl Tagged for Record {
     type Call = Call;
 
     const TAG_ACTIONS: [&'static str; 2] = ["ssm:AddTagsToResource", "ssm:RemoveTagsFromResource"];
+    // A run notes in the record what it may make, before it makes the first of it.
+    const IS_MADE_ONLY_IF_ABSENT: bool = false;
+    // PutParameter answers the version that it wrote.
+    const IS_PROVEN_BY_ANSWERS: bool = true;
     const CONFLICTS: &'static [&'static str] = &["ParameterAlreadyExists", "ParameterNotFound", "TooManyUpdates"];
 
     fn address(&self) -> Address {

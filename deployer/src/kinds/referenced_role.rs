@@ -12,7 +12,7 @@ use crate::{
     },
     error::Error,
     kinds::iam,
-    reads,
+    read_once,
 };
 
 pub(crate) struct ReferencedRole {
@@ -56,7 +56,7 @@ impl Kind for ReferencedRole {
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Observed, Error> {
-        Ok(reads::role(aws, &self.name).await?.map_or(Observed::Missing, Observed::from))
+        Ok(read_once::role(aws, &self.name).await?.map_or(Observed::Missing, Observed::from))
     }
 
     fn decide(&self, aim: Aim<'_, ()>, observed: &Observed) -> Result<Vec<(Op, Call)>, Error> {

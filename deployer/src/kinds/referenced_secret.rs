@@ -10,7 +10,7 @@ use crate::{
         op::{Address, Op, ResourceKind},
     },
     error::Error,
-    reads,
+    read_once,
 };
 
 pub(crate) struct ReferencedSecret {
@@ -60,7 +60,7 @@ impl Kind for ReferencedSecret {
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Observed, Error> {
-        Ok(reads::secret(aws, &self.name).await?.map_or(Observed::Missing, Observed::from))
+        Ok(read_once::secret(aws, &self.name).await?.map_or(Observed::Missing, Observed::from))
     }
 
     fn decide(&self, aim: Aim<'_, ()>, observed: &Observed) -> Result<Vec<(Op, Call)>, Error> {

@@ -16,7 +16,7 @@ use crate::{
     },
     error::{Error, ErrorKind, FailedTo as _},
     kinds::iam,
-    reads,
+    read_once,
 };
 
 pub(crate) struct ReferencedUser {
@@ -76,7 +76,7 @@ impl Kind for ReferencedUser {
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Observed>, Error> {
-        let user = reads::user(aws, &self.name).await?;
+        let user = read_once::user(aws, &self.name).await?;
         if user.is_none()
             && !self.going
             && let Some(spelled) = iam::user_in_other_letters(aws, &self.name).await

@@ -16,7 +16,7 @@ use crate::{
     },
     error::{Error, FailedTo as _, absent_is_none},
     kinds::iam,
-    reads,
+    read_once,
 };
 
 pub(crate) struct Role {
@@ -75,7 +75,7 @@ impl Tagged for Role {
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Found<Observed>>, Error> {
         let name = &self.name;
-        let Some(role) = reads::role(aws, name).await? else {
+        let Some(role) = read_once::role(aws, name).await? else {
             let spelled = if self.going { None } else { iam::role_in_other_letters(aws, name).await };
             let error = |spelled: String| iam::in_other_letters(&self.address().to_string(), &spelled, Self::NAME_KEY);
             return spelled.map_or(Ok(None), |spelled| Err(error(spelled)));

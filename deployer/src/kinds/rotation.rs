@@ -19,7 +19,7 @@ use crate::{
         op::{Address, Effect, Op, ResourceKind, Verb},
     },
     error::{Error, ErrorKind, FailedTo as _},
-    reads,
+    read_once,
     rotation::{
         function,
         labels::{self, Labels},
@@ -93,7 +93,7 @@ impl Kind for Rotation {
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Observed>, Error> {
-        Ok(reads::secret(aws, &self.secret).await?.map(|secret| {
+        Ok(read_once::secret(aws, &self.secret).await?.map(|secret| {
             let rules = secret.rotation_rules.clone();
             let days = rules.as_ref().and_then(|rules| rules.automatically_after_days);
             let expression = rules.as_ref().and_then(|rules| rules.schedule_expression.clone());

@@ -18,7 +18,7 @@ use crate::{
         tags::{self, Tags},
     },
     error::{Error, ErrorKind, FailedTo as _},
-    reads,
+    read_once,
     rotation::labels,
 };
 
@@ -75,7 +75,7 @@ impl Tagged for Secret {
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Found<Observed>>, Error> {
-        Ok(reads::secret(aws, &self.name).await?.map(|secret| Found {
+        Ok(read_once::secret(aws, &self.name).await?.map(|secret| Found {
             tags: tags::read(secret.tags, |tag| (tag.key, tag.value)),
             observed: Observed {
                 kms_key: secret.kms_key_id,

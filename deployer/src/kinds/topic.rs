@@ -36,9 +36,9 @@ pub(crate) struct Observed {
 }
 
 pub(super) struct Subscription {
-    email: String,
+    pub(super) email: String,
     /// None until the address has confirmed. Without it a subscription cannot be ended; SNS drops it after two days.
-    arn: Option<String>,
+    pub(super) arn: Option<String>,
 }
 
 pub(crate) enum Call {
@@ -76,17 +76,12 @@ impl Tagged for Topic {
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Found<Observed>>, Error> {
         let (sns, name, arn) = (&aws.sns, &self.name, &self.arn);
-        let answer = sns.get_topic_attributes().topic_arn(arn).send().await;
-        if absent_is_none(answer.failed_to(|| format!("read topic {name}")), &["NotFound"])?.is_none() {
-            return Ok(None);
-        }
         let subscriptions = sns.list_subscriptions_by_topic().topic_arn(arn).into_paginator().items().send();
-        let (tags, subscriptions) = tokio::join!(
-            sns.list_tags_for_resource().resource_arn(arn).send(),
-            subscriptions.collect::<Result<Vec<_>, _>>()
-        );
+        let subscriptions = subscriptions.collect::<Result<Vec<_>, _>>().await;
+        let subscriptions = subscriptions.failed_to(|| format!("list the subscriptions to topic {name}"));
+        let Some(subscriptions) = absent_is_none(subscriptions, &["NotFound"])? else { return Ok(None) };
+        let tags = sns.list_tags_for_resource().resource_arn(arn).send().await;
         let tags = tags.failed_to(|| format!("read the tags of topic {name}"))?.tags;
-        let subscriptions = subscriptions.failed_to(|| format!("list the subscriptions to topic {name}"))?;
         let subscriptions = subscriptions.into_iter().filter_map(by_email).collect();
         let tags = tags::read(tags, |tag| (Some(tag.key), Some(tag.value)));
         Ok(Some(Found { tags, observed: Observed { subscriptions } }))

@@ -67,6 +67,8 @@ impl Tagged for Upkeep {
     type Call = Call;
 
     const TAG_ACTIONS: [&'static str; 2] = ["events:TagResource", "events:UntagResource"];
+    // PutRule replaces a rule.
+    const IS_MADE_ONLY_IF_ABSENT: bool = false;
     const CONFLICTS: &'static [&'static str] = &["ConcurrentModificationException", "ResourceNotFoundException"];
 
     fn address(&self) -> Address {
@@ -164,7 +166,7 @@ impl Tagged for Upkeep {
 }
 
 impl Goal {
-    fn target(&self) -> Target {
+    pub(super) fn target(&self) -> Target {
         let input = serde_json::json!(contract::Event::Upkeep).to_string();
         Target { id: TARGET.to_owned(), arn: self.function_arn.clone(), input: Some(input) }
     }
@@ -193,7 +195,7 @@ fn put_target(goal: &Goal, observed: Option<&Target>) -> (Op, Call) {
     (op, Call::PutTarget(target))
 }
 
-fn goal_rule() -> Rule {
+pub(super) fn goal_rule() -> Rule {
     Rule {
         schedule: Some(SCHEDULE.to_owned()),
         state: Some(RuleState::Enabled.as_str().to_owned()),

@@ -19,7 +19,7 @@ use crate::{
     },
     error::{Error, FailedTo as _, absent_is_none},
     kinds::iam,
-    reads,
+    read_once,
 };
 
 pub(crate) struct User {
@@ -101,7 +101,7 @@ impl Tagged for User {
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Found<Observed>>, Error> {
         let name = &self.name;
-        let Some(user) = reads::user(aws, name).await? else {
+        let Some(user) = read_once::user(aws, name).await? else {
             let spelled = if self.going { None } else { iam::user_in_other_letters(aws, name).await };
             let error = |spelled: String| iam::in_other_letters(&self.address().to_string(), &spelled, Self::NAME_KEY);
             return spelled.map_or(Ok(None), |spelled| Err(error(spelled)));
@@ -113,7 +113,7 @@ impl Tagged for User {
             }
         };
         let (keys, policy, has_former_policy) =
-            tokio::join!(reads::access_keys(aws, name), self.read_policy(aws, &self.policy_name), former);
+            tokio::join!(read_once::access_keys(aws, name), self.read_policy(aws, &self.policy_name), former);
         let keys = keys?.unwrap_or_default();
         let (policy, has_former_policy) = (policy?, has_former_policy?);
         let key_ids = keys.into_iter().filter_map(|key| key.access_key_id).collect();

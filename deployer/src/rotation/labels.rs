@@ -9,7 +9,7 @@ use contract::{AWSCURRENT, AWSPENDING};
 use crate::{
     aws::Aws,
     error::{Error, FailedTo as _},
-    reads,
+    read_once,
 };
 
 /// Where the labels are, and when the secret rotates.
@@ -61,7 +61,7 @@ impl From<DescribeSecretOutput> for Labels {
 
 /// Reads the labels and dates; none if there is no secret.
 pub(crate) async fn read(aws: &Aws, secret: &str) -> Result<Option<Labels>, Error> {
-    Ok(reads::secret(aws, secret).await?.map(Labels::from))
+    Ok(read_once::secret(aws, secret).await?.map(Labels::from))
 }
 
 /// The versions that carry labels, each with the KMS keys that encrypt it. A version without a value may be left out.

@@ -5,6 +5,8 @@
 
 /// Mistakes that are refused before the first change.
 mod bad_input;
+/// How many AWS calls each verb makes.
+mod calls;
 /// Whole rotations with a fault at every AWS call that the function makes.
 mod crash_matrix;
 /// What AWS may refuse to delete.

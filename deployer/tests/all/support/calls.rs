@@ -36,7 +36,7 @@ impl Call {
     }
 
     /// By a call of Lambda's Invoke the deployer asks the function; what that changes is in the function's own calls.
-    fn only_reads(&self) -> bool {
+    pub(crate) fn only_reads(&self) -> bool {
         self.name() == "lambda:InvokeFunction"
             || ["Get", "List", "Describe", "Filter", "Simulate"].iter().any(|read| self.action.starts_with(read))
     }

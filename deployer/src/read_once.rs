@@ -1,6 +1,7 @@
-//! Reads that several parts of the deployer need.
+//! Reads that several parts of the deployer need: while a plan is made, each is made once.
 
 use aws_sdk_iam::types::{AccessKeyMetadata, Role, User};
+use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 
 use crate::{
@@ -42,6 +43,23 @@ pub(crate) async fn role(aws: &Aws, name: &str) -> Result<Option<Role>, Error> {
         Some(round) => round.roles.get(name, read).await,
         None => read.await,
     }
+}
+
+/// Reads a function; none if there is none of that name.
+pub(crate) async fn function(aws: &Aws, name: &str) -> Result<Option<GetFunctionOutput>, Error> {
+    let read = Box::pin(async {
+        let answer = aws.lambda.get_function().function_name(name).send().await;
+        absent_is_none(answer.failed_to(|| format!("read function {name}")), &["ResourceNotFoundException"])
+    });
+    match &aws.round {
+        Some(round) => round.functions.get(name, read).await,
+        None => read.await,
+    }
+}
+
+/// Whether this round has found that there is no such function, and so nothing that belongs to it.
+pub(crate) async fn lacks_function(aws: &Aws, name: &str) -> Result<bool, Error> {
+    Ok(aws.round.is_some() && function(aws, name).await?.is_none())
 }
 
 /// Lists the access keys of a user, of which no user has more than one page; none if there is no user of that name.

@@ -1,4 +1,4 @@
-//! What several parts of a plan read: within one round, each of them is read once.
+//! The answers of AWS in one round of reads: what several parts of a plan ask for is read once.
 
 use std::{
     collections::HashMap,
@@ -6,17 +6,19 @@ use std::{
 };
 
 use aws_sdk_iam::types::{AccessKeyMetadata, Role, User};
+use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use tokio::sync::OnceCell;
 
 use crate::error::Error;
 
-/// The answers of a round. None: there is no such thing.
+/// By the name of what was read. None: there is no such resource.
 #[derive(Debug, Default)]
-pub(crate) struct Round {
+pub(crate) struct Answers {
     pub(crate) secrets: Once<Option<DescribeSecretOutput>>,
     pub(crate) users: Once<Option<User>>,
     pub(crate) roles: Once<Option<Role>>,
+    pub(crate) functions: Once<Option<GetFunctionOutput>>,
     pub(crate) access_keys: Once<Option<Vec<AccessKeyMetadata>>>,
 }
 
