@@ -149,6 +149,12 @@ pub(crate) async fn delete(aws: &Aws, name: &str) -> Result<(), Error> {
     absent_is_none(answer.failed_to(|| format!("delete the lease {name}")), &["ParameterNotFound"]).map(drop)
 }
 
+/// Whether there is a lease, whoever holds it.
+pub(crate) async fn exists(aws: &Aws, name: &str) -> Result<bool, Error> {
+    let answer = aws.ssm.get_parameter().name(name).send().await.failed_to(|| format!("read the lease {name}"));
+    Ok(absent_is_none(answer, &["ParameterNotFound"])?.is_some())
+}
+
 fn said(holder: Option<&Holder>) -> String {
     match holder {
         Some(Holder { who, runs, since, .. }) => format!("{who} runs {runs} since {since}"),
@@ -166,10 +172,16 @@ async fn renew(parameter: Parameter, held: Arc<Mutex<Held>>) {
             locked(&held).lost_to = seen.holder().cloned();
             return;
         }
-        if let Ok(version) = parameter.put(seen.version, Some(&parameter.holder), None).await {
+        let last = newer(&seen, &held);
+        if let Ok(version) = parameter.put(last, Some(&parameter.holder), None).await {
             locked(&held).version = version;
         }
     }
+}
+
+/// The version of the parameter. What was read may be from before this run's last write.
+fn newer(seen: &Seen, held: &Mutex<Held>) -> i64 {
+    seen.version.max(locked(held).version)
 }
 
 fn locked(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
@@ -201,7 +213,7 @@ impl Lease {
     async fn last_version(&self) -> Option<i64> {
         self.renewal.abort();
         let seen = self.parameter.read().await.ok()??;
-        self.parameter.is_ours(&seen, &self.held).then_some(seen.version)
+        self.parameter.is_ours(&seen, &self.held).then(|| newer(&seen, &self.held))
     }
 }
 

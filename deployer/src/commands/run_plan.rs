@@ -42,6 +42,7 @@ pub(super) async fn run(
     let rotation_token: Arc<str> = uuid::Uuid::new_v4().to_string().into();
     let mut prepared = Box::pin(plan()).await?;
     if !ask(session, &prepared, approval)? {
+        delete_what_a_killed_destroy_left(session, &prepared.plan, approval, lease_timeout).await?;
         then(&prepared.plan, &rotation_token).await?;
         return Ok(Executed { done: Done::NothingToDo, plan: prepared.plan });
     }
@@ -142,6 +143,23 @@ async fn a_rotation_began(session: &Session, Prepared { plan, facts, .. }: &Prep
     }
     let labels = session.fail(labels::read(&session.aws, &session.deployment.names.secret).await)?;
     Ok(labels.is_some_and(|labels| labels.open_and_enabled().is_some()))
+}
+
+/// The lease is deleted last, so it is all that a destroy can leave behind that was killed at its end.
+async fn delete_what_a_killed_destroy_left(
+    session: &Session,
+    plan: &Plan,
+    approval: &Approval<'_>,
+    lease_timeout: Duration,
+) -> Result<(), Shown> {
+    if plan.toward == Toward::Present
+        || !session.fail(lease::exists(&session.aws, &session.deployment.names.lease).await)?
+    {
+        return Ok(());
+    }
+    let verb = approval.typed.first().copied().unwrap_or_default();
+    let lease = Box::pin(session.take_lease(verb, lease_timeout)).await?;
+    session.fail(lease.delete().await)
 }
 
 /// Builds the function if it is uploaded, notes in the record what may be made, and runs the ops.

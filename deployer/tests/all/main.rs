@@ -7,6 +7,8 @@
 mod bad_input;
 /// How many AWS calls each verb makes.
 mod calls;
+/// AWS that shows every change late.
+mod consistency;
 /// Whole rotations with a fault at every AWS call that the function makes.
 mod crash_matrix;
 /// What AWS may refuse to delete.
@@ -17,6 +19,8 @@ mod docs;
 mod drift;
 /// What a person reads of a wrong file or command line.
 mod gallery;
+/// Runs of the deployer with a fault at every AWS call that they make, or killed there.
+mod kill_matrix;
 /// One run at a time, and runs that are killed or interrupted.
 mod lease;
 /// From nothing to a rotated credential, and back to nothing.

@@ -18,6 +18,8 @@ mod hosts;
 mod leaks;
 /// SES as a client of its SMTP endpoint sees it.
 mod mail;
+/// What the matrices share.
+pub(crate) mod matrix;
 /// What an operator does to a deployment by hand.
 mod operator;
 /// Rotations as Secrets Manager runs them, and the function as anybody invokes it.

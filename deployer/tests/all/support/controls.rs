@@ -176,6 +176,19 @@ pub(crate) struct Time {
     pub(crate) pass: u64,
 }
 
+/// The parameters become so much older at once, and with them the lease of a run that was killed.
+#[derive(Debug, Serialize)]
+#[serde(tag = "for", rename = "parameters")]
+pub(crate) struct TimeOfParameters {
+    /// In seconds.
+    pub(crate) pass: u64,
+}
+
+impl Control for TimeOfParameters {
+    const NAME: &'static str = "time";
+    type Reply = Ignored;
+}
+
 impl Control for Time {
     const NAME: &'static str = "time";
     type Reply = Ignored;
@@ -212,6 +225,41 @@ impl Sandbox {
     /// A line for every resource in the account, inline policies included, in order.
     pub(crate) fn inventory(&self) -> Vec<String> {
         self.control(&Inventory {}).resources
+    }
+}
+
+/// How long a change is hidden from reads, and from services other than its own.
+#[derive(Debug, Serialize)]
+pub(crate) struct Lag {
+    pub(crate) seconds: f64,
+}
+
+impl Control for Lag {
+    const NAME: &'static str = "lag";
+    type Reply = Ignored;
+}
+
+/// Everything in the account without what differs from run to run.
+#[derive(Debug, Serialize)]
+struct DumpAll {}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Dump {
+    /// By store: the name of each resource, and what it is.
+    pub(crate) stores: BTreeMap<String, Vec<(String, Value)>>,
+    /// Whether a rotation runs, or a test of the configuration: then the state is not final.
+    pub(crate) running: bool,
+}
+
+impl Control for DumpAll {
+    const NAME: &'static str = "dump";
+    type Reply = Dump;
+}
+
+impl Sandbox {
+    /// Everything in the account without what differs from run to run.
+    pub(crate) fn dump(&self) -> Dump {
+        self.control(&DumpAll {})
     }
 }
 

@@ -49,9 +49,13 @@ pub(crate) fn text() -> String {
     fs::read_to_string(root().join("config.example.yaml")).unwrap()
 }
 
-/// The text of `config.example.yaml` without a block: a key of the first level, and everything below it.
+/// The text of `config.example.yaml` without a block.
 pub(crate) fn without(block: &str) -> String {
-    let text = text();
+    without_block(&text(), block)
+}
+
+/// A text without a block: a key of the first level, and everything below it.
+pub(crate) fn without_block(text: &str, block: &str) -> String {
     let (before, rest) = text.split_once(&format!("\n{block}:\n")).unwrap();
     let is_below = |line: &&str| line.is_empty() || line.starts_with([' ', '#']);
     let after: Vec<_> = rest.lines().skip_while(is_below).collect();

@@ -27,9 +27,19 @@ enum Kind {
     Throttle,
     LoseReply,
     Hold,
+    Silence { when: When },
     Stale,
     Kill,
     Hang,
+}
+
+/// Whether a call takes effect before it is cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum When {
+    /// It takes no effect.
+    Before,
+    After,
 }
 
 impl Fault {
@@ -56,6 +66,11 @@ impl Fault {
     /// The call waits until the rules are replaced, and then takes effect.
     pub(crate) fn hold(action: &str) -> Self {
         Self::new(action, Kind::Hold)
+    }
+
+    /// The call gets no answer until the rules are replaced. Then the connection closes.
+    pub(crate) fn silence(action: &str, when: When) -> Self {
+        Self::new(action, Kind::Silence { when })
     }
 
     /// ListAccessKeys returns the user's keys as they were before the last change of one.
