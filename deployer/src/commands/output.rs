@@ -36,7 +36,8 @@ async fn read(session: &Session) -> Result<Vec<Output>, Error> {
             None => Ok::<_, Error>(Some(names.owned_role_arn())),
         }
     };
-    let (secret, user, role) = tokio::join!(read_once::secret(aws, &names.secret), read_once::user(aws, &names.user), role);
+    let (secret, user, role) =
+        tokio::join!(read_once::secret(aws, &names.secret), read_once::user(aws, &names.user), role);
     let secret = secret?.and_then(|secret| secret.arn);
     let user = user?.map(|user| user.arn);
     let role = role?.ok_or_else(|| not_deployed(&format!("role {}", names.role)))?;

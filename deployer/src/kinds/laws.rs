@@ -55,7 +55,11 @@ fn check<K: Kind>(
         kind.decide(aim, observed).unwrap().into_iter().map(|(op, _)| op.call).collect()
     };
     let (none, former): ([&str; 0], _) = ([], Former::default());
-    assert_eq!(calls(Aim::Absent(Going { stop_mail: true, former: &former }), nothing), none, "{address}: nothing is to be gone");
+    assert_eq!(
+        calls(Aim::Absent(Going { stop_mail: true, former: &former }), nothing),
+        none,
+        "{address}: nothing is to be gone"
+    );
     assert!(!calls(Aim::Present(&first), nothing).is_empty(), "{address}: it is not there");
     assert_eq!(calls(Aim::Present(&first), &reached(&first)), none, "{address}: the goal is reached");
     let ops = calls(Aim::Present(&first), &reached(&second));
@@ -85,7 +89,11 @@ fn check_owned<T: Tagged>(
         owned.decide(aim, observed).unwrap().into_iter().map(|(op, _)| op.call).collect()
     };
     let (none, former): ([&str; 0], _) = ([], Former::default());
-    assert_eq!(calls(Aim::Absent(Going { stop_mail: true, former: &former }), &None), none, "{address}: nothing is to be gone");
+    assert_eq!(
+        calls(Aim::Absent(Going { stop_mail: true, former: &former }), &None),
+        none,
+        "{address}: nothing is to be gone"
+    );
     assert!(!calls(Aim::Present(&goals[0]), &None).is_empty(), "{address}: it is not there");
     assert_eq!(calls(Aim::Present(&goals[0]), &first), none, "{address}: the goal is reached");
     let is_same = Owned::<T>::digest(&goals[0]) == Owned::<T>::digest(&goals[1]);
