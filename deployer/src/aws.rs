@@ -1,6 +1,12 @@
 //! The AWS clients, made once, and the identity that they act as.
 
-use std::{collections::BTreeSet, env, fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use aws_config::{
     BehaviorVersion, Region, SdkConfig, default_provider::credentials::DefaultCredentialsChain, imds, profile,
@@ -93,6 +99,8 @@ pub(crate) struct Identity {
     pub(crate) partition: String,
     /// ARN of the caller.
     pub(crate) arn: String,
+    /// When the credentials expire, if that is known.
+    pub(crate) expires: Option<SystemTime>,
 }
 
 /// Connects with the default chain of credentials.
@@ -118,14 +126,16 @@ pub(crate) async fn connect(region: &str, silence: &Silence) -> Result<(Aws, Ide
         .load()
         .await;
 
-    if let Some(provider) = sdk.credentials_provider()
-        && let Err(error) = provider.provide_credentials().await
-    {
-        return Err(no_credentials(&error).await);
+    let mut expires = None;
+    if let Some(provider) = sdk.credentials_provider() {
+        match provider.provide_credentials().await {
+            Ok(credentials) => expires = credentials.expiry(),
+            Err(error) => return Err(no_credentials(&error).await),
+        }
     }
 
     let sts = client!(aws_sdk_sts, &sdk, silence);
-    let identity = identify(&sts).await?;
+    let identity = Identity { expires, ..identify(&sts).await? };
     Ok((Aws::new(&sdk, silence), identity))
 }
 
@@ -259,7 +269,7 @@ async fn identify(sts: &aws_sdk_sts::Client) -> Result<Identity, Error> {
     let mut parts = arn.split(':').skip(1);
     match (parts.next(), answer.account) {
         (Some(partition), Some(account_id)) if account_id.len() == 12 => {
-            Ok(Identity { account_id, partition: partition.to_owned(), arn })
+            Ok(Identity { account_id, partition: partition.to_owned(), arn, expires: None })
         }
         _ => Err(Error::new("failed to ask AWS whom the credentials belong to")
             .cause("the answer does not contain an account")

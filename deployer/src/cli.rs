@@ -34,6 +34,8 @@ pub struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write a configuration with every option explained. Asks on a terminal, and offers what the account has; else takes flags.
+    Init(InitArgs),
     /// Check the configuration; no AWS call.
     Validate(ValidateArgs),
     /// Show what `apply` would do; reads only.
@@ -55,6 +57,11 @@ pub enum Command {
     Recover(RecoverArgs),
     /// Print what other tools need of the deployment: the secret's ARN, the user, the endpoint; reads only.
     Output(OutputArgs),
+    /// Check all that a deployment needs, before the first `apply` and after it: permissions, SES, hosts, rotation; reads only. Exit
+    /// code 0: nothing is wrong, 1: something is, or could not be read.
+    Doctor(Target),
+    /// Print the IAM policy that whoever runs the deployer needs, or that the instances need; changes nothing.
+    Policy(PolicyArgs),
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
     /// Build the function from a checkout, or compare the build with the function that this deployer carries; no AWS call.
@@ -73,7 +80,7 @@ impl Command {
     pub(crate) fn config(&self) -> Option<&Path> {
         let target = match self {
             Self::Validate(args) => &args.target,
-            Self::Status(target) => target,
+            Self::Status(target) | Self::Doctor(target) => target,
             Self::Plan(args) => &args.target,
             Self::Apply(args) => &args.target,
             Self::Destroy(args) if args.name.is_some() => return None,
@@ -81,7 +88,9 @@ impl Command {
             Self::Rotate(args) => &args.target,
             Self::Recover(args) => &args.target,
             Self::Output(args) => return Some(&args.config),
+            Self::Policy(args) => &args.target,
             Self::Drift(args) => &args.target,
+            Self::Init(args) => return Some(&args.file),
             Self::List(_) | Self::Schema | Self::Build(_) | Self::Completions(_) | Self::ManPages(_) => return None,
         };
         Some(&target.config)
@@ -289,6 +298,75 @@ pub struct RecoverArgs {
     /// Do not ask for approval.
     #[arg(long)]
     pub auto_approve: bool,
+}
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The name of the deployment, which prefixes every other name.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The region, such as eu-west-1.
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// The secret. Default: NAME/smtp.
+    #[arg(long, value_name = "SECRET")]
+    pub secret: Option<String>,
+    /// The secret exists already, and stays if the deployment is destroyed.
+    #[arg(long)]
+    pub existing_secret: bool,
+    /// The IAM user. Default: NAME-smtp.
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// The IAM user exists already, and stays if the deployment is destroyed.
+    #[arg(long)]
+    pub existing_user: bool,
+    /// An instance that uses the credential. May be given several times.
+    #[arg(long = "instance", value_name = "ID")]
+    pub instances: Vec<String>,
+    /// The instances' role, which may then read the secret.
+    #[arg(long, value_name = "ROLE", requires = "instances")]
+    pub instance_role: Option<String>,
+    /// The sender of the test mail: a verified address, or an address of a verified domain.
+    #[arg(long, value_name = "ADDRESS")]
+    pub sender: Option<String>,
+    /// The address that is told of rotations.
+    #[arg(long, value_name = "ADDRESS")]
+    pub notify: Option<String>,
+    /// The file to write. It must not exist.
+    #[arg(default_value = DEFAULT_CONFIG, value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// Arguments of `policy`.
+#[derive(Debug, Args)]
+pub struct PolicyArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub target: Target,
+    /// Print the policy for this verb alone, or that of the instances. Default: one policy for all verbs.
+    #[arg(long = "for", value_name = "VERB", value_enum)]
+    pub verb: Option<PolicyFor>,
+}
+
+/// Whom or what a policy is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "each is a verb")]
+pub enum PolicyFor {
+    Apply,
+    Destroy,
+    Doctor,
+    Drift,
+    Init,
+    /// What the instances' role needs
+    Instance,
+    List,
+    Output,
+    Plan,
+    Recover,
+    Rotate,
+    Status,
+    Validate,
 }
 
 /// Arguments of `build`.

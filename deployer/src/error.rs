@@ -118,6 +118,11 @@ impl Error {
         self
     }
 
+    /// Whether a call failed, and not what the deployer made of its answer.
+    pub(crate) fn cause_is_aws(&self) -> bool {
+        matches!(self.cause.as_deref(), Some(Cause::Aws { .. } | Cause::NoAnswer(_)))
+    }
+
     /// The sort of error.
     pub(crate) fn kind(&self) -> ErrorKind {
         match self.cause.as_deref() {

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use contract::Partition;
 use serde_json::Value;
 
 use crate::{
-    aws::Identity,
     config::{Config, Excess, Part},
     date,
     deployment::{
@@ -29,9 +27,8 @@ const ENVIRONMENT: usize = 4096;
 
 /// What AWS would refuse in the middle of an apply. Every account's number has the same length, so it need not be known yet.
 pub(crate) fn excess(config: &Config) -> Vec<Excess> {
-    let partition = Partition::of_region(&config.region).id;
     let account_id = config.account_id.as_ref().map_or_else(|| "0".repeat(12), ToString::to_string);
-    let names = Names::new(config, &Identity { account_id, partition: partition.to_owned(), arn: String::new() });
+    let names = Names::in_account(config, account_id);
     let user_arn = names.owned_user_arn();
     let current = config.secret.kms_key.as_ref().map(|_| names.kms_key_arn(&"0".repeat(36)));
     let role = policy::role_permissions(config, &names, &user_arn, &KmsKeys { current, older: Vec::new() });

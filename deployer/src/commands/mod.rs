@@ -16,11 +16,14 @@ mod approve;
 mod build;
 mod command_line;
 mod destroy;
+mod doctor;
 mod drift;
+mod init;
 mod leaked;
 mod list;
 mod output;
 mod plan;
+mod policy;
 mod recover;
 mod rotate;
 mod run_plan;
@@ -43,6 +46,7 @@ pub async fn run(Cli { command, json, verbose }: Cli) -> ExitCode {
     }
     let screen = Screen::new(json, verbose, command.config());
     let (detailed, outcome) = match command {
+        Command::Init(args) => (false, init::run(&screen, &args).await),
         Command::Validate(args) => (false, validate::run(&screen, &args)),
         Command::Plan(args) => (args.detailed_exitcode, plan::run(&screen, &args).await),
         Command::Apply(args) => (args.detailed_exitcode, apply::run(&screen, &args).await),
@@ -56,6 +60,8 @@ pub async fn run(Cli { command, json, verbose }: Cli) -> ExitCode {
         },
         Command::Recover(args) => (false, recover::run(&screen, &args).await),
         Command::Output(args) => (false, output::run(&screen, &args).await),
+        Command::Doctor(target) => (false, doctor::run(&screen, &target).await),
+        Command::Policy(args) => (false, policy::run(&screen, &args).await),
         Command::Build(args) => (false, build::run(&screen, &args).await),
         Command::ManPages(args) => (false, command_line::man_pages(&screen, &args.folder)),
         Command::Schema | Command::Completions(_) => (false, Ok(Done::NothingToDo)),

@@ -37,6 +37,7 @@ mod reader;
 mod reference;
 mod schedule;
 mod schema;
+pub(crate) mod template;
 #[cfg(test)]
 mod tests;
 mod text;

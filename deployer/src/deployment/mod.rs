@@ -5,6 +5,7 @@ use contract::TAG_DEPLOYMENT;
 use self::names::Names;
 use crate::{config::Config, engine::tags::Tags};
 
+pub(crate) mod caller;
 pub(crate) mod facts;
 pub(crate) mod names;
 pub(crate) mod policy;

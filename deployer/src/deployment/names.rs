@@ -103,6 +103,17 @@ fn log_group_of(function: &str) -> String {
     format!("/aws/lambda/{function}")
 }
 
+/// The SES identities that let an address send: itself, its domain, and the domain's parents (SES guide, "Verified identities").
+pub(crate) fn identities_of(address: &str) -> Vec<String> {
+    let mut identities = vec![address.to_owned()];
+    let mut domain = address.rsplit('@').next().unwrap_or_default();
+    while domain.contains('.') {
+        identities.push(domain.to_owned());
+        domain = domain.split_once('.').map_or("", |(_, parent)| parent);
+    }
+    identities
+}
+
 fn path(configured: Option<&IamPath>) -> String {
     configured.map_or_else(|| "/".to_owned(), ToString::to_string)
 }
@@ -144,6 +155,12 @@ impl Names {
         }
     }
 
+    /// The names of a deployment in this account, which need not be connected to.
+    pub(crate) fn in_account(config: &Config, account_id: String) -> Self {
+        let partition = Partition::of_region(&config.region).id.to_owned();
+        Self::new(config, &Identity { account_id, partition, arn: String::new(), expires: None })
+    }
+
     /// Ids of the statements in the function's policy: Secrets Manager's and EventBridge's.
     pub(crate) fn permissions(&self) -> [String; 2] {
         self.permissions.clone()
@@ -153,7 +170,7 @@ impl Names {
         format!("arn:{}:{service}:{}:{}:{resource}", self.partition, self.region, self.account_id)
     }
 
-    fn iam(&self, resource: &str) -> String {
+    pub(crate) fn iam(&self, resource: &str) -> String {
         format!("arn:{}:iam::{}:{resource}", self.partition, self.account_id)
     }
 
@@ -165,6 +182,27 @@ impl Names {
     /// Of a user that we make. A referenced user may have a path: see [`crate::deployment::facts::Facts`].
     pub(crate) fn owned_user_arn(&self) -> String {
         self.iam(&format!("user{}{}", self.user_path, self.user))
+    }
+
+    /// What IAM authorises calls on the role on. While there is no such role, its path is unknown to IAM.
+    pub(crate) fn role_arns(&self) -> Vec<String> {
+        self.with_path("role", &self.role_path, &self.role)
+    }
+
+    /// As for the role, of a user that we make.
+    pub(crate) fn owned_user_arns(&self) -> Vec<String> {
+        self.with_path("user", &self.user_path, &self.user)
+    }
+
+    fn with_path(&self, kind: &str, path: &str, name: &str) -> Vec<String> {
+        let mut arns = vec![self.iam(&format!("{kind}{path}{name}")), self.iam(&format!("{kind}/{name}"))];
+        arns.dedup();
+        arns
+    }
+
+    /// A user or a role that may have any path.
+    pub(crate) fn with_any_path(&self, kind: &str, name: &str) -> Vec<String> {
+        self.with_path(kind, "/*/", name)
     }
 
     pub(crate) fn function_arn(&self) -> String {
@@ -210,6 +248,21 @@ impl Names {
         format!("{}-??????", self.secret_arn_prefix())
     }
 
+    /// What Secrets Manager authorises calls on the secret on. While there is no such secret, it has no random characters.
+    pub(crate) fn secret_arns(&self) -> Vec<String> {
+        vec![self.secret_arn_prefix(), self.secret_arn_pattern()]
+    }
+
+    /// Every secret of this account and region.
+    pub(crate) fn any_secret_arn(&self) -> String {
+        self.regional("secretsmanager", "secret:*")
+    }
+
+    /// A parameter's ARN omits the first slash of its name.
+    pub(crate) fn parameter_arn(&self, name: &str) -> String {
+        self.regional("ssm", &format!("parameter/{}", name.trim_start_matches('/')))
+    }
+
     /// A document of ours, or one of AWS's, which belongs to no account.
     pub(crate) fn document_arn(&self, document: &str) -> String {
         if document == contract::RUN_SHELL_SCRIPT {
@@ -230,6 +283,16 @@ impl Names {
 
     pub(crate) fn kms_key_arn(&self, key_id: &str) -> String {
         self.regional("kms", &format!("key/{key_id}"))
+    }
+
+    /// The key that is named by its id, by an alias, or by the ARN of either. A policy cannot name an alias as a resource.
+    pub(crate) fn key_arn_pattern(&self, key: &str) -> String {
+        match key.split_once(":alias/") {
+            Some((account, _)) => format!("{account}:key/*"),
+            None if key.starts_with("alias/") => self.kms_key_arn("*"),
+            None if key.starts_with("arn:") => key.to_owned(),
+            None => self.kms_key_arn(key),
+        }
     }
 
     pub(crate) fn kms_via_secretsmanager(&self) -> String {

@@ -128,18 +128,23 @@ fn keys_of_secret(names: &Names, keys: &KmsKeys, actions: &[&str]) -> impl Itera
 /// Keys, used through Secrets Manager and for this secret alone.
 fn key_of_secret(names: &Names, sid: &str, keys: impl IntoIterator<Item = String>, actions: &[&str]) -> Value {
     let mut statement = allow(sid, actions, keys);
-    statement["Condition"] = json!({
+    statement["Condition"] = through_secrets_manager(names);
+    statement
+}
+
+/// The condition that a key is used through Secrets Manager, and for this secret alone.
+pub(super) fn through_secrets_manager(names: &Names) -> Value {
+    json!({
         "StringEquals": {"kms:ViaService": names.kms_via_secretsmanager()},
         "StringLike": {"kms:EncryptionContext:SecretARN": names.secret_arn_pattern()},
-    });
-    statement
+    })
 }
 
 fn allow(sid: &str, actions: &[&str], resources: impl IntoIterator<Item = String>) -> Value {
     json!({"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources.into_iter().collect::<Vec<_>>()})
 }
 
-fn document(statements: impl IntoIterator<Item = Value>) -> Value {
+pub(super) fn document(statements: impl IntoIterator<Item = Value>) -> Value {
     json!({"Version": "2012-10-17", "Statement": statements.into_iter().collect::<Vec<_>>()})
 }
 

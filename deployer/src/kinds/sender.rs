@@ -5,6 +5,7 @@ use contract::{Command, Text, text};
 
 use crate::{
     aws::Aws,
+    deployment::names::identities_of,
     engine::{
         kind::{Aim, Context, Kind, Stake},
         op::{Address, Op, ResourceKind},
@@ -19,20 +20,6 @@ pub(crate) struct Sender {
 
 /// There is nothing to call: a sender is only ever read.
 pub(crate) enum Call {}
-
-impl Sender {
-    /// The address itself, its domain, and the domain's parents: SES accepts a verified parent domain too
-    /// (SES guide, "Verified identities").
-    fn identities(&self) -> Vec<String> {
-        let mut identities = vec![self.address.clone()];
-        let mut domain = self.address.rsplit('@').next().unwrap_or_default();
-        while domain.contains('.') {
-            identities.push(domain.to_owned());
-            domain = domain.split_once('.').map_or("", |(_, parent)| parent);
-        }
-        identities
-    }
-}
 
 pub(crate) struct Observed {
     /// The identities that would let the sender send, each with whether it is verified. Absent ones are left out.
@@ -64,7 +51,7 @@ impl Kind for Sender {
                 (identity, verified)
             }))
         };
-        let identities = futures_util::future::try_join_all(self.identities().into_iter().map(read));
+        let identities = futures_util::future::try_join_all(identities_of(&self.address).into_iter().map(read));
         let (found, account) = tokio::join!(identities, aws.sesv2.get_account().send());
         let account = account.failed_to(|| "read whether SES limits this account".to_owned())?;
         Ok(Observed {
@@ -79,7 +66,7 @@ impl Kind for Sender {
         }
         let cause = match observed.identities.first() {
             Some((identity, _)) => format!("identity {identity} exists and is not verified yet"),
-            None => format!("neither {} is an SES identity here", self.identities().join(" nor ")),
+            None => format!("neither {} is an SES identity here", identities_of(&self.address).join(" nor ")),
         };
         let create = ["sesv2", "create-email-identity", "--region", &self.region, "--email-identity", &self.address];
         Err(Error::new(format!("SES does not accept mail from {}", self.address)).cause(cause).hint(text![

@@ -153,6 +153,14 @@ impl Tagged for Topic {
     }
 }
 
+impl Topic {
+    /// Whether this address has confirmed its subscription; none if it has none.
+    pub(crate) async fn is_confirmed(&self, aws: &Aws, email: &str) -> Result<Option<bool>, Error> {
+        let found = Box::pin(self.observe(aws)).await?;
+        Ok(found.and_then(|found| found.observed.subscription_of(email).map(|it| it.arn.is_some())))
+    }
+}
+
 impl Observed {
     fn subscription_of(&self, email: &str) -> Option<&Subscription> {
         self.subscriptions.iter().find(|subscription| subscription.email == email)

@@ -13,6 +13,7 @@ use crate::{
     config::{Code, ConfigError, Problem},
     date::rfc3339,
     deployment::record::Applied,
+    doctor::findings::{Check, Finding, Verdict},
     engine::{
         events::{Event, RotationEvent},
         op::{Address, Change, Effect, Op, Verb},
@@ -323,6 +324,24 @@ pub(super) fn diagnosis(diagnosis: &Diagnosis, config: Option<&str>) -> Vec<Line
     };
     let remedies = remedies.into_iter().map(|remedy| Line::new("remedy", RemedyLine::from(remedy)));
     std::iter::once(Line::new("diagnosis", line)).chain(remedies).collect()
+}
+
+#[derive(Serialize)]
+struct FindingLine {
+    check: Check,
+    verdict: Verdict,
+    evidence: TextLine,
+    /// What to do; empty if nothing has to be done.
+    fix: Vec<TextLine>,
+}
+
+pub(super) fn finding(Finding { check, verdict, evidence, fix }: &Finding, config: Option<&str>) -> Line {
+    let (evidence, fix) = (TextLine::new(evidence, config), TextLine::all(fix, config));
+    Line::new("finding", FindingLine { check: *check, verdict: *verdict, evidence, fix })
+}
+
+pub(super) fn policy(policy: &Value) -> Line {
+    Line::new("policy", json!({"policy": policy}))
 }
 
 pub(super) fn outputs(outputs: &[(&'static str, String)]) -> Line {

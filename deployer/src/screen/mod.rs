@@ -12,12 +12,14 @@ use std::{
 };
 
 use contract::{Report, Text};
+use serde_json::Value;
 
 use crate::{
     aws::Identity,
     cli::DEFAULT_CONFIG,
     config::ConfigError,
     deployment::Deployment,
+    doctor::findings::Finding,
     engine::{events::Event, plan::Plan},
     error::Error,
     rotation::diagnosis::Diagnosis,
@@ -150,6 +152,22 @@ impl Screen {
         for (name, value) in outputs {
             out(&if with_names { format!("{name:14} {value}\n") } else { format!("{value}\n") });
         }
+    }
+
+    /// What `doctor` found.
+    pub(crate) fn findings(&self, deployment: &Deployment, found: &[Finding]) {
+        if self.json {
+            for finding in found {
+                self.line(json::finding(finding, self.config()));
+            }
+        } else {
+            out(&text::findings(deployment, found, self.config()));
+        }
+    }
+
+    /// An IAM policy.
+    pub(crate) fn policy(&self, policy: &Value) {
+        if self.json { self.line(json::policy(policy)) } else { out(&format!("{policy:#}\n")) }
     }
 
     /// A result in one sentence.

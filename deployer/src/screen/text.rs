@@ -13,6 +13,7 @@ use crate::{
     status::{Listed, Pending, State, Status},
 };
 
+mod findings;
 mod notes;
 mod plan;
 mod policy;
@@ -20,6 +21,7 @@ mod problems;
 mod recovery;
 pub(super) mod style;
 
+pub(super) use findings::findings;
 pub(super) use plan::{drift, plan};
 pub(super) use problems::config_error;
 pub(super) use recovery::{diagnosis, report};

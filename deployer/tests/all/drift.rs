@@ -22,8 +22,10 @@ use std::{error::Error, pin::Pin, time::Duration};
 use aws_sdk_lambda::client::Waiters as _;
 
 use crate::support::{
+    caller::actions,
+    controls::Subscriptions,
     deployed::Deployed,
-    example::{FUNCTION, FUNCTION_ARN, RECORD, ROLE_POLICY, ROTATE_LATER, USER},
+    example::{EMAIL, FUNCTION, FUNCTION_ARN, RECORD, ROLE_POLICY, ROTATE_LATER, USER},
     faults::Fault,
     sandbox::Ran,
 };
@@ -109,7 +111,12 @@ const CHANGES: [Change; 54] = [
 #[tokio::test]
 async fn every_change_from_outside_is_planned_and_put_right() {
     let mut failures = Vec::new();
-    let mut deployed = Deployed::example(&[]).await;
+    // Whoever applies may do what `deployer policy` prints for that, and nothing else.
+    let mut deployed = Deployed::before_apply(&[]).await;
+    let policy = deployed.sandbox.policy_for("apply", "config.yaml");
+    deployed.sandbox.make_caller().await;
+    deployed.sandbox.allow_caller(&policy).await;
+    deployed.run(&["apply", "--auto-approve"]).expect(0);
     for change in CHANGES {
         if let Err(failure) = change.is_put_right(&deployed).await {
             failures.push(format!("{}: {failure}", change.name));
@@ -124,6 +131,14 @@ async fn every_change_from_outside_is_planned_and_put_right() {
         CHANGES.len(),
         failures.join("\n\n")
     );
+
+    deployed.sandbox.control(&Subscriptions::Confirm(EMAIL));
+    deployed.sandbox.config(&[("tags:\n  team: platform\n", ""), (EMAIL, "others@example.com")]);
+    deployed.run(&["apply", "--auto-approve"]).expect(0);
+    let (allowed, needed) = (actions(&policy), deployed.sandbox.actions_of_caller(0));
+    let superfluous: Vec<_> = allowed.difference(&needed).collect();
+    // It ends a rotation that another tool left open (`scenarios/surroundings.rs`).
+    assert_eq!(superfluous, ["secretsmanager:UpdateSecretVersionStage"]);
 }
 
 /// Whoever may add a layer and replace the code may also set the tags by which the deployer knows its code.

@@ -15,10 +15,14 @@ mod crash_matrix;
 mod destroy;
 /// What the README and docs/ tell a person to type.
 mod docs;
+/// `deployer doctor`, before and after the first apply.
+mod doctor;
 /// Changes that somebody makes in AWS: `plan` shows them, `apply` undoes them.
 mod drift;
 /// What a person reads of a wrong file or command line.
 mod gallery;
+/// `deployer init`: the file that it writes.
+mod init;
 /// Runs of the deployer with a fault at every AWS call that they make, or killed there.
 mod kill_matrix;
 /// One run at a time, and runs that are killed or interrupted.
@@ -31,6 +35,8 @@ mod mutations;
 mod names;
 /// Resources of somebody else's under the names that the deployment would use.
 mod not_ours;
+/// Whoever runs the deployer needs exactly what `deployer policy` prints.
+mod policy;
 /// What keeps a deployment from a command that should not run on it.
 mod protect;
 /// The record of a deployment, and what only the record knows.

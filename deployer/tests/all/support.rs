@@ -2,6 +2,8 @@
 
 /// SDK clients of somebody who may do everything in the account.
 pub(crate) mod aws;
+/// Whoever runs the deployer, and what they may do.
+pub(crate) mod caller;
 /// The sandbox's log of AWS calls.
 pub(crate) mod calls;
 /// How a test changes the sandbox, before it starts and while it runs.

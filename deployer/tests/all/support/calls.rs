@@ -18,6 +18,8 @@ pub(crate) struct Call {
     pub(crate) action: String,
     /// AWS's code, if the call failed.
     pub(crate) error: Option<String>,
+    /// Further actions for which the caller was authorised, such as iam:PassRole.
+    pub(crate) also: Vec<String>,
 }
 
 impl Call {

@@ -169,6 +169,17 @@ impl Control for Upkeep<'_> {
     type Reply = Fired;
 }
 
+/// Whether SES sends for the account.
+#[derive(Debug, Serialize)]
+pub(crate) struct Ses {
+    pub(crate) sending: bool,
+}
+
+impl Control for Ses {
+    const NAME: &'static str = "ses";
+    type Reply = Ignored;
+}
+
 /// Everything becomes so much older at once.
 #[derive(Debug, Serialize)]
 pub(crate) struct Time {

@@ -37,7 +37,9 @@ pub(crate) struct Sandbox {
     /// How often the test itself read the secret's value, as the same administrator as the deployer.
     own_reads: AtomicUsize,
     /// How many access keys the test itself made, as that administrator.
-    own_keys: AtomicUsize,
+    pub(super) own_keys: AtomicUsize,
+    /// The access key of whoever runs the deployer; none: the administrator does.
+    pub(super) caller: Mutex<Option<(String, String)>>,
     /// Whether the test breaks the rotation's promise on purpose.
     provokes_violations: AtomicBool,
 }
@@ -96,6 +98,7 @@ impl Sandbox {
                     printed: Mutex::default(),
                     own_reads: AtomicUsize::default(),
                     own_keys: AtomicUsize::default(),
+                    caller: Mutex::default(),
                     provokes_violations: AtomicBool::default(),
                 };
             }
@@ -160,6 +163,9 @@ impl Sandbox {
     pub(crate) fn deployer_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
         let mut command = Command::new(env!("CARGO_BIN_EXE_deployer"));
         self.environment_of(command.args(unwatched(arguments)));
+        if let Some((key, secret)) = &*self.caller.lock().unwrap() {
+            command.env("AWS_ACCESS_KEY_ID", key).env("AWS_SECRET_ACCESS_KEY", secret);
+        }
         for (name, value) in variables {
             if value.is_empty() {
                 command.env_remove(name)

@@ -1,0 +1,62 @@
+//! `deployer policy`: the least-privilege IAM policy of whoever runs the deployer, or of the instances.
+
+use serde_json::Value;
+
+use super::session::{Done, Shown, connect, load};
+use crate::{
+    cli::{PolicyArgs, PolicyFor},
+    config::Config,
+    deployment::{
+        caller,
+        names::Names,
+        policy::{self, KmsKeys},
+    },
+    screen::Screen,
+};
+
+/// What a managed policy holds, in characters without white space (IAM quotas).
+const MANAGED_POLICY: usize = 6144;
+
+pub(super) async fn run(screen: &Screen, args: &PolicyArgs) -> Result<Done, Shown> {
+    for config in load(screen, &args.target.config)? {
+        let screen = screen.of_deployment(&config.name, &config.region);
+        let names = names(&screen, &config).await?;
+        match of(&config, &names, args.verb) {
+            Some(policy) => {
+                screen.policy(&policy);
+                say_if_too_long(&screen, &policy);
+            }
+            None => screen.note("this verb makes no AWS call that needs a permission"),
+        }
+    }
+    Ok(Done::NothingToDo)
+}
+
+/// A file that names its account needs no AWS call: whoever writes a policy may have no credentials for the account yet.
+async fn names(screen: &Screen, config: &Config) -> Result<Names, Shown> {
+    Ok(match &config.account_id {
+        Some(account_id) => Names::in_account(config, account_id.to_string()),
+        None => Names::new(config, &connect(screen, &config.region).await?.1),
+    })
+}
+
+/// None if nothing has to be allowed.
+fn of(config: &Config, names: &Names, verb: Option<PolicyFor>) -> Option<Value> {
+    if verb == Some(PolicyFor::Instance) {
+        let current = config.secret.kms_key.as_deref().map(|key| names.key_arn_pattern(key));
+        return Some(policy::instance_permissions(names, &KmsKeys { current, older: Vec::new() }));
+    }
+    let permissions = caller::permissions(config, names, verb);
+    (!permissions.is_empty()).then(|| caller::policy(&permissions))
+}
+
+fn say_if_too_long(screen: &Screen, policy: &Value) {
+    // No name or ARN has white space.
+    let length = policy.to_string().len();
+    if length > MANAGED_POLICY {
+        screen.note(format!(
+            "this policy has {length} characters, and a managed policy holds {MANAGED_POLICY}: print one for each verb with --for, or put \
+             it on a role as an inline policy, which may have 10240"
+        ));
+    }
+}

@@ -1,0 +1,152 @@
+//! What is so, as far as it can be read. A failed read is a fact too.
+
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+
+use aws_sdk_sesv2::operation::get_account::GetAccountOutput;
+use aws_sdk_ssm::types::{InstanceInformation, InstanceInformationStringFilter};
+use contract::Report;
+
+use super::permissions::{Simulated, principal, simulate};
+use crate::{
+    aws::{Aws, Identity},
+    cli::PolicyFor,
+    deployment::{Deployment, caller},
+    engine::{
+        kind::{Aim, Kind as _},
+        op::ResourceKind,
+    },
+    error::{Error, FailedTo as _, absent_is_none},
+    kinds::{sender::Sender, topic::Topic},
+    rotation::function,
+    status::{self, State, Status},
+};
+
+/// Everything that the findings follow from.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    /// ARN.
+    pub(crate) caller: String,
+    /// When the caller's credentials expire, if that is known.
+    pub(crate) expires: Option<SystemTime>,
+    /// What `apply` needs and the caller may not do; none if no policy limits the caller, or none that IAM simulates.
+    pub(crate) permissions: Result<Option<Simulated>, Error>,
+    pub(crate) ses: Result<SesAccount, Error>,
+    /// Whether SES accepts the test mail's sender; none without a sender.
+    pub(crate) sender: Option<Result<(), Error>>,
+    pub(crate) status: Status,
+    /// None if the function is not there, or is not ours.
+    pub(crate) report: Option<Result<Report, Error>>,
+    /// The hosts that Systems Manager knows, by their ids; none without hosts.
+    pub(crate) hosts: Option<Result<BTreeMap<String, Host>, Error>>,
+    /// What a host needs and the instances' role may not do; none if the file names no role.
+    pub(crate) instance_role: Option<Result<Option<Simulated>, Error>>,
+    /// Whether the address of `notify` has confirmed its subscription; none if there is no subscription.
+    pub(crate) confirmed: Result<Option<bool>, Error>,
+}
+
+/// The account's standing with SES, in the deployment's region.
+#[derive(Clone, Debug)]
+pub(crate) struct SesAccount {
+    pub(crate) production: bool,
+    pub(crate) sending: bool,
+    /// AWS's word: `HEALTHY`, `PROBATION` or `SHUTDOWN`.
+    pub(crate) enforcement: String,
+    /// Mails sent in the last 24 hours, and how many may be.
+    pub(crate) sent_of_quota: Option<(f64, f64)>,
+}
+
+/// An instance as Systems Manager knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    /// AWS's word, such as `Online` or `ConnectionLost`.
+    pub(crate) ping: String,
+    pub(crate) agent: String,
+    pub(crate) platform: String,
+}
+
+impl Facts {
+    pub(crate) fn state_of(&self, kind: ResourceKind) -> Option<State> {
+        self.status.resources.iter().find(|(address, _)| address.kind == kind).map(|(_, state)| *state)
+    }
+}
+
+/// Reads everything.
+pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>, identity: &Identity) -> Facts {
+    let (status, permissions, ses, sender, hosts, instance_role, confirmed) = tokio::join!(
+        Box::pin(status::read(aws, deployment)),
+        Box::pin(permissions(aws, deployment, identity)),
+        ses_account(aws),
+        sender(aws, deployment),
+        hosts(aws, deployment),
+        Box::pin(instance_role(aws, deployment)),
+        confirmed(aws, deployment)
+    );
+    let (caller, expires) = (identity.arn.clone(), identity.expires);
+    let mut facts =
+        Facts { caller, expires, permissions, ses, sender, status, report: None, hosts, instance_role, confirmed };
+    if matches!(facts.state_of(ResourceKind::Function), Some(State::AsDeclared | State::Differs)) {
+        facts.report = Some(Box::pin(function::report(aws, deployment, false)).await);
+    }
+    facts
+}
+
+async fn permissions(aws: &Aws, deployment: &Deployment, identity: &Identity) -> Result<Option<Simulated>, Error> {
+    let Some(principal) = principal(aws, &identity.arn).await else { return Ok(None) };
+    let needed = caller::permissions(&deployment.config, &deployment.names, Some(PolicyFor::Apply));
+    simulate(aws, &principal, &needed).await.map(Some)
+}
+
+async fn ses_account(aws: &Aws) -> Result<SesAccount, Error> {
+    let answer = aws.sesv2.get_account().send().await;
+    let GetAccountOutput { production_access_enabled, sending_enabled, enforcement_status, send_quota, .. } =
+        answer.failed_to(|| "read the account's standing with SES".to_owned())?;
+    Ok(SesAccount {
+        production: production_access_enabled,
+        sending: sending_enabled,
+        enforcement: enforcement_status.unwrap_or_default(),
+        sent_of_quota: send_quota.map(|quota| (quota.sent_last24_hours, quota.max24_hour_send)),
+    })
+}
+
+async fn sender(aws: &Aws, deployment: &Deployment) -> Option<Result<(), Error>> {
+    let mail = deployment.config.ses.test_mail.as_ref()?;
+    let sender = Sender { address: mail.sender.clone(), region: deployment.config.region.to_string() };
+    Some(async { sender.decide(Aim::Present(&()), &Box::pin(sender.observe(aws)).await?).map(drop) }.await)
+}
+
+async fn hosts(aws: &Aws, deployment: &Deployment) -> Option<Result<BTreeMap<String, Host>, Error>> {
+    let ids: Vec<_> = deployment.config.instance.as_ref()?.ids.iter().map(ToString::to_string).collect();
+    let filter = InstanceInformationStringFilter::builder().key("InstanceIds").set_values(Some(ids));
+    // `build` fails only without a key.
+    let request = aws.ssm.describe_instance_information().set_filters(filter.build().ok().map(|filter| vec![filter]));
+    // The service takes 5 to 50; there are at most 50 hosts.
+    let known = request.max_results(50).into_paginator().items().send().try_collect().await;
+    let known: Result<Vec<InstanceInformation>, _> =
+        known.failed_to(|| "read from Systems Manager how the hosts stand".to_owned());
+    let host = |it: InstanceInformation| {
+        let ping = it.ping_status.map(|status| status.as_str().to_owned()).unwrap_or_default();
+        let (agent, platform) = (it.agent_version.unwrap_or_default(), it.platform_type);
+        let platform = platform.map(|platform| platform.as_str().to_owned()).unwrap_or_default();
+        Some((it.instance_id?, Host { ping, agent, platform }))
+    };
+    Some(known.map(|known| known.into_iter().filter_map(host).collect()))
+}
+
+/// What the host's script needs. The rest of the role is Systems Manager's.
+async fn instance_role(aws: &Aws, deployment: &Deployment) -> Option<Result<Option<Simulated>, Error>> {
+    let role = deployment.config.instance.as_ref()?.role.as_ref()?;
+    let read = async {
+        let answer = aws.iam.get_role().role_name(&**role).send().await;
+        let found = absent_is_none(answer.failed_to(|| format!("read role {role}")), &["NoSuchEntity"])?;
+        let Some(role) = found.and_then(|answer| answer.role) else { return Ok(None) };
+        let needed = caller::of_instance(&deployment.names);
+        simulate(aws, &role.arn, &[needed]).await.map(Some)
+    };
+    Some(read.await)
+}
+
+async fn confirmed(aws: &Aws, deployment: &Deployment) -> Result<Option<bool>, Error> {
+    let Some(notify) = &deployment.config.notify else { return Ok(None) };
+    let topic = Topic { name: deployment.names.topic.clone(), arn: deployment.names.topic_arn() };
+    topic.is_confirmed(aws, &notify.email).await
+}

@@ -1,0 +1,454 @@
+//! What follows from the facts: one finding per check, with its evidence and what to do. Pure.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
+
+use aws_smithy_types::DateTime;
+use contract::{AWSCURRENT, Command, Next, Report, TOLD, Text, text};
+use serde::Serialize;
+
+use super::{
+    facts::{Facts, Host, SesAccount},
+    permissions::{Denied, DeniedBy, Simulated},
+};
+use crate::{
+    config::Config,
+    date::rfc3339,
+    deployment::Deployment,
+    engine::op::{Address, ResourceKind},
+    error::Error,
+    status::{Pending, State},
+};
+
+/// The result of one check.
+#[derive(Clone, Debug)]
+pub(crate) struct Finding {
+    pub(crate) check: Check,
+    pub(crate) verdict: Verdict,
+    /// What was seen.
+    pub(crate) evidence: Text,
+    /// What to do; empty if nothing has to be done.
+    pub(crate) fix: Vec<Text>,
+}
+
+/// What is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Check {
+    Credentials,
+    Permissions,
+    Ses,
+    Sender,
+    User,
+    Host,
+    Script,
+    InstanceRole,
+    Function,
+    Rotation,
+    Upkeep,
+    Notifications,
+    Resources,
+}
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    Ok,
+    /// It comes with the first apply.
+    NotYet,
+    /// The deployer cannot see it, and says where a person can.
+    Unseen,
+    /// A read failed.
+    Unknown,
+    Wrong,
+}
+
+impl Verdict {
+    /// Whether somebody has to do something before all is well.
+    pub(crate) fn is_bad(self) -> bool {
+        matches!(self, Self::Unknown | Self::Wrong)
+    }
+}
+
+impl Finding {
+    fn new(check: Check, verdict: Verdict, evidence: impl Into<Text>) -> Self {
+        Self { check, verdict, evidence: evidence.into(), fix: Vec::new() }
+    }
+
+    fn fix(mut self, fix: impl Into<Text>) -> Self {
+        self.fix.push(fix.into());
+        self
+    }
+
+    /// A read that failed, or a resource that is not as it must be.
+    fn of(check: Check, verdict: Verdict, error: &Error) -> Self {
+        Self { check, verdict, evidence: error.in_one_line().into(), fix: error.hints.clone() }
+    }
+}
+
+/// Credentials that expire sooner may not last for an apply.
+const SOON: Duration = Duration::from_mins(15);
+
+/// The first agent that hands parameters over in the environment (`kinds/document.rs`).
+const AGENT: [u32; 3] = [3, 3, 2746];
+
+/// Decides. `now` is this machine's time.
+pub(crate) fn findings(deployment: &Deployment, facts: &Facts, now: SystemTime) -> Vec<Finding> {
+    let config = &deployment.config;
+    let mut found = vec![credentials(facts, now), permissions(facts), ses(&facts.ses, config)];
+    found.extend(facts.sender.as_ref().map(|sender| self::sender(sender, config)));
+    found.extend(user(deployment, facts));
+    found.extend(hosts(config, facts));
+    found.extend(instance_role(deployment, facts));
+    found.extend(function(deployment, facts));
+    found.push(rotation(deployment, facts));
+    found.push(upkeep(deployment, facts));
+    found.extend(notifications(config, facts));
+    found.push(resources(facts));
+    // The sender's has a check of its own.
+    let of_sender = facts.sender.as_ref().and_then(|sender| sender.as_ref().err());
+    let others = facts.status.unread.iter().filter(|error| of_sender.is_none_or(|it| it.what != error.what));
+    found.extend(others.map(|error| Finding::of(Check::Resources, Verdict::Unknown, error)));
+    found
+}
+
+fn apply() -> Text {
+    text!["run ", Command::deployer("apply")]
+}
+
+fn credentials(Facts { caller, expires, .. }: &Facts, now: SystemTime) -> Finding {
+    let Some(expires) = expires else {
+        return Finding::new(Check::Credentials, Verdict::Ok, caller.as_str());
+    };
+    let evidence = format!("{caller}, until {}", rfc3339(DateTime::from(*expires)));
+    if expires.duration_since(now).unwrap_or_default() < SOON {
+        return Finding::new(Check::Credentials, Verdict::Wrong, evidence)
+            .fix("renew the credentials: an apply that waits for a rotation takes minutes");
+    }
+    Finding::new(Check::Credentials, Verdict::Ok, evidence)
+}
+
+fn permissions(facts: &Facts) -> Finding {
+    let check = Check::Permissions;
+    match &facts.permissions {
+        Err(error) => Finding::of(check, Verdict::Unknown, error),
+        Ok(None) => Finding::new(check, Verdict::Unseen, "IAM simulates the policies of users and roles alone")
+            .fix(text![Command::deployer("policy --for apply"), " prints what apply needs"]),
+        Ok(Some(Simulated { asked, denied })) if denied.is_empty() => Finding::new(
+            check,
+            Verdict::Ok,
+            format!(
+                "IAM allows the {asked} actions of apply that it can simulate. It cannot simulate session policies, policies of \
+                 resources such as a KMS key's, and conditions of service control policies"
+            ),
+        ),
+        Ok(Some(Simulated { asked, denied })) => {
+            let finding = Finding::new(
+                check,
+                Verdict::Wrong,
+                format!("{} of {asked} actions that apply needs are denied: {}", denied.len(), said(denied)),
+            );
+            let finding =
+                finding.fix(text![Command::deployer("policy --for apply"), " prints the policy to allow them"]);
+            let limits = [
+                (DeniedBy::Statement, "a statement denies them: no further policy allows what it denies"),
+                (DeniedBy::PermissionsBoundary, "the permissions boundary denies them: it has to allow them too"),
+                (DeniedBy::ServiceControlPolicy, "a service control policy of the organisation denies them"),
+            ];
+            let is_met = |by: DeniedBy| denied.iter().any(|denied| denied.by == by);
+            limits.into_iter().filter(|(by, _)| is_met(*by)).fold(finding, |finding, (_, words)| finding.fix(words))
+        }
+    }
+}
+
+/// The most actions that a sentence names.
+const NAMED: usize = 5;
+
+fn said(denied: &[Denied]) -> String {
+    let mut actions: Vec<_> = denied.iter().map(|denied| denied.action.as_str()).collect();
+    actions.dedup();
+    let more = actions.len().saturating_sub(NAMED);
+    actions.truncate(NAMED);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{}{more}", actions.join(", "))
+}
+
+fn ses(ses: &Result<SesAccount, Error>, config: &Config) -> Finding {
+    let check = Check::Ses;
+    let account = match ses {
+        Ok(account) => account,
+        Err(error) => return Finding::of(check, Verdict::Unknown, error),
+    };
+    let SesAccount { production, sending, enforcement, sent_of_quota } = account;
+    let quota = sent_of_quota.map_or_else(String::new, |(sent, most)| format!(", {sent} of {most} mails in 24 hours"));
+    if !sending || enforcement == "SHUTDOWN" {
+        return Finding::new(check, Verdict::Wrong, format!("SES sends nothing for this account: it is {enforcement}"))
+            .fix("find out why in SES's console, under Account dashboard, and ask AWS to let the account send again");
+    }
+    if !production {
+        return Finding::new(
+            check,
+            Verdict::Wrong,
+            format!(
+                "this account is in SES's sandbox in {}: SES sends only to verified addresses{quota}",
+                config.region
+            ),
+        )
+        .fix("request production access in SES's console");
+    }
+    if sent_of_quota.is_some_and(|(sent, most)| most > 0.0 && sent >= most) {
+        return Finding::new(check, Verdict::Wrong, format!("the quota of 24 hours is used up{quota}"))
+            .fix("ask AWS for a higher quota, or send less");
+    }
+    Finding::new(check, Verdict::Ok, format!("production access, sending is on, {enforcement}{quota}"))
+}
+
+fn sender(sender: &Result<(), Error>, config: &Config) -> Finding {
+    match sender {
+        Ok(()) => {
+            let address = config.ses.test_mail.as_ref().map_or("", |mail| &mail.sender);
+            Finding::new(Check::Sender, Verdict::Ok, format!("SES accepts mail from {address}"))
+        }
+        Err(error) => {
+            let verdict = if error.cause_is_aws() { Verdict::Unknown } else { Verdict::Wrong };
+            Finding::of(Check::Sender, verdict, error)
+        }
+    }
+}
+
+/// IAM's limit.
+const KEYS_OF_A_USER: usize = 2;
+
+fn user(deployment: &Deployment, facts: &Facts) -> Option<Finding> {
+    let (user, keys) = (&deployment.names.user, &facts.status.keys);
+    let state = facts.state_of(ResourceKind::User)?;
+    Some(match state {
+        // The error is among those of the reads.
+        State::Unknown => return None,
+        State::Missing => Finding::new(Check::User, Verdict::NotYet, format!("there is no user {user}")),
+        State::AsDeclared | State::Differs if keys.len() < KEYS_OF_A_USER => {
+            Finding::new(Check::User, Verdict::Ok, format!("user {user} has {} of 2 access keys", keys.len()))
+        }
+        State::AsDeclared | State::Differs if facts.report.is_some() => {
+            let evidence =
+                format!("user {user} has 2 of 2 access keys; the function says below what the next rotation does");
+            Finding::new(Check::User, Verdict::Ok, evidence)
+        }
+        State::AsDeclared | State::Differs => {
+            let delete = keys.iter().map(|key| Command::delete_key(user, &key.id).into());
+            let evidence = format!("user {user} has 2 access keys, and no slot for that of the first rotation");
+            Finding::new(Check::User, Verdict::Wrong, evidence)
+                .fix(text!["find out which one nobody uses, and run "].then(Text::join(delete, " or ")))
+        }
+    })
+}
+
+fn hosts(config: &Config, facts: &Facts) -> Vec<Finding> {
+    let (Some(instance), Some(hosts)) = (&config.instance, &facts.hosts) else { return Vec::new() };
+    let known = match hosts {
+        Ok(known) => known,
+        Err(error) => return vec![Finding::of(Check::Host, Verdict::Unknown, error)],
+    };
+    let each = instance.ids.iter().map(|id| host(id, config, known));
+    each.chain([script(config, facts)]).collect()
+}
+
+fn host(id: &str, config: &Config, known: &BTreeMap<String, Host>) -> Finding {
+    let check = Check::Host;
+    let Some(Host { ping, agent, platform }) = known.get(id) else {
+        let evidence = format!("Systems Manager does not know {id} in {}", config.region);
+        return Finding::new(check, Verdict::Wrong, evidence).fix(
+            "correct instance.id or the region, or install the agent, and give the instance a role with the managed policy \
+             AmazonSSMManagedInstanceCore",
+        );
+    };
+    if ping != "Online" {
+        let evidence = format!("Systems Manager does not reach {id}: {ping}");
+        return Finding::new(check, Verdict::Wrong, evidence)
+            .fix("start the instance or its agent: no rotation begins while a host is not reached");
+    }
+    if !platform.is_empty() && platform != "Linux" {
+        return Finding::new(check, Verdict::Wrong, format!("{id} is {platform}"))
+            .fix("name Linux instances alone: the document runs nothing on another platform");
+    }
+    let old =
+        if is_before(agent, AGENT) { ", which gets parameters pasted into the script's text: update it" } else { "" };
+    Finding::new(check, Verdict::Ok, format!("{id} is Online, with agent {agent}{old}"))
+}
+
+/// Whether a version, such as 3.3.987.0, is before that one. An unknown one is not.
+fn is_before(version: &str, first: [u32; 3]) -> bool {
+    let parts: Option<Vec<u32>> = version.split('.').take(3).map(|part| part.parse().ok()).collect();
+    parts.is_some_and(|parts| parts.len() == 3 && parts[..] < first[..])
+}
+
+/// The deployer runs nothing on a host. That every host has confirmed a rotation's credential shows that the script ran.
+fn script(config: &Config, facts: &Facts) -> Finding {
+    let script = config.instance.as_ref().map_or("", |instance| &instance.script);
+    let told = facts.report.as_ref().and_then(|report| report.as_ref().ok()).and_then(|report| report.labelled(TOLD));
+    if let Some(version) = told {
+        let evidence = format!("every host ran {script} and confirmed version {}", version.version);
+        return Finding::new(Check::Script, Verdict::Ok, evidence);
+    }
+    let evidence = format!("whether the hosts have {script} cannot be seen before the first rotation");
+    Finding::new(Check::Script, Verdict::Unseen, evidence)
+        .fix(format!("on each host, run: test -x {script} && echo it is there, and executable"))
+}
+
+fn instance_role(deployment: &Deployment, facts: &Facts) -> Option<Finding> {
+    let check = Check::InstanceRole;
+    let instance = deployment.config.instance.as_ref()?;
+    let policy = || text![Command::deployer("policy --for instance"), " prints what it needs"];
+    let (Some(role), Some(simulated)) = (&instance.role, &facts.instance_role) else {
+        let evidence = "the file names no instance.role: whether the hosts may read the secret cannot be seen";
+        return Some(Finding::new(check, Verdict::Unseen, evidence).fix(policy()));
+    };
+    let access = facts.state_of(ResourceKind::InstanceAccess);
+    Some(match simulated {
+        Err(error) => Finding::of(check, Verdict::Unknown, error),
+        Ok(None) => Finding::new(check, Verdict::Wrong, format!("there is no role {role}"))
+            .fix("correct instance.role, or create the role and give it to the instances"),
+        Ok(Some(simulated)) if simulated.denied.is_empty() => {
+            Finding::new(check, Verdict::Ok, format!("role {role} may read secret {}", deployment.names.secret))
+        }
+        Ok(Some(_)) if access == Some(State::Missing) => {
+            let evidence = format!("role {role} may not read secret {} yet", deployment.names.secret);
+            Finding::new(check, Verdict::NotYet, evidence)
+        }
+        Ok(Some(simulated)) => {
+            let evidence = format!("role {role} is denied {}", said(&simulated.denied));
+            Finding::new(check, Verdict::Wrong, evidence).fix(policy())
+        }
+    })
+}
+
+fn function(deployment: &Deployment, facts: &Facts) -> Vec<Finding> {
+    let (check, name) = (Check::Function, &deployment.names.function);
+    let report = match (facts.state_of(ResourceKind::Function), &facts.report) {
+        (Some(State::Missing), _) => {
+            return vec![Finding::new(check, Verdict::NotYet, format!("there is no function {name}"))];
+        }
+        // The error is among those of the reads.
+        (_, None) => return Vec::new(),
+        (_, Some(Err(error))) => return vec![Finding::of(check, Verdict::Unknown, error)],
+        (_, Some(Ok(report))) => report,
+    };
+    let notes = report.notes.iter().map(|note| Finding::new(check, Verdict::Wrong, note.clone()));
+    std::iter::once(next(name, report)).chain(notes).collect()
+}
+
+/// What the next rotation would do.
+fn next(name: &str, report: &Report) -> Finding {
+    let said = |words: String| Finding::new(Check::Function, Verdict::Ok, format!("function {name} answers: {words}"));
+    match &report.next {
+        Next::MakeKey { frees } if frees.is_empty() => said("a rotation would make a new access key".to_owned()),
+        Next::MakeKey { frees } => {
+            said(format!("a rotation would make a new access key, and delete {}", frees.join(", ")))
+        }
+        Next::RollForward { key, .. } | Next::Resume { key } => {
+            said(format!("a rotation would continue with access key {key}, which hosts may know"))
+        }
+        Next::Fail { refusal } => {
+            let fix = refusal.next.iter().cloned();
+            let finding =
+                Finding::new(Check::Function, Verdict::Wrong, format!("a rotation would fail: {}", refusal.finding()));
+            fix.fold(finding, Finding::fix)
+        }
+    }
+}
+
+fn rotation(deployment: &Deployment, facts: &Facts) -> Finding {
+    let (check, secret) = (Check::Rotation, &deployment.names.secret);
+    let credential = &facts.status.credential;
+    let overdue =
+        facts.report.as_ref().and_then(|report| report.as_ref().ok()).and_then(|report| report.overdue.clone());
+    if facts.state_of(ResourceKind::Rotation) == Some(State::Missing) && credential.last_rotated.is_none() {
+        return Finding::new(check, Verdict::NotYet, format!("secret {secret} does not rotate"));
+    }
+    if !credential.rotation_enabled {
+        return Finding::new(check, Verdict::Wrong, format!("somebody turned the rotation of secret {secret} off"))
+            .fix(apply());
+    }
+    if let Some(overdue) = overdue {
+        return Finding::new(check, Verdict::Wrong, overdue);
+    }
+    if let Some(pending) = credential.pending.as_ref().filter(|_| credential.pending_is == Some(Pending::Rotation)) {
+        let evidence = format!("a rotation is open: version {pending} is AWSPENDING, and not {AWSCURRENT}");
+        return Finding::new(check, Verdict::Wrong, evidence)
+            .fix(text![Command::deployer("recover"), " shows why it does not end, and repairs it"]);
+    }
+    let date = |date: &Option<String>, none: &str| date.clone().unwrap_or_else(|| none.to_owned());
+    let (last, next) = (date(&credential.last_rotated, "never"), date(&credential.next_rotation, "an unknown date"));
+    Finding::new(check, Verdict::Ok, format!("enabled; last completed {last}, next by {next}"))
+}
+
+fn upkeep(deployment: &Deployment, facts: &Facts) -> Finding {
+    let (check, rule) = (Check::Upkeep, &deployment.names.upkeep);
+    match facts.state_of(ResourceKind::Upkeep) {
+        Some(State::AsDeclared) => {
+            Finding::new(check, Verdict::Ok, format!("rule {rule} invokes the function every day"))
+        }
+        Some(State::Missing) => {
+            let is_deployed = facts.state_of(ResourceKind::Function) != Some(State::Missing);
+            let evidence = format!("there is no rule {rule}");
+            if is_deployed {
+                Finding::new(check, Verdict::Wrong, evidence).fix(apply())
+            } else {
+                Finding::new(check, Verdict::NotYet, evidence)
+            }
+        }
+        Some(State::Differs) => {
+            let evidence = format!("rule {rule} is not as it was made: no key may be retired, and nobody told");
+            Finding::new(check, Verdict::Wrong, evidence).fix(apply())
+        }
+        Some(State::Unknown) | None => {
+            Finding::new(check, Verdict::Unknown, format!("rule {rule} could not be read: see the error below"))
+        }
+    }
+}
+
+fn notifications(config: &Config, facts: &Facts) -> Option<Finding> {
+    let (check, email) = (Check::Notifications, &config.notify.as_ref()?.email);
+    Some(match &facts.confirmed {
+        Err(error) => Finding::of(check, Verdict::Unknown, error),
+        Ok(Some(true)) => Finding::new(check, Verdict::Ok, format!("{email} is told")),
+        Ok(Some(false)) => Finding::new(
+            check,
+            Verdict::Wrong,
+            format!("{email} has not confirmed its subscription, and is told nothing"),
+        )
+        .fix("follow the link in the mail from AWS Notifications; it is valid for two days, and apply sends another"),
+        Ok(None) if facts.state_of(ResourceKind::Topic) == Some(State::Missing) => {
+            Finding::new(check, Verdict::NotYet, format!("{email} is not subscribed"))
+        }
+        Ok(None) => Finding::new(check, Verdict::Wrong, format!("{email} is not subscribed")).fix(apply()),
+    })
+}
+
+fn resources(facts: &Facts) -> Finding {
+    let checked_here = |(address, _): &&(Address, State)| address.kind != ResourceKind::Sender;
+    let states: Vec<State> = facts.status.resources.iter().filter(checked_here).map(|(_, state)| *state).collect();
+    let count = |state| states.iter().filter(|it| **it == state).count();
+    let (all, missing, differ) = (states.len(), count(State::Missing), count(State::Differs));
+    let check = Check::Resources;
+    let plan = || text![Command::deployer("plan"), " shows what apply would do"];
+    if facts.state_of(ResourceKind::Function) == Some(State::Missing) {
+        let evidence = format!("{missing} of {all} resources do not exist");
+        return Finding::new(check, Verdict::NotYet, evidence).fix(plan());
+    }
+    if missing + differ > 0 {
+        let evidence = format!("{differ} of {all} resources differ from the file, and {missing} are missing");
+        return Finding::new(check, Verdict::Wrong, evidence)
+            .fix(text![Command::deployer("drift"), " shows what somebody else changed; "].then(plan()));
+    }
+    match count(State::Unknown) {
+        0 => Finding::new(check, Verdict::Ok, format!("all {all} resources are as the file declares")),
+        unknown => Finding::new(check, Verdict::Unknown, format!("{unknown} of {all} resources could not be read")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

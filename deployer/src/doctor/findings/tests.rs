@@ -1,0 +1,266 @@
+//! One fact at a time is changed; the finding that follows is the expected one.
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::*;
+use crate::{
+    config::parse,
+    deployment::{Allowed, names::Names},
+    status::{CredentialStatus, Key, Status},
+};
+
+const YAML: &str = "name: m\nregion: eu-west-1\nsecret: {name: m/smtp}\niam_user: {name: m}\n\
+                    instance: {id: i-0123456789abcdef0, script: /usr/local/bin/s.sh, role: hosts}\n\
+                    ses: {sender: no-reply@example.com, recipient: success@simulator.amazonses.com}\n\
+                    notify: {email: ops@example.com}\n";
+
+fn deployment() -> Deployment {
+    let config = parse(Path::new("config.yaml"), YAML).unwrap().remove(0);
+    let names = Names::in_account(&config, "123456789012".into());
+    Deployment { config, names, caller: "c".into(), allowed: Allowed::default() }
+}
+
+fn resources(state: State) -> Vec<(Address, State)> {
+    use ResourceKind::{Function, InstanceAccess, Rotation, Topic, Upkeep, User};
+    [Function, InstanceAccess, Rotation, Topic, Upkeep, User].map(|kind| (Address::new(kind, "x"), state)).into()
+}
+
+fn report() -> Report {
+    Report {
+        secret: "arn".into(),
+        user: "m".into(),
+        rotation_enabled: true,
+        open: None,
+        last_rotated: None,
+        next_rotation: None,
+        grace_ends: None,
+        overdue: None,
+        notes: vec![],
+        versions: vec![contract::VersionReport {
+            version: "v".into(),
+            labels: vec![AWSCURRENT.into(), TOLD.into()],
+            created: None,
+            key: None,
+            problem: None,
+            login: None,
+        }],
+        keys: vec![],
+        hosts: vec![],
+        next: Next::MakeKey { frees: vec![] },
+    }
+}
+
+/// Everything is well.
+fn healthy() -> Facts {
+    let host = Host { ping: "Online".into(), agent: "3.3.3000.0".into(), platform: "Linux".into() };
+    Facts {
+        caller: "arn:aws:iam::123456789012:user/me".into(),
+        expires: None,
+        permissions: Ok(Some(Simulated { asked: 90, denied: vec![] })),
+        ses: Ok(SesAccount {
+            production: true,
+            sending: true,
+            enforcement: "HEALTHY".into(),
+            sent_of_quota: Some((1.0, 50_000.0)),
+        }),
+        sender: Some(Ok(())),
+        status: Status {
+            resources: resources(State::AsDeclared),
+            credential: CredentialStatus {
+                rotation_enabled: true,
+                last_rotated: Some("2026-01-01T00:00:00Z".into()),
+                next_rotation: Some("2026-02-01T00:00:00Z".into()),
+                ..CredentialStatus::default()
+            },
+            keys: vec![],
+            notes: vec![],
+            unread: vec![],
+        },
+        report: Some(Ok(report())),
+        hosts: Some(Ok(BTreeMap::from([("i-0123456789abcdef0".to_owned(), host)]))),
+        instance_role: Some(Ok(Some(Simulated { asked: 1, denied: vec![] }))),
+        confirmed: Ok(Some(true)),
+    }
+}
+
+/// Before the first apply.
+fn fresh() -> Facts {
+    let denied = vec![denied(DeniedBy::NoPolicy)];
+    Facts {
+        status: Status {
+            resources: resources(State::Missing),
+            credential: CredentialStatus::default(),
+            ..healthy().status
+        },
+        report: None,
+        instance_role: Some(Ok(Some(Simulated { asked: 1, denied }))),
+        confirmed: Ok(None),
+        ..healthy()
+    }
+}
+
+fn denied(by: DeniedBy) -> Denied {
+    Denied { action: "iam:CreateRole".into(), resource: "r".into(), by }
+}
+
+fn key(id: &str) -> Key {
+    Key { id: id.into(), status: "Active".into(), created: String::new(), last_used: None }
+}
+
+fn of(facts: &Facts) -> Vec<Finding> {
+    findings(&deployment(), facts, SystemTime::UNIX_EPOCH)
+}
+
+/// The findings that are not ok, as `check verdict`, with evidence and fixes.
+fn not_ok(facts: &Facts) -> Vec<(String, String)> {
+    let not_ok = |finding: &Finding| finding.verdict != Verdict::Ok;
+    let shown = |finding: Finding| {
+        let fixes: Vec<_> = finding.fix.iter().map(ToString::to_string).collect();
+        let said = format!("{} | {}", finding.evidence, fixes.join(" | "));
+        (format!("{:?} {:?}", finding.check, finding.verdict), said)
+    };
+    of(facts).into_iter().filter(not_ok).map(shown).collect()
+}
+
+#[test]
+fn a_healthy_deployment_has_nothing_to_fix() {
+    assert_eq!(not_ok(&healthy()), []);
+    assert!(of(&healthy()).iter().all(|finding| finding.fix.is_empty()));
+}
+
+#[test]
+fn what_the_first_apply_makes_is_not_yet_there_and_not_wrong() {
+    let found = not_ok(&fresh());
+    assert!(found.iter().all(|(what, _)| what.ends_with("NotYet") || what.ends_with("Unseen")), "{found:?}");
+    let checks: Vec<_> = found.iter().map(|(what, _)| what.as_str()).collect();
+    let expected = [
+        "User NotYet",
+        "Script Unseen",
+        "InstanceRole NotYet",
+        "Function NotYet",
+        "Rotation NotYet",
+        "Upkeep NotYet",
+        "Notifications NotYet",
+        "Resources NotYet",
+    ];
+    assert_eq!(checks, expected);
+}
+
+/// What is changed in the facts, and words of the finding and of its fix.
+type Case<'a> = (fn(&mut Facts), &'a str, &'a [&'a str]);
+
+#[test]
+fn each_thing_that_is_wrong_is_one_finding_with_its_evidence_and_its_fix() {
+    let with = |change: fn(&mut Facts)| {
+        let mut facts = healthy();
+        change(&mut facts);
+        not_ok(&facts)
+    };
+    let cases: [Case; 14] = [
+        (
+            |it| it.expires = Some(SystemTime::UNIX_EPOCH + Duration::from_mins(5)),
+            "Credentials Wrong",
+            &["until 1970-01-01T00:05:00Z", "renew the credentials"],
+        ),
+        (
+            |it| {
+                it.permissions = Ok(Some(Simulated { asked: 90, denied: vec![denied(DeniedBy::PermissionsBoundary)] }));
+            },
+            "Permissions Wrong",
+            &["1 of 90 actions", "iam:CreateRole", "`deployer policy --for apply`", "permissions boundary denies"],
+        ),
+        (|it| it.permissions = Ok(None), "Permissions Unseen", &["`deployer policy --for apply`"]),
+        (|it| it.ses.as_mut().unwrap().sending = false, "Ses Wrong", &["sends nothing", "SES's console"]),
+        (|it| it.ses.as_mut().unwrap().production = false, "Ses Wrong", &["sandbox in eu-west-1", "production access"]),
+        (
+            |it| {
+                let error = Error::new("SES does not accept mail from a@b").hint("verify the address");
+                it.status.resources.push((Address::new(ResourceKind::Sender, "a@b"), State::Unknown));
+                it.status.unread = vec![error.clone()];
+                it.sender = Some(Err(error));
+            },
+            "Sender Wrong",
+            &["does not accept mail from a@b", "verify the address"],
+        ),
+        (
+            |it| {
+                it.report = None;
+                it.status.keys = vec![key("AKIA1"), key("AKIA2")];
+            },
+            "User Wrong",
+            &["no slot", "aws iam delete-access-key --user-name m --access-key-id AKIA1"],
+        ),
+        (
+            |it| {
+                it.hosts
+                    .as_mut()
+                    .unwrap()
+                    .as_mut()
+                    .unwrap()
+                    .values_mut()
+                    .for_each(|host| host.ping = "ConnectionLost".into());
+            },
+            "Host Wrong",
+            &["does not reach i-0123456789abcdef0: ConnectionLost", "start the instance or its agent"],
+        ),
+        (
+            |it| it.hosts = Some(Ok(BTreeMap::new())),
+            "Host Wrong",
+            &["does not know i-0123456789abcdef0 in eu-west-1", "AmazonSSMManagedInstanceCore"],
+        ),
+        (
+            |it| it.instance_role = Some(Ok(Some(Simulated { asked: 1, denied: vec![denied(DeniedBy::Statement)] }))),
+            "InstanceRole Wrong",
+            &["role hosts is denied", "`deployer policy --for instance`"],
+        ),
+        (
+            |it| it.status.credential.rotation_enabled = false,
+            "Rotation Wrong",
+            &["turned the rotation of secret m/smtp off", "`deployer apply`"],
+        ),
+        (
+            |it| {
+                it.status.credential.pending = Some("v2".into());
+                it.status.credential.pending_is = Some(Pending::Rotation);
+            },
+            "Rotation Wrong",
+            &["version v2 is AWSPENDING", "`deployer recover`"],
+        ),
+        (|it| it.confirmed = Ok(Some(false)), "Notifications Wrong", &["has not confirmed", "follow the link"]),
+        (
+            |it| it.status.unread = vec![Error::new("failed to read role r")],
+            "Resources Unknown",
+            &["failed to read role r"],
+        ),
+    ];
+    for (change, expected, said) in cases {
+        let found = with(change);
+        let [(what, words), rest @ ..] = &found[..] else { panic!("{expected}: nothing is found") };
+        assert_eq!(what, expected);
+        assert!(rest.iter().all(|(what, _)| what == "Script Unseen"), "{expected}: {rest:?}");
+        assert!(said.iter().all(|said| words.contains(said)), "{expected}: {words}");
+    }
+}
+
+#[test]
+fn a_rotation_that_would_fail_is_told_with_the_functions_own_next_step() {
+    let mut facts = healthy();
+    let refusal = contract::Refusal {
+        kind: contract::RefusalKind::NoSafeSlot,
+        found: "no key may be deleted".into(),
+        not_done: "no key was made".into(),
+        next: vec!["wait until tomorrow".into()],
+        until: None,
+    };
+    facts.report.as_mut().unwrap().as_mut().unwrap().next = Next::Fail { refusal };
+    let found = not_ok(&facts);
+    assert_eq!(found[0].0, "Function Wrong");
+    assert!(found[0].1.contains("no key may be deleted") && found[0].1.contains("wait until tomorrow"), "{found:?}");
+}
+
+#[test]
+fn an_agent_that_pastes_parameters_is_known_by_its_version() {
+    let is_old = |version| is_before(version, AGENT);
+    assert_eq!(["3.3.987.0", "3.2.9999.0", "2.3.68.0"].map(is_old), [true; 3]);
+    assert_eq!(["3.3.2746.0", "3.3.3000.0", "4.0.0.0", "", "latest"].map(is_old), [false; 5]);
+}

@@ -1,0 +1,53 @@
+//! What `doctor` found.
+
+use std::fmt::Write as _;
+
+use contract::printable;
+
+use super::style::{BOLD, CYAN, GREEN, RED, YELLOW};
+use crate::{
+    deployment::Deployment,
+    doctor::findings::{Check, Finding, Verdict},
+};
+
+pub(in crate::screen) fn findings(deployment: &Deployment, found: &[Finding], config: Option<&str>) -> String {
+    let mut text = format!("{BOLD}{}{BOLD:#} in {}\n\n", deployment.config.name, deployment.config.region);
+    for Finding { check, verdict, evidence, fix } in found {
+        let (word, style) = match verdict {
+            Verdict::Ok => ("ok", GREEN),
+            Verdict::NotYet => ("not yet", YELLOW),
+            Verdict::Unseen => ("unseen", YELLOW),
+            Verdict::Unknown => ("unknown", RED),
+            Verdict::Wrong => ("wrong", RED),
+        };
+        let evidence = printable(&evidence.render(config)).into_owned();
+        let _ = writeln!(text, "  {style}{word:8}{style:#} {:14} {evidence}", name(*check));
+        for fix in fix {
+            let _ = writeln!(text, "                          {CYAN}fix:{CYAN:#} {}", printable(&fix.render(config)));
+        }
+    }
+    let bad = found.iter().filter(|finding| finding.verdict.is_bad()).count();
+    let _ = match bad {
+        0 => writeln!(text, "\n{GREEN}Nothing is wrong.{GREEN:#}"),
+        _ => writeln!(text, "\n{bad} of {} checks need you.", found.len()),
+    };
+    text
+}
+
+fn name(check: Check) -> &'static str {
+    match check {
+        Check::Credentials => "credentials",
+        Check::Permissions => "permissions",
+        Check::Ses => "SES",
+        Check::Sender => "sender",
+        Check::User => "user",
+        Check::Host => "host",
+        Check::Script => "script",
+        Check::InstanceRole => "instance role",
+        Check::Function => "function",
+        Check::Rotation => "rotation",
+        Check::Upkeep => "upkeep",
+        Check::Notifications => "notifications",
+        Check::Resources => "resources",
+    }
+}

@@ -1,0 +1,94 @@
+//! `deployer doctor`: what it finds before the first apply, after it, and once something is wrong.
+
+use crate::support::{
+    caller::{actions, without},
+    calls::NOTHING,
+    controls::{Ses, Subscriptions, Time},
+    deployed::Deployed,
+    example::{EMAIL, INSTANCES, LOG_GROUP, RULE},
+    shown::assert_shown,
+};
+
+fn verdicts(deployed: &Deployed, code: i32) -> Vec<(String, String)> {
+    let found = deployed.run(&["doctor", "--json"]).expect(code).json_of("finding");
+    let text = |line: &serde_json::Value, field: &str| line[field].as_str().unwrap().to_owned();
+    found.iter().map(|line| (text(line, "check"), text(line, "verdict"))).collect()
+}
+
+#[tokio::test]
+async fn doctor_tells_what_is_not_yet_before_the_first_apply_and_that_nothing_is_wrong_after_it() {
+    let deployed = Deployed::before_apply(&[]).await;
+    let before = deployed.mark();
+    let ran = deployed.run(&["doctor"]).expect(0);
+    assert_shown!("doctor_before_the_first_apply", &deployed.sandbox, &ran.stdout);
+    assert_eq!(deployed.sandbox.mutations(before), NOTHING);
+
+    deployed.run(&["apply", "--auto-approve"]).expect(0);
+    deployed.sandbox.control(&Subscriptions::Confirm(EMAIL));
+    let before = deployed.mark();
+    let ran = deployed.run(&["doctor"]).expect(0);
+    assert_shown!("doctor_of_a_healthy_deployment", &deployed.sandbox, &ran.stdout);
+    assert_eq!(deployed.sandbox.mutations(before), NOTHING);
+
+    // Whoever may do no more than its policy says gets the same answers.
+    let policy = deployed.sandbox.policy_for("doctor", "config.yaml");
+    deployed.sandbox.make_caller().await;
+    deployed.sandbox.allow_caller(&policy).await;
+    let before = deployed.mark();
+    let found = verdicts(&deployed, 1);
+    assert_eq!(deployed.sandbox.denied_to_caller(before), NOTHING);
+    let bad: Vec<_> = found.iter().filter(|(_, verdict)| verdict == "wrong" || verdict == "unknown").collect();
+    assert_eq!(bad, [&("permissions".to_owned(), "wrong".to_owned())], "it may read, and apply nothing");
+    let superfluous: Vec<_> =
+        actions(&policy).difference(&deployed.sandbox.actions_of_caller(before)).cloned().collect();
+    // The first two only if there is no user or role of the name itself, the third only while a rotation is open.
+    assert_eq!(superfluous, ["iam:ListRoles", "iam:ListUsers", "logs:FilterLogEvents"]);
+
+    let apply = deployed.sandbox.policy_for("apply", "config.yaml");
+    deployed.sandbox.allow_caller(&without(&apply, "iam:PassRole")).await;
+    let ran = deployed.run(&["doctor"]).expect(1);
+    assert!(
+        ran.stdout.contains("simulate the policies of") && ran.stdout.contains("iam:SimulatePrincipalPolicy"),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[tokio::test]
+async fn doctor_names_each_thing_that_is_wrong_with_its_fix() {
+    let deployed = Deployed::example(&[]).await;
+    deployed.set_online(Some(INSTANCES[0]), false);
+    deployed.sandbox.control(&Ses { sending: false });
+    deployed.aws.events.disable_rule().name(RULE).send().await.unwrap();
+    let group = deployed.aws.logs.put_retention_policy().log_group_name(LOG_GROUP).retention_in_days(1);
+    group.send().await.unwrap();
+    deployed.sandbox.control(&Time { pass: 40 * 24 * 60 * 60 });
+
+    let ran = deployed.run(&["doctor"]).expect(1);
+    assert_shown!("doctor_of_a_deployment_in_trouble", &deployed.sandbox, &ran.stdout);
+    let wrong: Vec<_> = verdicts(&deployed, 1).into_iter().filter(|(_, verdict)| verdict == "wrong").collect();
+    let checks: Vec<_> = wrong.iter().map(|(check, _)| check.as_str()).collect();
+    for check in ["ses", "host", "function", "rotation", "upkeep", "notifications", "resources"] {
+        assert!(checks.contains(&check), "{check}: {wrong:?}");
+    }
+}
+
+#[tokio::test]
+async fn doctor_simulates_what_apply_needs_and_names_what_is_denied() {
+    let deployed = Deployed::before_apply(&[]).await;
+    let all = deployed.run(&["policy"]).expect(0).stdout;
+    deployed.sandbox.make_caller().await;
+    deployed.sandbox.allow_caller(&all).await;
+    let ran = deployed.run(&["doctor"]).expect(0);
+    assert!(ran.stdout.contains("IAM allows the"), "{}", ran.stdout);
+    deployed.sandbox.allow_caller(&without(&without(&all, "iam:PassRole"), "lambda:CreateFunction")).await;
+    let ran = deployed.run(&["doctor"]).expect(1);
+    assert!(
+        ran.stdout.contains("2 of")
+            && ran.stdout.contains("lambda:CreateFunction")
+            && ran.stdout.contains("iam:PassRole"),
+        "{}",
+        ran.stdout
+    );
+    assert!(ran.stdout.contains("`deployer policy --for apply` prints the policy"), "{}", ran.stdout);
+}

@@ -1,0 +1,71 @@
+//! `deployer init`: the file that it writes, and that it overwrites none.
+
+use std::fs;
+
+use crate::support::{
+    calls::NOTHING,
+    example::{EMAIL, INSTANCES},
+    sandbox::Sandbox,
+};
+
+#[test]
+fn init_writes_a_file_that_is_valid_can_be_planned_and_is_never_overwritten() {
+    let sandbox = Sandbox::start();
+    let mut flags = vec!["init", "--name", "mail-x", "--region", "eu-west-1", "--sender", "no-reply@example.com"];
+    flags.extend(["--instance", INSTANCES[0], "--instance", INSTANCES[1], "--notify", EMAIL]);
+    let ran = sandbox.deployer(&flags).expect(0);
+    assert_eq!(ran.stdout, "Wrote config.yaml. Every option is explained there.\n");
+    assert!(ran.stderr.contains("`deployer doctor` and `deployer plan`"), "{}", ran.stderr);
+    assert_eq!(sandbox.mutations(0), NOTHING);
+
+    let written = fs::read_to_string(sandbox.path("config.yaml")).unwrap();
+    assert!(written.contains("  ids: [i-0123456789abcdef0, i-0123456789abcdef1]\n"), "{written}");
+    assert!(written.contains("# At most 38 lower-case letters, digits and hyphens.\nname: mail-x\n"), "{written}");
+    sandbox.deployer(&["validate", "config.yaml"]).expect(0);
+    let planned = sandbox.deployer(&["plan", "config.yaml"]).expect(0);
+    assert!(
+        planned.stdout.contains("secret mail-x/smtp") && planned.stdout.contains("user mail-x-smtp"),
+        "{}",
+        planned.stdout
+    );
+
+    let again = sandbox.deployer(&flags).expect(1);
+    assert!(again.stderr.contains("config.yaml is there already, and init overwrites no file"), "{}", again.stderr);
+    assert_eq!(fs::read_to_string(sandbox.path("config.yaml")).unwrap(), written);
+    let other = sandbox.deployer(&["init", "--name", "Mail", "--region", "eu-west-1", "other.yaml"]).expect(1);
+    assert!(other.stderr.contains("other.yaml") && !sandbox.path("other.yaml").exists(), "{}", other.stderr);
+    let nobody = sandbox.deployer(&["init", "other.yaml"]).expect(1);
+    assert!(nobody.stderr.contains("--name and --region"), "{}", nobody.stderr);
+}
+
+#[tokio::test]
+async fn init_offers_on_a_terminal_what_the_account_has_and_asks_for_the_rest() {
+    let sandbox = Sandbox::start();
+    let aws = sandbox.aws().await;
+    aws.secrets.create_secret().name("mail-y/smtp").secret_string("{}").send().await.unwrap();
+    // Name; region; the secret after "create a new one"; a new user; the first host; its role; the domain; its address; nobody.
+    let typed = "mail-y\n\n\u{1b}[B\n\n\n \n\n\u{1b}[B\n\n\n";
+    let (code, screen) = sandbox.deployer_on_a_terminal(&["init", "new.yaml"], typed);
+    assert_eq!(code, 0, "{screen}");
+    let written = fs::read_to_string(sandbox.path("new.yaml")).unwrap();
+    let active: Vec<_> =
+        written.lines().filter(|line| !line.trim().is_empty() && !line.trim().starts_with('#')).collect();
+    let expected = [
+        "name: mail-y",
+        "account_id: \"123456789012\"",
+        "region: eu-west-1",
+        "secret:",
+        "  name: mail-y/smtp",
+        "  existing: true",
+        "iam_user:",
+        "  name: mail-y-smtp",
+        "instance:",
+        "  id: i-0123456789abcdef0",
+        "  script: /usr/local/bin/rotate_smtp.sh",
+        "ses:",
+        "  sender: no-reply@example.com",
+        "  recipient: success@simulator.amazonses.com",
+    ];
+    assert_eq!(active, expected, "{screen}");
+    sandbox.deployer(&["validate", "new.yaml"]).expect(0);
+}
