@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Command {
     /// One of the deployer's: the words after `deployer`, without CONFIG.
     Deployer(Vec<String>),
+    /// One of the deployer's that names no CONFIG: every word after `deployer`.
+    Complete(Vec<String>),
     /// One of the AWS CLI's: the words after `aws`.
     Aws(Vec<String>),
 }
@@ -46,6 +48,12 @@ impl Command {
         Self::Deployer(words.iter().map(|&word| word.to_owned()).collect())
     }
 
+    /// A command of the deployer's that names no CONFIG, whose words may hold anything.
+    #[must_use]
+    pub fn complete(words: &[&str]) -> Self {
+        Self::Complete(words.iter().map(|&word| word.to_owned()).collect())
+    }
+
     /// Moves a label of the secret onto a version, or off one, or both.
     #[must_use]
     pub fn move_label(secret_arn: &str, label: &str, from: Option<&str>, to: Option<&str>) -> Self {
@@ -79,12 +87,12 @@ impl Command {
     /// The command as it is typed into a POSIX shell. `config`, if given, ends a command of the deployer's.
     #[must_use]
     pub fn in_shell(&self, config: Option<&str>) -> String {
-        match self {
-            Self::Deployer(words) => {
-                shell_words::join(std::iter::once("deployer").chain(words.iter().map(String::as_str)).chain(config))
-            }
-            Self::Aws(words) => shell_words::join(std::iter::once("aws").chain(words.iter().map(String::as_str))),
-        }
+        let (program, words, config) = match self {
+            Self::Deployer(words) => ("deployer", words, config),
+            Self::Complete(words) => ("deployer", words, None),
+            Self::Aws(words) => ("aws", words, None),
+        };
+        shell_words::join(std::iter::once(program).chain(words.iter().map(String::as_str)).chain(config))
     }
 }
 
@@ -104,6 +112,12 @@ mod tests {
         assert_eq!(command.in_shell(None), "deployer recover --auto-approve");
         assert_eq!(command.in_shell(Some("envs/prod.yaml")), "deployer recover --auto-approve envs/prod.yaml");
         assert_eq!(Command::deployer("rotate").in_shell(Some("it's mine")), r"deployer rotate 'it'\''s mine'");
+    }
+
+    #[test]
+    fn a_complete_command_names_no_configuration() {
+        let command = Command::complete(&["apply", "the plan.json"]);
+        assert_eq!(command.in_shell(Some("envs/prod.yaml")), "deployer apply 'the plan.json'");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 use std::{collections::BTreeMap, fmt::Display, str::FromStr, time::Duration};
 
+use serde::Serialize;
+
 use crate::{Consumer, Fields, Instances, SmtpEndpoint, SmtpEndpointError};
 
 /// Everything that the handler is told by its environment. It follows from the configuration alone.
@@ -32,7 +34,7 @@ pub struct Settings {
 }
 
 /// The mail that `testSecret` sends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TestMail {
     /// The From header and the return path.
     pub sender: String,

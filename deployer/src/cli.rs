@@ -82,7 +82,7 @@ impl Command {
             Self::Validate(args) => &args.target,
             Self::Status(target) | Self::Doctor(target) => target,
             Self::Plan(args) => &args.target,
-            Self::Apply(args) => &args.target,
+            Self::Apply(args) => return Some(&args.config),
             Self::Destroy(args) if args.name.is_some() => return None,
             Self::Destroy(args) => &args.target,
             Self::Rotate(args) => &args.target,
@@ -171,18 +171,22 @@ pub struct PlanArgs {
     /// Show what `apply --stop-mail` or `destroy --stop-mail` would do.
     #[arg(long)]
     pub stop_mail: bool,
-    /// With --destroy: show what `destroy --purge-secret` would do.
-    #[arg(long, requires = "destroy")]
-    pub purge_secret: bool,
+    /// With --destroy: show what `destroy --purge-secret` would do. With --out, write the secret's name as the value: nobody is asked
+    /// for it later.
+    #[arg(long, value_name = "SECRET", num_args = 0..=1, require_equals = true, requires = "destroy")]
+    pub purge_secret: Option<Option<String>>,
+    /// Also write the plan as JSON into this file, for review. It holds no secret. `apply FILE` runs only what is in it.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct ApplyArgs {
-    /// The configuration.
-    #[command(flatten)]
-    pub target: Target,
+    /// A YAML file, or a folder of them; or a plan that `plan --out` wrote: then only what is in it runs, and nobody is asked.
+    #[arg(default_value = DEFAULT_CONFIG, value_name = "CONFIG|PLAN")]
+    pub config: PathBuf,
     /// How long the rotation is watched.
     #[command(flatten)]
     pub watch: Watch,

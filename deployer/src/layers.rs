@@ -33,7 +33,7 @@ const LAYERS: &[&[&str]] = &[
     &["engine/"],
     &["kinds/"],
     &["stack.rs", "leftovers.rs", "planning.rs", "sizes.rs"],
-    &["lease.rs", "rotation/", "status.rs"],
+    &["lease.rs", "rotation/", "saved_plan.rs", "saved_plan/", "status.rs"],
     &["doctor/"],
     &["screen/"],
     &["commands/"],

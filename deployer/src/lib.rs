@@ -27,6 +27,7 @@ mod package;
 mod planning;
 mod read_once;
 mod rotation;
+mod saved_plan;
 mod screen;
 mod silence;
 mod sizes;

@@ -28,41 +28,52 @@ pub(super) async fn run(screen: &Screen, args: &ApplyArgs) -> Result<Done, Shown
     let typed: Vec<&str> = std::iter::once("apply").chain(during).chain(stopping).collect();
     let approval = Approval {
         typed: &typed,
+        plan_file: None,
         answer: "yes",
         auto_approve: args.auto_approve,
-        purge_secret: None,
         delete_leftovers: args.leftovers.delete_leftovers.as_deref(),
+        purge_secret: None,
     };
-    say_if_the_function_cannot_be_built(screen, &args.target.config)?;
-    for_each_deployment(screen, &args.target.config, async |session: Session| {
+    say_if_the_function_cannot_be_built(screen, &args.config)?;
+    for_each_deployment(screen, &args.config, async |session: Session| {
         let session = session.allowing(Allowed { stop_mail: args.stop_mail, purge_secret: false });
         let plan = async || prepare(&session, args.during_rotation).await;
-        let watch = async |plan: &Plan, token: &str| {
-            let ours = plan.has(Effect::RotatesNow).then_some(token);
-            if plan.has(Effect::TestsConfiguration) { Ok(()) } else { watch_rotation(&session, ours, args.watch).await }
-        };
-        let executed = run_plan::run(&session, plan, &approval, args.patience.lease_timeout, watch).await?;
-        let plan = &executed.plan;
-        let function::Notes { standing, retirements } = function::notes(&session.aws, &session.deployment).await;
-        let is_new = |note: &Text| !plan.notes.contains(note);
-        for note in standing.into_iter().filter(is_new).chain(retirements) {
-            session.screen.note(note);
-        }
-        if plan.has(Effect::RotatesNow) {
-            tell_of_the_second_rotation(&session).await;
-        }
-        if executed.done == Done::Changes {
-            let [create, change, destroy] = plan.counts();
-            let counts = format!("{create} created, {change} changed, {destroy} destroyed");
-            session.screen.done(&format!("Apply complete: {counts}."));
-        }
-        Ok(executed.done)
+        apply(&session, plan, &approval, args).await
     })
     .await
 }
 
+/// Applies one deployment by the plan that `plan` makes.
+pub(super) async fn apply(
+    session: &Session,
+    plan: impl AsyncFn() -> Result<Prepared, Shown>,
+    approval: &Approval<'_>,
+    args: &ApplyArgs,
+) -> Result<Done, Shown> {
+    let watch = async |plan: &Plan, token: &str| {
+        let ours = plan.has(Effect::RotatesNow).then_some(token);
+        if plan.has(Effect::TestsConfiguration) { Ok(()) } else { watch_rotation(session, ours, args.watch).await }
+    };
+    let executed = run_plan::run(session, plan, approval, args.patience.lease_timeout, watch).await?;
+    let plan = &executed.plan;
+    let function::Notes { standing, retirements } = function::notes(&session.aws, &session.deployment).await;
+    let is_new = |note: &Text| !plan.notes.contains(note);
+    for note in standing.into_iter().filter(is_new).chain(retirements) {
+        session.screen.note(note);
+    }
+    if plan.has(Effect::RotatesNow) {
+        tell_of_the_second_rotation(session).await;
+    }
+    if executed.done == Done::Changes {
+        let [create, change, destroy] = plan.counts();
+        let counts = format!("{create} created, {change} changed, {destroy} destroyed");
+        session.screen.done(&format!("Apply complete: {counts}."));
+    }
+    Ok(executed.done)
+}
+
 /// Plans. If the plan would disturb an open rotation, it is made again once that rotation has ended.
-async fn prepare(session: &Session, during_rotation: bool) -> Result<Prepared, Shown> {
+pub(super) async fn prepare(session: &Session, during_rotation: bool) -> Result<Prepared, Shown> {
     let prepared = session.plan(Toward::Present).await?;
     if during_rotation || !prepared.plan.disturbs_a_rotation() {
         return Ok(prepared);

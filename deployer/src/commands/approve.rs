@@ -14,6 +14,8 @@ use crate::{
 pub(super) struct Approval<'a> {
     /// The words that were typed, without `deployer`, CONFIG and `--auto-approve`.
     pub(super) typed: &'a [&'a str],
+    /// The plan that was given in place of CONFIG, if one was.
+    pub(super) plan_file: Option<&'a str>,
     /// What a person has to type.
     pub(super) answer: &'a str,
     /// Nobody is asked.
@@ -27,38 +29,51 @@ pub(super) struct Approval<'a> {
 /// Asks for a yes. `typed` are the words that were typed, without `deployer` and `--auto-approve`; `done_before` is how many changes
 /// this run has made already.
 pub(super) fn approve(session: &Session, question: &str, typed: &[&str], done_before: usize) -> Result<(), Shown> {
-    approve_by(
-        session,
-        question,
-        &Approval { typed, answer: "yes", auto_approve: false, delete_leftovers: None, purge_secret: None },
-        done_before,
-    )
+    let approval = Approval {
+        typed,
+        plan_file: None,
+        answer: "yes",
+        auto_approve: false,
+        delete_leftovers: None,
+        purge_secret: None,
+    };
+    approve_by(session, question, &approval, done_before)
+}
+
+impl Approval<'_> {
+    /// What was typed, and further words, as a command.
+    pub(super) fn again_with(&self, more: &[&str]) -> Command {
+        match self.plan_file {
+            Some(plan) => Command::complete(&[self.typed, more, &[plan]].concat()),
+            None => Command::words(&[self.typed, more].concat()),
+        }
+    }
 }
 
 /// Asks, unless nobody is to be asked.
 pub(super) fn approve_by(
     session: &Session,
     question: &str,
-    &Approval { typed, answer, auto_approve, .. }: &Approval<'_>,
+    approval: &Approval<'_>,
     done_before: usize,
 ) -> Result<(), Shown> {
-    if auto_approve {
+    if approval.auto_approve {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
         let error =
             Error::new("nobody can approve this: standard input is not a terminal").of_kind(ErrorKind::Declined);
-        let approved = Command::words(&[typed, &["--auto-approve"]].concat());
+        let approved = approval.again_with(&["--auto-approve"]);
         return session.fail(Err(error.hint(text!["read what is shown above, then run ", approved])));
     }
-    if Screen::ask(question, answer) {
+    if Screen::ask(question, approval.answer) {
         return Ok(());
     }
     let refused = Error::new("not approved, so it was not done").of_kind(ErrorKind::Declined);
     session.fail(Err(if done_before == 0 {
         refused
     } else {
-        let again = Command::words(typed);
+        let again = approval.again_with(&[]);
         refused.hint(text!["what was done before stays done; ", again, " continues from here"])
     }))
 }

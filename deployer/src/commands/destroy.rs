@@ -6,7 +6,7 @@ use super::{
     session::{Done, Prepared, Session, Shown, for_each_deployment},
 };
 use crate::{
-    cli::DestroyArgs,
+    cli::{DestroyArgs, Patience},
     deployment::Allowed,
     engine::{op::Toward, plan::Plan},
     screen::Screen,
@@ -17,34 +17,39 @@ pub(super) async fn run(screen: &Screen, args: &DestroyArgs) -> Result<Done, Sho
     let allowed = Allowed { stop_mail: args.stop_mail, purge_secret: args.purge_secret.is_some() };
     let flags = [args.stop_mail.then_some("--stop-mail"), allowed.purge_secret.then_some("--purge-secret")];
     let flags = flags.into_iter().flatten();
-    let purge_secret = args.purge_secret.as_ref().and_then(Option::as_deref);
-    let delete_leftovers = args.leftovers.delete_leftovers.as_deref();
+    let approval = Approval {
+        typed: &[],
+        plan_file: None,
+        answer: "yes",
+        auto_approve: args.auto_approve,
+        delete_leftovers: args.leftovers.delete_leftovers.as_deref(),
+        purge_secret: args.purge_secret.as_ref().and_then(Option::as_deref),
+    };
     if let (Some(name), Some(region)) = (&args.name, &args.region) {
         let session = Session::of_record(screen, name, region).await?.allowing(allowed);
         let typed: Vec<_> = ["destroy", "--name", name, "--region", region].into_iter().chain(flags).collect();
-        let approval =
-            Approval { typed: &typed, answer: name, auto_approve: args.auto_approve, delete_leftovers, purge_secret };
+        let approval = Approval { typed: &typed, answer: name, ..approval };
         let plan = async || session.plan_of_record(toward).await;
-        return destroy(&session, plan, &approval, args).await;
+        return destroy(&session, plan, &approval, args.patience).await;
     }
     let typed: Vec<_> = std::iter::once("destroy").chain(flags).collect();
-    let approval =
-        Approval { typed: &typed, answer: "yes", auto_approve: args.auto_approve, delete_leftovers, purge_secret };
+    let approval = Approval { typed: &typed, ..approval };
     for_each_deployment(screen, &args.target.config, async |session: Session| {
         let session = session.allowing(allowed);
-        destroy(&session, async || session.plan(toward).await, &approval, args).await
+        destroy(&session, async || session.plan(toward).await, &approval, args.patience).await
     })
     .await
 }
 
-async fn destroy(
+/// Destroys one deployment by the plan that `plan` makes.
+pub(super) async fn destroy(
     session: &Session,
     plan: impl AsyncFn() -> Result<Prepared, Shown>,
     approval: &Approval<'_>,
-    args: &DestroyArgs,
+    patience: Patience,
 ) -> Result<Done, Shown> {
     let nothing = async |_: &Plan, _: &str| Ok(());
-    let executed = run_plan::run(session, plan, approval, args.patience.lease_timeout, nothing).await?;
+    let executed = run_plan::run(session, plan, approval, patience.lease_timeout, nothing).await?;
     if executed.done == Done::Changes {
         let [.., destroyed] = executed.plan.counts();
         session.screen.done(&format!("Destroy complete: {destroyed} destroyed."));

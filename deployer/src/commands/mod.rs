@@ -5,13 +5,15 @@ use std::process::ExitCode;
 use crate::{
     cli::{Cli, Command},
     config,
+    saved_plan::SavedPlan,
     screen::{self, Screen},
 };
 
 pub use self::command_line::command;
-use self::session::{Done, Shown};
+use self::session::{Done, Shown, show};
 
 mod apply;
+mod apply_saved;
 mod approve;
 mod build;
 mod command_line;
@@ -49,7 +51,14 @@ pub async fn run(Cli { command, json, verbose }: Cli) -> ExitCode {
         Command::Init(args) => (false, init::run(&screen, &args).await),
         Command::Validate(args) => (false, validate::run(&screen, &args)),
         Command::Plan(args) => (args.detailed_exitcode, plan::run(&screen, &args).await),
-        Command::Apply(args) => (args.detailed_exitcode, apply::run(&screen, &args).await),
+        Command::Apply(args) => (
+            args.detailed_exitcode,
+            match SavedPlan::read(&args.config) {
+                Ok(None) => apply::run(&screen, &args).await,
+                Ok(Some(saved)) => Box::pin(apply_saved::run(&screen, &args, &saved)).await,
+                Err(error) => Err(show(&screen, &error)),
+            },
+        ),
         Command::Destroy(args) => (args.detailed_exitcode, destroy::run(&screen, &args).await),
         Command::Drift(args) => (true, drift::run(&screen, &args).await),
         Command::List(args) => (false, list::run(&screen, &args).await),

@@ -1,18 +1,56 @@
-//! `deployer plan`: shows what `apply` or `destroy` would do.
+//! `deployer plan`: shows what `apply` or `destroy` would do, and saves it for a later `apply`.
 
-use super::session::{Done, Session, Shown, for_each_deployment, say_if_the_function_cannot_be_built};
-use crate::{cli::PlanArgs, deployment::Allowed, engine::op::Toward, screen::Screen};
+use std::path::Path;
+
+use contract::{Command, text};
+
+use super::session::{Done, Session, Shown, for_each_deployment, say_if_the_function_cannot_be_built, show};
+use crate::{
+    cli::PlanArgs,
+    date,
+    deployment::Allowed,
+    engine::op::Toward,
+    error::Error,
+    saved_plan::{self, Reviewed, SavedPlan},
+    screen::Screen,
+};
 
 pub(super) async fn run(screen: &Screen, args: &PlanArgs) -> Result<Done, Shown> {
     let toward = if args.destroy { Toward::Absent { stop_mail: args.stop_mail } } else { Toward::Present };
+    if let Some(out) = &args.out {
+        saved_plan::check_may_be_written(out).map_err(|error| show(screen, &error))?;
+    }
+    let purged = args.purge_secret.as_ref().and_then(Option::as_deref);
+    if args.out.is_some() && args.purge_secret.is_some() && purged.is_none() {
+        let error = Error::new("--purge-secret has no name, and nobody is asked for it when the saved plan runs");
+        return Err(show(screen, &error.hint("with --out, write --purge-secret=SECRET")));
+    }
     if toward == Toward::Present {
         say_if_the_function_cannot_be_built(screen, &args.target.config)?;
     }
-    for_each_deployment(screen, &args.target.config, async |session: Session| {
-        let session = session.allowing(Allowed { stop_mail: args.stop_mail, purge_secret: args.purge_secret });
-        let plan = session.plan(toward).await?.plan;
-        session.screen.plan(&session.deployment, &session.identity, &plan);
-        Ok(if plan.is_empty() { Done::NothingToDo } else { Done::Changes })
+    let allowed = Allowed { stop_mail: args.stop_mail, purge_secret: args.purge_secret.is_some() };
+    let mut reviewed = Vec::new();
+    let done = for_each_deployment(screen, &args.target.config, async |session: Session| {
+        let session = session.allowing(allowed);
+        let prepared = session.plan(toward).await?;
+        session.screen.plan(&session.deployment, &session.identity, &prepared.plan);
+        let done = if prepared.plan.is_empty() { Done::NothingToDo } else { Done::Changes };
+        let function = prepared.function().map(str::to_owned);
+        let config = &session.deployment.config;
+        reviewed.push(Reviewed::new(config, &session.identity, date::now(), function, prepared.plan));
+        Ok(done)
     })
-    .await
+    .await?;
+    if let Some(out) = &args.out {
+        let saved = SavedPlan::new(&args.target.config, args.stop_mail, purged, reviewed);
+        saved.write(out).map_err(|error| show(screen, &error))?;
+        say_how_to_apply(screen, out);
+    }
+    Ok(done)
+}
+
+fn say_how_to_apply(screen: &Screen, out: &Path) {
+    let path = out.display().to_string();
+    let apply = Command::complete(&["apply", &path]);
+    screen.note(text![format!("saved the plan to {path}; "), apply, " runs only what is in it, and asks nobody"]);
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use contract::{Command, text};
+use contract::text;
 
 use super::{
     approve::{Approval, approve_by},
@@ -124,12 +124,12 @@ fn by_name<'a>(session: &'a Session, plan: &'a Plan, approval: &Approval<'a>) ->
 }
 
 fn takes_over(name: &str, approval: &Approval<'_>) -> Error {
-    let again = [approval.typed, &["--auto-approve", "--delete-leftovers", name]].concat();
+    let again = approval.again_with(&["--auto-approve", "--delete-leftovers", name]);
     Error::new(format!("this run would delete most of what the record of deployment {name} names"))
         .of_kind(ErrorKind::Declined)
         .cause("the file rather declares another deployment of the same name and region")
         .hint("if it does, change its name")
-        .hint(text!["to replace the deployment on purpose, run ", Command::words(&again)])
+        .hint(text!["to replace the deployment on purpose, run ", again])
 }
 
 /// Whether a rotation began after the plan was made: while a person reads the plan, and before the lease is taken, `rotate` and Secrets
@@ -186,7 +186,7 @@ async fn work(
 
 fn unfinished(plan: &Plan, Summary { unfinished }: &Summary, approval: &Approval<'_>) -> Error {
     let all = plan.counts().iter().sum::<usize>();
-    let again = Command::words(approval.typed);
+    let again = approval.again_with(&[]);
     if interrupt::is_asked() {
         let names: Vec<_> = unfinished.iter().map(ToString::to_string).collect();
         return Error {

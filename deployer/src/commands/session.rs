@@ -77,6 +77,14 @@ pub(super) struct Prepared {
     pub(super) record: Option<Record>,
 }
 
+impl Prepared {
+    /// Digest of the sources of the function's code; none on the way to absent, where nothing needs it.
+    pub(super) fn function(&self) -> Option<&str> {
+        let package = self.facts.package().ok().filter(|_| self.plan.toward == Toward::Present);
+        package.map(|package| package.source_digest.as_str())
+    }
+}
+
 impl Session {
     async fn open(screen: &Screen, config: Config) -> Result<Self, Shown> {
         let screen = screen.of_deployment(&config.name, &config.region);
@@ -95,7 +103,7 @@ impl Session {
             return Err(show(
                 &screen,
                 &error.hint(text![
-                    Command::words(&["list", "--region", region]),
+                    Command::complete(&["list", "--region", region]),
                     " shows which have one; with its file, a deployment needs none to be destroyed"
                 ]),
             ));
@@ -138,13 +146,13 @@ impl Session {
         let Surveyed { nodes, survey, record } = surveying.await;
         let applied = survey.facts.recorded().ok().flatten().and_then(|record| record.applied);
         let (mut plan, facts) = plan::plan(survey, toward).map_err(|errors| {
-            self.screen.errors(&errors);
+            let shown = show_all(&self.screen, &errors);
             let is_not_ours = errors.iter().any(|error| error.kind() == ErrorKind::NotOurs);
             if let Some(Applied { by, at, .. }) = applied.as_ref().filter(|_| is_not_ours) {
                 let name = &self.deployment.config.name;
                 self.screen.note(format!("{by} applied a deployment {name} in this region last, at {at}"));
             }
-            Shown::FAILED
+            shown
         })?;
         if plan.has(Effect::UploadsCode)
             && let Some(newer) = applied.filter(Applied::is_by_a_newer_deployer)
@@ -226,9 +234,16 @@ pub(super) async fn connect(screen: &Screen, region: &str) -> Result<(Aws, Ident
     aws::connect(region, &silence).await.map_err(|error| show(screen, &error))
 }
 
-fn show(screen: &Screen, error: &Error) -> Shown {
+/// Shows an error. Returns that it was shown.
+pub(super) fn show(screen: &Screen, error: &Error) -> Shown {
     screen.error(error);
     Shown::of(error)
+}
+
+/// Shows errors that were found together. Returns that they were shown.
+pub(super) fn show_all(screen: &Screen, errors: &[Error]) -> Shown {
+    screen.errors(errors);
+    errors.last().map_or(Shown::FAILED, Shown::of)
 }
 
 /// Reads every deployment that a file or a folder declares.
@@ -252,10 +267,19 @@ pub(super) fn say_if_the_function_cannot_be_built(screen: &Screen, path: &Path) 
 pub(super) async fn for_each_deployment(
     screen: &Screen,
     path: &Path,
-    work: impl AsyncFn(Session) -> Result<Done, Shown>,
+    work: impl AsyncFnMut(Session) -> Result<Done, Shown>,
+) -> Result<Done, Shown> {
+    for_each(screen, load(screen, path)?, work).await
+}
+
+/// As [`for_each_deployment`], of configurations that were read already.
+pub(super) async fn for_each(
+    screen: &Screen,
+    configs: Vec<Config>,
+    mut work: impl AsyncFnMut(Session) -> Result<Done, Shown>,
 ) -> Result<Done, Shown> {
     let mut done = Done::NothingToDo;
-    let mut configs = load(screen, path)?.into_iter();
+    let mut configs = configs.into_iter();
     while let Some(config) = configs.next() {
         let worked = Box::pin(async { work(Session::open(screen, config).await?).await });
         match worked.await {

@@ -1,6 +1,7 @@
 use std::{borrow::Cow, fmt::Write as _, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Serialize as _, Serializer};
 
 use super::text::InvalidValue;
 
@@ -66,4 +67,15 @@ pub(crate) fn spell(duration: Duration) -> String {
         }
     }
     if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+/// Writes a duration of whole seconds as [`spell`] does.
+pub(super) fn spelled<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&spell(*duration))
+}
+
+/// Writes a duration of whole seconds, or null.
+#[expect(clippy::ref_option, reason = "Serde calls it so")]
+pub(super) fn spelled_if_given<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    duration.map(spell).serialize(serializer)
 }

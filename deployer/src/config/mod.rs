@@ -7,6 +7,8 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
+use serde::{Serialize, Serializer};
+
 pub(crate) use self::{
     duration::{parse as duration, spell},
     load::{Excess, Part, least, load},
@@ -43,8 +45,8 @@ mod tests;
 mod text;
 mod yaml;
 
-/// One deployment, as one YAML document declares it, with every default filled in.
-#[derive(Clone, Debug, PartialEq)]
+/// One deployment, as one YAML document declares it, with every default filled in. Its JSON is what a saved plan remembers of the file.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Config {
     /// Prefixes every name that is derived.
     pub name: Name,
@@ -74,12 +76,13 @@ pub struct Config {
     pub notify: Option<Notify>,
     /// Names that the file chooses.
     pub names: ResourceNames,
-    /// The file that declares the deployment.
+    /// The file that declares the deployment: not a part of what is declared.
+    #[serde(skip)]
     pub source: PathBuf,
 }
 
 /// Names of resources that the deployer creates; none: they follow from the deployment's name.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ResourceNames {
     /// The function's role.
     pub role: Option<RoleName>,
@@ -94,7 +97,7 @@ pub struct ResourceNames {
 }
 
 /// The secret that holds the credential.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Secret {
     /// Its name in Secrets Manager.
     pub name: SecretName,
@@ -109,7 +112,7 @@ pub struct Secret {
 }
 
 /// The user whose access keys are the credential.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct IamUser {
     /// Its name, without a path.
     pub name: UserName,
@@ -126,13 +129,14 @@ pub struct IamUser {
 }
 
 /// The hosts that are told of a new credential.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Instance {
     /// 1 to 50 different instances: `SendCommand` takes no more.
     pub ids: Vec<InstanceId>,
     /// Absolute path of the script on the hosts, without a character that a shell would interpret.
     pub script: String,
     /// How long the script may run; whole seconds.
+    #[serde(serialize_with = "duration::spelled")]
     pub timeout: Duration,
     /// The instances' role, which may then read the secret.
     pub role: Option<RoleName>,
@@ -141,28 +145,32 @@ pub struct Instance {
 }
 
 /// Who sends, and the test mail.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Ses {
     /// Patterns of what an owned user may send as; empty means any verified identity.
     pub from: Vec<String>,
     /// The test mail; none: the function tests a credential by a login only.
     pub test_mail: Option<contract::TestMail>,
     /// Where SES listens for SMTP.
+    #[serde(serialize_with = "displayed")]
     pub endpoint: contract::SmtpEndpoint,
 }
 
 /// When the credential rotates.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Rotation {
     /// When windows open.
     pub schedule: Schedule,
     /// How long windows stay open, in whole hours; none: Secrets Manager decides.
+    #[serde(serialize_with = "duration::spelled_if_given")]
     pub window: Option<Duration>,
     /// Whether a new deployment rotates at once.
     pub rotate_on_create: bool,
     /// How long the previous key stays usable, in whole seconds; over before the next window opens.
+    #[serde(serialize_with = "duration::spelled")]
     pub keep_previous: Duration,
     /// How long a superseded key is Inactive before it is deleted, in whole seconds.
+    #[serde(serialize_with = "duration::spelled")]
     pub keep_inactive: Duration,
 }
 
@@ -170,11 +178,12 @@ pub struct Rotation {
 pub(crate) const OUR_TAGS: &str = "deployer:";
 
 /// The Lambda function.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Function {
     /// Memory in MB, 128 to 10240.
     pub memory_mb: u32,
     /// Time limit of one invocation, whole seconds, at most 15 minutes.
+    #[serde(serialize_with = "duration::spelled")]
     pub timeout: Duration,
     /// The processor that the function runs on.
     pub architecture: Architecture,
@@ -195,7 +204,7 @@ pub struct Function {
 }
 
 /// The network that the function is in.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Vpc {
     /// 1 to 16 different subnets of one VPC.
     pub subnets: Vec<SubnetId>,
@@ -204,14 +213,14 @@ pub struct Vpc {
 }
 
 /// Who is told of rotations.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Notify {
     /// The address that subscribes to the topic.
     pub email: String,
 }
 
 /// A processor that Lambda offers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Architecture {
     /// 64-bit Intel and AMD.
     X86_64,
@@ -239,7 +248,7 @@ impl fmt::Display for Architecture {
 }
 
 /// The lowest level that is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum LogLevel {
     /// Failures only.
     Error,
@@ -279,6 +288,11 @@ impl fmt::Display for LogLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// For a value whose text says all of it.
+fn displayed<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 /// The numbers of days that `PutRetentionPolicy` accepts (API reference of `CloudWatch` Logs).

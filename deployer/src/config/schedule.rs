@@ -4,17 +4,24 @@
 
 use std::{collections::BTreeSet, fmt, ops::Deref, str::FromStr, time::Duration};
 
+use serde::Serialize;
+
 use super::{
     duration::{DAY, HOUR},
     text::InvalidValue,
 };
 
 /// When the secret rotates, in UTC: `rate(30 days)` or `cron(0 2 1 * ? *)`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
 pub struct Schedule {
     expression: String,
+    // What follows from the expression.
+    #[serde(skip)]
     shortest_period: Duration,
+    #[serde(skip)]
     default_window: Duration,
+    #[serde(skip)]
     latest_opening: Duration,
 }
 

@@ -2,6 +2,8 @@
 
 use std::{fmt, ops::Deref, str::FromStr};
 
+use serde::Serialize;
+
 /// Why a text is refused, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidValue {
@@ -28,7 +30,7 @@ impl std::error::Error for InvalidValue {}
 macro_rules! checked_text {
     ($(#[$doc:meta])* $name:ident, $pattern:literal, $check:expr) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         pub struct $name(String);
 
         impl $name {

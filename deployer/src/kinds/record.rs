@@ -159,14 +159,16 @@ pub(crate) fn check_size(name: &str, content: &Content) -> Result<(), Error> {
         ]))
 }
 
+/// What the record held says nothing to a reviewer: an interrupted run may have noted more. Who applies, and when, is not known
+/// while a plan is reviewed.
 fn with_content(op: Op, from: Option<&Content>, to: &Content) -> Op {
-    let content = |it: &Content| Value::from(it.digest());
-    let op = op.with("content", from.map(content), Some(content(to)));
     let applied = |it: &Content| {
         let Applied { by, at, deployer, .. } = it.applied.as_ref()?;
         Some(Value::from(format!("{at} by {by}, deployer {deployer}")))
     };
-    op.with("applied", from.and_then(applied), applied(to))
+    let is_new = to.applied != from.and_then(|it| it.applied.clone());
+    let op = op.sets("content", to.digest());
+    if is_new { op.with("applied", from.and_then(applied), Some("this run".into())) } else { op }
 }
 
 fn ssm_tags(tags: &Tags) -> Vec<Tag> {

@@ -49,12 +49,11 @@ impl Screen {
     /// `json`: one JSON object per line on standard output. `verbose`: every field of a plan. `config`: CONFIG, as it was given.
     #[must_use]
     pub(crate) fn new(json: bool, verbose: bool, config: Option<&Path>) -> Self {
-        let config = config.filter(|config| *config != Path::new(DEFAULT_CONFIG));
         let screen = Self {
             json,
             verbose,
             annotates: false,
-            config: config.map(|config| config.display().to_string().into()),
+            config: config.and_then(for_commands),
             deployment: None,
         };
         if json {
@@ -67,6 +66,12 @@ impl Screen {
     #[must_use]
     pub(crate) fn annotating(&self) -> Self {
         Self { annotates: true, ..self.clone() }
+    }
+
+    /// The screen whose commands name this CONFIG.
+    #[must_use]
+    pub(crate) fn with_config(&self, config: &Path) -> Self {
+        Self { config: for_commands(config), ..self.clone() }
     }
 
     /// The screen on which everything is about this deployment.
@@ -228,6 +233,11 @@ impl Screen {
 #[cfg(test)]
 pub(crate) fn as_text(error: &ConfigError) -> String {
     anstream::adapter::strip_str(&text::config_error(error)).to_string()
+}
+
+/// CONFIG, for a command that a person types; none if it is the default.
+fn for_commands(config: &Path) -> Option<Arc<str>> {
+    (config != Path::new(DEFAULT_CONFIG)).then(|| config.display().to_string().into())
 }
 
 /// Whether something could not be written to standard output.
