@@ -45,7 +45,7 @@ pub enum Command {
     /// Delete everything that the deployment owns, after you approve the plan.
     Destroy(DestroyArgs),
     /// Show what somebody else changed in AWS since the last apply; reads only. Exit code 0: nothing changed, 2: something changed,
-    /// 1: it could not be found out.
+    /// 1 or more than 9: it could not be found out.
     Drift(DriftArgs),
     /// Show the deployments of a region, by their records: who applied last, and when the credential rotates; reads only.
     List(ListArgs),
@@ -141,7 +141,7 @@ fn duration(text: &str) -> Result<Duration, config::InvalidValue> {
 /// How long another run is waited for.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Patience {
-    /// How long to wait for another run on the same deployment, such as 90s or 1h; 0s: not at all. Then the exit code is 3.
+    /// How long to wait for another run on the same deployment, such as 90s or 1h; 0s: not at all. Then the exit code is 12.
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub lease_timeout: Duration,
 }

@@ -45,6 +45,8 @@ pub(crate) enum ErrorKind {
     NoAnswer,
     /// A resource of this name exists, and something else owns it.
     NotOurs,
+    /// Something was changed, and then something failed.
+    Partial,
     /// The deployment is protected from deletion.
     Protected,
     /// The function refused.

@@ -15,10 +15,10 @@ use tokio::{
     sync::watch,
 };
 
-use crate::error::{Error, ErrorKind};
-
-/// The exit code of a run that was interrupted.
-pub(crate) const EXIT_CODE: u8 = 4;
+use crate::{
+    error::{Error, ErrorKind},
+    exit::Exit,
+};
 
 static ASKED: LazyLock<watch::Sender<bool>> = LazyLock::new(|| watch::channel(false).0);
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
@@ -54,7 +54,7 @@ async fn listen(mut interrupt: Signal, mut terminate: Signal, tell: impl Fn()) {
         }
         let is_second = is_asked();
         if is_second || RUNNING.load(Ordering::SeqCst) == 0 {
-            process::exit(EXIT_CODE.into());
+            process::exit(Exit::Interrupted.code().into());
         }
         ASKED.send_replace(true);
         tell();

@@ -32,9 +32,6 @@ use crate::{
     error::{Error, ErrorKind, FailedTo as _, absent_is_none},
 };
 
-/// The exit code of a run that did not get the lease.
-pub(crate) const EXIT_CODE: u8 = 3;
-
 /// A lease that was not renewed for so long is free.
 const ENDS_AFTER: Duration = Duration::from_secs(45);
 const RENEW_EVERY: Duration = Duration::from_secs(15);

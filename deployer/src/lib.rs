@@ -18,6 +18,7 @@ mod digest;
 mod doctor;
 mod engine;
 mod error;
+mod exit;
 mod interrupt;
 mod kinds;
 mod lease;

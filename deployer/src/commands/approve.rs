@@ -74,6 +74,10 @@ pub(super) fn approve_by(
         refused
     } else {
         let again = approval.again_with(&[]);
-        refused.hint(text!["what was done before stays done; ", again, " continues from here"])
+        refused.of_kind(ErrorKind::Partial).hint(text![
+            "what was done before stays done; ",
+            again,
+            " continues from here"
+        ])
     }))
 }

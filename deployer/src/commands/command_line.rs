@@ -6,12 +6,12 @@ use clap::CommandFactory as _;
 use clap_complete::Shell;
 
 use super::session::{Done, Shown};
-use crate::{cli::Cli, error::Error, package, screen::Screen};
+use crate::{cli::Cli, error::Error, exit::Exit, package, screen::Screen};
 
-/// The command line, with what this program consists of as its long version.
+/// The command line, with what this program consists of as its long version, and its exit codes.
 #[must_use]
 pub fn command() -> clap::Command {
-    Cli::command().long_version(package::LONG_VERSION.as_str())
+    Cli::command().long_version(package::LONG_VERSION.as_str()).after_long_help(Exit::help())
 }
 
 /// The completions of a shell, as a script.

@@ -32,7 +32,7 @@ pub(super) async fn run(screen: &Screen, args: &DriftArgs) -> Result<Done, Shown
         let drift = Drift::of(prepared.plan, applied, is_known);
         session.screen.drift(&session.deployment, &session.identity, &drift);
         match (drift.drifted.is_empty(), drift.unclear.is_empty()) {
-            (false, _) => Ok(Done::Changes),
+            (false, _) => Ok(Done::Differences),
             (true, true) => Ok(Done::NothingToDo),
             (true, false) => Err(Shown::FAILED),
         }

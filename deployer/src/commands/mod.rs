@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::{
     cli::{Cli, Command},
     config,
+    exit::Exit,
     saved_plan::SavedPlan,
     screen::{self, Screen},
 };
@@ -38,11 +39,11 @@ pub async fn run(Cli { command, json, verbose }: Cli) -> ExitCode {
     match &command {
         Command::Schema => {
             Screen::raw(&format!("{:#}\n", config::json_schema()));
-            return exit_code(ExitCode::SUCCESS);
+            return exit_code(Exit::Success);
         }
         Command::Completions(args) => {
             Screen::raw(&command_line::script(args.shell));
-            return exit_code(ExitCode::SUCCESS);
+            return exit_code(Exit::Success);
         }
         _ => {}
     }
@@ -76,13 +77,13 @@ pub async fn run(Cli { command, json, verbose }: Cli) -> ExitCode {
         Command::Schema | Command::Completions(_) => (false, Ok(Done::NothingToDo)),
     };
     exit_code(match outcome {
-        Ok(Done::Changes) if detailed => ExitCode::from(2),
-        Ok(_) => ExitCode::SUCCESS,
-        Err(Shown { exit_code }) => ExitCode::from(exit_code),
+        Ok(Done::Differences | Done::Changes) if detailed => Exit::Changes,
+        Ok(_) => Exit::Success,
+        Err(Shown(exit)) => exit,
     })
 }
 
 /// An output that is not complete must not look like a success.
-fn exit_code(code: ExitCode) -> ExitCode {
-    if screen::output_is_incomplete() { ExitCode::FAILURE } else { code }
+fn exit_code(exit: Exit) -> ExitCode {
+    if screen::output_is_incomplete() { Exit::Failed.into() } else { exit.into() }
 }

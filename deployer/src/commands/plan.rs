@@ -34,7 +34,7 @@ pub(super) async fn run(screen: &Screen, args: &PlanArgs) -> Result<Done, Shown>
         let session = session.allowing(allowed);
         let prepared = session.plan(toward).await?;
         session.screen.plan(&session.deployment, &session.identity, &prepared.plan);
-        let done = if prepared.plan.is_empty() { Done::NothingToDo } else { Done::Changes };
+        let done = if prepared.plan.is_empty() { Done::NothingToDo } else { Done::Differences };
         let function = prepared.function().map(str::to_owned);
         let config = &session.deployment.config;
         reviewed.push(Reviewed::new(config, &session.identity, date::now(), function, prepared.plan));

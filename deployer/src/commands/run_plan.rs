@@ -184,7 +184,7 @@ async fn work(
     Ok(execute(nodes, &Run { aws, plan, facts, package, rotation_token, events }).await)
 }
 
-fn unfinished(plan: &Plan, Summary { unfinished }: &Summary, approval: &Approval<'_>) -> Error {
+fn unfinished(plan: &Plan, Summary { unfinished, changed, why }: &Summary, approval: &Approval<'_>) -> Error {
     let all = plan.counts().iter().sum::<usize>();
     let again = approval.again_with(&[]);
     if interrupt::is_asked() {
@@ -196,7 +196,12 @@ fn unfinished(plan: &Plan, Summary { unfinished }: &Summary, approval: &Approval
         .cause(format!("not done: {}", names.join(", ")))
         .hint(text!["what is done stays done; ", again, " continues from here"]);
     }
-    Error::new(format!("{} of {all} resources are not done", unfinished.len())).hint(text![
+    let kind = match why.as_slice() {
+        _ if *changed => ErrorKind::Partial,
+        [kind, rest @ ..] if rest.iter().all(|other| other == kind) => *kind,
+        _ => ErrorKind::Failed,
+    };
+    Error::new(format!("{} of {all} resources are not done", unfinished.len())).of_kind(kind).hint(text![
         "nothing is lost: remove the causes above, then run ",
         again,
         " again"

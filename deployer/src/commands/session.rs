@@ -21,7 +21,8 @@ use crate::{
         plan::{self, Plan},
     },
     error::{Error, ErrorKind},
-    interrupt::{self, unless_asked},
+    exit::Exit,
+    interrupt::unless_asked,
     lease::{self, Holder, Lease},
     package::Package,
     planning::{self, Surveyed},
@@ -37,27 +38,18 @@ use crate::{
 pub(super) enum Done {
     /// Everything was as it should be.
     NothingToDo,
-    /// There are changes, or changes were made.
+    /// There are changes to make. Nothing was changed.
+    Differences,
+    /// Changes were made.
     Changes,
 }
 
-/// The error was shown already.
+/// The error was shown already: how the program ends.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shown {
-    pub(super) exit_code: u8,
-}
+pub(super) struct Shown(pub(super) Exit);
 
 impl Shown {
-    pub(super) const FAILED: Self = Self { exit_code: 1 };
-
-    fn of(error: &Error) -> Self {
-        let exit_code = match error.kind() {
-            ErrorKind::LeaseHeld => lease::EXIT_CODE,
-            ErrorKind::Interrupted => interrupt::EXIT_CODE,
-            _ => return Self::FAILED,
-        };
-        Self { exit_code }
-    }
+    pub(super) const FAILED: Self = Self(Exit::Failed);
 }
 
 /// A deployment and the AWS account that it is in.
@@ -237,13 +229,13 @@ pub(super) async fn connect(screen: &Screen, region: &str) -> Result<(Aws, Ident
 /// Shows an error. Returns that it was shown.
 pub(super) fn show(screen: &Screen, error: &Error) -> Shown {
     screen.error(error);
-    Shown::of(error)
+    Shown(error.into())
 }
 
-/// Shows errors that were found together. Returns that they were shown.
+/// Shows errors that were found together while reading. Returns that they were shown.
 pub(super) fn show_all(screen: &Screen, errors: &[Error]) -> Shown {
     screen.errors(errors);
-    errors.last().map_or(Shown::FAILED, Shown::of)
+    Shown(Exit::of_reading(errors))
 }
 
 /// Reads every deployment that a file or a folder declares.
@@ -284,10 +276,10 @@ pub(super) async fn for_each(
         let worked = Box::pin(async { work(Session::open(screen, config).await?).await });
         match worked.await {
             Ok(Done::NothingToDo) => {}
-            Ok(Done::Changes) => done = Done::Changes,
-            Err(shown) => {
+            Ok(other) => done = other,
+            Err(Shown(exit)) => {
                 say_what_was_not_reached(screen, configs.as_slice());
-                return Err(shown);
+                return Err(Shown(if done == Done::Changes { exit.after_changes() } else { exit }));
             }
         }
     }

@@ -34,7 +34,12 @@ enum Outcome {
     },
     /// It had nothing to do, and a resource that it depends on failed: what depends on it must not go on.
     Unneeded,
-    Failed,
+    Failed {
+        /// Whether some of its ops were run.
+        changed: bool,
+        /// Why; none if it was skipped.
+        why: Option<ErrorKind>,
+    },
 }
 
 /// How a run ended.
@@ -42,6 +47,10 @@ enum Outcome {
 pub(crate) struct Summary {
     /// Resources that did not reach their goal, and those that were skipped because of them, in the order of the plan.
     pub(crate) unfinished: Vec<Address>,
+    /// Whether any op was run.
+    pub(crate) changed: bool,
+    /// Why resources failed; nothing of those that were skipped.
+    pub(crate) why: Vec<ErrorKind>,
 }
 
 /// What every resource of one run shares.
@@ -69,8 +78,19 @@ pub(crate) async fn execute(nodes: &[Node], run: &Run<'_>) -> Summary {
         }
     });
     let outcomes = join_all(work).await;
-    let failed = nodes.iter().zip(outcomes).filter(|(_, outcome)| *outcome == Outcome::Failed);
-    Summary { unfinished: failed.map(|(node, _)| node.resource.address()).collect() }
+    let mut summary = Summary::default();
+    for (node, outcome) in nodes.iter().zip(outcomes) {
+        match outcome {
+            Outcome::Done { changed } => summary.changed |= changed,
+            Outcome::Unneeded => {}
+            Outcome::Failed { changed, why } => {
+                summary.changed |= changed;
+                summary.why.extend(why);
+                summary.unfinished.push(node.resource.address());
+            }
+        }
+    }
+    summary
 }
 
 /// What each node waits for: what it depends on; on the way to absent, what depends on it; and what is of an earlier stage.
@@ -110,12 +130,12 @@ async fn run_node(node: &Node, needs: Vec<watch::Receiver<Option<Outcome>>>, run
         let outcome = need.wait_for(Option::is_some).await.ok().and_then(|outcome| *outcome);
         match outcome {
             Some(Outcome::Done { changed }) => after_change |= changed,
-            Some(Outcome::Failed | Outcome::Unneeded) | None if approved.is_empty() => return Outcome::Unneeded,
-            Some(Outcome::Failed | Outcome::Unneeded) | None => {
+            Some(Outcome::Failed { .. } | Outcome::Unneeded) | None if approved.is_empty() => return Outcome::Unneeded,
+            Some(Outcome::Failed { .. } | Outcome::Unneeded) | None => {
                 if !interrupt::is_asked() {
                     run.events.say(Event::Skipped(address));
                 }
-                return Outcome::Failed;
+                return Outcome::Failed { changed: false, why: None };
             }
         }
     }
@@ -129,36 +149,37 @@ async fn run_node(node: &Node, needs: Vec<watch::Receiver<Option<Outcome>>>, run
         after_change,
         progress: Progress { events: run.events.clone(), address: address.clone() },
     };
-    match converge(node, &address, approved, run.facts, &context).await {
-        Ok(()) => Outcome::Done { changed: true },
-        // What an interrupted run has not done is told at its end.
-        Err(error) if error.kind() == ErrorKind::Interrupted => Outcome::Failed,
-        Err(error) => {
-            run.events.say(Event::Failed(address, error));
-            Outcome::Failed
-        }
+    let mut done = Vec::new();
+    let Err(error) = converge(node, &address, approved, run.facts, &context, &mut done).await else {
+        return Outcome::Done { changed: true };
+    };
+    let failed = Outcome::Failed { changed: !done.is_empty(), why: Some(error.kind()) };
+    // What an interrupted run has not done is told at its end.
+    if error.kind() != ErrorKind::Interrupted {
+        run.events.say(Event::Failed(address, error));
     }
+    failed
 }
 
 /// Give up after this many rounds: somebody else undoes a change that keeps returning.
 const MOST_ROUNDS: usize = 40;
 
-/// Runs approved ops until an observation leaves nothing to do.
+/// Runs approved ops until an observation leaves nothing to do. Adds those that it ran to `done`.
 async fn converge(
     node: &Node,
     address: &Address,
     approved: &[Op],
     facts: &Facts,
     context: &Context,
+    done: &mut Vec<Op>,
 ) -> Result<(), Error> {
-    let mut done: Vec<Op> = Vec::new();
     let mut conflict: Option<Error> = None;
     let mut pauses = Pauses::within(CONSISTENT_WITHIN);
     let is_made = approved.first().is_some_and(|op| op.verb == Verb::Create);
     if let Some(absent) = is_made.then(|| node.resource.absent()).flatten() {
         let ops = absent.decide(node.toward, facts)?;
         if ops.iter().all(|runnable| is_among(runnable, approved)) {
-            conflict = run_all(ops, address, context, &mut done).await?;
+            conflict = run_all(ops, address, context, done).await?;
             if conflict.is_none() {
                 return Ok(());
             }
@@ -176,7 +197,7 @@ async fn converge(
                 .cause(format!("it now needs {}, which was not approved", stranger.op.call))
                 .hint("run the command again and read the new plan"));
         }
-        let fresh: Vec<RunnableOp> = ops.into_iter().filter(|runnable| !is_among(runnable, &done)).collect();
+        let fresh: Vec<RunnableOp> = ops.into_iter().filter(|runnable| !is_among(runnable, done)).collect();
         if fresh.is_empty() || conflict.is_some() {
             let reason =
                 conflict.as_ref().map_or_else(|| "AWS does not show the change yet".to_owned(), Error::in_one_line);
@@ -185,7 +206,7 @@ async fn converge(
             }
         }
         let runs_some = !fresh.is_empty();
-        conflict = run_all(fresh, address, context, &mut done).await?;
+        conflict = run_all(fresh, address, context, done).await?;
         if runs_some && conflict.is_none() {
             if node.resource.is_proven_by_answers() {
                 return Ok(());

@@ -285,6 +285,7 @@ async fn an_op_that_was_not_approved_is_not_run() {
     let (summary, told) = fakes.execute(&plan).await;
     assert_eq!(summary.unfinished.len(), 1);
     assert_eq!(told, [format!("topic a failed: {:?}", ErrorKind::ChangedSincePlan)]);
+    assert_eq!((summary.changed, summary.why), (false, vec![ErrorKind::ChangedSincePlan]));
     assert_eq!((world.value("a"), world.calls().len()), (Some("somebody else's"), 0));
 }
 
@@ -297,6 +298,7 @@ async fn a_failure_skips_what_depends_on_it_and_nothing_else() {
     let (summary, told) = fakes.execute(&fakes.plan().await).await;
     assert_eq!(summary.unfinished.len(), 3);
     assert_eq!(told, ["topic fails failed: Failed", "topic dependent skipped", "topic behind skipped"]);
+    assert_eq!((summary.changed, summary.why), (true, vec![ErrorKind::Failed]), "the other one was changed");
     assert_eq!(world.value("other"), Some("goal"));
     assert_eq!(world.value("dependent"), None);
 }

@@ -19,8 +19,17 @@ use crate::support::{
 };
 
 fn refused(sandbox: &Sandbox, config: &str, variables: &[(&str, &str)]) -> String {
+    refused_with(1, sandbox, config, variables)
+}
+
+/// No credentials, or not the right ones.
+fn refused_credentials(sandbox: &Sandbox, config: &str, variables: &[(&str, &str)]) -> String {
+    refused_with(13, sandbox, config, variables)
+}
+
+fn refused_with(code: i32, sandbox: &Sandbox, config: &str, variables: &[(&str, &str)]) -> String {
     let before = sandbox.mark();
-    let ran = sandbox.deployer_with(&["apply", "--auto-approve", config], variables).expect(1);
+    let ran = sandbox.deployer_with(&["apply", "--auto-approve", config], variables).expect(code);
     assert_eq!(ran.stdout, "");
     let made: Vec<_> = sandbox.calls()[before..].iter().map(Call::name).collect();
     assert!(made.iter().all(|call| call == "sts:GetCallerIdentity"), "{made:?}");
@@ -42,15 +51,15 @@ fn missing_credentials_a_wrong_account_and_a_broken_network_are_refused_before_a
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
 
-    assert_shown!("no_credentials", &sandbox, &refused(&sandbox, &config, &NO_CREDENTIALS));
+    assert_shown!("no_credentials", &sandbox, &refused_credentials(&sandbox, &config, &NO_CREDENTIALS));
 
     let invalid = [("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")];
-    let error = refused(&sandbox, &config, &invalid);
+    let error = refused_credentials(&sandbox, &config, &invalid);
     assert!(error.contains("error: failed to ask AWS whom the credentials belong to"), "{error}");
     assert!(error.contains("AWS_PROFILE"), "{error}");
 
     let wrong_account = sandbox.config(&[("\"123456789012\"", "\"210987654321\"")]);
-    assert_shown!("wrong_account", &sandbox, &refused(&sandbox, &wrong_account, &[]));
+    assert_shown!("wrong_account", &sandbox, &refused_credentials(&sandbox, &wrong_account, &[]));
 
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let no_network = format!("http://{closed}");
@@ -69,7 +78,7 @@ fn a_laptop_without_credentials_is_told_so_in_two_seconds_and_not_of_instance_me
     let metadata = format!("http://{}", silent.local_addr().unwrap());
     let here = [("AWS_EC2_METADATA_DISABLED", ""), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &*metadata)];
     let began = Instant::now();
-    let error = refused(&sandbox, &config, &[&NO_CREDENTIALS[..], &here].concat());
+    let error = refused_credentials(&sandbox, &config, &[&NO_CREDENTIALS[..], &here].concat());
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert!(error.contains("found no AWS credentials") && !error.contains("etadata"), "{error}");
 }
@@ -86,7 +95,7 @@ fn a_profile_with_mfa_is_told_the_way_round() {
     let file = sandbox.file("aws-config", &profiles);
     for profile in ["admin", "through"] {
         let chosen = [("AWS_PROFILE", profile), ("AWS_CONFIG_FILE", &*file)];
-        let error = refused(&sandbox, &config, &[&NO_CREDENTIALS[..], &chosen].concat());
+        let error = refused_credentials(&sandbox, &config, &[&NO_CREDENTIALS[..], &chosen].concat());
         let way = format!("credential_process = aws configure export-credentials --profile {profile}");
         assert!(error.contains("mfa_serial") && error.contains(&way), "{error}");
     }
@@ -186,7 +195,7 @@ fn usage_errors_exit_with_1_because_2_means_changes() {
 fn without_a_terminal_apply_is_refused_because_nobody_can_approve() {
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
-    let ran = sandbox.deployer(&["apply", &config]).expect(1);
+    let ran = sandbox.deployer(&["apply", &config]).expect(10);
     assert!(ran.stderr.contains("--auto-approve"), "{}", ran.stderr);
     assert_eq!(sandbox.mutations(0), NOTHING);
 }
@@ -225,7 +234,7 @@ fn with_json_the_plan_and_an_error_are_json_lines() {
     );
     assert_eq!((&plan["create"], &plan["rotates"]), (&json!(13), &json!(true)));
     let wrong = sandbox.config(&[("\"123456789012\"", "\"210987654321\"")]);
-    let [_, error] = sandbox.deployer(&["plan", "--json", &wrong]).expect(1).json().try_into().unwrap();
+    let [_, error] = sandbox.deployer(&["plan", "--json", &wrong]).expect(13).json().try_into().unwrap();
     assert_eq!(
         (&error["type"], &error["kind"], &error["deployment"]),
         (&json!("error"), &json!("credentials"), &json!("mail-prod"))
@@ -289,7 +298,7 @@ fn a_run_over_several_files_that_stops_names_the_deployments_that_it_did_not_rea
         [document("one", "123456789012"), document("two", "210987654321"), document("three", "123456789012")];
     let config = sandbox.file("config.yaml", &documents.join("---\n"));
 
-    let ran = sandbox.deployer(&["plan", &config]).expect(1);
+    let ran = sandbox.deployer(&["plan", &config]).expect(13);
 
     assert!(ran.stdout.contains("one in eu-west-1"), "{}", ran.stdout);
     assert!(ran.stderr.contains("the run stopped here, and did not reach three in eu-west-1"), "{}", ran.stderr);

@@ -73,7 +73,7 @@ async fn if_aws_refuses_any_deletion_the_credential_still_works() {
     let message = "User: u is not authorized to perform: iam:DeleteRole on resource: r";
     deployed.sandbox.faults(&[Fault::fail("iam:DeleteRole", 403, "AccessDenied", message).times(9)]);
 
-    let failed = deployed.run(&DESTROY).expect(1);
+    let failed = deployed.run(&DESTROY).expect(11);
 
     assert!(failed.stderr.contains("- user mail-prod-smtp: skipped"), "{}", failed.stderr);
     deployed.mail_works().await;
@@ -124,11 +124,11 @@ async fn a_secret_is_deleted_for_good_only_if_its_name_is_typed() {
     assert!(planned.contains("force_delete_without_recovery"), "{planned}");
     let before = deployed.mark();
     for given in ["--purge-secret", "--purge-secret=mail-prod/other"] {
-        let refused = deployed.run(&["destroy", "--auto-approve", given]).expect(1).stderr;
+        let refused = deployed.run(&["destroy", "--auto-approve", given]).expect(10).stderr;
         assert!(refused.contains("write --purge-secret=mail-prod/smtp"), "{refused}");
     }
     let (code, screen) = deployed.run_on_a_terminal(&purge, "yes\n");
-    assert!(code == 1 && screen.contains("Only 'mail-prod/smtp' is accepted"), "{screen}");
+    assert!(code == 10 && screen.contains("Only 'mail-prod/smtp' is accepted"), "{screen}");
     assert_eq!(deployed.sandbox.mutations(before), NOTHING);
 
     // Also of a secret that is in its recovery window already.

@@ -243,7 +243,7 @@ async fn drift_tells_what_somebody_else_changed_since_the_last_apply_and_plan_te
 
     deployed.sandbox.config(&[ROTATE_LATER]);
     deployed.sandbox.faults(&[Fault::refuse("iam:GetRole", "AccessDenied").times(99)]);
-    assert!(drift(&[], 1).contains("failed to read role"));
+    assert!(drift(&[], 15).contains("failed to read role"));
     deployed.sandbox.end_faults();
     assert!(deployed.sandbox.mutations(before).iter().all(|call| call == "logs:PutRetentionPolicy"), "the test's own");
     deployed.aws.ssm.delete_parameter().name(RECORD).send().await.unwrap();

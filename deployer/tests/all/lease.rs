@@ -49,7 +49,7 @@ fn a_second_run_is_told_who_holds_the_lease_and_gives_up_or_waits() {
     let apply = held_apply(&sandbox);
     let before = sandbox.mark();
     for command in [&APPLY[..], &DESTROY] {
-        let refused = sandbox.deployer(&[command, &["--lease-timeout", "0s"]].concat()).expect(3).stderr;
+        let refused = sandbox.deployer(&[command, &["--lease-timeout", "0s"]].concat()).expect(12).stderr;
         assert!(refused.contains("another run holds the lease /deployer/mail-prod/lease"), "{refused}");
         assert!(refused.contains("arn:aws:iam::123456789012:user/administrator runs apply since 20"), "{refused}");
     }
@@ -80,7 +80,7 @@ fn a_rotation_begins_only_once_no_apply_changes_what_it_runs_on() {
     sandbox.faults(&[Fault::hold(UPDATE_FUNCTION)]);
     let apply = held_in(&sandbox, UPDATE_FUNCTION);
 
-    let refused = sandbox.deployer(&["rotate", "--lease-timeout", "0s"]).expect(3).stderr;
+    let refused = sandbox.deployer(&["rotate", "--lease-timeout", "0s"]).expect(12).stderr;
     assert!(refused.contains("user/administrator runs apply since 20"), "{refused}");
     let before = sandbox.mark();
     let names = || sandbox.calls()[before..].iter().map(Call::name).collect::<Vec<_>>();
@@ -177,7 +177,7 @@ fn the_first_signal_ends_a_run_where_nothing_is_half_done_and_the_next_run_conti
         thread::sleep(Duration::from_millis(500));
         sandbox.end_faults();
 
-        let Ran { stderr, .. } = sandbox.end_of(apply).expect(4);
+        let Ran { stderr, .. } = sandbox.end_of(apply).expect(16);
 
         assert!(stderr.contains("what runs now is finished, and nothing further begins"), "{stderr}");
         assert!(sandbox.inventory().contains(&"function mail-prod-rotation".to_owned()), "it was drained: {stderr}");
@@ -198,7 +198,7 @@ fn the_second_signal_ends_the_program_at_once() {
     thread::sleep(Duration::from_millis(500));
     signal(&apply, "-INT");
 
-    sandbox.end_of(apply).expect(4);
+    sandbox.end_of(apply).expect(16);
 
     sandbox.end_faults();
 }

@@ -76,7 +76,7 @@ async fn an_apply_whose_rotation_fails_says_which_step_and_why() {
     let sandbox = Sandbox::with(&Settings { instances_are_offline: true, ..Settings::default() });
     let config = sandbox.config(&[]);
 
-    let failed = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(1);
+    let failed = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(14);
     assert!(failed.stderr.contains("failed in createSecret"), "{}", failed.stderr);
     assert!(
         failed.stderr.contains("HostsOffline") && failed.stderr.contains("i-0123456789abcdef0"),
@@ -90,13 +90,13 @@ async fn an_apply_whose_rotation_fails_says_which_step_and_why() {
     sandbox.deployer(&["plan", "--detailed-exitcode", &config]).expect(0);
     let refused = sandbox.deployer(&["rotate", &config]).expect(1);
     assert!(refused.stderr.contains("is open"), "{}", refused.stderr);
-    let again = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(1);
+    let again = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(14);
     assert!(again.stdout.contains("A rotation is open"), "{}", again.stdout);
     assert!(again.stderr.contains("HostsOffline"), "{}", again.stderr);
     let changed = sandbox.config(&[("memory: 128", "memory: 256")]);
-    let refused = sandbox.deployer(&["apply", "--auto-approve", &changed]).expect(1);
+    let refused = sandbox.deployer(&["apply", "--auto-approve", &changed]).expect(14);
     assert!(refused.stderr.contains("--during-rotation"), "{}", refused.stderr);
-    sandbox.deployer(&["apply", "--auto-approve", "--during-rotation", &changed]).expect(1);
+    sandbox.deployer(&["apply", "--auto-approve", "--during-rotation", &changed]).expect(14);
     sandbox.deployer(&["plan", "--detailed-exitcode", &changed]).expect(0);
     let iam = sandbox.aws().await.iam;
     let keys = iam.list_access_keys().user_name(USER).send().await.unwrap().access_key_metadata;
@@ -107,7 +107,7 @@ async fn an_apply_whose_rotation_fails_says_which_step_and_why() {
 async fn a_deployment_destroyed_while_a_rotation_was_open_can_be_applied_again() {
     let sandbox = Sandbox::with(&Settings { instances_are_offline: true, ..Settings::one_attempt() });
     let config = sandbox.config(&[]);
-    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(1);
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(14);
     sandbox.deployer(&["destroy", "--auto-approve", &config]).expect(0);
     let without_hosts = sandbox.file("config.yaml", &example::without("instance"));
 
@@ -123,7 +123,7 @@ async fn apply_enables_and_rotates_after_an_apply_that_failed_before_that() {
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
     sandbox.deployer(&["destroy", "--auto-approve", "--stop-mail", &config]).expect(0);
     sandbox.faults(&[Fault::refuse("secretsmanager:RotateSecret", "InvalidRequestException")]);
-    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(1);
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(11);
 
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
 
@@ -134,7 +134,7 @@ async fn apply_enables_and_rotates_after_an_apply_that_failed_before_that() {
 async fn a_first_rotation_that_was_ended_by_hand_is_told_and_made_up_for_by_apply() {
     let deployed = Deployed::before_apply(&[]).await;
     deployed.set_online(None, false);
-    deployed.run(&["apply", "--auto-approve"]).expect(1);
+    deployed.run(&["apply", "--auto-approve"]).expect(14);
     deployed.move_label("AWSPENDING", None).await;
     deployed.set_online(None, true);
     let owed = "rotation.rotate_on_create asks for one";
@@ -142,7 +142,7 @@ async fn a_first_rotation_that_was_ended_by_hand_is_told_and_made_up_for_by_appl
     let planned = deployed.run(&["plan", "--detailed-exitcode"]).expect(2);
     assert!(planned.stdout.contains(owed) && planned.stdout.contains("The credential rotates"), "{}", planned.stdout);
     assert!(deployed.run(&["status"]).expect(0).stdout.contains(owed));
-    assert!(deployed.run(&["recover"]).expect(1).stdout.contains(owed));
+    assert!(deployed.run(&["recover"]).expect(10).stdout.contains(owed));
     let applied = deployed.run(&["apply", "--auto-approve"]).expect(0);
 
     assert!(applied.stderr.contains("rotation completed"), "{}", applied.stderr);
@@ -218,10 +218,10 @@ fn status_shows_everything_else_if_something_cannot_be_read() {
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
     let message = "User: u is not authorized to perform: iam:GetRole on resource: r";
     sandbox.faults(&[Fault::fail("iam:GetRole", 403, "AccessDenied", message).times(99)]);
-    let status = sandbox.deployer(&["status", &config]).expect(1);
+    let status = sandbox.deployer(&["status", &config]).expect(15);
     assert!(status.stdout.contains("unknown  role mail-prod-rotation-eu-west-1"), "{}", status.stdout);
     assert!(status.stdout.contains("AccessDenied") && status.stdout.contains("DEPLOYING"), "{}", status.stdout);
-    let planned = sandbox.deployer(&["plan", &config]).expect(1);
+    let planned = sandbox.deployer(&["plan", &config]).expect(15);
     assert!(planned.stderr.contains("failed to read role"), "a denied read is no absence: {}", planned.stderr);
 }
 
@@ -429,7 +429,7 @@ async fn an_existing_secret_in_the_shape_of_another_tool_is_told_before_its_rota
     secrets.create_secret().name(SECRET).secret_string(other_tool).send().await.unwrap();
     let config = sandbox.config(&EXISTING_SECRET);
 
-    let refused = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(1).stderr;
+    let refused = sandbox.deployer(&["apply", "--auto-approve", &config]).expect(11).stderr;
 
     assert!(refused.contains("was not enabled: its value cannot be rotated"), "{refused}");
     assert!(

@@ -47,6 +47,8 @@ mod recover;
 mod role;
 /// `deployer rotate`, and what it refuses to start.
 mod rotate;
+/// `plan --out`, and `apply` of such a plan.
+mod saved_plan;
 /// What operators, AWS and SES do to a rotation.
 mod scenarios;
 /// The soak with a real Postfix, ignored by default.

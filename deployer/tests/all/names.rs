@@ -112,7 +112,7 @@ async fn a_deployment_gets_another_name_and_nothing_of_the_former_one_is_left_an
     );
     // Killed after the first changes, it continues.
     deployed.sandbox.faults(&[Fault::refuse("lambda:CreateFunction", "InvalidParameterValueException").times(99)]);
-    deployed.run(&APPLY).expect(1);
+    deployed.run(&APPLY).expect(11);
     deployed.sandbox.end_faults();
     deployed.mail_works().await;
     deployed.run(&APPLY).expect(0);

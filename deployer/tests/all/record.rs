@@ -122,13 +122,13 @@ async fn a_file_that_deletes_the_secret_and_the_user_of_the_record_is_another_de
     assert!(unwrapped(&planned).contains(said), "{planned}");
     let destroy = ["destroy", "--auto-approve", "--stop-mail"];
     for command in [&APPLY[..], &destroy] {
-        let refused = deployed.run(command).expect(1).stderr;
+        let refused = deployed.run(command).expect(10).stderr;
         assert!(refused.contains("would delete most of what the record of deployment mail-prod names"), "{refused}");
         assert!(refused.contains("--delete-leftovers mail-prod"), "{refused}");
-        deployed.run(&[command, &["--delete-leftovers", "shop"]].concat()).expect(1);
+        deployed.run(&[command, &["--delete-leftovers", "shop"]].concat()).expect(10);
     }
     let (code, screen) = deployed.run_on_a_terminal(&["apply"], "yes\n");
-    assert!(code == 1 && screen.contains("Only 'mail-prod' is accepted"), "{screen}");
+    assert!(code == 10 && screen.contains("Only 'mail-prod' is accepted"), "{screen}");
     assert_eq!(deployed.sandbox.mutations(before), NOTHING);
 
     deployed.run(&[&APPLY[..], &["--delete-leftovers", "mail-prod"]].concat()).expect(0);
@@ -161,7 +161,7 @@ async fn a_run_that_failed_half_way_forgets_none_of_what_it_made() {
     let config = sandbox.config(&[]);
     let before = sandbox.inventory();
     sandbox.faults(&[Fault::refuse("lambda:CreateFunction", "InvalidParameterValueException").times(99)]);
-    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(1);
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(11);
     sandbox.end_faults();
     assert!(added(&sandbox, &before).contains(&"topic mail-prod-rotation".to_owned()));
 
@@ -260,11 +260,11 @@ async fn a_deployment_is_listed_and_destroyed_without_its_file() {
     assert!(
         unknown.contains("deployment mail has no record in eu-west-1") && unknown.contains("deployer list --region")
     );
-    let unattended = sandbox.deployer(&destroy("mail-prod")).expect(1).stderr;
+    let unattended = sandbox.deployer(&destroy("mail-prod")).expect(10).stderr;
     let again = "`deployer destroy --name mail-prod --region eu-west-1 --stop-mail --auto-approve`";
     assert!(unattended.contains(again), "{unattended}");
     let (code, screen) = sandbox.deployer_on_a_terminal(&destroy("mail-prod"), "yes\n");
-    assert!(code == 1 && screen.contains("Only 'mail-prod' is accepted"), "{screen}");
+    assert!(code == 10 && screen.contains("Only 'mail-prod' is accepted"), "{screen}");
     assert_eq!(sandbox.mutations(start), NOTHING);
 
     let (code, screen) = sandbox.deployer_on_a_terminal(&destroy("mail-prod"), "mail-prod\n");

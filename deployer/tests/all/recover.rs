@@ -51,15 +51,15 @@ async fn without_a_terminal_the_remedies_are_only_shown() {
     deployed.rotation_fails_after_the_host_was_told().await;
 
     let (ran, mutations) = deployed.run_watched(&["recover"]);
-    let ran = ran.expect(1);
+    let ran = ran.expect(10);
     assert_eq!(mutations, NOTHING);
     assert!(ran.stdout.contains("Remedy:\n  1. take AWSPENDING off version"), "{}", ran.stdout);
     assert!(ran.stderr.contains("run `deployer recover --auto-approve`"), "{}", ran.stderr);
     std::fs::copy(deployed.sandbox.path("config.yaml"), deployed.sandbox.path("prod.yaml")).unwrap();
-    let ran = deployed.sandbox.deployer(&["recover", "prod.yaml"]).expect(1);
+    let ran = deployed.sandbox.deployer(&["recover", "prod.yaml"]).expect(10);
     assert!(ran.stderr.contains("run `deployer recover --auto-approve prod.yaml`"), "{}", ran.stderr);
 
-    let ran = deployed.run(&["recover", "--json"]).expect(1);
+    let ran = deployed.run(&["recover", "--json"]).expect(10);
     assert_eq!(ran.json_of("version").len(), 3);
     assert_eq!(ran.json_of("key").len(), 2);
     assert_eq!(ran.json_of("host").len(), 1);
@@ -75,11 +75,11 @@ async fn on_a_terminal_it_asks_before_each_change() {
     let (told, pending) = (deployed.key_labelled("AWSPENDING").await, deployed.labelled("AWSPENDING").await);
 
     let (code, screen) = deployed.run_on_a_terminal(&["recover"], "no\n");
-    assert_eq!(code, 1, "{screen}");
+    assert_eq!(code, 10, "{screen}");
     assert_eq!(deployed.labelled("AWSPENDING").await, pending, "{screen}");
 
     let (code, screen) = deployed.run_on_a_terminal(&["recover"], "yes\nno\n");
-    assert_eq!(code, 1, "{screen}");
+    assert_eq!(code, 11, "{screen}");
     assert_eq!(deployed.labelled("AWSPENDING").await, None, "{screen}");
     assert_ne!(deployed.key_labelled("AWSCURRENT").await, told, "{screen}");
 
@@ -96,7 +96,7 @@ async fn a_rotation_that_made_no_key_is_given_up_and_made_anew() {
     deployed.rotate().await.failed(CREATE, "HostsOffline");
 
     let (blocked, mutations) = deployed.run_watched(&["recover", "--auto-approve"]);
-    assert_shown!("empty_while_the_host_is_offline", &deployed.sandbox, &blocked.expect(1).stdout);
+    assert_shown!("empty_while_the_host_is_offline", &deployed.sandbox, &blocked.expect(14).stdout);
     assert_eq!(mutations, NOTHING);
     deployed.set_online(None, true);
     let ran = deployed.run(&["recover", "--auto-approve"]).expect(0);
@@ -127,7 +127,7 @@ async fn a_pending_key_that_was_made_inactive_by_accident_is_rolled_forward() {
     let (asked, mutations) = deployed.run_watched(&["recover", "--auto-approve"]);
 
     assert_eq!(mutations, NOTHING);
-    assert_shown!("pending_key_inactive_asks", &deployed.sandbox, &asked.expect(1).stdout);
+    assert_shown!("pending_key_inactive_asks", &deployed.sandbox, &asked.expect(14).stdout);
     let ran = deployed.run(&["recover", "--reactivate", &told, "--auto-approve"]).expect(0);
 
     assert_shown!("pending_key_inactive", &deployed.sandbox, &ran.stdout);
@@ -144,10 +144,10 @@ async fn a_current_key_that_is_inactive_is_made_active_only_by_a_person_who_name
     let (asked, mutations) = deployed.run_watched(&["recover", "--auto-approve"]);
 
     assert_eq!(mutations, NOTHING);
-    assert_shown!("current_key_inactive_asks", &deployed.sandbox, &asked.expect(1).stdout);
+    assert_shown!("current_key_inactive_asks", &deployed.sandbox, &asked.expect(14).stdout);
     let unknown = deployed.run(&["recover", "--reactivate", "AKIAUNKNOWN", "--auto-approve"]).expect(1);
     assert!(unknown.stderr.contains("has no access key AKIAUNKNOWN"), "{}", unknown.stderr);
-    let unapproved = deployed.run(&["recover", "--reactivate", &current]).expect(1);
+    let unapproved = deployed.run(&["recover", "--reactivate", &current]).expect(10);
     assert!(unapproved.stderr.contains("nobody can approve this"), "{}", unapproved.stderr);
     let ran = deployed.run(&["recover", "--reactivate", &current, "--auto-approve"]).expect(0);
 
@@ -192,13 +192,13 @@ async fn a_person_decides_on_crossed_labels_while_both_credentials_work() {
     let refused = deployed.run(&["rotate"]).expect(1);
     assert!(refused.stderr.contains("deployer recover"), "{}", refused.stderr);
     // The completed rotation left AWSPENDING there, so no step runs that apply could wait for.
-    let applied = deployed.run(&["apply", "--auto-approve"]).expect(1);
+    let applied = deployed.run(&["apply", "--auto-approve"]).expect(14);
     assert!(applied.stderr.contains("no step of it runs, and none has failed"), "{}", applied.stderr);
     assert!(applied.stderr.contains("`deployer recover` shows its state"), "{}", applied.stderr);
 
     let (ran, mutations) = deployed.run_watched(&["recover", "--auto-approve"]);
 
-    let ran = ran.expect(1);
+    let ran = ran.expect(14);
     assert_shown!("crossed", &deployed.sandbox, &ran.stdout);
     assert_shown!("crossed_error", &deployed.sandbox, &ran.stderr);
     assert_eq!(mutations, NOTHING);
@@ -210,7 +210,7 @@ async fn crossed_labels_both_move_to_the_only_credential_that_works() {
     deployed.run(&["rotate"]).expect(0);
     deployed.roll_back().await;
     deployed.clear_pending().await;
-    let refused = deployed.run(&["rotate"]).expect(1);
+    let refused = deployed.run(&["rotate"]).expect(14);
     assert!(refused.stderr.contains("RolledBack") && refused.stderr.contains("deployer recover"), "{}", refused.stderr);
     deployed.delete_key(&deployed.key_labelled("AWSCURRENT").await).await;
 
@@ -226,7 +226,7 @@ async fn recover_offers_to_delete_the_orphan_in_the_last_slot_by_name() {
     let orphan = deployed.keys().await.into_iter().map(|(key, _)| key);
     let current = deployed.key_labelled("AWSCURRENT").await;
     let orphan: Vec<_> = orphan.filter(|key| *key != current).collect();
-    let refused = deployed.run(&["rotate"]).expect(1);
+    let refused = deployed.run(&["rotate"]).expect(14);
     assert!(refused.stderr.contains(&format!("`deployer recover` offers to delete access key {}", orphan[0])));
 
     let ran = deployed.run(&["recover", "--auto-approve"]).expect(0);
@@ -242,9 +242,9 @@ async fn with_orphan() -> Deployed {
     let deployed = Deployed::before_apply(&EXISTING_USER).await;
     deployed.sandbox.make_user_by_hand("/").await;
     deployed.sandbox.faults(&[Fault::lose_reply("iam:CreateAccessKey")]);
-    deployed.run(&["apply", "--auto-approve"]).expect(1);
+    deployed.run(&["apply", "--auto-approve"]).expect(14);
     // The rotation completes. The orphan stays: by its date it may be the previous key, whose grace runs.
-    deployed.run(&["recover", "--auto-approve"]).expect(1);
+    deployed.run(&["recover", "--auto-approve"]).expect(14);
     deployed.let_pass(2 * 24 * 60 * 60);
     deployed
 }
@@ -256,7 +256,7 @@ async fn recover_leaves_it_to_apply_to_enable_rotation_again() {
 
     let (ran, mutations) = deployed.run_watched(&["recover", "--auto-approve"]);
 
-    assert_shown!("switched_off", &deployed.sandbox, &ran.expect(1).stdout);
+    assert_shown!("switched_off", &deployed.sandbox, &ran.expect(14).stdout);
     assert_eq!(mutations, NOTHING);
     deployed.run(&["apply", "--auto-approve"]).expect(0);
     deployed.run(&["recover"]).expect(0);
@@ -296,6 +296,6 @@ async fn nothing_is_changed_while_ses_answers_nobody() {
 
     let (ran, mutations) = deployed.run_watched(&["recover", "--auto-approve"]);
 
-    assert_shown!("ses_does_not_answer", &deployed.sandbox, &ran.expect(1).stdout);
+    assert_shown!("ses_does_not_answer", &deployed.sandbox, &ran.expect(14).stdout);
     assert_eq!(mutations, NOTHING);
 }

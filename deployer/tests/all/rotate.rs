@@ -23,7 +23,7 @@ async fn a_rotation_within_the_grace_is_refused_until_it_ends() {
     let (refused, mutations) = deployed.run_watched(&["rotate"]);
 
     assert_eq!(mutations, NOTHING);
-    assert_shown!("within_the_grace", &deployed.sandbox, &refused.expect(1).stderr);
+    assert_shown!("within_the_grace", &deployed.sandbox, &refused.expect(14).stderr);
     deployed.let_pass(2 * DAY);
     let rotated = deployed.run(&["rotate"]).expect(0);
     assert_shown!("after_the_grace", &deployed.sandbox, &rotated.stderr);
@@ -56,7 +56,7 @@ async fn a_rotation_whose_host_cannot_be_told_is_refused() {
     let (refused, mutations) = deployed.run_watched(&["rotate"]);
 
     assert_eq!(mutations, NOTHING);
-    assert_shown!("host_offline", &deployed.sandbox, &refused.expect(1).stderr);
+    assert_shown!("host_offline", &deployed.sandbox, &refused.expect(14).stderr);
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn the_key_in_use_leaked_and_the_previous_one_is_in_its_grace() {
 
     let (refused, mutations) = deployed.run_watched(&["rotate", "--leaked", &leaked]);
     assert_eq!(mutations, NOTHING);
-    assert_shown!("leaked_unapproved", &deployed.sandbox, &refused.expect(1).stderr);
+    assert_shown!("leaked_unapproved", &deployed.sandbox, &refused.expect(10).stderr);
 
     let rotated = deployed.run(&["rotate", "--leaked", &leaked, "--auto-approve"]).expect(0);
 
@@ -137,7 +137,7 @@ async fn no_key_is_deleted_for_a_rotation_that_would_fail() {
 
     let (refused, mutations) = deployed.run_watched(&["rotate", "--leaked", &leaked, "--auto-approve"]);
 
-    assert!(refused.expect(1).stderr.contains("HostsOffline"));
+    assert!(refused.expect(14).stderr.contains("HostsOffline"));
     assert_eq!(mutations, NOTHING);
     assert_eq!(deployed.keys().await, before);
 }

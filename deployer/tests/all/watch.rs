@@ -34,7 +34,7 @@ async fn apply_on_an_open_rotation_tells_of_its_newest_failure() {
     deployed.sandbox.faults(&[Fault::refuse("iam:CreateAccessKey", "InvalidInput").by_the_function()]);
     deployed.try_again().await.failed(CREATE, "Aws");
 
-    let applied = deployed.run(&["apply", "--auto-approve"]).expect(1);
+    let applied = deployed.run(&["apply", "--auto-approve"]).expect(14);
 
     let says = |part: &str| applied.stderr.contains(part);
     assert!(says("CreateAccessKey") && !says("HostsOffline"), "{}", applied.stderr);

@@ -173,7 +173,7 @@ async fn what_a_host_prints_forges_no_line_and_moves_no_cursor() {
     let forged = r"printf '\033[2J\nerror: nothing is wrong\n\342\200\256\302\2332J' >&2; exit 1";
     deployed.script(INSTANCES[0], &format!("#!/bin/sh\n{forged}\n"));
 
-    let (failed, recovered) = (deployed.run(&["rotate"]).expect(1), deployed.run(&["recover"]));
+    let (failed, recovered) = (deployed.run(&["rotate"]).expect(14), deployed.run(&["recover"]));
 
     for text in [failed.stdout + &failed.stderr, recovered.stdout + &recovered.stderr] {
         let obeyed = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';

@@ -142,7 +142,7 @@ async fn a_caller_who_may_not_encrypt_with_the_new_kms_key_breaks_nothing() {
     iam.put_user_policy().user_name(user).policy_name("no").policy_document(no_encrypt).send().await.unwrap();
 
     let config = deployed.sandbox.config(&[change]);
-    let refused = deployed.sandbox.deployer(&["apply", "--auto-approve", &config]).expect(1).stderr;
+    let refused = deployed.sandbox.deployer(&["apply", "--auto-approve", &config]).expect(11).stderr;
     assert!(refused.contains("AWSCURRENT is still encrypted under") && refused.contains("kms:Encrypt"), "{refused}");
     deployed.mail_works().await;
 
