@@ -62,8 +62,8 @@ pub enum Command {
     Doctor(Target),
     /// Print the IAM policy that whoever runs the deployer needs, or that the instances need; changes nothing.
     Policy(PolicyArgs),
-    /// Print the JSON Schema of the configuration, for editors.
-    Schema,
+    /// Print the JSON Schema of the configuration, for editors; or that of the lines of --json.
+    Schema(SchemaArgs),
     /// Build the function from a checkout, or compare the build with the function that this deployer carries; no AWS call.
     Build(BuildArgs),
     /// Print the completions for a shell.
@@ -91,7 +91,7 @@ impl Command {
             Self::Policy(args) => &args.target,
             Self::Drift(args) => &args.target,
             Self::Init(args) => return Some(&args.file),
-            Self::List(_) | Self::Schema | Self::Build(_) | Self::Completions(_) | Self::ManPages(_) => return None,
+            Self::List(_) | Self::Schema(_) | Self::Build(_) | Self::Completions(_) | Self::ManPages(_) => return None,
         };
         Some(&target.config)
     }
@@ -393,6 +393,14 @@ fn architecture() -> impl TypedValueParser<Value = Architecture> {
         let found = Architecture::ALL.into_iter().find(|(name, _)| *name == given);
         found.map_or(Architecture::X86_64, |(_, architecture)| architecture)
     })
+}
+
+/// Arguments of `schema`.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct SchemaArgs {
+    /// Print the schema of the lines that --json prints.
+    #[arg(long)]
+    pub json_lines: bool,
 }
 
 /// Arguments of `completions`.

@@ -8,6 +8,7 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use contract::{Command, Refusal, RefusalKind, Text, text};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// What failed, why, and what to do next. `Display` is one sentence; the screen renders the rest.
@@ -24,10 +25,10 @@ pub(crate) struct Error {
 }
 
 /// The sorts of errors, for programs that read the output of `--json`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ErrorKind {
-    /// AWS changed since the plan: the operation that is needed now was not approved.
+    /// AWS, the file or the function changed since the plan: what is needed now was not approved.
     ChangedSincePlan,
     /// The credentials are missing, expired, or of another account.
     Credentials,

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::future::join_all;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use contract::Text;
@@ -42,7 +43,7 @@ pub(crate) struct Status {
 }
 
 /// A resource, compared with its declaration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum State {
     AsDeclared,
@@ -52,7 +53,7 @@ pub(crate) enum State {
 }
 
 /// Labels and dates of the secret; dates in RFC 3339, UTC.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, JsonSchema, Serialize)]
 pub(crate) struct CredentialStatus {
     pub(crate) rotation_enabled: bool,
     pub(crate) versions: BTreeMap<String, Vec<String>>,
@@ -66,7 +67,7 @@ pub(crate) struct CredentialStatus {
 }
 
 /// What a pending version is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Pending {
     Rotation,
@@ -77,7 +78,7 @@ pub(crate) enum Pending {
 }
 
 /// An access key of the user. Its id is not secret.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Key {
     pub(crate) id: String,
     pub(crate) status: String,

@@ -37,8 +37,9 @@ mod validate;
 /// Runs one command line.
 pub async fn run(Cli { command, json, verbose }: Cli) -> ExitCode {
     match &command {
-        Command::Schema => {
-            Screen::raw(&format!("{:#}\n", config::json_schema()));
+        Command::Schema(args) => {
+            let schema = if args.json_lines { screen::json_lines_schema() } else { config::json_schema() };
+            Screen::raw(&format!("{schema:#}\n"));
             return exit_code(Exit::Success);
         }
         Command::Completions(args) => {
@@ -74,7 +75,7 @@ pub async fn run(Cli { command, json, verbose }: Cli) -> ExitCode {
         Command::Policy(args) => (false, policy::run(&screen, &args).await),
         Command::Build(args) => (false, build::run(&screen, &args).await),
         Command::ManPages(args) => (false, command_line::man_pages(&screen, &args.folder)),
-        Command::Schema | Command::Completions(_) => (false, Ok(Done::NothingToDo)),
+        Command::Schema(_) | Command::Completions(_) => (false, Ok(Done::NothingToDo)),
     };
     exit_code(match outcome {
         Ok(Done::Differences | Done::Changes) if detailed => Exit::Changes,

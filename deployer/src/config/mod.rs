@@ -13,6 +13,7 @@ pub(crate) use self::{
     duration::{parse as duration, spell},
     load::{Excess, Part, least, load},
     problem::{Code, Place, Problem, Spot},
+    schema::join_description_lines,
 };
 pub use self::{
     load::parse,

@@ -12,8 +12,8 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     settings.into_generator().into_root_schema_for::<RawConfig>().to_value()
 });
 
-/// A doc comment has the source's line breaks, which an editor must not show.
-fn join_description_lines(schema: &mut Schema) {
+/// A doc comment has the source's line breaks, which nobody is to see.
+pub(crate) fn join_description_lines(schema: &mut Schema) {
     if let Some(Value::String(description)) = schema.get_mut("description") {
         *description = description.replace('\n', " ");
     }

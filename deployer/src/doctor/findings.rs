@@ -7,6 +7,7 @@ use std::{
 
 use aws_smithy_types::DateTime;
 use contract::{AWSCURRENT, Command, Next, Report, TOLD, Text, text};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -34,7 +35,7 @@ pub(crate) struct Finding {
 }
 
 /// What is checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Check {
     Credentials,
@@ -53,7 +54,7 @@ pub(crate) enum Check {
 }
 
 /// How a check ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Verdict {
     Ok,

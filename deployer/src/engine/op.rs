@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -19,7 +20,7 @@ pub(crate) enum Toward {
 }
 
 /// The kinds of resources, in the words that plans use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ResourceKind {
     Document,
@@ -64,7 +65,7 @@ impl fmt::Display for ResourceKind {
 }
 
 /// Names a resource: `role mail-prod-rotation-eu-west-1`. No two resources of a deployment share one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, JsonSchema, Serialize)]
 pub(crate) struct Address {
     pub(crate) kind: ResourceKind,
     /// Its name in AWS.
@@ -84,7 +85,7 @@ impl fmt::Display for Address {
 }
 
 /// What an op does to the resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Verb {
     Create,
@@ -93,7 +94,7 @@ pub(crate) enum Verb {
 }
 
 /// What a person has to know of an op beside the fields that it changes. The kind that makes the op sets it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Effect {
     /// It changes what a rotation runs on, or what Secrets Manager refuses to change while a rotation is open.
@@ -125,7 +126,7 @@ pub(crate) struct Op {
 }
 
 /// One field that an op changes. `None` is "not there".
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub(crate) struct Change {
     /// The field, in AWS's words.
     pub(crate) field: String,

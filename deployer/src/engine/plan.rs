@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use contract::Text;
 use futures_util::future::{BoxFuture, join_all};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -35,7 +36,7 @@ pub(crate) struct Plan {
 }
 
 /// Who made a resource differ from what the file declares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ChangedBy {
     /// The file declares something else than at the last apply, or the function's code is new.

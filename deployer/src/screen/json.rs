@@ -1,14 +1,20 @@
 //! The output of `--json`, version 1: one JSON object per line, each with a `type` and the deployment that it is about.
 //!
 //! The types here, and those that they hold, are the format. They change only by addition; anything else is a new version, which
-//! the first line says.
+//! the first line says. `deployer schema --json-lines` prints their JSON Schema, whose descriptions are the comments here.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use contract::{Report, Text, printable_json};
+use contract::{Report, printable_json};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use self::{
+    diagnosis::{DiagnosisLine, RemedyLine},
+    report::{HostLine, KeyLine, ReportLine, VersionLine},
+    text_line::TextLine,
+};
 use crate::{
     config::{Code, ConfigError, Problem},
     date::rfc3339,
@@ -20,72 +26,138 @@ use crate::{
         plan::{ChangedBy, Plan, Planned},
     },
     error::{Error, ErrorKind},
-    rotation::diagnosis::{Diagnosis, Remedy},
+    rotation::diagnosis::Diagnosis,
     silence::Unanswered,
     status::{CredentialStatus, Drift, Key, Listed, State, Status},
 };
 
+mod diagnosis;
+mod report;
+mod schema;
+mod text_line;
+
 /// The version of the format.
 const VERSION: u32 = 1;
 
+/// The JSON Schema of a line.
+pub(crate) fn schema() -> Value {
+    schema::of::<Printed<'_>>()
+}
+
+/// A line of `--json`. A later deployer may print lines of other types, and lines with more fields.
+#[derive(Serialize, JsonSchema)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    line: &'a Line<'a>,
+    /// Name of the deployment that the line is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deployment: Option<&'a str>,
+    /// Region of the deployment that the line is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<&'a str>,
+}
+
 /// A line without its deployment.
-pub(super) struct Line(Value);
+#[derive(Serialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum Line<'a> {
+    /// The first line of every output.
+    Schema {
+        /// The version of the format.
+        version: u32,
+    },
+    /// What `apply` or `destroy` would do, or is about to do.
+    Plan(PlanLine<'a>),
+    /// The function's zip is being built.
+    Building {},
+    /// The zip is built.
+    Built { bytes: usize, seconds: f64 },
+    /// A call to AWS begins.
+    OpStarted { address: &'a Address, call: &'a str },
+    /// A call waits for AWS, or a run for another run.
+    Waiting {
+        address: &'a Address,
+        /// At most how long.
+        limit_seconds: u64,
+        reason: &'a str,
+    },
+    /// A call to AWS is done.
+    OpDone { address: &'a Address, call: &'a str, verb: Verb, seconds: f64 },
+    /// A resource was skipped because one that it depends on failed.
+    Skipped { address: &'a Address },
+    /// AWS has not answered a call for a while.
+    Unanswered { call: &'a str, endpoint: &'a str, seconds: f64 },
+    /// What people should know.
+    Note(TextLine),
+    /// What happens to a rotation that is watched.
+    Rotation(RotationLine<'a>),
+    /// How a deployment stands.
+    Status(StatusLine<'a>),
+    /// What somebody else changed since the last apply.
+    Drift(DriftLine<'a>),
+    /// A deployment, of `list`.
+    Deployment(ListedLine<'a>),
+    /// A version of the secret, of `recover`.
+    Version(VersionLine<'a>),
+    /// An access key of the user, of `recover`.
+    Key(KeyLine<'a>),
+    /// A host, of `recover`.
+    Host(HostLine<'a>),
+    /// How the rotation stands beside its versions, keys and hosts, of `recover`.
+    RotationReport(ReportLine<'a>),
+    /// What is wrong with a rotation, of `recover`.
+    Diagnosis(DiagnosisLine),
+    /// What `recover` does against that. The lines come in the order of the remedies.
+    Remedy(RemedyLine<'a>),
+    /// What a check of `doctor` found.
+    Finding(FindingLine),
+    /// What whoever runs the deployer needs, or the instances need, of `policy`.
+    Policy {
+        /// An IAM policy.
+        policy: &'a Value,
+    },
+    /// What other tools need of the deployment.
+    Outputs {
+        /// Values by the names that `output` takes.
+        outputs: BTreeMap<&'static str, &'a str>,
+    },
+    /// The command did what it says.
+    Done { message: &'a str },
+    /// Something failed, or is wrong in the file.
+    Error(AnyError<'a>),
+}
 
-impl Line {
-    fn new(kind: &str, fields: impl Serialize) -> Self {
-        let mut value = json!(fields);
-        value["type"] = kind.into();
-        Self(value)
-    }
-
+impl Line<'_> {
     /// The first line of every output.
     pub(super) fn schema() -> Self {
-        Self::new("schema", json!({"version": VERSION}))
+        Self::Schema { version: VERSION }
     }
 
     /// The line, with the name and the region of the deployment that it is about.
-    pub(super) fn render(self, deployment: Option<(&str, &str)>) -> String {
-        let mut value = self.0;
-        if let Some((name, region)) = deployment {
-            value["deployment"] = name.into();
-            value["region"] = region.into();
-        }
-        printable_json(&value.to_string()).into_owned()
+    pub(super) fn render(&self, deployment: Option<(&str, &str)>) -> String {
+        let (deployment, region) = deployment.unzip();
+        // All its maps have texts as keys, so it always has a JSON form.
+        let json = serde_json::to_string(&Printed { line: self, deployment, region }).unwrap_or_default();
+        printable_json(&json).into_owned()
     }
 }
 
-/// A text, with the commands in it.
-#[derive(Serialize)]
-struct TextLine {
-    message: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    commands: Vec<String>,
-}
-
-impl TextLine {
-    fn new(text: &Text, config: Option<&str>) -> Self {
-        let commands = text.commands().map(|command| command.in_shell(config)).collect();
-        Self { message: text.render(config), commands }
-    }
-
-    fn all(texts: &[Text], config: Option<&str>) -> Vec<Self> {
-        texts.iter().map(|text| Self::new(text, config)).collect()
-    }
-}
-
-#[derive(Serialize)]
-struct PlanLine<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct PlanLine<'a> {
+    /// The resources that change.
     resources: Vec<ResourceLine<'a>>,
     create: usize,
     change: usize,
     destroy: usize,
     /// Whether running it rotates the credential at once.
     rotates: bool,
+    /// The version of a rotation that is open.
     open_rotation: Option<&'a str>,
     notes: Vec<TextLine>,
 }
 
-#[derive(Serialize)]
+/// A resource, and the calls that bring it to its goal.
+#[derive(Serialize, JsonSchema)]
 struct ResourceLine<'a> {
     address: &'a Address,
     /// Who made it differ; null if there is no record of the last apply.
@@ -99,9 +171,11 @@ impl<'a> ResourceLine<'a> {
     }
 }
 
-#[derive(Serialize)]
+/// A call that changes something.
+#[derive(Serialize, JsonSchema)]
 struct OpLine<'a> {
     verb: Verb,
+    /// The AWS action, as a policy names it.
     call: &'a str,
     changes: &'a [Change],
     effects: &'a [Effect],
@@ -113,57 +187,72 @@ impl<'a> OpLine<'a> {
     }
 }
 
-pub(super) fn plan(plan: &Plan, config: Option<&str>) -> Line {
+pub(super) fn plan<'a>(plan: &'a Plan, config: Option<&str>) -> Line<'a> {
     let [create, change, destroy] = plan.counts();
     let with_ops = plan.resources.iter().filter(|resource| !resource.ops.is_empty());
-    Line::new(
-        "plan",
-        PlanLine {
-            resources: with_ops.map(ResourceLine::new).collect(),
-            create,
-            change,
-            destroy,
-            rotates: plan.has(Effect::RotatesNow),
-            open_rotation: plan.open_rotation.as_deref(),
-            notes: TextLine::all(&plan.notes, config),
-        },
-    )
+    Line::Plan(PlanLine {
+        resources: with_ops.map(ResourceLine::new).collect(),
+        create,
+        change,
+        destroy,
+        rotates: plan.has(Effect::RotatesNow),
+        open_rotation: plan.open_rotation.as_deref(),
+        notes: TextLine::all(&plan.notes, config),
+    })
 }
 
-pub(super) fn event(event: &Event, config: Option<&str>) -> Line {
+pub(super) fn event<'a>(event: &'a Event, config: Option<&str>) -> Line<'a> {
     match event {
-        Event::Building => Line::new("building", json!({})),
-        Event::Built { bytes, took } => Line::new("built", json!({"bytes": bytes, "seconds": took.as_secs_f64()})),
-        Event::Started(address, op) => Line::new("op_started", json!({"address": address, "call": op.call})),
-        Event::Waiting { address, limit, reason } => {
-            Line::new("waiting", json!({"address": address, "limit_seconds": limit.as_secs(), "reason": reason}))
-        }
+        Event::Building => Line::Building {},
+        Event::Built { bytes, took } => Line::Built { bytes: *bytes, seconds: took.as_secs_f64() },
+        Event::Started(address, op) => Line::OpStarted { address, call: &op.call },
+        Event::Waiting { address, limit, reason } => Line::Waiting { address, limit_seconds: limit.as_secs(), reason },
         Event::Done(address, op, took) => {
-            let seconds = took.as_secs_f64();
-            Line::new("op_done", json!({"address": address, "call": op.call, "verb": op.verb, "seconds": seconds}))
+            Line::OpDone { address, call: &op.call, verb: op.verb, seconds: took.as_secs_f64() }
         }
         Event::Failed(address, failure) => {
-            Line::new("error", ErrorLine { address: Some(address), ..ErrorLine::new(failure, config) })
+            let line = ErrorLine { address: Some(address), ..ErrorLine::new(failure, config) };
+            Line::Error(AnyError::Failure(line))
         }
-        Event::Skipped(address) => Line::new("skipped", json!({"address": address})),
+        Event::Skipped(address) => Line::Skipped { address },
         Event::Unanswered(Unanswered { call, endpoint, waited }) => {
-            let seconds = waited.as_secs_f64();
-            Line::new("unanswered", json!({"call": call, "endpoint": endpoint, "seconds": seconds}))
+            Line::Unanswered { call, endpoint, seconds: waited.as_secs_f64() }
         }
-        Event::Note(note) => Line::new("note", TextLine::new(note, config)),
-        Event::Rotation(rotation) => Line::new("rotation", RotationLine::from(rotation)),
+        Event::Note(note) => Line::Note(TextLine::new(note, config)),
+        Event::Rotation(rotation) => Line::Rotation(RotationLine::from(rotation)),
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(tag = "rotation", rename_all = "snake_case")]
-enum RotationLine<'a> {
-    Started { version: &'a str },
-    Found { version: &'a str },
-    Continued { version: &'a str },
-    StepFinished { step: &'a str },
-    AttemptFailed { step: &'a str, message: &'a str, watched_seconds: f64 },
-    Completed { version: &'a str, took_seconds: f64 },
+pub(super) enum RotationLine<'a> {
+    /// This run started it.
+    Started {
+        version: &'a str,
+    },
+    /// It was open already.
+    Found {
+        version: &'a str,
+    },
+    /// Secrets Manager continues it with another version.
+    Continued {
+        version: &'a str,
+    },
+    StepFinished {
+        step: &'a str,
+    },
+    /// Secrets Manager tries the rotation again by itself.
+    AttemptFailed {
+        step: &'a str,
+        message: &'a str,
+        /// How long the command goes on watching.
+        watched_seconds: f64,
+    },
+    /// The version is AWSCURRENT.
+    Completed {
+        version: &'a str,
+        took_seconds: f64,
+    },
 }
 
 impl<'a> From<&'a RotationEvent> for RotationLine<'a> {
@@ -181,8 +270,8 @@ impl<'a> From<&'a RotationEvent> for RotationLine<'a> {
     }
 }
 
-#[derive(Serialize)]
-struct StatusLine<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct StatusLine<'a> {
     resources: Vec<StateLine<'a>>,
     credential: &'a CredentialStatus,
     keys: &'a [Key],
@@ -191,28 +280,26 @@ struct StatusLine<'a> {
     unread: Vec<ErrorLine<'a>>,
 }
 
-#[derive(Serialize)]
+/// A resource, compared with its declaration.
+#[derive(Serialize, JsonSchema)]
 struct StateLine<'a> {
     address: &'a Address,
     state: State,
 }
 
-pub(super) fn status(status: &Status, config: Option<&str>) -> Line {
+pub(super) fn status<'a>(status: &'a Status, config: Option<&str>) -> Line<'a> {
     let resources = status.resources.iter().map(|(address, state)| StateLine { address, state: *state });
-    Line::new(
-        "status",
-        StatusLine {
-            resources: resources.collect(),
-            credential: &status.credential,
-            keys: &status.keys,
-            notes: TextLine::all(&status.notes, config),
-            unread: status.unread.iter().map(|error| ErrorLine::new(error, config)).collect(),
-        },
-    )
+    Line::Status(StatusLine {
+        resources: resources.collect(),
+        credential: &status.credential,
+        keys: &status.keys,
+        notes: TextLine::all(&status.notes, config),
+        unread: status.unread.iter().map(|error| ErrorLine::new(error, config)).collect(),
+    })
 }
 
-#[derive(Serialize)]
-struct DriftLine<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct DriftLine<'a> {
     /// What somebody else changed since the last apply, with the calls that would put it right.
     resources: Vec<ResourceLine<'a>>,
     /// The file declares something else than was applied: whether these drifted cannot be told.
@@ -220,150 +307,92 @@ struct DriftLine<'a> {
     applied: &'a Applied,
 }
 
-pub(super) fn drift(Drift { drifted, unclear, applied }: &Drift) -> Line {
-    Line::new("drift", DriftLine { resources: drifted.iter().map(ResourceLine::new).collect(), unclear, applied })
+pub(super) fn drift(Drift { drifted, unclear, applied }: &Drift) -> Line<'_> {
+    Line::Drift(DriftLine { resources: drifted.iter().map(ResourceLine::new).collect(), unclear, applied })
 }
 
-#[derive(Serialize)]
-struct ListedLine<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ListedLine<'a> {
     /// The last apply that reached its goal.
     applied: Option<&'a Applied>,
     rotation_enabled: bool,
     last_rotated: Option<String>,
     next_rotation: Option<String>,
-    /// Whether AWS is as it was applied is not read.
+    /// `unknown`: whether AWS is as it was applied is not read.
     drift: &'static str,
 }
 
-pub(super) fn listed(Listed { applied, labels, .. }: &Listed) -> Line {
-    Line::new(
-        "deployment",
-        ListedLine {
-            applied: applied.as_ref(),
-            rotation_enabled: labels.rotation_enabled,
-            last_rotated: labels.last_rotated.map(rfc3339),
-            next_rotation: labels.next_rotation.map(rfc3339),
-            drift: "unknown",
-        },
-    )
+pub(super) fn listed(Listed { applied, labels, .. }: &Listed) -> Line<'_> {
+    Line::Deployment(ListedLine {
+        applied: applied.as_ref(),
+        rotation_enabled: labels.rotation_enabled,
+        last_rotated: labels.last_rotated.map(rfc3339),
+        next_rotation: labels.next_rotation.map(rfc3339),
+        drift: "unknown",
+    })
 }
 
 /// A line per version, key and host, and one for the rest.
-pub(super) fn report(report: &Report, config: Option<&str>) -> Vec<Line> {
-    let mut lines: Vec<_> = report.versions.iter().map(|version| Line::new("version", version)).collect();
-    lines.extend(report.keys.iter().map(|key| Line::new("key", key)));
-    lines.extend(report.hosts.iter().map(|host| Line::new("host", host)));
-    let mut rest = json!(report);
-    if let Some(fields) = rest.as_object_mut() {
-        fields.retain(|name, _| !["versions", "keys", "hosts"].contains(&name.as_str()));
-    }
-    rest["notes"] = json!(TextLine::all(&report.notes, config));
-    rest["overdue"] = json!(report.overdue.as_ref().map(|overdue| TextLine::new(overdue, config)));
-    if let contract::Next::Fail { refusal } = &report.next {
-        rest["next"]["fail"]["refusal"]["next"] = json!(TextLine::all(&refusal.next, config));
-    }
-    lines.push(Line::new("rotation_report", rest));
-    lines
-}
-
-#[derive(Serialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
-enum DiagnosisLine {
-    Healthy { note: Option<TextLine> },
-    Curable { found: TextLine },
-    Person { found: TextLine, ways: Vec<WayLine> },
-}
-
-#[derive(Serialize)]
-struct WayLine {
-    when: String,
-    command: String,
-}
-
-#[derive(Serialize)]
-struct RemedyLine<'a> {
-    #[serde(flatten)]
-    remedy: RemedyFields<'a>,
-    call: &'static str,
-    message: String,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "remedy", rename_all = "snake_case")]
-enum RemedyFields<'a> {
-    ClearPending { version: &'a str },
-    MoveLabel { label: &'a str, from: &'a str, to: &'a str },
-    DeleteOrphan { key: &'a str, created: Option<&'a str> },
-    Rotate,
-}
-
-impl<'a> From<&'a Remedy> for RemedyLine<'a> {
-    fn from(remedy: &'a Remedy) -> Self {
-        let fields = match remedy {
-            Remedy::ClearPending { version, .. } => RemedyFields::ClearPending { version },
-            Remedy::MoveLabel { label, from, to } => RemedyFields::MoveLabel { label, from, to },
-            Remedy::DeleteOrphan { key, created } => RemedyFields::DeleteOrphan { key, created: created.as_deref() },
-            Remedy::Rotate => RemedyFields::Rotate,
-        };
-        Self { remedy: fields, call: remedy.call(), message: remedy.sentence() }
-    }
+pub(super) fn report<'a>(report: &'a Report, config: Option<&str>) -> Vec<Line<'a>> {
+    let versions = report.versions.iter().map(|it| Line::Version(it.into()));
+    let keys = report.keys.iter().map(|it| Line::Key(it.into()));
+    let hosts = report.hosts.iter().map(|it| Line::Host(it.into()));
+    versions.chain(keys).chain(hosts).chain([Line::RotationReport(ReportLine::new(report, config))]).collect()
 }
 
 /// A line for what is wrong, and one per remedy, in their order.
-pub(super) fn diagnosis(diagnosis: &Diagnosis, config: Option<&str>) -> Vec<Line> {
-    let text = |text: &Text| TextLine::new(text, config);
-    let (line, remedies) = match diagnosis {
-        Diagnosis::Healthy { note } => (DiagnosisLine::Healthy { note: note.as_ref().map(text) }, Vec::new()),
-        Diagnosis::Curable { found, first, then } => {
-            (DiagnosisLine::Curable { found: text(found) }, std::iter::once(first).chain(then).collect())
-        }
-        Diagnosis::Person { found, ways } => {
-            let ways = ways.iter().map(|way| WayLine { when: way.when.clone(), command: way.command.in_shell(config) });
-            (DiagnosisLine::Person { found: text(found), ways: ways.collect() }, Vec::new())
-        }
-    };
-    let remedies = remedies.into_iter().map(|remedy| Line::new("remedy", RemedyLine::from(remedy)));
-    std::iter::once(Line::new("diagnosis", line)).chain(remedies).collect()
+pub(super) fn diagnosis<'a>(diagnosis: &'a Diagnosis, config: Option<&str>) -> Vec<Line<'a>> {
+    let remedies = diagnosis::remedies(diagnosis).map(|it| Line::Remedy(it.into()));
+    std::iter::once(Line::Diagnosis(DiagnosisLine::new(diagnosis, config))).chain(remedies).collect()
 }
 
-#[derive(Serialize)]
-struct FindingLine {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct FindingLine {
     check: Check,
     verdict: Verdict,
+    /// What was seen.
     evidence: TextLine,
     /// What to do; empty if nothing has to be done.
     fix: Vec<TextLine>,
 }
 
-pub(super) fn finding(Finding { check, verdict, evidence, fix }: &Finding, config: Option<&str>) -> Line {
+pub(super) fn finding(Finding { check, verdict, evidence, fix }: &Finding, config: Option<&str>) -> Line<'static> {
     let (evidence, fix) = (TextLine::new(evidence, config), TextLine::all(fix, config));
-    Line::new("finding", FindingLine { check: *check, verdict: *verdict, evidence, fix })
+    Line::Finding(FindingLine { check: *check, verdict: *verdict, evidence, fix })
 }
 
-pub(super) fn policy(policy: &Value) -> Line {
-    Line::new("policy", json!({"policy": policy}))
+pub(super) fn policy(policy: &Value) -> Line<'_> {
+    Line::Policy { policy }
 }
 
-pub(super) fn outputs(outputs: &[(&'static str, String)]) -> Line {
-    let outputs: serde_json::Map<_, _> =
-        outputs.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-    Line::new("outputs", json!({"outputs": outputs}))
+pub(super) fn outputs<'a>(outputs: &'a [(&'static str, String)]) -> Line<'a> {
+    Line::Outputs { outputs: outputs.iter().map(|(name, value)| (*name, value.as_str())).collect() }
 }
 
-pub(super) fn done(sentence: &str) -> Line {
-    Line::new("done", json!({"message": sentence}))
+pub(super) fn done(sentence: &str) -> Line<'_> {
+    Line::Done { message: sentence }
 }
 
-#[derive(Serialize)]
-struct ErrorLine<'a> {
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum AnyError<'a> {
+    Failure(ErrorLine<'a>),
+    Problem(ProblemLine<'a>),
+}
+
+/// What failed.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ErrorLine<'a> {
     /// The sort of error.
     kind: ErrorKind,
+    /// The resource that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<&'a Address>,
     message: &'a str,
     cause: Option<String>,
     /// AWS's error code, or the function's.
     code: Option<&'a str>,
+    /// What to do next.
     hints: Vec<TextLine>,
 }
 
@@ -380,15 +409,14 @@ impl<'a> ErrorLine<'a> {
     }
 }
 
-pub(super) fn error(error: &Error, config: Option<&str>) -> Line {
-    Line::new("error", ErrorLine::new(error, config))
+pub(super) fn error<'a>(error: &'a Error, config: Option<&str>) -> Line<'a> {
+    Line::Error(AnyError::Failure(ErrorLine::new(error, config)))
 }
 
 /// A mistake in the configuration.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct ProblemLine<'a> {
-    /// Always `configuration`.
-    kind: &'static str,
+    kind: ProblemKind,
     pub(super) code: Code,
     /// The file or folder, as CONFIG names it.
     pub(super) file: Cow<'a, str>,
@@ -397,14 +425,22 @@ pub(super) struct ProblemLine<'a> {
     /// In characters, from 1; null if the mistake is about the file as a whole.
     pub(super) column: Option<usize>,
     pub(super) message: &'a str,
+    /// What to write instead.
     pub(super) hint: &'a str,
+}
+
+/// By which a mistake is told from other errors.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum ProblemKind {
+    Configuration,
 }
 
 impl<'a> ProblemLine<'a> {
     pub(super) fn new(Problem { code, message, place, hint, .. }: &'a Problem) -> Self {
         let spot = place.spot.as_ref();
         Self {
-            kind: "configuration",
+            kind: ProblemKind::Configuration,
             code: *code,
             file: place.file.to_string_lossy(),
             line: spot.map(|spot| spot.line),
@@ -416,8 +452,8 @@ impl<'a> ProblemLine<'a> {
 }
 
 /// A line per mistake.
-pub(super) fn config_error(error: &ConfigError) -> impl Iterator<Item = Line> {
-    error.problems().iter().map(|problem| Line::new("error", ProblemLine::new(problem)))
+pub(super) fn config_error(error: &ConfigError) -> impl Iterator<Item = Line<'_>> {
+    error.problems().iter().map(|problem| Line::Error(AnyError::Problem(ProblemLine::new(problem))))
 }
 
 #[cfg(test)]
@@ -425,8 +461,13 @@ mod tests {
     use std::{fs, path::Path};
 
     use contract::{Command, text};
+    use serde_json::json;
 
     use super::*;
+
+    fn value(line: &Line<'_>) -> Value {
+        serde_json::from_str(&line.render(None)).unwrap()
+    }
 
     #[test]
     fn every_line_says_its_type_and_its_deployment() {
@@ -453,9 +494,29 @@ mod tests {
     #[test]
     fn a_hint_has_its_commands_ready_to_be_run() {
         let failed = Error::new("it failed").hint(text!["run ", Command::deployer("recover")]);
-        let Line(line) = error(&failed, Some("prod.yaml"));
+        let line = value(&error(&failed, Some("prod.yaml")));
         assert_eq!(line["hints"][0]["message"], "run `deployer recover prod.yaml`");
         assert_eq!(line["hints"][0]["commands"], json!(["deployer recover prod.yaml"]));
         assert_eq!(line["kind"], "failed");
+    }
+
+    #[test]
+    fn the_schema_has_every_type_of_line_and_says_what_it_is() {
+        let schema = schema();
+        let lines = schema["oneOf"].as_array().unwrap();
+        for line in lines {
+            let name = &line["properties"]["type"]["const"];
+            assert!(name.is_string() && line["description"].is_string(), "{line:#}");
+        }
+        assert_eq!(lines.len(), 25);
+        assert!(schema["properties"]["deployment"].is_object());
+    }
+
+    #[test]
+    fn a_line_within_a_line_keeps_the_names_of_both() {
+        let started = RotationEvent::Started { version: "v".to_owned() };
+        let event = Event::Rotation(started);
+        let expected = json!({"type": "rotation", "rotation": "started", "version": "v"});
+        assert_eq!(value(&super::event(&event, None)), expected);
     }
 }

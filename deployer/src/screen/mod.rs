@@ -31,6 +31,8 @@ mod github;
 mod json;
 mod text;
 
+pub(crate) use json::schema as json_lines_schema;
+
 /// Renders as text, or as JSON lines.
 #[derive(Clone, Debug)]
 pub(crate) struct Screen {
@@ -57,7 +59,7 @@ impl Screen {
             deployment: None,
         };
         if json {
-            screen.line(json::Line::schema());
+            screen.line(&json::Line::schema());
         }
         screen
     }
@@ -83,14 +85,14 @@ impl Screen {
     pub(crate) fn plan(&self, deployment: &Deployment, identity: &Identity, plan: &Plan) {
         let config = self.config();
         if self.json {
-            self.line(json::plan(plan, config));
+            self.line(&json::plan(plan, config));
         } else {
             out(&text::plan(deployment, identity, plan, config, self.verbose));
         }
     }
 
     pub(crate) fn event(&self, event: &Event) {
-        if self.json { self.line(json::event(event, self.config())) } else { err(&text::event(event, self.config())) }
+        if self.json { self.line(&json::event(event, self.config())) } else { err(&text::event(event, self.config())) }
     }
 
     /// Something worth knowing that changes nothing.
@@ -101,7 +103,7 @@ impl Screen {
     pub(crate) fn status(&self, deployment: &Deployment, status: &Status) {
         let config = self.config();
         if self.json {
-            self.line(json::status(status, config));
+            self.line(&json::status(status, config));
         } else {
             out(&text::status(deployment, status, config));
         }
@@ -110,7 +112,7 @@ impl Screen {
     /// What is not as it was applied.
     pub(crate) fn drift(&self, deployment: &Deployment, identity: &Identity, drift: &Drift) {
         if self.json {
-            self.line(json::drift(drift));
+            self.line(&json::drift(drift));
         } else {
             out(&text::drift(deployment, identity, drift, self.verbose));
         }
@@ -131,7 +133,7 @@ impl Screen {
     pub(crate) fn report(&self, deployment: &Deployment, report: &Report) {
         if self.json {
             for line in json::report(report, self.config()) {
-                self.line(line);
+                self.line(&line);
             }
         } else {
             out(&text::report(deployment, report, self.config(), SystemTime::now()));
@@ -142,7 +144,7 @@ impl Screen {
     pub(crate) fn diagnosis(&self, diagnosis: &Diagnosis) {
         if self.json {
             for line in json::diagnosis(diagnosis, self.config()) {
-                self.line(line);
+                self.line(&line);
             }
         } else {
             out(&text::diagnosis(diagnosis, self.config()));
@@ -152,7 +154,7 @@ impl Screen {
     /// Names and values for other tools; without the names if one value was asked for.
     pub(crate) fn outputs(&self, outputs: &[(&'static str, String)], with_names: bool) {
         if self.json {
-            return self.line(json::outputs(outputs));
+            return self.line(&json::outputs(outputs));
         }
         for (name, value) in outputs {
             out(&if with_names { format!("{name:14} {value}\n") } else { format!("{value}\n") });
@@ -163,7 +165,7 @@ impl Screen {
     pub(crate) fn findings(&self, deployment: &Deployment, found: &[Finding]) {
         if self.json {
             for finding in found {
-                self.line(json::finding(finding, self.config()));
+                self.line(&json::finding(finding, self.config()));
             }
         } else {
             out(&text::findings(deployment, found, self.config()));
@@ -172,12 +174,12 @@ impl Screen {
 
     /// An IAM policy.
     pub(crate) fn policy(&self, policy: &Value) {
-        if self.json { self.line(json::policy(policy)) } else { out(&format!("{policy:#}\n")) }
+        if self.json { self.line(&json::policy(policy)) } else { out(&format!("{policy:#}\n")) }
     }
 
     /// A result in one sentence.
     pub(crate) fn done(&self, sentence: &str) {
-        if self.json { self.line(json::done(sentence)) } else { out(&format!("{sentence}\n")) }
+        if self.json { self.line(&json::done(sentence)) } else { out(&format!("{sentence}\n")) }
     }
 
     /// An error, with its cause and its hints.
@@ -189,7 +191,7 @@ impl Screen {
     pub(crate) fn errors(&self, errors: &[Error]) {
         if self.json {
             for error in errors {
-                self.line(json::error(error, self.config()));
+                self.line(&json::error(error, self.config()));
             }
         } else {
             err(&text::errors(errors, self.config()));
@@ -199,7 +201,7 @@ impl Screen {
     /// What is wrong with the configuration.
     pub(crate) fn config_error(&self, error: &ConfigError) {
         if self.json {
-            json::config_error(error).for_each(|line| self.line(line));
+            json::config_error(error).for_each(|line| self.line(&line));
         } else if self.annotates {
             out(&github::annotations(error));
         } else {
@@ -223,7 +225,7 @@ impl Screen {
         self.config.as_deref()
     }
 
-    fn line(&self, line: json::Line) {
+    fn line(&self, line: &json::Line<'_>) {
         let deployment = self.deployment.as_deref().map(|(name, region)| (name.as_str(), region.as_str()));
         out(&format!("{}\n", line.render(deployment)));
     }

@@ -18,6 +18,8 @@ pub(crate) mod faults;
 mod hosts;
 /// The search for secrets in everything that was printed or logged.
 mod leaks;
+/// The published schema of `--json`, which every line keeps.
+mod lines;
 /// SES as a client of its SMTP endpoint sees it.
 mod mail;
 /// What the matrices share.

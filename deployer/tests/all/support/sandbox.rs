@@ -22,7 +22,7 @@ use super::{
     calls::Call,
     controls::Settings,
     example::{self, REGION, SECRET, USER, root},
-    leaks,
+    leaks, lines,
     state::Violation,
 };
 
@@ -193,6 +193,7 @@ impl Sandbox {
         let ran = Ran { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) };
         self.was_printed(&ran.stdout);
         self.was_printed(&ran.stderr);
+        lines::expect_published(&ran.stdout);
         ran
     }
 
