@@ -175,6 +175,9 @@ pub struct PlanArgs {
     /// for it later.
     #[arg(long, value_name = "SECRET", num_args = 0..=1, require_equals = true, requires = "destroy")]
     pub purge_secret: Option<Option<String>>,
+    /// Print the plan as Markdown, for the comment of a pull request on GitHub.
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
     /// Also write the plan as JSON into this file, for review. It holds no secret. `apply FILE` runs only what is in it.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use contract::{Command, text};
 
-use super::session::{Done, Session, Shown, for_each_deployment, say_if_the_function_cannot_be_built, show};
+use super::session::{Done, Prepared, Session, Shown, for_each_deployment, say_if_the_function_cannot_be_built, show};
 use crate::{
     cli::PlanArgs,
     date,
@@ -29,24 +29,34 @@ pub(super) async fn run(screen: &Screen, args: &PlanArgs) -> Result<Done, Shown>
         say_if_the_function_cannot_be_built(screen, &args.target.config)?;
     }
     let allowed = Allowed { stop_mail: args.stop_mail, purge_secret: args.purge_secret.is_some() };
-    let mut reviewed = Vec::new();
+    let mut planned = Vec::new();
     let done = for_each_deployment(screen, &args.target.config, async |session: Session| {
         let session = session.allowing(allowed);
         let prepared = session.plan(toward).await?;
-        session.screen.plan(&session.deployment, &session.identity, &prepared.plan);
+        if !args.markdown {
+            session.screen.plan(&session.deployment, &session.identity, &prepared.plan);
+        }
         let done = if prepared.plan.is_empty() { Done::NothingToDo } else { Done::Differences };
-        let function = prepared.function().map(str::to_owned);
-        let config = &session.deployment.config;
-        reviewed.push(Reviewed::new(config, &session.identity, date::now(), function, prepared.plan));
+        planned.push((session, prepared));
         Ok(done)
     })
     .await?;
+    if args.markdown {
+        let plans = planned.iter().map(|(session, it)| (&*session.deployment, &session.identity, &it.plan));
+        screen.markdown(&plans.collect::<Vec<_>>());
+    }
     if let Some(out) = &args.out {
+        let reviewed = planned.into_iter().map(reviewed).collect();
         let saved = SavedPlan::new(&args.target.config, args.stop_mail, purged, reviewed);
         saved.write(out).map_err(|error| show(screen, &error))?;
         say_how_to_apply(screen, out);
     }
     Ok(done)
+}
+
+fn reviewed((session, prepared): (Session, Prepared)) -> Reviewed {
+    let function = prepared.function().map(str::to_owned);
+    Reviewed::new(&session.deployment.config, &session.identity, date::now(), function, prepared.plan)
 }
 
 fn say_how_to_apply(screen: &Screen, out: &Path) {

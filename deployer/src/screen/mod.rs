@@ -29,6 +29,7 @@ use crate::{
 mod codes;
 mod github;
 mod json;
+mod markdown;
 mod text;
 
 pub(crate) use json::schema as json_lines_schema;
@@ -89,6 +90,11 @@ impl Screen {
         } else {
             out(&text::plan(deployment, identity, plan, config, self.verbose));
         }
+    }
+
+    /// Plans as the comment of a pull request.
+    pub(crate) fn markdown(&self, plans: &[(&Deployment, &Identity, &Plan)]) {
+        out(&markdown::plans(plans, self.config()));
     }
 
     pub(crate) fn event(&self, event: &Event) {

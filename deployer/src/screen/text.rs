@@ -22,7 +22,7 @@ mod recovery;
 pub(super) mod style;
 
 pub(super) use findings::findings;
-pub(super) use plan::{drift, plan};
+pub(super) use plan::{drift, plan, resources, summary};
 pub(super) use problems::config_error;
 pub(super) use recovery::{diagnosis, report};
 

@@ -47,14 +47,36 @@ pub(in crate::screen) fn plan(
     verbose: bool,
 ) -> String {
     let config = &deployment.config;
-    let home = Home { partition: &identity.partition, account: &identity.account_id, region: config.region.as_str() };
     let mut text = format!("{BOLD}{}{BOLD:#} in {} ({})\n\n", config.name, config.region, printable(&identity.arn));
-    for resource in &plan.resources {
-        push_resource(&mut text, resource, home, verbose);
-    }
+    text.extend(resources(deployment, identity, plan, verbose));
     if !plan.is_empty() {
         text.push('\n');
     }
+    text.push_str(&summary(deployment, plan, config_path));
+    text
+}
+
+/// A text for each resource that changes. Its first line names the resource.
+pub(in crate::screen) fn resources(
+    deployment: &Deployment,
+    identity: &Identity,
+    plan: &Plan,
+    verbose: bool,
+) -> Vec<String> {
+    let region = deployment.config.region.as_str();
+    let home = Home { partition: &identity.partition, account: &identity.account_id, region };
+    let shown = |resource| {
+        let mut text = String::new();
+        push_resource(&mut text, resource, home, verbose);
+        text
+    };
+    plan.resources.iter().filter(|resource| resource.verb().is_some()).map(shown).collect()
+}
+
+/// What is said of a plan as a whole: notes, whether the credential rotates, and how many resources change.
+pub(in crate::screen) fn summary(deployment: &Deployment, plan: &Plan, config_path: Option<&str>) -> String {
+    let config = &deployment.config;
+    let mut text = String::new();
     push_notes(&mut text, &plan.notes, config_path);
     if plan.toward == Toward::Present && !plan.is_empty() {
         push_readers(&mut text, deployment);
