@@ -75,3 +75,8 @@ pub(crate) async fn access_keys(aws: &Aws, user: &str) -> Result<Option<Vec<Acce
         None => read.await,
     }
 }
+
+/// The account's alias, of which it has at most one. None also if it cannot be read: it only helps a person to recognise the account.
+pub(crate) async fn account_alias(aws: &Aws) -> Option<String> {
+    aws.iam.list_account_aliases().send().await.ok()?.account_aliases.into_iter().next()
+}

@@ -6,7 +6,9 @@ use contract::{Command, text};
 
 use super::session::{Session, Shown};
 use crate::{
+    aws::Identity,
     error::{Error, ErrorKind},
+    read_once,
     screen::Screen,
 };
 
@@ -28,7 +30,12 @@ pub(super) struct Approval<'a> {
 
 /// Asks for a yes. `typed` are the words that were typed, without `deployer` and `--auto-approve`; `done_before` is how many changes
 /// this run has made already.
-pub(super) fn approve(session: &Session, question: &str, typed: &[&str], done_before: usize) -> Result<(), Shown> {
+pub(super) async fn approve(
+    session: &Session,
+    question: &str,
+    typed: &[&str],
+    done_before: usize,
+) -> Result<(), Shown> {
     let approval = Approval {
         typed,
         plan_file: None,
@@ -37,7 +44,7 @@ pub(super) fn approve(session: &Session, question: &str, typed: &[&str], done_be
         delete_leftovers: None,
         purge_secret: None,
     };
-    approve_by(session, question, &approval, done_before)
+    approve_by(session, question, &approval, done_before).await
 }
 
 impl Approval<'_> {
@@ -51,7 +58,7 @@ impl Approval<'_> {
 }
 
 /// Asks, unless nobody is to be asked.
-pub(super) fn approve_by(
+pub(super) async fn approve_by(
     session: &Session,
     question: &str,
     approval: &Approval<'_>,
@@ -66,7 +73,8 @@ pub(super) fn approve_by(
         let approved = approval.again_with(&["--auto-approve"]);
         return session.fail(Err(error.hint(text!["read what is shown above, then run ", approved])));
     }
-    if Screen::ask(question, approval.answer) {
+    let alias = read_once::account_alias(&session.aws).await;
+    if Screen::ask(question, &place(session, alias.as_deref()), approval.answer) {
         return Ok(());
     }
     let refused = Error::new("not approved, so it was not done").of_kind(ErrorKind::Declined);
@@ -80,4 +88,11 @@ pub(super) fn approve_by(
             " continues from here"
         ])
     }))
+}
+
+/// Where it would be done, and as whom: the account's number alone says little to a person.
+fn place(session: &Session, alias: Option<&str>) -> String {
+    let Identity { account_id, arn, .. } = &session.identity;
+    let alias = alias.map_or_else(String::new, |alias| format!(" ({alias})"));
+    format!("account {account_id}{alias}, {}, as {arn}", session.deployment.config.region)
 }

@@ -48,7 +48,7 @@ async fn replace(session: &Session, args: &RotateArgs, leaked: &str) -> Result<D
         }
         let others = make_way(session, &report, leaked, is_used)?;
         if !args.auto_approve && (rotations == 0 || !others.is_empty()) {
-            approve(session, &question(leaked, is_used), &["rotate", "--leaked", leaked], rotations)?;
+            approve(session, &question(leaked, is_used), &["rotate", "--leaked", leaked], rotations).await?;
         }
         if !is_used {
             break;

@@ -56,7 +56,7 @@ async fn recover(session: &Session, args: &RecoverArgs, done_before: usize) -> R
             return session.fail(Err(did_not_help(&remedy)));
         }
         if !args.auto_approve {
-            approve(session, &question(&remedy), &["recover"], taken.len() + done_before)?;
+            approve(session, &question(&remedy), &["recover"], taken.len() + done_before).await?;
         }
         // Another run may have changed what was diagnosed.
         if take(session, &remedy, &report, args).await? == Taken::Done {
@@ -145,7 +145,7 @@ async fn reactivate(session: &Session, key: &str, auto_approve: bool) -> Result<
     }
     if !auto_approve {
         let question = format!("Make access key {key} Active again? Whoever has it can send mail then.");
-        approve(session, &question, &["recover", "--reactivate", key], 0)?;
+        approve(session, &question, &["recover", "--reactivate", key], 0).await?;
     }
     let request = session.aws.iam.update_access_key().user_name(&report.user).access_key_id(key);
     let answer = request.status(StatusType::Active).send().await;

@@ -41,7 +41,7 @@ pub(super) async fn run(
 ) -> Result<Executed, Shown> {
     let rotation_token: Arc<str> = uuid::Uuid::new_v4().to_string().into();
     let mut prepared = Box::pin(plan()).await?;
-    if !ask(session, &prepared, approval)? {
+    if !ask(session, &prepared, approval).await? {
         delete_what_a_killed_destroy_left(session, &prepared.plan, approval, lease_timeout).await?;
         then(&prepared.plan, &rotation_token).await?;
         return Ok(Executed { done: Done::NothingToDo, plan: prepared.plan });
@@ -56,7 +56,7 @@ pub(super) async fn run(
     let worked = async {
         if lease.waited || a_rotation_began(session, &prepared).await? {
             prepared = Box::pin(plan()).await?;
-            if !ask(session, &prepared, approval)? {
+            if !ask(session, &prepared, approval).await? {
                 done = Done::NothingToDo;
                 return then(&prepared.plan, &rotation_token).await;
             }
@@ -87,7 +87,7 @@ pub(super) async fn run(
 }
 
 /// Shows a plan and asks; returns false if there is nothing to do.
-fn ask(session: &Session, prepared: &Prepared, approval: &Approval<'_>) -> Result<bool, Shown> {
+async fn ask(session: &Session, prepared: &Prepared, approval: &Approval<'_>) -> Result<bool, Shown> {
     let plan = &prepared.plan;
     session.screen.plan(&session.deployment, &session.identity, plan);
     if plan.has(Effect::UploadsCode) {
@@ -97,7 +97,7 @@ fn ask(session: &Session, prepared: &Prepared, approval: &Approval<'_>) -> Resul
         let verb = approval.typed.first().copied().unwrap_or_default();
         let question = format!("Run this plan ({verb})?");
         let approval = session.fail(by_name(session, plan, approval))?;
-        approve_by(session, &question, &approval, 0)?;
+        approve_by(session, &question, &approval, 0).await?;
     }
     Ok(!plan.is_empty())
 }

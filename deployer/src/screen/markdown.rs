@@ -92,7 +92,7 @@ mod tests {
     use super::*;
     use crate::{
         config,
-        deployment::names::Names,
+        deployment::{Allowed, names::Names},
         engine::{
             op::{Address, Op, ResourceKind, Toward, Verb},
             plan::Planned,

@@ -215,9 +215,9 @@ impl Screen {
         }
     }
 
-    /// Asks before anything changes. Only the answer approves.
-    pub(crate) fn ask(question: &str, answer: &str) -> bool {
-        err(&text::question(question, answer));
+    /// Asks before anything changes in this place. Only the answer approves.
+    pub(crate) fn ask(question: &str, place: &str, answer: &str) -> bool {
+        err(&text::question(question, place, answer));
         let mut typed = String::new();
         std::io::stdin().read_line(&mut typed).is_ok() && typed.trim() == answer
     }

@@ -179,9 +179,9 @@ fn error(error: &Error, config: Option<&str>) -> String {
     text
 }
 
-pub(super) fn question(question: &str, answer: &str) -> String {
-    let (question, answer) = (printable(question), printable(answer));
-    format!("\n{BOLD}{question}{BOLD:#} Only '{answer}' is accepted: ")
+pub(super) fn question(question: &str, place: &str, answer: &str) -> String {
+    let (question, place, answer) = (printable(question), printable(place), printable(answer));
+    format!("\n{BOLD}{question}{BOLD:#}\n  {place}\nOnly '{answer}' is accepted: ")
 }
 
 fn seconds(duration: Duration) -> String {

@@ -192,15 +192,6 @@ fn usage_errors_exit_with_1_because_2_means_changes() {
 }
 
 #[test]
-fn without_a_terminal_apply_is_refused_because_nobody_can_approve() {
-    let sandbox = Sandbox::start();
-    let config = sandbox.config(&[]);
-    let ran = sandbox.deployer(&["apply", &config]).expect(10);
-    assert!(ran.stderr.contains("--auto-approve"), "{}", ran.stderr);
-    assert_eq!(sandbox.mutations(0), NOTHING);
-}
-
-#[test]
 fn output_that_cannot_be_written_is_an_error_and_a_closed_pipe_is_none() {
     let deployer = || Command::new(env!("CARGO_BIN_EXE_deployer"));
     let full = File::options().write(true).open("/dev/full").unwrap();

@@ -1,0 +1,35 @@
+//! Who is asked before something changes, and what they are asked.
+
+use crate::support::{calls::NOTHING, faults::Fault, sandbox::Sandbox};
+
+#[tokio::test]
+async fn the_question_names_account_alias_region_and_caller_and_only_who_asks_reads_the_alias() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    sandbox.aws().await.iam.create_account_alias().account_alias("acme-prod").send().await.unwrap();
+    let before = sandbox.mark();
+    let asked = |place: &str| {
+        let (code, screen) = sandbox.deployer_on_a_terminal(&["apply", &config], "no\n");
+        assert_eq!(code, 10, "{screen}");
+        assert!(screen.contains("Run this plan (apply)?") && screen.contains(place), "{screen}");
+    };
+
+    asked("account 123456789012 (acme-prod), eu-west-1, as arn:aws:iam::123456789012:user/administrator\r\n");
+    sandbox.faults(&[Fault::refuse("iam:ListAccountAliases", "AccessDenied")]);
+    asked("account 123456789012, eu-west-1, as arn:aws:iam::123456789012:user/administrator\r\n");
+
+    assert_eq!(sandbox.mutations(before), NOTHING);
+    let asking = sandbox.mark();
+    sandbox.deployer(&["plan", &config]).expect(0);
+    sandbox.deployer(&["apply", &config]).expect(10);
+    assert!(sandbox.calls()[asking..].iter().all(|call| call.action != "ListAccountAliases"));
+}
+
+#[test]
+fn without_a_terminal_apply_is_refused_because_nobody_can_approve() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    let ran = sandbox.deployer(&["apply", &config]).expect(10);
+    assert!(ran.stderr.contains("--auto-approve"), "{}", ran.stderr);
+    assert_eq!(sandbox.mutations(0), NOTHING);
+}
