@@ -32,7 +32,41 @@ pub(super) fn man_pages(screen: &Screen, folder: &Path) -> Result<Done, Shown> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
+
+    /// GitHub alone can run it. So what can be checked here is checked.
+    #[test]
+    fn the_example_for_github_actions_is_yaml_its_policies_are_json_and_its_commands_are_ours() {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/github-actions");
+        let read = |name: &str| fs::read_to_string(example.join(name)).unwrap();
+        let workflow: Value = serde_saphyr::from_str(&read("rotation.yml")).unwrap();
+        let steps = workflow["jobs"].as_object().unwrap().values().flat_map(|job| job["steps"].as_array().unwrap());
+        let scripts: Vec<_> = steps.filter_map(|step| step["run"].as_str()).collect();
+        let words = |line: &str| {
+            let typed = line.split(['>', '|']).next().unwrap_or_default();
+            typed.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let typed: Vec<_> = scripts
+            .iter()
+            .flat_map(|script| script.lines())
+            .filter(|line| line.starts_with("deployer "))
+            .map(words)
+            .collect();
+        assert_eq!(typed.len(), 2, "{typed:?}");
+        for words in typed {
+            command().try_get_matches_from(&words).unwrap();
+        }
+        for policy in ["trust-plan.json", "trust-apply.json"] {
+            let policy: Value = serde_json::from_str(&read(policy)).unwrap();
+            let conditions = &policy["Statement"][0]["Condition"]["StringEquals"];
+            assert!(
+                !conditions["token.actions.githubusercontent.com:sub"].is_null(),
+                "any repository could be the role"
+            );
+        }
+    }
 
     #[test]
     fn every_verb_has_completions_and_a_man_page() {
