@@ -67,12 +67,7 @@ pub(crate) struct Reviewed {
 }
 
 impl SavedPlan {
-    pub(crate) fn new(
-        config: &Path,
-        stop_mail: bool,
-        purge_secret: Option<&str>,
-        deployments: Vec<Reviewed>,
-    ) -> Self {
+    pub(crate) fn new(config: &Path, stop_mail: bool, purge_secret: Option<&str>, deployments: Vec<Reviewed>) -> Self {
         let deployer = env!("CARGO_PKG_VERSION").to_owned();
         let (config, purge_secret) = (config.to_owned(), purge_secret.map(str::to_owned));
         Self { deployer_plan: VERSION, deployer, config, stop_mail, purge_secret, deployments }

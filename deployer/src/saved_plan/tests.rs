@@ -19,13 +19,20 @@ fn config(text: &str) -> Config {
 
 fn identity(account_id: &str) -> Identity {
     let arn = format!("arn:aws:iam::{account_id}:role/planner");
-    Identity { account_id: account_id.to_owned(), partition: "aws".to_owned(), arn }
+    Identity { account_id: account_id.to_owned(), partition: "aws".to_owned(), arn, expires: None }
 }
 
 fn plan(ops: Vec<Op>) -> Plan {
     let address = Address::new(ResourceKind::Topic, "t");
     let resources = vec![Planned { address, changed_by: None, ops }];
-    Plan { toward: Toward::Present, resources, notes: vec![], open_rotation: None, takes_over: false, user_has_keys: false }
+    Plan {
+        toward: Toward::Present,
+        resources,
+        notes: vec![],
+        open_rotation: None,
+        takes_over: false,
+        user_has_keys: false,
+    }
 }
 
 fn reviewed(ops: Vec<Op>) -> Reviewed {
@@ -130,7 +137,7 @@ fn a_new_plan_is_asked_for_with_the_flags_of_the_old_one() {
     deployment.plan.toward = Toward::Absent { stop_mail: true };
     assert_eq!(again(&deployment, true, None), "deployer plan --destroy --stop-mail --out p.json");
     let purges = again(&deployment, false, Some("mail/smtp"));
-    assert_eq!(purges, "deployer plan --destroy --purge-secret=mail/smtp --out p.json");
+    assert_eq!(purges, "deployer plan --destroy '--purge-secret=mail/smtp' --out p.json");
 }
 
 fn value() -> impl Strategy<Value = Value> {
@@ -189,7 +196,7 @@ proptest! {
         purge_secret in prop::option::of(".{0,8}"),
     ) {
         let deployments = plans.into_iter().map(|(plan, function, configuration)| {
-            Reviewed { function, configuration, plan, ..reviewed(vec![]) }
+            Reviewed { configuration, function, plan, ..reviewed(vec![]) }
         });
         let saved = SavedPlan::new(Path::new("c.yaml"), stop_mail, purge_secret.as_deref(), deployments.collect());
         prop_assert_eq!(SavedPlan::parse(&saved.to_json()).unwrap(), saved);

@@ -464,6 +464,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::config;
 
     fn value(line: &Line<'_>) -> Value {
         serde_json::from_str(&line.render(None)).unwrap()
@@ -510,6 +511,21 @@ mod tests {
         }
         assert_eq!(lines.len(), 25);
         assert!(schema["properties"]["deployment"].is_object());
+    }
+
+    #[test]
+    fn both_shapes_of_an_error_are_as_the_schema_says_and_no_other_is() {
+        let schema = jsonschema::validator_for(&schema()).unwrap();
+        let problems = config::parse(Path::new("c.yaml"), "{name: mail, regoin: eu-west-1}").unwrap_err();
+        let problems: Vec<_> = config_error(&problems).map(|line| value(&line)).collect();
+        let failure = value(&error(&Error::new("it failed"), None));
+        for line in problems.iter().chain([&failure]) {
+            assert!(schema.is_valid(line), "{line}");
+            let mut other = line.clone();
+            other["kind"] = "no such kind".into();
+            assert!(!schema.is_valid(&other), "{other}");
+        }
+        assert_eq!((&problems[0]["type"], &problems[0]["kind"]), (&json!("error"), &json!("configuration")));
     }
 
     #[test]

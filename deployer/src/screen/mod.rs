@@ -52,13 +52,7 @@ impl Screen {
     /// `json`: one JSON object per line on standard output. `verbose`: every field of a plan. `config`: CONFIG, as it was given.
     #[must_use]
     pub(crate) fn new(json: bool, verbose: bool, config: Option<&Path>) -> Self {
-        let screen = Self {
-            json,
-            verbose,
-            annotates: false,
-            config: config.and_then(for_commands),
-            deployment: None,
-        };
+        let screen = Self { json, verbose, annotates: false, config: config.and_then(for_commands), deployment: None };
         if json {
             screen.line(&json::Line::schema());
         }

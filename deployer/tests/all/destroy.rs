@@ -127,6 +127,12 @@ async fn a_secret_is_deleted_for_good_only_if_its_name_is_typed() {
         let refused = deployed.run(&["destroy", "--auto-approve", given]).expect(10).stderr;
         assert!(refused.contains("write --purge-secret=mail-prod/smtp"), "{refused}");
     }
+    let saved = ["plan", "--destroy", "--out", "plan.json"];
+    let nameless = deployed.run(&[&saved[..], &["--purge-secret"]].concat()).expect(1).stderr;
+    assert!(nameless.contains("with --out, write --purge-secret=SECRET"), "{nameless}");
+    deployed.run(&[&saved[..], &["--purge-secret=mail-prod/other"]].concat()).expect(0);
+    let refused = deployed.sandbox.deployer(&["apply", "plan.json"]).expect(10).stderr;
+    assert!(refused.contains("write --purge-secret=mail-prod/smtp"), "{refused}");
     let (code, screen) = deployed.run_on_a_terminal(&purge, "yes\n");
     assert!(code == 10 && screen.contains("Only 'mail-prod/smtp' is accepted"), "{screen}");
     assert_eq!(deployed.sandbox.mutations(before), NOTHING);
