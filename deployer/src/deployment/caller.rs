@@ -212,7 +212,7 @@ const TABLE: &[Line] = &[
     line(On::Rule, &[Apply, Destroy], &["events:RemoveTargets"]),
     line(On::Rule, &[Destroy], &["events:DeleteRule"]),
     // The topic.
-    line(On::Topic, SURVEYS, &["sns:GetTopicAttributes", "sns:ListSubscriptionsByTopic", "sns:ListTagsForResource"]),
+    line(On::Topic, SURVEYS, &["sns:ListSubscriptionsByTopic", "sns:ListTagsForResource"]),
     line(On::Topic, &[Apply], &["sns:CreateTopic", "sns:Subscribe", "sns:TagResource", "sns:UntagResource"]),
     line(On::Topic, &[Destroy], &["sns:DeleteTopic"]),
     // It takes no resource, though a subscription's ARN begins with that of its topic.
@@ -253,7 +253,11 @@ const TABLE: &[Line] = &[
     line(On::Record, &[Apply], &["ssm:AddTagsToResource", "ssm:PutParameter", "ssm:RemoveTagsFromResource"]),
     line(On::Record, &[Destroy], &["ssm:DeleteParameter"]),
     line(On::Records, &[List], &["ssm:GetParametersByPath"]),
-    line(On::Lease, &[Apply, Destroy], &["ssm:AddTagsToResource", "ssm:GetParameter", "ssm:PutParameter"]),
+    line(
+        On::Lease,
+        &[Apply, Destroy, Recover, Rotate],
+        &["ssm:AddTagsToResource", "ssm:GetParameter", "ssm:PutParameter"],
+    ),
     line(On::Lease, &[Destroy], &["ssm:DeleteParameter"]),
 ];
 

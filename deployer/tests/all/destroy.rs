@@ -105,7 +105,7 @@ async fn after_a_destroy_that_failed_half_way_nobody_is_told_that_the_credential
     let deployed = Deployed::new().await;
     let message = "User: u is not authorized to perform: iam:DeleteUser on resource: r";
     deployed.sandbox.faults(&[Fault::fail("iam:DeleteUser", 403, "AccessDenied", message).times(9)]);
-    deployed.run(&DESTROY).expect(1);
+    deployed.run(&DESTROY).expect(11);
     deployed.sandbox.end_faults();
 
     let planned = deployed.run(&PLAN).expect(0).stdout;

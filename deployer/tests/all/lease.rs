@@ -143,7 +143,7 @@ fn two_applies_that_work_at_once_since_one_lost_the_lease_leave_no_mixed_state()
 
     for ended in [first, second].map(|run| sandbox.end_of(run)) {
         // Each converges, or ends with an error and has made nothing worse.
-        assert!(matches!(ended.code, 0 | 1), "{}", ended.stderr);
+        assert!(matches!(ended.code, 0 | 1 | 11 | 17), "exit code {}: {}", ended.code, ended.stderr);
     }
     sandbox.control(&TimeOfParameters { pass: 60 });
     sandbox.deployer(&APPLY).expect(0);

@@ -94,7 +94,7 @@ async fn an_apply_whose_rotation_fails_says_which_step_and_why() {
     assert!(again.stdout.contains("A rotation is open"), "{}", again.stdout);
     assert!(again.stderr.contains("HostsOffline"), "{}", again.stderr);
     let changed = sandbox.config(&[("memory: 128", "memory: 256")]);
-    let refused = sandbox.deployer(&["apply", "--auto-approve", &changed]).expect(14);
+    let refused = sandbox.deployer(&["apply", "--auto-approve", &changed]).expect(1);
     assert!(refused.stderr.contains("--during-rotation"), "{}", refused.stderr);
     sandbox.deployer(&["apply", "--auto-approve", "--during-rotation", &changed]).expect(14);
     sandbox.deployer(&["plan", "--detailed-exitcode", &changed]).expect(0);
@@ -411,7 +411,7 @@ async fn an_adopted_user_with_two_keys_is_refused_by_plan_with_the_commands_that
     let keys = [sandbox.make_key_by_hand().await, sandbox.make_key_by_hand().await].map(|key| key.access_key_id);
     let config = sandbox.config(&EXISTING_USER);
 
-    let refused = sandbox.deployer(&["plan", &config]).expect(1).stderr;
+    let refused = sandbox.deployer(&["plan", &config]).expect(14).stderr;
 
     assert!(refused.contains("no free slot for that of the first rotation"), "{refused}");
     let delete = format!("aws iam delete-access-key --user-name {USER} --access-key-id {}", keys[0]);

@@ -90,9 +90,10 @@ async fn every_verb_runs_under_exactly_its_policy() {
     life.needed_all_but("drift", &["iam:ListRoles", "iam:ListUsers"]);
     life.needed_all_but("list", &[]);
     life.needed_all_but("output", &[]);
-    life.needed_all_but("rotate", &[]);
-    life.needed_all_but("recover", &[]);
-    // It takes AWSPENDING off an open rotation, and makes the lease if there is none.
+    // These make the lease if there is none.
+    life.needed_all_but("rotate", &["ssm:AddTagsToResource"]);
+    life.needed_all_but("recover", &["ssm:AddTagsToResource"]);
+    // It takes AWSPENDING off an open rotation as well.
     life.needed_all_but("destroy", &["secretsmanager:UpdateSecretVersionStage", "ssm:AddTagsToResource"]);
 }
 
