@@ -38,9 +38,7 @@ fn no_verb_makes_more_calls_than_the_table_says() {
     sandbox.deployer(&["build", "--out", "."]).expect(0);
     let package = format!("  package: {}", sandbox.path("x86_64.zip").display());
     for Verb { name, arguments, changes, most } in TABLE {
-        let mut changes = changes.to_vec();
-        changes.push(("  # package: bootstrap.zip", &package));
-        sandbox.config(&changes);
+        sandbox.config(&[changes, &[("  # package: bootstrap.zip", package.as_str())]].concat());
         let before = sandbox.mark();
         sandbox.deployer(arguments).expect(0);
         let calls: Vec<Call> =
