@@ -1,6 +1,7 @@
 //! Files and folders → [`Config`]s that do not conflict.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, ErrorKind, Read},
     path::{Path, PathBuf},
@@ -81,8 +82,10 @@ pub(crate) fn least(
     user: &str,
     function: Option<&str>,
 ) -> Result<Config, ConfigError> {
+    // A key without a value is a mistake, also here.
+    let names: BTreeMap<_, _> = function.map(|function| ("function", function)).into_iter().collect();
     let text = serde_json::json!({
-        "name": name, "region": region, "secret": {"name": secret}, "iam_user": {"name": user}, "names": {"function": function},
+        "name": name, "region": region, "secret": {"name": secret}, "iam_user": {"name": user}, "names": names,
     });
     // A text with one document has one deployment.
     parse(Path::new("(the record)"), &text.to_string()).map(|mut configs| configs.remove(0))

@@ -26,6 +26,14 @@ fn one(text: &str) -> Config {
     configs.remove(0)
 }
 
+#[test]
+fn a_record_without_a_function_still_gives_a_configuration() {
+    for function in [None, Some("mail-prod-other")] {
+        let config = least("mail-prod", "eu-west-1", "mail-prod/smtp", "mail-prod-smtp", function).unwrap();
+        assert_eq!(config.names.function.as_deref(), function);
+    }
+}
+
 /// The shortest configuration with these lines at its end, in place of its own lines with the same key.
 fn with(lines: &str) -> String {
     let key = |line: &str| line.split(':').next().map(str::to_owned);
