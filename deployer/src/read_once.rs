@@ -5,9 +5,23 @@ use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 
 use crate::{
+    answers::{Answers, Once},
     aws::Aws,
     error::{Error, FailedTo as _, absent_is_none},
 };
+
+/// Reads, unless the round of a plan has the answer already.
+async fn once<T: Clone>(
+    aws: &Aws,
+    of: impl FnOnce(&Answers) -> &Once<T>,
+    name: &str,
+    read: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    match &aws.round {
+        Some(answers) => of(answers).get(name, read).await,
+        None => read.await,
+    }
+}
 
 /// Reads a secret without its value; none if there is none of that name.
 pub(crate) async fn secret(aws: &Aws, name: &str) -> Result<Option<DescribeSecretOutput>, Error> {
@@ -15,10 +29,7 @@ pub(crate) async fn secret(aws: &Aws, name: &str) -> Result<Option<DescribeSecre
         let answer = aws.secretsmanager.describe_secret().secret_id(name).send().await;
         absent_is_none(answer.failed_to(|| format!("read secret {name}")), &["ResourceNotFoundException"])
     });
-    match &aws.round {
-        Some(round) => round.secrets.get(name, read).await,
-        None => read.await,
-    }
+    once(aws, |answers| &answers.secrets, name, read).await
 }
 
 /// Reads a user; none if there is none of that name.
@@ -27,10 +38,7 @@ pub(crate) async fn user(aws: &Aws, name: &str) -> Result<Option<User>, Error> {
         let answer = aws.iam.get_user().user_name(name).send().await.failed_to(|| format!("read user {name}"));
         Ok(absent_is_none(answer, &["NoSuchEntity"])?.and_then(|answer| answer.user))
     });
-    match &aws.round {
-        Some(round) => round.users.get(name, read).await,
-        None => read.await,
-    }
+    once(aws, |answers| &answers.users, name, read).await
 }
 
 /// Reads a role; none if there is none of that name.
@@ -39,10 +47,7 @@ pub(crate) async fn role(aws: &Aws, name: &str) -> Result<Option<Role>, Error> {
         let answer = aws.iam.get_role().role_name(name).send().await.failed_to(|| format!("read role {name}"));
         Ok(absent_is_none(answer, &["NoSuchEntity"])?.and_then(|answer| answer.role))
     });
-    match &aws.round {
-        Some(round) => round.roles.get(name, read).await,
-        None => read.await,
-    }
+    once(aws, |answers| &answers.roles, name, read).await
 }
 
 /// Reads a function; none if there is none of that name.
@@ -51,10 +56,7 @@ pub(crate) async fn function(aws: &Aws, name: &str) -> Result<Option<GetFunction
         let answer = aws.lambda.get_function().function_name(name).send().await;
         absent_is_none(answer.failed_to(|| format!("read function {name}")), &["ResourceNotFoundException"])
     });
-    match &aws.round {
-        Some(round) => round.functions.get(name, read).await,
-        None => read.await,
-    }
+    once(aws, |answers| &answers.functions, name, read).await
 }
 
 /// Whether this round has found that there is no such function, and so nothing that belongs to it.
@@ -70,10 +72,7 @@ pub(crate) async fn access_keys(aws: &Aws, user: &str) -> Result<Option<Vec<Acce
             absent_is_none(answer.failed_to(|| format!("list the access keys of user {user}")), &["NoSuchEntity"])?;
         Ok(answer.map(|answer| answer.access_key_metadata))
     });
-    match &aws.round {
-        Some(round) => round.access_keys.get(user, read).await,
-        None => read.await,
-    }
+    once(aws, |answers| &answers.access_keys, user, read).await
 }
 
 /// The account's alias, of which it has at most one. None also if it cannot be read: it only helps a person to recognise the account.

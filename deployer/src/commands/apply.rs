@@ -27,12 +27,9 @@ pub(super) async fn run(screen: &Screen, args: &ApplyArgs) -> Result<Done, Shown
     let stopping = args.stop_mail.then_some("--stop-mail");
     let typed: Vec<&str> = std::iter::once("apply").chain(during).chain(stopping).collect();
     let approval = Approval {
-        typed: &typed,
-        plan_file: None,
-        answer: "yes",
         auto_approve: args.auto_approve,
         delete_leftovers: args.leftovers.delete_leftovers.as_deref(),
-        purge_secret: None,
+        ..Approval::by_yes(&typed)
     };
     say_if_the_function_cannot_be_built(screen, &args.config)?;
     for_each_deployment(screen, &args.config, async |session: Session| {

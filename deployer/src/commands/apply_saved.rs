@@ -47,12 +47,11 @@ impl SavedRun<'_> {
         let during = self.args.during_rotation.then_some("--during-rotation");
         let typed: Vec<&str> = std::iter::once("apply").chain(during).collect();
         let approval = Approval {
-            typed: &typed,
             plan_file: Some(&path),
-            answer: "yes",
             auto_approve: true,
             delete_leftovers: self.args.leftovers.delete_leftovers.as_deref(),
             purge_secret: self.saved.purge_secret.as_deref(),
+            ..Approval::by_yes(&typed)
         };
         let plan = async || self.plan(&session).await;
         match self.reviewed(&session)?.plan.toward {

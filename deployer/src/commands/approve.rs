@@ -36,18 +36,20 @@ pub(super) async fn approve(
     typed: &[&str],
     done_before: usize,
 ) -> Result<(), Shown> {
-    let approval = Approval {
-        typed,
-        plan_file: None,
-        answer: "yes",
-        auto_approve: false,
-        delete_leftovers: None,
-        purge_secret: None,
-    };
-    approve_by(session, question, &approval, done_before).await
+    approve_by(session, question, &Approval::by_yes(typed), done_before).await
 }
 
-impl Approval<'_> {
+impl<'a> Approval<'a> {
+    /// A person is asked for a yes.
+    pub(super) fn by_yes(typed: &'a [&'a str]) -> Self {
+        Self { typed, plan_file: None, answer: "yes", auto_approve: false, delete_leftovers: None, purge_secret: None }
+    }
+
+    /// The verb that was typed.
+    pub(super) fn verb(&self) -> &'a str {
+        self.typed.first().copied().unwrap_or_default()
+    }
+
     /// What was typed, and further words, as a command.
     pub(super) fn again_with(&self, more: &[&str]) -> Command {
         match self.plan_file {

@@ -18,12 +18,10 @@ pub(super) async fn run(screen: &Screen, args: &DestroyArgs) -> Result<Done, Sho
     let flags = [args.stop_mail.then_some("--stop-mail"), allowed.purge_secret.then_some("--purge-secret")];
     let flags = flags.into_iter().flatten();
     let approval = Approval {
-        typed: &[],
-        plan_file: None,
-        answer: "yes",
         auto_approve: args.auto_approve,
         delete_leftovers: args.leftovers.delete_leftovers.as_deref(),
         purge_secret: args.purge_secret.as_ref().and_then(Option::as_deref),
+        ..Approval::by_yes(&[])
     };
     if let (Some(name), Some(region)) = (&args.name, &args.region) {
         let session = Session::of_record(screen, name, region).await?.allowing(allowed);

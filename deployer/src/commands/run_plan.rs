@@ -29,9 +29,9 @@ pub(super) struct Executed {
     pub(super) plan: Plan,
 }
 
-/// Runs a plan after it was shown and approved. If another run had to be waited for, or a rotation began meanwhile, it is made again by `plan`, and shown and
-/// approved again. `then` still belongs to the run, also to one that has nothing to do: it gets the plan, and the token of the rotation
-/// that the run may have started.
+/// Runs a plan after it was shown and approved. If another run had to be waited for, or a rotation began meanwhile, `plan` makes it
+/// again, and it is shown and approved again. `then` still belongs to the run, also to one that has nothing to do: it gets the plan, and
+/// the token of the rotation that the run may have started.
 pub(super) async fn run(
     session: &Session,
     plan: impl AsyncFn() -> Result<Prepared, Shown>,
@@ -50,8 +50,7 @@ pub(super) async fn run(
     let _draining = session.fail(interrupt::drain(move || {
         screen.note("interrupted: what runs now is finished, and nothing further begins; a second signal ends the program at once");
     }))?;
-    let verb = approval.typed.first().copied().unwrap_or_default();
-    let lease = Box::pin(session.take_lease(verb, lease_timeout)).await?;
+    let lease = Box::pin(session.take_lease(approval.verb(), lease_timeout)).await?;
     let mut done = Done::Changes;
     let worked = async {
         if lease.waited || a_rotation_began(session, &prepared).await? {
@@ -94,8 +93,7 @@ async fn ask(session: &Session, prepared: &Prepared, approval: &Approval<'_>) ->
         session.fail(Package::check_tools(&session.deployment.config))?;
     }
     if !plan.is_empty() {
-        let verb = approval.typed.first().copied().unwrap_or_default();
-        let question = format!("Run this plan ({verb})?");
+        let question = format!("Run this plan ({})?", approval.verb());
         let approval = session.fail(by_name(session, plan, approval))?;
         approve_by(session, &question, &approval, 0).await?;
     }
@@ -157,8 +155,7 @@ async fn delete_what_a_killed_destroy_left(
     {
         return Ok(());
     }
-    let verb = approval.typed.first().copied().unwrap_or_default();
-    let lease = Box::pin(session.take_lease(verb, lease_timeout)).await?;
+    let lease = Box::pin(session.take_lease(approval.verb(), lease_timeout)).await?;
     session.fail(lease.delete().await)
 }
 

@@ -15,8 +15,9 @@ use crate::{
         kind::{Aim, Kind as _},
         op::ResourceKind,
     },
-    error::{Error, FailedTo as _, absent_is_none},
+    error::{Error, FailedTo as _},
     kinds::{sender::Sender, topic::Topic},
+    read_once,
     rotation::function,
     status::{self, State, Status},
 };
@@ -136,9 +137,7 @@ async fn hosts(aws: &Aws, deployment: &Deployment) -> Option<Result<BTreeMap<Str
 async fn instance_role(aws: &Aws, deployment: &Deployment) -> Option<Result<Option<Simulated>, Error>> {
     let role = deployment.config.instance.as_ref()?.role.as_ref()?;
     let read = async {
-        let answer = aws.iam.get_role().role_name(&**role).send().await;
-        let found = absent_is_none(answer.failed_to(|| format!("read role {role}")), &["NoSuchEntity"])?;
-        let Some(role) = found.and_then(|answer| answer.role) else { return Ok(None) };
+        let Some(role) = read_once::role(aws, role).await? else { return Ok(None) };
         let needed = caller::of_instance(&deployment.names);
         simulate(aws, &role.arn, &[needed]).await.map(Some)
     };

@@ -8,6 +8,7 @@ use crate::{
     aws::Aws,
     deployment::caller::Permission,
     error::{Error, ErrorKind, FailedTo as _},
+    read_once,
 };
 
 /// What IAM's simulator says.
@@ -49,7 +50,7 @@ pub(crate) async fn principal(aws: &Aws, caller: &str) -> Option<String> {
     };
     // arn:PARTITION:sts::ACCOUNT:assumed-role/ROLE/SESSION has no path; the role's own ARN may have one.
     let role = session.split('/').next().unwrap_or_default();
-    let named = aws.iam.get_role().role_name(role).send().await.ok().and_then(|answer| answer.role);
+    let named = read_once::role(aws, role).await.ok().flatten();
     let mut parts = caller.split(':');
     let (partition, account) = (parts.nth(1).unwrap_or_default(), parts.nth(2).unwrap_or_default());
     Some(named.map_or_else(|| format!("arn:{partition}:iam::{account}:role/{role}"), |role| role.arn))

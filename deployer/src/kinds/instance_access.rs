@@ -13,6 +13,7 @@ use crate::{
     },
     error::{Error, FailedTo as _, absent_is_none},
     kinds::iam,
+    read_once,
 };
 
 pub(crate) struct InstanceAccess {
@@ -55,8 +56,7 @@ impl Kind for InstanceAccess {
             return Ok(Observed::Role { policy: Some(policy::parse(&policy.policy_document)) });
         }
         // The policy is absent, or the role.
-        let found = aws.iam.get_role().role_name(role).send().await.failed_to(|| format!("read role {role}"));
-        match absent_is_none(found, &["NoSuchEntity"])? {
+        match read_once::role(aws, role).await? {
             Some(_) => Ok(Observed::Role { policy: None }),
             None => Ok(Observed::NoRole { spelled: iam::role_in_other_letters(aws, role).await }),
         }
