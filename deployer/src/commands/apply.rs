@@ -86,12 +86,16 @@ pub(super) async fn prepare(session: &Session, during_rotation: bool) -> Result<
 /// Watches this run's rotation, or one that another run, maybe killed, has started: an apply that ended before the rotation
 /// did would never say that it failed.
 ///
-/// Secrets Manager's answers may be old, so this run's own rotation is watched whether or not they show it yet.
+/// This run has none of its own if another run began one at the same time: then that one is watched.
 async fn watch_rotation(session: &Session, ours: Option<&str>, watch: Watch) -> Result<(), Shown> {
     let (aws, deployment) = (&session.aws, &session.deployment);
     let screen = session.screen.clone();
     let _draining = session.fail(interrupt::drain(move || screen.note("interrupted")))?;
     let watched = session.with_events(async |events| {
+        let ours = match ours {
+            Some(token) if watch::has_begun(aws, &deployment.names, token).await? => Some(token),
+            _ => None,
+        };
         let Some(version) = ours else {
             let progress = Progress { events, address: session.secret() };
             return unless_asked(watch::watch_open(aws, deployment, watch.watch_retries, &progress)).await;

@@ -163,7 +163,7 @@ impl<K: Kind> Observation for Seen<K> {
 }
 
 fn is_conflict<K: Kind>(error: &Error) -> bool {
-    // A secret that was just restored answers so for a moment.
-    let is_being_restored = error.is("InvalidRequestException", "marked for deletion");
-    error.is_ambiguous() || is_being_restored || error.code().is_some_and(|code| K::CONFLICTS.contains(&code))
+    error.is_ambiguous()
+        || error.code().is_some_and(|code| K::CONFLICTS.contains(&code))
+        || K::CONFLICTS_IN_WORDS.iter().any(|(code, words)| error.is(code, words))
 }

@@ -35,6 +35,9 @@ pub(crate) trait Kind: Send + Sync + Sized + 'static {
     /// AWS's codes for "it is not as you saw it": they make the engine observe again instead of giving up.
     const CONFLICTS: &'static [&'static str];
 
+    /// General codes that mean the same only with these words in AWS's message.
+    const CONFLICTS_IN_WORDS: &'static [(&'static str, &'static str)] = &[];
+
     /// What every op of this kind does beside the fields that it changes.
     const EFFECTS: &'static [Effect] = &[];
 

@@ -34,6 +34,8 @@ pub(crate) trait Tagged: Send + Sync + Sized + 'static {
     /// As of [`Kind`].
     const CONFLICTS: &'static [&'static str];
     /// As of [`Kind`].
+    const CONFLICTS_IN_WORDS: &'static [(&'static str, &'static str)] = &[];
+    /// As of [`Kind`].
     const EFFECTS: &'static [Effect] = &[];
     /// Whether the create call is refused if a resource of this name is there, whosever it is.
     const IS_MADE_ONLY_IF_ABSENT: bool = true;
@@ -124,6 +126,7 @@ impl<T: Tagged> Kind for Owned<T> {
     type Call = Call<T::Call>;
 
     const CONFLICTS: &'static [&'static str] = T::CONFLICTS;
+    const CONFLICTS_IN_WORDS: &'static [(&'static str, &'static str)] = T::CONFLICTS_IN_WORDS;
     const EFFECTS: &'static [Effect] = T::EFFECTS;
     const IS_PROVEN_BY_ANSWERS: bool = T::IS_PROVEN_BY_ANSWERS;
 

@@ -86,6 +86,11 @@ impl Kind for Rotation {
     type Call = Call;
 
     const CONFLICTS: &'static [&'static str] = &["ResourceExistsException", "ResourceNotFoundException"];
+    // A secret that was just restored answers so for a moment; and another run may have begun a rotation since the last look.
+    const CONFLICTS_IN_WORDS: &'static [(&'static str, &'static str)] = &[
+        ("InvalidRequestException", "marked for deletion"),
+        ("InvalidRequestException", "previous rotation isn't complete"),
+    ];
     const EFFECTS: &'static [Effect] = &[Effect::DisturbsRotation];
 
     fn address(&self) -> Address {

@@ -63,6 +63,9 @@ impl Tagged for Secret {
 
     const TAG_ACTIONS: [&'static str; 2] = ["secretsmanager:TagResource", "secretsmanager:UntagResource"];
     const CONFLICTS: &'static [&'static str] = &["ResourceExistsException", "ResourceNotFoundException"];
+    // A secret that was just restored answers so for a moment.
+    const CONFLICTS_IN_WORDS: &'static [(&'static str, &'static str)] =
+        &[("InvalidRequestException", "marked for deletion")];
     const EFFECTS: &'static [Effect] = &[Effect::DisturbsRotation];
     const NAME_KEY: &'static str = "secret.name";
 

@@ -39,8 +39,8 @@ pub(crate) async fn start(aws: &Aws, names: &Names, token: &str, events: &Events
     Ok(())
 }
 
-/// Whether a version of this id exists, or appears while Secrets Manager may answer from before.
-async fn has_begun(aws: &Aws, names: &Names, token: &str) -> Result<bool, Error> {
+/// Whether a version of this id carries a label, or does while Secrets Manager may answer from before.
+pub(crate) async fn has_begun(aws: &Aws, names: &Names, token: &str) -> Result<bool, Error> {
     let deadline = Instant::now() + STALE_FOR;
     loop {
         if labels::read(aws, &names.secret).await?.is_some_and(|labels| labels.versions.contains_key(token)) {

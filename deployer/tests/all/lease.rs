@@ -8,6 +8,7 @@ use std::{
 
 use crate::support::{
     calls::Call,
+    controls::TimeOfParameters,
     faults::Fault,
     sandbox::{Ran, Sandbox},
 };
@@ -128,6 +129,25 @@ fn an_apply_whose_plan_is_older_than_a_rotation_waits_for_its_end_and_asks_again
     let calls = names();
     let last = |name: &str| calls.iter().rposition(|call| call == name);
     assert!(last("secretsmanager:UpdateSecretVersionStage") < last(UPDATE_FUNCTION), "{calls:?}");
+}
+
+#[test]
+fn two_applies_that_work_at_once_since_one_lost_the_lease_leave_no_mixed_state() {
+    let sandbox = Sandbox::start();
+    let first = held_apply(&sandbox);
+    // The second run takes the lease for that of a dead run.
+    sandbox.control(&TimeOfParameters { pass: 60 });
+    let second = sandbox.start_deployer(&APPLY);
+    thread::sleep(Duration::from_secs(4));
+    sandbox.end_faults();
+
+    for ended in [first, second].map(|run| sandbox.end_of(run)) {
+        // Each converges, or meets what the other run has just changed.
+        assert!(matches!(ended.code, 0 | 11), "exit code {}: {}", ended.code, ended.stderr);
+    }
+    sandbox.control(&TimeOfParameters { pass: 60 });
+    sandbox.deployer(&APPLY).expect(0);
+    sandbox.deployer(&["plan", "--detailed-exitcode"]).expect(0);
 }
 
 #[test]
