@@ -8,6 +8,8 @@ use std::{
 use aws_sdk_iam::types::{AccessKeyMetadata, Role, User};
 use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
+use aws_sdk_sesv2::operation::get_account::GetAccountOutput;
+use aws_sdk_ssm::types::InstanceInformation;
 use tokio::sync::OnceCell;
 
 use crate::error::Error;
@@ -20,6 +22,8 @@ pub(crate) struct Answers {
     pub(crate) roles: Once<Option<Role>>,
     pub(crate) functions: Once<Option<GetFunctionOutput>>,
     pub(crate) access_keys: Once<Option<Vec<AccessKeyMetadata>>>,
+    pub(crate) instances: Once<Vec<InstanceInformation>>,
+    pub(crate) ses: Once<GetAccountOutput>,
 }
 
 type Cell<T> = Arc<OnceCell<Result<T, Error>>>;

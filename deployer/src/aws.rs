@@ -73,9 +73,9 @@ impl Aws {
         }
     }
 
-    /// The same clients, with which nothing that several ask for is read twice.
+    /// The same clients, with which nothing that several ask for is read twice: in the round that goes on, or else in a new one.
     pub(crate) fn for_one_round(&self) -> Self {
-        Self { round: Some(Arc::default()), ..self.clone() }
+        Self { round: Some(self.round.clone().unwrap_or_default()), ..self.clone() }
     }
 
     /// The same clients, with which everything is read anew.

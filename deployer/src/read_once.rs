@@ -3,6 +3,8 @@
 use aws_sdk_iam::types::{AccessKeyMetadata, Role, User};
 use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
+use aws_sdk_sesv2::operation::get_account::GetAccountOutput;
+use aws_sdk_ssm::types::{InstanceInformation, InstanceInformationStringFilter};
 
 use crate::{
     answers::{Answers, Once},
@@ -73,6 +75,28 @@ pub(crate) async fn access_keys(aws: &Aws, user: &str) -> Result<Option<Vec<Acce
         Ok(answer.map(|answer| answer.access_key_metadata))
     });
     once(aws, |answers| &answers.access_keys, user, read).await
+}
+
+/// Reads what Systems Manager knows of these instances, of which a deployment has at most 50. Those that it does not know are missing.
+pub(crate) async fn instances(aws: &Aws, ids: &[String]) -> Result<Vec<InstanceInformation>, Error> {
+    let names = ids.join(", ");
+    let read = Box::pin(async {
+        let filter = InstanceInformationStringFilter::builder().key("InstanceIds").set_values(Some(ids.to_vec()));
+        let filter = filter.build().map_err(|error| Error::new("failed to read the hosts").cause(error))?;
+        // The service takes 5 to 50.
+        let request = aws.ssm.describe_instance_information().filters(filter).max_results(50);
+        let known = request.into_paginator().items().send().try_collect().await;
+        known.failed_to(|| format!("read from Systems Manager how {names} stand"))
+    });
+    once(aws, |answers| &answers.instances, &names, read).await
+}
+
+/// Reads the account's standing with SES in the region.
+pub(crate) async fn ses_account(aws: &Aws) -> Result<GetAccountOutput, Error> {
+    let read = Box::pin(async {
+        aws.sesv2.get_account().send().await.failed_to(|| "read the account's standing with SES".to_owned())
+    });
+    once(aws, |answers| &answers.ses, "account", read).await
 }
 
 /// The account's alias, of which it has at most one. None also if it cannot be read: it only helps a person to recognise the account.

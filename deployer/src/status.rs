@@ -89,6 +89,7 @@ pub(crate) struct Key {
 
 /// Reads everything. A failed read is part of the status: people ask for the status when something is wrong.
 pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
+    let aws = &aws.for_one_round();
     let nodes = stack(deployment, Toward::Present);
     let surveying = Box::pin(planning::survey(aws, deployment, nodes, Toward::Present));
     let (surveyed, labels, pending, keys) = tokio::join!(

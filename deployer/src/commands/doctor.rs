@@ -5,7 +5,11 @@ use std::time::SystemTime;
 use super::session::{Done, Session, Shown, for_each_deployment};
 use crate::{
     cli::Target,
-    doctor::{facts, findings::findings},
+    doctor::{
+        facts,
+        findings::{Verdict, findings},
+    },
+    exit::Exit,
     screen::Screen,
 };
 
@@ -15,8 +19,12 @@ pub(super) async fn run(screen: &Screen, target: &Target) -> Result<Done, Shown>
         let facts = Box::pin(facts::read(aws, deployment, identity)).await;
         let found = findings(deployment, &facts, SystemTime::now());
         screen.findings(deployment, &found);
-        let is_bad = found.iter().any(|finding| finding.verdict.is_bad());
-        if is_bad { Err(Shown::FAILED) } else { Ok(Done::NothingToDo) }
+        let finds = |verdict: Verdict| found.iter().any(|finding| finding.verdict == verdict);
+        match () {
+            () if finds(Verdict::Wrong) => Err(Shown::FAILED),
+            () if finds(Verdict::Unknown) => Err(Shown(Exit::Unread)),
+            () => Ok(Done::NothingToDo),
+        }
     })
     .await
 }

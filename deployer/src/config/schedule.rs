@@ -166,13 +166,28 @@ fn cron_schedule(text: &str, arguments: &str) -> Result<Schedule, InvalidValue> 
              steps are allowed",
         );
     };
-    if values(month, 1, 12, &MONTHS).is_none() {
+    let Some(months) = values(month, 1, 12, &MONTHS) else {
         return error("has a wrong month", "months are 1-12 or JAN-DEC; lists, ranges and steps are allowed");
+    };
+    if !happens(day_of_month, &months) {
+        return error("never comes", "name a day that one of its months has");
     }
     let Some(hours) = values(hours, 0, 23, &[]) else {
         return error("has a wrong hour", "hours are 0-23; lists, ranges and steps such as 8/12 are allowed");
     };
     Ok(cron_of(text, &hours, days_between))
+}
+
+/// Whether one of the months has one of the days, at least in a leap year.
+fn happens(day_of_month: &str, months: &BTreeSet<u32>) -> bool {
+    let longest = months.iter().map(|month| match month {
+        2 => 29,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    });
+    // What is no list of days (`?`, `L`) happens in every month.
+    let first = values(day_of_month, 1, 31, &[]).and_then(|days| days.first().copied()).unwrap_or(1);
+    longest.max().is_some_and(|longest| first <= longest)
 }
 
 /// Windows that open at these hours, on days that are at least `days_between` days apart.

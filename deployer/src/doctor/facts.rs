@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use aws_sdk_sesv2::operation::get_account::GetAccountOutput;
-use aws_sdk_ssm::types::{InstanceInformation, InstanceInformationStringFilter};
+use aws_sdk_ssm::types::InstanceInformation;
 use contract::Report;
 
 use super::permissions::{Simulated, principal, simulate};
@@ -15,7 +15,7 @@ use crate::{
         kind::{Aim, Kind as _},
         op::ResourceKind,
     },
-    error::{Error, FailedTo as _},
+    error::Error,
     kinds::{sender::Sender, topic::Topic},
     read_once,
     rotation::function,
@@ -73,14 +73,15 @@ impl Facts {
 
 /// Reads everything.
 pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>, identity: &Identity) -> Facts {
+    let round = &aws.for_one_round();
     let (status, permissions, ses, sender, hosts, instance_role, confirmed) = tokio::join!(
-        Box::pin(status::read(aws, deployment)),
-        Box::pin(permissions(aws, deployment, identity)),
-        ses_account(aws),
-        sender(aws, deployment),
-        hosts(aws, deployment),
-        Box::pin(instance_role(aws, deployment)),
-        confirmed(aws, deployment)
+        Box::pin(status::read(round, deployment)),
+        Box::pin(permissions(round, deployment, identity)),
+        ses_account(round),
+        sender(round, deployment),
+        hosts(round, deployment),
+        Box::pin(instance_role(round, deployment)),
+        confirmed(round, deployment)
     );
     let (caller, expires) = (identity.arn.clone(), identity.expires);
     let mut facts =
@@ -98,9 +99,8 @@ async fn permissions(aws: &Aws, deployment: &Deployment, identity: &Identity) ->
 }
 
 async fn ses_account(aws: &Aws) -> Result<SesAccount, Error> {
-    let answer = aws.sesv2.get_account().send().await;
     let GetAccountOutput { production_access_enabled, sending_enabled, enforcement_status, send_quota, .. } =
-        answer.failed_to(|| "read the account's standing with SES".to_owned())?;
+        read_once::ses_account(aws).await?;
     Ok(SesAccount {
         production: production_access_enabled,
         sending: sending_enabled,
@@ -117,13 +117,7 @@ async fn sender(aws: &Aws, deployment: &Deployment) -> Option<Result<(), Error>>
 
 async fn hosts(aws: &Aws, deployment: &Deployment) -> Option<Result<BTreeMap<String, Host>, Error>> {
     let ids: Vec<_> = deployment.config.instance.as_ref()?.ids.iter().map(ToString::to_string).collect();
-    let filter = InstanceInformationStringFilter::builder().key("InstanceIds").set_values(Some(ids));
-    // `build` fails only without a key.
-    let request = aws.ssm.describe_instance_information().set_filters(filter.build().ok().map(|filter| vec![filter]));
-    // The service takes 5 to 50; there are at most 50 hosts.
-    let known = request.max_results(50).into_paginator().items().send().try_collect().await;
-    let known: Result<Vec<InstanceInformation>, _> =
-        known.failed_to(|| "read from Systems Manager how the hosts stand".to_owned());
+    let known = read_once::instances(aws, &ids).await;
     let host = |it: InstanceInformation| {
         let ping = it.ping_status.map(|status| status.as_str().to_owned()).unwrap_or_default();
         let (agent, platform) = (it.agent_version.unwrap_or_default(), it.platform_type);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ssm::types::{InstanceInformationStringFilter, PingStatus};
+use aws_sdk_ssm::types::PingStatus;
 use contract::Text;
 
 use crate::{
@@ -12,7 +12,8 @@ use crate::{
         kind::{Aim, Context, Kind, Stake},
         op::{Address, Op, ResourceKind},
     },
-    error::{Error, FailedTo as _},
+    error::Error,
+    read_once,
 };
 
 pub(crate) struct Hosts {
@@ -37,12 +38,7 @@ impl Kind for Hosts {
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Self::Observed, Error> {
-        let filter = InstanceInformationStringFilter::builder().key("InstanceIds").set_values(Some(self.ids.clone()));
-        let filter = filter.build().map_err(|error| Error::new("failed to read the hosts").cause(error))?;
-        // The service takes 5 to 50; there are at most 50 hosts.
-        let request = aws.ssm.describe_instance_information().filters(filter).max_results(50);
-        let pages = request.into_paginator().items().send().try_collect().await;
-        let known = pages.failed_to(|| format!("read from Systems Manager how {} stand", self.ids.join(", ")))?;
+        let known = read_once::instances(aws, &self.ids).await?;
         let state = |it: aws_sdk_ssm::types::InstanceInformation| Some((it.instance_id?, it.ping_status?));
         Ok(known.into_iter().filter_map(state).collect())
     }

@@ -11,6 +11,7 @@ use crate::{
         op::{Address, Op, ResourceKind},
     },
     error::{Error, FailedTo as _, absent_is_none},
+    read_once,
 };
 
 pub(crate) struct Sender {
@@ -52,11 +53,10 @@ impl Kind for Sender {
             }))
         };
         let identities = futures_util::future::try_join_all(identities_of(&self.address).into_iter().map(read));
-        let (found, account) = tokio::join!(identities, aws.sesv2.get_account().send());
-        let account = account.failed_to(|| "read whether SES limits this account".to_owned())?;
+        let (found, account) = tokio::join!(identities, read_once::ses_account(aws));
         Ok(Observed {
             identities: found?.into_iter().flatten().collect(),
-            in_sandbox: !account.production_access_enabled,
+            in_sandbox: !account?.production_access_enabled,
         })
     }
 

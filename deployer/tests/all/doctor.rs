@@ -6,6 +6,7 @@ use crate::support::{
     controls::{Ses, Subscriptions, Time},
     deployed::Deployed,
     example::{EMAIL, INSTANCES, LOG_GROUP, RULE},
+    faults::Fault,
     shown::assert_shown,
 };
 
@@ -46,7 +47,7 @@ async fn doctor_tells_what_is_not_yet_before_the_first_apply_and_that_nothing_is
 
     let apply = deployed.sandbox.policy_for("apply", "config.yaml");
     deployed.sandbox.allow_caller(&without(&apply, "iam:PassRole")).await;
-    let ran = deployed.run(&["doctor"]).expect(1);
+    let ran = deployed.run(&["doctor"]).expect(15);
     assert!(
         ran.stdout.contains("simulate the policies of") && ran.stdout.contains("iam:SimulatePrincipalPolicy"),
         "{}",
@@ -91,4 +92,10 @@ async fn doctor_simulates_what_apply_needs_and_names_what_is_denied() {
         ran.stdout
     );
     assert!(ran.stdout.contains("`deployer policy --for apply` prints the policy"), "{}", ran.stdout);
+
+    // What could not be read is not wrong, and no success.
+    deployed.sandbox.allow_caller(&all).await;
+    deployed.sandbox.faults(&[Fault::refuse("ses:GetAccount", "AccessDeniedException").times(9)]);
+    let unread: Vec<_> = verdicts(&deployed, 15).into_iter().filter(|(_, verdict)| verdict == "unknown").collect();
+    assert!(unread.contains(&("ses".to_owned(), "unknown".to_owned())), "{unread:?}");
 }
