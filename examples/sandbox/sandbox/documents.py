@@ -454,11 +454,19 @@ def _remove_tags(call: Call) -> dict[str, Any] | None:
     return None
 
 
+def _describe_document_permission(call: Call) -> dict[str, Any]:
+    """No document is shared: there is no ModifyDocumentPermission."""
+    with _lock:
+        _find_own(call)
+        return {"AccountIds": [], "AccountSharingInfoList": []}
+
+
 OVERRIDES: dict[str, Override] = {
     "ssm:AddTagsToResource": _add_tags,
     "ssm:CreateDocument": _create_document,
     "ssm:DeleteDocument": _delete_document,
     "ssm:DescribeDocument": _describe_document,
+    "ssm:DescribeDocumentPermission": _describe_document_permission,
     "ssm:GetDocument": _get_document,
     "ssm:ListDocuments": _list_documents,
     "ssm:ListTagsForResource": _list_tags,

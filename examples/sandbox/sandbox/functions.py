@@ -383,6 +383,18 @@ def _remove_permission(call: Call) -> None:
         )
 
 
+def _put_event_invoke_config(call: Call) -> dict[str, Any] | None:
+    """An age that was not set is in no answer (acceptance tests of terraform-provider-aws)."""
+    func, qualifier = _function(call), call.params.get("Qualifier")
+    if func is None or "MaximumEventAgeInSeconds" in call.params:
+        return None
+    status, _, body = lambda_svc._put_event_invoke_config(func["config"]["FunctionName"], qualifier, call.params)
+    if status != 200:
+        return None
+    lambda_svc._event_invoke_config(func, qualifier).pop("MaximumEventAgeInSeconds", None)
+    return {name: value for name, value in json.loads(body).items() if name != "MaximumEventAgeInSeconds"}
+
+
 OVERRIDES = {
     "lambda:CreateFunction": _check_role,
     "lambda:UpdateFunctionCode": _update_code,
@@ -392,6 +404,7 @@ OVERRIDES = {
     "lambda:RemovePermission": _remove_permission,
     "lambda:GetFunction": _get_function,
     "lambda:GetPolicy": _get_policy,
+    "lambda:PutFunctionEventInvokeConfig": _put_event_invoke_config,
 }
 
 CONTROLS = {"functions": configure}

@@ -111,7 +111,12 @@ class Firing(RuleTest):
         self.target(self.function, "fail")
         expected = {"function": self.function, "result": None, "error": "it was told to fail"}
         self.assertEqual(self.fire(), [{**expected, "attempts": 3}])
-        client("lambda").put_function_event_invoke_config(FunctionName=self.function, MaximumRetryAttempts=0)
+        aws_lambda = client("lambda")
+        put = aws_lambda.put_function_event_invoke_config(FunctionName=self.function, MaximumRetryAttempts=0)
+        got = aws_lambda.get_function_event_invoke_config(FunctionName=self.function)
+        for answer in (put, got):
+            self.assertEqual(answer["MaximumRetryAttempts"], 0)
+            self.assertNotIn("MaximumEventAgeInSeconds", answer)
         self.assertEqual(self.fire(), [{**expected, "attempts": 1}])
 
     def test_a_rule_that_the_functions_policy_does_not_name_may_not_invoke_it(self) -> None:

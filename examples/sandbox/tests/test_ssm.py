@@ -87,6 +87,12 @@ class SsmTest(unittest.TestCase):
 
 
 class Documents(SsmTest):
+    def test_a_document_is_shared_with_nobody(self) -> None:
+        self.create(document("true"))
+        shared = self.call("DescribeDocumentPermission", Name="rotate", PermissionType="Share")
+        self.assertEqual(shared, {"AccountIds": [], "AccountSharingInfoList": []})
+        self.fails("InvalidDocument", "DescribeDocumentPermission", Name="unknown", PermissionType="Share")
+
     def test_a_document_is_described_with_its_content_tags_and_hash(self) -> None:
         body = document("true", arn={"type": "String", "default": "x", "description": "the secret"})
         created = self.create(body, Tags=[{"Key": "team", "Value": "platform"}])
