@@ -175,6 +175,9 @@ pub struct PlanArgs {
     /// for it later.
     #[arg(long, value_name = "SECRET", num_args = 0..=1, require_equals = true, requires = "destroy")]
     pub purge_secret: Option<Option<String>>,
+    /// Show what `apply --adopt` would do.
+    #[arg(long, conflicts_with = "destroy")]
+    pub adopt: bool,
     /// Print the plan as Markdown, for the comment of a pull request on GitHub.
     #[arg(long, conflicts_with = "json")]
     pub markdown: bool,
@@ -202,6 +205,10 @@ pub struct ApplyArgs {
     /// Exit with 0 if there was nothing to do, 1 on an error, 2 if changes were made.
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Take over resources of the deployment's names that no deployment owns, such as those of Terraform. Each keeps what it holds: no
+    /// credential rotates and no key is deleted. The plan shows whose each was, and what changes.
+    #[arg(long)]
+    pub adopt: bool,
     /// Delete a user that the configuration no longer declares with its access keys, even if a host still sends mail with them.
     #[arg(long)]
     pub stop_mail: bool,

@@ -42,6 +42,9 @@ pub(crate) struct SavedPlan {
     pub(crate) config: PathBuf,
     /// Whether access keys of a user that the file no longer declares may be deleted.
     pub(crate) stop_mail: bool,
+    /// Whether what no deployment owns is taken over.
+    #[serde(default)]
+    pub(crate) adopt: bool,
     /// Name of the secret that may be deleted for good, as a person typed it.
     pub(crate) purge_secret: Option<String>,
     /// In the order of the file.
@@ -67,15 +70,17 @@ pub(crate) struct Reviewed {
 }
 
 impl SavedPlan {
-    pub(crate) fn new(config: &Path, stop_mail: bool, purge_secret: Option<&str>, deployments: Vec<Reviewed>) -> Self {
+    /// `purge_secret`: the name of the secret that is allowed to be deleted for good, as a person typed it.
+    pub(crate) fn new(config: &Path, allowed: Allowed, purge_secret: Option<&str>, deployments: Vec<Reviewed>) -> Self {
+        let Allowed { stop_mail, adopt, .. } = allowed;
         let deployer = env!("CARGO_PKG_VERSION").to_owned();
         let (config, purge_secret) = (config.to_owned(), purge_secret.map(str::to_owned));
-        Self { deployer_plan: VERSION, deployer, config, stop_mail, purge_secret, deployments }
+        Self { deployer_plan: VERSION, deployer, config, stop_mail, adopt, purge_secret, deployments }
     }
 
-    /// What the plan may delete.
+    /// What a person has allowed the plan to do.
     pub(crate) fn allowed(&self) -> Allowed {
-        Allowed { stop_mail: self.stop_mail, purge_secret: self.purge_secret.is_some() }
+        Allowed { stop_mail: self.stop_mail, purge_secret: self.purge_secret.is_some(), adopt: self.adopt }
     }
 
     /// Reads a plan; none if the file, or folder, holds none.
@@ -233,7 +238,8 @@ fn is_plan(path: &Path) -> bool {
 pub(crate) fn plan_again(path: &Path, saved: &SavedPlan) -> Command {
     let is_to_destroy = saved.deployments.iter().any(|it| it.plan.toward != Toward::Present);
     let purge = saved.purge_secret.as_ref().map(|secret| format!("--purge-secret={secret}"));
-    let flags = [is_to_destroy.then_some("--destroy"), saved.stop_mail.then_some("--stop-mail"), purge.as_deref()];
+    let (stops, adopts) = (saved.stop_mail.then_some("--stop-mail"), saved.adopt.then_some("--adopt"));
+    let flags = [is_to_destroy.then_some("--destroy"), stops, adopts, purge.as_deref()];
     let path = path.display().to_string();
     let words: Vec<_> = std::iter::once("plan").chain(flags.into_iter().flatten()).chain(["--out", &path]).collect();
     Command::words(&words)

@@ -25,7 +25,8 @@ use crate::{
 pub(super) async fn run(screen: &Screen, args: &ApplyArgs) -> Result<Done, Shown> {
     let during = args.during_rotation.then_some("--during-rotation").into_iter();
     let stopping = args.stop_mail.then_some("--stop-mail");
-    let typed: Vec<&str> = std::iter::once("apply").chain(during).chain(stopping).collect();
+    let adopting = args.adopt.then_some("--adopt");
+    let typed: Vec<&str> = std::iter::once("apply").chain(during).chain(stopping).chain(adopting).collect();
     let approval = Approval {
         auto_approve: args.auto_approve,
         delete_leftovers: args.leftovers.delete_leftovers.as_deref(),
@@ -33,7 +34,7 @@ pub(super) async fn run(screen: &Screen, args: &ApplyArgs) -> Result<Done, Shown
     };
     say_if_the_function_cannot_be_built(screen, &args.config)?;
     for_each_deployment(screen, &args.config, async |session: Session| {
-        let session = session.allowing(Allowed { stop_mail: args.stop_mail, purge_secret: false });
+        let session = session.allowing(Allowed { stop_mail: args.stop_mail, purge_secret: false, adopt: args.adopt });
         let plan = async || prepare(&session, args.during_rotation).await;
         apply(&session, plan, &approval, args).await
     })
@@ -112,7 +113,7 @@ async fn watch_rotation(session: &Session, ours: Option<&str>, watch: Watch) -> 
     session.fail(watched.await.map_err(goes_on))
 }
 
-/// An adopted user may have a key from before. The first rotation used the other slot, so only the second one, maybe weeks later,
+/// An existing user may have a key from before. The first rotation used the other slot, so only the second one, maybe weeks later,
 /// would meet that key: it is told now. Nothing of this run depends on it.
 async fn tell_of_the_second_rotation(session: &Session) {
     match function::report(&session.aws, &session.deployment, false).await {

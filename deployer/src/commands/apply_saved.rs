@@ -18,8 +18,9 @@ use crate::{
 
 pub(super) async fn run(screen: &Screen, args: &ApplyArgs, saved: &SavedPlan) -> Result<Done, Shown> {
     let screen = &screen.with_config(&saved.config);
-    if args.stop_mail {
-        let error = Error::new("--stop-mail is part of a plan, and cannot be added to one that was reviewed");
+    let flags = [("--stop-mail", args.stop_mail), ("--adopt", args.adopt)];
+    if let Some((flag, _)) = flags.into_iter().find(|(_, is_given)| *is_given) {
+        let error = Error::new(format!("{flag} is part of a plan, and cannot be added to one that was reviewed"));
         return Err(show(screen, &error.hint("give it to plan")));
     }
     let run = SavedRun { args, saved };

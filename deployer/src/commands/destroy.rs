@@ -14,7 +14,8 @@ use crate::{
 
 pub(super) async fn run(screen: &Screen, args: &DestroyArgs) -> Result<Done, Shown> {
     let toward = Toward::Absent { stop_mail: args.stop_mail };
-    let allowed = Allowed { stop_mail: args.stop_mail, purge_secret: args.purge_secret.is_some() };
+    let allowed =
+        Allowed { stop_mail: args.stop_mail, purge_secret: args.purge_secret.is_some(), ..Allowed::default() };
     let flags = [args.stop_mail.then_some("--stop-mail"), allowed.purge_secret.then_some("--purge-secret")];
     let flags = flags.into_iter().flatten();
     let approval = Approval {

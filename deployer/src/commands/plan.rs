@@ -28,7 +28,7 @@ pub(super) async fn run(screen: &Screen, args: &PlanArgs) -> Result<Done, Shown>
     if toward == Toward::Present {
         say_if_the_function_cannot_be_built(screen, &args.target.config)?;
     }
-    let allowed = Allowed { stop_mail: args.stop_mail, purge_secret: args.purge_secret.is_some() };
+    let allowed = Allowed { stop_mail: args.stop_mail, purge_secret: args.purge_secret.is_some(), adopt: args.adopt };
     let mut planned = Vec::new();
     let done = for_each_deployment(screen, &args.target.config, async |session: Session| {
         let session = session.allowing(allowed);
@@ -47,7 +47,7 @@ pub(super) async fn run(screen: &Screen, args: &PlanArgs) -> Result<Done, Shown>
     }
     if let Some(out) = &args.out {
         let reviewed = planned.into_iter().map(reviewed).collect();
-        let saved = SavedPlan::new(&args.target.config, args.stop_mail, purged, reviewed);
+        let saved = SavedPlan::new(&args.target.config, allowed, purged, reviewed);
         saved.write(out).map_err(|error| show(screen, &error))?;
         say_how_to_apply(screen, out);
     }

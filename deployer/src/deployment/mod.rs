@@ -22,13 +22,15 @@ pub(crate) struct Deployment {
     pub(crate) allowed: Allowed,
 }
 
-/// What a person has allowed this run to delete, beside what can be made again.
+/// What a person has allowed this run to do beyond what the configuration declares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Allowed {
     /// Access keys of a user that the configuration no longer declares.
     pub(crate) stop_mail: bool,
     /// Secrets without a recovery window.
     pub(crate) purge_secret: bool,
+    /// Resources of the deployment's names that no deployment owns become the deployment's.
+    pub(crate) adopt: bool,
 }
 
 impl Deployment {
@@ -44,9 +46,13 @@ impl Deployment {
             tags: self.config.tags.clone(),
             protects: self.config.protect,
             lifts_protection: false,
+            adopts: self.allowed.adopt,
         }
     }
 }
+
+/// Tag on what a deployment owns and did not make. An adopted secret keeps its credential until somebody or the schedule rotates it.
+pub(crate) const TAG_ADOPTED: &str = "deployer:adopted";
 
 /// Tag on everything of a deployment that is protected from deletion: it protects also where the line is gone from the file, and where
 /// there is no file.
@@ -63,6 +69,8 @@ pub(crate) struct Owner {
     protects: bool,
     /// Whether this run may delete what is protected.
     lifts_protection: bool,
+    /// Whether this run takes over what no deployment owns.
+    adopts: bool,
 }
 
 impl Owner {
@@ -97,8 +105,20 @@ impl Owner {
         tags.contains_key(TAG_PROTECT) && !self.lifts_protection
     }
 
+    /// Whether this run takes over what no deployment owns.
+    pub(crate) fn adopts(&self) -> bool {
+        self.adopts
+    }
+
     #[cfg(test)]
     pub(crate) fn of(id: &str) -> Self {
-        Self { id: id.to_owned(), former_id: None, tags: Tags::new(), protects: false, lifts_protection: false }
+        let (former_id, tags) = (None, Tags::new());
+        Self { id: id.to_owned(), former_id, tags, protects: false, lifts_protection: false, adopts: false }
+    }
+
+    #[cfg(test)]
+    #[must_use]
+    pub(crate) fn who_adopts(self) -> Self {
+        Self { adopts: true, ..self }
     }
 }

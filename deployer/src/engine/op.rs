@@ -97,6 +97,8 @@ pub(crate) enum Verb {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Effect {
+    /// The resource becomes the deployment's, which did not make it.
+    Adopts,
     /// It changes what a rotation runs on, or what Secrets Manager refuses to change while a rotation is open.
     DisturbsRotation,
     /// The secret can no longer be read.

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::{
     aws::Aws,
-    deployment::{Owner, TAG_PROTECT},
+    deployment::{Owner, TAG_ADOPTED, TAG_PROTECT},
     engine::{
         kind::{Aim, Context, Going, Kind},
         op::{Address, Effect, Op},
@@ -43,6 +43,8 @@ pub(crate) trait Tagged: Send + Sync + Sized + 'static {
     const IS_PROVEN_BY_ANSWERS: bool = false;
     /// The configuration's key that decides the resource's name.
     const NAME_KEY: &'static str = "name";
+    /// Whether a resource that no deployment owns can be taken over.
+    const IS_ADOPTABLE: bool = true;
 
     fn address(&self) -> Address;
 
@@ -62,6 +64,16 @@ pub(crate) trait Tagged: Send + Sync + Sized + 'static {
 
     /// The calls that lead to the goal, tags aside.
     fn update(&self, goal: &Self::Goal, found: &Found<Self::Observed>) -> Result<Vec<(Op, Self::Call)>, Error>;
+
+    /// Refuses to take over a resource that carries no owner's tag, and that a deployment uses all the same.
+    fn check_that_nobody_uses_it(&self, _goal: &Self::Goal, _tags: &Tags) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// What people should know before the resource is taken over.
+    fn note_of_adoption(&self, _found: &Found<Self::Observed>) -> Option<Text> {
+        None
+    }
 
     /// The calls that delete the resource.
     fn delete(&self, found: &Found<Self::Observed>, going: Going<'_>) -> Result<Vec<(Op, Self::Call)>, Error>;
@@ -160,26 +172,35 @@ impl<T: Tagged> Kind for Owned<T> {
             (Aim::Present(declared), None) => {
                 Ok(of_kind(self.kind.create(&declared.goal, self.goal_tags(declared))).collect())
             }
-            (_, Some(found)) => {
+            (Aim::Absent(going), Some(found)) => {
                 self.check_owner(&found.tags)?;
-                match aim {
-                    Aim::Absent(_) if self.owner.keeps(&found.tags) => Err(self.is_protected()),
-                    Aim::Absent(going) => Ok(of_kind(self.kind.delete(found, going)?).collect()),
-                    Aim::Present(declared) => {
-                        let update = of_kind(self.kind.update(&declared.goal, found)?);
-                        Ok(update.chain(self.tag_ops(declared, &found.tags)).collect())
-                    }
+                if self.owner.keeps(&found.tags) {
+                    return Err(self.is_protected());
                 }
+                Ok(of_kind(self.kind.delete(found, going)?).collect())
+            }
+            (Aim::Present(declared), Some(found)) => {
+                if self.is_adopted(&found.tags) {
+                    self.kind.check_that_nobody_uses_it(&declared.goal, &found.tags)?;
+                } else {
+                    self.check_owner(&found.tags).map_err(|error| or_adopt::<T>(error, &found.tags))?;
+                }
+                let update = of_kind(self.kind.update(&declared.goal, found)?);
+                Ok(update.chain(self.tag_ops(declared, &found.tags)).collect())
             }
         }
     }
 
     fn note(&self, declared: Option<&Self::Goal>, observed: &Self::Observed) -> Option<Text> {
-        let is_ours = |found: &Found<T::Observed>| self.check_owner(&found.tags).is_ok();
+        let adopted = observed.as_ref().filter(|found| self.is_adopted(&found.tags));
+        let is_ours = |found: &Found<T::Observed>| adopted.is_some() || self.check_owner(&found.tags).is_ok();
         if !observed.as_ref().is_none_or(is_ours) {
             return None;
         }
-        self.kind.note(&declared?.goal, observed.as_ref())
+        let of_kind = self.kind.note(&declared?.goal, observed.as_ref());
+        let notes: Vec<_> =
+            of_kind.into_iter().chain(adopted.and_then(|found| self.kind.note_of_adoption(found))).collect();
+        (!notes.is_empty()).then(|| Text::join(notes, "; "))
     }
 
     async fn run(&self, context: &Context, call: Self::Call) -> Result<(), Error> {
@@ -199,15 +220,32 @@ impl<T: Tagged> Owned<T> {
     }
 
     fn tag_ops(&self, declared: &Declared<T::Goal>, observed: &Tags) -> Vec<(Op, Call<T::Call>)> {
-        let goal = self.goal_tags(declared);
+        let mut goal = self.goal_tags(declared);
+        let adopted = self.is_adopted(observed);
+        if adopted {
+            goal.insert(TAG_ADOPTED.to_owned(), "true".to_owned());
+        }
         let missing = tags::missing(observed, &goal);
         let is_former = |key: &String| declared.former_tags.contains(key) && !goal.contains_key(key);
         let former = observed.iter().filter(|(key, _)| is_former(key));
         let former: Tags = former.map(|(key, value)| (key.clone(), value.clone())).collect();
         let [set, remove] = T::TAG_ACTIONS;
-        let set = tags::set_op(set, observed, &missing).map(|op| (op, Call::SetTags(missing)));
+        let set = tags::set_op(set, observed, &missing);
+        let set = set.map(|op| if adopted { self.adopting(op, observed) } else { op });
+        let set = set.map(|op| (op, Call::SetTags(missing)));
         let remove = tags::remove_op(remove, &former).map(|op| (op, Call::RemoveTags(former.into_keys().collect())));
         set.into_iter().chain(remove).collect()
+    }
+
+    /// Whether this run takes over a resource with these tags. What another deployment owns is never taken over.
+    fn is_adopted(&self, tags: &Tags) -> bool {
+        T::IS_ADOPTABLE && self.owner.adopts() && !tags.contains_key(TAG_DEPLOYMENT)
+    }
+
+    /// Says whose the resource was, as far as its tags tell.
+    fn adopting(&self, op: Op, tags: &Tags) -> Op {
+        let from = if tags.is_empty() { "(no tags)".to_owned() } else { format!("(tags: {})", tags::pairs(tags)) };
+        op.with("owner", Some(from.into()), Some(self.owner.id().into())).effect(Effect::Adopts)
     }
 
     /// In the same words for every resource, so that it is told once.
@@ -237,9 +275,27 @@ impl<T: Tagged> Owned<T> {
                 format!("deployment {owner} owns it"),
                 format!("change {} in the configuration: two deployments cannot share {address}", T::NAME_KEY).into(),
             ),
-            None => (format!("it carries no tag {TAG_DEPLOYMENT}, so this tool did not make it"), self.kind.way_out()),
+            None => (is_of_nobody(tags), self.kind.way_out()),
         };
         let error = Error::new(format!("{address} exists, but this deployment does not own it"));
         Err(error.of_kind(ErrorKind::NotOurs).cause(cause).hint(hint))
     }
+}
+
+/// Names the owner, as far as the tags of other tools tell: CloudFormation sets its stack's name, and many Terraform modules a tag.
+fn is_of_nobody(tags: &Tags) -> String {
+    let others = if tags.is_empty() { String::new() } else { format!("; its tags are {}", tags::pairs(tags)) };
+    format!("it carries no tag {TAG_DEPLOYMENT}, so this tool did not make it{others}")
+}
+
+/// Offers to take over what no deployment owns.
+fn or_adopt<T: Tagged>(error: Error, tags: &Tags) -> Error {
+    if !T::IS_ADOPTABLE || tags.contains_key(TAG_DEPLOYMENT) {
+        return error;
+    }
+    error.hint(text![
+        "to take it over, with what it holds, run ",
+        Command::deployer("plan --adopt"),
+        ": the plan shows what would change"
+    ])
 }

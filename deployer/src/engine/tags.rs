@@ -35,6 +35,11 @@ pub(crate) fn shown(tags: &Tags) -> Value {
     Value::from_iter(tags.clone())
 }
 
+/// The tags as text: `team=platform, stage=prod`.
+pub(crate) fn pairs(tags: &Tags) -> String {
+    tags.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")
+}
+
 /// Reads a service's list of tags.
 pub(crate) fn read<T>(tags: Option<Vec<T>>, pair: impl Fn(T) -> (Option<String>, Option<String>)) -> Tags {
     let tag = |tag| {

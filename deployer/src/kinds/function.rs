@@ -21,7 +21,7 @@ use aws_sdk_lambda::{
     },
 };
 use aws_smithy_types::timeout::TimeoutConfig;
-use contract::{Command, Text, text};
+use contract::{Command, TAG_DEPLOYMENT, Text, text};
 use left_at_default::{FIELDS, LAYERS};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -560,7 +560,10 @@ fn remove_extras(extras: &Extras) -> Vec<(Op, Call)> {
 fn update_code(goal: &Goal, Found { tags, observed }: &Found<Observed>) -> Option<((Op, Call), (Op, Call))> {
     let marked = |tag: &str| tags.get(tag).cloned().map(Value::from);
     let architecture = goal.architecture.to_string();
-    let is_as_uploaded = observed.doubts(goal).next().is_none() && tags.get(TAG_CODE) == Some(&observed.code_sha256);
+    // Whoever made a function that is taken over could set these tags too.
+    let is_ours = tags.contains_key(TAG_DEPLOYMENT);
+    let is_believed = is_ours && observed.doubts(goal).next().is_none();
+    let is_as_uploaded = is_believed && tags.get(TAG_CODE) == Some(&observed.code_sha256);
     let is_from_source = tags.get(TAG_SOURCE) == Some(&goal.source);
     if is_as_uploaded && is_from_source && observed.architecture.as_ref() == Some(&architecture) {
         return None;

@@ -41,6 +41,8 @@ impl Tagged for Record {
     type Call = Call;
 
     const TAG_ACTIONS: [&'static str; 2] = ["ssm:AddTagsToResource", "ssm:RemoveTagsFromResource"];
+    // What it says of another owner's resources is nothing to go by.
+    const IS_ADOPTABLE: bool = false;
     // A run notes in the record what it may make, before it makes the first of it.
     const IS_MADE_ONLY_IF_ABSENT: bool = false;
     // PutParameter answers the version that it wrote.

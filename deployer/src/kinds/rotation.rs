@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use aws_sdk_secretsmanager::types::RotationRulesType;
-use contract::{AWSPENDING, Command, DEPLOYING, Text, text};
+use aws_sdk_secretsmanager::types::{RotationRulesType, Tag};
+use contract::{AWSPENDING, Command, DEPLOYING, TAG_DEPLOYMENT, Text, text};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
     aws::Aws,
-    deployment::{Deployment, names::region_of},
+    deployment::{Deployment, TAG_ADOPTED, names::region_of},
     engine::{
         eventually::{CONSISTENT_WITHIN, eventually},
         kind::{Aim, Context, Kind},
@@ -59,6 +59,8 @@ pub(crate) struct Observed {
     schedule: Option<String>,
     window: Option<String>,
     labels: Labels,
+    /// The deployment took the secret over, or does so in this run.
+    is_of_adopted_secret: bool,
     /// The secret is scheduled for deletion: nothing of it can be changed before it is restored.
     deleted: bool,
 }
@@ -102,7 +104,9 @@ impl Kind for Rotation {
             let rules = secret.rotation_rules.clone();
             let days = rules.as_ref().and_then(|rules| rules.automatically_after_days);
             let expression = rules.as_ref().and_then(|rules| rules.schedule_expression.clone());
+            let is_of_adopted_secret = self.adopts(secret.tags());
             Observed {
+                is_of_adopted_secret,
                 function_arn: secret.rotation_lambda_arn.clone().filter(|arn| !arn.is_empty()),
                 schedule: expression.or_else(|| days.map(|days| format!("rate({days} days)"))),
                 window: rules.and_then(|rules| rules.duration),
@@ -143,17 +147,16 @@ impl Kind for Rotation {
             return Some(Text::from(format!("{}; ", error.in_one_line())).then(Text::join(error.hints, "; ")));
         }
         let is_owed = goal.is_some_and(|goal| goal.rotate_when_enabled);
-        if is_owed
-            && observed.as_ref().is_some_and(|rotation| rotation.labels.rotation_enabled && was_never_rotated(rotation))
-        {
-            return Some(text![
-                format!(
-                    "no rotation of secret {} has completed yet, and rotation.rotate_on_create asks for one; ",
-                    self.secret
-                ),
-                Command::deployer("apply"),
-                " starts it"
-            ]);
+        let waits = |rotation: &&Observed| rotation.is_of_adopted_secret || rotation.labels.rotation_enabled;
+        if is_owed && let Some(rotation) = observed.as_ref().filter(waits).filter(|it| was_never_rotated(it)) {
+            let secret = &self.secret;
+            let (why, starts) = if rotation.is_of_adopted_secret {
+                (format!("the deployment took secret {secret} over, and has not rotated it yet; "), "rotate")
+            } else {
+                let why = "has completed yet, and rotation.rotate_on_create asks for one";
+                (format!("no rotation of secret {secret} {why}; "), "apply")
+            };
+            return Some(text![why, Command::deployer(starts), " starts it"]);
         }
         let labels = observed.as_ref().map(|rotation| &rotation.labels).filter(|labels| labels.pending().is_none())?;
         let deploying = labels.labelled(DEPLOYING).filter(|deploying| labels.current() != Some(deploying))?;
@@ -203,6 +206,14 @@ impl Rotation {
         arn == self.function_arn || former.iter().any(|name| arn.ends_with(&format!(":function:{name}")))
     }
 
+    /// Whether a secret with these tags is one that the deployment did not make. It keeps its credential, whatever
+    /// `rotation.rotate_on_create` says.
+    fn adopts(&self, tags: &[Tag]) -> bool {
+        let has = |key| tags.iter().any(|tag| tag.key() == Some(key));
+        let Deployment { config, allowed, .. } = &*self.deployment;
+        has(TAG_ADOPTED) || allowed.adopt && !config.secret.existing && !has(TAG_DEPLOYMENT)
+    }
+
     fn is_rotated_by(&self, other: &str) -> Error {
         Error::new(format!("secret {} is rotated by another function", self.secret))
             .of_kind(ErrorKind::NotOurs)
@@ -230,7 +241,8 @@ impl Rotation {
             .with("function", now.and_then(|r| value(&r.function_arn)), Some(self.function_arn.as_str().into()))
             .with("schedule", now.and_then(|r| value(&r.schedule)), Some(schedule.as_str().into()))
             .with("window", now.and_then(|r| value(&r.window)), value(window));
-        let immediately = *rotate_when_enabled && now.is_none_or(was_never_rotated);
+        let keeps = observed.is_some_and(|rotation| rotation.is_of_adopted_secret);
+        let immediately = *rotate_when_enabled && !keeps && now.is_none_or(was_never_rotated);
         if op.changes.is_empty() && !immediately {
             return None;
         }

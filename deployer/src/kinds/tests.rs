@@ -30,7 +30,7 @@ use crate::{
     deployment::{Owner, facts::Former},
     engine::{
         kind::{Aim, Going, Kind},
-        op::{Address, ResourceKind, Verb},
+        op::{Address, Effect, Op, ResourceKind, Verb},
         owned::{Declared, Found, Owned, Tagged},
         tags::Tags,
     },
@@ -39,12 +39,13 @@ use crate::{
 
 const OURS: &str = "eu-west-1/mail-prod";
 
-/// Checks the present/absent table of a kind, and that it never touches what carries another owner's tag or none.
-fn check_ownership<T: Tagged>(kind: T, goal: T::Goal, observed: impl Fn() -> T::Observed) {
-    let address = kind.address();
-    let way_out = kind.way_out().to_string();
+/// Checks the present/absent table of a kind, and that it never touches what carries another owner's tag, or none unless this run
+/// adopts it.
+fn check_ownership<T: Tagged>(kind: impl Fn() -> T, goal: T::Goal, observed: impl Fn() -> T::Observed) {
+    let address = kind().address();
+    let way_out = kind().way_out().to_string();
     let other_name = format!("change {} in the configuration: two deployments cannot share {address}", T::NAME_KEY);
-    let owned = Owned::new(kind, &Owner::of(OURS));
+    let owned = Owned::new(kind(), &Owner::of(OURS));
     let goal = &declared(goal);
     let found = |tags: Tags| Some(Found { tags, observed: observed() });
     let tags = |owner: &str| Tags::from([(TAG_DEPLOYMENT.to_owned(), owner.to_owned())]);
@@ -52,6 +53,7 @@ fn check_ownership<T: Tagged>(kind: T, goal: T::Goal, observed: impl Fn() -> T::
 
     for (whose, tags) in [("nobody's", Tags::new()), ("another's", tags("eu-west-1/other"))] {
         for aim in [Aim::Present(goal), absent] {
+            let offers_adoption = tags.is_empty() && matches!(aim, Aim::Present(_));
             let error = owned.decide(aim, &found(tags.clone())).err();
             let error = error.unwrap_or_else(|| panic!("{address}, which is {whose}, is not left alone"));
             assert_eq!(error.kind(), ErrorKind::NotOurs, "{address}");
@@ -59,8 +61,18 @@ fn check_ownership<T: Tagged>(kind: T, goal: T::Goal, observed: impl Fn() -> T::
             let hint = error.hints[0].to_string();
             let expected = if tags.is_empty() { way_out.clone() } else { other_name.clone() };
             assert_eq!(hint, expected, "{address}, which is {whose}");
+            assert_eq!(error.hints.len(), if offers_adoption { 2 } else { 1 }, "{address}: {error:?}");
         }
     }
+    let adopting = Owned::new(kind(), &Owner::of(OURS).who_adopts());
+    let ops = adopting.decide(Aim::Present(goal), &found(Tags::new())).unwrap();
+    let (last, rest) = ops.split_last().unwrap();
+    assert!(last.0.has(Effect::Adopts), "{address}: it is the deployment's once everything else is as declared");
+    let makes_or_deletes = |op: &Op| op.verb != Verb::Update || op.has(Effect::Adopts);
+    assert!(!rest.iter().any(|(op, _)| makes_or_deletes(op)), "{address}: what is taken over is not replaced");
+    let refused = |aim, tags| adopting.decide(aim, &found(tags)).err().map(|error| error.kind());
+    assert_eq!(refused(Aim::Present(goal), tags("eu-west-1/other")), Some(ErrorKind::NotOurs), "{address}");
+    assert_eq!(refused(absent, Tags::new()), Some(ErrorKind::NotOurs), "{address}: destroy takes nothing over");
     let created = owned.decide(Aim::Present(goal), &None).unwrap();
     let (create, _) = created.first().unwrap();
     assert_eq!(create.verb, Verb::Create, "{address}");
@@ -74,17 +86,17 @@ fn check_ownership<T: Tagged>(kind: T, goal: T::Goal, observed: impl Fn() -> T::
 #[test]
 fn no_owned_kind_touches_what_is_not_ours() {
     check_ownership(
-        Secret { name: "s".into(), recovery_window_days: Some(30) },
+        || Secret { name: "s".into(), recovery_window_days: Some(30) },
         secret::Goal { user: "u".into(), kms_key_arn: None, kms_key: None, under_older_keys: vec![] },
         || secret::Observed { kms_key: None, deleted: false, replicas: vec![] },
     );
     check_ownership(
-        User { name: "u".into(), policy_name: "p".into(), former_policy: None, going: true },
+        || User { name: "u".into(), policy_name: "p".into(), former_policy: None, going: true },
         user::Goal { placement: placement(), policy: json!({}), serves: "eu-west-1/s".into(), sends_as_anybody: false },
         || keys_only(&["AKIA"]),
     );
     check_ownership(
-        Role { name: "r".into(), policy_name: "p".into(), going: true },
+        || Role { name: "r".into(), policy_name: "p".into(), going: true },
         role::Goal { placement: placement(), trust: json!({}), policy: json!({}) },
         || role::Observed {
             placement: placement(),
@@ -95,11 +107,13 @@ fn no_owned_kind_touches_what_is_not_ours() {
             instance_profiles: vec![],
         },
     );
-    check_ownership(LogGroup { name: "g".into(), arn: "arn".into() }, log_group::Goal { retention_days: 30 }, || {
-        log_group::Observed { retention: None }
-    });
     check_ownership(
-        function(),
+        || LogGroup { name: "g".into(), arn: "arn".into() },
+        log_group::Goal { retention_days: 30 },
+        || log_group::Observed { retention: None },
+    );
+    check_ownership(
+        function,
         function::Goal {
             role_arn: "arn".into(),
             timeout: Duration::from_mins(5),
@@ -123,12 +137,12 @@ fn no_owned_kind_touches_what_is_not_ours() {
         },
     );
     check_ownership(
-        Topic { name: "t".into(), arn: "arn".into() },
+        || Topic { name: "t".into(), arn: "arn".into() },
         topic::Goal { email: "ops@example.com".into() },
         || topic::Observed { subscriptions: vec![] },
     );
     check_ownership(
-        Document { name: "d".into() },
+        || Document { name: "d".into() },
         document::Goal {
             script: "/s".into(),
             timeout: Duration::from_mins(2),
@@ -140,7 +154,7 @@ fn no_owned_kind_touches_what_is_not_ours() {
         },
     );
     check_ownership(
-        Upkeep { name: "u".into(), arn: "arn".into() },
+        || Upkeep { name: "u".into(), arn: "arn".into() },
         upkeep::Goal { function_arn: "arn".into() },
         || upkeep::Observed { rule: upkeep::Rule::default(), targets: vec![] },
     );

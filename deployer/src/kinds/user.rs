@@ -17,7 +17,7 @@ use crate::{
         owned::{Found, Tagged},
         tags::{self, Tags},
     },
-    error::{Error, FailedTo as _, absent_is_none},
+    error::{Error, ErrorKind, FailedTo as _, absent_is_none},
     kinds::iam,
     read_once,
 };
@@ -128,6 +128,31 @@ impl Tagged for User {
 
     fn further_tags(&self, goal: &Goal) -> Tags {
         Tags::from([(TAG_SECRET.to_owned(), goal.serves.clone())])
+    }
+
+    fn check_that_nobody_uses_it(&self, goal: &Goal, tags: &Tags) -> Result<(), Error> {
+        let Some(other) = tags.get(TAG_SECRET).filter(|secret| **secret != goal.serves) else { return Ok(()) };
+        Err(Error::new(format!("user {} serves another secret", self.name))
+            .of_kind(ErrorKind::NotOurs)
+            .cause(format!("its tag {TAG_SECRET} is {other}: a deployment declares the user existing"))
+            .hint("use one user per secret: the rotations of two secrets would delete each other's keys"))
+    }
+
+    fn note_of_adoption(&self, found: &Found<Observed>) -> Option<Text> {
+        let keys = found.observed.key_ids.join(" and ");
+        let keys = if keys.is_empty() {
+            String::new()
+        } else {
+            format!(
+                ", and access key {keys} stays. A later rotation may delete a key that was never used and that no version of the secret \
+                 names"
+            )
+        };
+        let name = &self.name;
+        Some(
+            format!("user {name} keeps its policies and groups, which the credential gives to whoever has it{keys}")
+                .into(),
+        )
     }
 
     fn create(&self, goal: &Goal, tags: Tags) -> Vec<(Op, Call)> {

@@ -13,6 +13,9 @@ use crate::{
 
 const FILE: &str = "{name: mail, region: eu-west-1, secret: {name: s}, iam_user: {name: u}}";
 
+const NOTHING: Allowed = Allowed { stop_mail: false, purge_secret: false, adopt: false };
+const STOPS_MAIL: Allowed = Allowed { stop_mail: true, ..NOTHING };
+
 fn config(text: &str) -> Config {
     config::parse(Path::new("c.yaml"), text).unwrap().remove(0)
 }
@@ -76,7 +79,7 @@ fn what_changed_since_the_plan_is_refused_with_the_difference() {
 
 #[test]
 fn another_file_and_another_account_are_refused_with_the_difference() {
-    let saved = SavedPlan::new(Path::new("c.yaml"), false, None, vec![reviewed(vec![])]);
+    let saved = SavedPlan::new(Path::new("c.yaml"), NOTHING, None, vec![reviewed(vec![])]);
     let check = |texts: &[&str]| {
         let configs: Vec<_> = texts.iter().map(|text| config(text)).collect();
         causes(saved.check_file(&configs))
@@ -106,7 +109,7 @@ fn a_plan_is_told_from_a_configuration_by_its_first_field_and_overwrites_only_a_
         fs::write(&path, text).unwrap();
         path
     };
-    let saved = SavedPlan::new(Path::new("c.yaml"), true, None, vec![reviewed(vec![set(None, "b")])]);
+    let saved = SavedPlan::new(Path::new("c.yaml"), STOPS_MAIL, None, vec![reviewed(vec![set(None, "b")])]);
     let new = folder.path().join("new.json");
     saved.write(&new).unwrap();
     saved.write(&new).unwrap();
@@ -129,14 +132,16 @@ fn a_plan_is_told_from_a_configuration_by_its_first_field_and_overwrites_only_a_
 #[test]
 fn a_new_plan_is_asked_for_with_the_flags_of_the_old_one() {
     let mut deployment = reviewed(vec![]);
-    let again = |deployment: &Reviewed, stop_mail, purge_secret| {
-        let saved = SavedPlan::new(Path::new("c.yaml"), stop_mail, purge_secret, vec![deployment.clone()]);
+    let again = |deployment: &Reviewed, allowed, purge_secret| {
+        let saved = SavedPlan::new(Path::new("c.yaml"), allowed, purge_secret, vec![deployment.clone()]);
         plan_again(Path::new("p.json"), &saved).to_string()
     };
-    assert_eq!(again(&deployment, false, None), "deployer plan --out p.json");
+    assert_eq!(again(&deployment, NOTHING, None), "deployer plan --out p.json");
+    let adopts = Allowed { adopt: true, ..NOTHING };
+    assert_eq!(again(&deployment, adopts, None), "deployer plan --adopt --out p.json");
     deployment.plan.toward = Toward::Absent { stop_mail: true };
-    assert_eq!(again(&deployment, true, None), "deployer plan --destroy --stop-mail --out p.json");
-    let purges = again(&deployment, false, Some("mail/smtp"));
+    assert_eq!(again(&deployment, STOPS_MAIL, None), "deployer plan --destroy --stop-mail --out p.json");
+    let purges = again(&deployment, NOTHING, Some("mail/smtp"));
     assert_eq!(purges, "deployer plan --destroy '--purge-secret=mail/smtp' --out p.json");
 }
 
@@ -192,13 +197,14 @@ proptest! {
     #[test]
     fn a_saved_plan_read_back_is_the_plan(
         plans in prop::collection::vec((any_plan(), prop::option::of("[0-9a-f]{32}"), value()), 0..3),
-        stop_mail in any::<bool>(),
+        (stop_mail, adopt) in any::<(bool, bool)>(),
         purge_secret in prop::option::of(".{0,8}"),
     ) {
         let deployments = plans.into_iter().map(|(plan, function, configuration)| {
             Reviewed { configuration, function, plan, ..reviewed(vec![]) }
         });
-        let saved = SavedPlan::new(Path::new("c.yaml"), stop_mail, purge_secret.as_deref(), deployments.collect());
+        let allowed = Allowed { stop_mail, adopt, ..NOTHING };
+        let saved = SavedPlan::new(Path::new("c.yaml"), allowed, purge_secret.as_deref(), deployments.collect());
         prop_assert_eq!(SavedPlan::parse(&saved.to_json()).unwrap(), saved);
     }
 

@@ -1,7 +1,7 @@
 //! The kill matrix: runs of the deployer with a fault at every AWS call that they make, or killed there, and the same command again.
 //!
 //! A point is a run (a fresh apply, an apply that changes every kind of resource, an apply that removes what the file no longer
-//! declares, a destroy), a call, and what happens at that call. The test runs the command up to there, and then once more. The account
+//! declares, a destroy, an apply that takes over what another tool made), a call, and what happens at that call. The test runs the command up to there, and then once more. The account
 //! must be as after an undisturbed run, after which a further run changes nothing. An undisturbed run shows which calls there are.
 //!
 //! `KILL_MATRIX=all` runs every point. `KILL_MATRIX=TEXT` runs the points whose description contains the text. Without the variable

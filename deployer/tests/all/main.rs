@@ -3,6 +3,8 @@
 #![expect(unused_crate_dependencies, reason = "Cargo gives an integration test every dependency of the crate")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "in a test, a panic with its place is the report")]
 
+/// Resources that another tool made become a deployment's.
+mod adopt;
 /// Who is asked before something changes.
 mod approval;
 /// Mistakes that are refused before the first change.

@@ -40,23 +40,33 @@ async fn every_kind_of_resource_that_is_not_ours_is_refused_and_left_alone() {
 
     make_all(&aws).await;
     let reason = "it carries no tag deployer:deployment, so this tool did not make it";
-    expect_refusals(&sandbox, &config, reason, |_, way_out, _| way_out.to_owned());
+    let commands: [&[&str]; 3] =
+        [&["plan"], &["apply", "--auto-approve"], &["destroy", "--auto-approve", "--stop-mail"]];
+    expect_refusals(&sandbox, &config, &commands, reason, |_, way_out, _| way_out.to_owned());
+    let adopt = "to take it over, with what it holds, run `deployer plan --adopt`";
+    expect_refusals(&sandbox, &config, &commands[..2], reason, |_, _, _| adopt.to_owned());
+    assert!(!sandbox.deployer(&[commands[2], &[&config]].concat()).expect(1).stderr.contains("--adopt"));
 
     tag_all(&aws).await;
-    expect_refusals(&sandbox, &config, "deployment eu-west-1/other owns it", |name, _, key| {
+    let commands = [&commands[..], &[&["plan", "--adopt"], &["apply", "--adopt", "--auto-approve"]]].concat();
+    expect_refusals(&sandbox, &config, &commands, "deployment eu-west-1/other owns it", |name, _, key| {
         format!("\nhint: change {key} in the configuration: two deployments cannot share {name}\n")
     });
 }
 
-/// Fails the test unless every command refuses every kind for this reason and with this hint, made of the kind's row in
+/// Fails the test unless each of these commands refuses every kind for this reason and with this hint, made of the kind's row in
 /// [`OWNED`], and none changes anything.
-fn expect_refusals(sandbox: &Sandbox, config: &str, reason: &str, hint: impl Fn(&str, &str, &str) -> String) {
-    let commands: [&[&str]; 3] =
-        [&["plan"], &["apply", "--auto-approve"], &["destroy", "--auto-approve", "--stop-mail"]];
+fn expect_refusals(
+    sandbox: &Sandbox,
+    config: &str,
+    commands: &[&[&str]],
+    reason: &str,
+    hint: impl Fn(&str, &str, &str) -> String,
+) {
     let before = sandbox.mark();
     let mut failures = Vec::new();
     for command in commands {
-        let refused = sandbox.deployer(&[command, &[config]].concat()).expect(1).stderr;
+        let refused = sandbox.deployer(&[*command, &[config]].concat()).expect(1).stderr;
         let errors: Vec<_> = refused.split("error: ").collect();
         for (name, way_out, key) in OWNED {
             let error = errors

@@ -193,7 +193,8 @@ fn push_resource(text: &mut String, resource: &Planned, home: Home<'_>, verbose:
         Some(ChangedBy::File) => "  (by the file)",
         Some(ChangedBy::SomebodyElse) => "  (by somebody else, since the last apply)",
     };
-    let _ = writeln!(text, "  {style}{sign}{style:#} {BOLD}{}{BOLD:#}{by}", resource.address);
+    let adopted = if resource.ops.iter().any(|op| op.has(Effect::Adopts)) { "  (adopted)" } else { "" };
+    let _ = writeln!(text, "  {style}{sign}{style:#} {BOLD}{}{BOLD:#}{by}{adopted}", resource.address);
     for op in &resource.ops {
         if verbose { push_op_in_full(text, op) } else { push_op(text, op, home) }
     }

@@ -14,14 +14,21 @@ pub(super) enum Run {
     /// An apply of a file without `notify` and `instance`.
     Remove,
     Destroy,
+    /// An apply that takes over what another tool made.
+    Adopt,
 }
 
 impl Run {
-    pub(super) const ALL: [Self; 4] = [Self::Create, Self::Update, Self::Remove, Self::Destroy];
+    /// Every run that is worth its time: an apply that adopts never rotates, whatever the file says.
+    pub(super) fn all(rotates: bool) -> impl Iterator<Item = Self> {
+        let all = [Self::Create, Self::Update, Self::Remove, Self::Destroy, Self::Adopt];
+        all.into_iter().filter(move |run| rotates || *run != Self::Adopt)
+    }
 
     pub(super) fn arguments(self) -> &'static [&'static str] {
         match self {
             Self::Create | Self::Update | Self::Remove => &["apply", "--auto-approve"],
+            Self::Adopt => &["apply", "--adopt", "--auto-approve"],
             Self::Destroy => &["destroy", "--auto-approve", "--stop-mail"],
         }
     }

@@ -74,7 +74,10 @@ impl Worker {
         worker.save(Run::Destroy);
         change_by_hand(&runtime, &aws);
         worker.save(Run::Update);
-        for run in Run::ALL {
+        worker.begin(Run::Destroy);
+        runtime.block_on(aws.make_another_tools());
+        worker.save(Run::Adopt);
+        for run in Run::all(rotates) {
             worker.begin(run);
             let before = worker.sandbox.mark();
             worker.run_undisturbed(run);

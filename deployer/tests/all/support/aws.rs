@@ -3,7 +3,11 @@
 use std::io::{Cursor, Write as _};
 
 use aws_config::SdkConfig;
+use aws_sdk_ssm::types::ResourceTypeForTagging;
+use contract::TAG_DEPLOYMENT;
 use zip::{ZipWriter, write::SimpleFileOptions};
+
+use super::example::{DOCUMENT, FUNCTION_ARN, LOG_GROUP_ARN, RECORD, ROLE, RULE_ARN, SECRET, TOPIC, USER};
 
 /// One client per service.
 pub(crate) struct Aws {
@@ -30,7 +34,36 @@ impl Aws {
             ssm: aws_sdk_ssm::Client::new(sdk),
         }
     }
+
+    /// Takes every sign of the deployer off a deployment, as if another tool had made it.
+    pub(crate) async fn make_another_tools(&self) {
+        let keys = || Some(OUR_TAGS.map(str::to_owned).to_vec());
+        self.secrets.untag_resource().secret_id(SECRET).set_tag_keys(keys()).send().await.unwrap();
+        self.iam.untag_user().user_name(USER).set_tag_keys(keys()).send().await.unwrap();
+        let tag = aws_sdk_iam::types::Tag::builder().key("ManagedBy").value("terraform").build().unwrap();
+        self.iam.tag_user().user_name(USER).tags(tag).send().await.unwrap();
+        self.iam.untag_role().role_name(ROLE).set_tag_keys(keys()).send().await.unwrap();
+        self.logs.untag_resource().resource_arn(LOG_GROUP_ARN).set_tag_keys(keys()).send().await.unwrap();
+        self.lambda.untag_resource().resource(FUNCTION_ARN).set_tag_keys(keys()).send().await.unwrap();
+        self.sns.untag_resource().resource_arn(TOPIC).set_tag_keys(keys()).send().await.unwrap();
+        let untag = self.ssm.remove_tags_from_resource().resource_type(ResourceTypeForTagging::Document);
+        untag.resource_id(DOCUMENT).set_tag_keys(keys()).send().await.unwrap();
+        self.events.untag_resource().resource_arn(RULE_ARN).set_tag_keys(keys()).send().await.unwrap();
+        for parameter in [RECORD.to_owned(), format!("{RECORD}/lease")] {
+            self.ssm.delete_parameter().name(parameter).send().await.unwrap();
+        }
+    }
 }
+
+/// Every tag that the deployer sets on some resource beside those of the file.
+const OUR_TAGS: [&str; 6] = [
+    TAG_DEPLOYMENT,
+    "deployer:adopted",
+    "deployer:secret",
+    "deployer:email",
+    "deployer:source",
+    "deployer:code-sha256",
+];
 
 /// A role's trust policy that lets Lambda assume the role.
 pub(crate) const TRUST_OF_LAMBDA: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow",
