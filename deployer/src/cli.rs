@@ -57,6 +57,8 @@ pub enum Command {
     Recover(RecoverArgs),
     /// Print what other tools need of the deployment: the secret's ARN, the user, the endpoint; reads only.
     Output(OutputArgs),
+    /// Write a folder with which Terraform goes on with what is deployed; changes nothing in AWS.
+    Export(ExportArgs),
     /// Check all that a deployment needs, before the first `apply` and after it: permissions, SES, hosts, rotation; reads only. Exit
     /// code 0: nothing is wrong, 1: something is, or could not be read.
     Doctor(Target),
@@ -89,6 +91,7 @@ impl Command {
             Self::Recover(args) => &args.target,
             Self::Output(args) => return Some(&args.config),
             Self::Policy(args) => &args.target,
+            Self::Export(args) => &args.target,
             Self::Drift(args) => &args.target,
             Self::Init(args) => return Some(&args.file),
             Self::List(_) | Self::Schema(_) | Self::Build(_) | Self::Completions(_) | Self::ManPages(_) => return None,
@@ -352,6 +355,18 @@ pub struct InitArgs {
     pub file: PathBuf,
 }
 
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub target: Target,
+    /// Write into this folder the module of examples/terraform, the function's zip, a call of the module for each deployment, and the
+    /// blocks that import what is there. The folder must be empty, or not exist.
+    #[arg(long, value_name = "FOLDER")]
+    pub terraform: PathBuf,
+}
+
 /// Arguments of `policy`.
 #[derive(Debug, Args)]
 pub struct PolicyArgs {
@@ -371,6 +386,7 @@ pub enum PolicyFor {
     Destroy,
     Doctor,
     Drift,
+    Export,
     Init,
     /// What the instances' role needs
     Instance,

@@ -32,7 +32,7 @@ const LAYERS: &[&[&str]] = &[
     &["deployment/facts.rs"],
     &["engine/"],
     &["kinds/"],
-    &["stack.rs", "leftovers.rs", "planning.rs", "sizes.rs"],
+    &["stack.rs", "leftovers.rs", "planning.rs", "sizes.rs", "terraform/"],
     &["lease.rs", "rotation/", "saved_plan.rs", "saved_plan/", "status.rs"],
     &["doctor/"],
     &["screen/"],

@@ -34,6 +34,7 @@ mod silence;
 mod sizes;
 mod stack;
 mod status;
+mod terraform;
 
 #[cfg(test)]
 mod docs;

@@ -21,6 +21,7 @@ mod command_line;
 mod destroy;
 mod doctor;
 mod drift;
+mod export;
 mod init;
 mod leaked;
 mod list;
@@ -72,6 +73,7 @@ pub async fn run(Cli { command, json, verbose }: Cli) -> ExitCode {
         Command::Recover(args) => (false, recover::run(&screen, &args).await),
         Command::Output(args) => (false, output::run(&screen, &args).await),
         Command::Doctor(target) => (false, doctor::run(&screen, &target).await),
+        Command::Export(args) => (false, export::run(&screen, &args).await),
         Command::Policy(args) => (false, policy::run(&screen, &args).await),
         Command::Build(args) => (false, build::run(&screen, &args).await),
         Command::ManPages(args) => (false, command_line::man_pages(&screen, &args.folder)),

@@ -64,12 +64,12 @@ const fn line(on: On, verbs: &'static [PolicyFor], actions: &'static [&'static s
     Line { on, verbs, actions }
 }
 
-use PolicyFor::{Apply, Destroy, Doctor, Drift, Init, List, Output, Plan, Recover, Rotate, Status};
+use PolicyFor::{Apply, Destroy, Doctor, Drift, Export, Init, List, Output, Plan, Recover, Rotate, Status};
 
 /// The verbs that read every resource.
-const SURVEYS: &[PolicyFor] = &[Plan, Apply, Status, Drift, Doctor, Destroy];
+const SURVEYS: &[PolicyFor] = &[Plan, Export, Apply, Status, Drift, Doctor, Destroy];
 /// Those of them that compare with what the configuration declares.
-const COMPARES: &[PolicyFor] = &[Plan, Apply, Status, Drift, Doctor];
+const COMPARES: &[PolicyFor] = &[Plan, Export, Apply, Status, Drift, Doctor];
 /// `plan --destroy` reads what `destroy` reads.
 const DELETES: &[PolicyFor] = &[Plan, Destroy];
 
@@ -77,7 +77,7 @@ const TABLE: &[Line] = &[
     // The secret and its key.
     line(
         On::Secret,
-        &[Plan, Apply, Status, Drift, Doctor, Destroy, Rotate, Recover, Output],
+        &[Plan, Export, Apply, Status, Drift, Doctor, Destroy, Rotate, Recover, Output],
         &["secretsmanager:DescribeSecret"],
     ),
     line(On::Secret, COMPARES, &["secretsmanager:ListSecretVersionIds"]),
@@ -105,7 +105,7 @@ const TABLE: &[Line] = &[
     // `list` works on the deployments that it finds.
     line(On::Secrets, &[List], &["secretsmanager:DescribeSecret"]),
     // The user.
-    line(On::User, &[Plan, Apply, Status, Drift, Doctor, Destroy, Output], &["iam:GetUser"]),
+    line(On::User, &[Plan, Export, Apply, Status, Drift, Doctor, Destroy, Output], &["iam:GetUser"]),
     line(On::User, SURVEYS, &["iam:ListAccessKeys", "iam:ListAttachedUserPolicies"]),
     line(On::User, &[Status, Doctor], &["iam:GetAccessKeyLastUsed"]),
     line(On::User, &[Recover], &["iam:UpdateAccessKey"]),
@@ -176,7 +176,7 @@ const TABLE: &[Line] = &[
             "lambda:ListTags",
         ],
     ),
-    line(On::Function, &[Plan, Apply, Status, Drift, Doctor, Rotate, Recover], &["lambda:InvokeFunction"]),
+    line(On::Function, &[Plan, Export, Apply, Status, Drift, Doctor, Rotate, Recover], &["lambda:InvokeFunction"]),
     line(
         On::Function,
         &[Apply],
@@ -446,7 +446,7 @@ mod tests {
 
     #[test]
     fn no_verb_that_only_reads_may_change_anything() {
-        for verb in [Plan, Status, Drift, Doctor, Init, List, Output] {
+        for verb in [Plan, Export, Status, Drift, Doctor, Init, List, Output] {
             let changing: Vec<_> = actions(&of(&example(), Some(verb)))
                 .into_iter()
                 .filter(|action| {

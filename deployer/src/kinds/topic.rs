@@ -154,6 +154,12 @@ impl Tagged for Topic {
 }
 
 impl Topic {
+    /// ARN of the subscription of this address; none until the address has confirmed.
+    pub(crate) async fn subscription_arn(&self, aws: &Aws, email: &str) -> Result<Option<String>, Error> {
+        let found = Box::pin(self.observe(aws)).await?;
+        Ok(found.and_then(|found| found.observed.subscription_of(email)?.arn.clone()))
+    }
+
     /// Whether this address has confirmed its subscription; none if it has none.
     pub(crate) async fn is_confirmed(&self, aws: &Aws, email: &str) -> Result<Option<bool>, Error> {
         let found = Box::pin(self.observe(aws)).await?;

@@ -59,5 +59,7 @@ mod scenarios;
 mod soak;
 /// The harness: what the tests share.
 mod support;
+/// From Terraform to the deployer and back.
+mod terraform;
 /// How `apply`, `rotate` and `status` see a rotation, and its further attempts.
 mod watch;

@@ -60,6 +60,7 @@ async fn every_verb_runs_under_exactly_its_policy() {
     life.run(&["drift"]).await.expect(0);
     life.run(&["list", "--region", REGION]).await.expect(0);
     life.run(&["output", "all"]).await.expect(0);
+    life.run(&["export", "--terraform", "exported"]).await.expect(0);
     life.run(&["rotate"]).await.expect(0);
     // What a person has to repair: a key that somebody made Inactive, and a rotation that hosts cannot be told of.
     let current = life.deployed.key_labelled("AWSCURRENT").await;
@@ -88,6 +89,7 @@ async fn every_verb_runs_under_exactly_its_policy() {
     life.needed_all_but("status", &[]);
     // It reads the name of a user or a role that differs in case only if there is none of the name itself.
     life.needed_all_but("drift", &["iam:ListRoles", "iam:ListUsers"]);
+    life.needed_all_but("export", &["iam:ListRoles", "iam:ListUsers"]);
     life.needed_all_but("list", &[]);
     life.needed_all_but("output", &[]);
     // These make the lease if there is none.

@@ -243,6 +243,12 @@ impl Sandbox {
         SecretValue::parse(request.send().await.unwrap().secret_string().unwrap()).unwrap()
     }
 
+    /// The secret's value was read since then by another tool that the test ran, as the same administrator as the deployer.
+    pub(crate) fn another_tool_read(&self, since: usize) {
+        let is_it = |call: &&Call| call.action == "GetSecretValue" && call.is_by_the_administrator();
+        self.own_reads.fetch_add(self.calls()[since..].iter().filter(is_it).count(), Ordering::Relaxed);
+    }
+
     /// An access key of the user that somebody makes by hand.
     pub(crate) async fn make_key_by_hand(&self) -> aws_sdk_iam::types::AccessKey {
         self.own_keys.fetch_add(1, Ordering::Relaxed);
