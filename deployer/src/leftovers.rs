@@ -89,7 +89,7 @@ fn add(stack: &mut Stack<'_>, deployment: &Arc<Deployment>, Entry { kind, name, 
         }
         ResourceKind::User => {
             stack.add_owned(
-                User { name, policy_name: names.user_policy.clone(), former_policy: None, going: true },
+                User { name, policy_name: names.user_policy.clone(), former_policy: None, going: true, adopts: false },
                 no_goal,
             );
         }

@@ -104,6 +104,7 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
             policy_name: names.user_policy.clone(),
             former_policy: names.former.as_ref().map(|former| former.user_policy.clone()),
             going,
+            adopts: deployment.allowed.adopt,
         };
         stack.add_owned(user, |deployment, _| Ok(user_goal(deployment)));
     }

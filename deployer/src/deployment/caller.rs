@@ -130,6 +130,12 @@ const TABLE: &[Line] = &[
         &[Destroy],
         &["iam:DeleteAccessKey", "iam:DeleteUser", "iam:DeleteUserPolicy", "iam:DetachUserPolicy"],
     ),
+    // With --adopt, of a user that is taken over.
+    line(
+        On::OwnedUser,
+        &[Plan, Apply],
+        &["iam:ListGroupsForUser", "iam:ListUserPolicies", "iam:SimulatePrincipalPolicy"],
+    ),
     // It is authorised on the group, not on the user.
     line(On::Groups, &[Destroy], &["iam:RemoveUserFromGroup"]),
     line(On::ExistingUser, COMPARES, &["iam:ListGroupsForUser", "iam:ListUserPolicies", "iam:SimulatePrincipalPolicy"]),

@@ -65,8 +65,8 @@ pub(crate) trait Tagged: Send + Sync + Sized + 'static {
     /// The calls that lead to the goal, tags aside.
     fn update(&self, goal: &Self::Goal, found: &Found<Self::Observed>) -> Result<Vec<(Op, Self::Call)>, Error>;
 
-    /// Refuses to take over a resource that carries no owner's tag, and that a deployment uses all the same.
-    fn check_that_nobody_uses_it(&self, _goal: &Self::Goal, _tags: &Tags) -> Result<(), Error> {
+    /// Refuses to take over a resource that carries no owner's tag, and that is unfit all the same.
+    fn check_that_it_may_be_adopted(&self, _goal: &Self::Goal, _found: &Found<Self::Observed>) -> Result<(), Error> {
         Ok(())
     }
 
@@ -181,7 +181,7 @@ impl<T: Tagged> Kind for Owned<T> {
             }
             (Aim::Present(declared), Some(found)) => {
                 if self.is_adopted(&found.tags) {
-                    self.kind.check_that_nobody_uses_it(&declared.goal, &found.tags)?;
+                    self.kind.check_that_it_may_be_adopted(&declared.goal, found)?;
                 } else {
                     self.check_owner(&found.tags).map_err(|error| or_adopt::<T>(error, &found.tags))?;
                 }

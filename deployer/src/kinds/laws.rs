@@ -167,12 +167,13 @@ proptest! {
             none_of, seeds,
         );
         check_owned(
-            User { name: "u".into(), policy_name: "p".into(), former_policy: None, going: false },
+            User { name: "u".into(), policy_name: "p".into(), former_policy: None, going: false, adopts: false },
             |seed| user::Goal {
                 placement: placement(), policy: a_policy(seed), serves: "eu-west-1/s".into(), sends_as_anybody: false,
             },
             |goal| user::Observed {
                 placement: placement(), policy: Some(observed(&goal.policy)), key_ids: vec![],
+                powers: None,
                 attachments: user::Attachments::default(), has_former_policy: false,
             },
             none_of, seeds,

@@ -8,6 +8,7 @@ pub(crate) mod iam;
 pub(crate) mod instance_access;
 pub(crate) mod log_group;
 pub(crate) mod permissions;
+pub(crate) mod powers;
 pub(crate) mod record;
 pub(crate) mod referenced_role;
 pub(crate) mod referenced_secret;

@@ -1,9 +1,6 @@
 //! An IAM user that the configuration declares existing. It gets one tag of ours: the secret that it serves. Its keys stay
 //! when the deployment is destroyed.
 
-use std::fmt;
-
-use aws_sdk_iam::types::PolicyEvaluationDecisionType;
 use contract::{TAG_SECRET, Text};
 use serde::Serialize;
 
@@ -14,8 +11,11 @@ use crate::{
         op::{Address, Op, ResourceKind},
         tags::{self, Tags},
     },
-    error::{Error, ErrorKind, FailedTo as _},
-    kinds::iam,
+    error::{Error, FailedTo as _},
+    kinds::{
+        iam,
+        powers::{self, Powers},
+    },
     read_once,
 };
 
@@ -34,20 +34,6 @@ pub(crate) struct Observed {
     /// Nothing if the deployment goes.
     pub(super) powers: Powers,
 }
-
-/// What gives the user its permissions, which whoever has the credential has too.
-#[derive(Default)]
-pub(crate) struct Powers {
-    pub(super) inline_policies: Vec<String>,
-    /// ARNs.
-    pub(super) managed_policies: Vec<String>,
-    pub(super) groups: Vec<String>,
-    /// Whether the user may give itself any permission; none if the caller may not find out.
-    pub(super) is_administrator: Option<bool>,
-}
-
-/// With either, a user can give itself every permission.
-const OF_ADMINISTRATORS: [&str; 2] = ["iam:AttachUserPolicy", "iam:PutUserPolicy"];
 
 pub(crate) enum Call {
     Claim,
@@ -84,7 +70,8 @@ impl Kind for ReferencedUser {
             return Err(iam::in_other_letters(&self.address().to_string(), &spelled, "iam_user.name"));
         }
         let Some(user) = user else { return Ok(None) };
-        let powers = if self.going { Powers::default() } else { Box::pin(self.read_powers(aws, &user.arn)).await? };
+        let powers =
+            if self.going { Powers::default() } else { Box::pin(powers::read(aws, &self.name, &user.arn)).await? };
         Ok(Some(Observed { tags: iam::read_tags(user.tags), powers }))
     }
 
@@ -96,7 +83,8 @@ impl Kind for ReferencedUser {
             }
             (Aim::Absent(_), None) => Ok(Vec::new()),
             (Aim::Present(_), Some(user)) if user.powers.is_administrator == Some(true) && !self.allow_privileged => {
-                Err(self.is_an_administrator(&user.powers))
+                let error = powers::is_an_administrator(&self.name, &user.powers);
+                Err(error.hint("use a user that may only send, or write allow_privileged: true under iam_user"))
             }
             (Aim::Present(goal), Some(user)) => self.claim(&user.tags, &goal.former_secrets),
             (Aim::Absent(going), Some(user)) => Ok(self.release(&user.tags, &going.former.secrets)),
@@ -104,13 +92,7 @@ impl Kind for ReferencedUser {
     }
 
     fn note(&self, _: Option<&Goal>, observed: &Option<Observed>) -> Option<Text> {
-        let powers = &observed.as_ref()?.powers;
-        let unknown = powers
-            .is_administrator
-            .is_none()
-            .then_some(". Whether it is an administrator is not known: you may not call iam:SimulatePrincipalPolicy");
-        let note = format!("whoever has the credential may do all that user {} may, by {powers}", self.name);
-        Some((note + unknown.unwrap_or_default()).into())
+        Some(powers::told(&self.name, &observed.as_ref()?.powers).into())
     }
 
     async fn run(&self, context: &Context, call: Call) -> Result<(), Error> {
@@ -129,54 +111,7 @@ impl Kind for ReferencedUser {
     }
 }
 
-impl fmt::Display for Powers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all =
-            [("inline policy", &self.inline_policies), ("policy", &self.managed_policies), ("group", &self.groups)];
-        let names = all.iter().flat_map(|(kind, names)| names.iter().map(move |name| format!("{kind} {name}")));
-        let names = names.collect::<Vec<_>>().join(", ");
-        f.write_str(if names.is_empty() { "no policy and no group" } else { &names })
-    }
-}
-
 impl ReferencedUser {
-    async fn read_powers(&self, aws: &Aws, arn: &str) -> Result<Powers, Error> {
-        let (client, name) = (&aws.iam, &self.name);
-        let inline = client.list_user_policies().user_name(name).into_paginator().items().send();
-        let managed = client.list_attached_user_policies().user_name(name).into_paginator().items().send();
-        let groups = client.list_groups_for_user().user_name(name).into_paginator().items().send();
-        let simulate = client.simulate_principal_policy().policy_source_arn(arn);
-        let simulate = simulate.set_action_names(Some(OF_ADMINISTRATORS.map(str::to_owned).to_vec()));
-        let (inline, managed, groups, simulated) = tokio::join!(
-            inline.collect::<Result<Vec<_>, _>>(),
-            managed.collect::<Result<Vec<_>, _>>(),
-            groups.collect::<Result<Vec<_>, _>>(),
-            simulate.send()
-        );
-        let managed = managed.failed_to(|| format!("list the policies attached to user {name}"))?;
-        let groups = groups.failed_to(|| format!("list the groups of user {name}"))?;
-        let is_administrator = match simulated.failed_to(|| format!("simulate the policies of user {name}")) {
-            Err(error) if error.kind() == ErrorKind::Denied => None,
-            simulated => {
-                let decisions = simulated?.evaluation_results.unwrap_or_default();
-                Some(decisions.iter().any(|one| one.eval_decision == PolicyEvaluationDecisionType::Allowed))
-            }
-        };
-        Ok(Powers {
-            inline_policies: inline.failed_to(|| format!("list the policies of user {name}"))?,
-            managed_policies: managed.into_iter().filter_map(|policy| policy.policy_arn).collect(),
-            groups: groups.into_iter().map(|group| group.group_name).collect(),
-            is_administrator,
-        })
-    }
-
-    /// A credential that lies on hosts is no place for such permissions.
-    fn is_an_administrator(&self, powers: &Powers) -> Error {
-        Error::new(format!("user {} is an administrator", self.name))
-            .cause(format!("it may give itself every permission, by {powers}, and so may whoever has the credential"))
-            .hint("use a user that may only send, or write allow_privileged: true under iam_user")
-    }
-
     fn claim(&self, tags: &Tags, former_secrets: &[String]) -> Result<Vec<(Op, Call)>, Error> {
         match tags.get(TAG_SECRET) {
             Some(secret) if *secret == self.serves => Ok(Vec::new()),

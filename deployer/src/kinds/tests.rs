@@ -91,7 +91,7 @@ fn no_owned_kind_touches_what_is_not_ours() {
         || secret::Observed { kms_key: None, deleted: false, replicas: vec![] },
     );
     check_ownership(
-        || User { name: "u".into(), policy_name: "p".into(), former_policy: None, going: true },
+        || User { name: "u".into(), policy_name: "p".into(), former_policy: None, going: true, adopts: false },
         user::Goal { placement: placement(), policy: json!({}), serves: "eu-west-1/s".into(), sends_as_anybody: false },
         || keys_only(&["AKIA"]),
     );
@@ -199,13 +199,14 @@ fn keys_only(ids: &[&str]) -> user::Observed {
         policy: None,
         has_former_policy: false,
         key_ids,
+        powers: None,
         attachments: user::Attachments::default(),
     }
 }
 
 #[test]
 fn nothing_irreversible_comes_before_what_may_block_a_users_deletion() {
-    let user = User { name: "u".into(), policy_name: "p".into(), former_policy: None, going: true };
+    let user = User { name: "u".into(), policy_name: "p".into(), former_policy: None, going: true, adopts: false };
     let attachments = user::Attachments {
         inline_policies: vec!["theirs".into()],
         managed_policies: vec!["arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3".into()],
@@ -224,7 +225,7 @@ fn nothing_irreversible_comes_before_what_may_block_a_users_deletion() {
 #[test]
 fn a_users_keys_are_deleted_only_where_mail_may_stop() {
     let user = Owned::new(
-        User { name: "u".into(), policy_name: "p".into(), former_policy: None, going: true },
+        User { name: "u".into(), policy_name: "p".into(), former_policy: None, going: true, adopts: false },
         &Owner::of(OURS),
     );
     let tags = Tags::from([(TAG_DEPLOYMENT.to_owned(), OURS.to_owned())]);
@@ -275,7 +276,8 @@ fn check_decision<K: Kind>(kind: &K, goal: &K::Goal, reached: &K::Observed, chan
 
 #[test]
 fn a_referenced_user_gets_one_tag_and_a_user_of_another_secret_is_refused() {
-    use referenced_user::{Observed, Powers};
+    use super::powers::Powers;
+    use referenced_user::Observed;
     let user = ReferencedUser { name: "u".into(), serves: "eu-west-1/s".into(), going: false, allow_privileged: false };
     let with = |tags: Tags| Some(Observed { tags, powers: Powers::default() });
     let tags = |secret: &str| with(Tags::from([(TAG_SECRET.to_owned(), secret.to_owned())]));

@@ -3,7 +3,7 @@
 //! The deployer never makes a key. It deletes keys only with an owned user that is destroyed, and only with `--stop-mail`.
 //! A deleted key cannot be restored: before the first one is deleted, nothing is left that would make IAM refuse DeleteUser.
 
-use contract::{Command, TAG_SECRET, Text, text};
+use contract::{Command, TAG_DEPLOYMENT, TAG_SECRET, Text, text};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -18,7 +18,10 @@ use crate::{
         tags::{self, Tags},
     },
     error::{Error, ErrorKind, FailedTo as _, absent_is_none},
-    kinds::iam,
+    kinds::{
+        iam,
+        powers::{self, Powers},
+    },
     read_once,
 };
 
@@ -30,6 +33,8 @@ pub(crate) struct User {
     pub(crate) former_policy: Option<String>,
     /// Whether it is to be deleted: only then is it read what IAM wants removed before.
     pub(crate) going: bool,
+    /// Whether a user that nobody owns is taken over: only then is it read what it may do.
+    pub(crate) adopts: bool,
 }
 
 #[derive(Serialize)]
@@ -48,6 +53,8 @@ pub(crate) struct Observed {
     /// Whether it has the policy of the former name.
     pub(super) has_former_policy: bool,
     pub(super) key_ids: Vec<String>,
+    /// None unless the user is to be taken over.
+    pub(super) powers: Option<Powers>,
     /// Empty unless the user is to be deleted.
     pub(super) attachments: Attachments,
 }
@@ -118,20 +125,31 @@ impl Tagged for User {
         let (policy, has_former_policy) = (policy?, has_former_policy?);
         let key_ids = keys.into_iter().filter_map(|key| key.access_key_id).collect();
         let attachments = if self.going { Box::pin(self.read_attachments(aws)).await? } else { Attachments::default() };
+        let tags = iam::read_tags(user.tags);
+        let powers = if self.adopts && !tags.contains_key(TAG_DEPLOYMENT) {
+            Some(Box::pin(powers::read(aws, name, &user.arn)).await?)
+        } else {
+            None
+        };
         let placement = iam::Placement {
             path: user.path,
             boundary: user.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn),
         };
-        let observed = Observed { placement, policy, has_former_policy, key_ids, attachments };
-        Ok(Some(Found { tags: iam::read_tags(user.tags), observed }))
+        let observed = Observed { placement, policy, has_former_policy, key_ids, powers, attachments };
+        Ok(Some(Found { tags, observed }))
     }
 
     fn further_tags(&self, goal: &Goal) -> Tags {
         Tags::from([(TAG_SECRET.to_owned(), goal.serves.clone())])
     }
 
-    fn check_that_nobody_uses_it(&self, goal: &Goal, tags: &Tags) -> Result<(), Error> {
-        let Some(other) = tags.get(TAG_SECRET).filter(|secret| **secret != goal.serves) else { return Ok(()) };
+    fn check_that_it_may_be_adopted(&self, goal: &Goal, found: &Found<Observed>) -> Result<(), Error> {
+        if let Some(powers) = found.observed.powers.as_ref().filter(|powers| powers.is_administrator == Some(true)) {
+            let error = powers::is_an_administrator(&self.name, powers);
+            return Err(error.hint("take these permissions from the user, or use one that may only send"));
+        }
+        let other = found.tags.get(TAG_SECRET).filter(|secret| **secret != goal.serves);
+        let Some(other) = other else { return Ok(()) };
         Err(Error::new(format!("user {} serves another secret", self.name))
             .of_kind(ErrorKind::NotOurs)
             .cause(format!("its tag {TAG_SECRET} is {other}: a deployment declares the user existing"))
@@ -139,20 +157,15 @@ impl Tagged for User {
     }
 
     fn note_of_adoption(&self, found: &Found<Observed>) -> Option<Text> {
-        let keys = found.observed.key_ids.join(" and ");
-        let keys = if keys.is_empty() {
-            String::new()
-        } else {
+        let Observed { key_ids, powers, .. } = &found.observed;
+        let powers = powers.iter().map(|powers| powers::told(&self.name, powers));
+        let keys = (!key_ids.is_empty()).then(|| {
+            let keys = key_ids.join(" and ");
             format!(
-                ", and access key {keys} stays. A later rotation may delete a key that was never used and that no version of the secret \
-                 names"
+                "access key {keys} stays. A later rotation may delete a key that was never used and that no version of the secret names"
             )
-        };
-        let name = &self.name;
-        Some(
-            format!("user {name} keeps its policies and groups, which the credential gives to whoever has it{keys}")
-                .into(),
-        )
+        });
+        Some(powers.chain(keys).collect::<Vec<_>>().join("; ").into())
     }
 
     fn create(&self, goal: &Goal, tags: Tags) -> Vec<(Op, Call)> {

@@ -93,14 +93,19 @@ async fn a_secret_and_a_user_that_the_file_declared_existing_become_the_deployme
 }
 
 #[tokio::test]
-async fn a_user_that_another_deployment_declares_existing_is_not_adopted() {
+async fn a_user_of_another_deployment_and_an_administrator_are_not_adopted() {
     let deployed = Deployed::before_apply(&[]).await;
     let iam = &deployed.aws.iam;
     let tag = aws_sdk_iam::types::Tag::builder().key("deployer:secret").value("eu-west-1/other/smtp").build().unwrap();
     iam.create_user().user_name(USER).tags(tag).send().await.unwrap();
-    let before = deployed.mark();
     let refused = deployed.run(&ADOPT).expect(1).stderr;
     assert!(refused.contains(&format!("user {USER} serves another secret")), "{refused}");
+    iam.untag_user().user_name(USER).tag_keys("deployer:secret").send().await.unwrap();
+    let policy = "arn:aws:iam::aws:policy/AdministratorAccess";
+    iam.attach_user_policy().user_name(USER).policy_arn(policy).send().await.unwrap();
+    let before = deployed.mark();
+    let refused = deployed.run(&ADOPT).expect(1).stderr;
+    assert!(refused.contains(&format!("user {USER} is an administrator")) && refused.contains(policy), "{refused}");
     assert_eq!(deployed.sandbox.mutations(before), NOTHING);
 }
 

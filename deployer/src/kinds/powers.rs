@@ -1,0 +1,80 @@
+//! What may be done with the keys of a user that the deployment did not make.
+
+use std::fmt;
+
+use aws_sdk_iam::types::PolicyEvaluationDecisionType;
+
+use crate::{
+    aws::Aws,
+    error::{Error, ErrorKind, FailedTo as _},
+};
+
+/// What gives the user its permissions, which whoever has the credential has too.
+#[derive(Default)]
+pub(crate) struct Powers {
+    pub(super) inline_policies: Vec<String>,
+    /// ARNs.
+    pub(super) managed_policies: Vec<String>,
+    pub(super) groups: Vec<String>,
+    /// Whether the user may give itself any permission; none if the caller may not find out.
+    pub(super) is_administrator: Option<bool>,
+}
+
+/// With either, a user can give itself every permission.
+const OF_ADMINISTRATORS: [&str; 2] = ["iam:AttachUserPolicy", "iam:PutUserPolicy"];
+
+impl fmt::Display for Powers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all =
+            [("inline policy", &self.inline_policies), ("policy", &self.managed_policies), ("group", &self.groups)];
+        let names = all.iter().flat_map(|(kind, names)| names.iter().map(move |name| format!("{kind} {name}")));
+        let names = names.collect::<Vec<_>>().join(", ");
+        f.write_str(if names.is_empty() { "no policy and no group" } else { &names })
+    }
+}
+
+/// What somebody should know of the user.
+pub(super) fn told(name: &str, powers: &Powers) -> String {
+    let unknown = powers
+        .is_administrator
+        .is_none()
+        .then_some(". Whether it is an administrator is not known: you may not call iam:SimulatePrincipalPolicy");
+    let note = format!("whoever has the credential may do all that user {name} may, by {powers}");
+    note + unknown.unwrap_or_default()
+}
+
+/// A credential that lies on hosts is no place for such permissions.
+pub(super) fn is_an_administrator(name: &str, powers: &Powers) -> Error {
+    Error::new(format!("user {name} is an administrator"))
+        .cause(format!("it may give itself every permission, by {powers}, and so may whoever has the credential"))
+}
+
+pub(super) async fn read(aws: &Aws, name: &str, arn: &str) -> Result<Powers, Error> {
+    let client = &aws.iam;
+    let inline = client.list_user_policies().user_name(name).into_paginator().items().send();
+    let managed = client.list_attached_user_policies().user_name(name).into_paginator().items().send();
+    let groups = client.list_groups_for_user().user_name(name).into_paginator().items().send();
+    let simulate = client.simulate_principal_policy().policy_source_arn(arn);
+    let simulate = simulate.set_action_names(Some(OF_ADMINISTRATORS.map(str::to_owned).to_vec()));
+    let (inline, managed, groups, simulated) = tokio::join!(
+        inline.collect::<Result<Vec<_>, _>>(),
+        managed.collect::<Result<Vec<_>, _>>(),
+        groups.collect::<Result<Vec<_>, _>>(),
+        simulate.send()
+    );
+    let managed = managed.failed_to(|| format!("list the policies attached to user {name}"))?;
+    let groups = groups.failed_to(|| format!("list the groups of user {name}"))?;
+    let is_administrator = match simulated.failed_to(|| format!("simulate the policies of user {name}")) {
+        Err(error) if error.kind() == ErrorKind::Denied => None,
+        simulated => {
+            let decisions = simulated?.evaluation_results.unwrap_or_default();
+            Some(decisions.iter().any(|one| one.eval_decision == PolicyEvaluationDecisionType::Allowed))
+        }
+    };
+    Ok(Powers {
+        inline_policies: inline.failed_to(|| format!("list the policies of user {name}"))?,
+        managed_policies: managed.into_iter().filter_map(|policy| policy.policy_arn).collect(),
+        groups: groups.into_iter().map(|group| group.group_name).collect(),
+        is_administrator,
+    })
+}
