@@ -35,42 +35,77 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Write a configuration with every option explained. Asks on a terminal, and offers what the account has; else takes flags.
+    #[command(
+        after_help = "Examples:\n  deployer init\n  deployer init --name mail-prod --region eu-west-1 --sender mail@example.com prod.yaml"
+    )]
     Init(InitArgs),
     /// Check the configuration; no AWS call.
+    #[command(
+        after_help = "Examples:\n  deployer validate\n  deployer validate deployments/   # every file of a folder\n  deployer validate --format github"
+    )]
     Validate(ValidateArgs),
     /// Show what `apply` would do; reads only.
+    #[command(
+        after_help = "Examples:\n  deployer plan\n  deployer plan --verbose prod.yaml\n  deployer plan --destroy prod.yaml"
+    )]
     Plan(PlanArgs),
     /// Make AWS as the configuration declares, after you approve the plan.
+    #[command(
+        after_help = "Examples:\n  deployer apply\n  deployer apply --auto-approve prod.yaml   # nobody is asked"
+    )]
     Apply(ApplyArgs),
     /// Delete everything that the deployment owns, after you approve the plan.
+    #[command(
+        after_help = "Examples:\n  deployer destroy --stop-mail\n  deployer destroy --name mail-prod --region eu-west-1   # without a file"
+    )]
     Destroy(DestroyArgs),
     /// Show what somebody else changed in AWS since the last apply; reads only. Exit code 0: nothing changed, 2: something changed,
     /// 1 or more than 9: it could not be found out.
+    #[command(
+        after_help = "Examples:\n  deployer drift\n  deployer drift --ignore log_group --ignore function.memory_size prod.yaml"
+    )]
     Drift(DriftArgs),
     /// Show the deployments of a region, by their records: who applied last, and when the credential rotates; reads only.
+    #[command(after_help = "Example:\n  deployer list --region eu-west-1")]
     List(ListArgs),
-    /// Compare every resource with the configuration, and show labels and access keys; reads only.
+    /// Show whether mail is safe, when the credential rotates, its keys and readers, and what needs a person; reads only.
+    #[command(
+        after_help = "Examples:\n  deployer status\n  deployer status --verbose prod.yaml   # every resource and label"
+    )]
     Status(Target),
     /// Rotate the credential now, and wait until the rotation has ended. Starts nothing if the rotation would fail.
+    #[command(after_help = "Examples:\n  deployer rotate\n  deployer rotate --leaked AKIAIOSFODNN7EXAMPLE prod.yaml")]
     Rotate(RotateArgs),
     /// Show how the rotation stands, and repair it if it is stuck; asks before each change.
+    #[command(
+        after_help = "Examples:\n  deployer recover\n  deployer recover --reactivate AKIAIOSFODNN7EXAMPLE prod.yaml"
+    )]
     Recover(RecoverArgs),
     /// Print what other tools need of the deployment: the secret's ARN, the user, the endpoint; reads only.
+    #[command(after_help = "Examples:\n  deployer output\n  deployer output secret_arn prod.yaml")]
     Output(OutputArgs),
     /// Write a folder with which Terraform goes on with what is deployed; changes nothing in AWS.
     Export(ExportArgs),
     /// Check all that a deployment needs, before the first `apply` and after it: permissions, SES, hosts, rotation; reads only. Exit
     /// code 0: nothing is wrong, 1: something is, or could not be read.
+    #[command(after_help = "Examples:\n  deployer doctor\n  deployer doctor prod.yaml")]
     Doctor(Target),
     /// Print the IAM policy that whoever runs the deployer needs, or that the instances need; changes nothing.
+    #[command(after_help = "Examples:\n  deployer policy > policy.json\n  deployer policy --for plan prod.yaml")]
     Policy(PolicyArgs),
     /// Print the JSON Schema of the configuration, for editors; or that of the lines of --json.
+    #[command(
+        after_help = "Examples:\n  deployer schema > config.schema.json\n  deployer schema --json-lines > lines.schema.json"
+    )]
     Schema(SchemaArgs),
     /// Build the function from a checkout, or compare the build with the function that this deployer carries; no AWS call.
+    #[command(after_help = "Examples:\n  deployer build --architecture arm64 --out dist\n  deployer build --verify")]
     Build(BuildArgs),
     /// Print the completions for a shell.
+    #[command(after_help = "Example:\n  deployer completions bash > /etc/bash_completion.d/deployer")]
     Completions(CompletionsArgs),
     /// Write a man page for each verb.
+    #[command(after_help = "Example:\n  deployer man-pages /usr/local/share/man/man1")]
     ManPages(ManPagesArgs),
 }
 

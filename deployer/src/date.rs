@@ -1,6 +1,6 @@
 //! Dates as people read them: RFC 3339, UTC, without fractions of a second.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_smithy_types::{DateTime, date_time::Format};
 
@@ -13,4 +13,44 @@ pub(crate) fn rfc3339(date: DateTime) -> String {
 /// This machine's time.
 pub(crate) fn now() -> String {
     rfc3339(DateTime::from(SystemTime::now()))
+}
+
+/// How long ago a date was, or how far off it is: ` (3 days ago)`, ` (in 27 days)`; nothing if it is no date.
+pub(crate) fn distance(date: &str, now: SystemTime) -> String {
+    let date = DateTime::from_str(date, Format::DateTime).ok().and_then(|date| SystemTime::try_from(date).ok());
+    match date.map(|date| now.duration_since(date)) {
+        Some(Ok(age)) => format!(" ({} ago)", rough(age)),
+        Some(Err(ahead)) => format!(" (in {})", rough(ahead.duration())),
+        None => String::new(),
+    }
+}
+
+/// A duration in the unit that a person would choose.
+fn rough(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_distance_is_told_in_the_unit_that_a_person_would_choose() {
+        let day = 86_400;
+        for (seconds, text) in
+            [(119, "119 s"), (120, "2 min"), (7200, "2 h"), (2 * day, "2 days"), (90 * day, "90 days")]
+        {
+            assert_eq!(rough(Duration::from_secs(seconds)), text);
+        }
+        let now = SystemTime::UNIX_EPOCH + Duration::from_mins(3);
+        assert_eq!(distance("1970-01-01T00:00:00Z", now), " (3 min ago)");
+        assert_eq!(distance("1970-01-02T00:03:00Z", now), " (in 24 h)");
+        assert_eq!(distance("a while ago", now), "");
+    }
 }

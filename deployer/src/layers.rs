@@ -22,6 +22,7 @@ const LAYERS: &[&[&str]] = &[
     ],
     &["engine/op.rs", "engine/tags.rs", "engine/events.rs", "engine/eventually.rs"],
     &[
+        "deployment/key_life.rs",
         "deployment/mod.rs",
         "deployment/record.rs",
         "package/",
@@ -33,7 +34,7 @@ const LAYERS: &[&[&str]] = &[
     &["engine/"],
     &["kinds/"],
     &["stack.rs", "leftovers.rs", "planning.rs", "sizes.rs", "terraform/"],
-    &["lease.rs", "rotation/", "saved_plan.rs", "saved_plan/", "status.rs"],
+    &["lease.rs", "overview.rs", "rotation/", "saved_plan.rs", "saved_plan/", "status.rs"],
     &["doctor/"],
     &["screen/"],
     &["commands/"],

@@ -24,6 +24,7 @@ mod kinds;
 mod lease;
 mod leftovers;
 mod offers;
+mod overview;
 mod package;
 mod planning;
 mod read_once;

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use contract::Text;
+use contract::{Report, Text};
 
 use crate::{
     aws::Aws,
@@ -36,8 +36,14 @@ pub(crate) struct Status {
     pub(crate) resources: Vec<(Address, State)>,
     pub(crate) credential: CredentialStatus,
     pub(crate) keys: Vec<Key>,
-    /// What people should know.
+    /// The last sign of the rotation that is open, if one is.
+    pub(crate) sign: Option<LastSign>,
+    /// The function's own report; none if it could not be asked.
+    pub(crate) report: Option<Report>,
+    /// What needs a person.
     pub(crate) notes: Vec<Text>,
+    /// Which access keys go soon.
+    pub(crate) retirements: Vec<Text>,
     /// What could not be read, or is not as it must be.
     pub(crate) unread: Vec<Error>,
 }
@@ -110,8 +116,10 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     }
     let labels = value_or_keep(labels, &mut unread).flatten().unwrap_or_default();
     let mut credential = CredentialStatus::from(labels);
+    let mut sign = None;
     if credential.pending.is_some() {
-        credential.pending_is = value_or_keep(pending, &mut unread).flatten().map(|(_, sign)| pending_is(&sign));
+        sign = value_or_keep(pending, &mut unread).flatten().map(|(_, sign)| sign);
+        credential.pending_is = sign.as_ref().map(pending_is);
     }
     let keys = value_or_keep(keys, &mut unread).unwrap_or_default();
     let mut told = survey.notes;
@@ -119,12 +127,18 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     let is_ours = |(address, state): &(Address, State)| {
         address.kind == ResourceKind::Function && matches!(state, State::AsDeclared | State::Differs)
     };
-    if resources.iter().any(is_ours) {
-        let function::Notes { standing, retirements } = Box::pin(function::notes(aws, deployment)).await;
-        let standing: Vec<_> = standing.into_iter().filter(|note| !told.contains(note)).collect();
-        told.extend(standing.into_iter().chain(retirements));
+    let asked = if resources.iter().any(is_ours) {
+        Box::pin(function::notes(aws, deployment)).await
+    } else {
+        function::Notes::default()
+    };
+    let function::Notes { report, standing, retirements } = asked;
+    for note in standing {
+        if !told.contains(&note) {
+            told.push(note);
+        }
     }
-    Status { resources, credential, keys, notes: told, unread }
+    Status { resources, credential, keys, sign, report, notes: told, retirements, unread }
 }
 
 /// What is not as the last apply left it.

@@ -54,7 +54,7 @@ pub(super) async fn apply(
     };
     let executed = run_plan::run(session, plan, approval, args.patience.lease_timeout, watch).await?;
     let plan = &executed.plan;
-    let function::Notes { standing, retirements } = function::notes(&session.aws, &session.deployment).await;
+    let function::Notes { standing, retirements, .. } = function::notes(&session.aws, &session.deployment).await;
     let is_new = |note: &Text| !plan.notes.contains(note);
     for note in standing.into_iter().filter(is_new).chain(retirements) {
         session.screen.note(note);

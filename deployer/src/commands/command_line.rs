@@ -78,4 +78,20 @@ mod tests {
             assert!(folder.path().join(format!("deployer-{verb}.1")).is_file(), "{verb}");
         }
     }
+
+    #[test]
+    fn the_help_of_every_verb_has_an_example_that_can_be_typed() {
+        for verb in command().get_subcommands() {
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<_> = help.lines().filter_map(|line| line.strip_prefix("  deployer ")).collect();
+            assert!(!examples.is_empty(), "{} has no example", verb.get_name());
+            for example in examples {
+                // What follows is the shell's.
+                let typed = example.split(['#', '>']).next().unwrap();
+                let words = ["deployer"].into_iter().chain(typed.split_whitespace());
+                let parsed = command().try_get_matches_from(words);
+                assert_eq!(parsed.unwrap().subcommand_name(), Some(verb.get_name()), "{example}");
+            }
+        }
+    }
 }

@@ -7,6 +7,7 @@ use crate::{config::Config, engine::tags::Tags};
 
 pub(crate) mod caller;
 pub(crate) mod facts;
+pub(crate) mod key_life;
 pub(crate) mod names;
 pub(crate) mod policy;
 pub(crate) mod record;

@@ -115,7 +115,7 @@ impl Tagged for Topic {
                  in the mail from AWS Notifications (valid for two days; apply then sends another)"
             ))),
             None => Some(Text::from(format!(
-                "{email} is asked by mail to confirm its subscription: no notification arrives before it has"
+                "{email} is asked by mail to confirm; no notification arrives before it has confirmed"
             ))),
         }
     }

@@ -35,6 +35,8 @@ pub(crate) async fn report(aws: &Aws, deployment: &Deployment, logins: bool) -> 
 /// What the function's report tells a person.
 #[derive(Default)]
 pub(crate) struct Notes {
+    /// The report itself; none if there is none.
+    pub(crate) report: Option<Report>,
     /// What has to be attended to, or a note that this is not known.
     pub(crate) standing: Vec<Text>,
     /// Which keys go soon.
@@ -46,7 +48,8 @@ pub(crate) async fn notes(aws: &Aws, deployment: &Deployment) -> Notes {
     match report(aws, deployment, false).await {
         Ok(report) => Notes {
             retirements: retirement::coming(&report, deployment.config.rotation.keep_inactive),
-            standing: report.notes,
+            standing: report.notes.clone(),
+            report: Some(report),
         },
         Err(error) if error.code() == Some("ResourceNotFoundException") => Notes::default(),
         Err(error) => {
@@ -54,7 +57,7 @@ pub(crate) async fn notes(aws: &Aws, deployment: &Deployment) -> Notes {
                 "how the secret's fields stand, and which access keys go soon, is not known: {}",
                 error.in_one_line()
             );
-            Notes { standing: vec![unknown.into()], retirements: vec![] }
+            Notes { standing: vec![unknown.into()], ..Notes::default() }
         }
     }
 }

@@ -11,21 +11,24 @@ pub(crate) fn coming(report: &Report, keep_inactive: Duration) -> Vec<Text> {
     report.keys.iter().filter_map(|key| of_key(key, keep_inactive)).collect()
 }
 
-fn of_key(key: &KeyReport, keep_inactive: Duration) -> Option<Text> {
-    let what = match (&key.verdict, &key.inactive_since) {
-        (KeyVerdict::MayGo(reason), _) => format!("goes with the next daily upkeep ({reason})"),
+/// What happens to a key soon; none if it stays.
+pub(crate) fn fate(key: &KeyReport, keep_inactive: Duration) -> Option<String> {
+    match (&key.verdict, &key.inactive_since) {
+        (KeyVerdict::MayGo(reason), _) => Some(format!("goes with the next daily upkeep ({reason})")),
         // The function made it Inactive, and only the time that it has to be Inactive keeps it.
         (KeyVerdict::MustStay { until: Some(until), .. }, Some(_)) => {
-            format!("will be deleted on {until} at the earliest")
+            Some(format!("will be deleted on {until} at the earliest"))
         }
-        (KeyVerdict::MustStay { until: Some(until), way_out: Some(WayOut::Leaked), .. }, None) => {
-            format!(
-                "will be made Inactive on {until} at the earliest, and deleted {} later",
-                config::spell(keep_inactive)
-            )
-        }
-        (KeyVerdict::MustStay { .. }, _) => return None,
-    };
+        (KeyVerdict::MustStay { until: Some(until), way_out: Some(WayOut::Leaked), .. }, None) => Some(format!(
+            "will be made Inactive on {until} at the earliest, and deleted {} later",
+            config::spell(keep_inactive)
+        )),
+        (KeyVerdict::MustStay { .. }, _) => None,
+    }
+}
+
+fn of_key(key: &KeyReport, keep_inactive: Duration) -> Option<Text> {
+    let what = fate(key, keep_inactive)?;
     let used = key.last_used.as_ref().map_or_else(|| "never used".to_owned(), |date| format!("last used {date}"));
     Some(format!("access key {}, {used}, {what}", key.key).into())
 }

@@ -26,6 +26,7 @@ use crate::{
         plan::{ChangedBy, Plan, Planned},
     },
     error::{Error, ErrorKind},
+    overview::{Overview, Safety},
     rotation::diagnosis::Diagnosis,
     silence::Unanswered,
     status::{CredentialStatus, Drift, Key, Listed, State, Status},
@@ -272,6 +273,13 @@ impl<'a> From<&'a RotationEvent> for RotationLine<'a> {
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct StatusLine<'a> {
+    mail_is_safe: Safety,
+    /// Why.
+    reason: TextLine,
+    /// What a person has to do or to know.
+    for_a_person: Vec<TextLine>,
+    /// Who reads the credential; null if the function could not be asked.
+    hosts: Option<Vec<HostLine<'a>>>,
     resources: Vec<StateLine<'a>>,
     credential: &'a CredentialStatus,
     keys: &'a [Key],
@@ -287,13 +295,17 @@ struct StateLine<'a> {
     state: State,
 }
 
-pub(super) fn status<'a>(status: &'a Status, config: Option<&str>) -> Line<'a> {
+pub(super) fn status<'a>(status: &'a Status, overview: &Overview, config: Option<&str>) -> Line<'a> {
     let resources = status.resources.iter().map(|(address, state)| StateLine { address, state: *state });
     Line::Status(StatusLine {
+        mail_is_safe: overview.mail_is_safe,
+        reason: TextLine::new(&overview.reason, config),
+        for_a_person: TextLine::all(&overview.for_a_person, config),
+        hosts: status.report.as_ref().map(|report| report.hosts.iter().map(HostLine::from).collect()),
         resources: resources.collect(),
         credential: &status.credential,
         keys: &status.keys,
-        notes: TextLine::all(&status.notes, config),
+        notes: TextLine::all(status.notes.iter().chain(&status.retirements), config),
         unread: status.unread.iter().map(|error| ErrorLine::new(error, config)).collect(),
     })
 }

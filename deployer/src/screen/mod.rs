@@ -22,6 +22,7 @@ use crate::{
     doctor::findings::Finding,
     engine::{events::Event, plan::Plan},
     error::Error,
+    overview::overview,
     rotation::diagnosis::Diagnosis,
     status::{Drift, Listed, Status},
 };
@@ -102,10 +103,11 @@ impl Screen {
 
     pub(crate) fn status(&self, deployment: &Deployment, status: &Status) {
         let config = self.config();
+        let overview = overview(status, deployment.config.rotation.keep_inactive, SystemTime::now());
         if self.json {
-            self.line(&json::status(status, config));
+            self.line(&json::status(status, &overview, config));
         } else {
-            out(&text::status(deployment, status, config));
+            out(&text::status(deployment, status, &overview, config, self.verbose));
         }
     }
 

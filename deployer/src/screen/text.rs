@@ -2,34 +2,38 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use contract::{Command, printable};
+use contract::printable;
 
 use crate::{
     date::rfc3339,
-    deployment::{Deployment, record::Applied},
+    deployment::record::Applied,
     engine::events::{Event, RotationEvent},
-    error::Error,
     silence::Unanswered,
-    status::{Listed, Pending, State, Status},
+    status::Listed,
 };
 
+mod failure;
 mod findings;
 mod notes;
 mod plan;
 mod policy;
 mod problems;
 mod recovery;
+mod status;
 pub(super) mod style;
+mod wrap;
 
+pub(super) use failure::errors;
 pub(super) use findings::findings;
 pub(super) use plan::{drift, plan, resources, summary};
 pub(super) use problems::config_error;
 pub(super) use recovery::{diagnosis, report};
+pub(super) use status::status;
 
 use self::{
-    notes::push_notes,
+    failure::error,
     plan::sign,
-    style::{BOLD, CYAN, GREEN, RED, YELLOW},
+    style::{BOLD, GREEN, RED, YELLOW},
 };
 
 pub(super) fn event(event: &Event, config: Option<&str>) -> String {
@@ -74,63 +78,6 @@ fn rotation(event: &RotationEvent) -> String {
     }
 }
 
-pub(super) fn status(deployment: &Deployment, status: &Status, config: Option<&str>) -> String {
-    let mut text = format!("{BOLD}{}{BOLD:#} in {}\n\n", deployment.config.name, deployment.config.region);
-    for (address, state) in &status.resources {
-        let (word, style) = match state {
-            State::AsDeclared => ("ok", GREEN),
-            State::Missing => ("missing", RED),
-            State::Differs => ("differs", YELLOW),
-            State::Unknown => ("unknown", RED),
-        };
-        let _ = writeln!(text, "  {style}{word:8}{style:#} {address}");
-    }
-    text.push('\n');
-    if !status.unread.is_empty() {
-        text.push_str(&errors(&status.unread, config));
-        text.push('\n');
-    }
-    push_notes(&mut text, &status.notes, config);
-    let credential = &status.credential;
-    let date = |date: &Option<String>| date.clone().unwrap_or_else(|| "never".to_owned());
-    let _ = writeln!(text, "rotation       {}", if credential.rotation_enabled { "enabled" } else { "not enabled" });
-    let _ = writeln!(text, "last rotated   {}", date(&credential.last_rotated));
-    let next = credential.next_rotation.as_ref().map_or("not scheduled".to_owned(), |date| format!("by {date}"));
-    let _ = writeln!(text, "next rotation  {next}");
-    for (version, labels) in &credential.versions {
-        let _ = writeln!(text, "version        {version} {}", printable(&labels.join(", ")));
-    }
-    if let Some(pending) = &credential.pending {
-        let _ = match credential.pending_is {
-            Some(Pending::Test) => writeln!(
-                text,
-                "the configuration is being tested: version {pending}; this rotates nothing, and ends by itself"
-            ),
-            Some(Pending::Unclear) => writeln!(
-                text,
-                "a rotation was just opened, or the configuration is being tested: version {pending}; `{}` tells in a minute",
-                Command::deployer("status").in_shell(config)
-            ),
-            Some(Pending::Rotation) | None => writeln!(
-                text,
-                "{YELLOW}a rotation is open:{YELLOW:#} version {pending}; `{}` shows its state",
-                Command::deployer("recover").in_shell(config)
-            ),
-        };
-    }
-    for key in &status.keys {
-        let _ = writeln!(
-            text,
-            "access key     {} {}, made {}, last used {}",
-            key.id,
-            key.status,
-            key.created,
-            date(&key.last_used)
-        );
-    }
-    text
-}
-
 pub(super) fn list(region: &str, listed: &[Listed]) -> String {
     if listed.is_empty() {
         return format!("No deployment has a record in {region}.\n");
@@ -159,26 +106,6 @@ pub(super) fn list(region: &str, listed: &[Listed]) -> String {
     format!("{}\n`deployer drift` shows whether somebody changed them since.\n", all.join("\n"))
 }
 
-/// A blank line separates each error from the next one.
-pub(super) fn errors(errors: &[Error], config: Option<&str>) -> String {
-    let texts: Vec<_> = errors.iter().map(|failure| error(failure, config)).collect();
-    texts.join("\n")
-}
-
-fn error(error: &Error, config: Option<&str>) -> String {
-    let mut text = format!("{RED}error:{RED:#} {}\n", printable(&error.what));
-    if let Some(cause) = &error.cause {
-        let _ = writeln!(text, "  cause: {}", printable(&cause.to_string()));
-    }
-    if !error.hints.is_empty() {
-        text.push('\n');
-    }
-    for hint in &error.hints {
-        let _ = writeln!(text, "{CYAN}hint:{CYAN:#} {}", printable(&hint.render(config)));
-    }
-    text
-}
-
 pub(super) fn question(question: &str, place: &str, answer: &str) -> String {
     let (question, place, answer) = (printable(question), printable(place), printable(answer));
     format!("\n{BOLD}{question}{BOLD:#}\n  {place}\nOnly '{answer}' is accepted: ")
@@ -192,7 +119,10 @@ fn seconds(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::op::{Address, ResourceKind};
+    use crate::{
+        engine::op::{Address, ResourceKind},
+        error::Error,
+    };
 
     #[test]
     fn a_blank_line_separates_an_error_from_the_next_one() {

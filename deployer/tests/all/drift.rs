@@ -167,8 +167,7 @@ async fn a_function_that_somebody_stopped_is_told_by_plan_status_and_rotate_with
     function::stop(&deployed).await.unwrap();
     let start = format!("aws lambda delete-function-concurrency --function-name {FUNCTION_ARN}");
     for (command, code) in [("plan", 0), ("status", 0), ("rotate", 1)] {
-        let ran = deployed.run(&[command]).expect(code);
-        let said = ran.stdout + &ran.stderr;
+        let said = deployed.run(&[command]).expect(code).in_one_line();
         assert!(said.contains("is stopped: its reserved concurrency is") && said.contains(&start), "{command}: {said}");
     }
 }
@@ -178,8 +177,7 @@ async fn the_plan_and_the_status_name_who_else_may_invoke_the_function() {
     let deployed = Deployed::example(&[]).await;
     function::let_another_account_invoke(&deployed).await.unwrap();
     for command in ["plan", "status"] {
-        let ran = deployed.run(&[command]).expect(0);
-        let said = ran.stdout + &ran.stderr;
+        let said = deployed.run(&[command]).expect(0).in_one_line();
         assert!(said.contains("lets others invoke it") && said.contains("999999999999"), "{command}: {said}");
     }
 }

@@ -173,7 +173,7 @@ async fn a_rotation_that_was_given_up_after_the_host_was_told_is_rolled_forward(
     let told = deployed.key_labelled("AWSPENDING").await;
     deployed.clear_pending().await;
     for command in ["plan", "status"] {
-        let shown = deployed.run(&[command]).expect(0).stdout;
+        let shown = deployed.run(&[command]).expect(0).in_one_line();
         assert!(shown.contains("is labelled DEPLOYING and not AWSCURRENT: hosts may have been told"), "{shown}");
     }
 

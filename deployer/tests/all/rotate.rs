@@ -36,9 +36,12 @@ async fn every_retirement_that_is_coming_is_announced_by_apply_and_status() {
     let deployed = in_grace().await;
     let previous = deployed.key_labelled("AWSPREVIOUS").await;
     let announced = |what: &str| {
-        let is_it = |text: &str| text.lines().any(|line| line.contains(&previous) && line.contains(what));
         let (applied, status) = (deployed.run(&["apply", "--auto-approve"]), deployed.run(&["status"]));
-        assert!(is_it(&applied.expect(0).stderr) && is_it(&status.expect(0).stdout), "{what}");
+        let is_it = |line: &str| line.contains(&previous) && line.contains(what);
+        assert!(applied.expect(0).stderr.lines().any(is_it), "{what}");
+        let status = status.expect(0).in_one_line();
+        let (_, of_previous) = status.split_once(&previous).unwrap();
+        assert!(of_previous.contains(what), "{what}: {status}");
     };
 
     announced("will be made Inactive on ");

@@ -48,9 +48,9 @@ async fn a_test_of_the_configuration_is_not_taken_for_a_rotation() {
     let test = deployed.aws.secrets.rotate_secret().secret_id(SECRET).rotate_immediately(false);
     test.send().await.unwrap();
 
-    let status = deployed.run(&["status"]).expect(0);
-    assert!(status.stdout.contains("or the configuration is being tested"), "{}", status.stdout);
-    assert!(!status.stdout.contains("deployer recover"), "{}", status.stdout);
+    let status = deployed.run(&["status"]).expect(0).in_one_line();
+    assert!(status.contains("or the configuration is being tested"), "{status}");
+    assert!(!status.contains("deployer recover"), "{status}");
     let (applied, rotated) = thread::scope(|scope| {
         let applied = scope.spawn(|| deployed.run(&["apply", "--auto-approve"]));
         let rotated = scope.spawn(|| deployed.run(&["rotate"]));

@@ -73,7 +73,10 @@ fn healthy() -> Facts {
                 ..CredentialStatus::default()
             },
             keys: vec![],
+            sign: None,
+            report: None,
             notes: vec![],
+            retirements: vec![],
             unread: vec![],
         },
         report: Some(Ok(report())),

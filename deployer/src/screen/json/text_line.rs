@@ -19,7 +19,7 @@ impl TextLine {
         Self { message: text.render(config), commands }
     }
 
-    pub(super) fn all(texts: &[Text], config: Option<&str>) -> Vec<Self> {
-        texts.iter().map(|text| Self::new(text, config)).collect()
+    pub(super) fn all<'a>(texts: impl IntoIterator<Item = &'a Text>, config: Option<&str>) -> Vec<Self> {
+        texts.into_iter().map(|text| Self::new(text, config)).collect()
     }
 }

@@ -6,20 +6,21 @@ use anstyle::Style;
 use contract::{Command, printable};
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
-use textwrap::{Options, WordSeparator, WordSplitter};
 
 use super::{
     notes::push_notes,
     policy::{Home, name, sentences},
     style::{BOLD, CYAN, GREEN, RED, YELLOW},
+    wrap,
 };
 use crate::{
     aws::Identity,
-    config::{OUR_TAGS, Rotation},
-    deployment::{Deployment, record::Applied},
+    config::{Config, OUR_TAGS},
+    deployment::{Deployment, key_life::KeyLife, record::Applied},
     engine::{
         op::{Change, Effect, Op, Toward, Verb},
         plan::{ChangedBy, Plan, Planned},
+        tags::Tags,
     },
     status::Drift,
 };
@@ -33,9 +34,6 @@ const VALUE: usize = 96;
 /// Columns that a value may take in a paragraph.
 const BRIEF: usize = 72;
 
-/// The upkeep makes a superseded key Inactive, once a day.
-const UPKEEP_PERIOD: Duration = Duration::from_hours(24);
-
 /// The fields of a function that are its variables.
 const ENVIRONMENT: &str = "environment.";
 
@@ -46,8 +44,7 @@ pub(in crate::screen) fn plan(
     config_path: Option<&str>,
     verbose: bool,
 ) -> String {
-    let config = &deployment.config;
-    let mut text = format!("{BOLD}{}{BOLD:#} in {} ({})\n\n", config.name, config.region, printable(&identity.arn));
+    let mut text = header(deployment, &identity.arn);
     text.extend(resources(deployment, identity, plan, verbose));
     if !plan.is_empty() {
         text.push('\n');
@@ -63,29 +60,25 @@ pub(in crate::screen) fn resources(
     plan: &Plan,
     verbose: bool,
 ) -> Vec<String> {
-    let region = deployment.config.region.as_str();
-    let home = Home { partition: &identity.partition, account: &identity.account_id, region };
+    let view = View::new(deployment, identity, verbose);
     let shown = |resource| {
         let mut text = String::new();
-        push_resource(&mut text, resource, home, verbose);
+        push_resource(&mut text, resource, view);
         text
     };
     plan.resources.iter().filter(|resource| resource.verb().is_some()).map(shown).collect()
 }
 
-/// What is said of a plan as a whole: notes, whether the credential rotates, and how many resources change.
+/// What is said of a plan as a whole: whether the credential rotates, how many resources change, and notes.
 pub(in crate::screen) fn summary(deployment: &Deployment, plan: &Plan, config_path: Option<&str>) -> String {
-    let config = &deployment.config;
-    let mut text = String::new();
-    push_notes(&mut text, &plan.notes, config_path);
-    if plan.toward == Toward::Present && !plan.is_empty() {
-        push_readers(&mut text, deployment);
-        push_longest_life(&mut text, &config.rotation);
-    }
+    let mut text = format!("{}\n", credential_line(deployment, plan));
     if plan.toward == Toward::Present && plan.has(Effect::StopsMail) {
         let _ = writeln!(text, "{RED}Mail sent with the deleted access keys stops.{RED:#}");
     }
-    let _ = writeln!(text, "{}", credential_line(deployment, plan));
+    if plan.toward == Toward::Present && !plan.is_empty() {
+        push_readers(&mut text, deployment);
+        push_longest_life(&mut text, &deployment.config);
+    }
     let [create, change, destroy] = plan.counts();
     if plan.is_empty() {
         let _ = match plan.toward {
@@ -95,16 +88,44 @@ pub(in crate::screen) fn summary(deployment: &Deployment, plan: &Plan, config_pa
     } else {
         let _ = writeln!(text, "{BOLD}Plan:{BOLD:#} {create} to create, {change} to change, {destroy} to destroy.");
     }
+    push_notes(&mut text, &plan.notes, config_path);
     text
+}
+
+/// The deployment, who runs the plan, and the tags that every new resource gets.
+fn header(deployment: &Deployment, caller: &str) -> String {
+    let config = &deployment.config;
+    let tags: Vec<_> = config.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let tags = if tags.is_empty() { String::new() } else { format!(", tags: {}", tags.join(" ")) };
+    let mut rest = String::new();
+    push_wrapped(&mut rest, 0, &format!("{} in {} ({caller}){tags}", config.name, config.region));
+    // Bold after it was broken into lines: a style has no columns.
+    format!("{BOLD}{}{BOLD:#}{}\n", config.name, &rest[config.name.len()..])
+}
+
+/// What every part of a plan is shown by.
+#[derive(Clone, Copy)]
+struct View<'a> {
+    home: Home<'a>,
+    /// The tags that the header has said.
+    tags: &'a Tags,
+    verbose: bool,
+}
+
+impl<'a> View<'a> {
+    fn new(deployment: &'a Deployment, identity: &'a Identity, verbose: bool) -> Self {
+        let Config { region, tags, .. } = &deployment.config;
+        let home = Home { partition: &identity.partition, account: &identity.account_id, region };
+        Self { home, tags, verbose }
+    }
 }
 
 /// What somebody else changed since the last apply.
 pub(in crate::screen) fn drift(deployment: &Deployment, identity: &Identity, drift: &Drift, verbose: bool) -> String {
-    let config = &deployment.config;
-    let home = Home { partition: &identity.partition, account: &identity.account_id, region: config.region.as_str() };
+    let (config, view) = (&deployment.config, View::new(deployment, identity, verbose));
     let mut text = format!("{BOLD}{}{BOLD:#} in {}\n\n", config.name, config.region);
     for resource in &drift.drifted {
-        push_resource(&mut text, resource, home, verbose);
+        push_resource(&mut text, resource, view);
     }
     if !drift.drifted.is_empty() {
         text.push('\n');
@@ -133,20 +154,22 @@ pub(in crate::screen) fn drift(deployment: &Deployment, identity: &Identity, dri
 /// Who may read the secret by what this deployment declares.
 fn push_readers(text: &mut String, deployment: &Deployment) {
     let role = deployment.config.instance.as_ref().and_then(|instance| instance.role.as_ref());
-    let hosts = role.map_or_else(String::new, |role| format!(" and {role}"));
+    let hosts = role.map_or_else(String::new, |role| format!(", {role}"));
     let own = &deployment.names.role;
-    push_wrapped(text, 0, &format!("The roles {own}{hosts} may read the secret (and whom else IAM allows it)."));
+    push_wrapped(text, 0, &format!("Readers of the secret: roles {own}{hosts}, and whom else IAM allows."));
 }
 
-/// From the opening of the window in which a key is made to the upkeep after the grace that follows the next one. A varying schedule
-/// has no such bound.
-fn push_longest_life(text: &mut String, rotation: &Rotation) {
-    let Some(period) = rotation.schedule.fixed_period() else { return };
-    let window = rotation.window.unwrap_or_else(|| rotation.schedule.default_window());
-    let longest = period + window + rotation.keep_previous + UPKEEP_PERIOD;
-    let hours = longest.as_secs().div_ceil(60 * 60);
-    let (days, hours) = (hours / 24, hours % 24);
-    let life = format!("If rotations succeed, no access key stays Active for more than {days} days {hours} hours.");
+fn push_longest_life(text: &mut String, config: &Config) {
+    let Some(KeyLife { active, exists }) = KeyLife::longest(config) else { return };
+    let spelled = |duration: Duration| {
+        let hours = duration.as_secs().div_ceil(60 * 60);
+        format!("{} days {} hours", hours / 24, hours % 24)
+    };
+    let life = format!(
+        "If rotations succeed, no unused key lives longer than {} (Active: {}).",
+        spelled(exists),
+        spelled(active)
+    );
     push_wrapped(text, 0, &life);
 }
 
@@ -185,7 +208,7 @@ fn credential_line(deployment: &Deployment, plan: &Plan) -> String {
     }
 }
 
-fn push_resource(text: &mut String, resource: &Planned, home: Home<'_>, verbose: bool) {
+fn push_resource(text: &mut String, resource: &Planned, view: View<'_>) {
     let Some(verb) = resource.verb() else { return };
     let (sign, style) = sign(verb);
     let by = match resource.changed_by {
@@ -195,11 +218,11 @@ fn push_resource(text: &mut String, resource: &Planned, home: Home<'_>, verbose:
     };
     let adopted = if resource.ops.iter().any(|op| op.has(Effect::Adopts)) { "  (adopted)" } else { "" };
     let _ = writeln!(text, "  {style}{sign}{style:#} {BOLD}{}{BOLD:#}{by}{adopted}", resource.address);
-    for op in &resource.ops {
-        if verbose { push_op_in_full(text, op) } else { push_op(text, op, home) }
-    }
-    if verbose {
+    if view.verbose {
+        resource.ops.iter().for_each(|op| push_op_in_full(text, op));
         text.push('\n');
+    } else {
+        push_ops(text, &resource.ops, view);
     }
 }
 
@@ -211,9 +234,25 @@ pub(super) fn sign(verb: Verb) -> (char, Style) {
     }
 }
 
-/// The call and what it sets as a paragraph; then policies, and what the call changes, line by line.
-fn push_op(text: &mut String, op: &Op, home: Home<'_>) {
-    let said = |value: &Option<Value>| value.as_ref().map_or(Some(vec![]), |value| sentences(value, home));
+/// Each call and what it sets as a paragraph; then policies, and what the call changes, line by line. A call of which nothing is said
+/// stands before the next one.
+fn push_ops(text: &mut String, ops: &[Op], view: View<'_>) {
+    let mut calls = Vec::new();
+    for (at, op) in ops.iter().enumerate() {
+        let (set, lines) = what_it_does(op, view);
+        calls.push(op.call.as_str());
+        if set.is_empty() && lines.is_empty() && at + 1 < ops.len() {
+            continue;
+        }
+        push_wrapped(text, 6, &format!("{}  {}", calls.join(", "), set.join(", ")));
+        text.push_str(&lines);
+        calls.clear();
+    }
+}
+
+/// What a call sets, as parts of a paragraph; and what it changes, as lines.
+fn what_it_does(op: &Op, view: View<'_>) -> (Vec<String>, String) {
+    let said = |value: &Option<Value>| value.as_ref().map_or(Some(vec![]), |value| sentences(value, view.home));
     let (mut set, mut lines, mut variables) = (vec![], String::new(), 0);
     for change in &op.changes {
         let Change { field, from, to } = change;
@@ -222,7 +261,7 @@ fn push_op(text: &mut String, op: &Op, home: Home<'_>) {
             (Some(from), Some(to)) => push_statements(&mut lines, &from, &to),
             _ if from.is_none() && op.verb == Verb::Create && field.starts_with(ENVIRONMENT) => variables += 1,
             _ => match (from, to) {
-                (None, Some(to)) => set.extend(brief(field, to, home)),
+                (None, Some(to)) => set.extend(brief(field, to, view)),
                 _ => push_change(&mut lines, change, field.len(), 1),
             },
         }
@@ -230,8 +269,7 @@ fn push_op(text: &mut String, op: &Op, home: Home<'_>) {
     if variables > 0 {
         set.push(format!("{variables} environment variables"));
     }
-    push_wrapped(text, 6, &format!("{}  {}", op.call, set.join(", ")));
-    text.push_str(&lines);
+    (set, lines)
 }
 
 /// The statements of a policy; of one that changes, those that go and those that come.
@@ -254,25 +292,18 @@ fn push_statements(text: &mut String, from: &[String], to: &[String]) {
     }
 }
 
-/// Breaks between words only: a name stays whole, so that it can be searched and copied.
 fn push_wrapped(text: &mut String, indent: usize, paragraph: &str) {
-    let (first, rest) = (" ".repeat(indent), " ".repeat(indent + 2));
-    let options = Options::new(COLUMNS)
-        .initial_indent(&first)
-        .subsequent_indent(&rest)
-        .word_separator(WordSeparator::AsciiSpace)
-        .word_splitter(WordSplitter::NoHyphenation)
-        .break_words(false);
-    let _ = writeln!(text, "{}", textwrap::fill(printable(paragraph).trim_end(), options));
+    wrap::push_wrapped(text, COLUMNS, indent, &printable(paragraph));
 }
 
-/// A field in a paragraph. Tags of ours are on every resource, so they say nothing.
-fn brief(field: &str, value: &Value, home: Home<'_>) -> Option<String> {
+/// A field in a paragraph. Tags of ours and those of the header are on every resource, and an empty list sets nothing.
+fn brief(field: &str, value: &Value, view: View<'_>) -> Option<String> {
     let text = match value {
-        Value::String(text) => name(text, home),
+        Value::Array(items) if items.is_empty() => return None,
+        Value::String(text) => name(text, view.home),
         Value::Object(tags) if field == "tags" => {
-            let is_ours = |key: &str| key.starts_with(OUR_TAGS);
-            let others = tags.iter().filter(|(key, _)| !is_ours(key));
+            let is_said = |key: &str, value: &Value| view.tags.get(key).is_some_and(|said| value == said.as_str());
+            let others = tags.iter().filter(|(key, value)| !key.starts_with(OUR_TAGS) && !is_said(key, value));
             let pairs: Vec<_> =
                 others.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
             return (!pairs.is_empty()).then(|| format!("tags: {}", pairs.join(" ")));
@@ -370,8 +401,13 @@ mod tests {
     const HOME: Home<'_> = Home { partition: "aws", account: "123456789012", region: "eu-west-1" };
 
     fn shown(op: &Op) -> String {
+        all_shown(std::slice::from_ref(op))
+    }
+
+    fn all_shown(ops: &[Op]) -> String {
+        let tags = Tags::from([("team".to_owned(), "platform".to_owned())]);
         let mut text = String::new();
-        push_op(&mut text, op, HOME);
+        push_ops(&mut text, ops, View { home: HOME, tags: &tags, verbose: false });
         anstream::adapter::strip_str(&text).to_string()
     }
 
@@ -388,13 +424,22 @@ mod tests {
             .sets("role", "arn:aws:iam::123456789012:role/mail-prod-rotation")
             .sets("memory_size", 128)
             .sets("content", json!({"steps": vec!["a line of a script"; 9]}))
-            .sets("tags", json!({"deployer:deployment": "eu-west-1/mail-prod", "team": "platform"}));
+            .sets("vpc", json!([]))
+            .sets("tags", json!({"deployer:deployment": "eu-west-1/mail-prod", "team": "platform", "stage": "prod"}));
         assert_eq!(
             shown(&op),
             "      lambda:CreateFunction  role: mail-prod-rotation, memory_size: 128, content: (long; see
-        --verbose), tags: team=platform, 2 environment variables
+        --verbose), tags: stage=prod, 2 environment variables
 "
         );
+    }
+
+    #[test]
+    fn a_call_of_which_nothing_is_said_stands_before_the_next_one() {
+        let create = Op::new(Verb::Create, "sns:CreateTopic").sets("tags", json!({"team": "platform"}));
+        let subscribe = Op::new(Verb::Create, "sns:Subscribe").sets("protocol", "email");
+        assert_eq!(all_shown(&[create.clone(), subscribe]), "      sns:CreateTopic, sns:Subscribe  protocol: email\n");
+        assert_eq!(shown(&create), "      sns:CreateTopic\n");
     }
 
     #[test]

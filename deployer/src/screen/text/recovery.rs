@@ -1,18 +1,14 @@
 //! How a rotation stands, and what is wrong with it.
 
-use std::{
-    fmt::Write as _,
-    time::{Duration, SystemTime},
-};
+use std::{fmt::Write as _, time::SystemTime};
 
-use aws_smithy_types::{DateTime, date_time::Format};
 use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, KeyReport, KeyVerdict, Login, Report, VersionReport, printable};
 
 use super::{
     notes::push_notes,
     style::{BOLD, GREEN, RED, YELLOW},
 };
-use crate::{deployment::Deployment, rotation::diagnosis::Diagnosis};
+use crate::{date::distance, deployment::Deployment, rotation::diagnosis::Diagnosis};
 
 pub(in crate::screen) fn report(
     deployment: &Deployment,
@@ -73,29 +69,13 @@ fn key(key: &KeyReport, now: SystemTime) -> String {
     let made = key
         .created
         .as_ref()
-        .map_or_else(|| "made at an unknown date".to_owned(), |date| format!("made {date}{}", age(date, now)));
+        .map_or_else(|| "made at an unknown date".to_owned(), |date| format!("made {date}{}", distance(date, now)));
     let used = key.last_used.as_ref().map_or_else(|| "never used".to_owned(), |date| format!("last used {date}"));
     let verdict = match &key.verdict {
         KeyVerdict::MayGo(reason) => format!("may go: {}", printable(reason)),
         KeyVerdict::MustStay { reason, .. } => format!("stays: {}", printable(reason)),
     };
     format!("{style}{state}{style:#}, {made}, {used}; {verdict}")
-}
-
-fn age(date: &str, now: SystemTime) -> String {
-    let made = DateTime::from_str(date, Format::DateTime).ok().and_then(|date| SystemTime::try_from(date).ok());
-    let age = made.and_then(|made| now.duration_since(made).ok());
-    age.map_or_else(String::new, |age| format!(" ({} ago)", rough(age)))
-}
-
-fn rough(age: Duration) -> String {
-    let seconds = age.as_secs();
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
-    }
 }
 
 pub(in crate::screen) fn diagnosis(diagnosis: &Diagnosis, config: Option<&str>) -> String {
@@ -122,23 +102,5 @@ pub(in crate::screen) fn diagnosis(diagnosis: &Diagnosis, config: Option<&str>) 
             }
             text
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_age_is_told_in_the_unit_that_a_person_would_choose() {
-        let day = 86_400;
-        for (seconds, text) in
-            [(119, "119 s"), (120, "2 min"), (7200, "2 h"), (2 * day, "2 days"), (90 * day, "90 days")]
-        {
-            assert_eq!(rough(Duration::from_secs(seconds)), text);
-        }
-        let now = SystemTime::UNIX_EPOCH + Duration::from_mins(3);
-        assert_eq!(age("1970-01-01T00:00:00Z", now), " (3 min ago)");
-        assert_eq!(age("a while ago", now), "");
     }
 }

@@ -90,7 +90,9 @@ async fn a_user_whom_aws_has_put_in_quarantine_is_told_first_and_every_day_by_th
     deployed.aws.iam.attach_user_policy().user_name(USER).policy_arn(policy).send().await.unwrap();
     let before = told(&deployed).len();
 
-    for command in ["plan", "status", "recover"] {
+    let status = deployed.run(&["status"]).expect(0).in_one_line();
+    assert!(status.split(" - ").nth(1).is_some_and(|point| point.contains(policy)), "{status}");
+    for command in ["plan", "recover"] {
         let shown = deployed.run(&[command]).expect(0).stdout;
         let notes: Vec<_> = shown.lines().filter(|line| line.starts_with("note: ")).collect();
         assert!(notes[0].contains(policy) && notes[0].contains("`deployer rotate --leaked KEY"), "{command}: {shown}");

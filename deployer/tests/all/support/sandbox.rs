@@ -60,6 +60,11 @@ impl Ran {
         self
     }
 
+    /// Everything that was printed, as one line: it does not matter where a line was broken.
+    pub(crate) fn in_one_line(&self) -> String {
+        self.stdout.split_whitespace().chain(self.stderr.split_whitespace()).collect::<Vec<_>>().join(" ")
+    }
+
     /// The lines of `--json`.
     pub(crate) fn json(&self) -> Vec<Value> {
         self.stdout.lines().map(|line| serde_json::from_str(line).expect(line)).collect()

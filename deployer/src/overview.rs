@@ -1,0 +1,245 @@
+//! What an operator wants to know first: is mail safe, and what needs a person. Pure: a status in, plain data out.
+
+use std::time::{Duration, SystemTime};
+
+use contract::{
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Command, DEPLOYING, KeyReport, KeyVerdict, Report, TOLD, Text, text,
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::{
+    date::distance,
+    engine::op::{Address, ResourceKind},
+    rotation::{
+        diagnosis::{Diagnosis, Known, Way, diagnose},
+        log::LastSign,
+        retirement,
+    },
+    status::{Key, State, Status},
+};
+
+#[cfg(test)]
+mod tests;
+
+/// A deployment at a glance.
+#[derive(Debug)]
+pub(crate) struct Overview {
+    pub(crate) mail_is_safe: Safety,
+    pub(crate) reason: Text,
+    /// In the order in which a person asks.
+    pub(crate) rows: Vec<Row>,
+    /// What a person has to do or to know, with the commands.
+    pub(crate) for_a_person: Vec<Text>,
+}
+
+/// Whether mail that is sent with the credential goes out, now and after the next rotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Safety {
+    Yes,
+    /// Mail goes out now, as far as is known; a person has to look.
+    Look,
+    /// A host that uses AWSCURRENT's credential cannot send.
+    No,
+}
+
+/// A question of an operator, and the answer in one or more lines.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) subject: &'static str,
+    pub(crate) lines: Vec<Text>,
+}
+
+/// `keep_inactive`: how long a superseded key is Inactive before it is deleted.
+pub(crate) fn overview(status: &Status, keep_inactive: Duration, now: SystemTime) -> Overview {
+    let mut for_a_person = Vec::new();
+    let rotation = rotation(status, &mut for_a_person);
+    let resources = resources(&status.resources, &mut for_a_person);
+    for_a_person.extend(status.notes.iter().cloned());
+    let unread = match status.unread.len() {
+        0 => None,
+        1 => Some(Text::from("1 read failed: the error is below")),
+        count => Some(format!("{count} reads failed: the errors are below").into()),
+    };
+    let notes = match for_a_person.len() {
+        0 => None,
+        1 => Some(Text::from("1 point below needs a person")),
+        count => Some(format!("{count} points below need a person").into()),
+    };
+    let (mail_is_safe, reason) = match (stopped(status), unread.or(rotation).or(resources).or(notes)) {
+        (Some(stopped), _) => (Safety::No, stopped),
+        (None, Some(reason)) => (Safety::Look, reason),
+        (None, None) => (Safety::Yes, well(status)),
+    };
+    Overview { mail_is_safe, reason, rows: rows(status, keep_inactive, now), for_a_person }
+}
+
+/// Why a host that uses AWSCURRENT's credential cannot send.
+fn stopped(status: &Status) -> Option<Text> {
+    let report = status.report.as_ref()?;
+    let Some(key) = report.labelled(AWSCURRENT).and_then(|version| version.key.as_ref()) else {
+        return Some("AWSCURRENT holds no credential: no rotation has completed".into());
+    };
+    let state = match report.keys.iter().find(|it| it.key == *key) {
+        Some(KeyReport { active: true, .. }) => return None,
+        Some(_) => "Inactive",
+        None => "deleted",
+    };
+    Some(format!("access key {key}, which AWSCURRENT names, is {state}: a host that uses it cannot send").into())
+}
+
+/// What is wrong with the rotation. Adds what a person can do.
+fn rotation(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
+    let Some(report) = &status.report else {
+        let is_missing =
+            |(address, state): &(Address, State)| address.kind == ResourceKind::Function && *state == State::Missing;
+        // Then the resources say it.
+        let is_deployed = !status.resources.iter().any(is_missing);
+        return is_deployed.then(|| "the function does not say how the credential stands".into());
+    };
+    let recover = Command::deployer("recover");
+    match (&status.credential.pending, &status.sign) {
+        // It ends by itself, in one way or the other.
+        (Some(_), Some(LastSign::Fresh | LastSign::Opened | LastSign::Tested)) => return None,
+        (Some(version), Some(LastSign::Failure { step, failure })) => {
+            for_a_person.extend(failure.next().iter().cloned());
+            for_a_person.push(text![recover, " shows how the rotation stands, and takes it to its end"]);
+            let found = format!("a rotation is open (version {version}), and failed in {step}: {}", failure.finding());
+            return Some(found.into());
+        }
+        (Some(version), None) => {
+            for_a_person.push(text![recover, " shows how the rotation stands"]);
+            return Some(format!("a rotation is open (version {version})").into());
+        }
+        (Some(_), Some(LastSign::Old)) | (None, _) => {}
+    }
+    match diagnose(report, Known::default()) {
+        Diagnosis::Healthy { .. } => None,
+        Diagnosis::Curable { found, first, .. } => {
+            for_a_person.push(text![recover, format!(" offers to {}", first.sentence())]);
+            Some(found)
+        }
+        Diagnosis::Person { found, ways } => {
+            for_a_person.extend(ways.into_iter().map(|Way { when, command }| text![format!("{when}: "), command]));
+            Some(found)
+        }
+    }
+}
+
+/// Which resources are not as declared, in one sentence.
+fn resources<T>(resources: &[(T, State)], for_a_person: &mut Vec<Text>) -> Option<Text> {
+    let others = resources.iter().filter(|(_, state)| matches!(state, State::Missing | State::Differs)).count();
+    if others == 0 {
+        return None;
+    }
+    let apply = Command::deployer("apply");
+    for_a_person.push(text![
+        Command::deployer("plan"),
+        " shows what differs from the file, and ",
+        apply,
+        " changes it"
+    ]);
+    Some(format!("{others} of {} resources are not as the file declares", resources.len()).into())
+}
+
+/// Why nobody has to look.
+fn well(status: &Status) -> Text {
+    let hosts = status.report.as_ref().map_or(0, |report| report.hosts.len());
+    let told = if hosts == 0 { "" } else { " every host has confirmed it," };
+    format!("the access key in use is Active,{told} and the rotation is enabled").into()
+}
+
+fn rows(status: &Status, keep_inactive: Duration, now: SystemTime) -> Vec<Row> {
+    let credential = &status.credential;
+    let row = |subject, lines| Row { subject, lines };
+    let date = |date: &String| format!("{date}{}", distance(date, now));
+    let last = credential.last_rotated.as_ref().map_or("never".to_owned(), date);
+    let next = match &credential.next_rotation {
+        _ if !credential.rotation_enabled => "none: rotation is not enabled".to_owned(),
+        Some(next) => format!("by {}", date(next)),
+        None => "not scheduled".to_owned(),
+    };
+    let mut rows = vec![row("last rotation", vec![last.into()])];
+    rows.extend(open(status).map(|open| row("open now", vec![open])));
+    rows.push(row("next rotation", vec![next.into()]));
+    match &status.report {
+        Some(report) => {
+            let mut keys: Vec<_> = report.keys.iter().map(|key| (subject(report, key), key)).collect();
+            keys.sort_by_key(|(subject, _)| *subject != IN_USE);
+            rows.extend(keys.into_iter().map(|(subject, key)| {
+                let stays = match &key.verdict {
+                    KeyVerdict::MustStay { reason, .. } if subject != IN_USE => Some(format!("stays: {reason}")),
+                    _ => None,
+                };
+                let fate = retirement::fate(key, keep_inactive).filter(|_| subject != IN_USE).or(stays);
+                let of_key = describe(&key.key, key.active, key.created.as_ref(), key.last_used.as_ref(), now);
+                row(subject, std::iter::once(of_key).chain(fate.map(Text::from)).collect())
+            }));
+            rows.push(row("read by", readers(report)));
+        }
+        None => rows.extend(status.keys.iter().map(|Key { id, status, created, last_used }| {
+            row("access key", vec![describe(id, status == "Active", Some(created), last_used.as_ref(), now)])
+        })),
+    }
+    rows
+}
+
+const IN_USE: &str = "key in use";
+
+/// What a key is, by the labels of the versions that name it.
+fn subject(report: &Report, key: &KeyReport) -> &'static str {
+    let is_labelled =
+        |label: &str| report.labelled(label).is_some_and(|version| version.key.as_ref() == Some(&key.key));
+    match () {
+        () if is_labelled(AWSCURRENT) => IN_USE,
+        () if is_labelled(AWSPENDING) || is_labelled(DEPLOYING) => "new key",
+        () if is_labelled(AWSPREVIOUS) => "previous key",
+        () => "other key",
+    }
+}
+
+fn describe(id: &str, active: bool, created: Option<&String>, last_used: Option<&String>, now: SystemTime) -> Text {
+    let state = if active { "Active" } else { "Inactive" };
+    let made =
+        created.map_or("made at an unknown date".to_owned(), |date| format!("made {date}{}", distance(date, now)));
+    let used = last_used.map_or("never used".to_owned(), |date| format!("last used {date}{}", distance(date, now)));
+    format!("{id} {state}, {made}, {used}").into()
+}
+
+/// What the pending version is for.
+fn open(status: &Status) -> Option<Text> {
+    let version = status.credential.pending.as_ref()?;
+    Some(match &status.sign {
+        Some(LastSign::Tested) => {
+            format!("the configuration is being tested: version {version}; this rotates nothing, and ends by itself")
+                .into()
+        }
+        Some(LastSign::Opened) => text![
+            format!("a rotation was just opened, or the configuration is being tested: version {version}; "),
+            Command::deployer("status"),
+            " tells in a minute"
+        ],
+        Some(LastSign::Fresh) => format!("a rotation runs: version {version}").into(),
+        Some(LastSign::Failure { .. } | LastSign::Old) | None => {
+            format!("a rotation is open, and no step of it is known to run: version {version}").into()
+        }
+    })
+}
+
+/// Who reads the credential, and what of it they have confirmed.
+fn readers(report: &Report) -> Vec<Text> {
+    if report.hosts.is_empty() {
+        return vec!["no host is told: programs read AWSCURRENT themselves".into()];
+    }
+    let key = |label: &str| report.labelled(label).and_then(|version| version.key.as_ref());
+    let told = match (key(AWSCURRENT), key(TOLD), key(DEPLOYING)) {
+        (Some(current), Some(told), Some(deploying)) if current == told && told == deploying => {
+            "told: has confirmed the key in use"
+        }
+        (Some(_), Some(_), Some(_)) => "not every host is told: it may have the key in use or the new one",
+        _ => "not known to be told: no host has confirmed the key in use",
+    };
+    let of_host = |host: &contract::HostReport| format!("{} {}, {told}", host.instance, host.status).into();
+    report.hosts.iter().map(of_host).collect()
+}

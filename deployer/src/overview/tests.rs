@@ -1,0 +1,195 @@
+use contract::{HostReport, Next, Refusal, RefusalKind, VersionReport, WayOut};
+
+use super::*;
+use crate::{
+    engine::op::{Address, ResourceKind},
+    error::Error,
+    rotation::log::Failure,
+    status::CredentialStatus,
+};
+
+const DAY: u64 = 24 * 60 * 60;
+
+fn version(id: &str, labels: &[&str], key: &str) -> VersionReport {
+    VersionReport {
+        version: id.into(),
+        labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+        created: None,
+        key: Some(key.into()),
+        problem: None,
+        login: None,
+    }
+}
+
+fn key(id: &str, verdict: KeyVerdict) -> KeyReport {
+    KeyReport {
+        key: id.into(),
+        active: true,
+        created: Some("2026-01-01T00:00:00Z".into()),
+        last_used: None,
+        inactive_since: None,
+        verdict,
+    }
+}
+
+fn report() -> Report {
+    let stays = |until: Option<&str>, way_out| KeyVerdict::MustStay {
+        reason: "it stays".into(),
+        until: until.map(str::to_owned),
+        way_out,
+    };
+    Report {
+        secret: "arn".into(),
+        user: "mail".into(),
+        rotation_enabled: true,
+        open: None,
+        last_rotated: Some("2026-01-01T00:00:00Z".into()),
+        next_rotation: Some("2026-02-01T00:00:00Z".into()),
+        grace_ends: Some("2026-01-02T00:00:00Z".into()),
+        overdue: None,
+        notes: vec![],
+        versions: vec![version("now", &[AWSCURRENT, DEPLOYING, TOLD], "NOW"), version("old", &[AWSPREVIOUS], "OLD")],
+        keys: vec![
+            key("OLD", stays(Some("2026-01-02T00:00:00Z"), Some(WayOut::Leaked))),
+            key("NOW", stays(None, None)),
+        ],
+        hosts: vec![HostReport { instance: "i-1".into(), status: "Online".into(), online: true }],
+        next: Next::MakeKey { frees: vec![] },
+    }
+}
+
+/// Two days after its second rotation, nothing is wrong.
+fn healthy() -> Status {
+    Status {
+        resources: vec![(Address::new(ResourceKind::Function, "f"), State::AsDeclared)],
+        credential: CredentialStatus {
+            rotation_enabled: true,
+            last_rotated: report().last_rotated,
+            next_rotation: report().next_rotation,
+            ..CredentialStatus::default()
+        },
+        keys: vec![],
+        sign: None,
+        report: Some(report()),
+        notes: vec![],
+        retirements: vec![],
+        unread: vec![],
+    }
+}
+
+fn shown(status: &Status) -> Overview {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(20_456 * DAY); // 2026-01-03
+    overview(status, Duration::from_hours(72), now)
+}
+
+fn judged(status: &Status) -> (Safety, String) {
+    let Overview { mail_is_safe, reason, .. } = shown(status);
+    (mail_is_safe, reason.to_string())
+}
+
+fn lines(status: &Status, subject: &str) -> Vec<String> {
+    let overview = shown(status);
+    let row = overview.rows.into_iter().find(|row| row.subject == subject);
+    row.map(|row| row.lines.iter().map(ToString::to_string).collect()).unwrap_or_default()
+}
+
+fn points(status: &Status) -> Vec<String> {
+    shown(status).for_a_person.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn an_operator_sees_that_mail_is_safe_and_what_happens_when() {
+    let status = healthy();
+    let reason = "the access key in use is Active, every host has confirmed it, and the rotation is enabled";
+    assert_eq!(judged(&status), (Safety::Yes, reason.to_owned()));
+    assert_eq!(points(&status), [""; 0]);
+    assert_eq!(lines(&status, "last rotation"), ["2026-01-01T00:00:00Z (2 days ago)"]);
+    assert_eq!(lines(&status, "next rotation"), ["by 2026-02-01T00:00:00Z (in 29 days)"]);
+    assert_eq!(lines(&status, IN_USE), ["NOW Active, made 2026-01-01T00:00:00Z (2 days ago), never used"]);
+    let fate = "will be made Inactive on 2026-01-02T00:00:00Z at the earliest, and deleted 3d later";
+    assert_eq!(lines(&status, "previous key")[1], fate);
+    assert_eq!(lines(&status, "read by"), ["i-1 Online, told: has confirmed the key in use"]);
+}
+
+#[test]
+fn mail_is_not_safe_once_the_key_in_use_is_inactive_or_deleted_or_was_never_made() {
+    let with = |change: fn(&mut Report)| {
+        let mut report = report();
+        change(&mut report);
+        judged(&Status { report: Some(report), ..healthy() })
+    };
+    let (safety, reason) = with(|report| report.keys[1].active = false);
+    assert_eq!(safety, Safety::No);
+    assert!(reason.contains("access key NOW, which AWSCURRENT names, is Inactive"), "{reason}");
+    assert!(with(|report| drop(report.keys.pop())).1.contains("is deleted"));
+    assert!(with(|report| report.versions[0].key = None).1.contains("holds no credential"));
+}
+
+#[test]
+fn an_inactive_key_in_use_is_told_with_the_commands_to_choose_from() {
+    let mut report = report();
+    report.keys[1].active = false;
+    let points = points(&Status { report: Some(report), ..healthy() });
+    assert!(points.iter().any(|point| point.contains("`deployer rotate --leaked NOW`")), "{points:?}");
+    assert!(points.iter().any(|point| point.contains("`deployer recover --reactivate NOW`")), "{points:?}");
+}
+
+#[test]
+fn what_could_not_be_read_is_looked_at_and_never_taken_for_well() {
+    let unread = Status { unread: vec![Error::new("failed to read role r")], ..healthy() };
+    assert_eq!(judged(&unread), (Safety::Look, "1 read failed: the error is below".to_owned()));
+    let unasked = Status { report: None, ..healthy() };
+    assert_eq!(judged(&unasked), (Safety::Look, "the function does not say how the credential stands".to_owned()));
+}
+
+#[test]
+fn a_resource_that_is_missing_is_told_with_the_commands() {
+    let mut status = healthy();
+    status.resources.push((Address::new(ResourceKind::Upkeep, "u"), State::Missing));
+    assert_eq!(judged(&status), (Safety::Look, "1 of 2 resources are not as the file declares".to_owned()));
+    assert_eq!(points(&status), ["`deployer plan` shows what differs from the file, and `deployer apply` changes it"]);
+}
+
+#[test]
+fn a_running_rotation_or_test_is_no_reason_to_look_and_a_failed_one_is() {
+    let open = |sign| {
+        let mut status = Status { sign: Some(sign), ..healthy() };
+        status.credential.pending = Some("new".to_owned());
+        (judged(&status), lines(&status, "open now"), points(&status))
+    };
+    for sign in [LastSign::Fresh, LastSign::Opened, LastSign::Tested] {
+        assert_eq!(open(sign).0.0, Safety::Yes);
+    }
+    assert_eq!(open(LastSign::Fresh).1, ["a rotation runs: version new"]);
+    let failure = Failure::Other("HostsOffline".to_owned(), "i-1 is not online".to_owned());
+    let (judged, _, points) = open(LastSign::Failure { step: "createSecret".to_owned(), failure });
+    let reason = "a rotation is open (version new), and failed in createSecret: HostsOffline: i-1 is not online";
+    assert_eq!(judged, (Safety::Look, reason.to_owned()));
+    assert_eq!(points, ["`deployer recover` shows how the rotation stands, and takes it to its end"]);
+}
+
+#[test]
+fn a_rotation_that_would_fail_is_looked_at_before_it_does() {
+    let refusal = Refusal {
+        kind: RefusalKind::HostsOffline,
+        found: "i-1 is not online".into(),
+        not_done: "no key was made".into(),
+        next: vec!["start it".into()],
+        until: None,
+    };
+    let report = Report { next: Next::Fail { refusal }, ..report() };
+    let (safety, reason) = judged(&Status { report: Some(report), ..healthy() });
+    assert_eq!(safety, Safety::Look);
+    assert!(reason.contains("a rotation would fail") && reason.contains("i-1 is not online"), "{reason}");
+}
+
+#[test]
+fn a_host_that_may_have_either_key_is_not_told() {
+    let mut report = report();
+    report.versions[0].labels = vec![AWSCURRENT.into(), TOLD.into()];
+    report.versions.push(version("new", &[AWSPENDING, DEPLOYING], "NEW"));
+    let told = |report| lines(&Status { report: Some(report), ..healthy() }, "read by");
+    assert_eq!(told(report.clone()), ["i-1 Online, not every host is told: it may have the key in use or the new one"]);
+    report.hosts.clear();
+    assert_eq!(told(report), ["no host is told: programs read AWSCURRENT themselves"]);
+}

@@ -1,0 +1,98 @@
+//! The status for an operator: one headline, then what is asked first. With `--verbose`, every resource and label.
+
+use std::fmt::Write as _;
+
+use anstyle::Style;
+use contract::printable;
+
+use super::{
+    failure::errors,
+    style::{BOLD, GREEN, RED, YELLOW},
+    wrap::{push_hanging, push_wrapped},
+};
+use crate::{
+    deployment::Deployment,
+    engine::op::Address,
+    overview::{Overview, Safety},
+    status::{State, Status},
+};
+
+/// Columns of a line, where it can be broken.
+const COLUMNS: usize = 80;
+
+/// Columns of the subjects.
+const SUBJECT: usize = 15;
+
+pub(in crate::screen) fn status(
+    deployment: &Deployment,
+    status: &Status,
+    overview: &Overview,
+    config: Option<&str>,
+    verbose: bool,
+) -> String {
+    let mut text = format!("{BOLD}{}{BOLD:#} in {}\n\n", deployment.config.name, deployment.config.region);
+    push_headline(&mut text, overview, config);
+    text.push('\n');
+    for row in &overview.rows {
+        for (at, line) in row.lines.iter().enumerate() {
+            push_row(&mut text, if at == 0 { row.subject } else { "" }, &line.render(config));
+        }
+    }
+    if verbose || overview.mail_is_safe != Safety::Yes {
+        for (at, (version, labels)) in status.credential.versions.iter().enumerate() {
+            push_row(&mut text, if at == 0 { "labels" } else { "" }, &format!("{version}: {}", labels.join(", ")));
+        }
+    }
+    push_resources(&mut text, &status.resources, verbose);
+    if !overview.for_a_person.is_empty() {
+        let _ = writeln!(text, "\n{YELLOW}Needs a person:{YELLOW:#}");
+        for point in &overview.for_a_person {
+            push_hanging(&mut text, COLUMNS, "  - ", "    ", &printable(&point.render(config)));
+        }
+    }
+    if !status.unread.is_empty() {
+        text.push('\n');
+        text.push_str(&errors(&status.unread, config));
+    }
+    text
+}
+
+fn push_headline(text: &mut String, overview: &Overview, config: Option<&str>) {
+    let (word, style) = match overview.mail_is_safe {
+        Safety::Yes => ("yes", GREEN),
+        Safety::Look => ("look", YELLOW),
+        Safety::No => ("no", RED),
+    };
+    let mut headline = String::new();
+    let question = "Is mail safe?";
+    let reason = overview.reason.render(config);
+    push_wrapped(&mut headline, COLUMNS, 0, &printable(&format!("{question} {word}: {reason}.")));
+    // Coloured after it was broken into lines: a colour has no columns.
+    let coloured = format!("{BOLD}{question}{BOLD:#} {style}{word}:{style:#}");
+    text.push_str(&headline.replacen(&format!("{question} {word}:"), &coloured, 1));
+}
+
+fn push_row(text: &mut String, subject: &str, line: &str) {
+    push_hanging(text, COLUMNS, &format!("{subject:SUBJECT$}"), &" ".repeat(SUBJECT), &printable(line));
+}
+
+/// Those that are not as declared; with `verbose` all.
+fn push_resources(text: &mut String, resources: &[(Address, State)], verbose: bool) {
+    let ok = resources.iter().filter(|(_, state)| *state == State::AsDeclared).count();
+    push_row(text, "resources", &format!("{ok} of {} are as the file declares", resources.len()));
+    for (address, state) in resources {
+        let (word, style) = word(*state);
+        if verbose || *state != State::AsDeclared {
+            let _ = writeln!(text, "  {style}{word:8}{style:#} {address}");
+        }
+    }
+}
+
+fn word(state: State) -> (&'static str, Style) {
+    match state {
+        State::AsDeclared => ("ok", GREEN),
+        State::Missing => ("missing", RED),
+        State::Differs => ("differs", YELLOW),
+        State::Unknown => ("unknown", RED),
+    }
+}
