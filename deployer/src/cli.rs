@@ -26,9 +26,12 @@ pub struct Cli {
     /// Print JSON lines instead of text.
     #[arg(long, global = true)]
     pub json: bool,
-    /// Show every field of a plan: policies and documents as JSON, and all variables of the function.
+    /// Show everything: each field of a plan, all resources and labels, and what the build and the function say meanwhile.
     #[arg(long, short, global = true)]
     pub verbose: bool,
+    /// Show only errors, questions and results.
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
 }
 
 /// The verbs.

@@ -5,7 +5,7 @@
 use std::{
     process,
     sync::{
-        LazyLock, Once,
+        LazyLock, Mutex, Once, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -23,6 +23,10 @@ use crate::{
 static ASKED: LazyLock<watch::Sender<bool>> = LazyLock::new(|| watch::channel(false).0);
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 static LISTENING: Once = Once::new();
+static TELL: Mutex<Option<Told>> = Mutex::new(None);
+static BEFORE_EXIT: Mutex<Option<Told>> = Mutex::new(None);
+
+type Told = Box<dyn Fn() + Send>;
 
 /// While it lives, the first signal does not end the program.
 pub(crate) struct Draining(());
@@ -32,12 +36,29 @@ pub(crate) struct Draining(());
 /// # Errors
 /// The operating system does not deliver signals.
 pub(crate) fn drain(tell: impl Fn() + Send + 'static) -> Result<Draining, Error> {
-    let unheard = |error| Error::new("failed to listen for Ctrl-C").cause(error);
-    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    let (interrupt, terminate) = (interrupt.map_err(unheard)?, terminate.map_err(unheard)?);
-    LISTENING.call_once(|| drop(tokio::spawn(listen(interrupt, terminate, tell))));
+    hear().map_err(|error| Error::new("failed to listen for Ctrl-C").cause(error))?;
+    *TELL.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(tell));
     RUNNING.fetch_add(1, Ordering::SeqCst);
     Ok(Draining(()))
+}
+
+/// From now on a signal that ends the program calls this before, so that nothing is left on the terminal.
+pub(crate) fn before_exit(clean: impl Fn() + Send + 'static) {
+    *BEFORE_EXIT.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(clean));
+    // Without signals there is nothing to clean up after.
+    let _ = hear();
+}
+
+fn hear() -> std::io::Result<()> {
+    let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    LISTENING.call_once(|| drop(tokio::spawn(listen(interrupt, terminate))));
+    Ok(())
+}
+
+fn call(told: &Mutex<Option<Told>>) {
+    if let Some(told) = &*told.lock().unwrap_or_else(PoisonError::into_inner) {
+        told();
+    }
 }
 
 impl Drop for Draining {
@@ -46,7 +67,7 @@ impl Drop for Draining {
     }
 }
 
-async fn listen(mut interrupt: Signal, mut terminate: Signal, tell: impl Fn()) {
+async fn listen(mut interrupt: Signal, mut terminate: Signal) {
     loop {
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -54,10 +75,11 @@ async fn listen(mut interrupt: Signal, mut terminate: Signal, tell: impl Fn()) {
         }
         let is_second = is_asked();
         if is_second || RUNNING.load(Ordering::SeqCst) == 0 {
+            call(&BEFORE_EXIT);
             process::exit(Exit::Interrupted.code().into());
         }
         ASKED.send_replace(true);
-        tell();
+        call(&TELL);
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     approve::Approval,
     run_plan,
     session::{Done, Prepared, Session, Shown, for_each_deployment, say_if_the_function_cannot_be_built},
+    watched::watched,
 };
 use crate::{
     cli::{ApplyArgs, Watch},
@@ -16,8 +17,6 @@ use crate::{
         op::{Effect, Toward},
         plan::Plan,
     },
-    error::{Error, ErrorKind},
-    interrupt::{self, unless_asked},
     rotation::{function, watch},
     screen::Screen,
 };
@@ -65,7 +64,8 @@ pub(super) async fn apply(
     if executed.done == Done::Changes {
         let [create, change, destroy] = plan.counts();
         let counts = format!("{create} created, {change} changed, {destroy} destroyed");
-        session.screen.done(&format!("Apply complete: {counts}."));
+        let next = text![Command::deployer("status"), " shows whether mail is safe, and when the credential rotates"];
+        session.screen.complete(&format!("Apply complete: {counts}"), executed.took, &next);
     }
     Ok(executed.done)
 }
@@ -90,27 +90,19 @@ pub(super) async fn prepare(session: &Session, during_rotation: bool) -> Result<
 /// This run has none of its own if another run began one at the same time: then that one is watched.
 async fn watch_rotation(session: &Session, ours: Option<&str>, watch: Watch) -> Result<(), Shown> {
     let (aws, deployment) = (&session.aws, &session.deployment);
-    let screen = session.screen.clone();
-    let _draining = session.fail(interrupt::drain(move || screen.note("interrupted")))?;
-    let watched = session.with_events(async |events| {
+    watched(session, async |events| {
         let ours = match ours {
             Some(token) if watch::has_begun(aws, &deployment.names, token).await? => Some(token),
             _ => None,
         };
         let Some(version) = ours else {
             let progress = Progress { events, address: session.secret() };
-            return unless_asked(watch::watch_open(aws, deployment, watch.watch_retries, &progress)).await;
+            return watch::watch_open(aws, deployment, watch.watch_retries, &progress).await;
         };
         events.say(Event::Rotation(RotationEvent::Started { version: version.to_owned() }));
-        unless_asked(watch::watch(aws, deployment, version, watch.watch_retries, &events)).await
-    });
-    let goes_on = |error: Error| match error.kind() {
-        ErrorKind::Interrupted => error
-            .cause("the rotation goes on by itself")
-            .hint(text![Command::deployer("status"), " shows how it stands"]),
-        _ => error,
-    };
-    session.fail(watched.await.map_err(goes_on))
+        watch::watch(aws, deployment, version, watch.watch_retries, &events).await
+    })
+    .await
 }
 
 /// An existing user may have a key from before. The first rotation used the other slot, so only the second one, maybe weeks later,

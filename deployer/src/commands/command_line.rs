@@ -35,6 +35,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::screen::Verbosity;
 
     /// GitHub alone can run it. So what can be checked here is checked.
     #[test]
@@ -71,7 +72,7 @@ mod tests {
     #[test]
     fn every_verb_has_completions_and_a_man_page() {
         let folder = tempfile::tempdir().unwrap();
-        man_pages(&Screen::new(false, false, None), folder.path()).unwrap();
+        man_pages(&Screen::new(false, Verbosity::Normal, None), folder.path()).unwrap();
         let script = script(Shell::Bash);
         for verb in command().get_subcommands().map(|verb| verb.get_name().to_owned()) {
             assert!(script.contains(&verb), "{verb}");

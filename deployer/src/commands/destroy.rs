@@ -1,5 +1,7 @@
 //! `deployer destroy`: deletes what the deployment owns. The same plan, toward absent.
 
+use contract::{Command, text};
+
 use super::{
     approve::Approval,
     run_plan,
@@ -51,7 +53,9 @@ pub(super) async fn destroy(
     let executed = run_plan::run(session, plan, approval, patience.lease_timeout, nothing).await?;
     if executed.done == Done::Changes {
         let [.., destroyed] = executed.plan.counts();
-        session.screen.done(&format!("Destroy complete: {destroyed} destroyed."));
+        let region = session.deployment.names.region();
+        let next = text![Command::complete(&["list", "--region", region]), " shows the deployments that are left"];
+        session.screen.complete(&format!("Destroy complete: {destroyed} destroyed"), executed.took, &next);
     }
     Ok(executed.done)
 }

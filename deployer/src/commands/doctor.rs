@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::session::{Done, Session, Shown, for_each_deployment};
+use super::session::{Done, READING, Session, Shown, for_each_deployment};
 use crate::{
     cli::Target,
     doctor::{
@@ -16,7 +16,9 @@ use crate::{
 pub(super) async fn run(screen: &Screen, target: &Target) -> Result<Done, Shown> {
     for_each_deployment(screen, &target.config, async |session: Session| {
         let Session { screen, deployment, aws, identity } = &session;
+        let reading = screen.live(READING);
         let facts = Box::pin(facts::read(aws, deployment, identity)).await;
+        drop(reading);
         let found = findings(deployment, &facts, SystemTime::now());
         screen.findings(deployment, &found);
         let finds = |verdict: Verdict| found.iter().any(|finding| finding.verdict == verdict);

@@ -7,7 +7,7 @@ use crate::{
     config,
     exit::Exit,
     saved_plan::SavedPlan,
-    screen::{self, Screen},
+    screen::{self, Screen, Verbosity},
 };
 
 pub use self::command_line::command;
@@ -34,9 +34,10 @@ mod run_plan;
 mod session;
 mod status;
 mod validate;
+mod watched;
 
 /// Runs one command line.
-pub async fn run(Cli { command, json, verbose }: Cli) -> ExitCode {
+pub async fn run(Cli { command, json, verbose, quiet }: Cli) -> ExitCode {
     match &command {
         Command::Schema(args) => {
             let schema = if args.json_lines { screen::json_lines_schema() } else { config::json_schema() };
@@ -49,7 +50,12 @@ pub async fn run(Cli { command, json, verbose }: Cli) -> ExitCode {
         }
         _ => {}
     }
-    let screen = Screen::new(json, verbose, command.config());
+    let verbosity = match (quiet, verbose) {
+        (true, _) => Verbosity::Quiet,
+        (false, true) => Verbosity::Verbose,
+        (false, false) => Verbosity::Normal,
+    };
+    let screen = Screen::new(json, verbosity, command.config());
     let (detailed, outcome) = match command {
         Command::Init(args) => (false, init::run(&screen, &args).await),
         Command::Validate(args) => (false, validate::run(&screen, &args)),

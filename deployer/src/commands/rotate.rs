@@ -1,9 +1,14 @@
 //! `deployer rotate`: rotates the credential now, and waits until it is done. It asks the function first whether that would
 //! succeed, and starts nothing if not.
 
+use std::time::Instant;
+
 use contract::{AWSCURRENT, Command, KeyReport, KeyVerdict, Next, Report, Text, WayOut, text};
 
-use super::session::{Done, Session, Shown, for_each_deployment};
+use super::{
+    session::{Done, Session, Shown, for_each_deployment},
+    watched::watched,
+};
 use crate::{
     cli::{Patience, RotateArgs, Watch},
     config,
@@ -21,12 +26,15 @@ pub(super) async fn run(screen: &Screen, args: &RotateArgs) -> Result<Done, Show
         wait_while_tested(&session).await?;
         let report = read(&session).await?;
         session.fail(refusal(&session, &report).map_or(Ok(()), Err))?;
+        let began = Instant::now();
         rotate(&session, &report, args.watch, args.patience).await?;
         if let Some(note) = previous_key(&session, &report) {
             session.screen.note(note);
         }
         let secret = &session.deployment.names.secret;
-        session.screen.done(&format!("Rotation complete: secret {secret} has a new credential."));
+        let next = text![Command::deployer("status"), " shows the keys, and when the previous one goes"];
+        let sentence = format!("Rotation complete: secret {secret} has a new credential");
+        session.screen.complete(&sentence, began.elapsed(), &next);
         Ok(Done::Changes)
     })
     .await
@@ -90,10 +98,9 @@ pub(super) async fn rotate(
     .await;
     lease.give_up().await;
     started?;
-    let rotated = session.with_events(async |events| {
-        watch::watch(&session.aws, &session.deployment, &token, watch.watch_retries, &events).await
-    });
-    session.fail(rotated.await).map(|()| token)
+    let (aws, deployment, retries) = (&session.aws, &session.deployment, watch.watch_retries);
+    watched(session, async |events| watch::watch(aws, deployment, &token, retries, &events).await).await?;
+    Ok(token)
 }
 
 /// What the rotation will do, in one line.

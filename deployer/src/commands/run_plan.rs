@@ -1,6 +1,9 @@
 //! What `apply` and `destroy` share: show the plan, ask, take the lease, build, run it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use contract::text;
 
@@ -27,6 +30,8 @@ use crate::{
 pub(super) struct Executed {
     pub(super) done: Done,
     pub(super) plan: Plan,
+    /// Since it was approved.
+    pub(super) took: Duration,
 }
 
 /// Runs a plan after it was shown and approved. If another run had to be waited for, or a rotation began meanwhile, `plan` makes it
@@ -44,8 +49,9 @@ pub(super) async fn run(
     if !ask(session, &prepared, approval).await? {
         delete_what_a_killed_destroy_left(session, &prepared.plan, approval, lease_timeout).await?;
         then(&prepared.plan, &rotation_token).await?;
-        return Ok(Executed { done: Done::NothingToDo, plan: prepared.plan });
+        return Ok(Executed { done: Done::NothingToDo, plan: prepared.plan, took: Duration::ZERO });
     }
+    let began = Instant::now();
     let screen = session.screen.clone();
     let _draining = session.fail(interrupt::drain(move || {
         screen.note("interrupted: what runs now is finished, and nothing further begins; a second signal ends the program at once");
@@ -82,13 +88,16 @@ pub(super) async fn run(
     if let (Ok(()), Some(former)) = (&worked, moved) {
         session.fail(lease::delete(&session.aws, &former.lease).await)?;
     }
-    worked.map(|()| Executed { done, plan: prepared.plan })
+    worked.map(|()| Executed { done, plan: prepared.plan, took: began.elapsed() })
 }
 
 /// Shows a plan and asks; returns false if there is nothing to do.
 async fn ask(session: &Session, prepared: &Prepared, approval: &Approval<'_>) -> Result<bool, Shown> {
     let plan = &prepared.plan;
-    session.screen.plan(&session.deployment, &session.identity, plan);
+    // Who is asked has to see what about.
+    if !(approval.auto_approve && session.screen.is_quiet()) {
+        session.screen.plan(&session.deployment, &session.identity, plan);
+    }
     if plan.has(Effect::UploadsCode) {
         session.fail(Package::check_tools(&session.deployment.config))?;
     }

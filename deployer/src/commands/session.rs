@@ -69,6 +69,9 @@ pub(super) struct Prepared {
     pub(super) record: Option<Record>,
 }
 
+/// The title of what only reads.
+pub(super) const READING: &str = "reading what AWS has";
+
 impl Prepared {
     /// Digest of the sources of the function's code; none on the way to absent, where nothing needs it.
     pub(super) fn function(&self) -> Option<&str> {
@@ -134,6 +137,7 @@ impl Session {
 
     /// Plans these nodes, and beside them everything that only the record names.
     async fn plan_of(&self, declared: Vec<Node>, toward: Toward) -> Result<Prepared, Shown> {
+        let _reading = self.screen.live(READING);
         let surveying = Box::pin(planning::survey(&self.aws, &self.deployment, declared, toward));
         let Surveyed { nodes, survey, record } = surveying.await;
         let applied = survey.facts.recorded().ok().flatten().and_then(|record| record.applied);
@@ -210,6 +214,7 @@ impl Session {
 /// Runs `work` and renders its events as they come.
 pub(super) async fn with_events<T>(screen: &Screen, work: impl AsyncFnOnce(Events) -> T) -> T {
     let (events, mut receiver) = Events::channel();
+    let _live = screen.live("working");
     let render = async {
         while let Some(event) = receiver.recv().await {
             screen.event(&event);

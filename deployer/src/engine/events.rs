@@ -16,6 +16,8 @@ use crate::{
 pub(crate) enum Event {
     /// The handler's zip is being built; `cargo lambda` may take minutes the first time.
     Building,
+    /// The build says what it does: cargo's words.
+    BuildSays(String),
     /// The zip is built.
     Built { bytes: usize, took: Duration },
     /// An op begins.
@@ -30,6 +32,8 @@ pub(crate) enum Event {
     },
     /// An op is done.
     Done(Address, Op, Duration),
+    /// A resource has reached its goal.
+    Reached(Address),
     /// A resource did not reach its goal.
     Failed(Address, Error),
     /// A resource was skipped because one that it depends on failed.
@@ -51,6 +55,8 @@ pub(crate) enum RotationEvent {
     Found { version: String },
     /// Secrets Manager continues it with another version.
     Continued { version: String },
+    /// The function says what a step does: a login, a host, the test mail.
+    StepSays { step: String, what: String },
     /// The function finished createSecret, setSecret, testSecret or finishSecret.
     StepFinished { step: String },
     /// A step failed. Secrets Manager tries the rotation again by itself, and this run watches for so long whether it does.

@@ -151,6 +151,7 @@ async fn run_node(node: &Node, needs: Vec<watch::Receiver<Option<Outcome>>>, run
     };
     let mut done = Vec::new();
     let Err(error) = converge(node, &address, approved, run.facts, &context, &mut done).await else {
+        run.events.say(Event::Reached(address));
         return Outcome::Done { changed: true };
     };
     let failed = Outcome::Failed { changed: !done.is_empty(), why: Some(error.kind()) };

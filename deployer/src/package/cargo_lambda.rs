@@ -15,7 +15,11 @@ use std::{
     process::{Output, Stdio},
 };
 
-use tokio::{process::Command, task};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::Command,
+    task,
+};
 
 use super::archive::BOOTSTRAP;
 use crate::{config::Architecture, error::Error};
@@ -72,7 +76,14 @@ fn triple(architecture: Architecture) -> &'static str {
 }
 
 /// Builds the program from the workspace at `root`, an absolute path, and returns it.
-pub(super) async fn build(root: &Path, architecture: Architecture, caller: Environment) -> Result<Vec<u8>, Error> {
+///
+/// `say` gets each line that the build prints, as soon as it does.
+pub(super) async fn build(
+    root: &Path,
+    architecture: Architecture,
+    caller: Environment,
+    say: impl Fn(&str),
+) -> Result<Vec<u8>, Error> {
     let compiler = Compiler::of(root, architecture, &caller).await?;
     let target_dir = folder(&caller, "CARGO_TARGET_DIR", || Ok(root.join("target")))?;
     let output_dir = target_dir.join("function").join(architecture.as_str());
@@ -84,7 +95,7 @@ pub(super) async fn build(root: &Path, architecture: Architecture, caller: Envir
     let mut command = Command::new(PROGRAM);
     // `Compiler::of` has checked the target. Without the flag, cargo-lambda would install a missing one on this machine.
     command.args(arguments(architecture)).arg("--skip-target-check").arg("--lambda-dir").arg(&output_dir);
-    let output = run(command, root, &environment).await.map_err(|error| match error.kind() {
+    let output = run_aloud(command, root, &environment, say).await.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => is_missing("cargo-lambda, which builds the function, is not on the PATH"),
         _ => Error::new("failed to run cargo-lambda").cause(error),
     })?;
@@ -229,6 +240,31 @@ fn is_withheld(name: &OsStr) -> bool {
 async fn run(mut command: Command, root: &Path, environment: &Environment) -> io::Result<Output> {
     let command = command.current_dir(root).env_clear().envs(environment).stdin(Stdio::null()).kill_on_drop(true);
     command.output().await
+}
+
+/// As `run`; `say` gets each line of standard error, as soon as it is printed.
+async fn run_aloud(
+    mut command: Command,
+    root: &Path,
+    environment: &Environment,
+    say: impl Fn(&str),
+) -> io::Result<Output> {
+    command.current_dir(root).env_clear().envs(environment).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    let mut printed = Vec::new();
+    if let Some(stderr) = child.stderr.take() {
+        let mut reader = BufReader::new(stderr);
+        loop {
+            let before = printed.len();
+            // Not every line has to be UTF-8.
+            if reader.read_until(b'\n', &mut printed).await? == 0 {
+                break;
+            }
+            say(String::from_utf8_lossy(&printed[before..]).trim());
+        }
+    }
+    Ok(Output { status: child.wait().await?, stdout: Vec::new(), stderr: printed })
 }
 
 /// The errors are at the end, after the compiler's progress.

@@ -144,7 +144,8 @@ impl Package {
             Source::Workspace(root) => {
                 events.say(Event::Building);
                 let began = Instant::now();
-                let bootstrap = cargo_lambda::build(root, self.architecture, env::vars_os().collect()).await?;
+                let say = |line: &str| events.say(Event::BuildSays(line.to_owned()));
+                let bootstrap = cargo_lambda::build(root, self.architecture, env::vars_os().collect(), say).await?;
                 let zip = archive::write(&bootstrap)?;
                 events.say(Event::Built { bytes: zip.len(), took: began.elapsed() });
                 Ok(zip)

@@ -306,7 +306,7 @@ fn with_programs(folder: &Folder, programs: &[(&str, &str)]) -> Environment {
 
 async fn build_error(folder: &Folder, programs: &[(&str, &str)]) -> Error {
     let environment = with_programs(folder, programs);
-    cargo_lambda::build(folder.path(), Architecture::Arm64, environment).await.unwrap_err()
+    cargo_lambda::build(folder.path(), Architecture::Arm64, environment, |_| ()).await.unwrap_err()
 }
 
 const RUSTC: &str = "case $1 in --version) echo commit-hash: abc ;; *) echo /sysroot; echo / ;; esac";
@@ -354,7 +354,7 @@ async fn the_caller_environment_reaches_the_build_without_credentials_and_what_w
         "RUSTFLAGS",
     ];
     environment.extend(kept.iter().chain(&removed).map(|name| (name.into(), "/of the caller".into())));
-    let error = cargo_lambda::build(folder.path(), Architecture::X86_64, environment).await.unwrap_err();
+    let error = cargo_lambda::build(folder.path(), Architecture::X86_64, environment, |_| ()).await.unwrap_err();
     let output = error.cause.unwrap().to_string();
     let has = |name: &str| output.lines().any(|line| line.split_once('=').is_some_and(|(found, _)| found == name));
     for name in kept {

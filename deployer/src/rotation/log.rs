@@ -28,12 +28,22 @@ const SEARCHED: Duration = Duration::from_hours(7 * 24);
 pub(super) struct RotationLog {
     /// Its steps that have ended, in order.
     pub(super) ends: Vec<StepEnd>,
+    /// What its steps say meanwhile, in order.
+    pub(super) says: Vec<StepSays>,
     /// When its last line was written, whether or not that line ends a step.
     last_line: Option<SystemTime>,
     /// Whether a step wrote a line after the last end: it has begun.
     has_begun_another: bool,
     /// Whether a step other than testSecret wrote a line. Secrets Manager tests a configuration by testSecret alone.
     rotates: bool,
+}
+
+/// What a step does.
+#[derive(Debug, PartialEq)]
+pub(super) struct StepSays {
+    pub(super) step: String,
+    /// The message, and what it is about: `the script has ended (instance i-1, status Success)`.
+    pub(super) what: String,
 }
 
 /// How a step ended. The handler writes exactly one line for it; if the process died, Lambda does.
@@ -153,6 +163,8 @@ impl RotationLog {
 /// A line of the handler's.
 #[derive(Deserialize)]
 struct Line {
+    #[serde(default)]
+    level: String,
     rotation_id: String,
     step: String,
     request_id: String,
@@ -160,9 +172,26 @@ struct Line {
     /// In a failed step's last line.
     refusal: Option<serde_json::Value>,
     message: String,
+    /// What the message is about.
+    #[serde(flatten)]
+    about: BTreeMap<String, serde_json::Value>,
 }
 
+/// Fields that say no more than the rest of the line, or that only an engineer needs.
+const NOT_SHOWN: [&str; 4] = ["command", "document", "target", "timestamp"];
+
 impl Line {
+    /// What a person wants to see of it; nothing of what only an engineer does.
+    fn what(&self) -> Option<String> {
+        if !["INFO", "WARN"].contains(&self.level.as_str()) {
+            return None;
+        }
+        let spelled = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let shown = self.about.iter().filter(|(name, _)| !NOT_SHOWN.contains(&name.as_str()));
+        let about: Vec<_> = shown.map(|(name, value)| format!("{name} {}", spelled(value))).collect();
+        Some(if about.is_empty() { self.message.clone() } else { format!("{} ({})", self.message, about.join(", ")) })
+    }
+
     fn failure(&self) -> Option<Failure> {
         let kind = self.error.clone()?;
         let refusal = self.refusal.clone().and_then(|refusal| serde_json::from_value(refusal).ok());
@@ -205,12 +234,15 @@ fn rotation_log(lines: Vec<LogLine>, version: &str) -> RotationLog {
     for LogLine { at, text: line } in lines {
         let end = match serde_json::from_str::<Line>(&line) {
             Ok(ours) if ours.rotation_id == version => {
-                let failure = ours.failure();
+                let (failure, what) = (ours.failure(), ours.what());
                 invocations.insert(ours.request_id, ours.step.clone());
                 log.last_line = at;
                 log.has_begun_another = true;
                 log.rotates |= ours.step != TEST_STEP;
                 let ends = failure.is_some() || ours.message == LOG_MESSAGE_FINISHED;
+                if let Some(what) = what.filter(|_| !ends) {
+                    log.says.push(StepSays { step: ours.step.clone(), what });
+                }
                 ends.then_some(StepEnd { line, at, step: ours.step, failure })
             }
             Ok(_) => None,
@@ -272,6 +304,17 @@ mod tests {
         ]);
         let expected = [("createSecret", None), ("setSecret", Some("HostsFailed"))];
         assert_eq!(ends, expected.map(|(step, error)| (step.to_owned(), error.map(str::to_owned))));
+    }
+
+    #[test]
+    fn what_a_step_does_is_told_with_the_host_that_it_is_about() {
+        let log = log(&[
+            r#"{"level":"INFO","rotation_id":"v1","step":"setSecret","request_id":"r1","message":"the script has ended","command":"c","instance":"i-1","status":"Success"}"#,
+            r#"{"level":"DEBUG","rotation_id":"v1","step":"setSecret","request_id":"r1","message":"for an engineer"}"#,
+            r#"{"level":"INFO","rotation_id":"v1","step":"setSecret","request_id":"r1","message":"step finished"}"#,
+        ]);
+        let says: Vec<_> = log.says.iter().map(|says| (says.step.as_str(), says.what.as_str())).collect();
+        assert_eq!(says, [("setSecret", "the script has ended (instance i-1, status Success)")]);
     }
 
     #[test]

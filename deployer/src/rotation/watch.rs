@@ -14,7 +14,7 @@ use crate::{
     error::{Error, ErrorKind, FailedTo as _, absent_is_none},
     rotation::{
         labels::{self, Labels},
-        log::{self, Failure, LastSign, RotationLog, StepEnd},
+        log::{self, Failure, LastSign, RotationLog, StepEnd, StepSays},
     },
 };
 
@@ -83,6 +83,7 @@ pub(crate) async fn watch(
     let started = Instant::now();
     let limit = longest_rotation(deployment) + retries;
     let mut told = BTreeSet::new();
+    let mut heard = 0;
     let mut log_is_missing = false;
     let mut was_pending = false;
     let mut first_failure: Option<Instant> = None;
@@ -101,6 +102,12 @@ pub(crate) async fn watch(
             Err(error) if error.is_passing() => None,
             Err(error) => return Err(Error { what: format!("{}; the rotation continues", error.what), ..error }),
         };
+        // The lines come in the order of their times, and a later read has the same ones first.
+        for StepSays { step, what } in log.says.iter().skip(heard) {
+            let says = RotationEvent::StepSays { step: step.clone(), what: what.clone() };
+            events.say(Event::Rotation(says));
+        }
+        heard = heard.max(log.says.len());
         let is_current = labels.as_ref().is_some_and(|labels| labels.current() == Some(&*version));
         let last_word = log.standing_failure().filter(|(end, _)| {
             let watched = first_failure.get_or_insert_with(Instant::now).elapsed();
@@ -125,7 +132,7 @@ pub(crate) async fn watch(
             Some(pending) if pending == version => (was_pending, without_label) = (true, None),
             Some(other) if was_pending => {
                 events.say(Event::Rotation(RotationEvent::Continued { version: other.to_owned() }));
-                (version, without_label) = (other.to_owned(), None);
+                (version, without_label, heard) = (other.to_owned(), None, 0);
             }
             // Secrets Manager may answer from before: one read decides nothing.
             _ if was_pending

@@ -3,9 +3,9 @@
 //! The types here, and those that they hold, are the format. They change only by addition; anything else is a new version, which
 //! the first line says. `deployer schema --json-lines` prints their JSON Schema, whose descriptions are the comments here.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
-use contract::{Report, printable_json};
+use contract::{Report, Text, printable_json};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -71,6 +71,8 @@ pub(super) enum Line<'a> {
     Plan(PlanLine<'a>),
     /// The function's zip is being built.
     Building {},
+    /// What the build prints meanwhile: cargo's words.
+    BuildSays { message: &'a str },
     /// The zip is built.
     Built { bytes: usize, seconds: f64 },
     /// A call to AWS begins.
@@ -84,6 +86,8 @@ pub(super) enum Line<'a> {
     },
     /// A call to AWS is done.
     OpDone { address: &'a Address, call: &'a str, verb: Verb, seconds: f64 },
+    /// A resource has reached its goal.
+    Reached { address: &'a Address },
     /// A resource was skipped because one that it depends on failed.
     Skipped { address: &'a Address },
     /// AWS has not answered a call for a while.
@@ -123,7 +127,15 @@ pub(super) enum Line<'a> {
         outputs: BTreeMap<&'static str, &'a str>,
     },
     /// The command did what it says.
-    Done { message: &'a str },
+    Done {
+        message: Cow<'a, str>,
+        /// How long it took, if it changed something.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seconds: Option<f64>,
+        /// What is useful next.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next: Option<TextLine>,
+    },
     /// Something failed, or is wrong in the file.
     Error(AnyError<'a>),
 }
@@ -205,12 +217,14 @@ pub(super) fn plan<'a>(plan: &'a Plan, config: Option<&str>) -> Line<'a> {
 pub(super) fn event<'a>(event: &'a Event, config: Option<&str>) -> Line<'a> {
     match event {
         Event::Building => Line::Building {},
+        Event::BuildSays(message) => Line::BuildSays { message },
         Event::Built { bytes, took } => Line::Built { bytes: *bytes, seconds: took.as_secs_f64() },
         Event::Started(address, op) => Line::OpStarted { address, call: &op.call },
         Event::Waiting { address, limit, reason } => Line::Waiting { address, limit_seconds: limit.as_secs(), reason },
         Event::Done(address, op, took) => {
             Line::OpDone { address, call: &op.call, verb: op.verb, seconds: took.as_secs_f64() }
         }
+        Event::Reached(address) => Line::Reached { address },
         Event::Failed(address, failure) => {
             let line = ErrorLine { address: Some(address), ..ErrorLine::new(failure, config) };
             Line::Error(AnyError::Failure(line))
@@ -239,6 +253,11 @@ pub(super) enum RotationLine<'a> {
     Continued {
         version: &'a str,
     },
+    /// What the function says of a step: a login, a host, the test mail.
+    StepSays {
+        step: &'a str,
+        message: &'a str,
+    },
     StepFinished {
         step: &'a str,
     },
@@ -262,6 +281,7 @@ impl<'a> From<&'a RotationEvent> for RotationLine<'a> {
             RotationEvent::Started { version } => Self::Started { version },
             RotationEvent::Found { version } => Self::Found { version },
             RotationEvent::Continued { version } => Self::Continued { version },
+            RotationEvent::StepSays { step, what } => Self::StepSays { step, message: what },
             RotationEvent::StepFinished { step } => Self::StepFinished { step },
             RotationEvent::AttemptFailed { step, finding, watched_for } => {
                 Self::AttemptFailed { step, message: finding, watched_seconds: watched_for.as_secs_f64() }
@@ -382,7 +402,13 @@ pub(super) fn outputs<'a>(outputs: &'a [(&'static str, String)]) -> Line<'a> {
 }
 
 pub(super) fn done(sentence: &str) -> Line<'_> {
-    Line::Done { message: sentence }
+    Line::Done { message: sentence.into(), seconds: None, next: None }
+}
+
+/// As `done`, with how long it took and what is useful next.
+pub(super) fn complete(sentence: &str, took: Duration, next: &Text, config: Option<&str>) -> Line<'static> {
+    let next = TextLine::new(next, config);
+    Line::Done { message: format!("{sentence}.").into(), seconds: Some(took.as_secs_f64()), next: Some(next) }
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -521,7 +547,7 @@ mod tests {
             let name = &line["properties"]["type"]["const"];
             assert!(name.is_string() && line["description"].is_string(), "{line:#}");
         }
-        assert_eq!(lines.len(), 25);
+        assert_eq!(lines.len(), 27);
         assert!(schema["properties"]["deployment"].is_object());
     }
 

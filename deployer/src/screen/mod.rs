@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use contract::{Report, Text};
@@ -30,17 +30,33 @@ use crate::{
 mod codes;
 mod github;
 mod json;
+mod live;
+mod locale;
 mod markdown;
+mod terminal;
 mod text;
 
 pub(crate) use json::schema as json_lines_schema;
+pub(crate) use live::Live;
+
+/// How much people are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Verbosity {
+    /// Errors, questions with what they are about, and results.
+    Quiet,
+    #[default]
+    Normal,
+    /// Every field, resource and label, and what the build and the function say.
+    Verbose,
+}
 
 /// Renders as text, or as JSON lines.
 #[derive(Clone, Debug)]
 pub(crate) struct Screen {
     json: bool,
-    /// Whether plans show every field.
-    verbose: bool,
+    verbosity: Verbosity,
+    /// Where what runs is shown, on a terminal.
+    live: live::Place,
     /// Whether mistakes in the configuration become annotations of a GitHub workflow.
     annotates: bool,
     /// CONFIG as it was given, for the commands in texts; none if it is the default.
@@ -50,10 +66,11 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// `json`: one JSON object per line on standard output. `verbose`: every field of a plan. `config`: CONFIG, as it was given.
+    /// `json`: one JSON object per line on standard output. `config`: CONFIG, as it was given.
     #[must_use]
-    pub(crate) fn new(json: bool, verbose: bool, config: Option<&Path>) -> Self {
-        let screen = Self { json, verbose, annotates: false, config: config.and_then(for_commands), deployment: None };
+    pub(crate) fn new(json: bool, verbosity: Verbosity, config: Option<&Path>) -> Self {
+        let config = config.and_then(for_commands);
+        let screen = Self { json, verbosity, live: live::Place::default(), annotates: false, config, deployment: None };
         if json {
             screen.line(&json::Line::schema());
         }
@@ -83,17 +100,38 @@ impl Screen {
         if self.json {
             self.line(&json::plan(plan, config));
         } else {
-            out(&text::plan(deployment, identity, plan, config, self.verbose));
+            self.out(&text::plan(deployment, identity, plan, config, self.is_verbose()));
         }
     }
 
     /// Plans as the comment of a pull request.
     pub(crate) fn markdown(&self, plans: &[(&Deployment, &Identity, &Plan)]) {
-        out(&markdown::plans(plans, self.config()));
+        Self::raw(&markdown::plans(plans, self.config()));
     }
 
     pub(crate) fn event(&self, event: &Event) {
-        if self.json { self.line(&json::event(event, self.config())) } else { err(&text::event(event, self.config())) }
+        if self.json {
+            return self.line(&json::event(event, self.config()));
+        }
+        let is_live = self.live.on(event);
+        let is_shown = match text::weight(event) {
+            text::Weight::Error => true,
+            text::Weight::News => self.verbosity != Verbosity::Quiet,
+            text::Weight::Detail => self.verbosity == Verbosity::Verbose,
+            // On a terminal the live display has it.
+            text::Weight::Wait => {
+                self.verbosity == Verbosity::Verbose || self.verbosity == Verbosity::Normal && !is_live
+            }
+        };
+        if is_shown {
+            self.err(&text::event(event, self.config()));
+        }
+    }
+
+    /// Shows what runs until the result is dropped: on a terminal, for people who want more than results.
+    pub(crate) fn live(&self, title: &str) -> Live {
+        let wanted = !self.json && self.verbosity != Verbosity::Quiet && terminal::can_be_drawn_on();
+        if wanted { self.live.begin(title) } else { Live::none() }
     }
 
     /// Something worth knowing that changes nothing.
@@ -107,7 +145,7 @@ impl Screen {
         if self.json {
             self.line(&json::status(status, &overview, config));
         } else {
-            out(&text::status(deployment, status, &overview, config, self.verbose));
+            self.out(&text::status(deployment, status, &overview, config, self.is_verbose()));
         }
     }
 
@@ -116,7 +154,7 @@ impl Screen {
         if self.json {
             self.line(&json::drift(drift));
         } else {
-            out(&text::drift(deployment, identity, drift, self.verbose));
+            self.out(&text::drift(deployment, identity, drift, self.is_verbose()));
         }
     }
 
@@ -124,10 +162,10 @@ impl Screen {
     pub(crate) fn list(&self, region: &str, listed: &[Listed]) {
         if self.json {
             for one in listed {
-                out(&format!("{}\n", json::listed(one).render(Some((&one.name, region)))));
+                write_out(&format!("{}\n", json::listed(one).render(Some((&one.name, region)))), true);
             }
         } else {
-            out(&text::list(region, listed));
+            self.out(&text::list(region, listed));
         }
     }
 
@@ -138,7 +176,7 @@ impl Screen {
                 self.line(&line);
             }
         } else {
-            out(&text::report(deployment, report, self.config(), SystemTime::now()));
+            self.out(&text::report(deployment, report, self.config(), SystemTime::now()));
         }
     }
 
@@ -149,7 +187,7 @@ impl Screen {
                 self.line(&line);
             }
         } else {
-            out(&text::diagnosis(diagnosis, self.config()));
+            self.out(&text::diagnosis(diagnosis, self.config()));
         }
     }
 
@@ -159,7 +197,7 @@ impl Screen {
             return self.line(&json::outputs(outputs));
         }
         for (name, value) in outputs {
-            out(&if with_names { format!("{name:14} {value}\n") } else { format!("{value}\n") });
+            self.out(&if with_names { format!("{name:14} {value}\n") } else { format!("{value}\n") });
         }
     }
 
@@ -170,18 +208,29 @@ impl Screen {
                 self.line(&json::finding(finding, self.config()));
             }
         } else {
-            out(&text::findings(deployment, found, self.config()));
+            self.out(&text::findings(deployment, found, self.config()));
         }
     }
 
     /// An IAM policy.
     pub(crate) fn policy(&self, policy: &Value) {
-        if self.json { self.line(&json::policy(policy)) } else { out(&format!("{policy:#}\n")) }
+        if self.json { self.line(&json::policy(policy)) } else { self.out(&format!("{policy:#}\n")) }
     }
 
     /// A result in one sentence.
     pub(crate) fn done(&self, sentence: &str) {
-        if self.json { self.line(&json::done(sentence)) } else { out(&format!("{sentence}\n")) }
+        if self.json { self.line(&json::done(sentence)) } else { self.out(&format!("{sentence}\n")) }
+    }
+
+    /// What a run has done, how long that took, and what is useful next.
+    pub(crate) fn complete(&self, sentence: &str, took: Duration, next: &Text) {
+        if self.json {
+            return self.line(&json::complete(sentence, took, next, self.config()));
+        }
+        self.out(&format!("{sentence} ({}).\n", text::seconds(took)));
+        if self.verbosity != Verbosity::Quiet {
+            self.err(&text::next(next, self.config()));
+        }
     }
 
     /// An error, with its cause and its hints.
@@ -196,7 +245,7 @@ impl Screen {
                 self.line(&json::error(error, self.config()));
             }
         } else {
-            err(&text::errors(errors, self.config()));
+            self.err(&text::errors(errors, self.config()));
         }
     }
 
@@ -205,31 +254,49 @@ impl Screen {
         if self.json {
             json::config_error(error).for_each(|line| self.line(&line));
         } else if self.annotates {
-            out(&github::annotations(error));
+            Self::raw(&github::annotations(error));
         } else {
-            err(&text::config_error(error));
+            self.err(&text::config_error(error));
         }
     }
 
     /// Asks before anything changes in this place. Only the answer approves.
     pub(crate) fn ask(question: &str, place: &str, answer: &str) -> bool {
-        err(&text::question(question, place, answer));
+        write_err(&text::question(question, place, answer));
         let mut typed = String::new();
         std::io::stdin().read_line(&mut typed).is_ok() && typed.trim() == answer
     }
 
     /// Text that is itself the result.
     pub(crate) fn raw(text: &str) {
-        out(text);
+        write_out(text, true);
     }
 
     fn config(&self) -> Option<&str> {
         self.config.as_deref()
     }
 
+    /// Whether only errors, questions and results are shown.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.verbosity == Verbosity::Quiet
+    }
+
+    fn is_verbose(&self) -> bool {
+        self.verbosity == Verbosity::Verbose
+    }
+
+    fn out(&self, text: &str) {
+        self.live.above(|| write_out(text, locale::is_utf8()));
+    }
+
+    fn err(&self, text: &str) {
+        self.live.above(|| write_err(text));
+    }
+
     fn line(&self, line: &json::Line<'_>) {
         let deployment = self.deployment.as_deref().map(|(name, region)| (name.as_str(), region.as_str()));
-        out(&format!("{}\n", line.render(deployment)));
+        // JSON is UTF-8, whatever the locale.
+        write_out(&format!("{}\n", line.render(deployment)), true);
     }
 }
 
@@ -252,21 +319,21 @@ pub(crate) fn output_is_incomplete() -> bool {
     OUTPUT_IS_INCOMPLETE.load(Ordering::Relaxed)
 }
 
-fn out(text: &str) {
+fn write_out(text: &str, utf8: bool) {
     let mut stdout = anstream::stdout();
-    let text = codes::only_ours(text);
+    let text = codes::shown(text, utf8);
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => {}
         // The reader closed the pipe: it wants no more.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
         Err(error) => {
             if !OUTPUT_IS_INCOMPLETE.swap(true, Ordering::Relaxed) {
-                err(&format!("error: failed to write to standard output: {error}\n"));
+                write_err(&format!("error: failed to write to standard output: {error}\n"));
             }
         }
     }
 }
 
-fn err(text: &str) {
-    let _ = anstream::stderr().write_all(codes::only_ours(text).as_bytes());
+fn write_err(text: &str) {
+    let _ = anstream::stderr().write_all(codes::shown(text, locale::is_utf8()).as_bytes());
 }

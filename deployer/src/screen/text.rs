@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use contract::printable;
+use contract::{Text, printable};
 
 use crate::{
     date::rfc3339,
@@ -33,14 +33,43 @@ pub(super) use status::status;
 use self::{
     failure::error,
     plan::sign,
-    style::{BOLD, GREEN, RED, YELLOW},
+    style::{BOLD, CYAN, GREEN, RED, YELLOW},
 };
+
+/// What an event is to people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Weight {
+    /// Something failed.
+    Error,
+    /// Something happened.
+    News,
+    /// Something takes its time.
+    Wait,
+    /// What only some want to see.
+    Detail,
+}
+
+pub(super) fn weight(event: &Event) -> Weight {
+    match event {
+        Event::Failed(..) | Event::Skipped(_) | Event::Rotation(RotationEvent::AttemptFailed { .. }) => Weight::Error,
+        Event::Building | Event::Waiting { .. } => Weight::Wait,
+        Event::Started(..)
+        | Event::BuildSays(_)
+        | Event::Reached(_)
+        | Event::Rotation(RotationEvent::StepSays { .. }) => Weight::Detail,
+        Event::Built { .. } | Event::Done(..) | Event::Unanswered(_) | Event::Note(_) | Event::Rotation(_) => {
+            Weight::News
+        }
+    }
+}
 
 pub(super) fn event(event: &Event, config: Option<&str>) -> String {
     match event {
         Event::Building => "building the handler with cargo lambda; this takes minutes the first time\n".to_owned(),
         Event::Built { bytes, took } => format!("built the handler: {} KiB in {}\n", bytes / 1024, seconds(*took)),
-        Event::Started(..) => String::new(),
+        Event::BuildSays(line) => format!("    {}\n", printable(line)),
+        Event::Started(address, op) => format!("    {address}: {}\n", op.call),
+        Event::Reached(_) => String::new(),
         Event::Waiting { address, limit, reason } => {
             format!("  … {address}: waiting up to {}: {}\n", seconds(*limit), printable(reason))
         }
@@ -64,6 +93,7 @@ fn rotation(event: &RotationEvent) -> String {
         RotationEvent::Started { version } => format!("  ⟳ rotation started: version {version}\n"),
         RotationEvent::Found { version } => format!("  ⟳ rotation found, which is open: version {version}\n"),
         RotationEvent::Continued { version } => format!("  ⟳ Secrets Manager continues with version {version}\n"),
+        RotationEvent::StepSays { step, what } => format!("    {step}: {}\n", printable(what)),
         RotationEvent::StepFinished { step } => format!("  {GREEN}✓{GREEN:#} {step}\n"),
         RotationEvent::AttemptFailed { step, finding, watched_for } => format!(
             "  {RED}✗{RED:#} {step}: {}\n    Secrets Manager tries this rotation again by itself; watching for up to {} \
@@ -111,7 +141,12 @@ pub(super) fn question(question: &str, place: &str, answer: &str) -> String {
     format!("\n{BOLD}{question}{BOLD:#}\n  {place}\nOnly '{answer}' is accepted: ")
 }
 
-fn seconds(duration: Duration) -> String {
+/// What a person may want to do after a run.
+pub(super) fn next(next: &Text, config: Option<&str>) -> String {
+    format!("{CYAN}next:{CYAN:#} {}\n", printable(&next.render(config)))
+}
+
+pub(super) fn seconds(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     if seconds < 100.0 { format!("{seconds:.1} s") } else { format!("{:.0} min", seconds / 60.0) }
 }

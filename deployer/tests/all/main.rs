@@ -33,6 +33,8 @@ mod kill_matrix;
 mod lease;
 /// From nothing to a rotated credential, and back to nothing.
 mod lifecycle;
+/// What a person sees on a terminal while the deployer works.
+mod live;
 /// The mutations of the handler in deployer/tests/mutations.
 mod mutations;
 /// An existing role, and names that the file chooses.

@@ -35,4 +35,4 @@ pub(crate) mod shown;
 /// What the sandbox alone knows.
 mod state;
 /// The deployer on a terminal.
-mod terminal;
+pub(crate) mod terminal;

@@ -48,14 +48,14 @@ async fn the_same_sources_in_another_folder_at_another_time_give_the_same_zip_fo
     let mut environment = sandbox_environment();
     let target_dir = OsString::from(original.join("target"));
     let target_dir = environment.entry("CARGO_TARGET_DIR".into()).or_insert(target_dir).clone();
-    let first = cargo_lambda::build(&original, Architecture::X86_64, environment.clone()).await.unwrap();
+    let first = cargo_lambda::build(&original, Architecture::X86_64, environment.clone(), |_| ()).await.unwrap();
 
     let moved = Folder::new("of another length");
     for name in ["Cargo.lock", "Cargo.toml", "contract", "deployer", "examples/footprint/empty", "handler"] {
         copy(&original.join(name), &moved.path().join(name));
     }
     environment.insert("RUSTFLAGS".into(), "-C target-cpu=native -C debuginfo=2".into());
-    let second = cargo_lambda::build(moved.path(), Architecture::X86_64, environment.clone()).await.unwrap();
+    let second = cargo_lambda::build(moved.path(), Architecture::X86_64, environment.clone(), |_| ()).await.unwrap();
     let sources = workspace::digest(&original, Architecture::X86_64).unwrap();
     assert_eq!(digest_in(&moved), sources, "somebody edited the sources while this test ran: run it again");
 

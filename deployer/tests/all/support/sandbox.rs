@@ -121,7 +121,8 @@ impl Sandbox {
 
     /// Gives a command the sandbox's variables, and no others, and the sandbox's folder.
     pub(crate) fn environment_of<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        command.env_clear().envs(&self.environment).current_dir(self.directory.path())
+        // The locale decides which glyphs are printed.
+        command.env_clear().envs(&self.environment).env("LC_ALL", "C.UTF-8").current_dir(self.directory.path())
     }
 
     /// The URL of one of the sandbox's controls.

@@ -1,0 +1,78 @@
+//! What a person sees on a terminal while the deployer works.
+
+use crate::support::{
+    controls::{Answer, Rotations},
+    deployed::Deployed,
+    example::ROTATE_LATER,
+    terminal::screen,
+};
+
+/// The codes with which the display goes up over itself, and clears its lines.
+const UP: &str = "\u{1b}[1A";
+const CLEAR: &str = "\u{1b}[2K";
+
+/// What only the display shows.
+fn is_left_of_the_display(screen: &str) -> bool {
+    screen.contains("working (") || screen.contains("reading what AWS has") || screen.contains('⠋')
+}
+
+#[tokio::test]
+async fn a_terminal_shows_what_runs_while_it_runs_and_is_clean_at_the_end() {
+    let deployed = Deployed::before_apply(&[]).await;
+    // SES knows a new key only after some logins, so that the display has something to say.
+    deployed.answer(&[Answer::to("AUTH", 535, "Authentication Credentials Invalid").times(3)]);
+
+    let mut terminal = deployed.sandbox.terminal(&["apply"], &[]);
+    terminal.wait_for("Only 'yes' is accepted");
+    terminal.types("yes\n");
+    let (code, written) = terminal.end();
+
+    let shown = screen(&written);
+    assert_eq!(code, 0, "{shown}");
+    assert!(written.contains(UP) && written.contains(CLEAR), "nothing was drawn over: {shown}");
+    for part in ["lambda:CreateFunction (", "rotation: setSecret (", "i-0123456789abcdef0"] {
+        assert!(written.contains(part), "{part} was never shown: {written}");
+    }
+    assert!(!is_left_of_the_display(&shown), "{shown}");
+    for part in ["Apply complete: 13 created", "rotation completed", "next: `deployer status`"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+
+    // Colours are not wanted, and the locale is not UTF-8: the display is still drawn, in ASCII.
+    let plain = deployed.sandbox.terminal(&["rotate"], &[("NO_COLOR", "1"), ("LC_ALL", "C")]);
+    let (code, written) = plain.end();
+    assert_eq!(code, 0, "{written}");
+    assert!(written.contains(UP) && written.is_ascii() && !written.contains("\u{1b}[3"), "{written:?}");
+    assert!(!is_left_of_the_display(&screen(&written)), "{written:?}");
+
+    // A terminal on which nothing can be drawn gets lines.
+    let (code, written) = deployed.sandbox.terminal(&["status"], &[("TERM", "dumb")]).end();
+    assert!(code == 0 && !written.contains('\u{1b}') && written.contains("Is mail safe?"), "{code} {written:?}");
+
+    // Colours are wanted, although nobody sees a terminal: but nothing is drawn.
+    let coloured = deployed.sandbox.deployer_with(&["status"], &[("CLICOLOR_FORCE", "1")]).expect(0);
+    assert!(coloured.stdout.contains("\u{1b}[1m") && !coloured.stderr.contains(CLEAR), "{coloured:?}");
+
+    // Only the question, with what it is about, and the result.
+    deployed.sandbox.config(&[("team: platform", "team: mail")]);
+    let quiet = deployed.run(&["apply", "--quiet", "--auto-approve"]).expect(0);
+    assert!(quiet.stdout.starts_with("Apply complete:") && quiet.stderr.is_empty(), "{quiet:?}");
+}
+
+#[tokio::test]
+async fn ctrl_c_leaves_a_clean_terminal_and_says_that_the_rotation_goes_on() {
+    let deployed = Deployed::with(&[ROTATE_LATER]).await;
+    deployed.sandbox.control(&Rotations { hold_before: Some("setSecret"), ..Rotations::default() });
+    let mut terminal = deployed.sandbox.terminal(&["rotate"], &[]);
+    terminal.wait_for("rotation: setSecret (");
+
+    terminal.types("\u{3}");
+
+    let (code, written) = terminal.end();
+    let shown = screen(&written);
+    assert!(code > 1, "{code}: {shown}");
+    assert!(!is_left_of_the_display(&shown), "{shown}");
+    assert!(shown.contains("the rotation goes on by itself"), "{shown}");
+    deployed.release();
+    deployed.ended().await;
+}
