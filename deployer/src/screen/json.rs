@@ -11,30 +11,38 @@ use serde::Serialize;
 use serde_json::Value;
 
 use self::{
+    change::{DriftLine, PlanLine},
     diagnosis::{DiagnosisLine, RemedyLine},
+    error::{AnyError, ErrorLine},
     report::{HostLine, KeyLine, ReportLine, VersionLine},
+    rotation::RotationLine,
+    status::{ListedLine, StatusLine},
     text_line::TextLine,
 };
 use crate::{
-    config::{Code, ConfigError, Problem},
-    date::rfc3339,
-    deployment::record::Applied,
+    config::ConfigError,
     doctor::findings::{Check, Finding, Verdict},
     engine::{
-        events::{Event, RotationEvent},
-        op::{Address, Change, Effect, Op, Verb},
-        plan::{ChangedBy, Plan, Planned},
+        events::Event,
+        op::{Address, Verb},
+        plan::Plan,
     },
-    error::{Error, ErrorKind},
-    overview::{Overview, Safety},
+    error::Error,
+    overview::Overview,
     rotation::diagnosis::Diagnosis,
     silence::Unanswered,
-    status::{CredentialStatus, Drift, Key, Listed, State, Status},
+    status::{Drift, Listed, Status},
 };
 
+pub(super) use self::error::ProblemLine;
+
+mod change;
 mod diagnosis;
+mod error;
 mod report;
+mod rotation;
 mod schema;
+mod status;
 mod text_line;
 
 /// The version of the format.
@@ -155,63 +163,8 @@ impl Line<'_> {
     }
 }
 
-#[derive(Serialize, JsonSchema)]
-pub(super) struct PlanLine<'a> {
-    /// The resources that change.
-    resources: Vec<ResourceLine<'a>>,
-    create: usize,
-    change: usize,
-    destroy: usize,
-    /// Whether running it rotates the credential at once.
-    rotates: bool,
-    /// The version of a rotation that is open.
-    open_rotation: Option<&'a str>,
-    notes: Vec<TextLine>,
-}
-
-/// A resource, and the calls that bring it to its goal.
-#[derive(Serialize, JsonSchema)]
-struct ResourceLine<'a> {
-    address: &'a Address,
-    /// Who made it differ; null if there is no record of the last apply.
-    changed_by: Option<ChangedBy>,
-    ops: Vec<OpLine<'a>>,
-}
-
-impl<'a> ResourceLine<'a> {
-    fn new(Planned { address, changed_by, ops }: &'a Planned) -> Self {
-        Self { address, changed_by: *changed_by, ops: ops.iter().map(OpLine::new).collect() }
-    }
-}
-
-/// A call that changes something.
-#[derive(Serialize, JsonSchema)]
-struct OpLine<'a> {
-    verb: Verb,
-    /// The AWS action, as a policy names it.
-    call: &'a str,
-    changes: &'a [Change],
-    effects: &'a [Effect],
-}
-
-impl<'a> OpLine<'a> {
-    fn new(op: &'a Op) -> Self {
-        Self { verb: op.verb, call: &op.call, changes: &op.changes, effects: &op.effects }
-    }
-}
-
 pub(super) fn plan<'a>(plan: &'a Plan, config: Option<&str>) -> Line<'a> {
-    let [create, change, destroy] = plan.counts();
-    let with_ops = plan.resources.iter().filter(|resource| !resource.ops.is_empty());
-    Line::Plan(PlanLine {
-        resources: with_ops.map(ResourceLine::new).collect(),
-        create,
-        change,
-        destroy,
-        rotates: plan.has(Effect::RotatesNow),
-        open_rotation: plan.open_rotation.as_deref(),
-        notes: TextLine::all(&plan.notes, config),
-    })
+    Line::Plan(PlanLine::new(plan, config))
 }
 
 pub(super) fn event<'a>(event: &'a Event, config: Option<&str>) -> Line<'a> {
@@ -226,8 +179,7 @@ pub(super) fn event<'a>(event: &'a Event, config: Option<&str>) -> Line<'a> {
         }
         Event::Reached(address) => Line::Reached { address },
         Event::Failed(address, failure) => {
-            let line = ErrorLine { address: Some(address), ..ErrorLine::new(failure, config) };
-            Line::Error(AnyError::Failure(line))
+            Line::Error(AnyError::Failure(ErrorLine::new(failure, config).of_resource(address)))
         }
         Event::Skipped(address) => Line::Skipped { address },
         Event::Unanswered(Unanswered { call, endpoint, waited }) => {
@@ -238,130 +190,16 @@ pub(super) fn event<'a>(event: &'a Event, config: Option<&str>) -> Line<'a> {
     }
 }
 
-#[derive(Serialize, JsonSchema)]
-#[serde(tag = "rotation", rename_all = "snake_case")]
-pub(super) enum RotationLine<'a> {
-    /// This run started it.
-    Started {
-        version: &'a str,
-    },
-    /// It was open already.
-    Found {
-        version: &'a str,
-    },
-    /// Secrets Manager continues it with another version.
-    Continued {
-        version: &'a str,
-    },
-    /// What the function says of a step: a login, a host, the test mail.
-    StepSays {
-        step: &'a str,
-        message: &'a str,
-    },
-    StepFinished {
-        step: &'a str,
-    },
-    /// Secrets Manager tries the rotation again by itself.
-    AttemptFailed {
-        step: &'a str,
-        message: &'a str,
-        /// How long the command goes on watching.
-        watched_seconds: f64,
-    },
-    /// The version is AWSCURRENT.
-    Completed {
-        version: &'a str,
-        took_seconds: f64,
-    },
-}
-
-impl<'a> From<&'a RotationEvent> for RotationLine<'a> {
-    fn from(event: &'a RotationEvent) -> Self {
-        match event {
-            RotationEvent::Started { version } => Self::Started { version },
-            RotationEvent::Found { version } => Self::Found { version },
-            RotationEvent::Continued { version } => Self::Continued { version },
-            RotationEvent::StepSays { step, what } => Self::StepSays { step, message: what },
-            RotationEvent::StepFinished { step } => Self::StepFinished { step },
-            RotationEvent::AttemptFailed { step, finding, watched_for } => {
-                Self::AttemptFailed { step, message: finding, watched_seconds: watched_for.as_secs_f64() }
-            }
-            RotationEvent::Completed { version, took } => Self::Completed { version, took_seconds: took.as_secs_f64() },
-        }
-    }
-}
-
-#[derive(Serialize, JsonSchema)]
-pub(super) struct StatusLine<'a> {
-    mail_is_safe: Safety,
-    /// Why.
-    reason: TextLine,
-    /// What a person has to do or to know.
-    for_a_person: Vec<TextLine>,
-    /// Who reads the credential; null if the function could not be asked.
-    hosts: Option<Vec<HostLine<'a>>>,
-    resources: Vec<StateLine<'a>>,
-    credential: &'a CredentialStatus,
-    keys: &'a [Key],
-    notes: Vec<TextLine>,
-    /// What could not be read, or is not as it must be.
-    unread: Vec<ErrorLine<'a>>,
-}
-
-/// A resource, compared with its declaration.
-#[derive(Serialize, JsonSchema)]
-struct StateLine<'a> {
-    address: &'a Address,
-    state: State,
-}
-
 pub(super) fn status<'a>(status: &'a Status, overview: &Overview, config: Option<&str>) -> Line<'a> {
-    let resources = status.resources.iter().map(|(address, state)| StateLine { address, state: *state });
-    Line::Status(StatusLine {
-        mail_is_safe: overview.mail_is_safe,
-        reason: TextLine::new(&overview.reason, config),
-        for_a_person: TextLine::all(&overview.for_a_person, config),
-        hosts: status.report.as_ref().map(|report| report.hosts.iter().map(HostLine::from).collect()),
-        resources: resources.collect(),
-        credential: &status.credential,
-        keys: &status.keys,
-        notes: TextLine::all(status.notes.iter().chain(&status.retirements), config),
-        unread: status.unread.iter().map(|error| ErrorLine::new(error, config)).collect(),
-    })
+    Line::Status(StatusLine::new(status, overview, config))
 }
 
-#[derive(Serialize, JsonSchema)]
-pub(super) struct DriftLine<'a> {
-    /// What somebody else changed since the last apply, with the calls that would put it right.
-    resources: Vec<ResourceLine<'a>>,
-    /// The file declares something else than was applied: whether these drifted cannot be told.
-    unclear: &'a [Address],
-    applied: &'a Applied,
+pub(super) fn drift(drift: &Drift) -> Line<'_> {
+    Line::Drift(drift.into())
 }
 
-pub(super) fn drift(Drift { drifted, unclear, applied }: &Drift) -> Line<'_> {
-    Line::Drift(DriftLine { resources: drifted.iter().map(ResourceLine::new).collect(), unclear, applied })
-}
-
-#[derive(Serialize, JsonSchema)]
-pub(super) struct ListedLine<'a> {
-    /// The last apply that reached its goal.
-    applied: Option<&'a Applied>,
-    rotation_enabled: bool,
-    last_rotated: Option<String>,
-    next_rotation: Option<String>,
-    /// `unknown`: whether AWS is as it was applied is not read.
-    drift: &'static str,
-}
-
-pub(super) fn listed(Listed { applied, labels, .. }: &Listed) -> Line<'_> {
-    Line::Deployment(ListedLine {
-        applied: applied.as_ref(),
-        rotation_enabled: labels.rotation_enabled,
-        last_rotated: labels.last_rotated.map(rfc3339),
-        next_rotation: labels.next_rotation.map(rfc3339),
-        drift: "unknown",
-    })
+pub(super) fn listed(listed: &Listed) -> Line<'_> {
+    Line::Deployment(listed.into())
 }
 
 /// A line per version, key and host, and one for the rest.
@@ -411,82 +249,8 @@ pub(super) fn complete(sentence: &str, took: Duration, next: &Text, config: Opti
     Line::Done { message: format!("{sentence}.").into(), seconds: Some(took.as_secs_f64()), next: Some(next) }
 }
 
-#[derive(Serialize, JsonSchema)]
-#[serde(untagged)]
-pub(super) enum AnyError<'a> {
-    Failure(ErrorLine<'a>),
-    Problem(ProblemLine<'a>),
-}
-
-/// What failed.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct ErrorLine<'a> {
-    /// The sort of error.
-    kind: ErrorKind,
-    /// The resource that failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    address: Option<&'a Address>,
-    message: &'a str,
-    cause: Option<String>,
-    /// AWS's error code, or the function's.
-    code: Option<&'a str>,
-    /// What to do next.
-    hints: Vec<TextLine>,
-}
-
-impl<'a> ErrorLine<'a> {
-    fn new(error: &'a Error, config: Option<&str>) -> Self {
-        Self {
-            kind: error.kind(),
-            address: None,
-            message: &error.what,
-            cause: error.cause.as_ref().map(ToString::to_string),
-            code: error.code(),
-            hints: TextLine::all(&error.hints, config),
-        }
-    }
-}
-
 pub(super) fn error<'a>(error: &'a Error, config: Option<&str>) -> Line<'a> {
     Line::Error(AnyError::Failure(ErrorLine::new(error, config)))
-}
-
-/// A mistake in the configuration.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct ProblemLine<'a> {
-    kind: ProblemKind,
-    pub(super) code: Code,
-    /// The file or folder, as CONFIG names it.
-    pub(super) file: Cow<'a, str>,
-    /// From 1; null if the mistake is about the file as a whole.
-    pub(super) line: Option<usize>,
-    /// In characters, from 1; null if the mistake is about the file as a whole.
-    pub(super) column: Option<usize>,
-    pub(super) message: &'a str,
-    /// What to write instead.
-    pub(super) hint: &'a str,
-}
-
-/// By which a mistake is told from other errors.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum ProblemKind {
-    Configuration,
-}
-
-impl<'a> ProblemLine<'a> {
-    pub(super) fn new(Problem { code, message, place, hint, .. }: &'a Problem) -> Self {
-        let spot = place.spot.as_ref();
-        Self {
-            kind: ProblemKind::Configuration,
-            code: *code,
-            file: place.file.to_string_lossy(),
-            line: spot.map(|spot| spot.line),
-            column: spot.map(|spot| spot.column),
-            message,
-            hint,
-        }
-    }
 }
 
 /// A line per mistake.
@@ -502,7 +266,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config;
+    use crate::{
+        config::{self, Code},
+        engine::events::RotationEvent,
+    };
 
     fn value(line: &Line<'_>) -> Value {
         serde_json::from_str(&line.render(None)).unwrap()
