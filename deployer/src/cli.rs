@@ -88,6 +88,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  deployer output\n  deployer output secret_arn prod.yaml")]
     Output(OutputArgs),
     /// Write a folder with which Terraform goes on with what is deployed; changes nothing in AWS.
+    #[command(after_help = "Example:\n  deployer export --terraform terraform prod.yaml")]
     Export(ExportArgs),
     /// Check all that a deployment needs, before the first `apply` and after it: permissions, SES, hosts, rotation; reads only. Exit
     /// code 0: nothing is wrong, 1: something is, or could not be read.

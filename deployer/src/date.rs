@@ -15,14 +15,22 @@ pub(crate) fn now() -> String {
     rfc3339(DateTime::from(SystemTime::now()))
 }
 
-/// How long ago a date was, or how far off it is: ` (3 days ago)`, ` (in 27 days)`; nothing if it is no date.
-pub(crate) fn distance(date: &str, now: SystemTime) -> String {
-    let date = DateTime::from_str(date, Format::DateTime).ok().and_then(|date| SystemTime::try_from(date).ok());
-    match date.map(|date| now.duration_since(date)) {
-        Some(Ok(age)) => format!(" ({} ago)", rough(age)),
-        Some(Err(ahead)) => format!(" (in {})", rough(ahead.duration())),
-        None => String::new(),
-    }
+/// A date, and how far off it is: `2026-01-02T00:00:00Z (3 days ago)`; the text alone if it is no date.
+pub(crate) fn with_distance(date: &str, now: SystemTime) -> String {
+    distance(date, now).map_or_else(|| date.to_owned(), |distance| format!("{date} ({distance})"))
+}
+
+/// How far off a date is: `3 days ago`, `in 27 days`; the text if it is no date.
+pub(crate) fn relative(date: &str, now: SystemTime) -> String {
+    distance(date, now).unwrap_or_else(|| date.to_owned())
+}
+
+fn distance(date: &str, now: SystemTime) -> Option<String> {
+    let date = DateTime::from_str(date, Format::DateTime).ok().and_then(|date| SystemTime::try_from(date).ok())?;
+    Some(match now.duration_since(date) {
+        Ok(age) => format!("{} ago", rough(age)),
+        Err(ahead) => format!("in {}", rough(ahead.duration())),
+    })
 }
 
 /// A duration in the unit that a person would choose.
@@ -49,8 +57,8 @@ mod tests {
             assert_eq!(rough(Duration::from_secs(seconds)), text);
         }
         let now = SystemTime::UNIX_EPOCH + Duration::from_mins(3);
-        assert_eq!(distance("1970-01-01T00:00:00Z", now), " (3 min ago)");
-        assert_eq!(distance("1970-01-02T00:03:00Z", now), " (in 24 h)");
-        assert_eq!(distance("a while ago", now), "");
+        assert_eq!(with_distance("1970-01-01T00:00:00Z", now), "1970-01-01T00:00:00Z (3 min ago)");
+        assert_eq!(relative("1970-01-02T00:03:00Z", now), "in 24 h");
+        assert_eq!((with_distance("unknown", now), relative("unknown", now)), ("unknown".into(), "unknown".into()));
     }
 }

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    date::distance,
+    date::{relative, with_distance},
     engine::op::{Address, ResourceKind},
     rotation::{
         diagnosis::{Diagnosis, Known, Way, diagnose},
@@ -92,10 +92,8 @@ fn stopped(status: &Status) -> Option<Text> {
 /// What is wrong with the rotation. Adds what a person can do.
 fn rotation(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
     let Some(report) = &status.report else {
-        let is_missing =
-            |(address, state): &(Address, State)| address.kind == ResourceKind::Function && *state == State::Missing;
-        // Then the resources say it.
-        let is_deployed = !status.resources.iter().any(is_missing);
+        // Else the resources say it.
+        let is_deployed = is_deployed(&status.resources);
         return is_deployed.then(|| "the function does not say how the credential stands".into());
     };
     let recover = Command::deployer("recover");
@@ -128,19 +126,28 @@ fn rotation(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
 }
 
 /// Which resources are not as declared, in one sentence.
-fn resources<T>(resources: &[(T, State)], for_a_person: &mut Vec<Text>) -> Option<Text> {
+fn resources(resources: &[(Address, State)], for_a_person: &mut Vec<Text>) -> Option<Text> {
     let others = resources.iter().filter(|(_, state)| matches!(state, State::Missing | State::Differs)).count();
     if others == 0 {
         return None;
     }
-    let apply = Command::deployer("apply");
     for_a_person.push(text![
         Command::deployer("plan"),
-        " shows what differs from the file, and ",
-        apply,
-        " changes it"
+        " shows the differences, and ",
+        Command::deployer("apply"),
+        " makes AWS as the file declares"
     ]);
-    Some(format!("{others} of {} resources are not as the file declares", resources.len()).into())
+    let all = resources.len();
+    Some(if is_deployed(resources) {
+        format!("{others} of {all} resources are not as the file declares").into()
+    } else {
+        format!("nothing rotates the credential yet: {others} of {all} resources are missing or differ").into()
+    })
+}
+
+/// Whether there is a function.
+fn is_deployed(resources: &[(Address, State)]) -> bool {
+    !resources.iter().any(|(address, state)| address.kind == ResourceKind::Function && *state == State::Missing)
 }
 
 /// Why nobody has to look.
@@ -153,7 +160,7 @@ fn well(status: &Status) -> Text {
 fn rows(status: &Status, keep_inactive: Duration, now: SystemTime) -> Vec<Row> {
     let credential = &status.credential;
     let row = |subject, lines| Row { subject, lines };
-    let date = |date: &String| format!("{date}{}", distance(date, now));
+    let date = |date: &String| with_distance(date, now);
     let last = credential.last_rotated.as_ref().map_or("never".to_owned(), date);
     let next = match &credential.next_rotation {
         _ if !credential.rotation_enabled => "none: rotation is not enabled".to_owned(),
@@ -201,9 +208,8 @@ fn subject(report: &Report, key: &KeyReport) -> &'static str {
 
 fn describe(id: &str, active: bool, created: Option<&String>, last_used: Option<&String>, now: SystemTime) -> Text {
     let state = if active { "Active" } else { "Inactive" };
-    let made =
-        created.map_or("made at an unknown date".to_owned(), |date| format!("made {date}{}", distance(date, now)));
-    let used = last_used.map_or("never used".to_owned(), |date| format!("last used {date}{}", distance(date, now)));
+    let made = created.map_or("made at an unknown date".to_owned(), |date| format!("made {}", relative(date, now)));
+    let used = last_used.map_or("never used".to_owned(), |date| format!("used {}", relative(date, now)));
     format!("{id} {state}, {made}, {used}").into()
 }
 

@@ -1,5 +1,7 @@
 //! `deployer recover`: shows how a rotation stands, and makes a stuck one healthy again by the safest way.
 
+use std::time::{Duration, Instant};
+
 use aws_sdk_iam::types::StatusType;
 use contract::{AWSPENDING, Command, Report, Text, text};
 use futures_util::future::BoxFuture;
@@ -38,6 +40,7 @@ pub(super) async fn run(screen: &Screen, args: &RecoverArgs) -> Result<Done, Sho
 /// Diagnoses, takes one remedy, and diagnoses again, until nothing is wrong or nothing more can be done safely.
 async fn recover(session: &Session, args: &RecoverArgs, done_before: usize) -> Result<Done, Shown> {
     let Session { screen, deployment, .. } = session;
+    let began = Instant::now();
     let mut taken: Vec<Remedy> = Vec::new();
     loop {
         wait_while_a_step_runs(session, taken.is_empty()).await?;
@@ -48,7 +51,10 @@ async fn recover(session: &Session, args: &RecoverArgs, done_before: usize) -> R
         screen.diagnosis(&diagnosis);
         let remedy = match diagnosis {
             Diagnosis::Healthy { .. } if taken.len() + done_before == 0 => return Ok(Done::NothingToDo),
-            Diagnosis::Healthy { .. } => return Ok(Done::Changes),
+            Diagnosis::Healthy { .. } => {
+                say_the_end(session, taken.len() + done_before, began.elapsed());
+                return Ok(Done::Changes);
+            }
             Diagnosis::Person { .. } => return session.fail(Err(not_ours_to_do(taken.len() + done_before))),
             Diagnosis::Curable { first, .. } => first,
         };
@@ -63,6 +69,12 @@ async fn recover(session: &Session, args: &RecoverArgs, done_before: usize) -> R
             taken.push(remedy);
         }
     }
+}
+
+fn say_the_end(session: &Session, changes: usize, took: Duration) {
+    let changes = if changes == 1 { "1 change".to_owned() } else { format!("{changes} changes") };
+    let next = text![Command::deployer("status"), " shows whether mail is safe, and when the credential rotates"];
+    session.screen.complete(&format!("Recovery complete: {changes}"), took, &next);
 }
 
 /// "Take AWSPENDING off version V?"

@@ -105,7 +105,7 @@ fn an_operator_sees_that_mail_is_safe_and_what_happens_when() {
     assert_eq!(points(&status), [""; 0]);
     assert_eq!(lines(&status, "last rotation"), ["2026-01-01T00:00:00Z (2 days ago)"]);
     assert_eq!(lines(&status, "next rotation"), ["by 2026-02-01T00:00:00Z (in 29 days)"]);
-    assert_eq!(lines(&status, IN_USE), ["NOW Active, made 2026-01-01T00:00:00Z (2 days ago), never used"]);
+    assert_eq!(lines(&status, IN_USE), ["NOW Active, made 2 days ago, never used"]);
     let fate = "will be made Inactive on 2026-01-02T00:00:00Z at the earliest, and deleted 3d later";
     assert_eq!(lines(&status, "previous key")[1], fate);
     assert_eq!(lines(&status, "read by"), ["i-1 Online, told: has confirmed the key in use"]);
@@ -147,7 +147,18 @@ fn a_resource_that_is_missing_is_told_with_the_commands() {
     let mut status = healthy();
     status.resources.push((Address::new(ResourceKind::Upkeep, "u"), State::Missing));
     assert_eq!(judged(&status), (Safety::Look, "1 of 2 resources are not as the file declares".to_owned()));
-    assert_eq!(points(&status), ["`deployer plan` shows what differs from the file, and `deployer apply` changes it"]);
+    assert_eq!(
+        points(&status),
+        ["`deployer plan` shows the differences, and `deployer apply` makes AWS as the file declares"]
+    );
+}
+
+#[test]
+fn before_the_first_apply_nothing_is_said_to_differ_but_to_be_missing() {
+    let resources = vec![(Address::new(ResourceKind::Function, "f"), State::Missing)];
+    let status = Status { resources, report: None, ..healthy() };
+    let reason = "nothing rotates the credential yet: 1 of 1 resources are missing or differ";
+    assert_eq!(judged(&status), (Safety::Look, reason.to_owned()));
 }
 
 #[test]

@@ -14,6 +14,9 @@ use crate::{aws::Identity, deployment::Deployment, engine::plan::Plan};
 /// counted here, which are never fewer.
 const MOST: usize = 65_536;
 
+/// Columns of a block of code that GitHub shows without scrolling.
+const COLUMNS: usize = 100;
+
 /// Room for the note on what is missing.
 const NOTE: usize = 256;
 
@@ -42,7 +45,7 @@ fn within(most: usize, plans: &[(&Deployment, &Identity, &Plan)], config: Option
             continue;
         };
         markdown.push_str(&head);
-        for text in text::resources(deployment, identity, plan, false) {
+        for text in text::resources(deployment, identity, plan, COLUMNS, false) {
             let details = details(&text);
             if takes(&details) {
                 markdown.push_str(&details);
@@ -67,7 +70,7 @@ fn within(most: usize, plans: &[(&Deployment, &Identity, &Plan)], config: Option
 /// What is said of a deployment as a whole.
 fn head(deployment: &Deployment, plan: &Plan, config: Option<&str>) -> String {
     let (name, region) = (&deployment.config.name, &deployment.config.region);
-    format!("### `{name}` in `{region}`\n\n{}\n", fenced(&text::summary(deployment, plan, config)))
+    format!("### `{name}` in `{region}`\n\n{}\n", fenced(&text::summary(deployment, plan, config, COLUMNS)))
 }
 
 /// A resource, which a reader unfolds.

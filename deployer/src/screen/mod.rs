@@ -2,7 +2,7 @@
 //! alone.
 
 use std::{
-    io::{ErrorKind, Write as _},
+    io::{ErrorKind, Write as _, stderr, stdout},
     path::Path,
     sync::{
         Arc,
@@ -100,7 +100,7 @@ impl Screen {
         if self.json {
             self.line(&json::plan(plan, config));
         } else {
-            self.out(&text::plan(deployment, identity, plan, config, self.is_verbose()));
+            self.out(&text::plan(deployment, identity, plan, config, terminal::columns(&stdout()), self.is_verbose()));
         }
     }
 
@@ -124,7 +124,7 @@ impl Screen {
             }
         };
         if is_shown {
-            self.err(&text::event(event, self.config()));
+            self.err(&text::event(event, self.config(), terminal::columns(&stderr())));
         }
     }
 
@@ -145,7 +145,14 @@ impl Screen {
         if self.json {
             self.line(&json::status(status, &overview, config));
         } else {
-            self.out(&text::status(deployment, status, &overview, config, self.is_verbose()));
+            self.out(&text::status(
+                deployment,
+                status,
+                &overview,
+                config,
+                terminal::columns(&stdout()),
+                self.is_verbose(),
+            ));
         }
     }
 
@@ -154,7 +161,7 @@ impl Screen {
         if self.json {
             self.line(&json::drift(drift));
         } else {
-            self.out(&text::drift(deployment, identity, drift, self.is_verbose()));
+            self.out(&text::drift(deployment, identity, drift, terminal::columns(&stdout()), self.is_verbose()));
         }
     }
 
@@ -176,7 +183,7 @@ impl Screen {
                 self.line(&line);
             }
         } else {
-            self.out(&text::report(deployment, report, self.config(), SystemTime::now()));
+            self.out(&text::report(deployment, report, self.config(), SystemTime::now(), terminal::columns(&stdout())));
         }
     }
 
@@ -187,7 +194,7 @@ impl Screen {
                 self.line(&line);
             }
         } else {
-            self.out(&text::diagnosis(diagnosis, self.config()));
+            self.out(&text::diagnosis(diagnosis, self.config(), terminal::columns(&stdout())));
         }
     }
 
@@ -208,7 +215,7 @@ impl Screen {
                 self.line(&json::finding(finding, self.config()));
             }
         } else {
-            self.out(&text::findings(deployment, found, self.config()));
+            self.out(&text::findings(deployment, found, self.config(), terminal::columns(&stdout())));
         }
     }
 
@@ -229,7 +236,7 @@ impl Screen {
         }
         self.out(&format!("{sentence} ({}).\n", text::seconds(took)));
         if self.verbosity != Verbosity::Quiet {
-            self.err(&text::next(next, self.config()));
+            self.err(&text::next(next, self.config(), terminal::columns(&stderr())));
         }
     }
 
@@ -245,7 +252,7 @@ impl Screen {
                 self.line(&json::error(error, self.config()));
             }
         } else {
-            self.err(&text::errors(errors, self.config()));
+            self.err(&text::errors(errors, self.config(), terminal::columns(&stderr())));
         }
     }
 
@@ -256,13 +263,13 @@ impl Screen {
         } else if self.annotates {
             Self::raw(&github::annotations(error));
         } else {
-            self.err(&text::config_error(error));
+            self.err(&text::config_error(error, terminal::columns(&stderr())));
         }
     }
 
     /// Asks before anything changes in this place. Only the answer approves.
     pub(crate) fn ask(question: &str, place: &str, answer: &str) -> bool {
-        write_err(&text::question(question, place, answer));
+        write_err(&text::question(question, place, answer, terminal::columns(&stderr())));
         let mut typed = String::new();
         std::io::stdin().read_line(&mut typed).is_ok() && typed.trim() == answer
     }
@@ -303,7 +310,7 @@ impl Screen {
 /// What a user without colours reads.
 #[cfg(test)]
 pub(crate) fn as_text(error: &ConfigError) -> String {
-    anstream::adapter::strip_str(&text::config_error(error)).to_string()
+    anstream::adapter::strip_str(&text::config_error(error, usize::MAX)).to_string()
 }
 
 /// CONFIG, for a command that a person types; none if it is the default.

@@ -32,8 +32,10 @@ pub(super) use status::status;
 
 use self::{
     failure::error,
+    notes::push_note,
     plan::sign,
-    style::{BOLD, CYAN, GREEN, RED, YELLOW},
+    style::{BOLD, CYAN, GREEN, RED},
+    wrap::{push_below, push_wrapped},
 };
 
 /// What an event is to people.
@@ -63,7 +65,12 @@ pub(super) fn weight(event: &Event) -> Weight {
     }
 }
 
-pub(super) fn event(event: &Event, config: Option<&str>) -> String {
+pub(super) fn event(event: &Event, config: Option<&str>, columns: usize) -> String {
+    let below = |first: &str, paragraph: &str| {
+        let mut text = String::new();
+        push_below(&mut text, columns, first, paragraph);
+        text
+    };
     match event {
         Event::Building => "building the handler with cargo lambda; this takes minutes the first time\n".to_owned(),
         Event::Built { bytes, took } => format!("built the handler: {} KiB in {}\n", bytes / 1024, seconds(*took)),
@@ -71,36 +78,44 @@ pub(super) fn event(event: &Event, config: Option<&str>) -> String {
         Event::Started(address, op) => format!("    {address}: {}\n", op.call),
         Event::Reached(_) => String::new(),
         Event::Waiting { address, limit, reason } => {
-            format!("  … {address}: waiting up to {}: {}\n", seconds(*limit), printable(reason))
+            below("  … ", &format!("{address}: waiting up to {}: {}", seconds(*limit), printable(reason)))
         }
         Event::Done(address, op, took) => {
             let (sign, style) = sign(op.verb);
             format!("  {style}{sign}{style:#} {address}: {} ({})\n", op.call, seconds(*took))
         }
         // The next line may be another error: the blank line separates the two.
-        Event::Failed(address, failure) => format!("  {RED}✗{RED:#} {address}\n{}\n", error(failure, config)),
+        Event::Failed(address, failure) => format!("  {RED}✗{RED:#} {address}\n{}\n", error(failure, config, columns)),
         Event::Skipped(address) => format!("  - {address}: skipped: a resource that it depends on failed\n"),
         Event::Unanswered(Unanswered { call, endpoint, waited }) => {
-            format!("  … {call} has had no answer from {endpoint} for {}; still waiting\n", seconds(*waited))
+            below("  … ", &format!("{call} has had no answer from {endpoint} for {}; still waiting", seconds(*waited)))
         }
-        Event::Note(note) => format!("  {YELLOW}note:{YELLOW:#} {}\n", printable(&note.render(config))),
-        Event::Rotation(event) => rotation(event),
+        Event::Note(note) => {
+            let mut text = String::new();
+            push_note(&mut text, columns, 2, note, config);
+            text
+        }
+        Event::Rotation(event) => rotation(event, columns),
     }
 }
 
-fn rotation(event: &RotationEvent) -> String {
+fn rotation(event: &RotationEvent, columns: usize) -> String {
     match event {
         RotationEvent::Started { version } => format!("  ⟳ rotation started: version {version}\n"),
         RotationEvent::Found { version } => format!("  ⟳ rotation found, which is open: version {version}\n"),
         RotationEvent::Continued { version } => format!("  ⟳ Secrets Manager continues with version {version}\n"),
         RotationEvent::StepSays { step, what } => format!("    {step}: {}\n", printable(what)),
         RotationEvent::StepFinished { step } => format!("  {GREEN}✓{GREEN:#} {step}\n"),
-        RotationEvent::AttemptFailed { step, finding, watched_for } => format!(
-            "  {RED}✗{RED:#} {step}: {}\n    Secrets Manager tries this rotation again by itself; watching for up to {} \
-             (--watch-retries)\n",
-            printable(finding),
-            seconds(*watched_for)
-        ),
+        RotationEvent::AttemptFailed { step, finding, watched_for } => {
+            let mut text = String::new();
+            push_below(&mut text, columns, &format!("  {RED}✗{RED:#} "), &format!("{step}: {}", printable(finding)));
+            let again = format!(
+                "Secrets Manager tries this rotation again by itself; watching for up to {} (--watch-retries)",
+                seconds(*watched_for)
+            );
+            push_below(&mut text, columns, "    ", &again);
+            text
+        }
         RotationEvent::Completed { version, took } => {
             let took = took.as_secs_f64();
             format!("  {GREEN}✓{GREEN:#} rotation completed: version {version} is AWSCURRENT ({took:.1} s)\n")
@@ -136,14 +151,19 @@ pub(super) fn list(region: &str, listed: &[Listed]) -> String {
     format!("{}\n`deployer drift` shows whether somebody changed them since.\n", all.join("\n"))
 }
 
-pub(super) fn question(question: &str, place: &str, answer: &str) -> String {
-    let (question, place, answer) = (printable(question), printable(place), printable(answer));
-    format!("\n{BOLD}{question}{BOLD:#}\n  {place}\nOnly '{answer}' is accepted: ")
+pub(super) fn question(question: &str, place: &str, answer: &str, columns: usize) -> String {
+    let mut text = "\n".to_owned();
+    push_wrapped(&mut text, columns, 0, &format!("{BOLD}{}{BOLD:#}", printable(question)));
+    push_wrapped(&mut text, columns, 2, &printable(place));
+    let _ = write!(text, "Only '{}' is accepted: ", printable(answer));
+    text
 }
 
 /// What a person may want to do after a run.
-pub(super) fn next(next: &Text, config: Option<&str>) -> String {
-    format!("{CYAN}next:{CYAN:#} {}\n", printable(&next.render(config)))
+pub(super) fn next(next: &Text, config: Option<&str>, columns: usize) -> String {
+    let mut text = String::new();
+    push_wrapped(&mut text, columns, 0, &format!("{CYAN}next:{CYAN:#} {}", printable(&next.render(config))));
+    text
 }
 
 pub(super) fn seconds(duration: Duration) -> String {
@@ -164,10 +184,10 @@ mod tests {
         let failed = |what: &str| Error::new(what).cause("a cause").hint("a hint");
         let plain = |text: String| anstream::adapter::strip_str(&text).to_string();
         let expected = "error: one\n  cause: a cause\n\nhint: a hint\n\nerror: two\n  cause: a cause\n\nhint: a hint\n";
-        assert_eq!(plain(errors(&[failed("one"), failed("two")], None)), expected);
+        assert_eq!(plain(errors(&[failed("one"), failed("two")], None, 100)), expected);
         let address = Address::new(ResourceKind::Role, "r");
         assert_eq!(
-            plain(event(&Event::Failed(address, failed("one")), None)),
+            plain(event(&Event::Failed(address, failed("one")), None, 100)),
             "  ✗ role r\nerror: one\n  cause: a cause\n\nhint: a hint\n\n"
         );
     }

@@ -11,12 +11,15 @@ async fn the_question_names_account_alias_region_and_caller_and_only_who_asks_re
     let asked = |place: &str| {
         let (code, screen) = sandbox.deployer_on_a_terminal(&["apply", &config], "no\n");
         assert_eq!(code, 10, "{screen}");
-        assert!(screen.contains("Run this plan (apply)?") && screen.contains(place), "{screen}");
+        let said = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains("Run this plan (apply)?") && said.contains(place), "{screen}");
     };
 
-    asked("account 123456789012 (acme-prod), eu-west-1, as arn:aws:iam::123456789012:user/administrator\r\n");
+    asked(
+        "account 123456789012 (acme-prod), eu-west-1, as arn:aws:iam::123456789012:user/administrator Only 'yes' is accepted",
+    );
     sandbox.faults(&[Fault::refuse("iam:ListAccountAliases", "AccessDenied")]);
-    asked("account 123456789012, eu-west-1, as arn:aws:iam::123456789012:user/administrator\r\n");
+    asked("account 123456789012, eu-west-1, as arn:aws:iam::123456789012:user/administrator Only 'yes' is accepted");
 
     assert_eq!(sandbox.mutations(before), NOTHING);
     let asking = sandbox.mark();

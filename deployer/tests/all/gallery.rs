@@ -41,7 +41,7 @@ impl Gallery {
     fn shows(&mut self, situation: &str, arguments: &[&str]) {
         let mut deployer = Command::new(env!("CARGO_BIN_EXE_deployer"));
         deployer.args(arguments).current_dir(&self.folder).stdin(Stdio::null());
-        let ran = deployer.env_clear().output().unwrap();
+        let ran = deployer.env_clear().env("LC_ALL", "C.UTF-8").output().unwrap();
         let screen = String::from_utf8([ran.stdout, ran.stderr].concat()).unwrap();
         let command = ["deployer"].iter().chain(arguments).copied().collect::<Vec<_>>().join(" ");
         assert_eq!(ran.status.code(), Some(1), "{situation}: {screen}");

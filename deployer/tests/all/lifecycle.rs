@@ -19,7 +19,7 @@ fn a_second_apply_and_plan_and_status_only_read() {
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
 
-    let planned = sandbox.deployer(&["plan", "--detailed-exitcode", &config]).expect(2);
+    let planned = sandbox.deployer_with(&["plan", "--detailed-exitcode", &config], &[("COLUMNS", "100")]).expect(2);
     assert!(planned.stdout.contains("13 to create, 0 to change, 0 to destroy"), "{}", planned.stdout);
     assert!(planned.stdout.contains("The credential rotates as soon as rotation is enabled"), "{}", planned.stdout);
     assert!(
@@ -43,7 +43,7 @@ fn a_second_apply_and_plan_and_status_only_read() {
     assert!(again.stdout.contains("No changes."), "{}", again.stdout);
     assert!(again.stdout.contains("The credential does not rotate now"), "{}", again.stdout);
     sandbox.deployer(&["plan", "--detailed-exitcode", &config]).expect(0);
-    let status = sandbox.deployer(&["status", &config]).expect(0);
+    let status = sandbox.deployer_with(&["status", &config], &[("COLUMNS", "80")]).expect(0);
     for part in [
         "Is mail safe? look: 1 point below needs a person.",
         "i-0123456789abcdef0 Online, told: has confirmed the key in use",

@@ -45,9 +45,18 @@ async fn a_terminal_shows_what_runs_while_it_runs_and_is_clean_at_the_end() {
     assert!(written.contains(UP) && written.is_ascii() && !written.contains("\u{1b}[3"), "{written:?}");
     assert!(!is_left_of_the_display(&screen(&written)), "{written:?}");
 
-    // A terminal on which nothing can be drawn gets lines.
-    let (code, written) = deployed.sandbox.terminal(&["status"], &[("TERM", "dumb")]).end();
-    assert!(code == 0 && !written.contains('\u{1b}') && written.contains("Is mail safe?"), "{code} {written:?}");
+    // A terminal on which nothing can be drawn gets lines, which fit it: no word is cut at its edge.
+    for (verb, part) in
+        [("status", "Is mail safe?"), ("plan", "No changes."), ("doctor", "credentials"), ("recover", "Healthy.")]
+    {
+        let (_, written) = deployed.sandbox.terminal(&[verb], &[("TERM", "dumb")]).end();
+        assert!(!written.contains('\u{1b}') && written.contains(part), "{verb}: {written:?}");
+        assert!(written.lines().all(|line| line.chars().count() <= 80), "{verb}: {written}");
+    }
+
+    // Nobody sees a terminal.
+    let plain = deployed.run(&["status"]).expect(0);
+    assert!(!plain.stdout.contains('\u{1b}') && !plain.stderr.contains('\u{1b}'), "{plain:?}");
 
     // Colours are wanted, although nobody sees a terminal: but nothing is drawn.
     let coloured = deployed.sandbox.deployer_with(&["status"], &[("CLICOLOR_FORCE", "1")]).expect(0);

@@ -262,6 +262,32 @@ fn a_rotation_that_would_fail_is_told_with_the_functions_own_next_step() {
 }
 
 #[test]
+fn two_keys_in_a_grace_that_ends_before_the_next_rotation_are_nothing_wrong() {
+    let mut facts = healthy();
+    let report = facts.report.as_mut().unwrap().as_mut().unwrap();
+    report.versions[0].key = Some("NOW".into());
+    report.keys = vec![contract::KeyReport {
+        key: "NOW".into(),
+        active: true,
+        created: None,
+        last_used: None,
+        inactive_since: None,
+        verdict: contract::KeyVerdict::MustStay { reason: "hosts use it".into(), until: None, way_out: None },
+    }];
+    report.next_rotation = Some("2026-02-01T00:00:00Z".into());
+    report.next = Next::Fail {
+        refusal: contract::Refusal {
+            kind: contract::RefusalKind::NoSafeSlot,
+            found: "no key may be deleted".into(),
+            not_done: "no key was made".into(),
+            next: vec![],
+            until: Some("2026-01-02T00:00:00Z".into()),
+        },
+    };
+    assert_eq!(not_ok(&facts), []);
+}
+
+#[test]
 fn an_agent_that_pastes_parameters_is_known_by_its_version() {
     let is_old = |version| is_before(version, AGENT);
     assert_eq!(["3.3.987.0", "3.2.9999.0", "2.3.68.0"].map(is_old), [true; 3]);

@@ -4,13 +4,24 @@ use std::fmt::Write as _;
 
 use contract::printable;
 
-use super::style::{BOLD, CYAN, GREEN, RED, YELLOW};
+use super::{
+    style::{BOLD, CYAN, GREEN, RED, YELLOW},
+    wrap::{push_below, push_wrapped},
+};
 use crate::{
     deployment::Deployment,
     doctor::findings::{Check, Finding, Verdict},
 };
 
-pub(in crate::screen) fn findings(deployment: &Deployment, found: &[Finding], config: Option<&str>) -> String {
+/// Columns of the verdict and of the check.
+const NAMES: usize = 26;
+
+pub(in crate::screen) fn findings(
+    deployment: &Deployment,
+    found: &[Finding],
+    config: Option<&str>,
+    columns: usize,
+) -> String {
     let mut text = format!("{BOLD}{}{BOLD:#} in {}\n\n", deployment.config.name, deployment.config.region);
     for Finding { check, verdict, evidence, fix } in found {
         let (word, style) = match verdict {
@@ -20,10 +31,11 @@ pub(in crate::screen) fn findings(deployment: &Deployment, found: &[Finding], co
             Verdict::Unknown => ("unknown", RED),
             Verdict::Wrong => ("wrong", RED),
         };
-        let evidence = printable(&evidence.render(config)).into_owned();
-        let _ = writeln!(text, "  {style}{word:8}{style:#} {:14} {evidence}", name(*check));
+        let names = format!("  {style}{word:8}{style:#} {:14} ", name(*check));
+        push_below(&mut text, columns, &names, &printable(&evidence.render(config)));
         for fix in fix {
-            let _ = writeln!(text, "                          {CYAN}fix:{CYAN:#} {}", printable(&fix.render(config)));
+            let fix = format!("{CYAN}fix:{CYAN:#} {}", printable(&fix.render(config)));
+            push_wrapped(&mut text, columns, NAMES, &fix);
         }
     }
     let bad = found.iter().filter(|finding| finding.verdict.is_bad()).count();

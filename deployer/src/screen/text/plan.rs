@@ -11,7 +11,7 @@ use super::{
     notes::push_notes,
     policy::{Home, name, sentences},
     style::{BOLD, CYAN, GREEN, RED, YELLOW},
-    wrap,
+    wrap::push_wrapped,
 };
 use crate::{
     aws::Identity,
@@ -24,9 +24,6 @@ use crate::{
     },
     status::Drift,
 };
-
-/// Columns of a line, where it can be broken.
-const COLUMNS: usize = 100;
 
 /// Columns that a value may take before `--verbose` breaks it into lines.
 const VALUE: usize = 96;
@@ -42,14 +39,16 @@ pub(in crate::screen) fn plan(
     identity: &Identity,
     plan: &Plan,
     config_path: Option<&str>,
+    columns: usize,
     verbose: bool,
 ) -> String {
-    let mut text = header(deployment, &identity.arn);
-    text.extend(resources(deployment, identity, plan, verbose));
+    let mut text = String::new();
+    push_header(&mut text, columns, deployment, &identity.arn);
+    text.extend(resources(deployment, identity, plan, columns, verbose));
     if !plan.is_empty() {
         text.push('\n');
     }
-    text.push_str(&summary(deployment, plan, config_path));
+    text.push_str(&summary(deployment, plan, config_path, columns));
     text
 }
 
@@ -58,9 +57,10 @@ pub(in crate::screen) fn resources(
     deployment: &Deployment,
     identity: &Identity,
     plan: &Plan,
+    columns: usize,
     verbose: bool,
 ) -> Vec<String> {
-    let view = View::new(deployment, identity, verbose);
+    let view = View::new(deployment, identity, columns, verbose);
     let shown = |resource| {
         let mut text = String::new();
         push_resource(&mut text, resource, view);
@@ -70,14 +70,20 @@ pub(in crate::screen) fn resources(
 }
 
 /// What is said of a plan as a whole: whether the credential rotates, how many resources change, and notes.
-pub(in crate::screen) fn summary(deployment: &Deployment, plan: &Plan, config_path: Option<&str>) -> String {
-    let mut text = format!("{}\n", credential_line(deployment, plan));
+pub(in crate::screen) fn summary(
+    deployment: &Deployment,
+    plan: &Plan,
+    config_path: Option<&str>,
+    columns: usize,
+) -> String {
+    let mut text = String::new();
+    push_wrapped(&mut text, columns, 0, &credential_line(deployment, plan));
     if plan.toward == Toward::Present && plan.has(Effect::StopsMail) {
         let _ = writeln!(text, "{RED}Mail sent with the deleted access keys stops.{RED:#}");
     }
     if plan.toward == Toward::Present && !plan.is_empty() {
-        push_readers(&mut text, deployment);
-        push_longest_life(&mut text, &deployment.config);
+        push_readers(&mut text, columns, deployment);
+        push_longest_life(&mut text, columns, &deployment.config);
     }
     let [create, change, destroy] = plan.counts();
     if plan.is_empty() {
@@ -88,19 +94,18 @@ pub(in crate::screen) fn summary(deployment: &Deployment, plan: &Plan, config_pa
     } else {
         let _ = writeln!(text, "{BOLD}Plan:{BOLD:#} {create} to create, {change} to change, {destroy} to destroy.");
     }
-    push_notes(&mut text, &plan.notes, config_path);
+    push_notes(&mut text, columns, &plan.notes, config_path);
     text
 }
 
 /// The deployment, who runs the plan, and the tags that every new resource gets.
-fn header(deployment: &Deployment, caller: &str) -> String {
-    let config = &deployment.config;
-    let tags: Vec<_> = config.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+fn push_header(text: &mut String, columns: usize, deployment: &Deployment, caller: &str) {
+    let Config { name, region, tags, .. } = &deployment.config;
+    let tags: Vec<_> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let tags = if tags.is_empty() { String::new() } else { format!(", tags: {}", tags.join(" ")) };
-    let mut rest = String::new();
-    push_wrapped(&mut rest, 0, &format!("{} in {} ({caller}){tags}", config.name, config.region));
-    // Bold after it was broken into lines: a style has no columns.
-    format!("{BOLD}{}{BOLD:#}{}\n", config.name, &rest[config.name.len()..])
+    let rest = format!("{region} ({caller}){tags}");
+    push_wrapped(text, columns, 0, &format!("{BOLD}{name}{BOLD:#} in {}", printable(&rest)));
+    text.push('\n');
 }
 
 /// What every part of a plan is shown by.
@@ -109,20 +114,27 @@ struct View<'a> {
     home: Home<'a>,
     /// The tags that the header has said.
     tags: &'a Tags,
+    columns: usize,
     verbose: bool,
 }
 
 impl<'a> View<'a> {
-    fn new(deployment: &'a Deployment, identity: &'a Identity, verbose: bool) -> Self {
+    fn new(deployment: &'a Deployment, identity: &'a Identity, columns: usize, verbose: bool) -> Self {
         let Config { region, tags, .. } = &deployment.config;
         let home = Home { partition: &identity.partition, account: &identity.account_id, region };
-        Self { home, tags, verbose }
+        Self { home, tags, columns, verbose }
     }
 }
 
 /// What somebody else changed since the last apply.
-pub(in crate::screen) fn drift(deployment: &Deployment, identity: &Identity, drift: &Drift, verbose: bool) -> String {
-    let (config, view) = (&deployment.config, View::new(deployment, identity, verbose));
+pub(in crate::screen) fn drift(
+    deployment: &Deployment,
+    identity: &Identity,
+    drift: &Drift,
+    columns: usize,
+    verbose: bool,
+) -> String {
+    let (config, view) = (&deployment.config, View::new(deployment, identity, columns, verbose));
     let mut text = format!("{BOLD}{}{BOLD:#} in {}\n\n", config.name, config.region);
     for resource in &drift.drifted {
         push_resource(&mut text, resource, view);
@@ -134,13 +146,13 @@ pub(in crate::screen) fn drift(deployment: &Deployment, identity: &Identity, dri
     let _ = writeln!(text, "last apply: {} by {}", printable(at), printable(by));
     if !drift.unclear.is_empty() {
         let names: Vec<_> = drift.unclear.iter().map(ToString::to_string).collect();
-        let _ = writeln!(
-            text,
+        let unclear = format!(
             "{YELLOW}Unclear:{YELLOW:#} the file declares something else than was applied of {}. `{}` with the file that was applied \
              tells whether it drifted.",
-            names.join(", "),
+            printable(&names.join(", ")),
             Command::deployer("drift")
         );
+        push_wrapped(&mut text, columns, 0, &unclear);
     }
     let _ = match drift.drifted.len() {
         0 if drift.unclear.is_empty() => writeln!(text, "{GREEN}No drift.{GREEN:#} AWS is as it was applied."),
@@ -152,14 +164,15 @@ pub(in crate::screen) fn drift(deployment: &Deployment, identity: &Identity, dri
 }
 
 /// Who may read the secret by what this deployment declares.
-fn push_readers(text: &mut String, deployment: &Deployment) {
+fn push_readers(text: &mut String, columns: usize, deployment: &Deployment) {
     let role = deployment.config.instance.as_ref().and_then(|instance| instance.role.as_ref());
     let hosts = role.map_or_else(String::new, |role| format!(", {role}"));
     let own = &deployment.names.role;
-    push_wrapped(text, 0, &format!("Readers of the secret: roles {own}{hosts}, and whom else IAM allows."));
+    let readers = format!("Readers of the secret: roles {own}{hosts}, and whom else IAM allows.");
+    push_wrapped(text, columns, 0, &printable(&readers));
 }
 
-fn push_longest_life(text: &mut String, config: &Config) {
+fn push_longest_life(text: &mut String, columns: usize, config: &Config) {
     let Some(KeyLife { active, exists }) = KeyLife::longest(config) else { return };
     let spelled = |duration: Duration| {
         let hours = duration.as_secs().div_ceil(60 * 60);
@@ -170,7 +183,7 @@ fn push_longest_life(text: &mut String, config: &Config) {
         spelled(exists),
         spelled(active)
     );
-    push_wrapped(text, 0, &life);
+    push_wrapped(text, columns, 0, &life);
 }
 
 /// The line that a plan always has: whether the credential will rotate.
@@ -244,7 +257,8 @@ fn push_ops(text: &mut String, ops: &[Op], view: View<'_>) {
         if set.is_empty() && lines.is_empty() && at + 1 < ops.len() {
             continue;
         }
-        push_wrapped(text, 6, &format!("{}  {}", calls.join(", "), set.join(", ")));
+        let paragraph = format!("{}  {}", calls.join(", "), set.join(", "));
+        push_wrapped(text, view.columns, 6, &printable(&paragraph));
         text.push_str(&lines);
         calls.clear();
     }
@@ -258,7 +272,7 @@ fn what_it_does(op: &Op, view: View<'_>) -> (Vec<String>, String) {
         let Change { field, from, to } = change;
         match (said(from), said(to)) {
             (Some(from), Some(to)) if from.is_empty() && to.len() == 1 => set.extend(to),
-            (Some(from), Some(to)) => push_statements(&mut lines, &from, &to),
+            (Some(from), Some(to)) => push_statements(&mut lines, view.columns, &from, &to),
             _ if from.is_none() && op.verb == Verb::Create && field.starts_with(ENVIRONMENT) => variables += 1,
             _ => match (from, to) {
                 (None, Some(to)) => set.extend(brief(field, to, view)),
@@ -273,16 +287,16 @@ fn what_it_does(op: &Op, view: View<'_>) -> (Vec<String>, String) {
 }
 
 /// The statements of a policy; of one that changes, those that go and those that come.
-fn push_statements(text: &mut String, from: &[String], to: &[String]) {
+fn push_statements(text: &mut String, columns: usize, from: &[String], to: &[String]) {
     if from.is_empty() {
         for statement in to {
-            push_wrapped(text, 8, statement);
+            push_wrapped(text, columns, 8, &printable(statement));
         }
         return;
     }
     let without = |these: &[String], others: &[String], sign: &str, text: &mut String| {
         let differ = these.iter().filter(|statement| !others.contains(statement));
-        differ.for_each(|statement| push_wrapped(text, 8, &format!("{sign} {statement}")));
+        differ.for_each(|statement| push_wrapped(text, columns, 8, &format!("{sign} {}", printable(statement))));
     };
     without(from, to, "-", text);
     without(to, from, "+", text);
@@ -290,10 +304,6 @@ fn push_statements(text: &mut String, from: &[String], to: &[String]) {
     if stay > 0 {
         let _ = writeln!(text, "          ({stay} more, as before)");
     }
-}
-
-fn push_wrapped(text: &mut String, indent: usize, paragraph: &str) {
-    wrap::push_wrapped(text, COLUMNS, indent, &printable(paragraph));
 }
 
 /// A field in a paragraph. Tags of ours and those of the header are on every resource, and an empty list sets nothing.
@@ -407,7 +417,7 @@ mod tests {
     fn all_shown(ops: &[Op]) -> String {
         let tags = Tags::from([("team".to_owned(), "platform".to_owned())]);
         let mut text = String::new();
-        push_ops(&mut text, ops, View { home: HOME, tags: &tags, verbose: false });
+        push_ops(&mut text, ops, View { home: HOME, tags: &tags, columns: 100, verbose: false });
         anstream::adapter::strip_str(&text).to_string()
     }
 

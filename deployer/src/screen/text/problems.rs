@@ -5,18 +5,21 @@ use std::{collections::BTreeSet, fmt::Write as _, ops::Range};
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use contract::printable;
 
-use super::style::{BOLD, CYAN, RED};
+use super::{
+    style::{BOLD, CYAN, RED},
+    wrap::push_wrapped,
+};
 use crate::config::{ConfigError, Place, Problem, Spot};
 
 /// The library's own colours are brighter than ours, and only ours reach the terminal.
-const RENDERER: Renderer =
-    Renderer::styled().error(RED).emphasis(BOLD).line_num(CYAN).context(CYAN).term_width(LONGEST_LINE);
+const RENDERER: Renderer = Renderer::styled().error(RED).emphasis(BOLD).line_num(CYAN).context(CYAN);
 
-/// What is longer is shown around its mistake.
+/// A longer line of a file is shown around its mistake.
 const LONGEST_LINE: usize = 120;
 
 /// A blank line separates each mistake from the next one, and from their number.
-pub(in crate::screen) fn config_error(error: &ConfigError) -> String {
+pub(in crate::screen) fn config_error(error: &ConfigError, columns: usize) -> String {
+    let problem = |it| problem(it, columns);
     let mut text = error.problems().iter().map(problem).collect::<Vec<_>>().join("\n");
     if error.problems().len() > 1 {
         let _ = writeln!(text, "\n{}", count(error));
@@ -24,20 +27,26 @@ pub(in crate::screen) fn config_error(error: &ConfigError) -> String {
     text
 }
 
-fn problem(Problem { message, place, other, hint, .. }: &Problem) -> String {
+fn problem(Problem { message, place, other, hint, .. }: &Problem, columns: usize) -> String {
+    let renderer = RENDERER.term_width(columns.min(LONGEST_LINE));
     let title = Level::ERROR.primary_title(printable(message));
     let shown = match (snippet(place, AnnotationKind::Primary, None), other.as_deref()) {
-        (Some(primary), None) => RENDERER.render(&[title.element(primary)]),
+        (Some(primary), None) => renderer.render(&[title.element(primary)]),
         (Some(primary), Some((other, what))) => {
             let context = snippet(other, AnnotationKind::Context, Some(what));
-            RENDERER.render(&[title.element(primary).elements(context)])
+            renderer.render(&[title.element(primary).elements(context)])
         }
         // The message names the file.
         (None, _) => format!("{RED}error{RED:#}{BOLD}: {}{BOLD:#}", printable(message)),
     };
     // The library pads the lines of a margin.
-    let lines: Vec<_> = shown.lines().map(str::trim_end).collect();
-    format!("{}\n\n{CYAN}hint:{CYAN:#} {}\n", lines.join("\n"), printable(hint))
+    let mut lines = shown.lines().map(str::trim_end);
+    let mut text = String::new();
+    push_wrapped(&mut text, columns, 0, lines.next().unwrap_or_default());
+    lines.for_each(|line| text.extend([line, "\n"]));
+    text.push('\n');
+    push_wrapped(&mut text, columns, 0, &format!("{CYAN}hint:{CYAN:#} {}", printable(hint)));
+    text
 }
 
 fn snippet<'a>(

@@ -2,40 +2,47 @@
 
 use std::{fmt::Write as _, time::SystemTime};
 
-use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, KeyReport, KeyVerdict, Login, Report, VersionReport, printable};
+use contract::{
+    AWSCURRENT, AWSPENDING, DEPLOYING, KeyReport, KeyVerdict, Login, Report, Text, VersionReport, printable,
+};
 
 use super::{
-    notes::push_notes,
+    notes::{push_note, push_notes},
     style::{BOLD, GREEN, RED, YELLOW},
+    wrap::{push_below, push_wrapped},
 };
-use crate::{date::distance, deployment::Deployment, rotation::diagnosis::Diagnosis};
+use crate::{date::with_distance, deployment::Deployment, rotation::diagnosis::Diagnosis};
+
+/// Columns of the subjects.
+const SUBJECT: usize = 12;
 
 pub(in crate::screen) fn report(
     deployment: &Deployment,
     report: &Report,
     config_path: Option<&str>,
     now: SystemTime,
+    columns: usize,
 ) -> String {
     let config = &deployment.config;
     let mut text = format!("{BOLD}{}{BOLD:#} in {}\n\n", config.name, config.region);
-    push_notes(&mut text, &report.notes, config_path);
+    push_notes(&mut text, columns, &report.notes, config_path);
     let rotation = if report.rotation_enabled { "enabled" } else { "not enabled" };
     let last = report.last_rotated.as_deref().unwrap_or("never");
     let next = report.next_rotation.as_ref().map_or("not scheduled".to_owned(), |date| format!("by {date}"));
-    let _ = writeln!(text, "rotation    {rotation}; last completed {last}, next {next}");
+    let mut row = |subject: &str, line: &str| push_below(&mut text, columns, &format!("{subject:SUBJECT$}"), line);
+    row("rotation", &format!("{rotation}; last completed {last}, next {next}"));
     let mut versions: Vec<_> = report.versions.iter().collect();
     versions.sort_by_key(|version| rank(version));
     for found in versions {
-        let _ =
-            writeln!(text, "version     {} {}: {}", found.version, printable(&found.labels.join(", ")), version(found));
+        row("version", &format!("{} {}: {}", found.version, printable(&found.labels.join(", ")), version(found)));
     }
     let mut keys: Vec<_> = report.keys.iter().collect();
     keys.sort_by(|a, b| (&a.created, &a.key).cmp(&(&b.created, &b.key)));
     for found in keys {
-        let _ = writeln!(text, "access key  {} {}", found.key, key(found, now));
+        row("access key", &format!("{} {}", found.key, key(found, now)));
     }
     for host in &report.hosts {
-        let _ = writeln!(text, "host        {} {}", printable(&host.instance), printable(&host.status));
+        row("host", &format!("{} {}", printable(&host.instance), printable(&host.status)));
     }
     text
 }
@@ -69,7 +76,7 @@ fn key(key: &KeyReport, now: SystemTime) -> String {
     let made = key
         .created
         .as_ref()
-        .map_or_else(|| "made at an unknown date".to_owned(), |date| format!("made {date}{}", distance(date, now)));
+        .map_or_else(|| "made at an unknown date".to_owned(), |date| format!("made {}", with_distance(date, now)));
     let used = key.last_used.as_ref().map_or_else(|| "never used".to_owned(), |date| format!("last used {date}"));
     let verdict = match &key.verdict {
         KeyVerdict::MayGo(reason) => format!("may go: {}", printable(reason)),
@@ -78,29 +85,33 @@ fn key(key: &KeyReport, now: SystemTime) -> String {
     format!("{style}{state}{style:#}, {made}, {used}; {verdict}")
 }
 
-pub(in crate::screen) fn diagnosis(diagnosis: &Diagnosis, config: Option<&str>) -> String {
+pub(in crate::screen) fn diagnosis(diagnosis: &Diagnosis, config: Option<&str>, columns: usize) -> String {
+    let mut text = "\n".to_owned();
+    let found = |found: &Text| printable(&format!("{}.", found.render(config))).into_owned();
     match diagnosis {
         Diagnosis::Healthy { note } => {
-            let note = note.as_ref().map_or_else(String::new, |note| {
-                format!("{YELLOW}note:{YELLOW:#} {}\n", printable(&note.render(config)))
-            });
-            format!("\n{note}{GREEN}Healthy.{GREEN:#} Nothing has to be done.\n")
+            if let Some(note) = note {
+                push_note(&mut text, columns, 0, note, config);
+            }
+            let _ = writeln!(text, "{GREEN}Healthy.{GREEN:#} Nothing has to be done.");
         }
-        Diagnosis::Curable { found, first, then } => {
-            let mut text =
-                format!("\n{YELLOW}Found:{YELLOW:#} {}.\n{BOLD}Remedy:{BOLD:#}\n", printable(&found.render(config)));
+        Diagnosis::Curable { found: wrong, first, then } => {
+            push_wrapped(&mut text, columns, 0, &format!("{YELLOW}Found:{YELLOW:#} {}", found(wrong)));
+            let _ = writeln!(text, "{BOLD}Remedy:{BOLD:#}");
             for (at, remedy) in std::iter::once(first).chain(then).enumerate() {
-                let _ = writeln!(text, "  {}. {} ({})", at + 1, printable(&remedy.sentence()), remedy.call());
+                let sentence = format!("{} ({})", printable(&remedy.sentence()), remedy.call());
+                push_below(&mut text, columns, &format!("  {}. ", at + 1), &sentence);
             }
             text.push('\n');
-            text
         }
-        Diagnosis::Person { found, ways } => {
-            let mut text = format!("\n{RED}Found:{RED:#} {}.\n", printable(&found.render(config)));
+        Diagnosis::Person { found: wrong, ways } => {
+            push_wrapped(&mut text, columns, 0, &format!("{RED}Found:{RED:#} {}", found(wrong)));
             for way in ways {
-                let _ = writeln!(text, "  {}:\n    {}", printable(&way.when), printable(&way.command.in_shell(config)));
+                push_wrapped(&mut text, columns, 2, &format!("{}:", printable(&way.when)));
+                // Whole, so that it can be copied.
+                let _ = writeln!(text, "    {}", printable(&way.command.in_shell(config)));
             }
-            text
         }
     }
+    text
 }

@@ -8,7 +8,7 @@ use contract::printable;
 use super::{
     failure::errors,
     style::{BOLD, GREEN, RED, YELLOW},
-    wrap::{push_hanging, push_wrapped},
+    wrap::{push_below, push_wrapped},
 };
 use crate::{
     deployment::Deployment,
@@ -16,9 +16,6 @@ use crate::{
     overview::{Overview, Safety},
     status::{State, Status},
 };
-
-/// Columns of a line, where it can be broken.
-const COLUMNS: usize = 80;
 
 /// Columns of the subjects.
 const SUBJECT: usize = 15;
@@ -28,58 +25,60 @@ pub(in crate::screen) fn status(
     status: &Status,
     overview: &Overview,
     config: Option<&str>,
+    columns: usize,
     verbose: bool,
 ) -> String {
     let mut text = format!("{BOLD}{}{BOLD:#} in {}\n\n", deployment.config.name, deployment.config.region);
-    push_headline(&mut text, overview, config);
+    push_headline(&mut text, columns, overview, config);
     text.push('\n');
     for row in &overview.rows {
         for (at, line) in row.lines.iter().enumerate() {
-            push_row(&mut text, if at == 0 { row.subject } else { "" }, &line.render(config));
+            push_row(&mut text, columns, if at == 0 { row.subject } else { "" }, &line.render(config));
         }
     }
-    if verbose || overview.mail_is_safe != Safety::Yes {
+    if verbose {
         for (at, (version, labels)) in status.credential.versions.iter().enumerate() {
-            push_row(&mut text, if at == 0 { "labels" } else { "" }, &format!("{version}: {}", labels.join(", ")));
+            push_row(
+                &mut text,
+                columns,
+                if at == 0 { "labels" } else { "" },
+                &format!("{version}: {}", labels.join(", ")),
+            );
         }
     }
-    push_resources(&mut text, &status.resources, verbose);
+    push_resources(&mut text, columns, &status.resources, verbose);
     if !overview.for_a_person.is_empty() {
         let _ = writeln!(text, "\n{YELLOW}Needs a person:{YELLOW:#}");
         for point in &overview.for_a_person {
-            push_hanging(&mut text, COLUMNS, "  - ", "    ", &printable(&point.render(config)));
+            push_below(&mut text, columns, "  - ", &printable(&point.render(config)));
         }
     }
     if !status.unread.is_empty() {
         text.push('\n');
-        text.push_str(&errors(&status.unread, config));
+        text.push_str(&errors(&status.unread, config, columns));
     }
     text
 }
 
-fn push_headline(text: &mut String, overview: &Overview, config: Option<&str>) {
+fn push_headline(text: &mut String, columns: usize, overview: &Overview, config: Option<&str>) {
     let (word, style) = match overview.mail_is_safe {
         Safety::Yes => ("yes", GREEN),
         Safety::Look => ("look", YELLOW),
         Safety::No => ("no", RED),
     };
-    let mut headline = String::new();
-    let question = "Is mail safe?";
     let reason = overview.reason.render(config);
-    push_wrapped(&mut headline, COLUMNS, 0, &printable(&format!("{question} {word}: {reason}.")));
-    // Coloured after it was broken into lines: a colour has no columns.
-    let coloured = format!("{BOLD}{question}{BOLD:#} {style}{word}:{style:#}");
-    text.push_str(&headline.replacen(&format!("{question} {word}:"), &coloured, 1));
+    let headline = format!("{BOLD}Is mail safe?{BOLD:#} {style}{word}:{style:#} {}.", printable(&reason));
+    push_wrapped(text, columns, 0, &headline);
 }
 
-fn push_row(text: &mut String, subject: &str, line: &str) {
-    push_hanging(text, COLUMNS, &format!("{subject:SUBJECT$}"), &" ".repeat(SUBJECT), &printable(line));
+fn push_row(text: &mut String, columns: usize, subject: &str, line: &str) {
+    push_below(text, columns, &format!("{subject:SUBJECT$}"), &printable(line));
 }
 
 /// Those that are not as declared; with `verbose` all.
-fn push_resources(text: &mut String, resources: &[(Address, State)], verbose: bool) {
+fn push_resources(text: &mut String, columns: usize, resources: &[(Address, State)], verbose: bool) {
     let ok = resources.iter().filter(|(_, state)| *state == State::AsDeclared).count();
-    push_row(text, "resources", &format!("{ok} of {} are as the file declares", resources.len()));
+    push_row(text, columns, "resources", &format!("{ok} of {} are as the file declares", resources.len()));
     for (address, state) in resources {
         let (word, style) = word(*state);
         if verbose || *state != State::AsDeclared {

@@ -2,15 +2,20 @@
 
 use std::fmt::Write as _;
 
-use textwrap::{Options, WordSeparator, WordSplitter};
+use textwrap::{Options, WordSeparator, WordSplitter, core::display_width};
 
 /// Appends a paragraph. Its further lines are indented by two more columns.
 pub(super) fn push_wrapped(text: &mut String, columns: usize, indent: usize, paragraph: &str) {
     push_hanging(text, columns, &" ".repeat(indent), &" ".repeat(indent + 2), paragraph);
 }
 
-/// Appends a paragraph after `first`; its further lines stand after `rest`.
-pub(super) fn push_hanging(text: &mut String, columns: usize, first: &str, rest: &str, paragraph: &str) {
+/// Appends a paragraph after `first`. Its further lines begin below its first word.
+pub(super) fn push_below(text: &mut String, columns: usize, first: &str, paragraph: &str) {
+    push_hanging(text, columns, first, &" ".repeat(display_width(first)), paragraph);
+}
+
+/// Appends a paragraph after `first`; its further lines stand after `rest`. Colours take no columns.
+fn push_hanging(text: &mut String, columns: usize, first: &str, rest: &str, paragraph: &str) {
     let options = Options::new(columns)
         .initial_indent(first)
         .subsequent_indent(rest)
@@ -21,13 +26,13 @@ pub(super) fn push_hanging(text: &mut String, columns: usize, first: &str, rest:
     let _ = writeln!(text, "{}", textwrap::fill(&whole, options).replace(WITHIN_COMMAND, " "));
 }
 
-/// Stands for a space at which no line ends. No text that is shown has it: it would be shown as an escape.
-const WITHIN_COMMAND: char = '\u{1}';
+/// Stands for a space at which no line ends, and is as wide as one. One in a text of others is shown as a space.
+const WITHIN_COMMAND: char = '\u{a0}';
 
 /// Commands stand between back-quotes.
 fn with_whole_commands(paragraph: &str) -> String {
     let parts = paragraph.split('`').enumerate();
-    let joined = parts.map(|(at, part)| if at % 2 == 1 { part.replace(' ', "\u{1}") } else { part.to_owned() });
+    let joined = parts.map(|(at, part)| if at % 2 == 1 { part.replace(' ', "\u{a0}") } else { part.to_owned() });
     joined.collect::<Vec<_>>().join("`")
 }
 
@@ -54,5 +59,10 @@ mod tests {
                 "    a-name-that-is-longer-than-24"
             ]
         );
+
+        // The spaces of a command are counted too.
+        text.clear();
+        push_wrapped(&mut text, 20, 0, "`deployer plan a b` shows it");
+        assert_eq!(text, "`deployer plan a b`\n  shows it\n");
     }
 }

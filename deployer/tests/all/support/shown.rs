@@ -77,6 +77,7 @@ pub(crate) fn filters(sandbox: &Sandbox) -> insta::Settings {
         (r"  … \S+ has had no answer from [^\n]*\n", ""),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "DATE"),
         (r"\(\d+ (s|min|h|days) ago\)", "(AGE ago)"),
+        (r"\([\d.]+ (s|min)\)\.", "(TIME)."),
         (r"\d+ (s|minutes|hours|days) old", "AGE old"),
         (r"\(\d+\.\d s\)", "(TIME)"),
         (r"smtp-[A-Za-z0-9]{6}\b", "smtp-SUFFIX"),
