@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use aws_sdk_cloudwatch::types::MetricAlarm;
 use aws_sdk_iam::types::{AccessKeyMetadata, Role, User};
 use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
@@ -21,6 +22,7 @@ pub(crate) struct Answers {
     pub(crate) users: Once<Option<User>>,
     pub(crate) roles: Once<Option<Role>>,
     pub(crate) functions: Once<Option<GetFunctionOutput>>,
+    pub(crate) alarms: Once<Vec<MetricAlarm>>,
     pub(crate) access_keys: Once<Option<Vec<AccessKeyMetadata>>>,
     pub(crate) instances: Once<Vec<InstanceInformation>>,
     pub(crate) ses: Once<GetAccountOutput>,

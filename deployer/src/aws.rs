@@ -46,6 +46,7 @@ macro_rules! client {
 pub(crate) struct Aws {
     /// While everything is read for one plan: what was read already.
     pub(crate) round: Option<Arc<Answers>>,
+    pub(crate) cloudwatch: aws_sdk_cloudwatch::Client,
     pub(crate) events: aws_sdk_eventbridge::Client,
     pub(crate) iam: aws_sdk_iam::Client,
     pub(crate) kms: aws_sdk_kms::Client,
@@ -61,6 +62,7 @@ impl Aws {
     fn new(sdk: &SdkConfig, silence: &Silence) -> Self {
         Self {
             round: None,
+            cloudwatch: client!(aws_sdk_cloudwatch, sdk, silence),
             events: client!(aws_sdk_eventbridge, sdk, silence),
             iam: client!(aws_sdk_iam, sdk, silence),
             kms: client!(aws_sdk_kms, sdk, silence),

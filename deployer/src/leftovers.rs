@@ -14,9 +14,10 @@ use crate::{
     },
     error::Error,
     kinds::{
-        document::Document, event_invoke::EventInvoke, function::Function, instance_access::InstanceAccess,
-        log_group::LogGroup, permissions::Permissions, referenced_user::ReferencedUser, role::Role, rotation::Rotation,
-        secret::Secret, topic::Topic, upkeep::Upkeep, user::User,
+        alarm::Alarm, document::Document, event_invoke::EventInvoke, function::Function,
+        instance_access::InstanceAccess, log_group::LogGroup, permissions::Permissions,
+        referenced_user::ReferencedUser, role::Role, rotation::Rotation, secret::Secret, topic::Topic, upkeep::Upkeep,
+        user::User,
     },
     stack::Stack,
 };
@@ -41,6 +42,10 @@ pub(crate) fn leftovers(
 fn add(stack: &mut Stack<'_>, deployment: &Arc<Deployment>, Entry { kind, name, existing, .. }: &Entry) {
     let (names, name) = (&deployment.names, name.clone());
     match kind {
+        ResourceKind::Alarm => {
+            let (arn, together) = (names.arn_of_alarm(&name), vec![name.clone()]);
+            stack.add_owned(Alarm { name, arn, together }, no_goal);
+        }
         ResourceKind::Document => stack.add_owned(Document { name }, no_goal),
         ResourceKind::EventInvoke => stack.add(EventInvoke { function: name }, no_goal),
         ResourceKind::Function => {

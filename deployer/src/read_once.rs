@@ -1,5 +1,6 @@
 //! Reads that several parts of the deployer need: while a plan is made, each is made once.
 
+use aws_sdk_cloudwatch::types::MetricAlarm;
 use aws_sdk_iam::types::{AccessKeyMetadata, Role, User};
 use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
@@ -64,6 +65,16 @@ pub(crate) async fn function(aws: &Aws, name: &str) -> Result<Option<GetFunction
 /// Whether this round has found that there is no such function, and so nothing that belongs to it.
 pub(crate) async fn lacks_function(aws: &Aws, name: &str) -> Result<bool, Error> {
     Ok(aws.round.is_some() && function(aws, name).await?.is_none())
+}
+
+/// Reads those of these alarms that there are.
+pub(crate) async fn alarms(aws: &Aws, names: &[String]) -> Result<Vec<MetricAlarm>, Error> {
+    let all = names.join(", ");
+    let read = Box::pin(async {
+        let answer = aws.cloudwatch.describe_alarms().set_alarm_names(Some(names.to_vec())).send().await;
+        Ok(answer.failed_to(|| format!("read alarms {all}"))?.metric_alarms.unwrap_or_default())
+    });
+    once(aws, |answers| &answers.alarms, &all, read).await
 }
 
 /// Lists the access keys of a user, of which no user has more than one page; none if there is no user of that name.

@@ -15,6 +15,7 @@ use crate::{
     },
     error::Error,
     kinds::{
+        alarm::{self, Alarm, Watches},
         document::{self, Document},
         event_invoke::EventInvoke,
         function::{self, Function},
@@ -44,6 +45,7 @@ fn needs(kind: ResourceKind) -> &'static [ResourceKind] {
         It::Role | It::InstanceAccess => &[It::Secret],
         It::Function => &[It::Role, It::LogGroup],
         It::Permission | It::EventInvoke => &[It::Function],
+        It::Alarm => &[It::Function, It::Topic],
         It::Rotation => &READY_TO_ROTATE,
         // Only the daily event is asynchronous.
         It::Upkeep => &READY_FOR_UPKEEP,
@@ -131,6 +133,11 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
     if let Some(notify) = &config.notify {
         let (topic, email) = (Topic { name: names.topic.clone(), arn: names.topic_arn() }, notify.email.clone());
         stack.add_owned(topic, move |_, _| Ok(topic::Goal { email: email.clone() }));
+        for (name, watches) in names.alarms.iter().zip(Watches::ALL) {
+            let (arn, together) = (names.arn_of_alarm(name), names.alarms.to_vec());
+            let alarm = Alarm { name: name.clone(), arn, together };
+            stack.add_owned(alarm, move |deployment, _| Ok(alarm_goal(&deployment.names, watches)));
+        }
     }
     if let Some(instance) = &config.instance {
         let ids = instance.ids.iter().map(ToString::to_string).collect();
@@ -202,6 +209,10 @@ fn function_goal(Deployment { config, names, .. }: &Deployment, facts: &Facts) -
         },
         secret_is_there: !facts.labels()?.versions.is_empty(),
     })
+}
+
+fn alarm_goal(names: &Names, watches: Watches) -> alarm::Goal {
+    alarm::Goal { function: names.function.clone(), topic_arn: names.topic_arn(), watches }
 }
 
 /// The function's environment, as the deployer writes it.

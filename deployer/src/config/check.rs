@@ -127,7 +127,15 @@ impl Reader<'_> {
         let document = if_given(&raw.document, |leaf| self.parsed("names.document", leaf));
         let upkeep = if_given(&raw.rule, |leaf| self.parsed("names.rule", leaf));
         let topic = if_given(&raw.topic, |leaf| self.parsed("names.topic", leaf));
-        Some(ResourceNames { role: role?, function: function?, document: document?, rule: upkeep?, topic: topic? })
+        let alarms = if_given(&raw.alarms, |leaf| self.parsed("names.alarms", leaf));
+        Some(ResourceNames {
+            role: role?,
+            function: function?,
+            document: document?,
+            rule: upkeep?,
+            topic: topic?,
+            alarms: alarms?,
+        })
     }
 
     fn name_of_an_existing_role(&mut self, raw: &RawConfig) {

@@ -95,6 +95,8 @@ pub struct ResourceNames {
     pub rule: Option<ResourceName>,
     /// The SNS topic.
     pub topic: Option<ResourceName>,
+    /// What the names of the alarms begin with.
+    pub alarms: Option<ResourceName>,
 }
 
 /// The secret that holds the credential.

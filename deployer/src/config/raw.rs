@@ -85,7 +85,7 @@ groups! {
         /// The Lambda function that rotates.
         #[serde(default)]
         function: Optional<RawFunction>,
-        /// Who is told when a rotation has ended, or is overdue. Leave out to tell nobody.
+        /// Who is told of a rotation that has ended or is overdue, and of a function that fails or does not run. Leave out to tell nobody.
         #[serde(default)]
         notify: Optional<RawNotify>,
         /// Names of resources that the deployer creates, where the names that begin with `name` do not suit your account.
@@ -116,6 +116,10 @@ groups! {
         #[serde(default)]
         #[schemars(regex(pattern = ResourceName::PATTERN))]
         topic: Optional<Leaf<String>>,
+        /// What the names of the CloudWatch alarms begin with. If left out: `<name>`.
+        #[serde(default)]
+        #[schemars(regex(pattern = ResourceName::PATTERN))]
+        alarms: Optional<Leaf<String>>,
     }
 
     /// The secret that holds the SMTP credential.

@@ -112,7 +112,7 @@ fn what_the_example_comments_out_can_be_used_instead() {
     {
         one(&uncommented(key, example()));
     }
-    let keys = ["role", "function", "document", "rule", "topic"];
+    let keys = ["role", "function", "document", "rule", "topic", "alarms"];
     let names = keys.iter().fold(example().replace("\n# names:", "\nnames:"), |text, key| {
         text.replace(&format!("  # {key}: mail-{key}"), &format!("  {key}: mail-{key}"))
     });

@@ -147,7 +147,7 @@ checked_text!(
 );
 
 checked_text!(
-    /// Name of a function, a document, a rule or a topic: what all of them accept. No document may begin like those of AWS.
+    /// Name of a function, a document, a rule or a topic, or how those of alarms begin: what all of them accept. No document may begin like those of AWS.
     ResourceName,
     "^[A-Za-z0-9_-]{3,64}$",
     |text| ensure(

@@ -20,6 +20,8 @@ use crate::{
 enum On {
     /// What takes no resource, or a list of which IAM filters nothing.
     Account,
+    Alarms,
+    AnyAlarm,
     Document,
     /// Of a user that the configuration declares existing.
     ExistingUser,
@@ -223,6 +225,11 @@ const TABLE: &[Line] = &[
     line(On::Topic, &[Destroy], &["sns:DeleteTopic"]),
     // It takes no resource, though a subscription's ARN begins with that of its topic.
     line(On::Subscriptions, &[Apply], &["sns:Unsubscribe"]),
+    // The alarms. DescribeAlarms takes a list of names.
+    line(On::AnyAlarm, SURVEYS, &["cloudwatch:DescribeAlarms"]),
+    line(On::Alarms, SURVEYS, &["cloudwatch:ListTagsForResource"]),
+    line(On::Alarms, &[Apply], &["cloudwatch:PutMetricAlarm", "cloudwatch:TagResource", "cloudwatch:UntagResource"]),
+    line(On::Alarms, &[Destroy], &["cloudwatch:DeleteAlarms"]),
     // The hosts.
     line(On::Hosts, SURVEYS, &["ssm:DescribeInstanceInformation"]),
     line(On::Document, SURVEYS, &["ssm:GetDocument", "ssm:ListTagsForResource"]),
@@ -284,7 +291,8 @@ impl Permission {
             |resource: &&String| !resource.contains(":kms:") && (*resource == "*" || !resource.contains("/*"));
         let named = |resource: &String| match resource.strip_suffix(":*") {
             Some(group) => format!("{group}:log-stream:"),
-            None => resource.replace('?', "a"),
+            None if resource == "*" => resource.clone(),
+            None => resource.replace(['?', '*'], "a"),
         };
         self.resources.iter().filter(is_asked).map(named).collect()
     }
@@ -322,16 +330,20 @@ pub(crate) fn permissions(config: &Config, names: &Names, verb: Option<PolicyFor
     permissions
 }
 
-/// The policy of these permissions. IAM takes no policy without a statement. Statements have no ids, so that one policy for all verbs
-/// fits into a managed policy.
+/// The policy of these permissions. IAM takes no policy without a statement. Statements have no ids, and a list of one resource is a text,
+/// so that one policy for all verbs fits into a managed policy.
 pub(crate) fn policy(permissions: &[Permission]) -> Value {
     policy::document(permissions.iter().map(|Permission { actions, resources, condition }| {
-        let mut statement = json!({"Effect": "Allow", "Action": actions, "Resource": resources});
+        let mut statement = json!({"Effect": "Allow", "Action": actions, "Resource": one_or_all(resources)});
         if let Some(condition) = condition {
             statement["Condition"] = condition.clone();
         }
         statement
     }))
+}
+
+fn one_or_all(resources: &[String]) -> Value {
+    if let [resource] = resources { json!(resource) } else { json!(resources) }
 }
 
 /// None if the configuration has no such resource.
@@ -340,16 +352,17 @@ fn resources(on: On, config: &Config, names: &Names) -> Option<Vec<String>> {
     let when = |is_there: bool, resources: Vec<String>| is_there.then_some(resources);
     let everything = || vec!["*".to_owned()];
     match on {
-        On::Account => Some(everything()),
+        // Of IAM, that is every group, every instance profile, and every user and role. Written out, they would not fit into a policy.
+        On::Account | On::InstanceProfiles | On::Principals => Some(everything()),
+        On::Alarms => when(config.notify.is_some(), vec![names.alarm_arn_pattern()]),
         On::Document => {
             when(instance.is_some_and(|it| it.document.is_none()), vec![names.document_arn(&names.document)])
         }
         On::ExistingUser => when(user.existing, names.with_any_path("user", &names.user)),
         On::Function => Some(vec![names.function_arn()]),
         On::FunctionInVpc => when(config.function.vpc.is_some(), everything()),
-        On::Groups => when(!user.existing, vec![names.iam("group/*")]),
+        On::Groups => when(!user.existing, everything()),
         On::Hosts => when(instance.is_some(), everything()),
-        On::InstanceProfiles => Some(vec![names.iam("instance-profile/*")]),
         On::InstanceRole => Some(names.with_any_path("role", instance?.role.as_ref()?)),
         On::Lease => Some(vec![names.parameter_arn(&names.lease)]),
         // The actions on tags take the group's ARN, all others one that goes on behind it (CloudWatch Logs guide, "CloudWatch Logs
@@ -363,7 +376,6 @@ fn resources(on: On, config: &Config, names: &Names) -> Option<Vec<String>> {
         On::OwnedUserWithBoundary => {
             when(!user.existing && user.permissions_boundary.is_some(), names.owned_user_arns())
         }
-        On::Principals => Some(vec![names.iam("user/*"), names.iam("role/*")]),
         On::Record => Some(vec![names.parameter_arn(&names.record)]),
         On::Records => Some(vec![names.parameter_arn(RECORDS), names.parameter_arn(&record("*"))]),
         On::OwnedRole => when(role.is_none(), names.role_arns()),
@@ -379,7 +391,7 @@ fn resources(on: On, config: &Config, names: &Names) -> Option<Vec<String>> {
             Some(identities.iter().map(|it| names.ses_arn(&format!("identity/{it}"))).collect())
         }
         On::SesAccount => when(config.ses.test_mail.is_some(), everything()),
-        On::Subscriptions => when(config.notify.is_some(), everything()),
+        On::AnyAlarm | On::Subscriptions => when(config.notify.is_some(), everything()),
         On::Topic => when(config.notify.is_some(), vec![names.topic_arn()]),
         On::User if user.existing => Some(names.with_any_path("user", &names.user)),
         On::User => Some(names.owned_user_arns()),
@@ -428,7 +440,8 @@ mod tests {
             let (service, action) = text.split_once(':').unwrap_or_default();
             // Only asked about, of an existing user.
             let is_asked = *text == "iam:AttachUserPolicy";
-            let is_service = ["events", "iam", "lambda", "logs", "secretsmanager", "sns", "ssm"].contains(&service);
+            let is_service =
+                ["cloudwatch", "events", "iam", "lambda", "logs", "secretsmanager", "sns", "ssm"].contains(&service);
             !is_asked && is_service && action.starts_with(|c: char| c.is_ascii_uppercase())
         };
         let found = |file| {

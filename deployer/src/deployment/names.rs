@@ -45,6 +45,10 @@ pub(crate) struct Names {
     pub(crate) lease: String,
     /// Of the deployment under the name that it had before.
     pub(crate) former: Option<FormerNames>,
+    /// The alarms on the function: that it failed, that Lambda gave an event up, and that no event came.
+    pub(crate) alarms: [String; 3],
+    /// What their names begin with.
+    alarms_prefix: String,
     /// The topic that is told of rotations.
     pub(crate) topic: String,
     /// The secret.
@@ -128,6 +132,7 @@ impl Names {
             given.map_or_else(|| format!("{name}-{derived}"), ToString::to_string)
         };
         let function = or(given.function.as_ref(), "rotation");
+        let alarms = given.alarms.as_deref().unwrap_or(name);
         let role = config.function.role.as_ref().or(given.role.as_ref());
         Self {
             partition: identity.partition.clone(),
@@ -146,6 +151,8 @@ impl Names {
             instance_policy: format!("{name}-read-secret-{region}"),
             permissions: [format!("{name}-secretsmanager"), format!("{name}-events")],
             upkeep: or(given.rule.as_ref(), "upkeep"),
+            alarms: ["errors", "dropped", "silence"].map(|watched| format!("{alarms}-{watched}")),
+            alarms_prefix: alarms.to_owned(),
             record: record(name),
             lease: lease(&record(name)),
             topic: or(given.topic.as_ref(), "rotation"),
@@ -228,6 +235,15 @@ impl Names {
 
     pub(crate) fn arn_of_topic(&self, name: &str) -> String {
         self.regional("sns", name)
+    }
+
+    pub(crate) fn arn_of_alarm(&self, name: &str) -> String {
+        self.regional("cloudwatch", &format!("alarm:{name}"))
+    }
+
+    /// Of all alarms of the deployment. Written one by one, they would not fit into a policy.
+    pub(crate) fn alarm_arn_pattern(&self) -> String {
+        self.arn_of_alarm(&format!("{}-*", self.alarms_prefix))
     }
 
     pub(crate) fn log_group_arn(&self) -> String {

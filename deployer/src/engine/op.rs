@@ -23,6 +23,7 @@ pub(crate) enum Toward {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ResourceKind {
+    Alarm,
     Document,
     EventInvoke,
     Function,
@@ -44,6 +45,7 @@ pub(crate) enum ResourceKind {
 impl fmt::Display for ResourceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Alarm => "alarm",
             Self::Document => "document",
             Self::EventInvoke => "event invoke config",
             Self::Function => "function",

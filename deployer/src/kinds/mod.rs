@@ -1,5 +1,6 @@
 //! One file per kind of AWS resource, with everything about it. ARCHITECTURE.md says how to add one.
 
+pub(crate) mod alarm;
 pub(crate) mod document;
 pub(crate) mod event_invoke;
 pub(crate) mod function;

@@ -10,6 +10,7 @@ use contract::{TAG_DEPLOYMENT, TAG_SECRET};
 use serde_json::{Value, json};
 
 use super::{
+    alarm::{self, Alarm, Watches},
     document::{self, Document},
     function::{self, Function},
     iam::Placement,
@@ -136,6 +137,8 @@ fn no_owned_kind_touches_what_is_not_ours() {
             extras: function::Extras::default(),
         },
     );
+    let alarm = || alarm::Goal { function: "f".into(), topic_arn: "t".into(), watches: Watches::Errors };
+    check_ownership(an_alarm, alarm(), || alarm().alarm());
     check_ownership(
         || Topic { name: "t".into(), arn: "arn".into() },
         topic::Goal { email: "ops@example.com".into() },
@@ -158,6 +161,46 @@ fn no_owned_kind_touches_what_is_not_ours() {
         upkeep::Goal { function_arn: "arn".into() },
         || upkeep::Observed { rule: upkeep::Rule::default(), targets: vec![] },
     );
+}
+
+#[test]
+fn an_alarm_that_somebody_silenced_is_put_right() {
+    for watches in Watches::ALL {
+        let goal = alarm::Goal { function: "f".into(), topic_arn: "t".into(), watches };
+        let changed = |alarm| -> Vec<String> {
+            let found = Found { tags: Tags::new(), observed: alarm };
+            let ops = an_alarm().update(&goal, &found).unwrap();
+            ops.iter().flat_map(|(op, _)| &op.changes).map(|change| change.field.clone()).collect()
+        };
+        assert_eq!(changed(goal.alarm()), [""; 0]);
+        let mut silenced = goal.alarm();
+        silenced.actions_enabled = Some(false);
+        assert_eq!(changed(silenced), ["actions_enabled"]);
+        let mut elsewhere = goal.alarm();
+        (elsewhere.alarm_actions, elsewhere.threshold) = (None, Some(9.0));
+        assert_eq!(changed(elsewhere), ["alarm_actions", "condition"]);
+    }
+}
+
+/// A new alarm has no data. If that were a breach, the first apply would raise it.
+#[test]
+fn the_first_apply_raises_no_alarm_and_an_upkeep_that_stops_for_26_hours_is_told() {
+    let alarm = |watches| alarm::Goal { function: "f".into(), topic_arn: "t".into(), watches }.alarm();
+    let silence = alarm(Watches::Silence);
+    assert_eq!(
+        (silence.treat_missing_data(), silence.insufficient_data_actions()),
+        (Some("missing"), &["t".into()][..])
+    );
+    let seconds = silence.period().unwrap() * silence.evaluation_periods().unwrap();
+    assert_eq!(seconds, 26 * 3600);
+    for watches in [Watches::Errors, Watches::Dropped] {
+        let alarm = alarm(watches);
+        assert_eq!((alarm.treat_missing_data(), alarm.insufficient_data_actions()), (Some("notBreaching"), &[][..]));
+    }
+}
+
+fn an_alarm() -> Alarm {
+    Alarm { name: "a".into(), arn: "arn".into(), together: vec!["a".into()] }
 }
 
 fn declared<Goal>(goal: Goal) -> Declared<Goal> {

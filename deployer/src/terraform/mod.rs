@@ -200,7 +200,13 @@ fn imports(Deployment { config, names, .. }: &Deployment, arns: &Arns) -> Vec<(&
         }
     }
     if config.notify.is_some() {
-        imports.push(("aws_sns_topic.rotation[0]", names.topic_arn()));
+        let [errors, dropped, silence] = names.alarms.clone();
+        imports.extend([
+            ("aws_sns_topic.rotation[0]", names.topic_arn()),
+            ("aws_cloudwatch_metric_alarm.errors[0]", errors),
+            ("aws_cloudwatch_metric_alarm.dropped[0]", dropped),
+            ("aws_cloudwatch_metric_alarm.silence[0]", silence),
+        ]);
     }
     let subscription = arns.subscription.iter().map(|arn| ("aws_sns_topic_subscription.email[0]", arn.clone()));
     imports.extend(subscription);

@@ -223,7 +223,7 @@ fn with_json_the_plan_and_an_error_are_json_lines() {
         (&plan["type"], &plan["deployment"], &plan["region"]),
         (&json!("plan"), &json!("mail-prod"), &json!(REGION))
     );
-    assert_eq!((&plan["create"], &plan["rotates"]), (&json!(13), &json!(true)));
+    assert_eq!((&plan["create"], &plan["rotates"]), (&json!(16), &json!(true)));
     let wrong = sandbox.config(&[("\"123456789012\"", "\"210987654321\"")]);
     let [_, error] = sandbox.deployer(&["plan", "--json", &wrong]).expect(13).json().try_into().unwrap();
     assert_eq!(

@@ -1,5 +1,7 @@
 //! Somebody changes AWS: `plan` shows the difference, and `apply` puts it right.
 
+/// An alarm.
+mod alarm;
 /// The document.
 mod document;
 /// The function and its permissions.
@@ -44,7 +46,7 @@ type Made = Result<(), Box<dyn Error>>;
 const WIDE: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
 
 #[rustfmt::skip]
-const CHANGES: [Change; 54] = [
+const CHANGES: [Change; 57] = [
     Change { name: "secret: tag changed", make: |it| Box::pin(secret::tag(it, "team")), planned: "secretsmanager:TagResource" },
     Change { name: "secret: tag removed", make: |it| Box::pin(secret::untag(it, "team")), planned: "secretsmanager:TagResource" },
     Change { name: "secret: KMS key", make: |it| Box::pin(secret::another_kms_key(it)), planned: "secretsmanager:UpdateSecret" },
@@ -98,6 +100,10 @@ const CHANGES: [Change; 54] = [
     Change { name: "topic: unsubscribed", make: |it| Box::pin(topic::unsubscribe(it)), planned: "sns:Subscribe" },
     Change { name: "topic: ended by the subscriber", make: |it| Box::pin(async { topic::subscriber_leaves(it); Ok(()) }), planned: "sns:Subscribe" },
     Change { name: "topic: tag changed", make: |it| Box::pin(topic::tag(it, "team")), planned: "sns:TagResource" },
+
+    Change { name: "alarm: deleted", make: |it| Box::pin(alarm::delete(it)), planned: "cloudwatch:PutMetricAlarm" },
+    Change { name: "alarm: silenced", make: |it| Box::pin(alarm::disable_actions(it)), planned: "cloudwatch:PutMetricAlarm" },
+    Change { name: "alarm: tag changed", make: |it| Box::pin(alarm::tag(it, "team")), planned: "cloudwatch:TagResource" },
 
     Change { name: "upkeep: deleted", make: |it| Box::pin(upkeep::delete(it)), planned: "events:PutRule" },
     Change { name: "upkeep: schedule", make: |it| Box::pin(upkeep::another_schedule(it)), planned: "events:PutRule" },
@@ -192,7 +198,7 @@ async fn a_foreign_tag_is_left_alone_and_one_that_the_file_named_is_removed() {
 
     deployed.sandbox.config(&[("tags:\n  team: platform\n", "")]);
     let planned = deployed.run(&["plan", "--detailed-exitcode"]).expect(2).stdout;
-    assert!(planned.contains("9 to change") && planned.contains("iam:UntagUser"), "{planned}");
+    assert!(planned.contains("12 to change") && planned.contains("iam:UntagUser"), "{planned}");
     assert!(!planned.contains("tags.other"), "{planned}");
     deployed.run(&["apply", "--auto-approve"]).expect(0);
 

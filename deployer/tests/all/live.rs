@@ -34,7 +34,7 @@ async fn a_terminal_shows_what_runs_while_it_runs_and_is_clean_at_the_end() {
         assert!(written.contains(part), "{part} was never shown: {written}");
     }
     assert!(!is_left_of_the_display(&shown), "{shown}");
-    for part in ["Apply complete: 13 created", "rotation completed", "next: `deployer status`"] {
+    for part in ["Apply complete: 16 created", "rotation completed", "next: `deployer status`"] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
 

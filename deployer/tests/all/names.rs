@@ -56,7 +56,7 @@ async fn a_function_rotates_as_an_existing_role_that_allows_what_the_plan_says_a
 async fn other_names_are_made_anew_the_ones_before_are_deleted_and_nothing_rotates() {
     let deployed = Deployed::new().await;
     let version = deployed.labelled("AWSCURRENT").await;
-    let keys = ["role", "function", "document", "rule", "topic"];
+    let keys = ["role", "function", "document", "rule", "topic", "alarms"];
     let keys = keys.map(|key| (format!("  # {key}: mail-{key}"), format!("  {key}: mail-{key}")));
     let keys = keys.iter().map(|(from, to)| (from.as_str(), to.as_str()));
     let replacements: Vec<_> = [("# names:", "names:")].into_iter().chain(keys).collect();
@@ -77,6 +77,7 @@ async fn other_names_are_made_anew_the_ones_before_are_deleted_and_nothing_rotat
         "document mail-prod-rotate-smtp".to_owned(),
         "rule mail-prod-upkeep".to_owned(),
         "topic mail-prod-rotation".to_owned(),
+        "alarm mail-prod-silence".to_owned(),
     ] {
         assert!(!there.contains(&old), "{old}: {there:?}");
     }
@@ -89,7 +90,7 @@ async fn other_names_are_made_anew_the_ones_before_are_deleted_and_nothing_rotat
         .inventory()
         .into_iter()
         .filter(|line| {
-            ["mail-role", "mail-function", "mail-document", "mail-rule", "mail-topic"]
+            ["mail-role", "mail-function", "mail-document", "mail-rule", "mail-topic", "mail-alarms"]
                 .iter()
                 .any(|name| line.contains(name))
         })

@@ -1,5 +1,6 @@
 //! Resources of somebody else's under the names that the deployment would use: an error, and no change.
 
+use aws_sdk_cloudwatch::types::{ComparisonOperator, Statistic};
 use aws_sdk_lambda::{
     primitives::Blob,
     types::{FunctionCode, Runtime},
@@ -11,15 +12,15 @@ use crate::support::{
     aws::{Aws, OTHER_DOCUMENT, TRUST_OF_LAMBDA, zip_of},
     calls::NOTHING,
     example::{
-        ACCOUNT, DOCUMENT, EXISTING_USER, FUNCTION, FUNCTION_ARN, LOG_GROUP, LOG_GROUP_ARN, ROLE, RULE, RULE_ARN,
-        SECRET, TOPIC, USER,
+        ACCOUNT, DOCUMENT, EXISTING_USER, FUNCTION, FUNCTION_ARN, LOG_GROUP, LOG_GROUP_ARN, REGION, ROLE, RULE,
+        RULE_ARN, SECRET, TOPIC, USER,
     },
     sandbox::Sandbox,
 };
 
 /// Every owned kind: its name in errors, the way out that its hint offers if the resource has no owner, and the key that
 /// names the resource, which the hint offers if another deployment owns it.
-const OWNED: [(&str, &str, &str); 8] = [
+const OWNED: [(&str, &str, &str); 9] = [
     ("secret mail-prod/smtp", "existing: true under secret", "secret.name"),
     ("user mail-prod-smtp", "existing: true under iam_user", "iam_user.name"),
     ("role mail-prod-rotation-eu-west-1", "delete the role", "name"),
@@ -28,9 +29,11 @@ const OWNED: [(&str, &str, &str); 8] = [
     ("topic mail-prod-rotation", "delete the topic", "name"),
     ("document mail-prod-rotate-smtp", "delete the document", "name"),
     ("upkeep mail-prod-upkeep", "delete the rule", "name"),
+    ("alarm mail-prod-errors", "delete the alarm", "name"),
 ];
 
 const OTHER: &str = "eu-west-1/other";
+const ALARM: &str = "mail-prod-errors";
 
 #[tokio::test]
 async fn every_kind_of_resource_that_is_not_ours_is_refused_and_left_alone() {
@@ -95,6 +98,9 @@ async fn make_all(aws: &Aws) {
     let create = aws.ssm.create_document().name(DOCUMENT).content(OTHER_DOCUMENT).document_type(DocumentType::Command);
     create.send().await.unwrap();
     aws.events.put_rule().name(RULE).schedule_expression("rate(7 days)").send().await.unwrap();
+    let alarm = aws.cloudwatch.put_metric_alarm().alarm_name(ALARM).namespace("AWS/Lambda").metric_name("Errors");
+    let alarm = alarm.comparison_operator(ComparisonOperator::GreaterThanThreshold).statistic(Statistic::Sum);
+    alarm.threshold(5.0).period(60).evaluation_periods(1).send().await.unwrap();
 }
 
 /// Tags all of them as another deployment's own.
@@ -113,6 +119,9 @@ async fn tag_all(aws: &Aws) {
     request.tags(tag).send().await.unwrap();
     let tag = aws_sdk_eventbridge::types::Tag::builder().key(TAG_DEPLOYMENT).value(OTHER).build().unwrap();
     aws.events.tag_resource().resource_arn(RULE_ARN).tags(tag).send().await.unwrap();
+    let tag = aws_sdk_cloudwatch::types::Tag::builder().key(TAG_DEPLOYMENT).value(OTHER).build();
+    let arn = format!("arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{ALARM}");
+    aws.cloudwatch.tag_resource().resource_arn(arn).tags(tag).send().await.unwrap();
 }
 
 #[tokio::test]

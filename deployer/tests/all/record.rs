@@ -27,7 +27,18 @@ fn added(sandbox: &Sandbox, before: &[String]) -> Vec<String> {
 async fn what_is_taken_out_of_the_file_is_planned_as_a_deletion_and_nothing_of_it_is_left() {
     let deployed = Deployed::example(&[]).await;
     for (block, gone, call) in [
-        ("notify", vec!["topic mail-prod-rotation".to_owned()], "sns:DeleteTopic"),
+        (
+            "notify",
+            [
+                "alarm mail-prod-dropped",
+                "alarm mail-prod-errors",
+                "alarm mail-prod-silence",
+                "topic mail-prod-rotation",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            "sns:DeleteTopic",
+        ),
         (
             "instance",
             vec![

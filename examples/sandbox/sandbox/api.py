@@ -24,6 +24,8 @@ class Call:
     """The decoded request: the JSON body, the query protocol's form as a flat dict, or the REST body."""
     access_key_id: str = ""
     """The access key id of the caller."""
+    is_cbor: bool = False
+    """Whether the caller speaks Smithy's RPC v2, whose bodies are CBOR: some SDKs do with CloudWatch."""
 
 
 current_call: ContextVar[Call | None] = ContextVar("current_call", default=None)

@@ -122,7 +122,7 @@ class Sandbox:
 
     async def _perform(self, call: Call, rule: Rule | None, scope: Message, body: bytes) -> wire.Response:
         if rule and rule.kind in ("fail", "throttle"):
-            return wire.error(call.service, faults.error_of(rule, call))
+            return wire.error(call, faults.error_of(rule, call))
         if rule and not rule.takes_effect:
             return 0, {}, b""
         if rule and rule.kind == "delay":
@@ -155,7 +155,7 @@ class Sandbox:
             try:
                 result = await asyncio.to_thread(override, call)
             except AwsError as failure:
-                return wire.error(call.service, failure)
+                return wire.error(call, failure)
             return await handler(*request) if result is None else wire.answer(call, result)
 
         return handle

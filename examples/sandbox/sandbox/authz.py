@@ -7,6 +7,7 @@ iam:PassRole. Other actions stay as ministack has them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -172,6 +173,13 @@ def _topic(call: Call) -> list[Check]:
     return [Check(arn or _arn(call, "sns", call.params.get("Name", "")))]
 
 
+def _alarms(call: Call) -> list[Check]:
+    if arn := call.params.get("ResourceARN"):
+        return [Check(arn)]
+    names = call.params.get("AlarmNames") or [call.params.get("AlarmName", "")]
+    return [Check(_arn(call, "cloudwatch", f"alarm:{name}")) for name in names]
+
+
 def _rule(call: Call) -> list[Check]:
     """A rule's ARN omits the name of the default event bus."""
     name = call.params.get("Name") or call.params.get("Rule", "")
@@ -288,6 +296,12 @@ _CHECKS: dict[str, Callable[[Call], list[Check]]] = {
     ),
     "sns:Unsubscribe": _anything,
     **_by_action(
+        "cloudwatch",
+        "DeleteAlarms DisableAlarmActions ListTagsForResource PutMetricAlarm SetAlarmState TagResource UntagResource",
+        _alarms,
+    ),
+    "cloudwatch:DescribeAlarms": _anything,
+    **_by_action(
         "events",
         "DeleteRule DescribeRule DisableRule EnableRule ListTagsForResource ListTargetsByRule PutRule PutTargets"
         " RemoveTargets TagResource UntagResource",
@@ -297,6 +311,7 @@ _CHECKS: dict[str, Callable[[Call], list[Check]]] = {
 
 
 _TAG_ON_CREATE = {
+    "cloudwatch:PutMetricAlarm": "cloudwatch:TagResource",
     "events:PutRule": "events:TagResource",
     "iam:CreateRole": "iam:TagRole",
     "iam:CreateUser": "iam:TagUser",
@@ -386,6 +401,7 @@ def install() -> None:
     iam_actions.extract_resource_arn = _first_resource(iam_actions.extract_resource_arn)
     iam_actions.access_denied_response = _name_the_resource(iam_actions.access_denied_response)
     iam_actions._BOTOCORE_SERVICE_MAP["lambda"] = ["lambda"]
+    iam_actions._match_rest_action = _matching_rpc(iam_actions._match_rest_action)
     iam_actions._lambda_action = _lambda_action
     # ministack allows some well-known keys (`test`, account ids) every call, unsigned.
     iam_evaluator.is_root_access_key = lambda access_key_id: not access_key_id
@@ -395,6 +411,18 @@ def _lambda_action(method: str, path: str) -> str | None:
     """The action of a request to Lambda, by AWS's own model; ministack takes one for another."""
     operation = iam_actions._match_rest_action("lambda", method, path)
     return "InvokeFunction" if operation == "Invoke" else operation
+
+
+_RPC_PATH = re.compile(r"/service/[^/]+/operation/([A-Za-z]+)")
+"""The path of a call in Smithy's RPC v2, whose action ministack does not find, and so authorises nothing."""
+
+
+def _matching_rpc(match_rest_action: Callable) -> Callable:
+    def match(service: str, method: str, path: str, *arguments: Any) -> str | None:
+        rpc = _RPC_PATH.fullmatch(path)
+        return rpc[1] if rpc else match_rest_action(service, method, path, *arguments)
+
+    return match
 
 
 def _enforce_every_check(enforce: Callable) -> Callable:

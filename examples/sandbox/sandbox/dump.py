@@ -18,6 +18,7 @@ from . import documents, rotation, secretsmanager, stores
 from .api import Control
 
 _NO_STATE = (
+    "cloudwatch.alarm_history",
     "cloudwatch.metrics",
     "events.event_buses",
     "events.events_log",

@@ -20,6 +20,7 @@ from hypercorn.config import Config
 from . import (
     account,
     ageing,
+    alarms,
     authz,
     dump,
     events,
@@ -45,7 +46,7 @@ from .command import Command
 from .faults import Faults
 
 MODULES = (
-    ageing, dump, events, functions, host, iam, inventory, lag, notifications, rotation, secretsmanager, ses, simulation, smtp,
+    ageing, alarms, dump, events, functions, host, iam, inventory, lag, notifications, rotation, secretsmanager, ses, simulation, smtp,
     snapshot, ssm, watch
 )
 
@@ -64,6 +65,7 @@ async def serve(directory: Path, listener: socket.socket, command: Command | Non
     iam.install()
     notifications.install(directory)
     events.install()
+    alarms.install()
     key_id, secret = account.create()
     iam.note_issued(secret)
     mail = smtp.start(directory, float(os.environ.get("SANDBOX_KEY_PROPAGATION_SECONDS") or 1))

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 from xml.sax.saxutils import escape
 
+import cbor2
 from ministack import app as ministack_app
 from ministack.core.iam_actions import extract_iam_action
 from ministack.core.iam_evaluator import CredentialResolutionError, resolve_credential
@@ -26,6 +27,8 @@ QUERY_SERVICES = {
     "sns": "http://sns.amazonaws.com/doc/2010-03-31/",
 }
 
+_CBOR = "application/cbor"
+
 _LAMBDA_FUNCTION_PATH = re.compile(r"^/[^/]+/functions/([^/]+)(?:/policy/([^/]+))?")
 _LAMBDA_TAGS_PATH = re.compile(r"^/[^/]+/tags/(arn:[^/]+)")
 
@@ -37,14 +40,16 @@ def identify(method: str, path: str, headers: dict[str, str], body: bytes, query
     iam_action = extract_iam_action(service, method, path, headers, body, routing)
     namespace, _, action = (iam_action or f"{service}:{method} {path}").partition(":")
     access_key_id = extract_access_key_id(headers, query)
+    is_cbor = headers.get("content-type") == _CBOR
     return Call(
         service=namespace,
         action=action,
         caller=_caller(access_key_id),
         account=get_account_id(),
         region=extract_region(headers, query),
-        params=_params(path, body, routing),
+        params=_params(path, cbor2.loads(body) if is_cbor else {}, body, routing),
         access_key_id=access_key_id or "",
+        is_cbor=is_cbor,
     )
 
 
@@ -57,8 +62,8 @@ def _caller(access_key_id: str | None) -> str:
     return credential.principal_arn
 
 
-def _params(path: str, body: bytes, routing: dict[str, Any]) -> dict[str, Any]:
-    params = {name: value[0] if isinstance(value, list) else value for name, value in routing.items()}
+def _params(path: str, decoded: dict[str, Any], body: bytes, routing: dict[str, Any]) -> dict[str, Any]:
+    params = {name: value[0] if isinstance(value, list) else value for name, value in routing.items()} | decoded
     if body[:1] == b"{":
         with contextlib.suppress(ValueError):  # ministack answers SerializationException
             params.update(json.loads(body))
@@ -96,16 +101,19 @@ def to_xml(value: Any) -> str:
     return escape(str(value))
 
 
-def error(service: str, failure: AwsError) -> Response:
-    """An error in the service's protocol."""
+def error(call: Call, failure: AwsError) -> Response:
+    """An error in the protocol of the call."""
     request_id = str(uuid.uuid4())
-    if namespace := QUERY_SERVICES.get(service):
+    if namespace := QUERY_SERVICES.get(call.service):
         kind = "Sender" if failure.status < 500 else "Receiver"
         text = (
             f'<ErrorResponse xmlns="{namespace}"><Error><Type>{kind}</Type><Code>{escape(failure.code)}</Code>'
             f"<Message>{escape(failure.message)}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"
         )
         return failure.status, {"Content-Type": "text/xml", "x-amzn-requestid": request_id}, text.encode()
+    if call.is_cbor:
+        headers = {"Content-Type": _CBOR, "smithy-protocol": "rpc-v2-cbor", "x-amzn-requestid": request_id}
+        return failure.status, headers, cbor2.dumps({"__type": failure.code, "message": failure.message})
     headers = {
         "Content-Type": "application/x-amz-json-1.1",
         "x-amzn-errortype": failure.code,
@@ -124,7 +132,8 @@ def error_code(status: int, headers: dict[str, str], body: bytes) -> str | None:
         return error_type.split(":")[0]
     if code := re.search(rb"<Code>([^<]+)</Code>", body):
         return code[1].decode()
+    is_cbor = {name.lower(): value for name, value in headers.items()}.get("content-type") == _CBOR
     try:
-        return str(json.loads(body)["__type"]).rpartition("#")[2]
+        return str((cbor2.loads if is_cbor else json.loads)(body)["__type"]).rpartition("#")[2]
     except (ValueError, KeyError, TypeError):
         return str(status)

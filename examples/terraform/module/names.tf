@@ -15,6 +15,7 @@ locals {
   document = coalesce(var.names.document, "${var.name}-rotate-smtp")
   rule     = coalesce(var.names.rule, "${var.name}-upkeep")
   topic    = coalesce(var.names.topic, "${var.name}-rotation")
+  alarms   = coalesce(var.names.alarms, var.name)
 
   # Without the hyphen and the six random characters that Secrets Manager appends. A policy has to name every such secret, since
   # it is made before anybody knows the characters.

@@ -98,6 +98,7 @@ variable "names" {
     document = optional(string)
     rule     = optional(string)
     topic    = optional(string)
+    alarms   = optional(string)
   })
   default     = {}
   description = "Names of resources, where those that begin with `name` do not suit the account."

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use aws_sdk_cloudwatch::types::StateValue;
 use contract::Retired;
 use serde::Deserialize;
 
@@ -46,6 +47,23 @@ async fn the_topic_is_told_of_a_rotation_that_fails_and_of_one_that_completes() 
     let [_, failed, rotated] = told(&deployed).try_into().unwrap();
     assert_eq!(failed, "testSecret failed: TestMailRefused (mail-prod/smtp)");
     assert_eq!(rotated, "rotated (mail-prod/smtp)");
+}
+
+#[tokio::test]
+async fn an_upkeep_that_stopped_and_a_function_that_fails_are_told_without_the_function() {
+    let deployed = Deployed::new().await;
+    let before = told(&deployed).len();
+    for (alarm, states) in [
+        ("mail-prod-silence", [StateValue::Ok, StateValue::InsufficientData]),
+        ("mail-prod-errors", [StateValue::Alarm, StateValue::Ok]),
+    ] {
+        for state in states {
+            let set = deployed.aws.cloudwatch.set_alarm_state().alarm_name(alarm).state_value(state);
+            set.state_reason("a test").send().await.unwrap();
+        }
+    }
+    let expected = [r#"INSUFFICIENT_DATA: "mail-prod-silence""#, r#"ALARM: "mail-prod-errors""#];
+    assert_eq!(told(&deployed)[before..], expected);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use super::example::{DOCUMENT, FUNCTION_ARN, LOG_GROUP_ARN, RECORD, ROLE, RULE_A
 
 /// One client per service.
 pub(crate) struct Aws {
+    pub(crate) cloudwatch: aws_sdk_cloudwatch::Client,
     pub(crate) events: aws_sdk_eventbridge::Client,
     pub(crate) iam: aws_sdk_iam::Client,
     pub(crate) kms: aws_sdk_kms::Client,
@@ -24,6 +25,7 @@ pub(crate) struct Aws {
 impl Aws {
     pub(crate) fn new(sdk: &SdkConfig) -> Self {
         Self {
+            cloudwatch: aws_sdk_cloudwatch::Client::new(sdk),
             events: aws_sdk_eventbridge::Client::new(sdk),
             iam: aws_sdk_iam::Client::new(sdk),
             kms: aws_sdk_kms::Client::new(sdk),

@@ -1,0 +1,47 @@
+"""CloudWatch alarms, where ministack differs from AWS: which alarms it refuses, and how it tells a topic.
+
+No alarm changes its state by itself: SetAlarmState does that.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ministack.services import cloudwatch, sns
+
+from .api import AwsError, Call
+
+_ACTIONS = {"ALARM": "AlarmActions", "OK": "OKActions", "INSUFFICIENT_DATA": "InsufficientDataActions"}
+_HOUR = 3600
+
+
+def install() -> None:
+    """From now on, only SetAlarmState changes an alarm's state, and topics are told as by Publish."""
+    cloudwatch._evaluate_alarm = lambda alarm: None
+    cloudwatch._dispatch_alarm_actions = _tell
+
+
+def _tell(alarm: dict[str, Any], old_state: str, new_state: str, reason: str) -> None:
+    if not alarm["ActionsEnabled"]:
+        return
+    message = {
+        "AlarmName": alarm["AlarmName"],
+        "AlarmDescription": alarm["AlarmDescription"],
+        "NewStateValue": new_state,
+        "NewStateReason": reason,
+        "OldStateValue": old_state,
+    }
+    for topic in alarm[_ACTIONS[new_state]]:
+        sns.publish_internal(topic, json.dumps(message), f'{new_state}: "{alarm["AlarmName"]}"')
+
+
+def _put_metric_alarm(call: Call) -> None:
+    """Refuses periods that together are too long (API reference of PutMetricAlarm, Period)."""
+    period, periods = call.params["Period"], call.params["EvaluationPeriods"]
+    days = 7 if period >= _HOUR else 1
+    if period * periods > days * 24 * _HOUR:
+        raise AwsError("ValidationError", f"Metrics cannot be checked across more than {days} days")
+
+
+OVERRIDES = {"cloudwatch:PutMetricAlarm": _put_metric_alarm}
