@@ -140,8 +140,8 @@ pub(crate) async fn take(
     }
 }
 
-/// Deletes the parameter of a lease that no run needs any more.
-pub(crate) async fn delete(aws: &Aws, name: &str) -> Result<(), Error> {
+/// Deletes the parameter of a lease.
+async fn delete(aws: &Aws, name: &str) -> Result<(), Error> {
     let answer = aws.ssm.delete_parameter().name(name).send().await;
     absent_is_none(answer.failed_to(|| format!("delete the lease {name}")), &["ParameterNotFound"]).map(drop)
 }

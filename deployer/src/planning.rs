@@ -164,7 +164,10 @@ fn goal(deployment: &Deployment, nodes: &[Node], facts: &Facts, has_ops: bool) -
 fn former_record_node(deployment: &Deployment, facts: &Facts) -> Option<(Node, Result<Vec<Op>, Error>)> {
     let former = deployment.names.former.as_ref()?;
     let found = facts.former_record.as_ref().ok()?.clone()?;
-    let kind = || Owned::new(record::Record { name: former.record.clone() }, &deployment.owner().who_applies());
+    let kind = || {
+        let (name, lease) = (former.record.clone(), Some(former.lease.clone()));
+        Owned::new(record::Record { name, lease }, &deployment.owner().who_applies())
+    };
     let ops = kind().decide(Aim::Absent(Going::of(false, facts)), &Some(Found::from(found)));
     let ops = ops.map(|ops| ops.into_iter().map(|(op, _)| op).collect());
     let no_goal = |_: &Facts| Err(Error::new("the record of a former name has no goal"));
@@ -180,7 +183,7 @@ fn record_node(
     toward: Toward,
 ) -> (Node, Result<Vec<Op>, Error>) {
     let name = &deployment.names.record;
-    let kind = || Owned::new(record::Record { name: name.clone() }, &deployment.owner());
+    let kind = || Owned::new(record::Record { name: name.clone(), lease: None }, &deployment.owner());
     let owner = deployment.owner();
     let declared = move |facts: &Facts| {
         let goal = goal.clone().ok_or_else(|| Error::new("a fact that the record needs is missing"))?;

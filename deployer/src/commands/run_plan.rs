@@ -83,11 +83,6 @@ pub(super) async fn run(
         (Ok(()), Toward::Absent { .. }) => session.fail(lease.delete().await)?,
         _ => lease.give_up().await,
     }
-    let moved =
-        session.deployment.names.former.as_ref().filter(|_| matches!(prepared.facts.former_record, Ok(Some(_))));
-    if let (Ok(()), Some(former)) = (&worked, moved) {
-        session.fail(lease::delete(&session.aws, &former.lease).await)?;
-    }
     worked.map(|()| Executed { done, plan: prepared.plan, took: began.elapsed() })
 }
 
@@ -183,7 +178,7 @@ async fn work(
     };
     // Before the first resource is made, so that a run that is killed forgets none.
     if let Some(goal) = record.as_ref().filter(|_| plan.toward == Toward::Present) {
-        let kind = Record { name: session.deployment.names.record.clone() };
+        let kind = Record { name: session.deployment.names.record.clone(), lease: None };
         kind.note(&session.aws, &session.deployment.owner().tags(), facts.record()?.cloned(), goal).await?;
     }
     let (aws, rotation_token) = (session.aws.clone(), Arc::clone(rotation_token));

@@ -15,17 +15,20 @@ use crate::{
         owned::{Found, Tagged},
         tags::{self, Tags},
     },
-    error::{Error, FailedTo as _},
+    error::{Error, FailedTo as _, absent_is_none},
 };
 
 pub(crate) struct Record {
     /// Name of the parameter.
     pub(crate) name: String,
+    /// Name of the lease that goes before it, so that a run that is killed leaves neither behind. None if this run may hold it.
+    pub(crate) lease: Option<String>,
 }
 
 pub(crate) enum Call {
     Create(Content, Tags),
     Put(Content),
+    DeleteLease(String),
     Delete,
 }
 
@@ -72,13 +75,23 @@ impl Tagged for Record {
     }
 
     fn delete(&self, _: &Found<Content>, _: Going<'_>) -> Result<Vec<(Op, Call)>, Error> {
-        Ok(vec![(Op::new(Verb::Delete, "ssm:DeleteParameter"), Call::Delete)])
+        let op = || Op::new(Verb::Delete, "ssm:DeleteParameter");
+        let lease = self.lease.iter().map(|lease| {
+            let op = op().with("lease", Some(lease.as_str().into()), None);
+            (op, Call::DeleteLease(lease.clone()))
+        });
+        Ok(lease.chain([(op(), Call::Delete)]).collect())
     }
 
     async fn run(&self, context: &Context, call: Call) -> Result<(), Error> {
         match call {
             Call::Create(record, tags) => self.put(&context.aws, &record, Some(&tags)).await,
             Call::Put(record) => self.put(&context.aws, &record, None).await,
+            Call::DeleteLease(lease) => {
+                let answer = context.aws.ssm.delete_parameter().name(&lease).send().await;
+                absent_is_none(answer.failed_to(|| format!("delete the lease {lease}")), &["ParameterNotFound"])
+                    .map(drop)
+            }
             Call::Delete => {
                 let answer = context.aws.ssm.delete_parameter().name(&self.name).send().await;
                 answer.failed_to(|| format!("delete the record {}", self.name)).map(drop)

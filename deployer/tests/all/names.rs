@@ -116,6 +116,11 @@ async fn a_deployment_gets_another_name_and_nothing_of_the_former_one_is_left_an
     deployed.run(&APPLY).expect(11);
     deployed.sandbox.end_faults();
     deployed.mail_works().await;
+    // And so it does after its last call but one.
+    let last = Fault::refuse("ssm:DeleteParameter", "ThrottledByATest").by_the_administrator();
+    deployed.sandbox.faults(&[last.at_call(2).times(99)]);
+    deployed.run(&APPLY).expect(11);
+    deployed.sandbox.end_faults();
     deployed.run(&APPLY).expect(0);
 
     deployed.run(&PLAN).expect(0);
