@@ -6,7 +6,7 @@ use contract::{Consumer, Instances, Settings};
 
 use crate::{
     config::{Config, Instance},
-    deployment::{Deployment, Owner, TAG_PROTECT, facts::Facts, names::Names, policy},
+    deployment::{Deployment, Owner, TAG_KEPT_SINCE, TAG_PROTECT, facts::Facts, names::Names, policy},
     engine::{
         erased::{Node, Stage, erase},
         kind::Kind,
@@ -328,7 +328,7 @@ impl<'a> Stack<'a> {
         let owner = self.owner.clone();
         self.add(Owned::new(kind, &owner), move |deployment, facts| {
             let (goal, mut former_tags) = (goal(deployment, facts)?, facts.recorded_tags()?);
-            former_tags.insert(TAG_PROTECT.to_owned());
+            former_tags.extend([TAG_PROTECT, TAG_KEPT_SINCE].map(str::to_owned));
             Ok(Declared { goal, tags: owner.tags(), former_tags })
         });
     }

@@ -37,6 +37,7 @@ enum On {
     KeyOfSecret,
     Keys,
     OwnedRole,
+    OwnedRoleInVpc,
     OwnedSecret,
     OwnedUser,
     OwnedUserWithBoundary,
@@ -169,6 +170,8 @@ const TABLE: &[Line] = &[
     line(On::RoleForLambda, &[Apply], &["iam:PassRole"]),
     line(On::OwnedRole, DELETES, &["iam:ListInstanceProfilesForRole"]),
     line(On::OwnedRole, &[Destroy], &["iam:DeleteRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy"]),
+    // A destroy notes since when the role is kept for Lambda alone.
+    line(On::OwnedRoleInVpc, &[Destroy], &["iam:TagRole"]),
     // It is authorised on the instance profile, not on the role.
     line(On::InstanceProfiles, &[Destroy], &["iam:RemoveRoleFromInstanceProfile"]),
     // GetFunction answers without tags if lambda:ListTags is missing (API reference of GetFunction).
@@ -379,6 +382,7 @@ fn resources(on: On, config: &Config, names: &Names) -> Option<Vec<String>> {
         On::Record => Some(vec![names.parameter_arn(&names.record)]),
         On::Records => Some(vec![names.parameter_arn(RECORDS), names.parameter_arn(&record("*"))]),
         On::OwnedRole => when(role.is_none(), names.role_arns()),
+        On::OwnedRoleInVpc => when(role.is_none() && config.function.vpc.is_some(), names.role_arns()),
         On::Role | On::RoleForLambda if role.is_some() => Some(names.with_any_path("role", &names.role)),
         On::Role => Some(names.role_arns()),
         On::RoleForLambda => Some(vec![names.owned_role_arn()]),

@@ -59,6 +59,9 @@ pub(crate) const TAG_ADOPTED: &str = "deployer:adopted";
 /// there is no file.
 pub(crate) const TAG_PROTECT: &str = "deployer:protect";
 
+/// On a function's role that a run is about to delete: since when it has been kept for Lambda alone.
+pub(crate) const TAG_KEPT_SINCE: &str = "deployer:kept-since";
+
 /// Whose a resource is, as its tags say.
 #[derive(Clone, Debug)]
 pub(crate) struct Owner {

@@ -90,6 +90,11 @@ fn network(names: &Names) -> [Value; 2] {
     [allow("Network", &actions, ["*".to_owned()]), not_the_function]
 }
 
+/// Whether a role's policy lets Lambda remove network interfaces.
+pub(crate) fn allows_network(policy: &Value) -> bool {
+    policy.to_string().contains("ec2:DeleteNetworkInterface")
+}
+
 /// What the user may do: send as the configured addresses. SES also authorises the identity's default configuration set (SES
 /// guide, "Controlling access"), so identities alone are not enough.
 pub(crate) fn user_permissions(config: &Config, names: &Names) -> Value {

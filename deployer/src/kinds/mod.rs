@@ -8,6 +8,7 @@ pub(crate) mod hosts;
 pub(crate) mod iam;
 pub(crate) mod instance_access;
 pub(crate) mod log_group;
+mod network_interfaces;
 pub(crate) mod permissions;
 pub(crate) mod powers;
 pub(crate) mod record;

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::{
     aws::Aws,
-    deployment::policy,
+    date,
+    deployment::{TAG_KEPT_SINCE, policy},
     engine::{
         eventually::{CONSISTENT_WITHIN, eventually},
         kind::{Context, Going},
@@ -15,7 +16,7 @@ use crate::{
         tags::{self, Tags},
     },
     error::{Error, FailedTo as _, absent_is_none},
-    kinds::iam,
+    kinds::{iam, network_interfaces},
     read_once,
 };
 
@@ -46,13 +47,19 @@ pub(crate) struct Observed {
 }
 
 pub(crate) enum Call {
-    Create { placement: iam::Placement, trust: Value, tags: Tags },
+    Create {
+        placement: iam::Placement,
+        trust: Value,
+        tags: Tags,
+    },
     SetBoundary(String),
     SetTrust(Value),
     PutPolicy(Value),
     DeletePolicy(String),
     DetachPolicy(String),
     LeaveInstanceProfile(String),
+    /// Keeps the role as it is until Lambda has removed the network interfaces of the function, which went at that time; none: now.
+    KeepForLambda(Option<String>),
     Delete,
 }
 
@@ -131,7 +138,7 @@ impl Tagged for Role {
     }
 
     fn delete(&self, found: &Found<Observed>, _: Going<'_>) -> Result<Vec<(Op, Call)>, Error> {
-        let mut ops = strangers(&found.observed);
+        let mut ops: Vec<_> = keep_for_lambda(found).into_iter().chain(strangers(&found.observed)).collect();
         ops.extend(found.observed.instance_profiles.iter().map(|profile| {
             let op = Op::new(Verb::Update, "iam:RemoveRoleFromInstanceProfile");
             let op = op.with("instance_profile", Some(profile.as_str().into()), None);
@@ -183,6 +190,11 @@ impl Tagged for Role {
                 let request = request.role_name(name);
                 request.send().await.failed_to(|| format!("remove role {name} from {profile}")).map(drop)
             }
+            Call::KeepForLambda(since) => {
+                let since = since.unwrap_or_else(date::now);
+                self.set_tags(&context.aws, Tags::from([(TAG_KEPT_SINCE.to_owned(), since.clone())])).await?;
+                network_interfaces::wait_until_removed(&context.progress, &since).await
+            }
             Call::Delete => {
                 eventually(&context.progress, CONSISTENT_WITHIN, iam::is_still_in_use, || async {
                     let answer = client.delete_role().role_name(name).send().await;
@@ -219,6 +231,13 @@ impl Role {
         let profiles = profiles.failed_to(|| format!("list the instance profiles of role {}", self.name))?;
         Ok(profiles.into_iter().map(|profile| profile.instance_profile_name).collect())
     }
+}
+
+/// Lambda removes the network interfaces of a function in a VPC after the function is gone, and does it as this role.
+fn keep_for_lambda(found: &Found<Observed>) -> Option<(Op, Call)> {
+    let is_of_a_vpc = found.observed.policy.as_ref().is_some_and(policy::allows_network);
+    let op = Op::new(Verb::Update, "iam:TagRole").sets("kept", network_interfaces::REASON);
+    is_of_a_vpc.then(|| (op, Call::KeepForLambda(found.tags.get(TAG_KEPT_SINCE).cloned())))
 }
 
 /// Removes every other policy on the role: it would let the function do more than a rotation.

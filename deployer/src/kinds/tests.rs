@@ -99,14 +99,7 @@ fn no_owned_kind_touches_what_is_not_ours() {
     check_ownership(
         || Role { name: "r".into(), policy_name: "p".into(), going: true },
         role::Goal { placement: placement(), trust: json!({}), policy: json!({}) },
-        || role::Observed {
-            placement: placement(),
-            trust: json!({}),
-            policy: None,
-            other_policies: vec![],
-            attached_policies: vec![],
-            instance_profiles: vec![],
-        },
+        || a_role(None),
     );
     check_ownership(
         || LogGroup { name: "g".into(), arn: "arn".into() },
@@ -233,6 +226,35 @@ fn a_permissions_boundary_is_set_if_the_file_names_it_and_else_left_alone() {
     assert_eq!(planned(&with(None), &with(Some("b"))), None);
     let elsewhere = Placement { path: "/mail/".into(), boundary: None };
     assert!(elsewhere.set_boundary(&address, "iam:Put", &placement()).is_err());
+}
+
+fn a_role(policy: Option<Value>) -> role::Observed {
+    role::Observed {
+        placement: placement(),
+        trust: json!({}),
+        policy,
+        other_policies: vec!["theirs".into()],
+        attached_policies: vec![],
+        instance_profiles: vec![],
+    }
+}
+
+#[test]
+fn the_role_of_a_function_in_a_vpc_keeps_its_policy_until_lambda_has_removed_the_network_interfaces() {
+    let role = Role { name: "r".into(), policy_name: "p".into(), going: true };
+    let calls = |policy: Value| -> Vec<String> {
+        let found = Found { tags: Tags::new(), observed: a_role(Some(policy)) };
+        role.delete(&found, Going { stop_mail: false, former: &NOTHING })
+            .unwrap()
+            .into_iter()
+            .map(|(op, _)| op.call)
+            .collect()
+    };
+    let deletions = ["iam:DeleteRolePolicy", "iam:DeleteRolePolicy", "iam:DeleteRole"];
+    let network =
+        json!({"Statement": [{"Effect": "Allow", "Action": ["ec2:DeleteNetworkInterface"], "Resource": "*"}]});
+    assert_eq!(calls(network), [&["iam:TagRole"][..], &deletions].concat());
+    assert_eq!(calls(json!({"Statement": []})), deletions);
 }
 
 fn keys_only(ids: &[&str]) -> user::Observed {

@@ -1,5 +1,10 @@
 //! From nothing to a rotated credential, and back to nothing.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use crate::support::{
     aws::Aws,
     calls::{Call, NOTHING},
@@ -456,7 +461,7 @@ async fn an_existing_secret_in_the_shape_of_another_tool_is_told_before_its_rota
 }
 
 #[tokio::test]
-async fn a_function_that_is_put_into_a_vpc_gets_what_its_role_needs_and_leaves_the_vpc_again() {
+async fn a_function_in_a_vpc_gets_what_its_role_needs_leaves_the_vpc_again_and_destroy_keeps_the_role_for_lambda() {
     let sandbox = Sandbox::start();
     let Aws { iam, lambda, .. } = sandbox.aws().await;
     let ids = async || {
@@ -479,6 +484,38 @@ async fn a_function_that_is_put_into_a_vpc_gets_what_its_role_needs_and_leaves_t
     let config = sandbox.config(&[]);
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
     assert_eq!(ids().await.unwrap_or_default(), [""; 0]);
+    let config = sandbox.config(&in_a_vpc);
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
+    destroy_keeps_the_role_for_lambda(&sandbox, &iam, &config).await;
+}
+
+/// Lambda removes the network interfaces after the function is gone, as the function's role.
+async fn destroy_keeps_the_role_for_lambda(sandbox: &Sandbox, iam: &aws_sdk_iam::Client, config: &str) {
+    let destroy = ["destroy", "--auto-approve", "--stop-mail", config];
+    let run = sandbox.start_deployer(&destroy);
+    let kept_since = async || {
+        let tags = iam.list_role_tags().role_name(ROLE).send().await.unwrap().tags;
+        tags.into_iter().find(|tag| tag.key == "deployer:kept-since").map(|tag| tag.value)
+    };
+    let deadline = Instant::now() + Duration::from_mins(2);
+    while kept_since().await.is_none() {
+        assert!(Instant::now() < deadline, "the role is not kept");
+        thread::sleep(Duration::from_millis(100));
+    }
+    let there = sandbox.inventory();
+    assert!(!there.contains(&format!("function {FUNCTION}")), "{there:?}");
+    thread::sleep(Duration::from_secs(1));
+    assert!(std::process::Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap().success());
+    let stopped = sandbox.end_of(run).expect(16).stderr;
+    assert!(stopped.contains("Lambda removes the function's network interfaces as this role"), "{stopped}");
+    assert!(sandbox.inventory().contains(&format!("role {ROLE} policy {ROLE_POLICY}")), "{stopped}");
+
+    // The next run waits for what is left, which here is nothing.
+    let tag =
+        aws_sdk_iam::types::Tag::builder().key("deployer:kept-since").value("2020-01-01T00:00:00Z").build().unwrap();
+    iam.tag_role().role_name(ROLE).tags(tag).send().await.unwrap();
+    sandbox.deployer(&destroy).expect(0);
+    assert!(!sandbox.inventory().contains(&format!("role {ROLE}")));
 }
 
 #[tokio::test]
