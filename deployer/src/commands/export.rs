@@ -21,11 +21,12 @@ pub(super) async fn run(screen: &Screen, args: &ExportArgs) -> Result<Done, Show
     let folder = &args.terraform;
     let configs = load(screen, &args.target.config)?;
     let region = check(folder, &configs).map_err(|error| show(screen, &error))?;
-    let (mut texts, mut packages) = (vec![terraform::provider(&region)], BTreeMap::new());
+    let provider = terraform::provider(&region).map_err(|error| show(screen, &error))?;
+    let (mut texts, mut packages) = (vec![provider], BTreeMap::new());
     for_each(screen, configs, async |session: Session| {
         let package = format!("{}.zip", session.deployment.config.function.architecture.as_str());
         let (zip, known) = read(&session).await?;
-        texts.push(terraform::deployment(&session.deployment, &package, &known));
+        texts.push(session.fail(terraform::deployment(&session.deployment, &package, &known))?);
         packages.insert(package, zip);
         Ok(Done::NothingToDo)
     })
@@ -35,7 +36,7 @@ pub(super) async fn run(screen: &Screen, args: &ExportArgs) -> Result<Done, Show
         show(screen, &Error::new(what).cause(error))
     })?;
     let path = folder.display();
-    screen.done(&format!("wrote {path}: run `terraform init` and `terraform plan` there"));
+    screen.done(&format!("wrote {path}: run `terraform fmt`, `terraform init` and `terraform plan` there"));
     Ok(Done::NothingToDo)
 }
 

@@ -1,12 +1,15 @@
 //! Deployments in Terraform's language: a call of the module of `examples/terraform`, and a block for each resource to import.
 
-mod hcl;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
 use contract::{Command, text};
+use hcl::{
+    Block, Body, Expression,
+    format::{Format as _, Formatter},
+};
 use serde_json::{Value, json};
 
 use crate::{config::Config, deployment::Deployment, error::Error};
@@ -60,34 +63,55 @@ pub(crate) fn check(config: &Config) -> Result<(), Error> {
         ]))
 }
 
-/// The provider of the region. It ignores the tags that the deployer sets, so that they are no difference.
-pub(crate) fn provider(region: &str) -> String {
-    format!(
-        r#"provider "aws" {{
-  region = "{region}"
+/// Tags that the deployer sets and the module does not. The provider ignores them, so that they are no difference.
+const IGNORED_TAGS: [&str; 6] = [
+    "deployer:adopted",
+    "deployer:code-sha256",
+    "deployer:deployment",
+    "deployer:email",
+    "deployer:protect",
+    "deployer:source",
+];
 
-  ignore_tags {{
-    keys = [
-      "deployer:adopted",
-      "deployer:code-sha256",
-      "deployer:deployment",
-      "deployer:email",
-      "deployer:protect",
-      "deployer:source",
-    ]
-  }}
-}}
-"#
-    )
+/// The provider of the region.
+pub(crate) fn provider(region: &str) -> Result<String, Error> {
+    let ignored = Block::builder("ignore_tags").add_attribute(("keys", IGNORED_TAGS.to_vec())).build();
+    let provider = Block::builder("provider").add_label("aws").add_attribute(("region", region)).add_block(ignored);
+    written([provider.build()]).map_err(cannot_be_written)
 }
 
 /// The call of the module, and the imports. The keys of a plan's configuration are those of the module, but for lengths of time.
-pub(crate) fn deployment(deployment: &Deployment, package: &str, arns: &Arns) -> String {
+pub(crate) fn deployment(deployment: &Deployment, package: &str, arns: &Arns) -> Result<String, Error> {
+    call_and_imports(deployment, package, arns).map_err(cannot_be_written)
+}
+
+fn call_and_imports(deployment: &Deployment, package: &str, arns: &Arns) -> hcl::Result<String> {
     let name = deployment.config.name.replace('-', "_");
-    let call = hcl::block("module", Some(&name), &arguments(&deployment.config, package));
-    let imports = imports(deployment, arns);
-    let imports = imports.into_iter().map(|(to, id)| hcl::import(&format!("module.{name}.{to}"), &id));
-    std::iter::once(call).chain(imports).collect::<Vec<_>>().join("\n")
+    let mut call = Block::builder("module").add_label(&name);
+    for (key, mut value) in arguments(&deployment.config, package) {
+        if let Value::Object(fields) = &mut value {
+            fields.retain(|_, field| !field.is_null());
+        }
+        if !value.is_null() {
+            call = call.add_attribute((key, hcl::to_expression(value)?));
+        }
+    }
+    let mut blocks = vec![call.build()];
+    for (to, id) in imports(deployment, arns) {
+        // A reference, and no text.
+        let to: Expression = format!("module.{name}.{to}").parse()?;
+        blocks.push(Block::builder("import").add_attribute(("to", to)).add_attribute(("id", id)).build());
+    }
+    written(blocks)
+}
+
+fn written(blocks: impl IntoIterator<Item = Block>) -> hcl::Result<String> {
+    let mut formatter = Formatter::builder().compact_arrays(true).prefer_ident_keys(true).build_vec();
+    Body::from_iter(blocks).format_string(&mut formatter)
+}
+
+fn cannot_be_written(error: hcl::Error) -> Error {
+    Error::new("failed to write the deployment in Terraform's language").cause(error)
 }
 
 fn arguments(config: &Config, package: &str) -> Vec<(&'static str, Value)> {

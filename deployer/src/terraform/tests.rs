@@ -50,6 +50,15 @@ fn the_module_takes_what_is_exported_and_makes_what_is_imported() {
     assert_eq!(imports.len() + 1, made, "everything but the secret's first version is imported");
 }
 
+#[test]
+fn an_export_is_written_in_terraforms_language() {
+    let mut example = example();
+    example.config.tags.insert("cost-centre".to_owned(), "${no} %{template}".to_owned());
+    let arns = Arns { secret: "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a".into(), subscription: None };
+    let texts = [provider("eu-west-1"), deployment(&example, "x86_64.zip", &arns)].map(Result::unwrap);
+    insta::assert_snapshot!(texts.join("\n"));
+}
+
 /// The real Terraform shows that they are the same; this finds a change of the deployer that the module does not have, without it.
 #[test]
 fn the_module_knows_every_variable_statement_and_line_that_the_deployer_writes() {
