@@ -52,7 +52,7 @@ fn a_second_apply_and_plan_and_status_only_read() {
     for part in [
         "Is mail safe? look: 1 point below needs a person.",
         "i-0123456789abcdef0 Online, told: has confirmed the key in use",
-        "resources 15 of 15 are as the file declares",
+        "resources 18 of 18 are as the file declares",
         "ops@example.com has not confirmed its subscription",
     ] {
         assert!(status.in_one_line().contains(part), "{part}: {}", status.stdout);
