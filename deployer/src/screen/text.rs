@@ -82,7 +82,8 @@ pub(super) fn event(event: &Event, config: Option<&str>, columns: usize) -> Stri
         }
         Event::Done(address, op, took) => {
             let (sign, style) = sign(op.verb);
-            format!("  {style}{sign}{style:#} {address}: {} ({})\n", op.call, seconds(*took))
+            let done = format!("{address}: {} ({})", op.call, seconds(*took));
+            below(&format!("  {style}{sign}{style:#} "), &done)
         }
         // The next line may be another error: the blank line separates the two.
         Event::Failed(address, failure) => format!("  {RED}✗{RED:#} {address}\n{}\n", error(failure, config, columns)),
@@ -118,7 +119,10 @@ fn rotation(event: &RotationEvent, columns: usize) -> String {
         }
         RotationEvent::Completed { version, took } => {
             let took = took.as_secs_f64();
-            format!("  {GREEN}✓{GREEN:#} rotation completed: version {version} is AWSCURRENT ({took:.1} s)\n")
+            let mut text = String::new();
+            let completed = format!("rotation completed: version {version} is AWSCURRENT ({took:.1} s)");
+            push_below(&mut text, columns, &format!("  {GREEN}✓{GREEN:#} "), &completed);
+            text
         }
     }
 }
