@@ -36,12 +36,38 @@ def _tell(alarm: dict[str, Any], old_state: str, new_state: str, reason: str) ->
         sns.publish_internal(topic, json.dumps(message), f'{new_state}: "{alarm["AlarmName"]}"')
 
 
-def _put_metric_alarm(call: Call) -> None:
+def _put_metric_alarm(call: Call) -> dict[str, Any] | None:
     """Refuses periods that together are too long (API reference of PutMetricAlarm, Period)."""
-    period, periods = call.params["Period"], call.params["EvaluationPeriods"]
+    period, periods = int(call.params["Period"]), int(call.params["EvaluationPeriods"])
     days = 7 if period >= _HOUR else 1
     if period * periods > days * 24 * _HOUR:
         raise AwsError("ValidationError", f"Metrics cannot be checked across more than {days} days")
+    if not call.is_query:
+        return None
+    # ministack forgets these of such a caller.
+    status, _, _ = cloudwatch._put_metric_alarm(call.params, {}, False)
+    if status >= 400:
+        return None
+    cloudwatch._alarms[call.params["AlarmName"]]["InsufficientDataActions"] = _members(call, "InsufficientDataActions")
+    return {}
 
 
-OVERRIDES = {"cloudwatch:PutMetricAlarm": _put_metric_alarm}
+def _describe_alarms(call: Call) -> dict[str, Any] | None:
+    """ministack answers a caller of the query protocol with less than half of an alarm."""
+    if not call.is_query:
+        return None
+    names = _members(call, "AlarmNames")
+    alarms = [alarm for name, alarm in sorted(cloudwatch._alarms.items()) if not names or name in names]
+    return {"MetricAlarms": [_described(alarm) for alarm in alarms], "CompositeAlarms": []}
+
+
+def _described(alarm: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in alarm.items() if value is not None and not name.endswith("Timestamp")}
+
+
+def _members(call: Call, name: str) -> list[str]:
+    found = {key: value for key, value in call.params.items() if key.startswith(f"{name}.member.")}
+    return [found[key] for key in sorted(found, key=lambda key: int(key.rpartition(".")[2]))]
+
+
+OVERRIDES = {"cloudwatch:PutMetricAlarm": _put_metric_alarm, "cloudwatch:DescribeAlarms": _describe_alarms}

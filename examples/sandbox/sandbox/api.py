@@ -27,6 +27,11 @@ class Call:
     is_cbor: bool = False
     """Whether the caller speaks Smithy's RPC v2, whose bodies are CBOR: some SDKs do with CloudWatch."""
 
+    @property
+    def is_query(self) -> bool:
+        """Whether the caller speaks the query protocol, whose values are text: Terraform with CloudWatch."""
+        return "Action" in self.params
+
 
 current_call: ContextVar[Call | None] = ContextVar("current_call", default=None)
 """The call that is being answered, for code that ministack's own functions do not pass it to."""

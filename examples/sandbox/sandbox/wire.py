@@ -22,6 +22,7 @@ from .api import AwsError, Call
 Response = tuple[int, dict[str, str], bytes]
 
 QUERY_SERVICES = {
+    "cloudwatch": "http://monitoring.amazonaws.com/doc/2010-08-01/",
     "iam": "https://iam.amazonaws.com/doc/2010-05-08/",
     "sts": "https://sts.amazonaws.com/doc/2011-06-15/",
     "sns": "http://sns.amazonaws.com/doc/2010-03-31/",
@@ -78,7 +79,7 @@ def _params(path: str, decoded: dict[str, Any], body: bytes, routing: dict[str, 
 
 def answer(call: Call, result: dict[str, Any]) -> Response:
     """A successful answer in the service's protocol."""
-    if namespace := QUERY_SERVICES.get(call.service):
+    if call.is_query and (namespace := QUERY_SERVICES.get(call.service)):
         name = call.action
         inner = f"<{name}Result>{to_xml(result)}</{name}Result>" if result else ""
         text = (
@@ -104,7 +105,7 @@ def to_xml(value: Any) -> str:
 def error(call: Call, failure: AwsError) -> Response:
     """An error in the protocol of the call."""
     request_id = str(uuid.uuid4())
-    if namespace := QUERY_SERVICES.get(call.service):
+    if call.is_query and (namespace := QUERY_SERVICES.get(call.service)):
         kind = "Sender" if failure.status < 500 else "Receiver"
         text = (
             f'<ErrorResponse xmlns="{namespace}"><Error><Type>{kind}</Type><Code>{escape(failure.code)}</Code>'
