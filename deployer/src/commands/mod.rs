@@ -1,6 +1,6 @@
 //! One file per verb, and what they share: [`session`] connects, [`approve`] asks, [`run_plan`] runs a plan.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use crate::{
     cli::{Cli, Command},
@@ -38,58 +38,58 @@ mod watched;
 
 /// Runs one command line.
 pub async fn run(Cli { command, json, verbose, quiet }: Cli) -> ExitCode {
-    match &command {
-        Command::Schema(args) => {
-            let schema = if args.json_lines { screen::json_lines_schema() } else { config::json_schema() };
-            Screen::raw(&format!("{schema:#}\n"));
-            return exit_code(Exit::Success);
-        }
-        Command::Completions(args) => {
-            Screen::raw(&command_line::script(args.shell));
-            return exit_code(Exit::Success);
-        }
-        _ => {}
-    }
     let verbosity = match (quiet, verbose) {
         (true, _) => Verbosity::Quiet,
         (false, true) => Verbosity::Verbose,
         (false, false) => Verbosity::Normal,
     };
-    let screen = Screen::new(json, verbosity, command.config());
+    let config = command.config().map(Path::to_owned);
+    // What is itself a JSON document, or a script, begins with no line of a screen.
+    let screen = || Screen::new(json, verbosity, config.as_deref());
     let (detailed, outcome) = match command {
-        Command::Init(args) => (false, init::run(&screen, &args).await),
-        Command::Validate(args) => (false, validate::run(&screen, &args)),
-        Command::Plan(args) => (args.detailed_exitcode, plan::run(&screen, &args).await),
+        Command::Init(args) => (false, init::run(&screen(), &args).await),
+        Command::Validate(args) => (false, validate::run(&screen(), &args)),
+        Command::Plan(args) => (args.detailed_exitcode, plan::run(&screen(), &args).await),
         Command::Apply(args) => (
             args.detailed_exitcode,
             match SavedPlan::read(&args.config) {
-                Ok(None) => apply::run(&screen, &args).await,
-                Ok(Some(saved)) => Box::pin(apply_saved::run(&screen, &args, &saved)).await,
-                Err(error) => Err(show(&screen, &error)),
+                Ok(None) => apply::run(&screen(), &args).await,
+                Ok(Some(saved)) => Box::pin(apply_saved::run(&screen(), &args, &saved)).await,
+                Err(error) => Err(show(&screen(), &error)),
             },
         ),
-        Command::Destroy(args) => (args.detailed_exitcode, destroy::run(&screen, &args).await),
-        Command::Drift(args) => (true, drift::run(&screen, &args).await),
-        Command::List(args) => (false, list::run(&screen, &args).await),
-        Command::Status(target) => (false, status::run(&screen, &target).await),
+        Command::Destroy(args) => (args.detailed_exitcode, destroy::run(&screen(), &args).await),
+        Command::Drift(args) => (true, drift::run(&screen(), &args).await),
+        Command::List(args) => (false, list::run(&screen(), &args).await),
+        Command::Status(target) => (false, status::run(&screen(), &target).await),
         Command::Rotate(args) => match &args.leaked {
-            Some(key) => (false, leaked::run(&screen, &args, key).await),
-            None => (false, rotate::run(&screen, &args).await),
+            Some(key) => (false, leaked::run(&screen(), &args, key).await),
+            None => (false, rotate::run(&screen(), &args).await),
         },
-        Command::Recover(args) => (false, recover::run(&screen, &args).await),
-        Command::Output(args) => (false, output::run(&screen, &args).await),
-        Command::Doctor(target) => (false, doctor::run(&screen, &target).await),
-        Command::Export(args) => (false, export::run(&screen, &args).await),
-        Command::Policy(args) => (false, policy::run(&screen, &args).await),
-        Command::Build(args) => (false, build::run(&screen, &args).await),
-        Command::ManPages(args) => (false, command_line::man_pages(&screen, &args.folder)),
-        Command::Schema(_) | Command::Completions(_) => (false, Ok(Done::NothingToDo)),
+        Command::Recover(args) => (false, recover::run(&screen(), &args).await),
+        Command::Output(args) => (false, output::run(&screen(), &args).await),
+        Command::Doctor(target) => (false, doctor::run(&screen(), &target).await),
+        Command::Export(args) => (false, export::run(&screen(), &args).await),
+        Command::Policy(args) => (false, policy::run(&screen(), &args).await),
+        Command::Build(args) => (false, build::run(&screen(), &args).await),
+        Command::ManPages(args) => (false, command_line::man_pages(&screen(), &args.folder)),
+        Command::Schema(args) => {
+            let schema = if args.json_lines { screen::json_lines_schema() } else { config::json_schema() };
+            (false, Ok(printed(&format!("{schema:#}\n"))))
+        }
+        Command::Completions(args) => (false, Ok(printed(&command_line::script(args.shell)))),
     };
     exit_code(match outcome {
         Ok(Done::Differences | Done::Changes) if detailed => Exit::Changes,
         Ok(_) => Exit::Success,
         Err(Shown(exit)) => exit,
     })
+}
+
+/// Prints text that is itself the result.
+fn printed(text: &str) -> Done {
+    Screen::raw(text);
+    Done::NothingToDo
 }
 
 /// An output that is not complete must not look like a success.

@@ -109,9 +109,9 @@ impl Owner {
         tags.contains_key(TAG_PROTECT) && !self.lifts_protection
     }
 
-    /// Whether this run takes over what no deployment owns.
-    pub(crate) fn adopts(&self) -> bool {
-        self.adopts
+    /// Whether this run takes over a resource with these tags: only what no deployment owns.
+    pub(crate) fn takes_over(&self, tags: &Tags) -> bool {
+        self.adopts && !tags.contains_key(TAG_DEPLOYMENT)
     }
 
     #[cfg(test)]

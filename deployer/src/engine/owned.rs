@@ -239,7 +239,7 @@ impl<T: Tagged> Owned<T> {
 
     /// Whether this run takes over a resource with these tags. What another deployment owns is never taken over.
     fn is_adopted(&self, tags: &Tags) -> bool {
-        T::IS_ADOPTABLE && self.owner.adopts() && !tags.contains_key(TAG_DEPLOYMENT)
+        T::IS_ADOPTABLE && self.owner.takes_over(tags)
     }
 
     /// Says whose the resource was, as far as its tags tell.

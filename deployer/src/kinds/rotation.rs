@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use aws_sdk_secretsmanager::types::{RotationRulesType, Tag};
-use contract::{AWSPENDING, Command, DEPLOYING, TAG_DEPLOYMENT, Text, text};
+use aws_sdk_secretsmanager::types::RotationRulesType;
+use contract::{AWSPENDING, Command, DEPLOYING, Text, text};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -17,6 +17,7 @@ use crate::{
         eventually::{CONSISTENT_WITHIN, eventually},
         kind::{Aim, Context, Kind},
         op::{Address, Effect, Op, ResourceKind, Verb},
+        tags::{self, Tags},
     },
     error::{Error, ErrorKind, FailedTo as _},
     read_once,
@@ -104,7 +105,7 @@ impl Kind for Rotation {
             let rules = secret.rotation_rules.clone();
             let days = rules.as_ref().and_then(|rules| rules.automatically_after_days);
             let expression = rules.as_ref().and_then(|rules| rules.schedule_expression.clone());
-            let is_of_adopted_secret = self.adopts(secret.tags());
+            let is_of_adopted_secret = self.adopts(&tags::read(secret.tags.clone(), |tag| (tag.key, tag.value)));
             Observed {
                 is_of_adopted_secret,
                 function_arn: secret.rotation_lambda_arn.clone().filter(|arn| !arn.is_empty()),
@@ -208,10 +209,9 @@ impl Rotation {
 
     /// Whether a secret with these tags is one that the deployment did not make. It keeps its credential, whatever
     /// `rotation.rotate_on_create` says.
-    fn adopts(&self, tags: &[Tag]) -> bool {
-        let has = |key| tags.iter().any(|tag| tag.key() == Some(key));
-        let Deployment { config, allowed, .. } = &*self.deployment;
-        has(TAG_ADOPTED) || allowed.adopt && !config.secret.existing && !has(TAG_DEPLOYMENT)
+    fn adopts(&self, tags: &Tags) -> bool {
+        let is_owned = !self.deployment.config.secret.existing;
+        tags.contains_key(TAG_ADOPTED) || is_owned && self.deployment.owner().takes_over(tags)
     }
 
     fn is_rotated_by(&self, other: &str) -> Error {

@@ -50,7 +50,7 @@ pub(crate) enum Call {
 
 /// Subscriptions take no tags, so the topic's tag tells which one is ours: a digest of its address, which itself may be
 /// personal data and may hold characters that a tag cannot.
-const TAG_EMAIL: &str = "deployer:email";
+pub(crate) const TAG_EMAIL: &str = "deployer:email";
 
 const PROTOCOL: &str = "email";
 /// Listed in place of an unconfirmed subscription's ARN.

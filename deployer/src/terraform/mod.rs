@@ -5,14 +5,22 @@ mod tests;
 
 use std::time::Duration;
 
-use contract::{Command, text};
+use contract::{Command, TAG_DEPLOYMENT, text};
 use hcl::{
     Block, Body, Expression,
     format::{Format as _, Formatter},
 };
 use serde_json::{Value, json};
 
-use crate::{config::Config, deployment::Deployment, error::Error};
+use crate::{
+    config::Config,
+    deployment::{Deployment, TAG_ADOPTED, TAG_PROTECT},
+    error::Error,
+    kinds::{
+        function::{TAG_CODE, TAG_SOURCE},
+        topic::TAG_EMAIL,
+    },
+};
 
 /// The module, as this deployer makes the same resources: each file with its text.
 pub(crate) const MODULE: [(&str, &str); 11] = [
@@ -64,14 +72,7 @@ pub(crate) fn check(config: &Config) -> Result<(), Error> {
 }
 
 /// Tags that the deployer sets and the module does not. The provider ignores them, so that they are no difference.
-const IGNORED_TAGS: [&str; 6] = [
-    "deployer:adopted",
-    "deployer:code-sha256",
-    "deployer:deployment",
-    "deployer:email",
-    "deployer:protect",
-    "deployer:source",
-];
+const IGNORED_TAGS: [&str; 6] = [TAG_ADOPTED, TAG_CODE, TAG_DEPLOYMENT, TAG_EMAIL, TAG_PROTECT, TAG_SOURCE];
 
 /// The provider of the region.
 pub(crate) fn provider(region: &str) -> Result<String, Error> {

@@ -59,6 +59,14 @@ fn an_export_is_written_in_terraforms_language() {
     insta::assert_snapshot!(texts.join("\n"));
 }
 
+#[test]
+fn the_example_ignores_the_tags_that_an_export_ignores() {
+    let example = include_str!("../../../examples/terraform/main.tf");
+    for tag in IGNORED_TAGS {
+        assert!(example.contains(&format!("\"{tag}\",\n")), "{tag}");
+    }
+}
+
 /// The real Terraform shows that they are the same; this finds a change of the deployer that the module does not have, without it.
 #[test]
 fn the_module_knows_every_variable_statement_and_line_that_the_deployer_writes() {
