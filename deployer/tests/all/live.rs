@@ -1,11 +1,6 @@
 //! What a person sees on a terminal while the deployer works.
 
-use crate::support::{
-    controls::{Answer, Rotations},
-    deployed::Deployed,
-    example::ROTATE_LATER,
-    terminal::screen,
-};
+use crate::support::{controls::Rotations, deployed::Deployed, example::ROTATE_LATER, faults::Fault, terminal::screen};
 
 /// The codes with which the display goes up over itself, and clears its lines.
 const UP: &str = "\u{1b}[1A";
@@ -19,20 +14,24 @@ fn is_left_of_the_display(screen: &str) -> bool {
 #[tokio::test]
 async fn a_terminal_shows_what_runs_while_it_runs_and_is_clean_at_the_end() {
     let deployed = Deployed::before_apply(&[]).await;
-    // SES knows a new key only after some logins, so that the display has something to say.
-    deployed.answer(&[Answer::to("AUTH", 535, "Authentication Credentials Invalid").times(3)]);
+    // What shall be seen is held until it was drawn: on a fast machine it would be over before.
+    let sandbox = &deployed.sandbox;
+    let held_in_set_secret = Fault::hold("ssm:GetCommandInvocation").times(usize::MAX).by_the_function();
+    sandbox.faults(&[Fault::hold("lambda:CreateFunction"), held_in_set_secret.clone()]);
 
-    let mut terminal = deployed.sandbox.terminal(&["apply"], &[]);
+    let mut terminal = sandbox.terminal(&["apply"], &[]);
     terminal.wait_for("Only 'yes' is accepted");
     terminal.types("yes\n");
+    terminal.wait_for("lambda:CreateFunction (");
+    sandbox.faults(&[held_in_set_secret]);
+    terminal.wait_for("rotation: setSecret (");
+    terminal.wait_for("instance i-0123456789abcdef0");
+    sandbox.end_faults();
     let (code, written) = terminal.end();
 
     let shown = screen(&written);
     assert_eq!(code, 0, "{shown}");
     assert!(written.contains(UP) && written.contains(CLEAR), "nothing was drawn over: {shown}");
-    for part in ["lambda:CreateFunction (", "rotation: setSecret (", "i-0123456789abcdef0"] {
-        assert!(written.contains(part), "{part} was never shown: {written}");
-    }
     assert!(!is_left_of_the_display(&shown), "{shown}");
     for part in ["Apply complete: 16 created", "rotation completed", "next: `deployer status`"] {
         assert!(shown.contains(part), "{part}: {shown}");

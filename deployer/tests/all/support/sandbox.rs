@@ -76,6 +76,9 @@ impl Ran {
     }
 }
 
+/// Variables of whoever runs the tests that would change what is printed. (LC_ALL is always set.)
+const ABOUT_THE_SCREEN: [&str; 5] = ["COLUMNS", "LINES", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"];
+
 /// The process.
 impl Sandbox {
     /// A sandbox with the default settings.
@@ -88,6 +91,7 @@ impl Sandbox {
         let mut command = Command::new(root().join("examples/sandbox/with-sandbox"));
         // The command prints its environment, and then waits for the end of its input: of the pipe that this value holds.
         command.args(["sh", "-c", "env && echo READY && cat"]).env("SANDBOX_DIR", directory.path());
+        ABOUT_THE_SCREEN.iter().for_each(|name| drop(command.env_remove(name)));
         command.envs(settings.variables()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdin = child.stdin.take();
