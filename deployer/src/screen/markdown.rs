@@ -45,8 +45,8 @@ fn within(most: usize, plans: &[(&Deployment, &Identity, &Plan)], config: Option
             continue;
         };
         markdown.push_str(&head);
-        for text in text::resources(deployment, identity, plan, COLUMNS, false) {
-            let details = details(&text);
+        for (head, text) in text::resources(deployment, identity, plan, COLUMNS) {
+            let details = details(&head, &text);
             if takes(&details) {
                 markdown.push_str(&details);
             } else {
@@ -74,10 +74,9 @@ fn head(deployment: &Deployment, plan: &Plan, config: Option<&str>) -> String {
 }
 
 /// A resource, which a reader unfolds.
-fn details(text: &str) -> String {
-    let plain = strip_str(text).to_string();
-    let (title, ops) = plain.split_once('\n').unwrap_or((&plain, ""));
-    format!("<details><summary><code>{}</code></summary>\n\n{}\n</details>\n\n", html(title.trim()), fenced(ops))
+fn details(head: &str, text: &str) -> String {
+    let title = html(&strip_str(head).to_string());
+    format!("<details><summary><code>{title}</code></summary>\n\n{}\n</details>\n\n", fenced(text))
 }
 
 /// A block of code. Its fence is longer than every row of backquotes in it, so that nothing in it ends the block.
@@ -139,7 +138,7 @@ mod tests {
     fn a_plan_folds_each_resource_and_has_no_colour() {
         let create = Op::new(Verb::Create, "sns:CreateTopic").sets("DisplayName", "mail");
         let markdown = plans(&[(&deployment(), &identity(), &plan([("t".to_owned(), create)]))], None);
-        let expected = "<details><summary><code>+ topic t</code></summary>\n\n```text\n      sns:CreateTopic  DisplayName: mail\n```\n\n\
+        let expected = "<details><summary><code>+ topic t</code></summary>\n\n```text\n      DisplayName: mail\n```\n\n\
                         </details>\n";
         assert!(markdown.starts_with("### `mail` in `eu-west-1`\n\n```text\n"), "{markdown}");
         assert!(markdown.contains("Plan: 1 to create, 0 to change, 0 to destroy."), "{markdown}");

@@ -32,7 +32,7 @@ fn a_second_apply_and_plan_and_status_only_read() {
         "{}",
         planned.stdout
     );
-    assert!(planned.stdout.lines().count() <= 73, "a reviewer reads one screen or two: {}", planned.stdout);
+    assert!(planned.stdout.lines().count() <= 60, "a reviewer reads one screen or two: {}", planned.stdout);
     assert!(planned.stdout.lines().all(|line| line.chars().count() <= 100), "{}", planned.stdout);
     let full = sandbox.deployer(&["plan", "--verbose", &config]).expect(0).stdout;
     assert!(full.contains("environment.SMTP_ENDPOINT") && full.contains("\"kms:ViaService\""), "{full}");

@@ -11,7 +11,7 @@ use super::{
     notes::push_notes,
     policy::{Home, name, sentences},
     style::{BOLD, CYAN, GREEN, RED, YELLOW},
-    wrap::push_wrapped,
+    wrap::{push_hanging, push_wrapped},
 };
 use crate::{
     aws::Identity,
@@ -44,7 +44,8 @@ pub(in crate::screen) fn plan(
 ) -> String {
     let mut text = String::new();
     push_header(&mut text, columns, deployment, &identity.arn);
-    text.extend(resources(deployment, identity, plan, columns, verbose));
+    let view = View::new(deployment, identity, columns, verbose);
+    changed(plan).for_each(|(resource, verb)| push_resource(&mut text, resource, verb, view));
     if !plan.is_empty() {
         text.push('\n');
     }
@@ -52,21 +53,27 @@ pub(in crate::screen) fn plan(
     text
 }
 
-/// A text for each resource that changes. Its first line names the resource.
+/// The resources that change, each as its name and what becomes of it.
 pub(in crate::screen) fn resources(
     deployment: &Deployment,
     identity: &Identity,
     plan: &Plan,
     columns: usize,
-    verbose: bool,
-) -> Vec<String> {
-    let view = View::new(deployment, identity, columns, verbose);
-    let shown = |resource| {
+) -> Vec<(String, String)> {
+    let view = View::new(deployment, identity, columns, false);
+    let apart = |(resource, verb)| {
         let mut text = String::new();
-        push_resource(&mut text, resource, view);
-        text
+        match created(resource, verb, view) {
+            Some(said) => push_said(&mut text, &said, "", view),
+            None => push_ops(&mut text, &resource.ops, view),
+        }
+        (head(resource, verb), text)
     };
-    plan.resources.iter().filter(|resource| resource.verb().is_some()).map(shown).collect()
+    changed(plan).map(apart).collect()
+}
+
+fn changed(plan: &Plan) -> impl Iterator<Item = (&Planned, Verb)> {
+    plan.resources.iter().filter_map(|resource| Some((resource, resource.verb()?)))
 }
 
 /// What is said of a plan as a whole: whether the credential rotates, how many resources change, and notes.
@@ -137,7 +144,7 @@ pub(in crate::screen) fn drift(
     let (config, view) = (&deployment.config, View::new(deployment, identity, columns, verbose));
     let mut text = format!("{BOLD}{}{BOLD:#} in {}\n\n", config.name, config.region);
     for resource in &drift.drifted {
-        push_resource(&mut text, resource, view);
+        resource.verb().into_iter().for_each(|verb| push_resource(&mut text, resource, verb, view));
     }
     if !drift.drifted.is_empty() {
         text.push('\n');
@@ -221,8 +228,22 @@ fn credential_line(deployment: &Deployment, plan: &Plan) -> String {
     }
 }
 
-fn push_resource(text: &mut String, resource: &Planned, view: View<'_>) {
-    let Some(verb) = resource.verb() else { return };
+fn push_resource(text: &mut String, resource: &Planned, verb: Verb, view: View<'_>) {
+    let head = head(resource, verb);
+    if view.verbose {
+        let _ = writeln!(text, "  {head}");
+        resource.ops.iter().for_each(|op| push_op_in_full(text, op));
+        text.push('\n');
+    } else if let Some(said) = created(resource, verb, view) {
+        push_said(text, &said, &head, view);
+    } else {
+        let _ = writeln!(text, "  {head}");
+        push_ops(text, &resource.ops, view);
+    }
+}
+
+/// What happens to which resource, and who changed it.
+fn head(resource: &Planned, verb: Verb) -> String {
     let (sign, style) = sign(verb);
     let by = match resource.changed_by {
         None => "",
@@ -230,13 +251,7 @@ fn push_resource(text: &mut String, resource: &Planned, view: View<'_>) {
         Some(ChangedBy::SomebodyElse) => "  (by somebody else, since the last apply)",
     };
     let adopted = if resource.ops.iter().any(|op| op.has(Effect::Adopts)) { "  (adopted)" } else { "" };
-    let _ = writeln!(text, "  {style}{sign}{style:#} {BOLD}{}{BOLD:#}{by}{adopted}", resource.address);
-    if view.verbose {
-        resource.ops.iter().for_each(|op| push_op_in_full(text, op));
-        text.push('\n');
-    } else {
-        push_ops(text, &resource.ops, view);
-    }
+    format!("{style}{sign}{style:#} {BOLD}{}{BOLD:#}{by}{adopted}", resource.address)
 }
 
 pub(super) fn sign(verb: Verb) -> (char, Style) {
@@ -247,53 +262,92 @@ pub(super) fn sign(verb: Verb) -> (char, Style) {
     }
 }
 
+/// What a new resource will be: which of its calls sets what matters only where something changes. None of a resource that exists.
+fn created(resource: &Planned, verb: Verb, view: View<'_>) -> Option<Said> {
+    let is_new = |op: &Op| op.verb != Verb::Delete && op.changes.iter().all(|change| change.from.is_none());
+    let mut whole = Said::default();
+    for op in resource.ops.iter().filter(|_| verb == Verb::Create) {
+        let Said { set, statements, .. } = is_new(op).then(|| Said::of(op, view))?;
+        whole.set.extend(set);
+        whole.statements.extend(statements);
+    }
+    whole.move_a_single_statement();
+    (verb == Verb::Create).then_some(whole)
+}
+
+/// A paragraph, which may begin with the resource's name, and the statements of policies.
+fn push_said(text: &mut String, said: &Said, head: &str, view: View<'_>) {
+    let set = said.set.join(", ");
+    let indent = if head.is_empty() { "      " } else { "  " };
+    let paragraph = [head, &printable(&set)].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("  ");
+    if !paragraph.is_empty() {
+        push_hanging(text, view.columns, indent, "      ", &paragraph);
+    }
+    said.statements.iter().for_each(|statement| push_wrapped(text, view.columns, 6, &printable(statement)));
+}
+
 /// Each call and what it sets as a paragraph; then policies, and what the call changes, line by line. A call of which nothing is said
 /// stands before the next one.
 fn push_ops(text: &mut String, ops: &[Op], view: View<'_>) {
     let mut calls = Vec::new();
     for (at, op) in ops.iter().enumerate() {
-        let (set, lines) = what_it_does(op, view);
+        let mut said = Said::of(op, view);
+        said.move_a_single_statement();
         calls.push(op.call.as_str());
-        if set.is_empty() && lines.is_empty() && at + 1 < ops.len() {
+        if said == Said::default() && at + 1 < ops.len() {
             continue;
         }
-        let paragraph = format!("{}  {}", calls.join(", "), set.join(", "));
+        let paragraph = format!("{}  {}", calls.join(", "), said.set.join(", "));
         push_wrapped(text, view.columns, 6, &printable(&paragraph));
-        text.push_str(&lines);
+        said.statements.iter().for_each(|statement| push_wrapped(text, view.columns, 8, &printable(statement)));
+        text.push_str(&said.lines);
         calls.clear();
     }
 }
 
-/// What a call sets, as parts of a paragraph; and what it changes, as lines.
-fn what_it_does(op: &Op, view: View<'_>) -> (Vec<String>, String) {
-    let said = |value: &Option<Value>| value.as_ref().map_or(Some(vec![]), |value| sentences(value, view.home));
-    let (mut set, mut lines, mut variables) = (vec![], String::new(), 0);
-    for change in &op.changes {
-        let Change { field, from, to } = change;
-        match (said(from), said(to)) {
-            (Some(from), Some(to)) if from.is_empty() && to.len() == 1 => set.extend(to),
-            (Some(from), Some(to)) => push_statements(&mut lines, view.columns, &from, &to),
-            _ if from.is_none() && op.verb == Verb::Create && field.starts_with(ENVIRONMENT) => variables += 1,
-            _ => match (from, to) {
-                (None, Some(to)) => set.extend(brief(field, to, view)),
-                _ => push_change(&mut lines, change, field.len(), 1),
-            },
-        }
-    }
-    if variables > 0 {
-        set.push(format!("{variables} environment variables"));
-    }
-    (set, lines)
+/// What a call does.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Said {
+    /// What it sets, as parts of a paragraph.
+    set: Vec<String>,
+    /// The statements of new policies.
+    statements: Vec<String>,
+    /// What it changes, as lines.
+    lines: String,
 }
 
-/// The statements of a policy; of one that changes, those that go and those that come.
-fn push_statements(text: &mut String, columns: usize, from: &[String], to: &[String]) {
-    if from.is_empty() {
-        for statement in to {
-            push_wrapped(text, columns, 8, &printable(statement));
+impl Said {
+    fn of(op: &Op, view: View<'_>) -> Self {
+        let said = |value: &Option<Value>| value.as_ref().map_or(Some(vec![]), |value| sentences(value, view.home));
+        let (mut it, mut variables) = (Self::default(), 0);
+        for change in &op.changes {
+            let Change { field, from, to } = change;
+            match (said(from), said(to)) {
+                (Some(from), Some(to)) if from.is_empty() => it.statements.extend(to),
+                (Some(from), Some(to)) => push_statements(&mut it.lines, view.columns, &from, &to),
+                _ if from.is_none() && op.verb == Verb::Create && field.starts_with(ENVIRONMENT) => variables += 1,
+                _ => match (from, to) {
+                    (None, Some(to)) => it.set.extend(brief(field, to, view)),
+                    _ => push_change(&mut it.lines, change, field.len(), 1),
+                },
+            }
         }
-        return;
+        if variables > 0 {
+            it.set.push(format!("{variables} environment variables"));
+        }
+        it
     }
+
+    /// A single statement needs no line of its own.
+    fn move_a_single_statement(&mut self) {
+        if self.statements.len() == 1 {
+            self.set.append(&mut self.statements);
+        }
+    }
+}
+
+/// The statements that go and those that come.
+fn push_statements(text: &mut String, columns: usize, from: &[String], to: &[String]) {
     let without = |these: &[String], others: &[String], sign: &str, text: &mut String| {
         let differ = these.iter().filter(|statement| !others.contains(statement));
         differ.for_each(|statement| push_wrapped(text, columns, 8, &format!("{sign} {}", printable(statement))));
@@ -407,6 +461,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::engine::op::{Address, ResourceKind};
 
     const HOME: Home<'_> = Home { partition: "aws", account: "123456789012", region: "eu-west-1" };
 
@@ -421,6 +476,16 @@ mod tests {
         anstream::adapter::strip_str(&text).to_string()
     }
 
+    fn created(ops: &[Op]) -> String {
+        let (address, tags) =
+            (Address::new(ResourceKind::Function, "f"), Tags::from([("team".to_owned(), "platform".to_owned())]));
+        let resource = Planned { address, ops: ops.to_vec(), changed_by: None };
+        let mut text = String::new();
+        let view = View { home: HOME, tags: &tags, columns: 100, verbose: false };
+        push_resource(&mut text, &resource, Verb::Create, view);
+        anstream::adapter::strip_str(&text).to_string()
+    }
+
     fn policy(actions: &[&[&str]]) -> Value {
         let statement = |actions: &&[&str]| json!({"Effect": "Allow", "Action": actions, "Resource": "arn:aws:iam::123456789012:user/u"});
         json!({"Version": "2012-10-17", "Statement": actions.iter().map(statement).collect::<Vec<_>>()})
@@ -428,7 +493,7 @@ mod tests {
 
     #[test]
     fn a_new_resource_is_a_paragraph_with_what_its_reviewer_needs() {
-        let op = Op::new(Verb::Create, "lambda:CreateFunction")
+        let create = Op::new(Verb::Create, "lambda:CreateFunction")
             .sets("environment.A", "1")
             .sets("environment.B", "x".repeat(500))
             .sets("role", "arn:aws:iam::123456789012:role/mail-prod-rotation")
@@ -437,10 +502,21 @@ mod tests {
             .sets("vpc", json!([]))
             .sets("tags", json!({"deployer:deployment": "eu-west-1/mail-prod", "team": "platform", "stage": "prod"}));
         assert_eq!(
-            shown(&op),
-            "      lambda:CreateFunction  role: mail-prod-rotation, memory_size: 128, content: (long; see
-        --verbose), tags: stage=prod, 2 environment variables
+            created(&[create]),
+            "  + function f  role: mail-prod-rotation, memory_size: 128, content: (long; see --verbose), tags:
+      stage=prod, 2 environment variables
 "
+        );
+
+        let create = Op::new(Verb::Create, "iam:CreateUser");
+        let put = |statements: &[&[&str]]| {
+            created(&[create.clone(), Op::new(Verb::Update, "iam:PutUserPolicy").sets("policy", policy(statements))])
+        };
+        let [one, two] = [&["iam:GetUser"][..], &["iam:ListAccessKeys"]];
+        assert_eq!(put(&[one]), "  + function f  may GetUser on user u\n");
+        assert_eq!(
+            put(&[one, two]),
+            "  + function f\n      may GetUser on user u\n      may ListAccessKeys on user u\n"
         );
     }
 

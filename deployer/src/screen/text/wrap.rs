@@ -15,7 +15,7 @@ pub(super) fn push_below(text: &mut String, columns: usize, first: &str, paragra
 }
 
 /// Appends a paragraph after `first`; its further lines stand after `rest`. Colours take no columns.
-fn push_hanging(text: &mut String, columns: usize, first: &str, rest: &str, paragraph: &str) {
+pub(super) fn push_hanging(text: &mut String, columns: usize, first: &str, rest: &str, paragraph: &str) {
     let options = Options::new(columns)
         .initial_indent(first)
         .subsequent_indent(rest)

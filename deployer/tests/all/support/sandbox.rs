@@ -91,7 +91,9 @@ impl Sandbox {
         let mut command = Command::new(root().join("examples/sandbox/with-sandbox"));
         // The command prints its environment, and then waits for the end of its input: of the pipe that this value holds.
         command.args(["sh", "-c", "env && echo READY && cat"]).env("SANDBOX_DIR", directory.path());
-        ABOUT_THE_SCREEN.iter().for_each(|name| drop(command.env_remove(name)));
+        for name in ABOUT_THE_SCREEN {
+            command.env_remove(name);
+        }
         command.envs(settings.variables()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdin = child.stdin.take();
