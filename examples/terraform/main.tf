@@ -10,6 +10,7 @@ provider "aws" {
       "deployer:code-sha256",
       "deployer:deployment",
       "deployer:email",
+      "deployer:kept-since",
       "deployer:protect",
       "deployer:source",
     ]

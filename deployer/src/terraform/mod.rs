@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     config::Config,
-    deployment::{Deployment, TAG_ADOPTED, TAG_PROTECT},
+    deployment::{Deployment, TAG_ADOPTED, TAG_KEPT_SINCE, TAG_PROTECT},
     error::Error,
     kinds::{
         function::{TAG_CODE, TAG_SOURCE},
@@ -72,7 +72,8 @@ pub(crate) fn check(config: &Config) -> Result<(), Error> {
 }
 
 /// Tags that the deployer sets and the module does not. The provider ignores them, so that they are no difference.
-const IGNORED_TAGS: [&str; 6] = [TAG_ADOPTED, TAG_CODE, TAG_DEPLOYMENT, TAG_EMAIL, TAG_PROTECT, TAG_SOURCE];
+const IGNORED_TAGS: [&str; 7] =
+    [TAG_ADOPTED, TAG_CODE, TAG_DEPLOYMENT, TAG_EMAIL, TAG_KEPT_SINCE, TAG_PROTECT, TAG_SOURCE];
 
 /// The provider of the region.
 pub(crate) fn provider(region: &str) -> Result<String, Error> {
