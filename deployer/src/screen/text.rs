@@ -19,6 +19,7 @@ mod plan;
 mod policy;
 mod problems;
 mod recovery;
+mod resource;
 mod status;
 pub(super) mod style;
 mod wrap;
@@ -33,7 +34,7 @@ pub(super) use status::status;
 use self::{
     failure::error,
     notes::push_note,
-    plan::sign,
+    resource::sign,
     style::{BOLD, CYAN, GREEN, RED},
     wrap::{push_below, push_wrapped},
 };
