@@ -260,7 +260,7 @@ impl Change {
     async fn is_put_right(&self, deployed: &Deployed) -> Result<(), String> {
         let credential = deployed.sandbox.secret("AWSCURRENT").await;
         (self.make)(deployed).await.map_err(|error| format!("could not be made: {error:?}"))?;
-        let planned = ended(deployed.run(&["plan", "--detailed-exitcode"]), 2, "the plan has no changes")?;
+        let planned = ended(deployed.run(&["plan", "--verbose", "--detailed-exitcode"]), 2, "the plan has no changes")?;
         if !planned.stdout.contains(self.planned) {
             return Err(format!("the plan lacks {}:\n{}", self.planned, planned.stdout));
         }
