@@ -190,7 +190,8 @@ refusal_kinds! {
     }
     NoSafeSlot {
         found: "no access key may be deleted for a new one; the error names each with its age, last use and the reason",
-        next: "wait until the time that it names; if one of them leaked, `deployer rotate --leaked KEY`; `deployer recover`"
+        next: "wait until the time that it names; before the first rotation, give every host the current credential and delete the other \
+            key; if one of them leaked, `deployer rotate --leaked KEY`; `deployer recover`"
     }
     RotationOpen {
         found: "somebody asked to delete keys while a rotation is open",

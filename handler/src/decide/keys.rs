@@ -182,6 +182,8 @@ pub(crate) enum MustStay {
     OnlyActiveKey,
     /// The configuration lists it under `iam_user.replaces`, and no rotation has put a working key in its place.
     NoSuccessorYet,
+    /// No rotation has told any host of a credential yet, so nobody knows that the hosts have left it.
+    NobodyTold,
     /// No version names it, and it was used: it seems to be somebody else's.
     Foreign,
     /// No version names it and it was never used, but the deployment does not own the user.
@@ -272,6 +274,9 @@ pub(crate) fn judge_with(situation: &Situation, key: &UsedKey, consent: Consent)
     }
     let is_old = key.key.created.is_some_and(|created| created + situation.orphan_age < situation.now);
     if situation.naming(&key.key.id).next().is_some() {
+        if key.key.active && !situation.hosts_were_told() {
+            return Verdict::MustStay(MustStay::NobodyTold);
+        }
         let label = situation.naming(&key.key.id).flat_map(|version| &version.labels).min().cloned();
         // Without a label it may be the version of an invocation that still runs.
         return if label.is_some() || is_old {
@@ -385,6 +390,10 @@ impl Situation {
     }
 
     /// Whether a rotation has moved the hosts to a key that works.
+    fn hosts_were_told(&self) -> bool {
+        self.versions.iter().any(|version| version.has(DEPLOYING) || version.has(TOLD))
+    }
+
     fn has_successor(&self) -> bool {
         let is_current = |key: &UsedKey| key.key.active && self.is_named(&key.key.id, AWSCURRENT);
         self.was_rotated && self.keys.iter().any(is_current)
@@ -433,6 +442,9 @@ impl fmt::Display for MustStay {
             Self::NoSuccessorYet => f.write_str(
                 "iam_user.replaces lists it, but no rotation has moved the hosts to another key yet, and the first one needs \
                  a free slot",
+            ),
+            Self::NobodyTold => f.write_str(
+                "no rotation has told the hosts of a credential yet, so a host may have this one although the secret has another",
             ),
             Self::Foreign => {
                 f.write_str("no version of the secret names it and it was used, so it may be somebody else's")
@@ -549,6 +561,21 @@ pub(crate) mod tests {
             assert_eq!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::Protected { label }));
             assert!(matches!(choose(&situation), Slot::None(_)));
         }
+    }
+
+    #[test]
+    fn before_any_host_was_told_an_active_key_that_a_version_names_stays() {
+        let mut situation = a_month_later();
+        for version in &mut situation.versions {
+            version.labels.retain(|label| ![DEPLOYING, TOLD].contains(&label.as_str()));
+        }
+        assert_eq!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::NobodyTold));
+        // Nobody can use an Inactive one, and of one that is listed a person has said that no host does.
+        situation.replaces.push("old".into());
+        assert_eq!(verdict_on(&situation, "old"), Verdict::MayGo(MayGo::Replaced));
+        situation.replaces.clear();
+        situation.keys.iter_mut().find(|it| it.key.id == "old").unwrap().key.active = false;
+        assert_eq!(verdict_on(&situation, "old"), superseded());
     }
 
     #[test]

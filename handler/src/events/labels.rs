@@ -21,11 +21,15 @@ use crate::{
 pub(crate) async fn complete(invocation: &Invocation<'_>, secret: &Secret) -> Result<(), Error> {
     let Some(current) = secret.version_labelled(AWSCURRENT) else { return Ok(()) };
     finish_secret::mark_rolled_back(invocation, secret).await;
-    if !secret.rotation_enabled || secret.open_rotation().is_some() {
+    if !secret.rotation_enabled {
+        return Ok(());
+    }
+    // An operator who moves AWSCURRENT back leaves AWSPENDING behind, which looks like an open rotation.
+    since::note_a_move(invocation, secret).await;
+    if secret.open_rotation().is_some() {
         return Ok(());
     }
     finish_secret::mark_done(invocation, secret, current).await;
-    since::note_a_move(invocation, secret).await;
     if secret.version_labelled(TOLD).is_some() {
         return Ok(());
     }

@@ -72,7 +72,10 @@ impl World {
             }
             _ => self.operator(act),
         };
-        let is_clear = matches!(act, Act::Edit | Act::ClearPending | Act::Cancel | Act::Enable | Act::Activate(_));
+        let is_clear = matches!(
+            act,
+            Act::Edit | Act::ClearPending | Act::Cancel | Act::Enable | Act::Activate(_) | Act::Deactivate(_)
+        );
         self.ghost.leaves_open |= changed && !is_clear;
         self.tell(|_| format!("--- {act:?}{}", if changed || !is_operators(act) { "" } else { ": nothing to do" }));
         changed
@@ -217,7 +220,11 @@ impl World {
     fn set(&mut self, which: Which, state: State) -> bool {
         let (Some(key), now) = (self.which(which), self.now()) else { return false };
         let is_so = self.user.key(&key).is_none_or(|key| key.state == state || key.state == State::Deleted);
-        !is_so && self.user.set(&key, state, By::Person, now)
+        let is_set = !is_so && self.user.set(&key, state, By::Person, now);
+        if is_set && state == State::Inactive {
+            self.ghost.deactivated.insert(key);
+        }
+        is_set
     }
 
     /// A person moves a label.

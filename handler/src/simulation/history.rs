@@ -263,6 +263,9 @@ impl History {
             for _ in 0..dice.between(1, 4) {
                 disturbances.push(disturbance(&mut dice, month, setup.hosts, who));
             }
+            if setup.hosts > 0 && dice.percent(10) {
+                disturbances.extend(made_anew_before_the_end(&mut dice, month, setup.hosts));
+            }
         }
         disturbances.sort_by_key(|disturbance| disturbance.from);
         Self { seed, lasts: FIRST + months * PERIOD - DAY, setup, disturbances }
@@ -290,6 +293,13 @@ fn disturbance(dice: &mut Dice, month: u64, hosts: usize, who: Who) -> Disturban
         _ => aws_or_hosts(dice, hosts),
     };
     Disturbance { from, at, act }
+}
+
+/// A host is replaced after the hosts were told, and boots before AWSCURRENT moves: chance alone hits that window too rarely.
+fn made_anew_before_the_end(dice: &mut Dice, month: u64, hosts: usize) -> [Disturbance; 2] {
+    let (from, at) = (FIRST + month * PERIOD - SECOND, At::Before("finishSecret"));
+    let host = usize::try_from(dice.below(hosts as u64)).unwrap();
+    [Act::MadeAnew(host), Act::Waits(2 * MINUTE)].map(|act| Disturbance { from, at, act })
 }
 
 fn aws_or_hosts(dice: &mut Dice, hosts: usize) -> Act {

@@ -35,6 +35,8 @@ pub(super) enum Ended {
     Healthy,
     /// Wait, and come back.
     Wait(String),
+    /// A key keeps the slot until a date, which each further use of it puts off.
+    WaitsForSlot,
     /// A person has to decide.
     Asks(Question),
 }
@@ -169,7 +171,14 @@ async fn go_to_a_completed_rotation(stage: &Arc<Stage>, answers: &mut Vec<String
                     reactivated = question.reactivated();
                 }
             }
-            Ended::Wait(_) => {}
+            // Whoever is told for weeks that a key is still used looks for the host that uses it.
+            Ended::WaitsForSlot if round + 3 == ROUNDS + LATER_ROUNDS => {
+                let question = Question::NoSafeSlot(None);
+                if answer(stage, &question).await {
+                    answers.push(format!("{question:?}"));
+                }
+            }
+            Ended::WaitsForSlot | Ended::Wait(_) => {}
         }
         if stage.sim.world().rotations > before {
             return all_hosts_send(stage);
@@ -388,9 +397,7 @@ fn of_next(report: &Report, current: Option<&VersionReport>, fails: Option<&Refu
         (None, _) if owed || is_overdue => Diagnosis::Take(Remedy::Rotate),
         (None, _) => Diagnosis::End(Ended::Healthy),
         // The clock alone helps.
-        (Some(_), Some(no_slot)) if no_slot.until.is_some() => {
-            Diagnosis::End(Ended::Wait("NoSafeSlot until".to_owned()))
-        }
+        (Some(_), Some(no_slot)) if no_slot.until.is_some() => Diagnosis::End(Ended::WaitsForSlot),
         (Some(_), Some(_)) => {
             let in_grace = report.keys.iter().find(|key| way_out(&key.verdict) == Some(WayOut::Leaked));
             Diagnosis::End(Ended::Asks(Question::NoSafeSlot(in_grace.map(|key| key.key.clone()))))

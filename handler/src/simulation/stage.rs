@@ -56,7 +56,13 @@ impl Stage {
         let (id, now) = {
             let mut world = self.sim.world();
             let seen = world.changes;
-            world.invocations.push(Invocation { name: name.to_owned(), is_killed: false, seen, deactivated: vec![] });
+            world.invocations.push(Invocation {
+                name: name.to_owned(),
+                is_killed: false,
+                seen,
+                listed: 0,
+                deactivated: vec![],
+            });
             world.tell(|_| format!("{name} begins"));
             (u32::try_from(world.invocations.len() - 1).unwrap(), world.now())
         };

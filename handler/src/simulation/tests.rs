@@ -11,7 +11,7 @@ use contract::{AWSPENDING, AWSPREVIOUS};
 
 use super::{
     DAY, HOUR, MINUTE, Millis, SECOND,
-    history::{Act, At, Call, Disturbance, FIRST, History, Setup, Target, Which, Who},
+    history::{Act, At, Call, Disturbance, FIRST, History, Setup, Start, Target, Which, Who},
     hosts::{Boots, Mishap},
     run::{Outcome, run},
     shrink::shrink,
@@ -277,6 +277,20 @@ fn without_hosts_a_move_right_before_the_next_rotation_costs_no_reader_its_key()
     }
     let back_and_forth = [(5 * HOUR, At::Once, MOVE_BACK), (29 * DAY, At::Before("createSecret"), MOVE_BACK)];
     is_unbroken(&after(Setup { cleans: true, ..setup }, 31, &back_and_forth));
+    // AWSPENDING stays where it was, which looks like an open rotation.
+    let forth_before_the_next = [back_and_forth[0], (30 * DAY, At::Once, MOVE_BACK)];
+    is_unbroken(&after(setup, 31, &forth_before_the_next));
+}
+
+#[test]
+fn a_credential_that_is_put_by_hand_before_the_first_rotation_costs_no_host_the_one_that_it_has() {
+    for cleans in [false, true] {
+        is_unbroken(&after(
+            Setup { start: Start::ByHand, cleans, ..Setup::PLAIN },
+            31,
+            &[(0, At::Once, Act::PutHandMade)],
+        ));
+    }
 }
 
 #[test]

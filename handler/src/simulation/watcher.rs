@@ -1,6 +1,6 @@
 //! What must hold after every event, whatever happens. It is seen from outside: the watcher does not know the function's rules.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use contract::{AWSCURRENT, parse_inactive_label};
 
@@ -32,8 +32,8 @@ pub(super) enum Broken {
     HostNotTold,
     /// The disturbances stopped, and there was no way to a completed rotation.
     Stuck,
-    /// More answers of a person were needed than one per key that somebody made for something else, and one more if an operator
-    /// left open what is right.
+    /// More answers of a person were needed than one per key that somebody made for something else, and one per key that an operator
+    /// made Inactive, and one if an operator left open what is right.
     ManyAnswers,
     /// A secret was shown.
     SecretShown,
@@ -64,6 +64,8 @@ pub(super) struct Ghost {
     /// Whether an operator did something after which a person may have to say what is right. An edit of another field, a label
     /// AWSPENDING that is cleared, and a rotation that is turned off are none of that.
     pub(super) leaves_open: bool,
+    /// The keys that an operator made Inactive: of each, a person has to say whether it leaked.
+    pub(super) deactivated: BTreeSet<Arc<str>>,
     /// Keys that a host or AWSCURRENT needed, and that were Inactive for moments: in a race, brought back by the same invocation.
     pub(super) brief: u64,
     /// The same, but the invocation was killed before it could bring the key back.
@@ -127,8 +129,9 @@ impl World {
     /// The function is about to delete a key. Only an Inactive one can be brought back if that is a mistake.
     pub(super) fn key_is_to_be_deleted(&mut self, invocation: u32, key: &str) {
         let own = By::Function(invocation);
-        if self.user.key(key).is_some_and(|key| key.state == State::Active && key.by != own) {
-            let in_a_race = self.is_raced();
+        let active = self.user.key(key).filter(|key| key.state == State::Active && key.by != own);
+        if let Some(key_changed) = active.map(|key| key.changed) {
+            let in_a_race = self.is_raced() || key_changed >= self.invocations[invocation as usize].listed;
             self.breaks(Broken::DeletedAtOnce, in_a_race, format!("{key} was Active, and was deleted"));
         }
     }
@@ -227,7 +230,8 @@ impl World {
 
     /// It took so many answers of a person.
     pub(super) fn was_answered(&mut self, answers: &[String], foreign: usize) {
-        if answers.len() > foreign + usize::from(self.ghost.leaves_open) {
+        let open = self.ghost.deactivated.len() + usize::from(self.ghost.leaves_open);
+        if answers.len() > foreign + open {
             self.breaks(Broken::ManyAnswers, false, answers.join(", "));
         }
     }

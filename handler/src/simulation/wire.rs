@@ -172,7 +172,11 @@ impl World {
             }
             "GetUser" => User::get(),
             "ListAttachedUserPolicies" => Ok("<AttachedPolicies/><IsTruncated>false</IsTruncated>".into()),
-            "ListAccessKeys" => self.user.list_keys(now, self.lag_of_keys()),
+            "ListAccessKeys" => {
+                let lag = self.lag_of_keys();
+                self.invocations[invocation as usize].listed = now.saturating_sub(lag);
+                self.user.list_keys(now, lag)
+            }
             "GetAccessKeyLastUsed" => {
                 let held = self.held_since(key);
                 if self.user.key(key).is_none_or(|key| key.state == State::Deleted) {

@@ -44,6 +44,8 @@ pub(super) struct Invocation {
     pub(super) is_killed: bool,
     /// The last change of the world that its last DescribeSecret showed.
     pub(super) seen: u64,
+    /// The moment that its last ListAccessKeys showed.
+    pub(super) listed: Millis,
     /// Keys that it made Inactive and not Active again, and whether it could not know that somebody needs them.
     pub(super) deactivated: Vec<(Arc<str>, bool)>,
 }

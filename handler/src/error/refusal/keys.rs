@@ -102,10 +102,31 @@ pub(super) fn no_safe_slot(user: &str, keys: &[KeptKey]) -> Parts {
             list(keys)
         ),
     };
-    let ways = keys.iter().filter_map(|key| way_to_free(user, key));
+    // While AWSCURRENT's key cannot be used, the other one may be what the hosts send with.
+    let unusable = keys.iter().find(|kept| is_current(kept) && !kept.key.key.active);
+    let ways = keys.iter().filter(|kept| unusable.is_none() || !kept.key.key.active);
+    let ways = unusable
+        .map(|kept| reactivate(&kept.key.key.id))
+        .into_iter()
+        .chain(ways.filter_map(|key| way_to_free(user, key)));
     let next: Vec<Text> =
         ways.chain(["the rotation continues as soon as one of the two is deleted, or may be deleted".into()]).collect();
     parts(found, NO_KEY_TOUCHED, next)
+}
+
+fn is_current(kept: &KeptKey) -> bool {
+    matches!(kept.reason, MustStay::Protected { label } if label == AWSCURRENT)
+}
+
+fn reactivate(id: &str) -> Text {
+    text![
+        format!(
+            "{AWSCURRENT}'s access key {id} is Inactive, and hosts that have it cannot send: if that was an accident, "
+        ),
+        Command::reactivate(id),
+        "; if it leaked, ",
+        Command::rotate_leaked(id)
+    ]
 }
 
 /// What a person may do so that a key becomes free; none if only the clock or a label can do that.
@@ -130,7 +151,7 @@ fn way_to_free(user: &str, KeptKey { key: UsedKey { key, .. }, reason, .. }: &Ke
             Command::deployer("recover"),
             " first"
         ],
-        MustStay::StillUsed { .. } => {
+        MustStay::StillUsed { .. } | MustStay::NobodyTold => {
             text![format!("give whoever uses {id} the current credential, then delete it with "), delete()]
         }
         MustStay::OnlyActiveKey => {

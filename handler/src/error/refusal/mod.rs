@@ -93,12 +93,15 @@ impl Error {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
-    use contract::{Command, SmtpEndpoint};
+    use contract::{AWSCURRENT, Command, SmtpEndpoint};
 
     use super::*;
-    use crate::error::{Attempts, Cause, CrossedLabels, KeyFate, KeyState, SmtpRefusal};
+    use crate::{
+        decide::keys::{AccessKey, KeptKey, MustStay, UsedKey},
+        error::{Attempts, Cause, CrossedLabels, KeyFate, KeyState, SmtpRefusal},
+    };
 
     fn cause(code: &str) -> Cause {
         Cause { code: Some(code.into()), message: "no.".into(), request_id: Some("r-1".into()), refused: true }
@@ -114,6 +117,25 @@ mod tests {
 
     fn clear() -> Command {
         Command::move_label("arn", "AWSPENDING", Some("v2"), None)
+    }
+
+    #[test]
+    fn while_the_current_key_cannot_be_used_nobody_is_told_to_delete_the_other_one() {
+        let kept = |id: &str, active, reason| KeptKey {
+            key: UsedKey { key: AccessKey { id: id.into(), active, created: None }, last_used: None },
+            reason,
+            until: None,
+            now: SystemTime::UNIX_EPOCH,
+        };
+        let refused = |active| {
+            let current = kept("AKIACURRENT", active, MustStay::Protected { label: AWSCURRENT });
+            let previous = kept("AKIAPREVIOUS", true, MustStay::InGrace { ends: None });
+            commands(&Error::NoSafeSlot { user: "u".into(), keys: vec![current, previous] })
+        };
+        let deletes_the_other = Command::rotate_leaked("AKIAPREVIOUS");
+        assert!(refused(true).contains(&deletes_the_other));
+        assert!(!refused(false).contains(&deletes_the_other));
+        assert!(refused(false).contains(&Command::reactivate("AKIACURRENT")));
     }
 
     #[test]
