@@ -67,17 +67,17 @@ pub(crate) fn overview(status: &Status, keep_inactive: Duration, now: SystemTime
         1 => Some(Text::from("1 point below needs a person")),
         count => Some(format!("{count} points below need a person").into()),
     };
-    let (mail_is_safe, reason) = match (stopped(status), unread.or(rotation).or(resources).or(notes)) {
-        (Some(stopped), _) => (Safety::No, stopped),
-        (None, Some(reason)) => (Safety::Look, reason),
-        (None, None) => (Safety::Yes, well(status)),
-    };
+    let (mail_is_safe, reason) =
+        match (status.report.as_ref().and_then(stopped), unread.or(rotation).or(resources).or(notes)) {
+            (Some(stopped), _) => (Safety::No, stopped),
+            (None, Some(reason)) => (Safety::Look, reason),
+            (None, None) => (Safety::Yes, well(status)),
+        };
     Overview { mail_is_safe, reason, rows: rows(status, keep_inactive, now), for_a_person }
 }
 
 /// Why a host that uses AWSCURRENT's credential cannot send.
-fn stopped(status: &Status) -> Option<Text> {
-    let report = status.report.as_ref()?;
+pub(crate) fn stopped(report: &Report) -> Option<Text> {
     let Some(key) = report.labelled(AWSCURRENT).and_then(|version| version.key.as_ref()) else {
         return Some("AWSCURRENT holds no credential: no rotation has completed".into());
     };
@@ -140,9 +140,17 @@ fn resources(resources: &[(Address, State)], for_a_person: &mut Vec<Text>) -> Op
     let all = resources.len();
     Some(if is_deployed(resources) {
         format!("{others} of {all} resources are not as the file declares").into()
+    } else if made(resources).all(|state| *state == State::Missing) {
+        "nothing is deployed: every resource is missing".into()
     } else {
-        format!("nothing rotates the credential yet: {others} of {all} resources are missing or differ").into()
+        format!("nothing rotates the credential: {others} of {all} resources are missing or differ").into()
     })
+}
+
+/// The states of what an apply makes: hosts and the sender are there before it.
+fn made(resources: &[(Address, State)]) -> impl Iterator<Item = &State> {
+    let is_made = |kind| ![ResourceKind::Hosts, ResourceKind::Sender].contains(&kind);
+    resources.iter().filter(move |(address, _)| is_made(address.kind)).map(|(_, state)| state)
 }
 
 /// Whether there is a function.

@@ -40,9 +40,10 @@ pub(super) async fn run(screen: &Screen, args: &RotateArgs) -> Result<Done, Show
     .await
 }
 
-/// Rotating does not delete a leaked key at once; say so.
+/// Rotating does not delete a leaked key at once; say so. Of one that was Inactive or deleted before, there is nothing to say.
 fn previous_key(session: &Session, before: &Report) -> Option<Text> {
     let key = current_key(before)?;
+    before.keys.iter().find(|it| it.key == key && it.active)?;
     let keep_previous = config::spell(session.deployment.config.rotation.keep_previous);
     Some(text![
         format!(

@@ -106,7 +106,7 @@ impl Owner {
 
     /// Whether a resource with these tags must not be deleted.
     pub(crate) fn keeps(&self, tags: &Tags) -> bool {
-        tags.contains_key(TAG_PROTECT) && !self.lifts_protection
+        (self.protects || tags.contains_key(TAG_PROTECT)) && !self.lifts_protection
     }
 
     /// Whether this run takes over a resource with these tags: only what no deployment owns.

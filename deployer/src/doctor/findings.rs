@@ -20,6 +20,7 @@ use crate::{
     deployment::Deployment,
     engine::op::{Address, ResourceKind},
     error::Error,
+    overview::stopped,
     rotation::diagnosis::{Diagnosis, Known, diagnose},
     status::{Pending, State},
 };
@@ -338,8 +339,14 @@ fn function(deployment: &Deployment, facts: &Facts) -> Vec<Finding> {
         (_, Some(Err(error))) => return vec![Finding::of(check, Verdict::Unknown, error)],
         (_, Some(Ok(report))) => report,
     };
+    // Before the first rotation there is none, and nothing is wrong.
+    let has_key = report.labelled(AWSCURRENT).is_some_and(|version| version.key.is_some());
+    let key = stopped(report).filter(|_| has_key).map(|stopped| {
+        let fix = text![Command::deployer("recover"), " shows what to do"];
+        Finding::new(Check::User, Verdict::Wrong, stopped).fix(fix)
+    });
     let notes = report.notes.iter().map(|note| Finding::new(check, Verdict::Wrong, note.clone()));
-    std::iter::once(next(name, report)).chain(notes).collect()
+    key.into_iter().chain([next(name, report)]).chain(notes).collect()
 }
 
 /// What the next rotation would do.

@@ -253,7 +253,7 @@ impl<T: Tagged> Owned<T> {
         Error::new(format!("deployment {} is protected", self.owner.id()))
             .of_kind(ErrorKind::Protected)
             .cause(format!(
-                "its resources carry the tag {TAG_PROTECT}, which an apply of a file with protect: true has set"
+                "the file says protect: true, or its resources carry the tag {TAG_PROTECT} from an apply of such a file"
             ))
             .hint(text![
                 "remove protect: true from the file, run ",

@@ -157,7 +157,7 @@ fn a_resource_that_is_missing_is_told_with_the_commands() {
 fn before_the_first_apply_nothing_is_said_to_differ_but_to_be_missing() {
     let resources = vec![(Address::new(ResourceKind::Function, "f"), State::Missing)];
     let status = Status { resources, report: None, ..healthy() };
-    let reason = "nothing rotates the credential yet: 1 of 1 resources are missing or differ";
+    let reason = "nothing is deployed: every resource is missing";
     assert_eq!(judged(&status), (Safety::Look, reason.to_owned()));
 }
 

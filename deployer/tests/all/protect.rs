@@ -14,7 +14,14 @@ const REFUSED: &str = "error: deployment eu-west-1/mail-prod is protected\n";
 
 #[tokio::test]
 async fn a_protected_deployment_goes_only_after_a_file_without_the_line_was_applied() {
-    let deployed = Deployed::example(&[ROTATE_LATER, PROTECTED]).await;
+    let deployed = Deployed::example(&[ROTATE_LATER]).await;
+    // The line is in the file, and no apply has set the tags yet.
+    let before = deployed.mark();
+    deployed.sandbox.config(&[ROTATE_LATER, PROTECTED]);
+    assert!(deployed.run(&DESTROY).expect(1).stderr.contains(REFUSED));
+    assert_eq!(deployed.sandbox.mutations(before), NOTHING);
+
+    deployed.run(&["apply", "--auto-approve"]).expect(0);
     let before = deployed.mark();
     let refused = deployed.run(&DESTROY).expect(1).stderr;
     assert_eq!(refused.matches("error:").count(), 1, "{refused}");

@@ -246,6 +246,28 @@ fn each_thing_that_is_wrong_is_one_finding_with_its_evidence_and_its_fix() {
 }
 
 #[test]
+fn a_key_in_use_that_is_inactive_is_wrong() {
+    let mut facts = healthy();
+    let report = facts.report.as_mut().unwrap().as_mut().unwrap();
+    report.versions[0].key = Some("AKIAA".into());
+    report.keys = vec![contract::KeyReport {
+        key: "AKIAA".into(),
+        active: false,
+        created: None,
+        last_used: None,
+        inactive_since: None,
+        verdict: contract::KeyVerdict::MayGo(String::new()),
+    }];
+    let found = not_ok(&facts);
+    let [(check, said)] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(check, "User Wrong");
+    assert!(
+        said.contains("AKIAA, which AWSCURRENT names, is Inactive") && said.contains("`deployer recover`"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_rotation_that_would_fail_is_told_with_the_functions_own_next_step() {
     let mut facts = healthy();
     let refusal = contract::Refusal {
