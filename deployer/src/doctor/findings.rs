@@ -339,14 +339,15 @@ fn function(deployment: &Deployment, facts: &Facts) -> Vec<Finding> {
         (_, Some(Err(error))) => return vec![Finding::of(check, Verdict::Unknown, error)],
         (_, Some(Ok(report))) => report,
     };
-    // Before the first rotation there is none, and nothing is wrong.
-    let has_key = report.labelled(AWSCURRENT).is_some_and(|version| version.key.is_some());
-    let key = stopped(report).filter(|_| has_key).map(|stopped| {
-        let fix = text![Command::deployer("recover"), " shows what to do"];
-        Finding::new(Check::User, Verdict::Wrong, stopped).fix(fix)
-    });
     let notes = report.notes.iter().map(|note| Finding::new(check, Verdict::Wrong, note.clone()));
-    key.into_iter().chain([next(name, report)]).chain(notes).collect()
+    unusable_key(report).into_iter().chain([next(name, report)]).chain(notes).collect()
+}
+
+/// A key in use that cannot be used. Before the first rotation there is none, and nothing is wrong.
+fn unusable_key(report: &Report) -> Option<Finding> {
+    report.labelled(AWSCURRENT)?.key.as_ref()?;
+    let fix = text![Command::deployer("recover"), " shows what to do"];
+    Some(Finding::new(Check::User, Verdict::Wrong, stopped(report)?).fix(fix))
 }
 
 /// What the next rotation would do.

@@ -114,6 +114,21 @@ fn of(facts: &Facts) -> Vec<Finding> {
     findings(&deployment(), facts, SystemTime::UNIX_EPOCH)
 }
 
+/// Gives AWSCURRENT the key NOW.
+fn key_in_use(facts: &mut Facts, active: bool) -> &mut Report {
+    let report = facts.report.as_mut().unwrap().as_mut().unwrap();
+    report.versions[0].key = Some("NOW".into());
+    report.keys = vec![contract::KeyReport {
+        key: "NOW".into(),
+        active,
+        created: None,
+        last_used: None,
+        inactive_since: None,
+        verdict: contract::KeyVerdict::MustStay { reason: "hosts use it".into(), until: None, way_out: None },
+    }];
+    report
+}
+
 /// The findings that are not ok, as `check verdict`, with evidence and fixes.
 fn not_ok(facts: &Facts) -> Vec<(String, String)> {
     let not_ok = |finding: &Finding| finding.verdict != Verdict::Ok;
@@ -248,23 +263,11 @@ fn each_thing_that_is_wrong_is_one_finding_with_its_evidence_and_its_fix() {
 #[test]
 fn a_key_in_use_that_is_inactive_is_wrong() {
     let mut facts = healthy();
-    let report = facts.report.as_mut().unwrap().as_mut().unwrap();
-    report.versions[0].key = Some("AKIAA".into());
-    report.keys = vec![contract::KeyReport {
-        key: "AKIAA".into(),
-        active: false,
-        created: None,
-        last_used: None,
-        inactive_since: None,
-        verdict: contract::KeyVerdict::MayGo(String::new()),
-    }];
+    key_in_use(&mut facts, false);
     let found = not_ok(&facts);
     let [(check, said)] = found.as_slice() else { panic!("{found:?}") };
     assert_eq!(check, "User Wrong");
-    assert!(
-        said.contains("AKIAA, which AWSCURRENT names, is Inactive") && said.contains("`deployer recover`"),
-        "{said}"
-    );
+    assert!(said.contains("NOW, which AWSCURRENT names, is Inactive") && said.contains("`deployer recover`"), "{said}");
 }
 
 #[test]
@@ -286,16 +289,7 @@ fn a_rotation_that_would_fail_is_told_with_the_functions_own_next_step() {
 #[test]
 fn two_keys_in_a_grace_that_ends_before_the_next_rotation_are_nothing_wrong() {
     let mut facts = healthy();
-    let report = facts.report.as_mut().unwrap().as_mut().unwrap();
-    report.versions[0].key = Some("NOW".into());
-    report.keys = vec![contract::KeyReport {
-        key: "NOW".into(),
-        active: true,
-        created: None,
-        last_used: None,
-        inactive_since: None,
-        verdict: contract::KeyVerdict::MustStay { reason: "hosts use it".into(), until: None, way_out: None },
-    }];
+    let report = key_in_use(&mut facts, true);
     report.next_rotation = Some("2026-02-01T00:00:00Z".into());
     report.next = Next::Fail {
         refusal: contract::Refusal {
