@@ -122,6 +122,7 @@ mod tests {
         FakeAws::new()
             .version("old", &[AWSCURRENT], "OLD")
             .version("new", &[AWSPENDING, DEPLOYING], "NEW")
+            .keys(&["OLD", "NEW"])
             .keep_previous(Duration::from_hours(24))
     }
 
@@ -145,18 +146,19 @@ mod tests {
     async fn without_a_topic_nothing_is_told_and_nothing_is_read_for_it() {
         let aws = tested().host();
         finish_in(&aws).await.unwrap();
-        assert_eq!(aws.calls(), ["UpdateSecretVersionStage"; 2]);
+        let of_the_step = ["GetSecretValue", "ListAccessKeys", "UpdateSecretVersionStage", "UpdateSecretVersionStage"];
+        assert_eq!(aws.calls(), of_the_step);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_topic_that_cannot_be_told_fails_no_step() {
-        for (action, fault) in [
-            ("Publish", Fault::RefusedAs("AuthorizationError")),
-            ("Publish", Fault::Down),
-            ("Publish", Fault::Hangs),
-            ("GetSecretValue", Fault::Hangs),
+        for (before, action, fault) in [
+            (0, "Publish", Fault::RefusedAs("AuthorizationError")),
+            (0, "Publish", Fault::Down),
+            (0, "Publish", Fault::Hangs),
+            (1, "GetSecretValue", Fault::Hangs),
         ] {
-            let aws = tested().topic().fault(action, fault);
+            let aws = tested().topic().fault_after(before, action, fault);
             finish_in(&aws).await.unwrap();
             assert!(aws.labels("new").contains(&AWSCURRENT.to_owned()));
         }

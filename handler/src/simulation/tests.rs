@@ -218,6 +218,16 @@ fn the_watcher_notices_a_host_that_boots_on_awscurrent_whatever_it_was_told() {
     assert_eq!(broken, [Broken::HostNotTold], "{}", outcome.story.join("\n"));
 }
 
+/// A host that boots at that moment takes AWSCURRENT's credential, because the new one does not work.
+#[test]
+fn a_key_that_becomes_unusable_after_the_hosts_have_confirmed_it_does_not_become_awscurrents() {
+    let pending = Which::Label(AWSPENDING);
+    for act in [Act::Deactivate(pending), Act::Delete(pending)] {
+        let [made_anew, waits] = MADE_ANEW_BEFORE_THE_END;
+        is_unbroken(&after(Setup::PLAIN, 10, &[(0, At::Before("finishSecret"), act), made_anew, waits]));
+    }
+}
+
 #[test]
 fn finish_secret_before_the_other_steps_costs_no_host_its_key() {
     let finish = Act::Invoke(Call::Step("finishSecret", AWSPENDING));

@@ -18,7 +18,10 @@ use crate::{
         test_mail, user,
     },
     since, slot,
-    steps::consistent,
+    steps::{
+        consistent,
+        usable::{check_pending, unusable},
+    },
 };
 
 /// Enough to make a key and to store it, even if answers are lost. More than this is unusual, and is cut off.
@@ -163,53 +166,6 @@ fn check_user_of(current: &SecretValue, settings: &Settings) -> Result<(), Error
         return Ok(());
     };
     Err(Error::SecretOfAnotherUser { field, found: found.clone(), expected: arn.clone() })
-}
-
-/// The state of a credential's access key if no host can send with it any more; none if it is Active.
-///
-/// IAM's list can be older than its last change, and then the label would be taken off a key that hosts use. So a key that the
-/// list lacks, or calls Inactive, counts as such only if SES refuses it, too: no host can be using what SES refuses.
-async fn unusable(
-    version: &str,
-    value: &SecretValue,
-    keys: &[AccessKey],
-    ask_ses: impl AsyncFn(&Credential) -> Login,
-) -> Result<Option<KeyState>, Error> {
-    let state = match keys.iter().find(|it| it.id == value.access_key_id) {
-        Some(AccessKey { active: true, .. }) => return Ok(None),
-        Some(_) => KeyState::Inactive,
-        None => KeyState::Deleted,
-    };
-    match ask_ses(&Credential::of(value)).await {
-        Login::Refused(_) => Ok(Some(state)),
-        ses => {
-            let (key, version) = (value.access_key_id.clone(), version.to_owned());
-            Err(Error::KeyStateUnclear { key, version, state, ses })
-        }
-    }
-}
-
-/// An earlier attempt stored the pending value. Its key must still work.
-async fn check_pending(
-    settings: &Settings,
-    secret: &Secret,
-    token: &str,
-    pending: &SecretValue,
-    keys: &[AccessKey],
-    ask_ses: impl AsyncFn(&Credential) -> Login,
-) -> Result<String, Error> {
-    if pending.is_placeholder() {
-        return Err(secret.pending_empty(token));
-    }
-    let key = pending.access_key_id.clone();
-    let Some(state) = unusable(token, pending, keys, ask_ses).await? else { return Ok(key) };
-    Err(Error::PendingKeyGone {
-        user: settings.iam_user_name().to_owned(),
-        key,
-        state,
-        secret: secret.arn.clone(),
-        version: token.to_owned(),
-    })
 }
 
 /// The version and value that hosts may have been told of, and that not every host has confirmed as its credential.

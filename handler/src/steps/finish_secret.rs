@@ -2,7 +2,7 @@
 
 use tracing::{info, warn};
 
-use contract::{AWSCURRENT, AWSPREVIOUS, DEPLOYING, DONE};
+use contract::{AWSCURRENT, AWSPREVIOUS, DEPLOYING, DONE, Login};
 
 use crate::{
     error::Error,
@@ -10,22 +10,42 @@ use crate::{
     services::{
         aws::Clients,
         secret::{self, Secret},
-        topic,
+        smtp::{Credential, Smtp},
+        topic, user,
     },
     since,
-    steps::completed::key_of,
+    steps::{completed::key_of, consistent, usable::check_pending},
 };
 
 /// Takes the step: one compare-and-swap. AWSPENDING is left where it is, because Secrets Manager
 /// takes a separate removal for a rotation that was abandoned.
 ///
-/// Race: an operator who moves AWSCURRENT away and back while this call is on its way is not noticed, because the label is where
-/// it was. Whoever moves AWSCURRENT a moment later is: DONE says that this version was current.
+/// Somebody may have made the key Inactive or deleted it after every host had confirmed it. A host that boots since then takes
+/// AWSCURRENT's credential instead, so AWSCURRENT stays on what works.
+///
+/// Race: an operator who moves AWSCURRENT away and back between the look at the labels and this call is not noticed, because the
+/// label is where it was. Whoever moves AWSCURRENT a moment later is: DONE says that this version was current.
 pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
-    let Rotation { invocation: Invocation { clients, .. }, request } = *rotation;
-    if was_moved_back(clients, secret, &request.token).await? {
+    let Invocation { clients, settings, .. } = rotation.invocation;
+    let smtp = Smtp::new(&clients.ses, &settings.smtp_endpoint)?;
+    finish(rotation, secret, async |credential: &Credential| smtp.ask(credential).await).await
+}
+
+async fn finish(
+    rotation: &Rotation<'_>,
+    secret: &Secret,
+    ask_ses: impl AsyncFn(&Credential) -> Login,
+) -> Result<(), Error> {
+    let Rotation { invocation: Invocation { clients, settings, time }, request } = *rotation;
+    let pending = consistent::read(time, async || secret::read_pending(rotation, secret).await).await?;
+    if was_moved_back(clients, secret, &pending.access_key_id).await? {
         return Err(Error::RolledBack(secret.crossed_labels(&request.token)));
     }
+    let check_key = async || {
+        let keys = user::keys(clients, settings).await?;
+        check_pending(settings, secret, &request.token, &pending, &keys, &ask_ses).await
+    };
+    consistent::read(time, check_key).await?;
     secret::move_label(clients, secret, AWSCURRENT, &request.token).await?;
     info!(version = request.token, previous = secret.version_labelled(AWSCURRENT), "the new credential is AWSCURRENT");
     mark_done(&rotation.invocation, secret, &request.token).await;
@@ -34,16 +54,15 @@ pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), 
     Ok(())
 }
 
-/// Whether somebody moved AWSCURRENT away from another version with this one's key, while the rotation told the hosts of that key
+/// Whether somebody moved AWSCURRENT away from another version with the pending one's key, while the rotation told the hosts of that key
 /// again. AWSPREVIOUS is on that version then.
-async fn was_moved_back(clients: &Clients, secret: &Secret, pending: &str) -> Result<bool, Error> {
+async fn was_moved_back(clients: &Clients, secret: &Secret, key: &str) -> Result<bool, Error> {
     let Some(previous) = secret.version_labelled(AWSPREVIOUS) else { return Ok(false) };
-    let key = key_of(clients, secret, pending).await?;
-    if key != key_of(clients, secret, previous).await? {
+    if key_of(clients, secret, previous).await?.as_deref() != Some(key) {
         return Ok(false);
     }
     let Some(current) = secret.version_labelled(AWSCURRENT) else { return Ok(false) };
-    Ok(key != key_of(clients, secret, current).await?)
+    Ok(key_of(clients, secret, current).await?.as_deref() != Some(key))
 }
 
 /// Marks a version that is current or was, if hosts may know it and it is not marked. A rotation is complete even without the mark,
@@ -77,18 +96,26 @@ mod tests {
             .version("old", &[AWSCURRENT, DONE], "OLD")
             .version("new", &[AWSPENDING, DEPLOYING, TOLD], "NEW")
             .version("odd", &["odd"], "ODD")
+            .keys(&["OLD", "NEW"])
             .host()
     }
 
     async fn finish_in(aws: &FakeAws) -> Result<(), Error> {
-        aws.rotate(async |rotation, secret| run(rotation, secret).await).await
+        finish_in_with(aws, Login::Refused("535".into())).await
+    }
+
+    /// SES is asked only of keys that IAM says cannot be used.
+    async fn finish_in_with(aws: &FakeAws, ses: Login) -> Result<(), Error> {
+        let ask_ses = async |_: &Credential| ses.clone();
+        aws.rotate(async |rotation, secret| finish(rotation, secret, ask_ses).await).await
     }
 
     #[tokio::test]
     async fn awscurrent_is_moved_by_one_call_which_leaves_awspending_and_the_version_is_marked_right_after() {
         let aws = tested();
         finish_in(&aws).await.unwrap();
-        assert_eq!(aws.calls(), ["UpdateSecretVersionStage"; 2]);
+        let calls = ["GetSecretValue", "ListAccessKeys", "UpdateSecretVersionStage", "UpdateSecretVersionStage"];
+        assert_eq!(aws.calls(), calls);
         assert_eq!(aws.labels("new"), [AWSPENDING, DEPLOYING, TOLD, AWSCURRENT, DONE]);
         assert_eq!(aws.labels("old"), [AWSPREVIOUS]);
     }
@@ -97,6 +124,7 @@ mod tests {
     async fn without_hosts_it_is_noted_when_awscurrent_moved() {
         let aws =
             FakeAws::new().version("old", &[AWSCURRENT], "OLD").version("new", &[AWSPENDING, DEPLOYING, TOLD], "NEW");
+        let aws = aws.keys(&["OLD", "NEW"]);
         finish_in(&aws).await.unwrap();
         assert!(aws.labels("new").iter().any(|label| label.starts_with("SINCE/")), "{:?}", aws.labels("new"));
     }
@@ -113,6 +141,18 @@ mod tests {
         let aws = tested().fault_after(1, "UpdateSecretVersionStage", Fault::Refused);
         finish_in(&aws).await.unwrap();
         assert_eq!(aws.labels("new"), [AWSPENDING, DEPLOYING, TOLD, AWSCURRENT]);
+    }
+
+    /// A host that is made anew at that moment takes what works.
+    #[tokio::test]
+    async fn awscurrent_is_not_moved_onto_a_key_that_became_unusable_after_the_hosts_had_confirmed_it() {
+        for aws in [tested().keys(&["OLD"]), tested().inactive("NEW")] {
+            assert_eq!(finish_in(&aws).await.unwrap_err().kind(), RefusalKind::PendingKeyGone);
+            for ses in [Login::Accepted, Login::Unclear("try later".into())] {
+                assert_eq!(finish_in_with(&aws, ses).await.unwrap_err().kind(), RefusalKind::KeyStateUnclear);
+            }
+            assert_eq!(aws.changes(), [""; 0]);
+        }
     }
 
     #[tokio::test]

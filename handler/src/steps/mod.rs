@@ -6,6 +6,7 @@ pub(crate) mod create_secret;
 pub(crate) mod finish_secret;
 mod set_secret;
 mod test_secret;
+mod usable;
 
 use contract::AWSCURRENT;
 use tracing::info;
@@ -95,14 +96,16 @@ mod tests {
     }
 
     fn tested() -> FakeAws {
-        FakeAws::new().version("old", &[AWSCURRENT], "OLD").version("new", &[AWSPENDING, DEPLOYING, TOLD], "NEW").host()
+        let aws = FakeAws::new().version("old", &[AWSCURRENT], "OLD");
+        aws.version("new", &[AWSPENDING, DEPLOYING, TOLD], "NEW").keys(&["OLD", "NEW"]).host()
     }
 
     #[tokio::test]
     async fn a_step_of_a_pending_version_is_taken() {
         let aws = tested();
         aws.take(Step::Finish, async |rotation, _| run(*rotation).await).await.unwrap();
-        assert_eq!(aws.calls(), ["DescribeSecret", "UpdateSecretVersionStage", "UpdateSecretVersionStage"]);
+        let calls = ["GetSecretValue", "ListAccessKeys", "UpdateSecretVersionStage", "UpdateSecretVersionStage"];
+        assert_eq!(aws.calls(), [&["DescribeSecret"][..], &calls].concat());
         assert!(aws.labels("new").contains(&AWSCURRENT.to_owned()));
     }
 
