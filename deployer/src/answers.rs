@@ -24,6 +24,8 @@ pub(crate) struct Answers {
     pub(crate) functions: Once<Option<GetFunctionOutput>>,
     pub(crate) alarms: Once<Vec<MetricAlarm>>,
     pub(crate) access_keys: Once<Option<Vec<AccessKeyMetadata>>>,
+    /// By the name of the user: ARNs.
+    pub(crate) attached_user_policies: Once<Vec<String>>,
     pub(crate) instances: Once<Vec<InstanceInformation>>,
     pub(crate) ses: Once<GetAccountOutput>,
 }

@@ -75,7 +75,7 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  deployer status\n  deployer status --verbose prod.yaml   # every resource and label"
     )]
-    Status(Target),
+    Status(StatusArgs),
     /// Rotate the credential now, and wait until the rotation has ended. Starts nothing if the rotation would fail.
     #[command(after_help = "Examples:\n  deployer rotate\n  deployer rotate --leaked AKIAIOSFODNN7EXAMPLE prod.yaml")]
     Rotate(RotateArgs),
@@ -121,7 +121,8 @@ impl Command {
     pub(crate) fn config(&self) -> Option<&Path> {
         let target = match self {
             Self::Validate(args) => &args.target,
-            Self::Status(target) | Self::Doctor(target) => target,
+            Self::Status(args) => &args.target,
+            Self::Doctor(target) => target,
             Self::Plan(args) => &args.target,
             Self::Apply(args) => return Some(&args.config),
             Self::Destroy(args) if args.name.is_some() => return None,
@@ -273,6 +274,17 @@ pub struct DriftArgs {
     /// be given several times.
     #[arg(long, value_name = "KIND[.FIELD]")]
     pub ignore: Vec<String>,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub target: Target,
+    /// Exit with 0 if mail is safe, 1 on an error, 2 if mail is not safe or somebody has to look.
+    #[arg(long)]
+    pub detailed_exitcode: bool,
 }
 
 /// Arguments of `list`.

@@ -45,7 +45,9 @@ impl Exit {
         match self {
             Self::Success => "success",
             Self::Failed => "error, also in the command line or the file",
-            Self::Changes => "there are changes, or some were made (--detailed-exitcode); drift: something drifted",
+            Self::Changes => {
+                "there are changes, or some were made, or status: mail is not safe (--detailed-exitcode); drift: something drifted"
+            }
             Self::Declined => "nobody approved, and nothing was changed",
             Self::Partial => "something was changed, and then something failed; run the command again",
             Self::LeaseHeld => "another run works on the deployment, and nothing was changed",

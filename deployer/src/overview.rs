@@ -139,7 +139,8 @@ fn resources(resources: &[(Address, State)], for_a_person: &mut Vec<Text>) -> Op
     ]);
     let all = resources.len();
     Some(if is_deployed(resources) {
-        format!("{others} of {all} resources are not as the file declares").into()
+        let are = if others == 1 { "is" } else { "are" };
+        format!("{others} of {all} resources {are} not as the file declares").into()
     } else if made(resources).all(|state| *state == State::Missing) {
         "nothing is deployed: every resource is missing".into()
     } else {

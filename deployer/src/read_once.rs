@@ -88,6 +88,18 @@ pub(crate) async fn access_keys(aws: &Aws, user: &str) -> Result<Option<Vec<Acce
     once(aws, |answers| &answers.access_keys, user, read).await
 }
 
+/// Lists the ARNs of the policies that are attached to a user; empty if there is no user of that name.
+pub(crate) async fn attached_user_policies(aws: &Aws, user: &str) -> Result<Vec<String>, Error> {
+    let read = Box::pin(async {
+        let pages = aws.iam.list_attached_user_policies().user_name(user).into_paginator().items().send();
+        let policies = pages.collect::<Result<Vec<_>, _>>().await;
+        let policies = policies.failed_to(|| format!("list the policies that are attached to user {user}"));
+        let policies = absent_is_none(policies, &["NoSuchEntity"])?.unwrap_or_default();
+        Ok(policies.into_iter().filter_map(|policy| policy.policy_arn).collect())
+    });
+    once(aws, |answers| &answers.attached_user_policies, user, read).await
+}
+
 /// Reads what Systems Manager knows of these instances, of which a deployment has at most 50. Those that it does not know are missing.
 pub(crate) async fn instances(aws: &Aws, ids: &[String]) -> Result<Vec<InstanceInformation>, Error> {
     let names = ids.join(", ");

@@ -61,7 +61,7 @@ pub async fn run(Cli { command, json, verbose, quiet }: Cli) -> ExitCode {
         Command::Destroy(args) => (args.detailed_exitcode, destroy::run(&screen(), &args).await),
         Command::Drift(args) => (true, drift::run(&screen(), &args).await),
         Command::List(args) => (false, list::run(&screen(), &args).await),
-        Command::Status(target) => (false, status::run(&screen(), &target).await),
+        Command::Status(args) => (args.detailed_exitcode, status::run(&screen(), &args.target).await),
         Command::Rotate(args) => match &args.leaked {
             Some(key) => (false, leaked::run(&screen(), &args, key).await),
             None => (false, rotate::run(&screen(), &args).await),

@@ -191,7 +191,7 @@ fn unfinished(plan: &Plan, Summary { unfinished, changed, why }: &Summary, appro
     if interrupt::is_asked() {
         let names: Vec<_> = unfinished.iter().map(ToString::to_string).collect();
         return Error {
-            what: format!("interrupted: {} of {all} resources are not done", names.len()),
+            what: format!("interrupted, not done: {} of {all} resources", names.len()),
             ..interrupt::interrupted()
         }
         .cause(format!("not done: {}", names.join(", ")))
@@ -202,7 +202,7 @@ fn unfinished(plan: &Plan, Summary { unfinished, changed, why }: &Summary, appro
         [kind, rest @ ..] if rest.iter().all(|other| other == kind) => *kind,
         _ => ErrorKind::Failed,
     };
-    Error::new(format!("{} of {all} resources are not done", unfinished.len())).of_kind(kind).hint(text![
+    Error::new(format!("not done: {} of {all} resources", unfinished.len())).of_kind(kind).hint(text![
         "nothing is lost: remove the causes above, then run ",
         again,
         " again"

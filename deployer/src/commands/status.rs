@@ -1,16 +1,26 @@
 //! `deployer status`: what is there, what differs, and how the rotation stands.
 
+use std::time::SystemTime;
+
 use super::session::{Done, READING, Session, Shown, for_each_deployment};
-use crate::{cli::Target, exit::Exit, screen::Screen, status};
+use crate::{
+    cli::Target,
+    exit::Exit,
+    overview::{Safety, overview},
+    screen::Screen,
+    status,
+};
 
 pub(super) async fn run(screen: &Screen, target: &Target) -> Result<Done, Shown> {
     for_each_deployment(screen, &target.config, async |session: Session| {
         let reading = session.screen.live(READING);
         let status = status::read(&session.aws, &session.deployment).await;
         drop(reading);
-        session.screen.status(&session.deployment, &status);
+        let overview = overview(&status, session.deployment.config.rotation.keep_inactive, SystemTime::now());
+        session.screen.status(&session.deployment, &status, &overview);
         match Exit::of_reading(&status.unread) {
-            Exit::Success => Ok(Done::NothingToDo),
+            Exit::Success if overview.mail_is_safe == Safety::Yes => Ok(Done::NothingToDo),
+            Exit::Success => Ok(Done::Differences),
             exit => Err(Shown(exit)),
         }
     })

@@ -227,7 +227,7 @@ impl Reader<'_> {
         let recovery = self.days("secret.recovery_window", &raw.recovery_window, raw::DEFAULT_RECOVERY_WINDOW);
         let recovery_window_days = recovery.and_then(|(days, at)| {
             let kept = u8::try_from(days).ok().filter(|days| (7..=30).contains(days));
-            let refused = format!("a deleted secret cannot be kept for {days} days");
+            let refused = format!("a deleted secret cannot be kept for {days}d");
             kept.or_else(|| self.refuse(at?, refused, "write 7d to 30d, the range that Secrets Manager accepts"))
         });
 
@@ -620,7 +620,7 @@ impl Reader<'_> {
         }
         let longer = LOG_RETENTION_DAYS.into_iter().find(|accepted| u64::from(*accepted) > days);
         let longest = LOG_RETENTION_DAYS[LOG_RETENTION_DAYS.len() - 1];
-        let message = format!("CloudWatch Logs cannot keep a log for {days} days");
+        let message = format!("CloudWatch Logs cannot keep a log for {days}d");
         let hint =
             format!("write {}d: CloudWatch Logs accepts only certain numbers of days", longer.unwrap_or(longest));
         self.refuse(at?, message, hint)

@@ -112,7 +112,7 @@ const TABLE: &[Line] = &[
     line(On::User, SURVEYS, &["iam:ListAccessKeys", "iam:ListAttachedUserPolicies"]),
     line(On::User, &[Status, Doctor], &["iam:GetAccessKeyLastUsed"]),
     line(On::User, &[Recover], &["iam:UpdateAccessKey"]),
-    line(On::OwnedUser, SURVEYS, &["iam:GetUserPolicy"]),
+    line(On::OwnedUser, SURVEYS, &["iam:GetUserPolicy", "iam:ListGroupsForUser", "iam:ListUserPolicies"]),
     line(On::OwnedUser, &[Apply], &["iam:CreateUser", "iam:PutUserPolicy", "iam:TagUser", "iam:UntagUser"]),
     line(On::OwnedUserWithBoundary, &[Apply], &["iam:PutUserPermissionsBoundary"]),
     line(
@@ -120,12 +120,10 @@ const TABLE: &[Line] = &[
         DELETES,
         &[
             "iam:GetLoginProfile",
-            "iam:ListGroupsForUser",
             "iam:ListMFADevices",
             "iam:ListSSHPublicKeys",
             "iam:ListServiceSpecificCredentials",
             "iam:ListSigningCertificates",
-            "iam:ListUserPolicies",
         ],
     ),
     line(
@@ -134,11 +132,7 @@ const TABLE: &[Line] = &[
         &["iam:DeleteAccessKey", "iam:DeleteUser", "iam:DeleteUserPolicy", "iam:DetachUserPolicy"],
     ),
     // With --adopt, of a user that is taken over.
-    line(
-        On::OwnedUser,
-        &[Plan, Apply],
-        &["iam:ListGroupsForUser", "iam:ListUserPolicies", "iam:SimulatePrincipalPolicy"],
-    ),
+    line(On::OwnedUser, &[Plan, Apply], &["iam:SimulatePrincipalPolicy"]),
     // It is authorised on the group, not on the user.
     line(On::Groups, &[Destroy], &["iam:RemoveUserFromGroup"]),
     line(On::ExistingUser, COMPARES, &["iam:ListGroupsForUser", "iam:ListUserPolicies", "iam:SimulatePrincipalPolicy"]),

@@ -14,7 +14,7 @@ use crate::{
         record::{self, Kept, Record},
     },
     engine::op::{ResourceKind, Toward},
-    error::{Error, FailedTo as _, absent_is_none},
+    error::{Error, FailedTo as _},
     package::Package,
     read_once,
     rotation::labels::{self, Labels},
@@ -239,14 +239,8 @@ async fn quarantine(aws: &Aws, names: &Names) -> Option<Text> {
     if let Ok(None) = read_once::user(aws, user).await {
         return None;
     }
-    let answer = aws.iam.list_attached_user_policies().user_name(user).send().await;
-    let answer = answer.failed_to(|| format!("list the policies that are attached to user {user}"));
-    match absent_is_none(answer, &["NoSuchEntity"]) {
-        Ok(answer) => {
-            let attached = answer.and_then(|answer| answer.attached_policies).into_iter().flatten();
-            let policy = contract::quarantine(attached.filter_map(|policy| policy.policy_arn));
-            policy.map(|policy| is_quarantined(user, &policy))
-        }
+    match read_once::attached_user_policies(aws, user).await {
+        Ok(attached) => contract::quarantine(attached).map(|policy| is_quarantined(user, &policy)),
         Err(error) => {
             Some(format!("it is not known whether AWS has put {user} in quarantine: {}", error.in_one_line()).into())
         }

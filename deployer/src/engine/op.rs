@@ -169,6 +169,19 @@ impl Op {
         self
     }
 
+    /// What it undoes, seen from before that.
+    #[must_use]
+    pub(crate) fn reversed(&self) -> Self {
+        let verb = match self.verb {
+            Verb::Create => Verb::Delete,
+            Verb::Update => Verb::Update,
+            Verb::Delete => Verb::Create,
+        };
+        let reversed =
+            |Change { field, from, to }: &Change| Change { field: field.clone(), from: to.clone(), to: from.clone() };
+        Self { verb, changes: self.changes.iter().map(reversed).collect(), ..self.clone() }
+    }
+
     pub(crate) fn has(&self, effect: Effect) -> bool {
         self.effects.contains(&effect)
     }

@@ -21,7 +21,7 @@ use aws_sdk_lambda::{
     },
 };
 use aws_smithy_types::timeout::TimeoutConfig;
-use contract::{Command, TAG_DEPLOYMENT, Text, text};
+use contract::{Command, Consumer, TAG_DEPLOYMENT, Text, text};
 use left_at_default::{FIELDS, LAYERS};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -157,6 +157,7 @@ pub(crate) const TAG_CODE: &str = "deployer:code-sha256";
 /// The variables of the function that name its secret and its user, by whatever version of the deployer they were written.
 const SECRET_ARN_PREFIX: &str = "SECRET_ARN_PREFIX";
 const IAM_USER_ARN: &str = "IAM_USER_ARN";
+const CONSUMER: &str = "CONSUMER";
 const HANDLER: &str = "bootstrap";
 const RUNTIME: &str = "provided.al2023";
 /// What a new role may take until Lambda can assume it: seconds as a rule, minutes rarely.
@@ -260,7 +261,8 @@ impl Tagged for Function {
                  Its code may be theirs too, so apply uploads the code again"
             )]
         });
-        let notes: Vec<_> = stopped.into_iter().chain(needs).chain(doubts).collect();
+        let untold = observed.and_then(|observed| observed.no_longer_tells(goal));
+        let notes: Vec<_> = stopped.into_iter().chain(untold).chain(needs).chain(doubts).collect();
         (!notes.is_empty()).then(|| Text::join(notes, "; "))
     }
 
@@ -463,6 +465,21 @@ impl Observed {
         goal.fields().iter().any(|(field, to)| self.configuration.get(field) != Some(to))
     }
 
+    /// Which instances get no further credential. The key that they use is retired all the same.
+    fn no_longer_tells(&self, goal: &Goal) -> Option<Text> {
+        let now = self.configuration.get("environment").map(hosts).unwrap_or_default();
+        let gone: Vec<_> = now.difference(&hosts(&json!(goal.environment))).cloned().collect();
+        let (hosts, them, they_have) = match gone.as_slice() {
+            [] => return None,
+            [host] => (format!("host {host}"), "it", "it has"),
+            hosts => (format!("hosts {}", hosts.join(", ")), "them", "they have"),
+        };
+        Some(text![format!(
+            "the file no longer names {hosts}: no rotation tells {them} of a new credential. The one that {they_have} stops working after \
+             the next rotation, once its grace is over, so replace it by hand before"
+        )])
+    }
+
     /// What lets somebody else's code run in the function, or as somebody else: then its tags prove nothing about its code.
     fn doubts(&self, goal: &Goal) -> impl Iterator<Item = String> {
         let now = |field| self.configuration.get(field);
@@ -505,6 +522,12 @@ fn failure(configuration: &FunctionConfiguration) -> Option<String> {
         || configuration.state() == Some(&State::Failed);
     let reason = configuration.last_update_status_reason().or(configuration.state_reason());
     failed.then(|| reason.unwrap_or("AWS gives no reason").to_owned())
+}
+
+/// The ids of the instances that a function with this environment tells of a new credential.
+fn hosts(environment: &Value) -> BTreeSet<String> {
+    let consumer = environment[CONSUMER].as_str().and_then(|text| serde_json::from_str(text).ok());
+    consumer.into_iter().flat_map(|Consumer::Instances(instances)| instances.ids).collect()
 }
 
 fn observed_fields(configuration: &FunctionConfiguration) -> Fields {

@@ -19,6 +19,7 @@ use super::{
     instance_access::{self, InstanceAccess},
     log_group::{self, LogGroup},
     permissions::{Permissions, Statement},
+    powers::Attached,
     role::{self, Role},
     secret::{self, Secret},
     topic::{self, Topic},
@@ -174,7 +175,7 @@ proptest! {
             |goal| user::Observed {
                 placement: placement(), policy: Some(observed(&goal.policy)), key_ids: vec![],
                 powers: None,
-                attachments: user::Attachments::default(), has_former_policy: false,
+                attached: Attached::default(), credentials: vec![], has_former_policy: false,
             },
             none_of, seeds,
         );

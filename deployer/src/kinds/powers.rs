@@ -1,4 +1,4 @@
-//! What may be done with the keys of a user that the deployment did not make.
+//! What gives a user its permissions beside the deployment, which whoever has the credential has too.
 
 use std::fmt;
 
@@ -7,15 +7,22 @@ use aws_sdk_iam::types::PolicyEvaluationDecisionType;
 use crate::{
     aws::Aws,
     error::{Error, ErrorKind, FailedTo as _},
+    read_once,
 };
 
-/// What gives the user its permissions, which whoever has the credential has too.
+/// The policies and groups of a user.
 #[derive(Default)]
-pub(crate) struct Powers {
+pub(crate) struct Attached {
     pub(super) inline_policies: Vec<String>,
     /// ARNs.
     pub(super) managed_policies: Vec<String>,
     pub(super) groups: Vec<String>,
+}
+
+/// What the keys of a user may be used for that the deployment did not make.
+#[derive(Default)]
+pub(crate) struct Powers {
+    pub(super) attached: Attached,
     /// Whether the user may give itself any permission; none if the caller may not find out.
     pub(super) is_administrator: Option<bool>,
 }
@@ -23,13 +30,19 @@ pub(crate) struct Powers {
 /// With either, a user can give itself every permission.
 const OF_ADMINISTRATORS: [&str; 2] = ["iam:AttachUserPolicy", "iam:PutUserPolicy"];
 
-impl fmt::Display for Powers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Attached {
+    /// `policy AdministratorAccess's ARN, group admins`; none if there is nothing.
+    pub(super) fn named(&self) -> Option<String> {
         let all =
             [("inline policy", &self.inline_policies), ("policy", &self.managed_policies), ("group", &self.groups)];
         let names = all.iter().flat_map(|(kind, names)| names.iter().map(move |name| format!("{kind} {name}")));
-        let names = names.collect::<Vec<_>>().join(", ");
-        f.write_str(if names.is_empty() { "no policy and no group" } else { &names })
+        Some(names.collect::<Vec<_>>().join(", ")).filter(|names| !names.is_empty())
+    }
+}
+
+impl fmt::Display for Powers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.attached.named().unwrap_or_else(|| "no policy and no group".to_owned()))
     }
 }
 
@@ -50,20 +63,9 @@ pub(super) fn is_an_administrator(name: &str, powers: &Powers) -> Error {
 }
 
 pub(super) async fn read(aws: &Aws, name: &str, arn: &str) -> Result<Powers, Error> {
-    let client = &aws.iam;
-    let inline = client.list_user_policies().user_name(name).into_paginator().items().send();
-    let managed = client.list_attached_user_policies().user_name(name).into_paginator().items().send();
-    let groups = client.list_groups_for_user().user_name(name).into_paginator().items().send();
-    let simulate = client.simulate_principal_policy().policy_source_arn(arn);
+    let simulate = aws.iam.simulate_principal_policy().policy_source_arn(arn);
     let simulate = simulate.set_action_names(Some(OF_ADMINISTRATORS.map(str::to_owned).to_vec()));
-    let (inline, managed, groups, simulated) = tokio::join!(
-        inline.collect::<Result<Vec<_>, _>>(),
-        managed.collect::<Result<Vec<_>, _>>(),
-        groups.collect::<Result<Vec<_>, _>>(),
-        simulate.send()
-    );
-    let managed = managed.failed_to(|| format!("list the policies attached to user {name}"))?;
-    let groups = groups.failed_to(|| format!("list the groups of user {name}"))?;
+    let (attached, simulated) = tokio::join!(read_attached(aws, name), simulate.send());
     let is_administrator = match simulated.failed_to(|| format!("simulate the policies of user {name}")) {
         Err(error) if error.kind() == ErrorKind::Denied => None,
         simulated => {
@@ -71,10 +73,22 @@ pub(super) async fn read(aws: &Aws, name: &str, arn: &str) -> Result<Powers, Err
             Some(decisions.iter().any(|one| one.eval_decision == PolicyEvaluationDecisionType::Allowed))
         }
     };
-    Ok(Powers {
+    Ok(Powers { attached: attached?, is_administrator })
+}
+
+pub(super) async fn read_attached(aws: &Aws, name: &str) -> Result<Attached, Error> {
+    let client = &aws.iam;
+    let inline = client.list_user_policies().user_name(name).into_paginator().items().send();
+    let groups = client.list_groups_for_user().user_name(name).into_paginator().items().send();
+    let (inline, managed, groups) = tokio::join!(
+        inline.collect::<Result<Vec<_>, _>>(),
+        read_once::attached_user_policies(aws, name),
+        groups.collect::<Result<Vec<_>, _>>()
+    );
+    let groups = groups.failed_to(|| format!("list the groups of user {name}"))?;
+    Ok(Attached {
         inline_policies: inline.failed_to(|| format!("list the policies of user {name}"))?,
-        managed_policies: managed.into_iter().filter_map(|policy| policy.policy_arn).collect(),
+        managed_policies: managed?,
         groups: groups.into_iter().map(|group| group.group_name).collect(),
-        is_administrator,
     })
 }

@@ -17,6 +17,7 @@ use super::{
     instance_access::{self, InstanceAccess},
     log_group::{self, LogGroup},
     permissions::{self, Permissions},
+    powers::Attached,
     referenced_secret::{self, ReferencedSecret},
     referenced_user::{self, ReferencedUser},
     role::{self, Role},
@@ -265,20 +266,20 @@ fn keys_only(ids: &[&str]) -> user::Observed {
         has_former_policy: false,
         key_ids,
         powers: None,
-        attachments: user::Attachments::default(),
+        attached: Attached::default(),
+        credentials: vec![],
     }
 }
 
 #[test]
 fn nothing_irreversible_comes_before_what_may_block_a_users_deletion() {
     let user = User { name: "u".into(), policy_name: "p".into(), former_policy: None, going: true, adopts: false };
-    let attachments = user::Attachments {
+    let attached = Attached {
         inline_policies: vec!["theirs".into()],
         managed_policies: vec!["arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3".into()],
         groups: vec!["staff".into()],
-        credentials: vec![],
     };
-    let observed = user::Observed { policy: Some(json!({})), attachments, ..keys_only(&["AKIA1", "AKIA2"]) };
+    let observed = user::Observed { policy: Some(json!({})), attached, ..keys_only(&["AKIA1", "AKIA2"]) };
     let ops = user.delete(&Found { tags: Tags::new(), observed }, Going { stop_mail: true, former: &NOTHING }).unwrap();
     let calls: Vec<&str> = ops.iter().map(|(op, _)| op.call.as_str()).collect();
     let [reversible, irreversible] = [&calls[..4], &calls[4..]];

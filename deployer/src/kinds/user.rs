@@ -20,7 +20,7 @@ use crate::{
     error::{Error, ErrorKind, FailedTo as _, absent_is_none},
     kinds::{
         iam,
-        powers::{self, Powers},
+        powers::{self, Attached, Powers},
     },
     read_once,
 };
@@ -55,18 +55,9 @@ pub(crate) struct Observed {
     pub(super) key_ids: Vec<String>,
     /// None unless the user is to be taken over.
     pub(super) powers: Option<Powers>,
-    /// Empty unless the user is to be deleted.
-    pub(super) attachments: Attachments,
-}
-
-/// What somebody else attached to the user, and what IAM wants removed before DeleteUser (API reference of DeleteUser).
-#[derive(Default)]
-pub(crate) struct Attachments {
-    pub(super) inline_policies: Vec<String>,
-    /// ARNs.
-    pub(super) managed_policies: Vec<String>,
-    pub(super) groups: Vec<String>,
-    /// Other credentials than access keys.
+    /// What somebody else attached to our user. IAM wants it removed before DeleteUser (API reference of DeleteUser).
+    pub(super) attached: Attached,
+    /// Other credentials than access keys, which IAM wants removed too. Empty unless the user is to be deleted.
     pub(super) credentials: Vec<Credential>,
 }
 
@@ -124,18 +115,18 @@ impl Tagged for User {
         let keys = keys?.unwrap_or_default();
         let (policy, has_former_policy) = (policy?, has_former_policy?);
         let key_ids = keys.into_iter().filter_map(|key| key.access_key_id).collect();
-        let attachments = if self.going { Box::pin(self.read_attachments(aws)).await? } else { Attachments::default() };
+        let credentials = if self.going { Box::pin(self.read_credentials(aws)).await? } else { Vec::new() };
         let tags = iam::read_tags(user.tags);
-        let powers = if self.adopts && !tags.contains_key(TAG_DEPLOYMENT) {
-            Some(Box::pin(powers::read(aws, name, &user.arn)).await?)
-        } else {
-            None
-        };
+        let is_tagged = tags.contains_key(TAG_DEPLOYMENT);
+        let powers =
+            if self.adopts && !is_tagged { Some(Box::pin(powers::read(aws, name, &user.arn)).await?) } else { None };
+        let attached =
+            if self.going || is_tagged { Box::pin(self.read_attached(aws)).await? } else { Attached::default() };
         let placement = iam::Placement {
             path: user.path,
             boundary: user.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn),
         };
-        let observed = Observed { placement, policy, has_former_policy, key_ids, powers, attachments };
+        let observed = Observed { placement, policy, has_former_policy, key_ids, powers, attached, credentials };
         Ok(Some(Found { tags, observed }))
     }
 
@@ -186,9 +177,9 @@ impl Tagged for User {
     }
 
     fn delete(&self, found: &Found<Observed>, going: Going<'_>) -> Result<Vec<(Op, Call)>, Error> {
-        let Observed { policy, key_ids, attachments, .. } = &found.observed;
-        if !attachments.credentials.is_empty() {
-            return Err(self.used_otherwise(&attachments.credentials));
+        let Observed { policy, key_ids, attached, credentials, .. } = &found.observed;
+        if !credentials.is_empty() {
+            return Err(self.used_otherwise(credentials));
         }
         if !key_ids.is_empty() && !going.stop_mail {
             return Err(Error::new(format!("user {} has access keys that a host may be using", self.name))
@@ -205,13 +196,20 @@ impl Tagged for User {
             (op, Call::DeletePolicy(self.policy_name.clone()))
         });
         let user = (Op::new(Verb::Delete, "iam:DeleteUser"), Call::Delete);
-        Ok(attachments.removals().into_iter().chain(policy).chain(keys).chain([user]).collect())
+        Ok(removals(attached).into_iter().chain(policy).chain(keys).chain([user]).collect())
     }
 
-    fn note(&self, goal: &Goal, _: Option<&Found<Observed>>) -> Option<Text> {
-        goal.sends_as_anybody.then(|| {
-            "the user may send as any verified identity; name addresses or domains under ses.from to limit it".into()
-        })
+    fn note(&self, goal: &Goal, found: Option<&Found<Observed>>) -> Option<Text> {
+        let as_anybody = goal.sends_as_anybody.then(|| {
+            "the user may send as any verified identity; name addresses or domains under ses.from to limit it"
+                .to_owned()
+        });
+        // What else hosts send with may depend on it, so it stays.
+        let further = found.and_then(|found| found.observed.attached.named()).map(|attached| {
+            format!("somebody gave the user more than it needs, and every host's credential may use it: {attached}")
+        });
+        let notes: Vec<_> = as_anybody.into_iter().chain(further).collect();
+        (!notes.is_empty()).then(|| notes.join("; ").into())
     }
 
     async fn run(&self, context: &Context, call: Call) -> Result<(), Error> {
@@ -279,26 +277,15 @@ impl User {
         Ok(absent_is_none(answer, &["NoSuchEntity"])?.map(|answer| policy::parse(&answer.policy_document)))
     }
 
-    async fn read_attachments(&self, aws: &Aws) -> Result<Attachments, Error> {
-        let (client, name) = (&aws.iam, &self.name);
-        let inline = client.list_user_policies().user_name(name).into_paginator().items().send();
-        let managed = client.list_attached_user_policies().user_name(name).into_paginator().items().send();
-        let groups = client.list_groups_for_user().user_name(name).into_paginator().items().send();
-        let (inline, managed, groups, credentials) = tokio::join!(
-            inline.collect::<Result<Vec<_>, _>>(),
-            managed.collect::<Result<Vec<_>, _>>(),
-            groups.collect::<Result<Vec<_>, _>>(),
-            self.read_credentials(aws)
-        );
-        let inline = inline.failed_to(|| format!("list the policies of user {name}"))?;
-        let managed = managed.failed_to(|| format!("list the policies attached to user {name}"))?;
-        let groups = groups.failed_to(|| format!("list the groups of user {name}"))?;
-        Ok(Attachments {
-            inline_policies: inline.into_iter().filter(|policy| *policy != self.policy_name).collect(),
-            managed_policies: managed.into_iter().filter_map(|policy| policy.policy_arn).collect(),
-            groups: groups.into_iter().map(|group| group.group_name).collect(),
-            credentials: credentials?,
-        })
+    /// Without the policies of the deployment. AWS's own quarantine is told before everything else.
+    async fn read_attached(&self, aws: &Aws) -> Result<Attached, Error> {
+        let mut attached = powers::read_attached(aws, &self.name).await?;
+        let is_ours = |policy: &String| *policy == self.policy_name || Some(policy) == self.former_policy.as_ref();
+        attached.inline_policies.retain(|policy| !is_ours(policy));
+        if !self.going {
+            attached.managed_policies.retain(|arn| contract::quarantine([arn.clone()]).is_none());
+        }
+        Ok(attached)
     }
 
     /// No user has more of a kind than fit into one answer: two certificates and credentials per service, five SSH keys,
@@ -359,19 +346,16 @@ impl User {
     }
 }
 
-impl Attachments {
-    /// The calls that remove what may be removed: each can be undone, and the user goes anyway.
-    fn removals(&self) -> Vec<(Op, Call)> {
-        let op = |call, field, name: &String| Op::new(Verb::Update, call).with(field, Some(name.as_str().into()), None);
-        let groups = self.groups.iter();
-        let groups = groups.map(|it| (op("iam:RemoveUserFromGroup", "group", it), Call::LeaveGroup(it.clone())));
-        let managed = self.managed_policies.iter();
-        let managed =
-            managed.map(|it| (op("iam:DetachUserPolicy", "managed_policy", it), Call::DetachPolicy(it.clone())));
-        let inline = self.inline_policies.iter();
-        let inline = inline.map(|it| (op("iam:DeleteUserPolicy", "inline_policy", it), Call::DeletePolicy(it.clone())));
-        groups.chain(managed).chain(inline).collect()
-    }
+/// The calls that remove what may be removed: each can be undone, and the user goes anyway.
+fn removals(attached: &Attached) -> Vec<(Op, Call)> {
+    let op = |call, field, name: &String| Op::new(Verb::Update, call).with(field, Some(name.as_str().into()), None);
+    let groups = attached.groups.iter();
+    let groups = groups.map(|it| (op("iam:RemoveUserFromGroup", "group", it), Call::LeaveGroup(it.clone())));
+    let managed = attached.managed_policies.iter();
+    let managed = managed.map(|it| (op("iam:DetachUserPolicy", "managed_policy", it), Call::DetachPolicy(it.clone())));
+    let inline = attached.inline_policies.iter();
+    let inline = inline.map(|it| (op("iam:DeleteUserPolicy", "inline_policy", it), Call::DeletePolicy(it.clone())));
+    groups.chain(managed).chain(inline).collect()
 }
 
 fn put_policy(observed: Option<&Value>, goal: &Goal) -> Option<(Op, Call)> {

@@ -146,7 +146,7 @@ fn what_could_not_be_read_is_looked_at_and_never_taken_for_well() {
 fn a_resource_that_is_missing_is_told_with_the_commands() {
     let mut status = healthy();
     status.resources.push((Address::new(ResourceKind::Upkeep, "u"), State::Missing));
-    assert_eq!(judged(&status), (Safety::Look, "1 of 2 resources are not as the file declares".to_owned()));
+    assert_eq!(judged(&status), (Safety::Look, "1 of 2 resources is not as the file declares".to_owned()));
     assert_eq!(
         points(&status),
         ["`deployer plan` shows the differences, and `deployer apply` makes AWS as the file declares"]

@@ -473,13 +473,15 @@ fn current_does_not_work(report: &Report) -> Option<Diagnosis> {
 fn rotation_would_fail(report: &Report, owed: Option<Owed>) -> Option<Diagnosis> {
     let why = why_a_new_one_would_fail(report)?;
     let until = refusal(report).and_then(|refusal| refusal.until.as_ref());
-    let is_wanted = owed.is_some() || report.overdue.is_some();
+    // One that was given up is made then by hand or on schedule: the clock alone is in its way.
+    let is_wanted = owed == Some(Owed::OnCreate) || report.overdue.is_some();
     // Dates in RFC 3339, in UTC and whole seconds: their order is that of the strings.
     let in_time = |until: &&String| report.next_rotation.as_ref().is_none_or(|next| *until < next);
     if let Some(until) = until.filter(|_| obstacle(report) == Some(Obstacle::NoSafeSlot) && !is_wanted).filter(in_time)
     {
         let note = format!("no rotation can run before {until}: until then neither access key may be deleted");
-        return Some(Diagnosis::Healthy { note: Some(Text::from(note).then(leaked_hint(report))) });
+        let note = Text::from(note).then(owed.map_or_else(Text::default, |_| given_up_hint(report)));
+        return Some(Diagnosis::Healthy { note: Some(note.then(leaked_hint(report))) });
     }
     let found = match (&report.overdue, &report.next_rotation) {
         (Some(overdue), _) => overdue.clone().then(". But ").then(would_fail(why)),
@@ -517,6 +519,16 @@ fn person_about_next(report: &Report, found: Text) -> Diagnosis {
 
 fn again() -> Way {
     Way { when: "once that is corrected".to_owned(), command: Command::deployer("recover") }
+}
+
+/// When the rotation is made that this run gave up.
+fn given_up_hint(report: &Report) -> Text {
+    let next = report.next_rotation.as_ref().map_or_else(String::new, |next| format!(", by {next}"));
+    text![
+        format!(". The rotation that was given up is made on schedule{next}; as soon as one can run, "),
+        Command::deployer("rotate"),
+        " makes it at once"
+    ]
 }
 
 fn leaked_hint(report: &Report) -> Text {

@@ -22,7 +22,7 @@ use crate::{
     doctor::findings::Finding,
     engine::{events::Event, plan::Plan},
     error::Error,
-    overview::overview,
+    overview::Overview,
     rotation::diagnosis::Diagnosis,
     status::{Drift, Listed, Status},
 };
@@ -139,16 +139,15 @@ impl Screen {
         self.event(&Event::Note(note.into()));
     }
 
-    pub(crate) fn status(&self, deployment: &Deployment, status: &Status) {
+    pub(crate) fn status(&self, deployment: &Deployment, status: &Status, overview: &Overview) {
         let config = self.config();
-        let overview = overview(status, deployment.config.rotation.keep_inactive, SystemTime::now());
         if self.json {
-            self.line(&json::status(status, &overview, config));
+            self.line(&json::status(status, overview, config));
         } else {
             self.out(&text::status(
                 deployment,
                 status,
-                &overview,
+                overview,
                 config,
                 terminal::columns(&stdout()),
                 self.is_verbose(),

@@ -25,6 +25,7 @@ use aws_sdk_lambda::client::Waiters as _;
 
 use crate::support::{
     caller::actions,
+    calls::NOTHING,
     controls::Subscriptions,
     deployed::Deployed,
     example::{EMAIL, FUNCTION, FUNCTION_ARN, RECORD, ROLE_POLICY, ROTATE_LATER, USER},
@@ -144,8 +145,27 @@ async fn every_change_from_outside_is_planned_and_put_right() {
     let (allowed, needed) = (actions(&policy), deployed.sandbox.actions_of_caller(0));
     let superfluous: Vec<_> = allowed.difference(&needed).collect();
     // It ends a rotation that another tool left open (`scenarios/surroundings.rs`).
-    let to_adopt = ["iam:ListGroupsForUser", "iam:ListUserPolicies", "iam:SimulatePrincipalPolicy"];
-    assert_eq!(superfluous, [&to_adopt[..], &["secretsmanager:UpdateSecretVersionStage"]].concat());
+    let to_adopt = "iam:SimulatePrincipalPolicy";
+    assert_eq!(superfluous, [to_adopt, "secretsmanager:UpdateSecretVersionStage"]);
+}
+
+/// Hosts may send by what somebody attached, so nothing is taken away; but the credential lies on every host.
+#[tokio::test]
+async fn what_somebody_attached_to_the_user_is_told_and_stays() {
+    let deployed = Deployed::example(&[]).await;
+    let quarantine = "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3";
+    for arn in ["arn:aws:iam::aws:policy/AdministratorAccess", quarantine] {
+        let attach = deployed.aws.iam.attach_user_policy().user_name(USER).policy_arn(arn);
+        attach.send().await.unwrap();
+    }
+    let told = "somebody gave the user more than it needs, and every host's credential may use it: policy \
+                arn:aws:iam::aws:policy/AdministratorAccess";
+    let planned = deployed.run(&["plan", "--detailed-exitcode"]).expect(0).in_one_line();
+    assert!(planned.contains(told) && planned.contains("in quarantine"), "{planned}");
+    assert!(!planned.contains(&format!("AdministratorAccess, policy {quarantine}")), "{planned}");
+    let before = deployed.sandbox.mark();
+    deployed.run(&["apply", "--auto-approve"]).expect(0);
+    assert_eq!(deployed.sandbox.mutations(before), NOTHING);
 }
 
 /// Whoever may add a layer and replace the code may also set the tags by which the deployer knows its code.
@@ -223,7 +243,7 @@ async fn drift_tells_what_somebody_else_changed_since_the_last_apply_and_plan_te
     log_group::another_retention(&deployed).await.unwrap();
     let by_somebody = "~ log group /aws/lambda/mail-prod-rotation  (by somebody else, since the last apply)";
     let found = drift(&[], 2);
-    assert!(found.contains(by_somebody) && found.contains("retention_in_days"), "{found}");
+    assert!(found.contains(by_somebody) && found.contains("retention_in_days  30 → 1"), "{found}");
     assert!(found.contains("Drift: 1 resource is not as it was applied."), "{found}");
     for known in ["log_group", "log_group.retention_in_days"] {
         assert!(drift(&["--ignore", known], 0).contains("No drift."));

@@ -477,8 +477,8 @@ impl fmt::Display for KeptKey {
 fn age(created: SystemTime, now: SystemTime) -> String {
     let minutes = now.duration_since(created).unwrap_or_default().as_secs() / 60;
     match minutes {
-        0..120 => format!("{minutes} minutes old"),
-        120..2880 => format!("{} hours old", minutes / 60),
+        0..120 => format!("{minutes} min old"),
+        120..2880 => format!("{} h old", minutes / 60),
         _ => format!("{} days old", minutes / 1440),
     }
 }
@@ -875,10 +875,10 @@ pub(crate) mod tests {
     #[test]
     fn a_kept_key_is_described_with_an_age_in_the_unit_that_fits() {
         for (made, expected) in [
-            (Duration::ZERO, "0 minutes old"),
-            (Duration::from_mins(119), "119 minutes old"),
-            (2 * HOUR, "2 hours old"),
-            (Duration::from_mins(2879), "47 hours old"),
+            (Duration::ZERO, "0 min old"),
+            (Duration::from_mins(119), "119 min old"),
+            (2 * HOUR, "2 h old"),
+            (Duration::from_mins(2879), "47 h old"),
             (2 * DAY, "2 days old"),
         ] {
             assert_eq!(age(now() - made, now()), expected);

@@ -408,9 +408,14 @@ fn a_rotation_that_was_given_up_is_made_once_it_can_be() {
         then: Vec::new(),
     };
     assert_eq!(diagnose(&healthy(), Known { owed: Some(Owed::GivenUp), ..Known::default() }), rotate);
-    let (found, _) =
-        person(&healthy().next(fails(Obstacle::NoSafeSlot, Some("2026-01-02T00:00:00Z"))), Some(Owed::GivenUp));
+    let in_the_grace = || healthy().next(fails(Obstacle::NoSafeSlot, Some("2026-01-02T00:00:00Z")));
+    let (found, _) = person(&in_the_grace(), Some(Owed::OnCreate));
     assert!(found.contains("cannot run before 2026-01-02T00:00:00Z"), "{found}");
+    // Nothing is wrong but the time.
+    let given_up = Known { owed: Some(Owed::GivenUp), ..Known::default() };
+    let Diagnosis::Healthy { note: Some(note) } = diagnose(&in_the_grace(), given_up) else { panic!("not healthy") };
+    let note = note.to_string();
+    assert!(note.contains("before 2026-01-02T00:00:00Z") && note.contains("`deployer rotate`"), "{note}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use contract::{Command, printable};
 
 use super::{
     notes::push_notes,
-    resource::{View, apart, push_resource},
+    resource::{View, apart, push_drifted, push_resource},
     style::{BOLD, GREEN, RED, YELLOW},
     wrap::push_wrapped,
 };
@@ -105,7 +105,7 @@ pub(in crate::screen) fn drift(
     let (config, view) = (&deployment.config, View::new(deployment, identity, columns, verbose));
     let mut text = format!("{BOLD}{}{BOLD:#} in {}\n\n", config.name, config.region);
     for resource in &drift.drifted {
-        resource.verb().into_iter().for_each(|verb| push_resource(&mut text, resource, verb, view));
+        push_drifted(&mut text, resource, view);
     }
     if !drift.drifted.is_empty() {
         text.push('\n');
@@ -144,7 +144,9 @@ fn push_longest_life(text: &mut String, columns: usize, config: &Config) {
     let Some(KeyLife { active, exists }) = KeyLife::longest(config) else { return };
     let spelled = |duration: Duration| {
         let hours = duration.as_secs().div_ceil(60 * 60);
-        format!("{} days {} hours", hours / 24, hours % 24)
+        let parts = [(hours / 24, "day"), (hours % 24, "hour")].into_iter().filter(|(count, _)| *count > 0);
+        let parts = parts.map(|(count, unit)| format!("{count} {unit}{}", if count == 1 { "" } else { "s" }));
+        parts.collect::<Vec<_>>().join(" ")
     };
     let life = format!(
         "If rotations succeed, no unused key lives longer than {} (Active: {}).",

@@ -64,6 +64,25 @@ pub(super) fn push_resource(text: &mut String, resource: &Planned, verb: Verb, v
     }
 }
 
+/// What somebody else made of a resource: as it was applied → as it is now. That is the way back of the ops that would put it right.
+pub(super) fn push_drifted(text: &mut String, resource: &Planned, view: View<'_>) {
+    let drifted = Planned { ops: resource.ops.iter().map(Op::reversed).collect(), ..resource.clone() };
+    let Some(verb) = drifted.verb() else { return };
+    let _ = writeln!(text, "  {}", head(&drifted, verb));
+    // What the whole resource was, the file says.
+    let changes = drifted.ops.iter().flat_map(|op| &op.changes).filter(|_| verb == Verb::Update);
+    for change in changes {
+        let said = |value: &Option<Value>| value.as_ref().map_or(Some(vec![]), |value| sentences(value, view.home));
+        match (said(&change.from), said(&change.to), &change.from, &change.to) {
+            (Some(from), Some(to), ..) if !view.verbose => push_statements(text, view.columns, &from, &to),
+            (_, _, None, Some(to)) if !is_long(to) => {
+                let _ = writeln!(text, "        {}  (none) → {}", printable(&change.field), inline(to));
+            }
+            _ => push_change(text, change, change.field.len(), if view.verbose { usize::MAX } else { 1 }),
+        }
+    }
+}
+
 /// Its name, and what becomes of it, for a reader who unfolds it.
 pub(super) fn apart(resource: &Planned, verb: Verb, view: View<'_>) -> (String, String) {
     let mut text = String::new();
@@ -358,6 +377,33 @@ mod tests {
         let subscribe = Op::new(Verb::Create, "sns:Subscribe").sets("protocol", "email");
         assert_eq!(all_shown(&[create.clone(), subscribe]), "      sns:CreateTopic, sns:Subscribe  protocol: email\n");
         assert_eq!(shown(&create), "      sns:CreateTopic\n");
+    }
+
+    #[test]
+    fn drift_is_shown_from_what_was_applied_to_what_is() {
+        let [ours, theirs] = [&["iam:GetUser"][..], &["iam:DeleteUser"]];
+        let drifted = |ops: Vec<Op>| {
+            let address = Address::new(ResourceKind::Role, "r");
+            let resource = Planned { address, ops, changed_by: Some(ChangedBy::SomebodyElse) };
+            let (tags, mut text) = (Tags::new(), String::new());
+            push_drifted(&mut text, &resource, View { home: HOME, tags: &tags, columns: 100, verbose: false });
+            anstream::adapter::strip_str(&text).to_string()
+        };
+        let put = Op::new(Verb::Update, "iam:PutRolePolicy");
+        let put = put.with("policy", Some(policy(&[theirs])), Some(policy(&[ours])));
+        let attached = Op::new(Verb::Update, "iam:DetachRolePolicy").with("managed_policy", Some("p".into()), None);
+        let size = Op::new(Verb::Update, "x").with("memory_size", Some(512.into()), Some(128.into()));
+        assert_eq!(
+            drifted(vec![put, attached, size]),
+            "  ~ role r  (by somebody else, since the last apply)
+        - may GetUser on user u
+        + may DeleteUser on user u
+        managed_policy  (none) → p
+        memory_size  128 → 512
+"
+        );
+        let create = Op::new(Verb::Create, "iam:CreateRole").sets("path", "/");
+        assert_eq!(drifted(vec![create]), "  - role r  (by somebody else, since the last apply)\n");
     }
 
     #[test]

@@ -66,6 +66,10 @@ async fn a_host_that_stays_offline_is_removed_from_the_yaml() {
 async fn an_instance_is_removed_from_the_yaml_between_rotations_and_still_sends() {
     let deployed = Deployed::with(&[TWO]).await;
     let removed = deployed.sandbox.credential_on(INSTANCES[1]).unwrap();
+    deployed.sandbox.config(&[ONE]);
+    let told = format!("the file no longer names host {}: no rotation tells it of a new credential", INSTANCES[1]);
+    let planned = deployed.run(&["plan"]).expect(0).in_one_line();
+    assert!(planned.contains(&told), "{planned}");
     deployed.apply(&[ONE]);
     deployed.completes().await;
     assert_eq!(deployed.key_on(INSTANCES[1]), Some(removed.access_key_id.clone()));
