@@ -182,7 +182,7 @@ pub(crate) enum MustStay {
     OnlyActiveKey,
     /// The configuration lists it under `iam_user.replaces`, and no rotation has put a working key in its place.
     NoSuccessorYet,
-    /// No rotation has told any host of a credential yet, so nobody knows that the hosts have left it.
+    /// Not every host has confirmed a credential yet, so nobody knows that the hosts have left it.
     NobodyTold,
     /// No version names it, and it was used: it seems to be somebody else's.
     Foreign,
@@ -389,11 +389,12 @@ impl Situation {
         }
     }
 
-    /// Whether a rotation has moved the hosts to a key that works.
+    /// Whether every host has confirmed a credential once. DEPLOYING alone says that some may have it.
     fn hosts_were_told(&self) -> bool {
-        self.versions.iter().any(|version| version.has(DEPLOYING) || version.has(TOLD))
+        self.labelled(TOLD).is_some()
     }
 
+    /// Whether a rotation has moved the hosts to a key that works.
     fn has_successor(&self) -> bool {
         let is_current = |key: &UsedKey| key.key.active && self.is_named(&key.key.id, AWSCURRENT);
         self.was_rotated && self.keys.iter().any(is_current)
@@ -444,7 +445,7 @@ impl fmt::Display for MustStay {
                  a free slot",
             ),
             Self::NobodyTold => f.write_str(
-                "no rotation has told the hosts of a credential yet, so a host may have this one although the secret has another",
+                "no rotation has told every host of a credential yet, so a host may have this one although the secret has another",
             ),
             Self::Foreign => {
                 f.write_str("no version of the secret names it and it was used, so it may be somebody else's")
@@ -564,10 +565,10 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn before_any_host_was_told_an_active_key_that_a_version_names_stays() {
+    fn before_every_host_was_told_an_active_key_that_a_version_names_stays() {
         let mut situation = a_month_later();
         for version in &mut situation.versions {
-            version.labels.retain(|label| ![DEPLOYING, TOLD].contains(&label.as_str()));
+            version.labels.retain(|label| label != TOLD);
         }
         assert_eq!(verdict_on(&situation, "old"), Verdict::MustStay(MustStay::NobodyTold));
         // Nobody can use an Inactive one, and of one that is listed a person has said that no host does.

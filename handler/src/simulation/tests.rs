@@ -304,6 +304,13 @@ fn a_credential_that_is_put_by_hand_before_the_first_rotation_costs_no_host_the_
 }
 
 #[test]
+fn a_first_rotation_that_only_some_hosts_have_confirmed_costs_the_others_no_key() {
+    let setup = Setup { start: Start::ByHand, ..Setup::PLAIN };
+    let deleted = (0, At::Before("GetCommandInvocation"), Act::Delete(Which::Other));
+    is_unbroken(&after(setup, 31, &[deleted, (3 * DAY, At::Once, Act::PutHandMade)]));
+}
+
+#[test]
 fn a_key_that_awscurrent_is_moved_back_to_in_the_last_moment_is_not_deleted() {
     for action in ["UpdateAccessKey", "DeleteAccessKey"] {
         is_unbroken(&after(Setup::PLAIN, 10, &[(HOUR, At::Before(action), MOVE_BACK)]));
