@@ -3,6 +3,8 @@
 
 #![expect(clippy::print_stdout, reason = "a reader wants to know that a test was skipped")]
 
+mod kills;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -31,19 +33,28 @@ impl<'a> Terraform<'a> {
         terraform
     }
 
-    /// Runs Terraform. Returns what it printed.
-    fn run(&self, arguments: &[&str]) -> String {
+    fn command(&self, arguments: &[&str]) -> Command {
         let (sandbox, mut command) = (&self.deployed.sandbox, Command::new("terraform"));
         sandbox.environment_of(command.args(arguments).arg("-no-color"));
         command.env("TF_CLI_CONFIG_FILE", sandbox.path("terraformrc")).env("TF_IN_AUTOMATION", "1");
         command.env("CHECKPOINT_DISABLE", "1").env("HOME", sandbox.path("")).current_dir(&self.folder);
+        command
+    }
+
+    /// Runs Terraform. Returns what it printed.
+    fn run(&self, arguments: &[&str]) -> String {
+        self.try_run(arguments).unwrap_or_else(|said| panic!("terraform {arguments:?}\n{said}"))
+    }
+
+    /// Runs Terraform. Returns what it printed, or all that a run printed that failed.
+    fn try_run(&self, arguments: &[&str]) -> Result<String, String> {
+        let sandbox = &self.deployed.sandbox;
         let before = sandbox.mark();
-        let output = command.stdin(Stdio::null()).output().unwrap();
+        let output = self.command(arguments).stdin(Stdio::null()).output().unwrap();
         sandbox.another_tool_read(before);
         let text = |bytes| String::from_utf8(bytes).unwrap();
         let (printed, errors) = (text(output.stdout), text(output.stderr));
-        assert!(output.status.success(), "terraform {arguments:?}\n{printed}\n{errors}");
-        printed
+        if output.status.success() { Ok(printed) } else { Err(format!("{printed}\n{errors}")) }
     }
 
     fn apply(&self) -> String {
