@@ -275,6 +275,15 @@ fn a_rollback_that_only_the_daily_upkeep_has_seen_is_not_undone_either() {
     }
 }
 
+/// Nothing rotates then, but the operator goes on to change the secret.
+#[test]
+fn a_rollback_while_rotation_is_turned_off_is_not_undone_once_it_is_on_again() {
+    let off = (0, At::Before("testSecret"), Act::Cancel);
+    let there_and_back = [(2 * DAY, At::Once, MOVE_FORWARD), (3 * DAY, At::Once, MOVE_BACK)];
+    let disturbances = [off, there_and_back[0], there_and_back[1], (6 * DAY, At::Once, Act::Edit)];
+    is_unbroken(&after(Setup::PLAIN, 35, &disturbances));
+}
+
 /// Without hosts, the grace of those who read AWSCURRENT begins when AWSCURRENT is moved. AWS keeps no date of that, and the
 /// opening of a rotation hides the date of the secret's last change.
 #[test]

@@ -77,9 +77,7 @@ pub(crate) async fn mark_done(invocation: &Invocation<'_>, secret: &Secret, vers
 
 /// Marks the version that somebody moved AWSCURRENT away from, as long as AWSPREVIOUS tells: the next change moves AWSPREVIOUS on.
 pub(crate) async fn mark_rolled_back(invocation: &Invocation<'_>, secret: &Secret) {
-    if secret.rotation_enabled
-        && let Some(previous) = secret.version_labelled(AWSPREVIOUS)
-    {
+    if let Some(previous) = secret.version_labelled(AWSPREVIOUS) {
         mark_done(invocation, secret, previous).await;
     }
 }

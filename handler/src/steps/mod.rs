@@ -34,7 +34,9 @@ pub(crate) async fn admit(rotation: &Rotation<'_>) -> Result<Option<Secret>, Err
         Err(error @ Error::Aws { .. }) => return Err(error),
         Err(refused) => {
             let secret = secret::describe(clients, &request.secret_arn).await?;
-            finish_secret::mark_rolled_back(&rotation.invocation, &secret).await;
+            if secret.rotation_enabled {
+                finish_secret::mark_rolled_back(&rotation.invocation, &secret).await;
+            }
             if !matches!(refused, Error::RolledBack(_)) {
                 return Err(refused);
             }
