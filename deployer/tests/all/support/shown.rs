@@ -78,7 +78,7 @@ pub(crate) fn filters(sandbox: &Sandbox) -> insta::Settings {
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "DATE"),
         (r"\(\d+ (s|min|h|days) ago\)", "(AGE ago)"),
         (r"\([\d.]+ (s|min)\)\.", "(TIME)."),
-        (r"\d+ (s|minutes|hours|days) old", "AGE old"),
+        (r"\d+ (s|min|h|days) old", "AGE old"),
         (r"\(\d+\.\d s\)", "(TIME)"),
         (r"smtp-[A-Za-z0-9]{6}\b", "smtp-SUFFIX"),
         (r"(after|in) \d+ s\b", "$1 TIME"),
