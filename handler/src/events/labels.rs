@@ -21,6 +21,7 @@ use crate::{
 pub(crate) async fn complete(invocation: &Invocation<'_>, secret: &Secret) -> Result<(), Error> {
     let Some(current) = secret.version_labelled(AWSCURRENT) else { return Ok(()) };
     finish_secret::mark_rolled_back(invocation, secret).await;
+    finish_secret::mark_rolled_back_by_key(invocation, secret).await?;
     if !secret.rotation_enabled {
         return Ok(());
     }
@@ -137,6 +138,22 @@ mod tests {
             complete_in(&aws).await.unwrap();
             assert_eq!(aws.count("SendCommand"), 0);
             assert!(!aws.labels("new").contains(&TOLD.to_owned()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_rollback_from_a_copy_of_what_the_hosts_were_told_is_marked() {
+        let moved_back = |previous: &str| {
+            FakeAws::new().version("old", &[AWSCURRENT, DONE], "OLD").version("new", &[DEPLOYING, TOLD], "NEW").version(
+                "copy",
+                &[AWSPREVIOUS],
+                previous,
+            )
+        };
+        for (previous, is_marked) in [("NEW", true), ("OTHER", false), ("OLD", false)] {
+            let aws = moved_back(previous);
+            complete_in(&aws).await.unwrap();
+            assert_eq!(aws.labels("new").contains(&DONE.to_owned()), is_marked, "{previous}");
         }
     }
 

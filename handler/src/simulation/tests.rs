@@ -284,6 +284,13 @@ fn a_rollback_while_rotation_is_turned_off_is_not_undone_once_it_is_on_again() {
     is_unbroken(&after(Setup::PLAIN, 35, &disturbances));
 }
 
+#[test]
+fn a_rollback_from_a_copy_of_the_new_credential_is_not_undone_either() {
+    let copied = (0, At::Before("SendCommand"), Act::PutOther(Which::Label(AWSPENDING)));
+    let back_and_edited = [(DAY, At::Once, MOVE_BACK), (5 * DAY, At::Once, Act::Edit)];
+    is_unbroken(&after(Setup::PLAIN, 35, &[copied, back_and_edited[0], back_and_edited[1]]));
+}
+
 /// Without hosts, the grace of those who read AWSCURRENT begins when AWSCURRENT is moved. AWS keeps no date of that, and the
 /// opening of a rotation hides the date of the secret's last change.
 #[test]

@@ -82,6 +82,23 @@ pub(crate) async fn mark_rolled_back(invocation: &Invocation<'_>, secret: &Secre
     }
 }
 
+/// The same where AWSPREVIOUS is on another version with DEPLOYING's key: somebody had stored that credential once more.
+///
+/// # Errors
+/// A version cannot be read.
+pub(crate) async fn mark_rolled_back_by_key(invocation: &Invocation<'_>, secret: &Secret) -> Result<(), Error> {
+    let clients = invocation.clients;
+    let is_known = |deploying: &&str| [AWSCURRENT, AWSPREVIOUS, DONE].iter().any(|label| secret.has(deploying, label));
+    let Some(deploying) = secret.version_labelled(DEPLOYING).filter(|version| !is_known(version)) else {
+        return Ok(());
+    };
+    let Some(key) = key_of(clients, secret, deploying).await? else { return Ok(()) };
+    if was_moved_back(clients, secret, &key).await? {
+        mark_done(invocation, secret, deploying).await;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
