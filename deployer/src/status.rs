@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use contract::{Report, Text};
+use contract::{AWSCURRENT, DEPLOYING, Report, Text};
 
 use crate::{
     aws::Aws,
@@ -93,6 +93,12 @@ pub(crate) struct Key {
     pub(crate) last_used: Option<String>,
 }
 
+/// Whether AWSCURRENT's version has the credential that the hosts were told of: somebody edited another field.
+fn was_only_edited(report: &Report) -> bool {
+    let key = |label| report.labelled(label).and_then(|version| version.key.as_ref());
+    key(AWSCURRENT).is_some() && key(AWSCURRENT) == key(DEPLOYING)
+}
+
 /// Reads everything. A failed read is part of the status: people ask for the status when something is wrong.
 pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     let aws = &aws.for_one_round();
@@ -115,6 +121,7 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
         resources.push((address, state));
     }
     let labels = value_or_keep(labels, &mut unread).flatten().unwrap_or_default();
+    let elsewhere = labels.told_elsewhere(&deployment.names.secret);
     let mut credential = CredentialStatus::from(labels);
     let mut sign = None;
     if credential.pending.is_some() {
@@ -133,6 +140,9 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
         function::Notes::default()
     };
     let function::Notes { report, standing, retirements } = asked;
+    if report.as_ref().is_some_and(was_only_edited) {
+        told.retain(|note| Some(note) != elsewhere.as_ref());
+    }
     for note in standing {
         if !told.contains(&note) {
             told.push(note);

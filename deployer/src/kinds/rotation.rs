@@ -159,16 +159,7 @@ impl Kind for Rotation {
             };
             return Some(text![why, Command::deployer(starts), " starts it"]);
         }
-        let labels = observed.as_ref().map(|rotation| &rotation.labels).filter(|labels| labels.pending().is_none())?;
-        let deploying = labels.labelled(DEPLOYING).filter(|deploying| labels.current() != Some(deploying))?;
-        Some(text![
-            format!(
-                "version {deploying} of secret {} is labelled {DEPLOYING} and not AWSCURRENT: hosts may have been told of it; ",
-                self.secret
-            ),
-            Command::deployer("recover"),
-            " shows which credential works"
-        ])
+        observed.as_ref()?.labels.told_elsewhere(&self.secret)
     }
 
     async fn run(&self, context: &Context, call: Call) -> Result<(), Error> {

@@ -206,7 +206,9 @@ impl Tagged for User {
         });
         // What else hosts send with may depend on it, so it stays.
         let further = found.and_then(|found| found.observed.attached.named()).map(|attached| {
-            format!("somebody gave the user more than it needs, and every host's credential may use it: {attached}")
+            format!(
+                "somebody gave the user {attached}: every host's credential may use it, so take away what no host needs"
+            )
         });
         let notes: Vec<_> = as_anybody.into_iter().chain(further).collect();
         (!notes.is_empty()).then(|| notes.join("; ").into())

@@ -208,8 +208,18 @@ fn current_is_inactive(report: &Report) -> Option<Diagnosis> {
         };
         return Some(Diagnosis::Person { found: found.into(), ways: vec![move_it, was_an_accident(key)] });
     }
-    let leaked =
-        Way { when: "if somebody made it Inactive because it leaked".to_owned(), command: Command::rotate_leaked(key) };
+    let leaked = if obstacle(report) == Some(Obstacle::NoSafeSlot) {
+        // It makes room itself: nobody can send with it, and there is no slot for its successor.
+        Way {
+            when:
+                "if somebody made it Inactive because it leaked (then run recover again: it gives the hosts a new one)"
+                    .to_owned(),
+            command: Command::delete_key(&report.user, key),
+        }
+    } else {
+        let when = "if somebody made it Inactive because it leaked".to_owned();
+        Way { when, command: Command::rotate_leaked(key) }
+    };
     Some(Diagnosis::Person { found: found.into(), ways: vec![leaked, was_an_accident(key)] })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_secretsmanager::{operation::describe_secret::DescribeSecretOutput, types::SecretVersionsListEntry};
 use aws_smithy_types::DateTime;
-use contract::{AWSCURRENT, AWSPENDING};
+use contract::{AWSCURRENT, AWSPENDING, Command, DEPLOYING, Text, text};
 
 use crate::{
     aws::Aws,
@@ -39,6 +39,20 @@ impl Labels {
     /// The version of an open rotation: it carries AWSPENDING and not AWSCURRENT.
     pub(crate) fn pending(&self) -> Option<&str> {
         self.labelled(AWSPENDING).filter(|pending| self.current() != Some(pending))
+    }
+
+    /// What a person should know if no rotation is open and the hosts were told of another version than AWSCURRENT's. An edit of
+    /// another field makes a version too: only the function, which reads values, tells that from another credential.
+    pub(crate) fn told_elsewhere(&self, secret: &str) -> Option<Text> {
+        let told = self.labelled(DEPLOYING).filter(|told| self.pending().is_none() && self.current() != Some(told))?;
+        Some(text![
+            format!(
+                "version {told} of secret {secret} is labelled {DEPLOYING} and not {AWSCURRENT}: somebody edited the secret, or hosts may \
+                 have another credential than {AWSCURRENT}'s; "
+            ),
+            Command::deployer("recover"),
+            " shows which"
+        ])
     }
 
     /// The version of an open rotation that Secrets Manager continues, since rotation is enabled.

@@ -336,6 +336,10 @@ fn only_a_person_makes_a_key_active_again() {
         assert!(found.contains("access key NOW, which AWSCURRENT names, is Inactive"), "{found}");
         assert_eq!(commands, ["deployer rotate --leaked NOW", "deployer recover --reactivate NOW"]);
     }
+    // There is no slot for another key.
+    let (_, commands) = person(&healthy().inactive("NOW").next(fails(Obstacle::NoSafeSlot, None)), None);
+    let delete = "aws iam delete-access-key --user-name mail --access-key-id NOW";
+    assert_eq!(commands, [delete, "deployer recover --reactivate NOW"]);
     let slot = fails(Obstacle::NoSafeSlot, None);
     let pending = fails(Obstacle::PendingVersion, None);
     for report in [cleared().inactive("NEW").next(slot), open().inactive("NEW").next(pending)] {

@@ -66,6 +66,11 @@ async fn somebody_edits_another_field_within_the_grace() {
     deployed.put(&value.to_json()).await;
 
     assert_eq!(upkeep(&deployed).deleted, [""; 0], "the grace belongs to the key");
+    // Only the function can tell an edit from another credential.
+    let told = "somebody edited the secret, or hosts may have another credential";
+    assert!(deployed.run(&["plan"]).expect(0).in_one_line().contains(told));
+    let status = deployed.run(&["status"]).expect(0).in_one_line();
+    assert!(!status.contains(told), "{status}");
     deployed.let_pass(2 * DAY);
     assert_eq!(upkeep(&deployed).deleted, [previous]);
     deployed.completes().await;

@@ -106,7 +106,7 @@ pub(super) fn no_safe_slot(user: &str, keys: &[KeptKey]) -> Parts {
     let unusable = keys.iter().find(|kept| is_current(kept) && !kept.key.key.active);
     let ways = keys.iter().filter(|kept| unusable.is_none() || !kept.key.key.active);
     let ways = unusable
-        .map(|kept| reactivate(&kept.key.key.id))
+        .map(|kept| reactivate(user, &kept.key.key.id))
         .into_iter()
         .chain(ways.filter_map(|key| way_to_free(user, key)));
     let next: Vec<Text> =
@@ -118,14 +118,18 @@ fn is_current(kept: &KeptKey) -> bool {
     matches!(kept.reason, MustStay::Protected { label } if label == AWSCURRENT)
 }
 
-fn reactivate(id: &str) -> Text {
+/// A leaked key makes room itself: nobody can send with it, and there is no slot for its successor.
+fn reactivate(user: &str, id: &str) -> Text {
     text![
         format!(
             "{AWSCURRENT}'s access key {id} is Inactive, and hosts that have it cannot send: if that was an accident, "
         ),
         Command::reactivate(id),
-        "; if it leaked, ",
-        Command::rotate_leaked(id)
+        "; if it leaked, delete it with ",
+        Command::delete_key(user, id),
+        ", and ",
+        Command::deployer("recover"),
+        " gives the hosts a new one"
     ]
 }
 

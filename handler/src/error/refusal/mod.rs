@@ -136,6 +136,9 @@ mod tests {
         assert!(refused(true).contains(&deletes_the_other));
         assert!(!refused(false).contains(&deletes_the_other));
         assert!(refused(false).contains(&Command::reactivate("AKIACURRENT")));
+        // `rotate --leaked` would meet the same refusal.
+        assert!(!refused(false).contains(&Command::rotate_leaked("AKIACURRENT")));
+        assert!(refused(false).contains(&Command::delete_key("u", "AKIACURRENT")));
     }
 
     #[test]
