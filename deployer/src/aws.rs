@@ -13,7 +13,10 @@ use aws_config::{
     provider_config::ProviderConfig, retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig,
     timeout::TimeoutConfig,
 };
-use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError};
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, error::CredentialsError},
+};
 use aws_smithy_http_client::{
     Builder, Connector,
     proxy::ProxyConfig,
@@ -130,8 +133,15 @@ pub(crate) async fn connect(region: &str, silence: &Silence) -> Result<(Aws, Ide
 
     let mut expires = None;
     if let Some(provider) = sdk.credentials_provider() {
-        match provider.provide_credentials().await {
-            Ok(credentials) => expires = credentials.expiry(),
+        // A `credential_process` may ask somebody, or hang.
+        let waiting = silence.watch("credentials".to_owned(), "the profile's source of credentials".to_owned());
+        let provided = provider.provide_credentials().await;
+        drop(waiting);
+        match provided {
+            Ok(credentials) => {
+                check_characters(&credentials)?;
+                expires = credentials.expiry();
+            }
             Err(error) => return Err(no_credentials(&error).await),
         }
     }
@@ -139,6 +149,24 @@ pub(crate) async fn connect(region: &str, silence: &Silence) -> Result<(Aws, Ide
     let sts = client!(aws_sdk_sts, &sdk, silence);
     let identity = Identity { expires, ..identify(&sts).await? };
     Ok((Aws::new(&sdk, silence), identity))
+}
+
+/// The SDK would panic on a line break in what it puts into a header, and AWS would call the signature wrong.
+fn check_characters(credentials: &Credentials) -> Result<(), Error> {
+    let parts = [
+        ("access key id", Some(credentials.access_key_id())),
+        ("secret access key", Some(credentials.secret_access_key())),
+        ("session token", credentials.session_token()),
+    ];
+    let is_strange = |c: char| !c.is_ascii_graphic();
+    let found = parts.into_iter().find(|(_, part)| part.is_some_and(|part| part.contains(is_strange)));
+    let Some((name, _)) = found else { return Ok(()) };
+    Err(Error::new("the AWS credentials cannot be used")
+        .of_kind(ErrorKind::Credentials)
+        .cause(format!("the {name} has a space, a line break or another character that no {name} has"))
+        .hint(
+            "correct the environment variable or the profile; a file with Windows line endings adds one to each value",
+        ))
 }
 
 /// Refuses any account but the configured one.
@@ -172,10 +200,11 @@ async fn no_credentials(error: &CredentialsError) -> Error {
     ];
     // The chain's own text lists every place that it tried, down to the metadata of EC2.
     if matches!(error, CredentialsError::CredentialsNotLoaded(_)) {
-        return Error::new("found no AWS credentials")
-            .of_kind(ErrorKind::Credentials)
-            .cause("neither the environment nor a profile has any, and this machine has no role")
-            .hint(hint);
+        let cause = match env::var("AWS_PROFILE") {
+            Ok(profile) => format!("AWS_PROFILE is {profile}, and no profile of that name has any"),
+            Err(_) => "neither the environment nor a profile has any, and this machine has no role".to_owned(),
+        };
+        return Error::new("found no AWS credentials").of_kind(ErrorKind::Credentials).cause(cause).hint(hint);
     }
     let error = Error::new("failed to get AWS credentials")
         .of_kind(ErrorKind::Credentials)

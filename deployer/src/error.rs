@@ -178,6 +178,7 @@ impl Error {
 
 const DENIED: [&str; 3] = ["AccessDenied", "AccessDeniedException", "AuthorizationError"];
 const EXPIRED: [&str; 2] = ["ExpiredToken", "ExpiredTokenException"];
+const TIMES: [&str; 2] = ["Signature expired", "Signature not yet current"];
 const INVALID: [&str; 3] = ["InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch"];
 
 impl fmt::Display for Error {
@@ -296,6 +297,9 @@ fn hint_for(cause: &Cause) -> Option<Text> {
                 "the credentials have expired; sign in again, for example with ",
                 Command::aws(&["sso", "login"])
             ]),
+            code if INVALID.contains(&code) && TIMES.iter().any(|words| message.contains(words)) => {
+                Some("this machine's clock is wrong, and AWS takes no request of another time: set the clock".into())
+            }
             code if INVALID.contains(&code) => Some(text![
                 "the credentials are not valid here; check AWS_PROFILE and ",
                 Command::aws(&["sts", "get-caller-identity"])
@@ -312,6 +316,17 @@ fn hint_for(cause: &Cause) -> Option<Text> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_wrong_is_not_called_wrong_credentials() {
+        let hint = |message: &str| {
+            let (code, message) = ("SignatureDoesNotMatch".to_owned(), message.to_owned());
+            hint_for(&Cause::Aws { code, message, request_id: None }).unwrap().to_string()
+        };
+        let expired = "Signature expired: 20261128T000000Z is now earlier than 20261128T060000Z";
+        assert!(hint(expired).contains("set the clock"));
+        assert!(hint("The request signature we calculated does not match").contains("AWS_PROFILE"));
+    }
 
     #[test]
     fn who_is_denied_by_a_service_control_policy_is_not_told_to_allow_the_action() {

@@ -78,8 +78,14 @@ pub(crate) fn overview(status: &Status, keep_inactive: Duration, now: SystemTime
 
 /// Why a host that uses AWSCURRENT's credential cannot send.
 pub(crate) fn stopped(report: &Report) -> Option<Text> {
-    let Some(key) = report.labelled(AWSCURRENT).and_then(|version| version.key.as_ref()) else {
-        return Some("AWSCURRENT holds no credential: no rotation has completed".into());
+    let version = report.labelled(AWSCURRENT);
+    let Some(key) = version.and_then(|version| version.key.as_ref()) else {
+        let why = match version.and_then(|version| version.problem.as_ref()) {
+            Some(problem) => format!("the credential of AWSCURRENT cannot be read: {problem}"),
+            None if report.last_rotated.is_some() => "AWSCURRENT holds no credential".to_owned(),
+            None => "AWSCURRENT holds no credential: no rotation has completed".to_owned(),
+        };
+        return Some(why.into());
     };
     let state = match report.keys.iter().find(|it| it.key == *key) {
         Some(KeyReport { active: true, .. }) => return None,

@@ -40,6 +40,16 @@ impl Silence {
     pub(crate) fn new(tell: impl Fn(Unanswered) + Send + Sync + 'static) -> Self {
         Self(Arc::new(tell))
     }
+
+    /// Tells of something, unless what is returned is dropped before.
+    pub(crate) fn watch(&self, call: String, endpoint: String) -> Waiting {
+        let (tell, began) = (Arc::clone(&self.0), SystemTime::now());
+        let waiting = tokio::spawn(async move {
+            tokio::time::sleep(TOLD_AFTER).await;
+            tell(Unanswered { call, endpoint, waited: began.elapsed().unwrap_or(TOLD_AFTER) });
+        });
+        Waiting(waiting.abort_handle())
+    }
 }
 
 impl fmt::Debug for Silence {
@@ -50,7 +60,7 @@ impl fmt::Debug for Silence {
 
 /// What will tell of a call, unless the call ends before.
 #[derive(Debug)]
-struct Waiting(AbortHandle);
+pub(crate) struct Waiting(AbortHandle);
 
 impl Storable for Waiting {
     type Storer = StoreReplace<Self>;
@@ -80,13 +90,8 @@ impl Intercept for Silence {
         }
         let call = config.load::<Metadata>().map_or_else(String::new, |it| format!("{}:{}", it.service(), it.name()));
         let endpoint = origin(context.request().uri()).to_owned();
-        let (tell, began) = (Arc::clone(&self.0), SystemTime::now());
-        let waiting = tokio::spawn(async move {
-            tokio::time::sleep(TOLD_AFTER).await;
-            tell(Unanswered { call, endpoint, waited: began.elapsed().unwrap_or(TOLD_AFTER) });
-        });
         // It is dropped with the call.
-        config.interceptor_state().store_put(Waiting(waiting.abort_handle()));
+        config.interceptor_state().store_put(self.watch(call, endpoint));
         Ok(())
     }
 }

@@ -229,12 +229,18 @@ impl<T: Tagged> Owned<T> {
         let is_former = |key: &String| declared.former_tags.contains(key) && !goal.contains_key(key);
         let former = observed.iter().filter(|(key, _)| is_former(key));
         let former: Tags = former.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let is_the_other_case = former.keys().any(|key| missing.keys().any(|it| it.eq_ignore_ascii_case(key)));
         let [set, remove] = T::TAG_ACTIONS;
         let set = tags::set_op(set, observed, &missing);
         let set = set.map(|op| if adopted { self.adopting(op, observed) } else { op });
         let set = set.map(|op| (op, Call::SetTags(missing)));
         let remove = tags::remove_op(remove, &former).map(|op| (op, Call::RemoveTags(former.into_keys().collect())));
-        set.into_iter().chain(remove).collect()
+        // To IAM, `team` and `Team` are one tag: what is removed after it was set would be gone.
+        if is_the_other_case {
+            remove.into_iter().chain(set).collect()
+        } else {
+            set.into_iter().chain(remove).collect()
+        }
     }
 
     /// Whether this run takes over a resource with these tags. What another deployment owns is never taken over.

@@ -83,6 +83,24 @@ fn a_laptop_without_credentials_is_told_so_in_two_seconds_and_not_of_instance_me
     assert!(error.contains("found no AWS credentials") && !error.contains("etadata"), "{error}");
 }
 
+/// As in a file with Windows line endings that a shell reads.
+#[test]
+fn credentials_with_a_line_break_are_told_as_that_and_a_profile_that_is_not_there_by_its_name() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    for (variable, value, name) in [
+        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE\r", "access key id"),
+        ("AWS_SECRET_ACCESS_KEY", "secret\n", "secret access key"),
+        ("AWS_SESSION_TOKEN", "a token", "session token"),
+    ] {
+        let error = refused_credentials(&sandbox, &config, &[(variable, value)]);
+        assert!(error.contains(&format!("the {name} has a space, a line break")), "{error}");
+    }
+    let profile = [&NO_CREDENTIALS[..], &[("AWS_PROFILE", "prodd")]].concat();
+    let error = refused_credentials(&sandbox, &config, &profile);
+    assert!(error.contains("prodd"), "{error}");
+}
+
 #[test]
 fn a_profile_with_mfa_is_told_the_way_round() {
     let sandbox = Sandbox::start();

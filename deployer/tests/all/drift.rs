@@ -231,6 +231,18 @@ async fn a_foreign_tag_is_left_alone_and_one_that_the_file_named_is_removed() {
     deployed.run(&["plan", "--detailed-exitcode"]).expect(0);
 }
 
+/// To IAM, both are one tag.
+#[tokio::test]
+async fn a_tag_whose_key_gets_other_letters_is_changed_by_one_apply() {
+    let deployed = Deployed::example(&[ROTATE_LATER]).await;
+    deployed.sandbox.config(&[ROTATE_LATER, ("team: platform", "Team: platform")]);
+    deployed.run(&["apply", "--auto-approve"]).expect(0);
+    let tags = deployed.aws.iam.list_user_tags().user_name(USER).send().await.unwrap().tags;
+    let keys: Vec<_> = tags.iter().map(|tag| tag.key.as_str()).collect();
+    assert!(keys.contains(&"Team") && !keys.contains(&"team"), "{keys:?}");
+    deployed.run(&["plan", "--detailed-exitcode"]).expect(0);
+}
+
 #[tokio::test]
 async fn drift_tells_what_somebody_else_changed_since_the_last_apply_and_plan_tells_who_changed_what() {
     let deployed = Deployed::example(&[ROTATE_LATER]).await;

@@ -174,7 +174,10 @@ async fn a_rotation_that_was_given_up_after_the_host_was_told_is_rolled_forward(
     deployed.clear_pending().await;
     for command in ["plan", "status"] {
         let shown = deployed.run(&[command]).expect(0).in_one_line();
-        assert!(shown.contains("is labelled DEPLOYING and not AWSCURRENT: hosts may have been told"), "{shown}");
+        assert!(
+            shown.contains("is labelled DEPLOYING and not AWSCURRENT: somebody edited the secret, or hosts may have"),
+            "{shown}"
+        );
     }
 
     let ran = deployed.run(&["recover", "--auto-approve"]).expect(0);
