@@ -200,9 +200,9 @@ async fn no_credentials(error: &CredentialsError) -> Error {
     ];
     // The chain's own text lists every place that it tried, down to the metadata of EC2.
     if matches!(error, CredentialsError::CredentialsNotLoaded(_)) {
-        let cause = match env::var("AWS_PROFILE") {
-            Ok(profile) => format!("AWS_PROFILE is {profile}, and no profile of that name has any"),
-            Err(_) => "neither the environment nor a profile has any, and this machine has no role".to_owned(),
+        let cause = match env::var("AWS_PROFILE").ok().filter(|profile| !profile.is_empty()) {
+            Some(profile) => format!("AWS_PROFILE is {profile}, and no profile of that name has any"),
+            None => "neither the environment nor a profile has any, and this machine has no role".to_owned(),
         };
         return Error::new("found no AWS credentials").of_kind(ErrorKind::Credentials).cause(cause).hint(hint);
     }

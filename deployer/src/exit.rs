@@ -46,7 +46,7 @@ impl Exit {
             Self::Success => "success",
             Self::Failed => "error, also in the command line or the file",
             Self::Changes => {
-                "there are changes, or some were made, or status: mail is not safe (--detailed-exitcode); drift: something drifted"
+                "there are changes, or some were made, or status does not say that mail is safe (--detailed-exitcode); drift: something drifted"
             }
             Self::Declined => "nobody approved, and nothing was changed",
             Self::Partial => "something was changed, and then something failed; run the command again",

@@ -154,7 +154,7 @@ pub(crate) enum Call {
 
 pub(crate) const TAG_SOURCE: &str = "deployer:source";
 pub(crate) const TAG_CODE: &str = "deployer:code-sha256";
-/// The variables of the function that name its secret and its user, by whatever version of the deployer they were written.
+/// The variables of the function that name its secret, its user and its hosts, by whatever version of the deployer they were written.
 const SECRET_ARN_PREFIX: &str = "SECRET_ARN_PREFIX";
 const IAM_USER_ARN: &str = "IAM_USER_ARN";
 const CONSUMER: &str = "CONSUMER";

@@ -1,4 +1,4 @@
-//! What gives a user its permissions beside the deployment, which whoever has the credential has too.
+//! What gives a user its permissions, beside the deployment's policy: whoever has the credential has them too.
 
 use std::fmt;
 
@@ -31,7 +31,7 @@ pub(crate) struct Powers {
 const OF_ADMINISTRATORS: [&str; 2] = ["iam:AttachUserPolicy", "iam:PutUserPolicy"];
 
 impl Attached {
-    /// `policy AdministratorAccess's ARN, group admins`; none if there is nothing.
+    /// `policy arn:aws:iam::aws:policy/AdministratorAccess, group admins`; none if there is nothing.
     pub(super) fn named(&self) -> Option<String> {
         let all =
             [("inline policy", &self.inline_policies), ("policy", &self.managed_policies), ("group", &self.groups)];

@@ -110,23 +110,36 @@ impl Tagged for User {
                 None => Ok::<_, Error>(false),
             }
         };
-        let (keys, policy, has_former_policy) =
-            tokio::join!(read_once::access_keys(aws, name), self.read_policy(aws, &self.policy_name), former);
-        let keys = keys?.unwrap_or_default();
-        let (policy, has_former_policy) = (policy?, has_former_policy?);
-        let key_ids = keys.into_iter().filter_map(|key| key.access_key_id).collect();
-        let credentials = if self.going { Box::pin(self.read_credentials(aws)).await? } else { Vec::new() };
         let tags = iam::read_tags(user.tags);
         let is_tagged = tags.contains_key(TAG_DEPLOYMENT);
-        let powers =
-            if self.adopts && !is_tagged { Some(Box::pin(powers::read(aws, name, &user.arn)).await?) } else { None };
+        let (going, adopted) = (self.going, self.adopts && !is_tagged);
+        let credentials = async { if going { Box::pin(self.read_credentials(aws)).await } else { Ok(Vec::new()) } };
         let attached =
-            if self.going || is_tagged { Box::pin(self.read_attached(aws)).await? } else { Attached::default() };
+            async { if going || is_tagged { self.read_attached(aws).await } else { Ok(Attached::default()) } };
+        let powers = async { if adopted { powers::read(aws, name, &user.arn).await.map(Some) } else { Ok(None) } };
+        let (keys, policy, has_former_policy, credentials, attached, powers) = tokio::join!(
+            read_once::access_keys(aws, name),
+            self.read_policy(aws, &self.policy_name),
+            former,
+            credentials,
+            Box::pin(attached),
+            Box::pin(powers)
+        );
+        let keys = keys?.unwrap_or_default();
+        let key_ids = keys.into_iter().filter_map(|key| key.access_key_id).collect();
         let placement = iam::Placement {
             path: user.path,
             boundary: user.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn),
         };
-        let observed = Observed { placement, policy, has_former_policy, key_ids, powers, attached, credentials };
+        let observed = Observed {
+            placement,
+            policy: policy?,
+            has_former_policy: has_former_policy?,
+            key_ids,
+            powers: powers?,
+            attached: attached?,
+            credentials: credentials?,
+        };
         Ok(Some(Found { tags, observed }))
     }
 
@@ -279,12 +292,13 @@ impl User {
         Ok(absent_is_none(answer, &["NoSuchEntity"])?.map(|answer| policy::parse(&answer.policy_document)))
     }
 
-    /// Without the policies of the deployment. AWS's own quarantine is told before everything else.
+    /// Without the deployment's own policy. Of a user that stays, also without the policy of the former name, which `update` removes, and
+    /// without AWS's own quarantine, which is told before everything else.
     async fn read_attached(&self, aws: &Aws) -> Result<Attached, Error> {
         let mut attached = powers::read_attached(aws, &self.name).await?;
-        let is_ours = |policy: &String| *policy == self.policy_name || Some(policy) == self.former_policy.as_ref();
-        attached.inline_policies.retain(|policy| !is_ours(policy));
+        attached.inline_policies.retain(|policy| *policy != self.policy_name);
         if !self.going {
+            attached.inline_policies.retain(|policy| Some(policy) != self.former_policy.as_ref());
             attached.managed_policies.retain(|arn| contract::quarantine([arn.clone()]).is_none());
         }
         Ok(attached)

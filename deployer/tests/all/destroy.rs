@@ -5,7 +5,7 @@ use aws_sdk_secretsmanager::types::ReplicaRegionType;
 use crate::support::{
     calls::NOTHING,
     deployed::Deployed,
-    example::{SECRET, USER},
+    example::{ROTATE_LATER, SECRET, USER},
     faults::Fault,
 };
 
@@ -63,6 +63,18 @@ async fn what_hangs_on_the_user_is_planned_or_refused_before_anything_is_deleted
     for line in ["iam:RemoveUserFromGroup", "staff", "iam:DetachUserPolicy", policy, "inline_policy  theirs"] {
         assert!(planned.contains(line), "{line}: {planned}");
     }
+    deployed.run(&DESTROY).expect(0);
+    assert!(iam.get_user().user_name(USER).send().await.is_err());
+}
+
+/// As a move to another name leaves it that was killed right before its end.
+#[tokio::test]
+async fn a_policy_of_the_former_name_keeps_no_user_from_being_deleted() {
+    let deployed = Deployed::example(&[("# moved_from: mail-old", "moved_from: mail-old"), ROTATE_LATER]).await;
+    let iam = &deployed.aws.iam;
+    let document = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}"#;
+    let put = iam.put_user_policy().user_name(USER).policy_name("mail-old-send").policy_document(document);
+    put.send().await.unwrap();
     deployed.run(&DESTROY).expect(0);
     assert!(iam.get_user().user_name(USER).send().await.is_err());
 }

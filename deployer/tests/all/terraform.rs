@@ -18,6 +18,21 @@ use crate::support::{
 
 const VARIABLE: &str = "TERRAFORM_MIRROR";
 
+/// In which the sandbox has `examples/terraform` and the function's zip.
+const FOLDER: &str = "terraform";
+
+/// An empty account, the example in `FOLDER`, and the mirror; none without a mirror.
+async fn example() -> Option<(Deployed, String)> {
+    let Ok(mirror) = std::env::var(VARIABLE) else {
+        println!("skipped: {VARIABLE} names no mirror with the AWS provider");
+        return None;
+    };
+    let deployed = Deployed::before_apply(&[("  # package: bootstrap.zip", "  package: terraform/x86_64.zip")]).await;
+    copy(&root().join("examples/terraform"), &deployed.sandbox.path(FOLDER));
+    deployed.sandbox.deployer(&["build", "--out", FOLDER]).expect(0);
+    Some((deployed, mirror))
+}
+
 /// A folder of Terraform's, and the sandbox that it works on.
 struct Terraform<'a> {
     deployed: &'a Deployed,
@@ -76,20 +91,14 @@ impl<'a> Terraform<'a> {
 
 #[tokio::test]
 async fn a_deployment_goes_from_terraform_to_the_deployer_and_back_without_a_rotation_or_a_replaced_resource() {
-    let Ok(mirror) = std::env::var(VARIABLE) else {
-        println!("skipped: {VARIABLE} names no mirror with the AWS provider");
-        return;
-    };
-    let deployed = Deployed::before_apply(&[("  # package: bootstrap.zip", "  package: terraform/x86_64.zip")]).await;
+    let Some((deployed, mirror)) = example().await else { return };
     let sandbox = &deployed.sandbox;
-    let folder = sandbox.path("terraform");
-    copy(&root().join("examples/terraform"), &folder);
+    let folder = sandbox.path(FOLDER);
     // The example of the tests logs everything.
     let main = fs::read_to_string(folder.join("main.tf")).unwrap();
     let traced = main.replace("{ package = var.package }", "{ package = var.package, log_level = \"trace\" }");
     assert_ne!(main, traced);
     fs::write(folder.join("main.tf"), &traced).unwrap();
-    deployed.sandbox.deployer(&["build", "--out", "terraform"]).expect(0);
 
     let terraform = Terraform::init(&deployed, &mirror, folder.clone());
     let applied = terraform.apply();

@@ -54,8 +54,7 @@ async fn finish(
     Ok(())
 }
 
-/// Whether somebody moved AWSCURRENT away from another version with the pending one's key, while the rotation told the hosts of that key
-/// again. AWSPREVIOUS is on that version then.
+/// Whether somebody moved AWSCURRENT away from a version with this key, to another key. AWSPREVIOUS is on that version then.
 async fn was_moved_back(clients: &Clients, secret: &Secret, key: &str) -> Result<bool, Error> {
     let Some(previous) = secret.version_labelled(AWSPREVIOUS) else { return Ok(false) };
     if key_of(clients, secret, previous).await?.as_deref() != Some(key) {

@@ -34,6 +34,7 @@ pub(crate) async fn admit(rotation: &Rotation<'_>) -> Result<Option<Secret>, Err
         Err(error @ Error::Aws { .. }) => return Err(error),
         Err(refused) => {
             let secret = secret::describe(clients, &request.secret_arn).await?;
+            // Where rotation is off, only the daily upkeep changes a label.
             if secret.rotation_enabled {
                 finish_secret::mark_rolled_back(&rotation.invocation, &secret).await;
             }

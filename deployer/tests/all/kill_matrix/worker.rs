@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
-    thread::sleep,
     time::Duration,
 };
 
@@ -17,17 +16,12 @@ use crate::support::{
     calls::NOTHING,
     controls::{Snapshot, TimeOfParameters, Watch},
     example::{self, FUNCTION},
+    matrix::wait_for,
     sandbox::{Ran, Sandbox},
 };
 
 /// After this, the lease of a run that was killed has ended.
 const LEASE_ENDS_WITHIN: Duration = Duration::from_mins(1);
-
-/// The time between two questions to the sandbox.
-const POLL_PERIOD: Duration = Duration::from_millis(50);
-
-/// The most questions, whatever is waited for.
-const MOST_POLLS: u32 = 20 * 300;
 
 /// Starts the rotation, or a test of the configuration. After it, the deployer polls.
 const ROTATE: &str = "secretsmanager:RotateSecret";
@@ -127,18 +121,14 @@ impl Worker {
     /// Kills the run once it makes the call; none if it was killed.
     fn kill(&self, run: Run) -> Option<Ran> {
         let mut deployer = self.sandbox.start_deployer(run.arguments());
-        for _ in 0..MOST_POLLS {
-            if !self.sandbox.state().held_calls.is_empty() {
-                deployer.kill().unwrap();
-                deployer.wait().unwrap();
-                return None;
-            }
-            if deployer.try_wait().unwrap().is_some() {
-                return Some(self.sandbox.end_of(deployer));
-            }
-            sleep(POLL_PERIOD);
+        let mut has_ended = || deployer.try_wait().unwrap().is_some();
+        wait_for(|| !self.sandbox.state().held_calls.is_empty() || has_ended());
+        if has_ended() {
+            return Some(self.sandbox.end_of(deployer));
         }
-        panic!("the run neither makes the call nor ends");
+        deployer.kill().unwrap();
+        deployer.wait().unwrap();
+        None
     }
 
     fn run_undisturbed(&self, run: Run) {
@@ -239,16 +229,6 @@ fn change_by_hand(runtime: &Runtime, aws: &Aws) {
     let remove = aws.lambda.remove_permission().function_name(FUNCTION).statement_id(statement).send();
     runtime.block_on(remove).unwrap();
     runtime.block_on(aws.lambda.delete_function_event_invoke_config().function_name(FUNCTION).send()).unwrap();
-}
-
-fn wait_for(is_so: impl Fn() -> bool) {
-    for _ in 0..MOST_POLLS {
-        if is_so() {
-            return;
-        }
-        sleep(POLL_PERIOD);
-    }
-    panic!("the sandbox does not come to rest");
 }
 
 /// What differs between two dumps; empty if nothing does.

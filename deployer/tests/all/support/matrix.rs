@@ -9,7 +9,24 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Mutex,
     thread,
+    time::Duration,
 };
+
+/// The time between two questions to the sandbox.
+const POLL_PERIOD: Duration = Duration::from_millis(50);
+
+/// The most questions, whatever is waited for.
+const MOST_POLLS: u32 = 20 * 300;
+
+pub(crate) fn wait_for(mut is_so: impl FnMut() -> bool) {
+    for _ in 0..MOST_POLLS {
+        if is_so() {
+            return;
+        }
+        thread::sleep(POLL_PERIOD);
+    }
+    panic!("what is waited for does not come");
+}
 
 /// Which points are run.
 #[derive(Clone, Debug)]

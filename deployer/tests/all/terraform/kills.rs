@@ -9,27 +9,19 @@ use std::{
     os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, Command, Stdio},
-    thread::sleep,
-    time::Duration,
 };
 
-use super::{Terraform, VARIABLE, copy};
+use super::{FOLDER, Terraform, example};
 use crate::support::{
     calls::Call,
     controls::Snapshot,
     deployed::Deployed,
-    example::root,
     faults::{Fault, When},
-    matrix::Selection,
+    matrix::{Selection, wait_for},
 };
 
 /// A spread has one of so many kills.
 const SPREAD: usize = 23;
-
-const POLL_PERIOD: Duration = Duration::from_millis(50);
-
-/// The most questions, whatever is waited for.
-const MOST_POLLS: u32 = 20 * 300;
 
 /// An empty account.
 const EMPTY: &str = "Empty";
@@ -51,15 +43,9 @@ impl fmt::Display for Kill {
 /// Terraform has no fault here: what it forgets is in no state file yet. The number is for the README, beside the deployer's 0.
 #[tokio::test]
 async fn how_many_killed_applies_of_terraform_need_a_person() {
-    let Ok(mirror) = std::env::var(VARIABLE) else {
-        println!("skipped: {VARIABLE} names no mirror with the AWS provider");
-        return;
-    };
-    let deployed = Deployed::before_apply(&[("  # package: bootstrap.zip", "  package: terraform/x86_64.zip")]).await;
+    let Some((deployed, mirror)) = example().await else { return };
     let sandbox = &deployed.sandbox;
-    let folder = sandbox.path("terraform");
-    copy(&root().join("examples/terraform"), &folder);
-    sandbox.deployer(&["build", "--out", "terraform"]).expect(0);
+    let folder = sandbox.path(FOLDER);
     let terraform = Terraform::init(&deployed, &mirror, folder.clone());
     wait_for(|| sandbox.try_control(&Snapshot::Save(EMPTY.to_owned())).is_ok());
 
@@ -119,16 +105,6 @@ fn kill_with_its_provider(running: &mut Child) {
     let group = format!("-{}", running.id());
     assert!(Command::new("kill").args(["-KILL", "--", &group]).status().unwrap().success());
     running.wait().unwrap();
-}
-
-fn wait_for(mut is_so: impl FnMut() -> bool) {
-    for _ in 0..MOST_POLLS {
-        if is_so() {
-            return;
-        }
-        sleep(POLL_PERIOD);
-    }
-    panic!("what is waited for does not come");
 }
 
 impl Terraform<'_> {
