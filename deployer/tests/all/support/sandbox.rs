@@ -76,8 +76,9 @@ impl Ran {
     }
 }
 
-/// Variables of whoever runs the tests that would change what is printed. (LC_ALL is always set.)
-const ABOUT_THE_SCREEN: [&str; 5] = ["COLUMNS", "LINES", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"];
+/// Variables of whoever runs the tests that would change what is printed. (LC_ALL is always set. anstream takes a terminal of a machine
+/// with `CI` for one that shows colours, whatever its `TERM`.)
+const ABOUT_THE_SCREEN: [&str; 6] = ["COLUMNS", "LINES", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"];
 
 /// The process.
 impl Sandbox {
