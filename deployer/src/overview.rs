@@ -12,7 +12,7 @@ use crate::{
     date::{relative, with_distance},
     engine::op::{Address, ResourceKind},
     rotation::{
-        diagnosis::{Diagnosis, Known, Way, diagnose},
+        diagnosis::{Diagnosis, Known, Way, diagnose, left_open_by_an_edit, unread},
         log::LastSign,
         retirement,
     },
@@ -90,6 +90,8 @@ pub(crate) fn stopped(report: &Report) -> Option<Text> {
     let state = match report.keys.iter().find(|it| it.key == *key) {
         Some(KeyReport { active: true, .. }) => return None,
         Some(_) => "Inactive",
+        // The function could not list the keys, or the list may be old.
+        None if unread(report).is_some() => return None,
         None => "deleted",
     };
     Some(format!("access key {key}, which AWSCURRENT names, is {state}: a host that uses it cannot send").into())
@@ -119,6 +121,8 @@ fn rotation(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
         (Some(_), Some(LastSign::Old)) | (None, _) => {}
     }
     match diagnose(report, Known::default()) {
+        // Its error is among those of reading, with what to do.
+        Diagnosis::Person { found, .. } if unread(report).is_some() => Some(found),
         Diagnosis::Healthy { .. } => None,
         Diagnosis::Curable { found, first, .. } => {
             for_a_person.push(text![recover, format!(" offers to {}", first.sentence())]);
@@ -231,6 +235,9 @@ fn describe(id: &str, active: bool, created: Option<&String>, last_used: Option<
 /// What the pending version is for.
 fn open(status: &Status) -> Option<Text> {
     let version = status.credential.pending.as_ref()?;
+    if status.report.as_ref().is_some_and(|report| left_open_by_an_edit(report).is_some()) {
+        return Some(format!("nothing: a completed rotation left AWSPENDING on version {version}").into());
+    }
     Some(match &status.sign {
         Some(LastSign::Tested) => {
             format!("the configuration is being tested: version {version}; this rotates nothing, and ends by itself")

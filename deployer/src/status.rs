@@ -19,10 +19,10 @@ use crate::{
         op::{Address, Op, ResourceKind, Toward, Verb},
         plan::{ChangedBy, Plan, Planned},
     },
-    error::{Error, FailedTo as _},
+    error::{Error, ErrorKind, FailedTo as _},
     planning, read_once,
     rotation::{
-        function,
+        diagnosis, function,
         labels::{self, Labels},
         log::LastSign,
         watch,
@@ -140,6 +140,10 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
         function::Notes::default()
     };
     let function::Notes { report, standing, retirements } = asked;
+    if let Some(refusal) = report.as_ref().and_then(diagnosis::unread) {
+        let error = Error::new("the function could not read everything").of_kind(ErrorKind::NoAnswer);
+        unread.push(error.refused(refusal));
+    }
     if report.as_ref().is_some_and(was_only_edited) {
         told.retain(|note| Some(note) != elsewhere.as_ref());
     }

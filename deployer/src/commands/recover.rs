@@ -62,7 +62,7 @@ async fn recover(session: &Session, args: &RecoverArgs, done_before: usize) -> R
             return session.fail(Err(did_not_help(&remedy)));
         }
         if !args.auto_approve {
-            approve(session, &question(&remedy), &["recover"], taken.len() + done_before).await?;
+            approve(session, &question(&remedy, &report), &["recover"], taken.len() + done_before).await?;
         }
         // Another run may have changed what was diagnosed.
         if take(session, &remedy, &report, args).await? == Taken::Done {
@@ -77,11 +77,18 @@ fn say_the_end(session: &Session, changes: usize, took: Duration) {
     session.screen.complete(&format!("Recovery complete: {changes}"), took, &next);
 }
 
-/// "Take AWSPENDING off version V?"
-fn question(remedy: &Remedy) -> String {
-    let sentence = remedy.sentence();
+/// "Take AWSPENDING off version V?" Of a rotation also which keys it makes and deletes.
+fn question(remedy: &Remedy, report: &Report) -> String {
+    let question = format!("{}?", capitalized(&remedy.sentence()));
+    match remedy {
+        Remedy::Rotate => format!("{question} {}.", capitalized(&rotate::forecast(report))),
+        _ => question,
+    }
+}
+
+fn capitalized(sentence: &str) -> String {
     let mut letters = sentence.chars();
-    letters.next().map_or_else(String::new, |first| format!("{}{}?", first.to_uppercase(), letters.as_str()))
+    letters.next().map_or_else(String::new, |first| format!("{}{}", first.to_uppercase(), letters.as_str()))
 }
 
 /// Whether a rotation is still wanted: one that was given up, or the first one.

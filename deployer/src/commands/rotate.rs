@@ -105,7 +105,7 @@ pub(super) async fn rotate(
 }
 
 /// What the rotation will do, in one line.
-fn forecast(report: &Report) -> String {
+pub(super) fn forecast(report: &Report) -> String {
     match &report.next {
         Next::MakeKey { frees } if frees.is_empty() => "the rotation makes an access key".to_owned(),
         Next::MakeKey { frees } => {

@@ -1,4 +1,4 @@
-use contract::{HostReport, Next, Refusal, RefusalKind, VersionReport, WayOut};
+use contract::{DONE, HostReport, Next, Refusal, RefusalKind, VersionReport, WayOut};
 
 use super::*;
 use crate::{
@@ -106,7 +106,8 @@ fn an_operator_sees_that_mail_is_safe_and_what_happens_when() {
     assert_eq!(lines(&status, "last rotation"), ["2026-01-01T00:00:00Z (2 days ago)"]);
     assert_eq!(lines(&status, "next rotation"), ["by 2026-02-01T00:00:00Z (in 29 days)"]);
     assert_eq!(lines(&status, IN_USE), ["NOW Active, made 2 days ago, never used"]);
-    let fate = "will be made Inactive on 2026-01-02T00:00:00Z at the earliest, and deleted 3d later";
+    let fate = "will be made Inactive on 2026-01-02T00:00:00Z at the earliest, and deleted 3d later, or by a rotation before \
+                that";
     assert_eq!(lines(&status, "previous key")[1], fate);
     assert_eq!(lines(&status, "read by"), ["i-1 Online, told: has confirmed the key in use"]);
 }
@@ -123,6 +124,35 @@ fn mail_is_not_safe_once_the_key_in_use_is_inactive_or_deleted_or_was_never_made
     assert!(reason.contains("access key NOW, which AWSCURRENT names, is Inactive"), "{reason}");
     assert!(with(|report| drop(report.keys.pop())).1.contains("is deleted"));
     assert!(with(|report| report.versions[0].key = None).1.contains("holds no credential"));
+}
+
+#[test]
+fn a_key_that_the_function_could_not_list_is_not_called_deleted() {
+    let refusal = Refusal {
+        kind: RefusalKind::Aws,
+        found: "iam:ListAccessKeys failed: AccessDenied".into(),
+        not_done: String::new(),
+        next: vec![],
+        until: None,
+    };
+    let report = Report { keys: vec![], next: Next::Fail { refusal }, ..report() };
+    let (safety, reason) = judged(&Status { report: Some(report), ..healthy() });
+    assert_eq!(safety, Safety::Look);
+    assert!(reason.contains("could not read everything") && reason.contains("AccessDenied"), "{reason}");
+}
+
+#[test]
+fn awspending_that_an_edit_left_behind_is_no_open_rotation() {
+    let mut report = report();
+    report.versions[0].labels.extend([AWSPENDING.into(), DONE.into(), AWSPREVIOUS.into()]);
+    report.versions[0].labels.retain(|label| label != AWSCURRENT);
+    report.versions[1] = version("edited", &[AWSCURRENT], "NOW");
+    report.open = Some("now".into());
+    let mut status = Status { report: Some(report), sign: Some(LastSign::Old), ..healthy() };
+    status.credential.pending = Some("now".into());
+    assert_eq!(lines(&status, "open now"), ["nothing: a completed rotation left AWSPENDING on version now"]);
+    assert_eq!(points(&status), ["`deployer recover` offers to take AWSPENDING off version now"]);
+    assert_eq!(lines(&status, "read by"), ["i-1 Online, told: has confirmed the key in use"]);
 }
 
 #[test]

@@ -4,8 +4,8 @@
 //! that could still work.
 
 use contract::{
-    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Command, DEPLOYING, KeyReport, KeyVerdict, Login, Next, Refusal, RefusalKind,
-    Report, TOLD, Text, VersionReport, WayOut, text,
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Command, DEPLOYING, DONE, KeyReport, KeyVerdict, Login, Next, Refusal,
+    RefusalKind, Report, TOLD, Text, VersionReport, WayOut, text,
 };
 
 #[cfg(test)]
@@ -181,6 +181,8 @@ pub(crate) fn diagnose(report: &Report, known: Known<'_>) -> Diagnosis {
     current_is_inactive(report)
         .or_else(|| something_is_unread(report))
         .or_else(|| rotation_is_off(report))
+        .or_else(|| was_complete(report))
+        .or_else(|| a_value_is_unusable(report))
         .or_else(|| labels_are_crossed(report, reactivated))
         .or_else(|| rotation_is_open(report))
         .or_else(|| told_but_not_current(report))
@@ -235,9 +237,14 @@ fn told_is_inactive(report: &Report, key: &str, found: &str) -> Diagnosis {
     Diagnosis::Person { found: found.into(), ways: vec![delete, was_an_accident(key), again()] }
 }
 
+/// What the function could not read. Nothing may be concluded from what its report lacks.
+pub(crate) fn unread(report: &Report) -> Option<&Refusal> {
+    refusal(report).filter(|refusal| obstacle_of(refusal.kind) == Obstacle::Unread)
+}
+
 /// What could not be read must not be taken for absent.
 fn something_is_unread(report: &Report) -> Option<Diagnosis> {
-    let refusal = refusal(report).filter(|refusal| obstacle_of(refusal.kind) == Obstacle::Unread)?;
+    let refusal = unread(report)?;
     let found = Text::from("the function could not read everything: ").then(refusal.in_full());
     Some(Diagnosis::Person { found, ways: vec![again()] })
 }
@@ -251,8 +258,64 @@ fn rotation_is_off(report: &Report) -> Option<Diagnosis> {
     Some(Diagnosis::Person { found: format!("rotation is not enabled for {}", report.secret).into(), ways })
 }
 
+/// The version that AWSPENDING was left on by its rotation, if somebody edited another field since: AWSCURRENT is on another
+/// version of the same credential, and Secrets Manager takes the rotation for open.
+pub(crate) fn left_open_by_an_edit(report: &Report) -> Option<&VersionReport> {
+    let left = open(report).filter(|version| has(version, DONE))?;
+    let current = report.labelled(AWSCURRENT)?;
+    // Of two passwords of one key, SES accepts one.
+    let is_same = left.key.is_some() && left.key == current.key && left.login == current.login;
+    is_same.then_some(left)
+}
+
+fn was_complete(report: &Report) -> Option<Diagnosis> {
+    let left = &left_open_by_an_edit(report)?.version;
+    let found = format!(
+        "AWSPENDING is on version {left}. Its rotation had completed before somebody edited another field of the secret; Secrets \
+         Manager takes it for open, and starts no other"
+    );
+    Some(curable(found, Remedy::ClearPending { version: left.clone(), owes_a_rotation: false }, []))
+}
+
+/// Somebody stored a value that is no credential. No host can use it, and a rotation refuses it.
+fn a_value_is_unusable(report: &Report) -> Option<Diagnosis> {
+    if let Some((current, problem)) = report.labelled(AWSCURRENT).and_then(with_problem) {
+        let found = format!("the value of AWSCURRENT's version {} cannot be used: {problem}", current.version);
+        let works = |version: &&VersionReport| matches!(credential(report, version), Credential::Works(_));
+        let Some(told) = [TOLD, DEPLOYING].iter().filter_map(|label| report.labelled(label)).find(works) else {
+            return Some(rotation_would_fail(report, None).unwrap_or_else(|| person_about_next(report, found.into())));
+        };
+        let found = format!(
+            "{found}. The hosts were told of version {}{}, which works; the other value stays stored, as AWSPREVIOUS",
+            told.version,
+            credential(report, told).in_brackets()
+        );
+        let (from, to) = (current.version.clone(), told.version.clone());
+        return Some(curable(found, Remedy::MoveLabel { label: AWSCURRENT, from, to }, []));
+    }
+    let refused = refusal(report).filter(|refusal| refusal.kind == RefusalKind::MalformedSecret)?;
+    // That of an open rotation is given up with it.
+    let (version, _) =
+        report.versions.iter().filter(|it| Some(&it.version) != report.open.as_ref()).find_map(with_problem)?;
+    let without = version.labels.iter().map(|label| Way {
+        when: format!("if nobody needs version {}, take {label} off it", version.version),
+        command: Command::move_label(&report.secret, label, Some(&version.version), None),
+    });
+    let found = would_fail(refused.finding().into());
+    Some(Diagnosis::Person { found, ways: without.chain([again()]).collect() })
+}
+
+fn with_problem(version: &VersionReport) -> Option<(&VersionReport, &str)> {
+    version.problem.as_deref().map(|problem| (version, problem))
+}
+
+/// The version of the open rotation.
+fn open(report: &Report) -> Option<&VersionReport> {
+    report.versions.iter().find(|version| Some(&version.version) == report.open.as_ref())
+}
+
 fn rotation_is_open(report: &Report) -> Option<Diagnosis> {
-    let version = report.versions.iter().find(|version| Some(&version.version) == report.open.as_ref())?;
+    let version = open(report)?;
     let id = &version.version;
     let clear = Remedy::ClearPending { version: id.clone(), owes_a_rotation: true };
     let fails = why_a_new_one_would_fail(report);
@@ -333,7 +396,7 @@ fn stored_by_another(report: &Report, version: &VersionReport, key: &str) -> Dia
 /// SES does not accept a credential that hosts may have been told of, or does not say, though its key is Active.
 fn refused(report: &Report, version: &VersionReport, key: &str, words: &str) -> Diagnosis {
     let labels = version.labels.join(", ");
-    let is_dead = credential(report, version).is_dead();
+    let is_dead = !credential(report, version).may_be_used();
     let answer = if is_dead { "does not accept" } else { "does not say whether it accepts" };
     let found =
         format!("SES {answer} the credential of version {} ({labels}; access key {key}): {words}", version.version);
@@ -372,8 +435,8 @@ fn labels_are_crossed(report: &Report, reactivated: Option<&str>) -> Option<Diag
         ]
     };
     Some(match (now, told) {
-        (Credential::Works(_), told) if told.is_dead() => curable(only("first"), to_current, []),
-        (now, Credential::Works(_)) if now.is_dead() => curable(only("second"), to_deploying, []),
+        (Credential::Works(_), told) if !told.may_be_used() => curable(only("first"), to_current, []),
+        (now, Credential::Works(_)) if !now.may_be_used() => curable(only("second"), to_deploying, []),
         // Whoever brought AWSCURRENT's key back wants the hosts on it. TOLD protects the other key until they are.
         (Credential::Works(key), _) if Some(key) == reactivated && is_told(report, deploying) => curable(
             format!("{found}. Access key {key} was made Active to be used, so the hosts are told of it next"),
@@ -590,11 +653,11 @@ enum Credential<'a> {
 }
 
 impl Credential<'_> {
-    /// Whether no host can send with it.
-    fn is_dead(self) -> bool {
+    /// Whether a host may be sending with it.
+    fn may_be_used(self) -> bool {
         match self {
-            Self::Deleted(_) | Self::Inactive(_) | Self::Refused { .. } => true,
-            Self::None | Self::Works(_) | Self::Unclear { .. } => false,
+            Self::Works(_) | Self::Unclear { .. } => true,
+            Self::None | Self::Deleted(_) | Self::Inactive(_) | Self::Refused { .. } => false,
         }
     }
 

@@ -46,6 +46,63 @@ async fn a_rotation_that_told_the_host_is_rolled_forward() {
 }
 
 #[tokio::test]
+async fn an_edit_right_after_a_rotation_is_kept() {
+    let deployed = Deployed::new().await;
+    deployed.completes().await;
+    let key = deployed.key_labelled("AWSCURRENT").await;
+    let mut value = deployed.sandbox.secret("AWSCURRENT").await;
+    value.other.insert("note".into(), "edited".into());
+    let edit = deployed.aws.secrets.put_secret_value().secret_id(SECRET).secret_string(value.to_json());
+    edit.send().await.unwrap();
+
+    let status = deployed.run(&["status"]).expect(0);
+    assert!(status.stdout.contains("nothing: a completed rotation left AWSPENDING on version"), "{}", status.stdout);
+    let ran = deployed.run(&["recover", "--auto-approve"]).expect(0);
+
+    assert_shown!("edited", &deployed.sandbox, &ran.stdout);
+    assert_eq!((deployed.labelled("AWSPENDING").await, deployed.key_labelled("AWSCURRENT").await), (None, key));
+    deployed.let_pass(24 * 60 * 60);
+    deployed.run(&["rotate"]).expect(0);
+    assert_eq!(deployed.sandbox.secret("AWSCURRENT").await.other["note"], "edited");
+    deployed.mail_works().await;
+}
+
+#[tokio::test]
+async fn a_value_that_is_no_credential_gives_way_to_the_one_that_works() {
+    let deployed = Deployed::new().await;
+    deployed.completes().await;
+    let key = deployed.key_labelled("AWSCURRENT").await;
+    let edit = deployed.aws.secrets.put_secret_value().secret_id(SECRET).secret_string("{ \"AccessKeyId\": oops }");
+    edit.send().await.unwrap();
+
+    let status = deployed.run(&["status"]).expect(0).in_one_line();
+    assert!(status.contains("Is mail safe? no:") && status.contains("not JSON"), "{status}");
+    let ran = deployed.run(&["recover", "--auto-approve"]).expect(14);
+
+    assert_shown!("broken_value", &deployed.sandbox, &format!("{}{}", ran.stdout, ran.stderr));
+    assert_eq!(deployed.key_labelled("AWSCURRENT").await, key);
+    deployed.mail_works().await;
+    // The command that is shown last takes the label off the broken value.
+    let command = ran.stdout.lines().map(str::trim).find(|line| line.contains("--version-stage AWSPREVIOUS")).unwrap();
+    deployed.sandbox.operator(command);
+    deployed.let_pass(24 * 60 * 60);
+    deployed.run(&["recover", "--auto-approve"]).expect(0);
+    deployed.completes().await;
+}
+
+#[tokio::test]
+async fn what_the_function_may_not_read_is_never_called_deleted() {
+    let deployed = Deployed::new().await;
+    deployed.sandbox.faults(&[Fault::refuse("iam:ListAccessKeys", "AccessDenied").times(usize::MAX).by_the_function()]);
+
+    let status = deployed.run(&["status"]).expect(15);
+
+    assert!(status.stdout.contains("Is mail safe? look:"), "{}", status.stdout);
+    assert!(!status.in_one_line().contains("is deleted"), "{}", status.stdout);
+    assert!(status.in_one_line().contains("the function could not read everything"), "{}", status.in_one_line());
+}
+
+#[tokio::test]
 async fn without_a_terminal_the_remedies_are_only_shown() {
     let deployed = Deployed::example(&[]).await;
     deployed.rotation_fails_after_the_host_was_told().await;

@@ -13,7 +13,7 @@ use crate::{
     invocation::Invocation,
     services::{
         secret::{self, Secret},
-        user,
+        topic, user,
     },
     situation::{look, with_last_use},
     slot::{Freed, Then},
@@ -42,7 +42,11 @@ async fn delete(invocation: &Invocation<'_>, secret: &Secret, id: &str) -> Resul
     })?;
     warn!(key = id, "deleting an access key that leaked, as requested: a host that still uses it cannot send");
     match retire::free(invocation, secret, key, Then::Delete, Consent::Leaked).await? {
-        Freed::Done | Freed::GoneAlready => Ok(Retired { deleted: vec![id.to_owned()], ..Retired::default() }),
+        Freed::Done => {
+            topic::deleted_as_leaked(invocation, id).await;
+            Ok(Retired { deleted: vec![id.to_owned()], ..Retired::default() })
+        }
+        Freed::GoneAlready => Ok(Retired { deleted: vec![id.to_owned()], ..Retired::default() }),
         Freed::Kept(reason) => Err(Error::LabelsMoved { key: id.to_owned(), reason }),
     }
 }
@@ -87,6 +91,17 @@ mod tests {
         );
         assert_eq!(aws.changes(), ["UpdateAccessKey", "DeleteAccessKey"]);
         assert_eq!(aws.active_keys(), ["NEW"]);
+    }
+
+    #[tokio::test]
+    async fn the_topic_is_told_since_it_was_told_that_the_key_stays() {
+        let aws = just_rotated().topic();
+        assert_eq!(delete_in(&aws, "OLD").await.unwrap().deleted, ["OLD"]);
+        let [(subject, message)] = aws.published().try_into().unwrap();
+        assert!(subject.contains("leaked%20was%20deleted") && message.contains("OLD"), "{subject}: {message}");
+        // Its failure is none of the deletion.
+        let aws = just_rotated().topic().fault("Publish", Fault::RefusedAs("AuthorizationError"));
+        assert_eq!(delete_in(&aws, "OLD").await.unwrap().deleted, ["OLD"]);
     }
 
     #[tokio::test]

@@ -33,7 +33,8 @@ pub(crate) async fn rotated(rotation: &Rotation<'_>, secret: &Secret) {
         let value = secret::read_pending(rotation, secret).await?;
         let previous_goes = invocation.time.began + invocation.settings.keep_previous;
         let message = format!(
-            "The rotation of {} has completed.\n\naccess key: {}\nversion: {}\nThe previous access key stays usable until {}.\n",
+            "The rotation of {} has completed.\n\naccess key: {}\nversion: {}\nAn access key that was used before stays Active until {} at least, \
+             unless somebody says that it leaked.\n",
             secret.arn,
             value.access_key_id,
             request.token,
@@ -42,6 +43,17 @@ pub(crate) async fn rotated(rotation: &Rotation<'_>, secret: &Secret) {
         publish(invocation, "rotated", &message).await
     })
     .await;
+}
+
+/// Tells the topic that a key was deleted because it leaked, as well as it goes.
+pub(crate) async fn deleted_as_leaked(invocation: &Invocation<'_>, key: &str) {
+    let user = invocation.settings.iam_user_name();
+    let message = format!(
+        "Access key {key} of the IAM user {user} was deleted, because somebody said that it leaked.\n\nA host that still has it cannot \
+         send.\n"
+    );
+    let tell = publish(invocation, "an access key that leaked was deleted", &message);
+    as_well_as_it_goes(invocation, invocation.time.remaining(), tell).await;
 }
 
 /// Tells the topic that a step has failed, as well as it goes.
@@ -139,7 +151,10 @@ mod tests {
         finish_in(&aws).await.unwrap();
         let [(subject, message)] = aws.published().try_into().unwrap();
         assert!(subject.starts_with("rotated"), "{subject}");
-        assert!(message.contains("NEW") && message.contains("usable") && !message.contains("password-of"), "{message}");
+        assert!(
+            message.contains("NEW") && message.contains("Active%20until") && !message.contains("password-of"),
+            "{message}"
+        );
     }
 
     #[tokio::test]

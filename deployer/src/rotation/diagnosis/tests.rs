@@ -428,6 +428,52 @@ fn another_field_edited_by_hand_is_no_half_done_rotation() {
     assert_eq!(diagnose(&edited, Known::default()), Diagnosis::Healthy { note: None });
 }
 
+/// A completed rotation leaves AWSPENDING on its version, and the edit takes AWSCURRENT off it.
+#[test]
+fn an_edit_after_a_rotation_is_one_credential_and_is_never_discarded() {
+    let left = [AWSPENDING, DEPLOYING, TOLD, DONE, AWSPREVIOUS];
+    let edited = healthy().label("now", &left).version("edited", &[AWSCURRENT], "NOW");
+    let edited = Report { open: Some("now".into()), next: fails(Obstacle::CrossedLabels, None), ..edited };
+    let clear = Remedy::ClearPending { version: "now".into(), owes_a_rotation: false };
+    assert_eq!(remedies(&edited), [clear]);
+    // Of two passwords of one key, only one works.
+    let wrong_password = edited.clone().login("edited", refused());
+    assert_eq!(remedies(&wrong_password), [moves(AWSCURRENT, "edited", "now")]);
+    let rolled_back = edited.label("edited", &[]).label("old", &[AWSCURRENT]);
+    assert!(person(&rolled_back, None).0.contains("hosts may use either"));
+}
+
+#[test]
+fn a_value_that_is_no_credential_is_never_offered() {
+    let broken = |labels: &[&str]| {
+        let mut report = healthy().label("now", labels).version("broken", &[AWSCURRENT], "").without_value("broken");
+        report.versions.last_mut().unwrap().problem = Some("it is not JSON".into());
+        report
+    };
+    let malformed = |report: Report| {
+        let Next::Fail { refusal } = fails(Obstacle::Other, None) else { unreachable!() };
+        report.next(Next::Fail { refusal: Refusal { kind: RefusalKind::MalformedSecret, ..refusal } })
+    };
+    let back = [moves(AWSCURRENT, "broken", "now")];
+    assert_eq!(remedies(&malformed(broken(&[DEPLOYING, TOLD, AWSPREVIOUS]))), back);
+    let left_open = broken(&[AWSPENDING, DEPLOYING, TOLD, DONE, AWSPREVIOUS]);
+    let left_open = Report { open: Some("now".into()), next: fails(Obstacle::CrossedLabels, None), ..left_open };
+    assert_eq!(remedies(&left_open), back);
+    // Nothing else works: only the value can be corrected.
+    let (found, commands) = person(&malformed(broken(&[AWSPREVIOUS])), None);
+    assert!(found.contains("MalformedSecret"), "{found}");
+    assert_eq!(commands, ["deployer recover"]);
+    // After AWSCURRENT has moved back, the broken value is AWSPREVIOUS, and a rotation still refuses it.
+    let moved = broken(&[]).label("broken", &[AWSPREVIOUS]).label("now", &[AWSCURRENT, DEPLOYING, TOLD]);
+    let (_, commands) = person(&malformed(moved), None);
+    let off = "aws secretsmanager update-secret-version-stage --secret-id arn --version-stage AWSPREVIOUS \
+               --remove-from-version-id broken";
+    assert_eq!(commands, [off, "deployer recover"]);
+    // A placeholder is no credential either.
+    let empty = rolled_back().without_value("now").without_key("NOW");
+    assert_eq!(remedies(&empty), [moves(AWSCURRENT, "now", "new")]);
+}
+
 #[test]
 fn what_not_every_host_has_confirmed_is_not_healthy() {
     let moved_forward = healthy().label("now", &[AWSCURRENT, DEPLOYING]).label("old", &[AWSPREVIOUS, TOLD]);
