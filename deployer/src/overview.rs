@@ -55,7 +55,7 @@ pub(crate) struct Row {
 pub(crate) fn overview(status: &Status, keep_inactive: Duration, now: SystemTime) -> Overview {
     let mut for_a_person = Vec::new();
     let rotation = rotation(status, &mut for_a_person);
-    let resources = resources(&status.resources, &mut for_a_person);
+    let resources = resources(status, &mut for_a_person);
     for_a_person.extend(status.notes.iter().cloned());
     let unread = match status.unread.len() {
         0 => None,
@@ -136,7 +136,8 @@ fn rotation(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
 }
 
 /// Which resources are not as declared, in one sentence.
-fn resources(resources: &[(Address, State)], for_a_person: &mut Vec<Text>) -> Option<Text> {
+fn resources(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
+    let resources = &status.resources;
     let others = resources.iter().filter(|(_, state)| matches!(state, State::Missing | State::Differs)).count();
     if others == 0 {
         return None;
@@ -148,7 +149,12 @@ fn resources(resources: &[(Address, State)], for_a_person: &mut Vec<Text>) -> Op
         " makes AWS as the file declares"
     ]);
     let all = resources.len();
-    Some(if is_deployed(resources) {
+    Some(if let Some(former) = &status.renamed_from {
+        format!(
+            "the file was not applied under its new name yet: deployment {former} rotates the credential until then"
+        )
+        .into()
+    } else if is_deployed(resources) {
         let are = if others == 1 { "is" } else { "are" };
         format!("{others} of {all} resources {are} not as the file declares").into()
     } else if made(resources).all(|state| *state == State::Missing) {

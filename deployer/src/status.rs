@@ -34,6 +34,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Status {
     pub(crate) resources: Vec<(Address, State)>,
+    /// The deployment's former name, if the file gives it another one and was not applied yet.
+    pub(crate) renamed_from: Option<String>,
     pub(crate) credential: CredentialStatus,
     pub(crate) keys: Vec<Key>,
     /// The last sign of the rotation that is open, if one is.
@@ -111,6 +113,8 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
         keys(aws, deployment)
     );
     let survey = surveyed.survey;
+    let moves = matches!(survey.facts.former_record, Ok(Some(_)));
+    let renamed_from = deployment.config.moved_from.as_ref().filter(|_| moves).map(ToString::to_string);
     let mut unread = Vec::new();
     let mut resources = Vec::new();
     for (address, ops) in survey.resources {
@@ -152,7 +156,7 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
             told.push(note);
         }
     }
-    Status { resources, credential, keys, sign, report, notes: told, retirements, unread }
+    Status { resources, renamed_from, credential, keys, sign, report, notes: told, retirements, unread }
 }
 
 /// What is not as the last apply left it.

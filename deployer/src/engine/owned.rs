@@ -276,15 +276,19 @@ impl<T: Tagged> Owned<T> {
         }
         let address = self.address();
         // A hint to delete the resource would break the deployment that owns it.
-        let (cause, hint) = match owner {
+        let (cause, hints) = match owner {
             Some(owner) => (
                 format!("deployment {owner} owns it"),
-                format!("change {} in the configuration: two deployments cannot share {address}", T::NAME_KEY).into(),
+                vec![
+                    "if this deployment got a new name (moved_from), use the file with that name: this file is out of date".into(),
+                    format!("else change {} in the configuration: two deployments cannot share {address}", T::NAME_KEY).into(),
+                ],
             ),
-            None => (is_of_nobody(tags), self.kind.way_out()),
+            None => (is_of_nobody(tags), vec![self.kind.way_out()]),
         };
         let error = Error::new(format!("{address} exists, but this deployment does not own it"));
-        Err(error.of_kind(ErrorKind::NotOurs).cause(cause).hint(hint))
+        let error = error.of_kind(ErrorKind::NotOurs).cause(cause);
+        Err(hints.into_iter().fold(error, Error::hint))
     }
 }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use aws_sdk_secretsmanager::types::RotationRulesType;
-use contract::{AWSPENDING, Command, DEPLOYING, Text, text};
+use contract::{AWSPENDING, Command, DEPLOYING, TAG_DEPLOYMENT, Text, text};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -62,6 +62,8 @@ pub(crate) struct Observed {
     labels: Labels,
     /// The deployment took the secret over, or does so in this run.
     is_of_adopted_secret: bool,
+    /// The deployment that owns the secret, if it is another one.
+    of_another: Option<String>,
     /// The secret is scheduled for deletion: nothing of it can be changed before it is restored.
     deleted: bool,
 }
@@ -105,9 +107,11 @@ impl Kind for Rotation {
             let rules = secret.rotation_rules.clone();
             let days = rules.as_ref().and_then(|rules| rules.automatically_after_days);
             let expression = rules.as_ref().and_then(|rules| rules.schedule_expression.clone());
-            let is_of_adopted_secret = self.adopts(&tags::read(secret.tags.clone(), |tag| (tag.key, tag.value)));
+            let tags = tags::read(secret.tags.clone(), |tag| (tag.key, tag.value));
+            let owner = self.deployment.owner();
             Observed {
-                is_of_adopted_secret,
+                is_of_adopted_secret: self.adopts(&tags),
+                of_another: tags.get(TAG_DEPLOYMENT).filter(|id| !owner.is(id)).cloned(),
                 function_arn: secret.rotation_lambda_arn.clone().filter(|arn| !arn.is_empty()),
                 schedule: expression.or_else(|| days.map(|days| format!("rate({days} days)"))),
                 window: rules.and_then(|rules| rules.duration),
@@ -125,7 +129,9 @@ impl Kind for Rotation {
         };
         let other = other.and_then(|rotation| rotation.function_arn.as_ref()).filter(|arn| !self.is_ours(arn, former));
         match (aim, other, observed) {
-            (Aim::Present(_), Some(other), _) => Err(self.is_rotated_by(other)),
+            (Aim::Present(_), Some(other), observed) => {
+                Err(self.is_rotated_by(other, observed.as_ref().and_then(|it| it.of_another.as_deref())))
+            }
             (Aim::Absent(_), Some(_), _) | (Aim::Absent(_), None, None) => Ok(Vec::new()),
             (Aim::Absent(_), None, Some(observed)) => Ok(disable(observed)),
             (Aim::Present(goal), None, _)
@@ -205,19 +211,31 @@ impl Rotation {
         tags.contains_key(TAG_ADOPTED) || is_owned && self.deployment.owner().takes_over(tags)
     }
 
-    fn is_rotated_by(&self, other: &str) -> Error {
-        Error::new(format!("secret {} is rotated by another function", self.secret))
+    /// A hint to end the rotation would stop that of a deployment.
+    fn is_rotated_by(&self, function: &str, deployment: Option<&str>) -> Error {
+        let error = Error::new(format!("secret {} is rotated by another function", self.secret))
             .of_kind(ErrorKind::NotOurs)
-            .cause(format!("its rotation invokes {other}"))
+            .cause(format!("its rotation invokes {function}"));
+        if let Some(deployment) = deployment {
+            return error
+                .hint(format!("deployment {deployment} owns and rotates the secret: use the file of that deployment"));
+        }
+        let region = region_of(&self.function_arn);
+        error
             .hint(text![
-                "to end that rotation, run ",
+                "if a deployment rotates it (",
+                Command::deployer(&format!("list --region {region}")),
+                "), use its file"
+            ])
+            .hint(text![
+                "else, to end that rotation, run ",
                 Command::aws(&[
                     "secretsmanager",
                     "cancel-rotate-secret",
                     "--region",
-                    region_of(&self.function_arn),
+                    region,
                     "--secret-id",
-                    &self.secret,
+                    &self.secret
                 ]),
                 ", then apply"
             ])

@@ -62,6 +62,7 @@ fn report() -> Report {
 fn healthy() -> Status {
     Status {
         resources: vec![(Address::new(ResourceKind::Function, "f"), State::AsDeclared)],
+        renamed_from: None,
         credential: CredentialStatus {
             rotation_enabled: true,
             last_rotated: report().last_rotated,
@@ -189,6 +190,8 @@ fn before_the_first_apply_nothing_is_said_to_differ_but_to_be_missing() {
     let status = Status { resources, report: None, ..healthy() };
     let reason = "nothing is deployed: every resource is missing";
     assert_eq!(judged(&status), (Safety::Look, reason.to_owned()));
+    let (_, reason) = judged(&Status { renamed_from: Some("mail".into()), ..status });
+    assert!(reason.ends_with("deployment mail rotates the credential until then"), "{reason}");
 }
 
 #[test]

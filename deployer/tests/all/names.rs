@@ -111,6 +111,8 @@ async fn a_deployment_gets_another_name_and_nothing_of_the_former_one_is_left_an
         planned.contains("deployment mail-prod becomes shop") && !planned.contains("The credential rotates"),
         "{planned}"
     );
+    let status = deployed.run(&["status"]).expect(0).in_one_line();
+    assert!(status.contains("deployment mail-prod rotates the credential until then"), "{status}");
     // Killed after the first changes, it continues.
     deployed.sandbox.faults(&[Fault::refuse("lambda:CreateFunction", "InvalidParameterValueException").times(99)]);
     deployed.run(&APPLY).expect(11);

@@ -53,7 +53,7 @@ async fn every_kind_of_resource_that_is_not_ours_is_refused_and_left_alone() {
     tag_all(&aws).await;
     let commands = [&commands[..], &[&["plan", "--adopt"], &["apply", "--adopt", "--auto-approve"]]].concat();
     expect_refusals(&sandbox, &config, &commands, "deployment eu-west-1/other owns it", |name, _, key| {
-        format!("\nhint: change {key} in the configuration: two deployments cannot share {name}\n")
+        format!("\nhint: else change {key} in the configuration: two deployments cannot share {name}\n")
     });
 }
 
@@ -134,6 +134,9 @@ async fn a_secret_that_another_function_rotates_is_an_error() {
     let refused = sandbox.deployer(&["plan", &other]).expect(1);
 
     assert!(refused.stderr.contains("is rotated by another function"), "{}", refused.stderr);
+    // It is a deployment's: to end its rotation would leave the credential as it is for ever.
+    assert!(!refused.stderr.contains("cancel-rotate-secret"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("use the file of that deployment"), "{}", refused.stderr);
 }
 
 #[tokio::test]

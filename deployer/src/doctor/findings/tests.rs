@@ -65,6 +65,7 @@ fn healthy() -> Facts {
         }),
         sender: Some(Ok(())),
         status: Status {
+            renamed_from: None,
             resources: resources(State::AsDeclared),
             credential: CredentialStatus {
                 rotation_enabled: true,
