@@ -22,7 +22,12 @@ use aws_smithy_http_client::{
     proxy::ProxyConfig,
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
-use aws_smithy_runtime_api::client::{http::SharedHttpClient, runtime_components::RuntimeComponents};
+use aws_smithy_runtime_api::client::{
+    http::{HttpConnector as _, SharedHttpClient},
+    orchestrator::HttpRequest,
+    runtime_components::RuntimeComponents,
+};
+use aws_smithy_types::byte_stream::{AggregatedBytes, ByteStream};
 
 use contract::{Command, Text, text};
 use rustls::{
@@ -262,13 +267,43 @@ async fn ca_bundle() -> Option<CaBundle> {
 
 /// The client honours HTTPS_PROXY, HTTP_PROXY, NO_PROXY and a bundle of certificates; the SDK's own does not.
 fn http_client(bundle: Option<&CaBundle>) -> Result<SharedHttpClient, Error> {
-    let tls = bundle.map_or_else(|| Ok(TlsContext::default()), trusting_only)?;
+    let tls = tls(bundle)?;
     Ok(Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
         connector.set_connector_settings(settings.cloned());
         connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
         connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls.clone()).build()
     }))
+}
+
+fn tls(bundle: Option<&CaBundle>) -> Result<TlsContext, Error> {
+    bundle.map_or_else(|| Ok(TlsContext::default()), trusting_only)
+}
+
+/// What a download may take: fifty megabytes, the most that a function's code has, need minutes on a slow line.
+const DOWNLOADED_WITHIN: Duration = Duration::from_mins(10);
+
+/// Downloads what a link of AWS's names. The link is its own permission, so no credentials go with it, and no error shows it.
+///
+/// # Errors
+/// Any answer but the whole file.
+pub(crate) async fn download(link: &str) -> Result<Vec<u8>, Error> {
+    let connector = Connector::builder().proxy_config(ProxyConfig::from_env());
+    let tls = tls(ca_bundle().await.as_ref())?;
+    let connector = connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls).build();
+    let failed =
+        |cause: String| Error::new("failed to download what AWS has stored").cause(cause).hint("run the command again");
+    let read = async {
+        let request = HttpRequest::get(link).map_err(|_| failed("AWS's link is not one".to_owned()))?;
+        let answer = connector.call(request).await.map_err(|error| failed(crate::error::innermost(&error)))?;
+        if !answer.status().is_success() {
+            return Err(failed(format!("the answer's status is {}", answer.status())));
+        }
+        let body = ByteStream::new(answer.into_body()).collect().await;
+        body.map(AggregatedBytes::to_vec).map_err(|error| failed(crate::error::innermost(&error)))
+    };
+    let late = |_| failed(format!("it took more than {} minutes", DOWNLOADED_WITHIN.as_secs() / 60));
+    tokio::time::timeout(DOWNLOADED_WITHIN, read).await.map_err(late)?
 }
 
 /// The certificates of a file instead of the system's, as the AWS CLI understands it.

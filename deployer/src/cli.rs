@@ -57,6 +57,9 @@ pub enum Command {
         after_help = "Examples:\n  deployer apply\n  deployer apply --auto-approve prod.yaml   # nobody is asked"
     )]
     Apply(ApplyArgs),
+    /// Put the function's code of before the last update back, after you approve the plan.
+    #[command(after_help = "Example:\n  deployer rollback prod.yaml")]
+    Rollback(RollbackArgs),
     /// Delete everything that the deployment owns, after you approve the plan.
     #[command(
         after_help = "Examples:\n  deployer destroy --stop-mail\n  deployer destroy --name mail-prod --region eu-west-1   # without a file"
@@ -125,6 +128,7 @@ impl Command {
             Self::Doctor(target) => target,
             Self::Plan(args) => &args.target,
             Self::Apply(args) => return Some(&args.config),
+            Self::Rollback(args) => &args.target,
             Self::Destroy(args) if args.name.is_some() => return None,
             Self::Destroy(args) => &args.target,
             Self::Rotate(args) => &args.target,
@@ -260,6 +264,26 @@ pub struct ApplyArgs {
     pub leftovers: Leftovers,
     /// Do not wait until an open rotation has ended: change what the rotation uses (role, function, permission, document,
     /// secret, schedule) now.
+    #[arg(long)]
+    pub during_rotation: bool,
+}
+
+/// Arguments of `rollback`.
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub target: Target,
+    /// How long the rotation is watched.
+    #[command(flatten)]
+    pub watch: Watch,
+    /// How long another run is waited for.
+    #[command(flatten)]
+    pub patience: Patience,
+    /// Do not ask for approval.
+    #[arg(long)]
+    pub auto_approve: bool,
+    /// Do not wait until an open rotation has ended: change the function now.
     #[arg(long)]
     pub during_rotation: bool,
 }
@@ -445,6 +469,7 @@ pub enum PolicyFor {
     Output,
     Plan,
     Recover,
+    Rollback,
     Rotate,
     Status,
     Validate,

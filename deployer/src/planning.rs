@@ -36,7 +36,7 @@ pub(crate) struct Surveyed {
 /// Reads everything. What only the record names is read in a second round, as is nothing else.
 pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: Vec<Node>, toward: Toward) -> Surveyed {
     let aws = &aws.for_one_round();
-    let reading = Box::pin(facts::read(aws, &deployment.config, &deployment.names, toward));
+    let reading = Box::pin(facts::read(aws, deployment, toward));
     let Survey { facts, mut resources, mut notes, .. } = plan::survey(aws, &nodes, reading).await;
     let left = left_over(deployment, &facts, &resources, toward);
     let more = plan::survey(aws, &left, Box::pin(async { facts })).await;

@@ -8,7 +8,7 @@ use crate::{
     config::{Config, Excess, Part},
     date,
     deployment::{
-        Allowed, Deployment, facts,
+        Deployment, facts,
         names::Names,
         policy::{self, KmsKeys},
         record::{Applied, Entry, MOST_BYTES, Record, VERSION},
@@ -57,7 +57,7 @@ pub(crate) fn excess(config: &Config) -> Vec<Excess> {
 fn record(config: &Config, names: Names) -> Record {
     let by = format!("arn:aws-us-gov:sts::{}:assumed-role/{}/{}", "0".repeat(12), "r".repeat(64), "s".repeat(64));
     let digest = digest::digest([&by]);
-    let deployment = Deployment { config: config.clone(), names, caller: by.clone(), allowed: Allowed::default() };
+    let deployment = Deployment::new(config.clone(), names, by.clone());
     let nodes = stack(&Arc::new(deployment), Toward::Present);
     let entries = nodes.iter().filter_map(|node| node.resource.entry(&facts::unread()));
     Record {

@@ -10,7 +10,7 @@ use super::{
     watched::watched,
 };
 use crate::{
-    cli::{ApplyArgs, Watch},
+    cli::{ApplyArgs, Patience, Watch},
     deployment::Allowed,
     engine::{
         events::{Event, Progress, RotationEvent},
@@ -35,7 +35,7 @@ pub(super) async fn run(screen: &Screen, args: &ApplyArgs) -> Result<Done, Shown
     for_each_deployment(screen, &args.config, async |session: Session| {
         let session = session.allowing(Allowed { stop_mail: args.stop_mail, purge_secret: false, adopt: args.adopt });
         let plan = async || prepare(&session, args.during_rotation).await;
-        apply(&session, plan, &approval, args).await
+        apply(&session, plan, &approval, args.watch, args.patience).await
     })
     .await
 }
@@ -45,13 +45,14 @@ pub(super) async fn apply(
     session: &Session,
     plan: impl AsyncFn() -> Result<Prepared, Shown>,
     approval: &Approval<'_>,
-    args: &ApplyArgs,
+    watch: Watch,
+    Patience { lease_timeout }: Patience,
 ) -> Result<Done, Shown> {
-    let watch = async |plan: &Plan, token: &str| {
+    let watched = async |plan: &Plan, token: &str| {
         let ours = plan.has(Effect::RotatesNow).then_some(token);
-        if plan.has(Effect::TestsConfiguration) { Ok(()) } else { watch_rotation(session, ours, args.watch).await }
+        if plan.has(Effect::TestsConfiguration) { Ok(()) } else { watch_rotation(session, ours, watch).await }
     };
-    let executed = run_plan::run(session, plan, approval, args.patience.lease_timeout, watch).await?;
+    let executed = run_plan::run(session, plan, approval, lease_timeout, watched).await?;
     let plan = &executed.plan;
     let function::Notes { standing, retirements, .. } = function::notes(&session.aws, &session.deployment).await;
     let is_new = |note: &Text| !plan.notes.contains(note);

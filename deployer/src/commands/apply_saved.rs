@@ -56,7 +56,7 @@ impl SavedRun<'_> {
         };
         let plan = async || self.plan(&session).await;
         match self.reviewed(&session)?.plan.toward {
-            Toward::Present => apply::apply(&session, plan, &approval, self.args).await,
+            Toward::Present => apply::apply(&session, plan, &approval, self.args.watch, self.args.patience).await,
             Toward::Absent { .. } => destroy(&session, plan, &approval, self.args.patience).await,
         }
     }

@@ -29,6 +29,7 @@ mod output;
 mod plan;
 mod policy;
 mod recover;
+mod rollback;
 mod rotate;
 mod run_plan;
 mod session;
@@ -58,6 +59,7 @@ pub async fn run(Cli { command, json, verbose, quiet }: Cli) -> ExitCode {
                 Err(error) => Err(show(&screen(), &error)),
             },
         ),
+        Command::Rollback(args) => (false, rollback::run(&screen(), &args).await),
         Command::Destroy(args) => (args.detailed_exitcode, destroy::run(&screen(), &args).await),
         Command::Drift(args) => (true, drift::run(&screen(), &args).await),
         Command::List(args) => (false, list::run(&screen(), &args).await),

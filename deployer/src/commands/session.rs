@@ -116,13 +116,19 @@ impl Session {
 
     fn new(screen: Screen, config: Config, aws: Aws, identity: Identity) -> Self {
         let names = Names::new(&config, &identity);
-        let deployment = Deployment { config, names, caller: identity.arn.clone(), allowed: Allowed::default() };
+        let deployment = Deployment::new(config, names, identity.arn.clone());
         Self { screen, deployment: Arc::new(deployment), aws, identity }
     }
 
     /// The session of a run that may delete this.
     pub(super) fn allowing(mut self, allowed: Allowed) -> Self {
         Arc::make_mut(&mut self.deployment).allowed = allowed;
+        self
+    }
+
+    /// The session of a run that gives the function this code.
+    pub(super) fn with_code(mut self, code: Package) -> Self {
+        Arc::make_mut(&mut self.deployment).code = Some(code);
         self
     }
 

@@ -27,6 +27,7 @@ enum On {
     ExistingUser,
     Function,
     FunctionInVpc,
+    FunctionVersions,
     Groups,
     Hosts,
     InstanceProfiles,
@@ -67,7 +68,7 @@ const fn line(on: On, verbs: &'static [PolicyFor], actions: &'static [&'static s
     Line { on, verbs, actions }
 }
 
-use PolicyFor::{Apply, Destroy, Doctor, Drift, Export, Init, List, Output, Plan, Recover, Rotate, Status};
+use PolicyFor::{Apply, Destroy, Doctor, Drift, Export, Init, List, Output, Plan, Recover, Rollback, Rotate, Status};
 
 /// The verbs that read every resource.
 const SURVEYS: &[PolicyFor] = &[Plan, Export, Apply, Status, Drift, Doctor, Destroy];
@@ -191,6 +192,7 @@ const TABLE: &[Line] = &[
             "lambda:DeleteFunctionCodeSigningConfig",
             "lambda:DeleteFunctionConcurrency",
             "lambda:DeleteFunctionUrlConfig",
+            "lambda:PublishVersion",
             "lambda:PutFunctionEventInvokeConfig",
             "lambda:RemovePermission",
             "lambda:TagResource",
@@ -199,6 +201,9 @@ const TABLE: &[Line] = &[
             "lambda:UpdateFunctionConfiguration",
         ],
     ),
+    // A rollback is an apply that first reads a version of the function.
+    line(On::Function, &[Rollback], &["lambda:ListVersionsByFunction"]),
+    line(On::FunctionVersions, &[Rollback], &["lambda:GetFunction"]),
     line(On::Function, &[Destroy], &["lambda:DeleteFunction", "lambda:RemovePermission"]),
     // CreateFunction needs them in a VPC (Lambda guide, "Giving Lambda functions access to resources in an Amazon VPC").
     line(On::FunctionInVpc, &[Apply], &["ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"]),
@@ -311,7 +316,11 @@ pub(crate) fn of_instance(names: &Names) -> Permission {
 /// What a verb needs, or all of them together.
 pub(crate) fn permissions(config: &Config, names: &Names, verb: Option<PolicyFor>) -> Vec<Permission> {
     let mut permissions: Vec<Permission> = Vec::new();
-    let is_needed = |line: &&Line| verb.is_none_or(|verb| line.verbs.contains(&verb));
+    let verbs = match verb {
+        Some(Rollback) => vec![Apply, Rollback],
+        verb => verb.into_iter().collect(),
+    };
+    let is_needed = |line: &&Line| verbs.is_empty() || verbs.iter().any(|verb| line.verbs.contains(verb));
     for Line { on, actions, .. } in TABLE.iter().filter(is_needed) {
         let Some(resources) = resources(*on, config, names) else { continue };
         let condition = condition(*on, names);
@@ -358,6 +367,7 @@ fn resources(on: On, config: &Config, names: &Names) -> Option<Vec<String>> {
         On::ExistingUser => when(user.existing, names.with_any_path("user", &names.user)),
         On::Function => Some(vec![names.function_arn()]),
         On::FunctionInVpc => when(config.function.vpc.is_some(), everything()),
+        On::FunctionVersions => Some(vec![format!("{}:*", names.function_arn())]),
         On::Groups => when(!user.existing, everything()),
         On::Hosts => when(instance.is_some(), everything()),
         On::InstanceRole => Some(names.with_any_path("role", instance?.role.as_ref()?)),

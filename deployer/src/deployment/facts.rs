@@ -9,6 +9,7 @@ use crate::{
     aws::Aws,
     config::Config,
     deployment::{
+        Deployment,
         names::Names,
         policy::KmsKeys,
         record::{self, Kept, Record},
@@ -143,7 +144,8 @@ impl Facts {
 }
 
 /// Reads the facts. On the way to absent no goal is made, so only the labels are read, and whether the user has keys.
-pub(crate) async fn read(aws: &Aws, config: &Config, names: &Names, toward: Toward) -> Facts {
+pub(crate) async fn read(aws: &Aws, deployment: &Deployment, toward: Toward) -> Facts {
+    let Deployment { config, names, .. } = deployment;
     if toward != Toward::Present {
         let (user_keys, labels, (record, former_record)) =
             tokio::join!(user_keys(aws, names), read_labels(aws, names), records(aws, names));
@@ -164,7 +166,7 @@ pub(crate) async fn read(aws: &Aws, config: &Config, names: &Names, toward: Towa
         kms_key_arn,
         under_older_keys,
         labels,
-        package: Package::locate(config),
+        package: deployment.package(),
         quarantine,
         former: Ok(Former::default()),
         former_record,

@@ -3,7 +3,7 @@
 use contract::TAG_DEPLOYMENT;
 
 use self::names::Names;
-use crate::{config::Config, engine::tags::Tags};
+use crate::{config::Config, engine::tags::Tags, error::Error, package::Package};
 
 pub(crate) mod caller;
 pub(crate) mod facts;
@@ -21,6 +21,8 @@ pub(crate) struct Deployment {
     /// ARN of who runs the deployer.
     pub(crate) caller: String,
     pub(crate) allowed: Allowed,
+    /// The function's code, if it is not what the configuration and this deployer give: `rollback` brings it back.
+    pub(crate) code: Option<Package>,
 }
 
 /// What a person has allowed this run to do beyond what the configuration declares.
@@ -35,6 +37,19 @@ pub(crate) struct Allowed {
 }
 
 impl Deployment {
+    /// What a configuration declares, with nothing allowed beyond it.
+    pub(crate) fn new(config: Config, names: Names, caller: String) -> Self {
+        Self { config, names, caller, allowed: Allowed::default(), code: None }
+    }
+
+    /// The code that the function should have.
+    ///
+    /// # Errors
+    /// As of [`Package::locate`].
+    pub(crate) fn package(&self) -> Result<Package, Error> {
+        self.code.as_ref().map_or_else(|| Package::locate(&self.config), |code| Ok(code.clone()))
+    }
+
     /// For how long a secret that this run deletes can be restored; none if a person has allowed to delete it for good.
     pub(crate) fn recovery_window_days(&self) -> Option<i64> {
         (!self.allowed.purge_secret).then_some(i64::from(self.config.secret.recovery_window_days))

@@ -38,7 +38,7 @@ use crate::{
         tags::{self, Tags},
     },
     error::{Error, ErrorKind, FailedTo as _, absent_is_none},
-    package::code_sha256,
+    package::{code_sha256, description_of_version},
     read_once,
 };
 
@@ -144,6 +144,11 @@ pub(crate) enum Call {
     DeleteUrl(Option<String>),
     DeleteCodeSigning,
     DeleteConcurrency,
+    /// Keeps the live code as a version, for `rollback`.
+    KeepCode {
+        source: String,
+        code_sha256: String,
+    },
     UpdateCode(Architecture),
     /// Records which sources and which zip the live code came from.
     MarkCode {
@@ -225,6 +230,7 @@ impl Tagged for Function {
         self.check_that_the_secret_keeps_its_user(&found.observed, goal)?;
         let (upload, mark) = update_code(goal, found).unzip();
         let mut ops = remove_extras(&found.observed.extras);
+        ops.extend(upload.is_some().then(|| keep_code(goal, found)).flatten());
         ops.extend(upload);
         let mut fields = goal.fields();
         let changed: Vec<_> = defaults().filter(|(field, default)| configuration.get(field) != Some(default)).collect();
@@ -294,6 +300,18 @@ impl Tagged for Function {
                 })
                 .await?;
                 self.wait_until_active(context).await
+            }
+            Call::KeepCode { source, code_sha256 } => {
+                eventually(&context.progress, ACTIVE_WITHIN, is_in_progress, || async {
+                    let request = lambda.publish_version().function_name(name).code_sha256(&code_sha256);
+                    let request = request.description(description_of_version(&source));
+                    request
+                        .send()
+                        .await
+                        .failed_to(|| format!("keep the code of function {name} as a version"))
+                        .map(drop)
+                })
+                .await
             }
             Call::UpdateCode(architecture) => {
                 let zip = zip(context)?;
@@ -579,14 +597,28 @@ fn remove_extras(extras: &Extras) -> Vec<(Op, Call)> {
     urls.chain(signing).chain(concurrency).collect()
 }
 
-/// The op that uploads the code, and the one that marks it as uploaded; none if the live code is the goal\'s.
-fn update_code(goal: &Goal, Found { tags, observed }: &Found<Observed>) -> Option<((Op, Call), (Op, Call))> {
-    let marked = |tag: &str| tags.get(tag).cloned().map(Value::from);
-    let architecture = goal.architecture.to_string();
+/// The op that keeps the live code; none if it is not what a deployer uploaded.
+fn keep_code(goal: &Goal, found: &Found<Observed>) -> Option<(Op, Call)> {
+    let Found { tags, observed } = found;
+    let source = tags.get(TAG_SOURCE).filter(|_| is_as_uploaded(goal, found))?;
+    let op = Op::new(Verb::Update, "lambda:PublishVersion").sets("kept_for_rollback", format!("handler {source}"));
+    Some((op, Call::KeepCode { source: source.clone(), code_sha256: observed.code_sha256.clone() }))
+}
+
+/// Whether the live code is what the tags say.
+fn is_as_uploaded(goal: &Goal, Found { tags, observed }: &Found<Observed>) -> bool {
     // Whoever made a function that is taken over could set these tags too.
     let is_ours = tags.contains_key(TAG_DEPLOYMENT);
     let is_believed = is_ours && observed.doubts(goal).next().is_none();
-    let is_as_uploaded = is_believed && tags.get(TAG_CODE) == Some(&observed.code_sha256);
+    is_believed && tags.get(TAG_CODE) == Some(&observed.code_sha256)
+}
+
+/// The op that uploads the code, and the one that marks it as uploaded; none if the live code is the goal\'s.
+fn update_code(goal: &Goal, found: &Found<Observed>) -> Option<((Op, Call), (Op, Call))> {
+    let Found { tags, observed } = found;
+    let marked = |tag: &str| tags.get(tag).cloned().map(Value::from);
+    let architecture = goal.architecture.to_string();
+    let is_as_uploaded = is_as_uploaded(goal, found);
     let is_from_source = tags.get(TAG_SOURCE) == Some(&goal.source);
     if is_as_uploaded && is_from_source && observed.architecture.as_ref() == Some(&architecture) {
         return None;

@@ -319,18 +319,28 @@ fn new_code_is_uploaded_before_the_configuration_that_only_it_understands() {
         secret_is_there: true,
         existing_role_needs: None,
     };
-    let observed = function::Observed {
-        configuration: BTreeMap::new(),
-        architecture: None,
-        code_sha256: "old".into(),
-        failed: None,
-        rotates_another: None,
-        user: None,
-        extras: function::Extras::default(),
+    let calls = |tags: Tags| -> Vec<String> {
+        let observed = function::Observed {
+            configuration: BTreeMap::new(),
+            architecture: None,
+            code_sha256: "old".into(),
+            failed: None,
+            rotates_another: None,
+            user: None,
+            extras: function::Extras::default(),
+        };
+        kind.update(&goal, &Found { tags, observed }).unwrap().into_iter().map(|(op, _)| op.call).collect()
     };
-    let ops = kind.update(&goal, &Found { tags: Tags::new(), observed }).unwrap();
-    let calls: Vec<&str> = ops.iter().map(|(op, _)| op.call.as_str()).collect();
-    assert_eq!(calls, ["lambda:UpdateFunctionCode", "lambda:UpdateFunctionConfiguration", "lambda:TagResource"]);
+    let update = ["lambda:UpdateFunctionCode", "lambda:UpdateFunctionConfiguration", "lambda:TagResource"];
+    assert_eq!(calls(Tags::new()), update);
+    // What a deployer uploaded is kept first; what somebody else uploaded is not, or `rollback` would bring it back.
+    let tags = |sha256: &str| {
+        let ours = (TAG_DEPLOYMENT.to_owned(), OURS.to_owned());
+        let code = [(function::TAG_SOURCE, "before"), (function::TAG_CODE, sha256)];
+        code.into_iter().map(|(tag, value)| (tag.to_owned(), value.to_owned())).chain([ours]).collect::<Tags>()
+    };
+    assert_eq!(calls(tags("old")), [&["lambda:PublishVersion"][..], &update].concat());
+    assert_eq!(calls(tags("another")), update);
 }
 
 /// Checks that a kind whose goal is reached does nothing, and that the op that brings it there is the expected one.

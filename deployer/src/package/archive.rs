@@ -5,6 +5,8 @@ use std::{
     path::Path,
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use sha2::{Digest as _, Sha256};
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter, result::ZipResult, write::SimpleFileOptions};
 
 use crate::{config::Architecture, error::Error};
@@ -18,6 +20,11 @@ type ElfStart = [u8; 20];
 /// Zips the program: equal programs give equal bytes.
 pub(super) fn write(bootstrap: &[u8]) -> Result<Vec<u8>, Error> {
     zipped(bootstrap).map_err(|error| Error::new("failed to zip the function").cause(error))
+}
+
+/// The SHA-256 of a zip as Lambda's `CodeSha256` spells it.
+pub(crate) fn code_sha256(zip: &[u8]) -> String {
+    BASE64_STANDARD.encode(Sha256::digest(zip))
 }
 
 fn zipped(bootstrap: &[u8]) -> ZipResult<Vec<u8>> {

@@ -8,26 +8,27 @@ use std::{
     fmt::Write as _,
     fs, io,
     path::{Path, PathBuf},
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
     time::Instant,
 };
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
-use sha2::{Digest as _, Sha256};
-
 use crate::{
+    aws::Aws,
     config::{Architecture, Config},
     digest::digest,
     engine::events::{Event, Events},
     error::Error,
 };
 
-use self::carried::Carried;
+use self::{carried::Carried, version::Kept};
 
 mod archive;
 mod cargo_lambda;
 mod carried;
+mod version;
 mod workspace;
+
+pub(crate) use self::{archive::code_sha256, version::description as description_of_version};
 
 /// Lambda's limit on a zip that is part of the call (Lambda quotas, "Deployment package size").
 const MAX_ZIP_BYTES: u64 = 50 << 20;
@@ -47,6 +48,8 @@ enum Source {
     Zip(PathBuf),
     /// This program itself.
     Carried(&'static Carried),
+    /// A version of the function, which an update has kept.
+    Version { name: String, zip: Arc<Vec<u8>> },
     /// The root of our own workspace, to be built.
     Workspace(PathBuf),
 }
@@ -114,6 +117,21 @@ impl Package {
         Ok(Self { source_digest: digest([&zip]), source: Source::Zip(path.to_owned()), architecture })
     }
 
+    /// The newest code that a function had and does not run.
+    ///
+    /// # Errors
+    /// There is none, or it would not run as the function.
+    pub(crate) async fn of_the_version_before(
+        aws: &Aws,
+        function: &str,
+        architecture: Architecture,
+    ) -> Result<Self, Error> {
+        let Kept { name, source_digest, zip } = version::download_the_one_before(aws, function).await?;
+        archive::check(Path::new(&name), &zip, architecture)?;
+        let source_digest = source_digest.unwrap_or_else(|| digest([&zip]));
+        Ok(Self { source_digest, source: Source::Version { name, zip: Arc::new(zip) }, architecture })
+    }
+
     fn of_workspace(root: PathBuf, architecture: Architecture) -> Result<Self, Error> {
         let source_digest = workspace::digest(&root, architecture)?;
         Ok(Self { source_digest, source: Source::Workspace(root), architecture })
@@ -124,6 +142,7 @@ impl Package {
         match &self.source {
             Source::Zip(path) | Source::Workspace(path) => path.display().to_string(),
             Source::Carried(_) => format!("this deployer (sources {})", self.source_digest),
+            Source::Version { name, .. } => format!("{name} (sources {})", self.source_digest),
         }
     }
 
@@ -141,6 +160,7 @@ impl Package {
                 }
             }
             Source::Carried(function) => Ok(function.zip.to_vec()),
+            Source::Version { zip, .. } => Ok(zip.to_vec()),
             Source::Workspace(root) => {
                 events.say(Event::Building);
                 let began = Instant::now();
@@ -231,11 +251,6 @@ pub(crate) static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
 /// Never a folder above the current one: a stranger may have put a workspace there, whose build scripts would run.
 fn workspace_to_build(built_from: &Path, current: &Path) -> Option<PathBuf> {
     workspace::find([built_from, current])
-}
-
-/// The SHA-256 of a zip as Lambda's `CodeSha256` spells it.
-pub(crate) fn code_sha256(zip: &[u8]) -> String {
-    BASE64_STANDARD.encode(Sha256::digest(zip))
 }
 
 fn read_zip(path: &Path) -> Result<Vec<u8>, Error> {

@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use crate::{
         config,
-        deployment::{Allowed, names::Names},
+        deployment::names::Names,
         engine::{
             op::{Address, Op, ResourceKind, Toward, Verb},
             plan::Planned,
@@ -115,7 +115,7 @@ mod tests {
     fn deployment() -> Deployment {
         let config = config::parse(Path::new("c.yaml"), FILE).unwrap().remove(0);
         let names = Names::new(&config, &identity());
-        Deployment { config, names, caller: identity().arn, allowed: Allowed::default() }
+        Deployment::new(config, names, identity().arn)
     }
 
     fn plan(resources: impl IntoIterator<Item = (String, Op)>) -> Plan {

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     aws::Identity,
     config,
-    deployment::{Allowed, names::Names, policy},
+    deployment::{names::Names, policy},
     stack,
 };
 
@@ -14,7 +14,7 @@ fn example() -> Deployment {
     let (account_id, arn) = ("123456789012".to_owned(), "arn".to_owned());
     let names =
         Names::new(&config, &Identity { account_id, partition: "aws".to_owned(), arn: arn.clone(), expires: None });
-    Deployment { config, names, caller: arn, allowed: Allowed::default() }
+    Deployment::new(config, names, arn)
 }
 
 fn module() -> String {

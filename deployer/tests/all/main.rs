@@ -51,6 +51,8 @@ mod record;
 mod recover;
 /// The function's role: it allows a rotation, and nothing else.
 mod role;
+/// `deployer rollback`.
+mod rollback;
 /// `deployer rotate`, and what it refuses to start.
 mod rotate;
 /// `plan --out`, and `apply` of such a plan.

@@ -63,6 +63,7 @@ def _prepare_environment(directory: Path, port: int) -> None:
             "MINISTACK_ACCOUNT_ID": ACCOUNT_ID,
             "MINISTACK_REGION": REGION,
             "GATEWAY_PORT": str(port),
+            "MINISTACK_HOST": "127.0.0.1",
             "TMPDIR": str(directory / "tmp"),
             "LOG_LEVEL": "WARNING",
             "PERSIST_STATE": "0",

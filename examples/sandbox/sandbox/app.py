@@ -17,7 +17,7 @@ from ministack.core import iam_actions
 from ministack.core.sigv4 import decode_header_value
 from ministack.services import ses_v2
 
-from . import authz, faults, iam, lag, processes, watch, wire
+from . import authz, faults, functions, iam, lag, processes, watch, wire
 from .api import AwsError, Call, Control, Override, current_call
 from .calls import CallLog
 from .faults import Faults, Rule
@@ -81,7 +81,9 @@ class Sandbox:
             await ministack_app.app(scope, receive, send)
             return
         body = await _read(receive)
-        if scope["path"].startswith("/_") and not self._access.allows(scope):
+        if functions.is_link_to_code(scope["path"], scope["query_string"].decode()):
+            await ministack_app.app(scope, _replay(body), send)
+        elif scope["path"].startswith("/_") and not self._access.allows(scope):
             await _send(send, _json(403, {"message": "this is only for the command that the sandbox runs"}))
         elif scope["path"].startswith("/_sandbox/"):
             # On a thread: a control may invoke a function, which then calls this server.

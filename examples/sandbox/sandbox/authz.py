@@ -187,7 +187,10 @@ def _rule(call: Call) -> list[Check]:
 
 
 def _function(call: Call) -> list[Check]:
+    """What is asked of a version is authorised on the version's ARN."""
     name = call.params.get("Resource") or call.params.get("FunctionName", "")
+    if call.action == "GetFunction" and (qualifier := call.params.get("Qualifier")):
+        name = f"{name}:{qualifier}"
     return [Check(name if name.startswith("arn:") else _arn(call, "lambda", f"function:{name}"))]
 
 
@@ -259,7 +262,7 @@ _CHECKS: dict[str, Callable[[Call], list[Check]]] = {
         "AddPermission CreateFunction DeleteFunction DeleteFunctionCodeSigningConfig DeleteFunctionConcurrency"
         " DeleteFunctionUrlConfig GetFunction GetFunctionCodeSigningConfig GetFunctionConfiguration"
         " GetFunctionEventInvokeConfig GetPolicy InvokeFunction ListFunctionUrlConfigs ListTags"
-        " PutFunctionEventInvokeConfig RemovePermission TagResource UntagResource UpdateFunctionCode"
+        " ListVersionsByFunction PublishVersion PutFunctionEventInvokeConfig RemovePermission TagResource UntagResource UpdateFunctionCode"
         " UpdateFunctionConfiguration",
         _function,
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import secrets
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -24,6 +25,9 @@ _environment_of_all: dict[str, str] = {}
 _environment_of_test: dict[str, str] = {}
 _settling_seconds = DEFAULT_SETTLING_SECONDS
 _log_folder: Path
+_MINISTACKS_SIGNATURE = "ministack-local-presigned"
+# Only who may call GetFunction has the signature of the links in its answers.
+_signature = secrets.token_hex(16)
 
 
 def install(environment: dict[str, str], log_folder: Path) -> None:
@@ -36,6 +40,7 @@ def install(environment: dict[str, str], log_folder: Path) -> None:
     lambda_svc._emit_lambda_logs = _emit_log
     lambda_svc._schedule_state_transition = _active_while_updating(lambda_svc._schedule_state_transition)
     lambda_svc.json_response = _without_empty_members(lambda_svc.json_response)
+    lambda_svc.serve_function_code = _of_versions(lambda_svc.serve_function_code)
 
 
 def stop() -> None:
@@ -226,6 +231,22 @@ def _without_empty_members(json_response: Callable) -> Callable:
     return respond
 
 
+def _of_versions(serve: Callable) -> Callable:
+    """ministack's link to the code knows no versions: here the link to a version's code ends with `:VERSION`."""
+
+    def serve_code(name: str, account_id: str | None = None, region: str | None = None) -> Any:
+        name, _, version = name.partition(":")
+        if not version:
+            return serve(name, account_id=account_id, region=region)
+        func = lambda_svc._functions.get_scoped(account_id, region, name) or {"versions": {}}
+        found = func["versions"].get(version)
+        if found is None:
+            return 404, {"Content-Type": "text/plain"}, b"Version not found"
+        return 200, {"Content-Type": "application/zip"}, found["code_zip"]
+
+    return serve_code
+
+
 def _check_role(call: Call) -> None:
     """Lambda must be able to assume the role. For a role that does not exist yet, Lambda has the same error."""
     role_arn = call.params.get("Role")
@@ -330,20 +351,32 @@ def _update_configuration(call: Call) -> None:
 
 
 def _get_function(call: Call) -> dict[str, Any] | None:
-    """The tags need lambda:ListTags; without it the answer says so, and is no error (API reference of GetFunction)."""
-    func = _function(call)
+    """The tags need lambda:ListTags; without it the answer says so, and is no error (API reference of GetFunction). The link to the
+    code is its own permission."""
+    func, qualifier = _function(call), call.params.get("Qualifier")
     if func is None:
         return None
+    status, _, body = lambda_svc._get_function(func["config"]["FunctionName"], qualifier)
+    if status != 200:
+        return None
+    answer = json.loads(body)
+    version = f":{qualifier}" if qualifier in func["versions"] else ""
+    path, _, query = answer["Code"]["Location"].partition("?")
+    answer["Code"]["Location"] = f"{path}{version}?{query.replace(_MINISTACKS_SIGNATURE, _signature)}"
     check = authz.Check(func["config"]["FunctionArn"])
     if authz.may(call.caller, "lambda:ListTags", check, call.account, call.region):
-        return None
-    _, _, body = lambda_svc._get_function(func["config"]["FunctionName"], call.params.get("Qualifier"))
-    answer = {name: value for name, value in json.loads(body).items() if name != "Tags"}
+        return answer
+    answer.pop("Tags", None)
     message = (
         f"User: {call.caller} is not authorized to perform: lambda:ListTags on resource: {check.resource} because no"
         " identity-based policy allows the lambda:ListTags action"
     )
     return answer | {"TagsError": {"ErrorCode": "AccessDeniedException", "Message": message}}
+
+
+def is_link_to_code(path: str, query: str) -> bool:
+    """Whether GetFunction gave this link out."""
+    return path.startswith("/_ministack/lambda-code/") and f"X-Amz-Signature={_signature}" in query.split("&")
 
 
 def _policy_revision(func: dict[str, Any]) -> str:

@@ -6,6 +6,8 @@ import base64
 import hashlib
 import json
 import os
+import urllib.error
+import urllib.request
 from typing import Any
 
 from support import (
@@ -337,6 +339,23 @@ class Configuration(SandboxTest):
         settled(arn)
         self.assertEqual(invoke(arn, 1), ("new", None))
         self.assertEqual(self.functions.get_function(FunctionName=arn)["Configuration"]["CodeSha256"], digest)
+
+    def test_a_version_keeps_its_code_and_a_link_to_it(self) -> None:
+        arn = make_function(ECHO)
+        name, awslambda = arn.rsplit(":", 1)[1], client("lambda")
+        settled(name)
+        published = awslambda.publish_version(FunctionName=name, Description="before")
+        other = make_function("def handle(event): return 2")
+        zipped = urllib.request.urlopen(awslambda.get_function(FunctionName=other)["Code"]["Location"]).read()
+        awslambda.update_function_code(FunctionName=name, ZipFile=zipped)
+        settled(name)
+        of_version = awslambda.get_function(FunctionName=name, Qualifier=published["Version"])
+        link = of_version["Code"]["Location"]
+        digest = base64.b64encode(hashlib.sha256(urllib.request.urlopen(link).read()).digest()).decode()
+        self.assertEqual(digest, published["CodeSha256"])
+        with self.assertRaises(urllib.error.HTTPError):
+            urllib.request.urlopen(link.partition("?")[0])
+        self.assertNotEqual(digest, awslambda.get_function(FunctionName=name)["Configuration"]["CodeSha256"])
 
     def test_tags_are_set_and_removed(self) -> None:
         arn = self.create(role_arn(make_role({"Service": "lambda.amazonaws.com"})))["FunctionArn"]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use super::*;
 use crate::{
     config::parse,
-    deployment::{Allowed, names::Names},
+    deployment::names::Names,
     status::{CredentialStatus, Key, Status},
 };
 
@@ -17,7 +17,7 @@ const YAML: &str = "name: m\nregion: eu-west-1\nsecret: {name: m/smtp}\niam_user
 fn deployment() -> Deployment {
     let config = parse(Path::new("config.yaml"), YAML).unwrap().remove(0);
     let names = Names::in_account(&config, "123456789012".into());
-    Deployment { config, names, caller: "c".into(), allowed: Allowed::default() }
+    Deployment::new(config, names, "c".into())
 }
 
 fn resources(state: State) -> Vec<(Address, State)> {
