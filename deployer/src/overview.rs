@@ -16,6 +16,7 @@ use crate::{
         log::LastSign,
         retirement,
     },
+    sending::Refused,
     status::{Key, State, Status},
 };
 
@@ -67,12 +68,12 @@ pub(crate) fn overview(status: &Status, keep_inactive: Duration, now: SystemTime
         1 => Some(Text::from("1 point below needs a person")),
         count => Some(format!("{count} points below need a person").into()),
     };
-    let (mail_is_safe, reason) =
-        match (status.report.as_ref().and_then(stopped), unread.or(rotation).or(resources).or(notes)) {
-            (Some(stopped), _) => (Safety::No, stopped),
-            (None, Some(reason)) => (Safety::Look, reason),
-            (None, None) => (Safety::Yes, well(status)),
-        };
+    let stopped = status.report.as_ref().and_then(stopped).or_else(|| refused(status, &mut for_a_person));
+    let (mail_is_safe, reason) = match (stopped, unread.or(rotation).or(resources).or(notes)) {
+        (Some(stopped), _) => (Safety::No, stopped),
+        (None, Some(reason)) => (Safety::Look, reason),
+        (None, None) => (Safety::Yes, well(status)),
+    };
     Overview { mail_is_safe, reason, rows: rows(status, keep_inactive, now), for_a_person }
 }
 
@@ -95,6 +96,16 @@ pub(crate) fn stopped(report: &Report) -> Option<Text> {
         None => "deleted",
     };
     Some(format!("access key {key}, which AWSCURRENT names, is {state}: a host that uses it cannot send").into())
+}
+
+/// Why SES sends none of the user's mail. Adds what a person can do.
+fn refused(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
+    let Refused { found, ways } = status.refused()?;
+    let is_told = status.notes.iter().any(|note| note.to_string().contains(&found.to_string()));
+    if !is_told {
+        for_a_person.extend(ways.iter().cloned());
+    }
+    Some(found.clone())
 }
 
 /// What is wrong with the rotation. Adds what a person can do.

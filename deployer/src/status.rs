@@ -27,6 +27,7 @@ use crate::{
         log::LastSign,
         watch,
     },
+    sending::{self, MaySend, Refused},
     stack::stack,
 };
 
@@ -46,6 +47,12 @@ pub(crate) struct Status {
     pub(crate) notes: Vec<Text>,
     /// Which access keys go soon.
     pub(crate) retirements: Vec<Text>,
+    /// What somebody else gave a resource of ours, and no apply takes away.
+    pub(crate) foreign: Vec<Text>,
+    /// Whether the user may send; none if there is no user, or if that could not be read.
+    pub(crate) may_send: Option<MaySend>,
+    /// Whether SES has stopped the account.
+    pub(crate) stopped: Option<Refused>,
     /// What could not be read, or is not as it must be.
     pub(crate) unread: Vec<Error>,
 }
@@ -95,6 +102,17 @@ pub(crate) struct Key {
     pub(crate) last_used: Option<String>,
 }
 
+impl Status {
+    /// Why SES sends none of the user's mail.
+    pub(crate) fn refused(&self) -> Option<&Refused> {
+        let of_user = match &self.may_send {
+            Some(MaySend::No(refused)) => Some(refused),
+            Some(MaySend::Yes | MaySend::Unseen(_)) | None => None,
+        };
+        self.stopped.as_ref().or(of_user)
+    }
+}
+
 /// Whether AWSCURRENT's version has the credential that the hosts were told of: somebody edited another field.
 fn was_only_edited(report: &Report) -> bool {
     let key = |label| report.labelled(label).and_then(|version| version.key.as_ref());
@@ -106,11 +124,13 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     let aws = &aws.for_one_round();
     let nodes = stack(deployment, Toward::Present);
     let surveying = Box::pin(planning::survey(aws, deployment, nodes, Toward::Present));
-    let (surveyed, labels, pending, keys) = tokio::join!(
+    let (surveyed, labels, pending, keys, account, may_send) = tokio::join!(
         surveying,
         labels::read(aws, &deployment.names.secret),
         Box::pin(watch::last_sign(aws, deployment)),
-        keys(aws, deployment)
+        keys(aws, deployment),
+        sending::account(aws),
+        Box::pin(sending::of_user(aws, deployment))
     );
     let survey = surveyed.survey;
     let moves = matches!(survey.facts.former_record, Ok(Some(_)));
@@ -133,6 +153,8 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
         credential.pending_is = sign.as_ref().map(pending_is);
     }
     let keys = value_or_keep(keys, &mut unread).unwrap_or_default();
+    let may_send = value_or_keep(may_send, &mut unread).flatten();
+    let stopped = value_or_keep(account, &mut unread).and_then(|account| account.stopped());
     let mut told = survey.notes;
     // A function of that name may be somebody else's: then its state is unknown.
     let is_ours = |(address, state): &(Address, State)| {
@@ -156,7 +178,21 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
             told.push(note);
         }
     }
-    Status { resources, renamed_from, credential, keys, sign, report, notes: told, retirements, unread }
+    let foreign = survey.foreign;
+    Status {
+        resources,
+        renamed_from,
+        credential,
+        keys,
+        sign,
+        report,
+        notes: told,
+        retirements,
+        foreign,
+        may_send,
+        stopped,
+        unread,
+    }
 }
 
 /// What is not as the last apply left it.
@@ -166,6 +202,8 @@ pub(crate) struct Drift {
     pub(crate) drifted: Vec<Planned>,
     /// What differs and is declared otherwise than it was applied: whether it drifted cannot be told.
     pub(crate) unclear: Vec<Address>,
+    /// What somebody else gave a resource of ours, and no apply takes away.
+    pub(crate) foreign: Vec<Text>,
     pub(crate) applied: Applied,
 }
 
@@ -181,7 +219,7 @@ impl Drift {
                 None => {}
             }
         }
-        Self { drifted, unclear, applied }
+        Self { drifted, unclear, foreign: plan.foreign, applied }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
         watch::{self, Standstill},
     },
     screen::Screen,
+    sending::{self, MaySend, Refused},
 };
 
 /// The longest way back to health takes five remedies; more would mean that somebody works against us.
@@ -50,6 +51,9 @@ async fn recover(session: &Session, args: &RecoverArgs, done_before: usize) -> R
         screen.report(deployment, &report);
         screen.diagnosis(&diagnosis);
         let remedy = match diagnosis {
+            Diagnosis::Healthy { .. } if is_refused(session).await? => {
+                return session.fail(Err(not_ours_to_do(taken.len() + done_before)));
+            }
             Diagnosis::Healthy { .. } if taken.len() + done_before == 0 => return Ok(Done::NothingToDo),
             Diagnosis::Healthy { .. } => {
                 say_the_end(session, taken.len() + done_before, began.elapsed());
@@ -69,6 +73,22 @@ async fn recover(session: &Session, args: &RecoverArgs, done_before: usize) -> R
             taken.push(remedy);
         }
     }
+}
+
+/// Whether SES sends none of the user's mail, though nothing is wrong with the rotation. Tells what a person can do.
+async fn is_refused(session: &Session) -> Result<bool, Shown> {
+    let Session { screen, deployment, aws, .. } = session;
+    let aws = &aws.for_one_round();
+    let (account, user) = tokio::join!(sending::account(aws), Box::pin(sending::of_user(aws, deployment)));
+    let of_user = match session.fail(user)? {
+        Some(MaySend::No(refused)) => Some(refused),
+        Some(MaySend::Yes | MaySend::Unseen(_)) | None => None,
+    };
+    let refused = session.fail(account)?.stopped().or(of_user);
+    if let Some(Refused { found, ways }) = &refused {
+        screen.note(Text::join([found.clone()].into_iter().chain(ways.iter().cloned()), ": "));
+    }
+    Ok(refused.is_some())
 }
 
 fn say_the_end(session: &Session, changes: usize, took: Duration) {

@@ -109,7 +109,7 @@ const TABLE: &[Line] = &[
     // `list` works on the deployments that it finds.
     line(On::Secrets, &[List], &["secretsmanager:DescribeSecret"]),
     // The user.
-    line(On::User, &[Plan, Export, Apply, Status, Drift, Doctor, Destroy, Output], &["iam:GetUser"]),
+    line(On::User, &[Plan, Export, Apply, Status, Drift, Doctor, Destroy, Recover, Output], &["iam:GetUser"]),
     line(On::User, SURVEYS, &["iam:ListAccessKeys", "iam:ListAttachedUserPolicies"]),
     line(On::User, &[Status, Doctor], &["iam:GetAccessKeyLastUsed"]),
     line(On::User, &[Recover], &["iam:UpdateAccessKey"]),
@@ -132,6 +132,8 @@ const TABLE: &[Line] = &[
         &[Destroy],
         &["iam:DeleteAccessKey", "iam:DeleteUser", "iam:DeleteUserPolicy", "iam:DetachUserPolicy"],
     ),
+    // Whether the user may send.
+    line(On::User, &[Status, Doctor, Recover], &["iam:SimulatePrincipalPolicy"]),
     // With --adopt, of a user that is taken over.
     line(On::OwnedUser, &[Plan, Apply], &["iam:SimulatePrincipalPolicy"]),
     // It is authorised on the group, not on the user.
@@ -254,7 +256,7 @@ const TABLE: &[Line] = &[
     // SES.
     line(On::Sender, SURVEYS, &["ses:GetEmailIdentity"]),
     line(On::SesAccount, SURVEYS, &["ses:GetAccount"]),
-    line(On::Account, &[Doctor], &["ses:GetAccount"]),
+    line(On::Account, &[Status, Doctor, Recover], &["ses:GetAccount"]),
     // Whose policies `doctor` simulates: the caller's and the instances'.
     line(On::Principals, &[Doctor], &["iam:GetRole", "iam:SimulatePrincipalPolicy"]),
     // What `init` offers.
@@ -305,6 +307,32 @@ impl Permission {
         let entry = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
         equal.into_iter().flatten().filter_map(entry).collect()
     }
+}
+
+/// Whether the request of an action has the tags of what it makes (Service Authorization Reference: the actions with the condition key
+/// `aws:RequestTag`).
+pub(crate) fn has_tags(action: &str) -> bool {
+    const OF_ACTIONS: [&str; 10] = [
+        "cloudwatch:PutMetricAlarm",
+        "events:PutRule",
+        "iam:CreateRole",
+        "iam:CreateUser",
+        "lambda:CreateFunction",
+        "logs:CreateLogGroup",
+        "secretsmanager:CreateSecret",
+        "sns:CreateTopic",
+        "ssm:CreateDocument",
+        "ssm:PutParameter",
+    ];
+    let tags = [":TagResource", ":TagRole", ":TagUser", ":AddTagsToResource"];
+    OF_ACTIONS.contains(&action) || tags.iter().any(|name| action.ends_with(name))
+}
+
+/// What a user needs to send as this address.
+pub(crate) fn of_sender(names: &Names, address: &str) -> Permission {
+    let resources = identities_of(address).iter().map(|it| names.ses_arn(&format!("identity/{it}"))).collect();
+    let condition = Some(json!({"StringEquals": {"ses:FromAddress": address}}));
+    Permission { actions: vec!["ses:SendRawEmail"], resources, condition }
 }
 
 /// What a host's script needs of the instances' role, beside the use of the secret's key.

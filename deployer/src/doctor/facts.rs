@@ -2,11 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
-use aws_sdk_sesv2::operation::get_account::GetAccountOutput;
 use aws_sdk_ssm::types::InstanceInformation;
 use contract::Report;
 
-use super::permissions::{Simulated, principal, simulate};
 use crate::{
     aws::{Aws, Identity},
     cli::PolicyFor,
@@ -19,6 +17,8 @@ use crate::{
     kinds::{sender::Sender, topic::Topic},
     read_once,
     rotation::function,
+    sending::{self, SesAccount},
+    simulation::{Simulated, principal, simulate},
     status::{self, State, Status},
 };
 
@@ -45,17 +45,6 @@ pub(crate) struct Facts {
     pub(crate) confirmed: Result<Option<bool>, Error>,
 }
 
-/// The account's standing with SES, in the deployment's region.
-#[derive(Clone, Debug)]
-pub(crate) struct SesAccount {
-    pub(crate) production: bool,
-    pub(crate) sending: bool,
-    /// AWS's word: `HEALTHY`, `PROBATION` or `SHUTDOWN`.
-    pub(crate) enforcement: String,
-    /// Mails sent in the last 24 hours, and how many may be.
-    pub(crate) sent_of_quota: Option<(f64, f64)>,
-}
-
 /// An instance as Systems Manager knows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Host {
@@ -77,7 +66,7 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>, identity: &Ide
     let (status, permissions, ses, sender, hosts, instance_role, confirmed) = tokio::join!(
         Box::pin(status::read(round, deployment)),
         Box::pin(permissions(round, deployment, identity)),
-        ses_account(round),
+        sending::account(round),
         sender(round, deployment),
         hosts(round, deployment),
         Box::pin(instance_role(round, deployment)),
@@ -95,18 +84,7 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>, identity: &Ide
 async fn permissions(aws: &Aws, deployment: &Deployment, identity: &Identity) -> Result<Option<Simulated>, Error> {
     let Some(principal) = principal(aws, &identity.arn).await else { return Ok(None) };
     let needed = caller::permissions(&deployment.config, &deployment.names, Some(PolicyFor::Apply));
-    simulate(aws, &principal, &needed).await.map(Some)
-}
-
-async fn ses_account(aws: &Aws) -> Result<SesAccount, Error> {
-    let GetAccountOutput { production_access_enabled, sending_enabled, enforcement_status, send_quota, .. } =
-        read_once::ses_account(aws).await?;
-    Ok(SesAccount {
-        production: production_access_enabled,
-        sending: sending_enabled,
-        enforcement: enforcement_status.unwrap_or_default(),
-        sent_of_quota: send_quota.map(|quota| (quota.sent_last24_hours, quota.max24_hour_send)),
-    })
+    simulate(aws, &principal, &needed, &deployment.owner().tags()).await.map(Some)
 }
 
 async fn sender(aws: &Aws, deployment: &Deployment) -> Option<Result<(), Error>> {
@@ -133,7 +111,7 @@ async fn instance_role(aws: &Aws, deployment: &Deployment) -> Option<Result<Opti
     let read = async {
         let Some(role) = read_once::role(aws, role).await? else { return Ok(None) };
         let needed = caller::of_instance(&deployment.names);
-        simulate(aws, &role.arn, &[needed]).await.map(Some)
+        simulate(aws, &role.arn, &[needed], &BTreeMap::new()).await.map(Some)
     };
     Some(read.await)
 }

@@ -10,10 +10,7 @@ use contract::{AWSCURRENT, Command, Next, Report, TOLD, Text, text};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{
-    facts::{Facts, Host, SesAccount},
-    permissions::{Denied, DeniedBy, Simulated},
-};
+use super::facts::{Facts, Host};
 use crate::{
     config::Config,
     date::rfc3339,
@@ -22,6 +19,8 @@ use crate::{
     error::Error,
     overview::stopped,
     rotation::diagnosis::{Diagnosis, Known, diagnose},
+    sending::{MaySend, Refused, SesAccount},
+    simulation::{Denied, DeniedBy, Simulated},
     status::{Pending, State},
 };
 
@@ -86,6 +85,10 @@ impl Finding {
         self
     }
 
+    fn of_refused(check: Check, Refused { found, ways }: &Refused) -> Self {
+        ways.iter().cloned().fold(Self::new(check, Verdict::Wrong, found.clone()), Self::fix)
+    }
+
     /// A read that failed, or a resource that is not as it must be.
     fn of(check: Check, verdict: Verdict, error: &Error) -> Self {
         Self { check, verdict, evidence: error.in_one_line().into(), fix: error.hints.clone() }
@@ -104,6 +107,8 @@ pub(crate) fn findings(deployment: &Deployment, facts: &Facts, now: SystemTime) 
     let mut found = vec![credentials(facts, now), permissions(facts), ses(&facts.ses, config)];
     found.extend(facts.sender.as_ref().map(|sender| self::sender(sender, config)));
     found.extend(user(deployment, facts));
+    found.extend(may_send(facts));
+    found.extend(facts.status.foreign.iter().map(|told| Finding::new(Check::User, Verdict::Wrong, told.clone())));
     found.extend(hosts(config, facts));
     found.extend(instance_role(deployment, facts));
     found.extend(function(deployment, facts));
@@ -185,11 +190,10 @@ fn ses(ses: &Result<SesAccount, Error>, config: &Config) -> Finding {
         Ok(account) => account,
         Err(error) => return Finding::of(check, Verdict::Unknown, error),
     };
-    let SesAccount { production, sending, enforcement, sent_of_quota } = account;
+    let SesAccount { production, enforcement, sent_of_quota, .. } = account;
     let quota = sent_of_quota.map_or_else(String::new, |(sent, most)| format!(", {sent} of {most} mails in 24 hours"));
-    if !sending || enforcement == "SHUTDOWN" {
-        return Finding::new(check, Verdict::Wrong, format!("SES sends nothing for this account: it is {enforcement}"))
-            .fix("find out why in SES's console, under Account dashboard, and ask AWS to let the account send again");
+    if let Some(refused) = account.stopped() {
+        return Finding::of_refused(check, &refused);
     }
     if !production {
         return Finding::new(
@@ -247,6 +251,22 @@ fn user(deployment: &Deployment, facts: &Facts) -> Option<Finding> {
                 .fix(text!["find out which one nobody uses, and run "].then(Text::join(delete, " or ")))
         }
     })
+}
+
+/// Whether SES sends the user's mail; nothing if it does.
+fn may_send(facts: &Facts) -> Option<Finding> {
+    match facts.status.may_send.as_ref()? {
+        MaySend::Yes => None,
+        MaySend::No(refused) => Some(Finding::of_refused(Check::User, refused)),
+        MaySend::Unseen(why) => {
+            let finding = Finding::new(Check::User, Verdict::Unseen, why.clone());
+            Some(
+                finding.fix(
+                    "send a mail from a host: a rotation tests it only if the file has ses.sender and ses.recipient",
+                ),
+            )
+        }
+    }
 }
 
 fn hosts(config: &Config, facts: &Facts) -> Vec<Finding> {

@@ -1,7 +1,6 @@
 //! Whether everything that a deployment needs is as it must be: before the first apply and after it. Reads only.
 //!
-//! [`facts`] reads, [`permissions`] asks IAM what the caller may do, and [`findings`] decides; only the first two call AWS.
+//! [`facts`] reads, and asks IAM what the caller may do; [`findings`] decides, and calls nothing.
 
 pub(crate) mod facts;
 pub(crate) mod findings;
-mod permissions;

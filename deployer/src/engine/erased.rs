@@ -57,6 +57,8 @@ pub(crate) trait Observation: Send {
     fn decide(&self, toward: Toward, facts: &Facts) -> Result<Vec<RunnableOp>, Error>;
     /// What people should know of the resource; nothing if a fact is missing.
     fn note(&self, facts: &Facts) -> Option<Text>;
+    /// As of [`Kind`].
+    fn foreign(&self, facts: &Facts) -> Vec<Text>;
 }
 
 /// An op with the call that it stands for.
@@ -159,6 +161,10 @@ impl<K: Kind> Observation for Seen<K> {
 
     fn note(&self, facts: &Facts) -> Option<Text> {
         self.kind.note((self.goal)(facts).ok().as_ref(), &self.observed)
+    }
+
+    fn foreign(&self, facts: &Facts) -> Vec<Text> {
+        self.kind.foreign((self.goal)(facts).ok().as_ref(), &self.observed)
     }
 }
 

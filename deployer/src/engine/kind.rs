@@ -72,6 +72,11 @@ pub(crate) trait Kind: Send + Sync + Sized + 'static {
         None
     }
 
+    /// What somebody else gave a resource of ours, and no apply takes away. Pure.
+    fn foreign(&self, _goal: Option<&Self::Goal>, _observed: &Self::Observed) -> Vec<Text> {
+        Vec::new()
+    }
+
     /// Makes one call. It is safe to run twice: a conflict makes the engine observe again.
     fn run(&self, context: &Context, call: Self::Call) -> impl Future<Output = Result<(), Error>> + Send;
 }

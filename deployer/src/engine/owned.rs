@@ -83,6 +83,11 @@ pub(crate) trait Tagged: Send + Sync + Sized + 'static {
         None
     }
 
+    /// As of [`Kind`].
+    fn foreign(&self, _goal: &Self::Goal, _found: &Found<Self::Observed>) -> Vec<Text> {
+        Vec::new()
+    }
+
     fn run(&self, context: &Context, call: Self::Call) -> impl Future<Output = Result<(), Error>> + Send;
 
     fn set_tags(&self, aws: &Aws, tags: Tags) -> impl Future<Output = Result<(), Error>> + Send;
@@ -201,6 +206,11 @@ impl<T: Tagged> Kind for Owned<T> {
         let notes: Vec<_> =
             of_kind.into_iter().chain(adopted.and_then(|found| self.kind.note_of_adoption(found))).collect();
         (!notes.is_empty()).then(|| Text::join(notes, "; "))
+    }
+
+    fn foreign(&self, declared: Option<&Self::Goal>, observed: &Self::Observed) -> Vec<Text> {
+        let ours = observed.as_ref().filter(|found| self.check_owner(&found.tags).is_ok());
+        declared.zip(ours).map_or_else(Vec::new, |(declared, found)| self.kind.foreign(&declared.goal, found))
     }
 
     async fn run(&self, context: &Context, call: Self::Call) -> Result<(), Error> {

@@ -26,6 +26,9 @@ pub(crate) struct Plan {
     pub(crate) resources: Vec<Planned>,
     /// What people should know.
     pub(crate) notes: Vec<Text>,
+    /// Those of the notes that tell what somebody else gave a resource of ours, and no apply takes away.
+    #[serde(default)]
+    pub(crate) foreign: Vec<Text>,
     /// The version of a rotation that is open and may run.
     pub(crate) open_rotation: Option<String>,
     /// Whether it deletes most of what the record names: then the file is rather that of another deployment.
@@ -119,6 +122,8 @@ pub(crate) struct Survey {
     /// What people should know.
     pub(crate) notes: Vec<Text>,
     /// As of [`Plan`].
+    pub(crate) foreign: Vec<Text>,
+    /// As of [`Plan`].
     pub(crate) takes_over: bool,
 }
 
@@ -126,15 +131,17 @@ pub(crate) struct Survey {
 pub(crate) async fn survey(aws: &Aws, nodes: &[Node], reading: BoxFuture<'_, Facts>) -> Survey {
     let observing = join_all(nodes.iter().map(|node| node.resource.observe(aws)));
     let (facts, observed) = tokio::join!(reading, observing);
-    let mut resources = Vec::new();
+    let (mut resources, mut foreign) = (Vec::new(), Vec::new());
     let mut remarks: Vec<Text> = facts.quarantine.clone().into_iter().collect();
     for (node, observed) in nodes.iter().zip(observed) {
         if let (Toward::Present, Ok(observed)) = (node.toward, &observed) {
             remarks.extend(observed.note(&facts));
+            foreign.extend(observed.foreign(&facts));
         }
         resources.push((node.resource.address(), decide(node, observed, &facts)));
     }
-    Survey { facts, resources, changed_by: BTreeMap::new(), notes: remarks, takes_over: false }
+    remarks.extend(foreign.iter().cloned());
+    Survey { facts, resources, changed_by: BTreeMap::new(), notes: remarks, foreign, takes_over: false }
 }
 
 fn decide(node: &Node, observed: Result<Box<dyn Observation>, Error>, facts: &Facts) -> Result<Vec<Op>, Error> {
@@ -147,7 +154,7 @@ fn decide(node: &Node, observed: Result<Box<dyn Observation>, Error>, facts: &Fa
 /// # Errors
 /// A read that AWS refuses, a resource of that name that is not ours, a referenced resource that is not there.
 pub(crate) fn plan(survey: Survey, toward: Toward) -> Result<(Plan, Facts), Vec<Error>> {
-    let Survey { facts, resources, changed_by, notes, takes_over } = survey;
+    let Survey { facts, resources, changed_by, notes, foreign, takes_over } = survey;
     // Several resources may have met the same error, in a fact that they share.
     let mut errors: Vec<Error> = Vec::new();
     let keep = |errors: &mut Vec<Error>, error: Error| {
@@ -176,7 +183,7 @@ pub(crate) fn plan(survey: Survey, toward: Toward) -> Result<(Plan, Facts), Vec<
         return Err(errors);
     }
     let user_has_keys = facts.user_has_keys().unwrap_or(true);
-    let mut plan = Plan { toward, resources: planned, notes, open_rotation, takes_over, user_has_keys };
+    let mut plan = Plan { toward, resources: planned, notes, foreign, open_rotation, takes_over, user_has_keys };
     if let (true, Ok(package)) = (plan.has(Effect::UploadsCode), facts.package()) {
         plan.notes.push(format!("the code of the function comes from {}", package.origin()).into());
     }

@@ -1,6 +1,7 @@
 //! What the kinds that live in IAM share.
 
 use aws_sdk_iam::types::Tag;
+use contract::{Command, Text, text};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -101,6 +102,26 @@ impl Placement {
         let op = Op::new(Verb::Update, call).with("permissions_boundary", from, Some(arn.as_str().into()));
         Ok(Some((op, arn)))
     }
+}
+
+/// What a boundary that the file does not name means. `key`: the configuration's key that would name it. `option`: the AWS CLI's for
+/// the user or the role.
+pub(super) fn foreign_boundary(
+    address: &Address,
+    goal: &Placement,
+    now: &Placement,
+    key: &str,
+    removal: [&str; 2],
+) -> Option<Text> {
+    let arn = now.boundary.as_ref().filter(|_| goal.boundary.is_none())?;
+    let [command, option] = removal;
+    Some(text![
+        format!(
+            "{address} has the permissions boundary {arn}, which the file does not name: whatever the boundary does not allow is denied. \
+             Name it under {key} if it is to stay, or take it away: "
+        ),
+        Command::aws(&["iam", command, option, &address.name])
+    ])
 }
 
 pub(super) fn tags(tags: &Tags) -> Vec<Tag> {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use aws_sdk_iam::types::PolicyEvaluationDecisionType;
+use contract::Command;
 
 use crate::{
     aws::Aws,
@@ -37,6 +38,19 @@ impl Attached {
             [("inline policy", &self.inline_policies), ("policy", &self.managed_policies), ("group", &self.groups)];
         let names = all.iter().flat_map(|(kind, names)| names.iter().map(move |name| format!("{kind} {name}")));
         Some(names.collect::<Vec<_>>().join(", ")).filter(|names| !names.is_empty())
+    }
+
+    /// The AWS CLI's commands that take all of it away from the user.
+    pub(super) fn removals(&self, user: &str) -> Vec<Command> {
+        let all = [
+            ("delete-user-policy", "--policy-name", &self.inline_policies),
+            ("detach-user-policy", "--policy-arn", &self.managed_policies),
+            ("remove-user-from-group", "--group-name", &self.groups),
+        ];
+        let commands = all.iter().flat_map(|(command, option, names)| {
+            names.iter().map(move |name| Command::aws(&["iam", command, "--user-name", user, option, name]))
+        });
+        commands.collect()
     }
 }
 

@@ -80,6 +80,13 @@ impl Tagged for Role {
         "choose another deployment name, or delete the role first if nothing uses it".into()
     }
 
+    fn foreign(&self, goal: &Goal, found: &Found<Observed>) -> Vec<Text> {
+        let (address, key) = (self.address(), "function.role_permissions_boundary");
+        let removal = ["delete-role-permissions-boundary", "--role-name"];
+        let now = &found.observed.placement;
+        iam::foreign_boundary(&address, &goal.placement, now, key, removal).into_iter().collect()
+    }
+
     async fn observe(&self, aws: &Aws) -> Result<Option<Found<Observed>>, Error> {
         let name = &self.name;
         let Some(role) = read_once::role(aws, name).await? else {

@@ -12,6 +12,7 @@ use crate::{
     },
     error::{Error, FailedTo as _, absent_is_none},
     read_once,
+    sending::{Refused, SesAccount},
 };
 
 pub(crate) struct Sender {
@@ -25,8 +26,8 @@ pub(crate) enum Call {}
 pub(crate) struct Observed {
     /// The identities that would let the sender send, each with whether it is verified. Absent ones are left out.
     pub(super) identities: Vec<(String, bool)>,
-    /// Whether the account is in SES's sandbox here.
-    pub(super) in_sandbox: bool,
+    /// The account's standing here.
+    pub(super) account: SesAccount,
 }
 
 impl Kind for Sender {
@@ -54,10 +55,7 @@ impl Kind for Sender {
         };
         let identities = futures_util::future::try_join_all(identities_of(&self.address).into_iter().map(read));
         let (found, account) = tokio::join!(identities, read_once::ses_account(aws));
-        Ok(Observed {
-            identities: found?.into_iter().flatten().collect(),
-            in_sandbox: !account?.production_access_enabled,
-        })
+        Ok(Observed { identities: found?.into_iter().flatten().collect(), account: account?.into() })
     }
 
     fn decide(&self, aim: Aim<'_, ()>, observed: &Self::Observed) -> Result<Vec<(Op, Call)>, Error> {
@@ -77,7 +75,11 @@ impl Kind for Sender {
     }
 
     fn note(&self, _: Option<&()>, observed: &Observed) -> Option<Text> {
-        observed.in_sandbox.then(|| {
+        let SesAccount { production, .. } = &observed.account;
+        if let Some(Refused { found, ways }) = observed.account.stopped() {
+            return Some(Text::join([found].into_iter().chain(ways), ": "));
+        }
+        (!production).then(|| {
             format!(
                 "this account is in SES's sandbox in {}: SES sends only to verified addresses, and 200 mails a day; request \
                  production access in SES's console before your programs send",

@@ -37,6 +37,7 @@ use crate::{
         tags::Tags,
     },
     error::ErrorKind,
+    sending::SesAccount,
 };
 
 const OURS: &str = "eu-west-1/mail-prod";
@@ -393,9 +394,10 @@ fn a_referenced_secret_has_to_be_there_and_is_never_changed() {
 #[test]
 fn the_test_mails_sender_has_to_be_verified_or_a_domain_above_it() {
     let sender = Sender { address: "no-reply@mail.example.com".into(), region: "eu-west-1".into() };
+    let account = SesAccount { production: true, sending: true, enforcement: "HEALTHY".into(), sent_of_quota: None };
     let decide = |observed: &[(&str, bool)]| {
         let identities = observed.iter().map(|(identity, verified)| ((*identity).to_owned(), *verified)).collect();
-        let observed = sender::Observed { identities, in_sandbox: false };
+        let observed = sender::Observed { identities, account: account.clone() };
         sender.decide(Aim::Present(&()), &observed).map(|ops| ops.len()).map_err(|error| error.in_one_line())
     };
     assert_eq!(decide(&[("example.com", true)]), Ok(0));
@@ -403,6 +405,9 @@ fn the_test_mails_sender_has_to_be_verified_or_a_domain_above_it() {
         decide(&[("mail.example.com", false)]).unwrap_err().contains("mail.example.com exists and is not verified")
     );
     assert!(decide(&[]).unwrap_err().contains("no-reply@mail.example.com nor mail.example.com nor example.com"));
+    let stopped = SesAccount { sending: false, enforcement: "SHUTDOWN".into(), ..account };
+    let told = sender.note(None, &sender::Observed { identities: vec![], account: stopped }).unwrap().to_string();
+    assert!(told.contains("SES sends nothing for this account"), "{told}");
 }
 
 #[test]

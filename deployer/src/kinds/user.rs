@@ -212,19 +212,27 @@ impl Tagged for User {
         Ok(removals(attached).into_iter().chain(policy).chain(keys).chain([user]).collect())
     }
 
-    fn note(&self, goal: &Goal, found: Option<&Found<Observed>>) -> Option<Text> {
-        let as_anybody = goal.sends_as_anybody.then(|| {
-            "the user may send as any verified identity; name addresses or domains under ses.from to limit it"
-                .to_owned()
+    fn note(&self, goal: &Goal, _: Option<&Found<Observed>>) -> Option<Text> {
+        goal.sends_as_anybody.then(|| {
+            "the user may send as any verified identity; name addresses or domains under ses.from to limit it".into()
+        })
+    }
+
+    // Hosts may send by it, so it stays.
+    fn foreign(&self, goal: &Goal, found: &Found<Observed>) -> Vec<Text> {
+        let Observed { attached, placement, .. } = &found.observed;
+        let given = attached.named().map(|named| {
+            let removals = attached.removals(&self.name).into_iter().map(Text::from);
+            text![format!(
+                "somebody gave the user {named}: every host's credential may use it, and hosts may send by it. Take away what no host \
+                 needs: "
+            )]
+            .then(Text::join(removals, ", "))
         });
-        // What else hosts send with may depend on it, so it stays.
-        let further = found.and_then(|found| found.observed.attached.named()).map(|attached| {
-            format!(
-                "somebody gave the user {attached}: every host's credential may use it, so take away what no host needs"
-            )
-        });
-        let notes: Vec<_> = as_anybody.into_iter().chain(further).collect();
-        (!notes.is_empty()).then(|| notes.join("; ").into())
+        let removal = ["delete-user-permissions-boundary", "--user-name"];
+        let key = "iam_user.permissions_boundary";
+        let boundary = iam::foreign_boundary(&self.address(), &goal.placement, placement, key, removal);
+        given.into_iter().chain(boundary).collect()
     }
 
     async fn run(&self, context: &Context, call: Call) -> Result<(), Error> {

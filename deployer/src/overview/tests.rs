@@ -5,6 +5,7 @@ use crate::{
     engine::op::{Address, ResourceKind},
     error::Error,
     rotation::log::Failure,
+    sending::MaySend,
     status::CredentialStatus,
 };
 
@@ -74,6 +75,9 @@ fn healthy() -> Status {
         report: Some(report()),
         notes: vec![],
         retirements: vec![],
+        foreign: vec![],
+        may_send: Some(MaySend::Yes),
+        stopped: None,
         unread: vec![],
     }
 }
@@ -86,6 +90,18 @@ fn shown(status: &Status) -> Overview {
 fn judged(status: &Status) -> (Safety, String) {
     let Overview { mail_is_safe, reason, .. } = shown(status);
     (mail_is_safe, reason.to_string())
+}
+
+#[test]
+fn mail_that_ses_refuses_is_not_safe_though_the_key_is_active() {
+    let refused = Refused { found: "SES refuses it".into(), ways: vec!["do that".into()] };
+    let status = Status { may_send: Some(MaySend::No(refused.clone())), ..healthy() };
+    assert_eq!(judged(&status), (Safety::No, "SES refuses it".to_owned()));
+    assert_eq!(shown(&status).for_a_person, [Text::from("do that")]);
+    let note = Text::from("SES refuses it: do that");
+    let stopped = Status { stopped: Some(refused), notes: vec![note.clone()], ..healthy() };
+    assert_eq!(shown(&stopped).for_a_person, [note], "it is told once");
+    assert_eq!(judged(&Status { may_send: Some(MaySend::Unseen("why".into())), ..healthy() }).0, Safety::Yes);
 }
 
 fn lines(status: &Status, subject: &str) -> Vec<String> {

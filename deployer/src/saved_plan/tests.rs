@@ -29,6 +29,7 @@ fn plan(ops: Vec<Op>) -> Plan {
     let address = Address::new(ResourceKind::Topic, "t");
     let resources = vec![Planned { address, changed_by: None, ops }];
     Plan {
+        foreign: vec![],
         toward: Toward::Present,
         resources,
         notes: vec![],
@@ -183,6 +184,7 @@ fn any_plan() -> impl Strategy<Value = Plan> {
     let resources = prop::collection::vec(planned, 0..3);
     (toward, resources, notes, prop::option::of(".{0,8}"), any::<bool>(), any::<bool>()).prop_map(
         |(toward, resources, notes, open_rotation, takes_over, user_has_keys)| Plan {
+            foreign: vec![],
             toward,
             resources,
             notes,

@@ -194,8 +194,8 @@ pub(super) fn status<'a>(status: &'a Status, overview: &Overview, config: Option
     Line::Status(StatusLine::new(status, overview, config))
 }
 
-pub(super) fn drift(drift: &Drift) -> Line<'_> {
-    Line::Drift(drift.into())
+pub(super) fn drift<'a>(drift: &'a Drift, config: Option<&str>) -> Line<'a> {
+    Line::Drift(DriftLine::new(drift, config))
 }
 
 pub(super) fn listed(listed: &Listed) -> Line<'_> {

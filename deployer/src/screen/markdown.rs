@@ -125,6 +125,7 @@ mod tests {
             ops: vec![op],
         };
         Plan {
+            foreign: vec![],
             toward: Toward::Present,
             resources: resources.into_iter().map(planned).collect(),
             notes: vec![],

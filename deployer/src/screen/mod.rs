@@ -158,9 +158,10 @@ impl Screen {
     /// What is not as it was applied.
     pub(crate) fn drift(&self, deployment: &Deployment, identity: &Identity, drift: &Drift) {
         if self.json {
-            self.line(&json::drift(drift));
+            self.line(&json::drift(drift, self.config()));
         } else {
-            self.out(&text::drift(deployment, identity, drift, terminal::columns(&stdout()), self.is_verbose()));
+            let look = (terminal::columns(&stdout()), self.is_verbose());
+            self.out(&text::drift(deployment, identity, drift, self.config(), look));
         }
     }
 

@@ -158,11 +158,16 @@ async fn what_somebody_attached_to_the_user_is_told_and_stays() {
         let attach = deployed.aws.iam.attach_user_policy().user_name(USER).policy_arn(arn);
         attach.send().await.unwrap();
     }
-    let told =
-        "somebody gave the user policy arn:aws:iam::aws:policy/AdministratorAccess: every host's credential may use it";
+    let told = "somebody gave the user policy arn:aws:iam::aws:policy/AdministratorAccess: every host's credential may use it, and \
+                hosts may send by it. Take away what no host needs: `aws iam detach-user-policy --user-name mail-prod-smtp \
+                --policy-arn arn:aws:iam::aws:policy/AdministratorAccess`";
     let planned = deployed.run(&["plan", "--detailed-exitcode"]).expect(0).in_one_line();
     assert!(planned.contains(told) && planned.contains("in quarantine"), "{planned}");
     assert!(!planned.contains(&format!("AdministratorAccess, policy {quarantine}")), "{planned}");
+    for (verb, code) in [("status", 0), ("drift", 0), ("doctor", 1)] {
+        let said = deployed.run(&[verb]).expect(code).in_one_line();
+        assert!(said.contains(told), "{verb}: {said}");
+    }
     let before = deployed.sandbox.mark();
     deployed.run(&["apply", "--auto-approve"]).expect(0);
     assert_eq!(deployed.sandbox.mutations(before), NOTHING);

@@ -49,6 +49,8 @@ mod protect;
 mod record;
 /// `deployer recover`, for every stuck state.
 mod recover;
+/// Mail that SES refuses though the rotation is healthy.
+mod refused;
 /// The function's role: it allows a rotation, and nothing else.
 mod role;
 /// `deployer rollback`.

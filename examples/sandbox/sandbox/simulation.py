@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from ministack.core import iam_evaluator
-from ministack.core.iam_evaluator import EvalContext, evaluate
+from ministack.core.iam_evaluator import EvalContext, ParsedStatement, evaluate
 from ministack.services import iam as ministack_iam
 
 from .api import AwsError, Call
@@ -51,13 +51,32 @@ def _simulate(call: Call) -> dict[str, Any]:
                 "EvalResourceName": resource,
                 "EvalDecision": _DECISIONS.get(decision, "implicitDeny"),
             }
+            missing = _missing_keys([*policies, *(stmts for layer in boundary for stmts in layer)], context)
             if boundary:
                 allows = evaluate(asked, *boundary).decision == "Allow"
                 result["PermissionsBoundaryDecisionDetail"] = {"AllowedByPermissionsBoundary": allows}
+            if "ResourceArns.member.1" in call.params:
+                # Then the missing keys stand with the resource (API reference, EvaluationResult).
+                result["ResourceSpecificResults"] = [
+                    {"EvalResourceName": resource, "EvalResourceDecision": result["EvalDecision"], "MissingContextValues": missing}
+                ]
+            else:
+                result["MissingContextValues"] = missing
             results.append(result)
     if not results:
         raise AwsError("ValidationError", "1 validation error detected: Value at 'actionNames' failed to satisfy constraint")
     return {"EvaluationResults": results, "IsTruncated": False}
+
+
+_OF_THE_SOURCE = ("aws:principalarn", "aws:principalaccount", "aws:principaltype", "aws:username", "aws:userid")
+"""Keys that follow from whose policies are simulated."""
+
+
+def _missing_keys(policies: list[list[ParsedStatement]], context: dict[str, Any]) -> list[str]:
+    """The condition keys that the policies name and the request does not give, whatever action they are for."""
+    conditions = [stmt.conditions or {} for stmts in policies for stmt in stmts]
+    named = {key for condition in conditions for keys in condition.values() for key in keys}
+    return sorted(key for key in named if key.lower() not in context and key.lower() not in _OF_THE_SOURCE)
 
 
 def _members(call: Call, name: str) -> list[str]:
@@ -68,10 +87,15 @@ def _members(call: Call, name: str) -> list[str]:
     return found
 
 
-def _context(call: Call) -> dict[str, str]:
-    entries: dict[str, str] = {}
+def _context(call: Call) -> dict[str, Any]:
+    entries: dict[str, Any] = {}
     while key := call.params.get(f"ContextEntries.member.{len(entries) + 1}.ContextKeyName"):
-        entries[key.lower()] = call.params[f"ContextEntries.member.{len(entries) + 1}.ContextKeyValues.member.1"]
+        entry = f"ContextEntries.member.{len(entries) + 1}"
+        values = _members(call, f"{entry}.ContextKeyValues")
+        is_list = call.params.get(f"{entry}.ContextKeyType", "").endswith("List")
+        if not is_list and len(values) != 1:
+            raise AwsError("InvalidInput", f"Invalid number of context values for {key}")
+        entries[key.lower()] = values if is_list else values[0]
     return entries
 
 

@@ -126,6 +126,22 @@ class Simulation(AuthorisationTest):
         ):
             self.assertEqual([*self.decisions(ActionNames=["iam:PassRole"], ContextEntries=entries).values()], [expected])
 
+    def test_keys_that_a_policy_names_and_nobody_gave_are_listed(self) -> None:
+        self.allow("sns:Publish", "*", {"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}, "StringLike": {"aws:PrincipalArn": "*"}})
+        simulate = client("iam").simulate_principal_policy
+        ask = {"PolicySourceArn": role_arn(self.role), "ActionNames": ["sns:Publish"]}
+        [anywhere] = simulate(**ask)["EvaluationResults"]
+        self.assertEqual(anywhere["MissingContextValues"], ["aws:SourceIp"])
+        [there] = simulate(**ask, ResourceArns=[arn("sns", "one")])["EvaluationResults"]
+        self.assertEqual(there["ResourceSpecificResults"][0]["MissingContextValues"], ["aws:SourceIp"])
+
+    def test_a_key_may_have_several_values(self) -> None:
+        self.allow("sns:CreateTopic", "*", {"ForAllValues:StringEquals": {"aws:TagKeys": ["a", "b"]}})
+        for keys, expected in ((["a", "b"], "allowed"), (["a", "c"], "implicitDeny")):
+            entry = {"ContextKeyName": "aws:TagKeys", "ContextKeyType": "stringList", "ContextKeyValues": keys}
+            decisions = self.decisions(ActionNames=["sns:CreateTopic"], ContextEntries=[entry])
+            self.assertEqual([*decisions.values()], [expected])
+
     def test_a_permissions_boundary_is_told_apart(self) -> None:
         name = unique("boundary")
         client("iam").create_policy(PolicyName=name, PolicyDocument=policy("sns:Publish", "*"))

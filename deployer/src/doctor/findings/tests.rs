@@ -1,6 +1,9 @@
 //! One fact at a time is changed; the finding that follows is the expected one.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use super::*;
 use crate::{
@@ -78,6 +81,9 @@ fn healthy() -> Facts {
             report: None,
             notes: vec![],
             retirements: vec![],
+            foreign: vec![],
+            may_send: Some(MaySend::Yes),
+            stopped: None,
             unread: vec![],
         },
         report: Some(Ok(report())),
@@ -104,7 +110,20 @@ fn fresh() -> Facts {
 }
 
 fn denied(by: DeniedBy) -> Denied {
-    Denied { action: "iam:CreateRole".into(), resource: "r".into(), by }
+    Denied { action: "iam:CreateRole".into(), resource: "r".into(), by, unknown_keys: BTreeSet::new() }
+}
+
+#[test]
+fn mail_that_ses_refuses_is_wrong_and_what_iam_cannot_tell_is_unseen() {
+    let of = |may_send| {
+        let facts = healthy();
+        let facts = Facts { status: Status { may_send: Some(may_send), ..facts.status }, ..facts };
+        let found = findings(&deployment(), &facts, SystemTime::UNIX_EPOCH);
+        found.into_iter().filter(|it| it.check == Check::User).map(|it| it.verdict).collect::<Vec<_>>()
+    };
+    assert_eq!(of(MaySend::Yes), [Verdict::Ok]);
+    assert_eq!(of(MaySend::Unseen("why".into())), [Verdict::Ok, Verdict::Unseen]);
+    assert_eq!(of(MaySend::No(Refused { found: "f".into(), ways: vec![] })), [Verdict::Ok, Verdict::Wrong]);
 }
 
 fn key(id: &str) -> Key {

@@ -64,6 +64,8 @@ pub(in crate::screen) struct DriftLine<'a> {
     resources: Vec<ResourceLine<'a>>,
     /// The file declares something else than was applied: whether these drifted cannot be told.
     unclear: &'a [Address],
+    /// What somebody gave the user or the role, such as a policy, and no apply takes away.
+    notes: Vec<TextLine>,
     applied: &'a Applied,
 }
 
@@ -83,8 +85,9 @@ impl<'a> PlanLine<'a> {
     }
 }
 
-impl<'a> From<&'a Drift> for DriftLine<'a> {
-    fn from(Drift { drifted, unclear, applied }: &'a Drift) -> Self {
-        Self { resources: drifted.iter().map(ResourceLine::new).collect(), unclear, applied }
+impl<'a> DriftLine<'a> {
+    pub(super) fn new(Drift { drifted, unclear, foreign, applied }: &'a Drift, config: Option<&str>) -> Self {
+        let resources = drifted.iter().map(ResourceLine::new).collect();
+        Self { resources, unclear, notes: TextLine::all(foreign, config), applied }
     }
 }

@@ -99,8 +99,8 @@ pub(in crate::screen) fn drift(
     deployment: &Deployment,
     identity: &Identity,
     drift: &Drift,
-    columns: usize,
-    verbose: bool,
+    config_path: Option<&str>,
+    (columns, verbose): (usize, bool),
 ) -> String {
     let (config, view) = (&deployment.config, View::new(deployment, identity, columns, verbose));
     let mut text = format!("{BOLD}{}{BOLD:#} in {}\n\n", config.name, config.region);
@@ -110,6 +110,7 @@ pub(in crate::screen) fn drift(
     if !drift.drifted.is_empty() {
         text.push('\n');
     }
+    push_notes(&mut text, columns, &drift.foreign, config_path);
     let Applied { by, at, .. } = &drift.applied;
     let _ = writeln!(text, "last apply: {} by {}", printable(at), printable(by));
     if !drift.unclear.is_empty() {

@@ -1,0 +1,93 @@
+//! Mail that SES refuses though the rotation is healthy: the user's policies, its permissions boundary, and the account's standing.
+
+use serde_json::json;
+
+use crate::support::{
+    controls::Ses,
+    deployed::Deployed,
+    example::{ACCOUNT, USER},
+};
+
+/// Every verb that says whether all is well.
+fn says_that_mail_is_refused(deployed: &Deployed, why: &str, way: &str) {
+    let status = deployed.run(&["status", "--json"]).expect(0);
+    let line = &status.json_of("status")[0];
+    assert_eq!(line["mail_is_safe"], "no", "{line}");
+    assert!(line["reason"].to_string().contains(why), "{line}");
+    assert!(line["for_a_person"].to_string().contains(way), "{line}");
+    for (verb, code) in [("doctor", 1), ("recover", 14)] {
+        let ran = deployed.run(&[verb]).expect(code);
+        let said = format!("{}{}", ran.stdout, ran.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains(why) && said.contains(way), "{verb}: {said}");
+    }
+}
+
+async fn attach(deployed: &Deployed, name: &str, effect: &str, action: &str, condition: serde_json::Value) -> String {
+    let document = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": effect, "Action": action, "Resource": "*", "Condition": condition}
+    ]});
+    let create = deployed.aws.iam.create_policy().policy_name(name).policy_document(document.to_string());
+    create.send().await.unwrap();
+    format!("arn:aws:iam::{ACCOUNT}:policy/{name}")
+}
+
+#[tokio::test]
+async fn a_permissions_boundary_that_somebody_set_is_told_and_that_the_user_may_not_send() {
+    let deployed = Deployed::example(&[]).await;
+    let arn = attach(&deployed, "reads", "Allow", "s3:Get*", json!({})).await;
+    let put = deployed.aws.iam.put_user_permissions_boundary().user_name(USER).permissions_boundary(&arn);
+    put.send().await.unwrap();
+
+    let removal = format!("aws iam delete-user-permissions-boundary --user-name {USER}");
+    says_that_mail_is_refused(&deployed, "its permissions boundary does not allow ses:SendRawEmail", &removal);
+    for verb in ["plan", "drift"] {
+        let said = deployed.run(&[verb]).expect(0).in_one_line();
+        assert!(said.contains(&format!("has the permissions boundary {arn}, which the file does not name")), "{said}");
+        assert!(said.contains(&removal), "{said}");
+    }
+    // What the file names is told nobody.
+    deployed.sandbox.config(&[(
+        "  # permissions_boundary: arn:aws:iam::123456789012:policy/boundary",
+        &format!("  permissions_boundary: {arn}"),
+    )]);
+    let said = deployed.run(&["plan"]).expect(0).in_one_line();
+    assert!(!said.contains("does not name"), "{said}");
+}
+
+#[tokio::test]
+async fn a_policy_that_denies_the_users_mail_is_told_unless_it_depends_on_what_iam_is_not_told() {
+    let deployed = Deployed::example(&[]).await;
+    let elsewhere = json!({"NotIpAddress": {"aws:SourceIp": "192.0.2.0/24"}});
+    let depends = attach(&deployed, "only-from-here", "Deny", "ses:*", elsewhere).await;
+    let request = deployed.aws.iam.attach_user_policy().user_name(USER).policy_arn(&depends);
+    request.send().await.unwrap();
+    let status = &deployed.run(&["status", "--json"]).expect(0).json_of("status")[0];
+    assert_eq!(status["mail_is_safe"], "look", "{status}");
+    let said = deployed.run(&["doctor"]).expect(1).in_one_line();
+    assert!(said.contains("may send cannot be seen: its policies depend on aws:SourceIp"), "{said}");
+    let request = deployed.aws.iam.detach_user_policy().user_name(USER).policy_arn(&depends);
+    request.send().await.unwrap();
+
+    let denies = attach(&deployed, "no-mail", "Deny", "ses:*", json!({})).await;
+    let request = deployed.aws.iam.attach_user_policy().user_name(USER).policy_arn(&denies);
+    request.send().await.unwrap();
+    says_that_mail_is_refused(
+        &deployed,
+        "a policy denies ses:SendRawEmail",
+        &format!("aws iam list-attached-user-policies --user-name {USER}"),
+    );
+    let detach = format!("aws iam detach-user-policy --user-name {USER} --policy-arn {denies}");
+    for (verb, code) in [("plan", 0), ("drift", 0), ("status", 0)] {
+        let said = deployed.run(&[verb]).expect(code).in_one_line();
+        assert!(said.contains(&detach), "{verb}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_ses_has_stopped_is_told() {
+    let deployed = Deployed::example(&[]).await;
+    deployed.sandbox.control(&Ses { sending: false });
+    says_that_mail_is_refused(&deployed, "SES sends nothing for this account", "ask AWS to let the account send again");
+    let said = deployed.run(&["plan"]).expect(0).in_one_line();
+    assert!(said.contains("SES sends nothing for this account"), "{said}");
+}
