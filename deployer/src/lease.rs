@@ -28,6 +28,7 @@ use tokio::{
 
 use crate::{
     aws::Aws,
+    deployment::record,
     engine::{events::Progress, tags::Tags},
     error::{Error, ErrorKind, FailedTo as _, absent_is_none},
 };
@@ -264,7 +265,9 @@ impl Parameter {
         let request = self.aws.ssm.put_parameter().name(&self.name).value(value).overwrite(tags.is_none());
         let request = request.r#type(ParameterType::String).tier(ParameterTier::Standard);
         let request = request.set_tags(tags.map(|tags| tags.iter().filter_map(tag).collect()));
-        Ok(request.send().await.failed_to(|| format!("write the lease {}", self.name))?.version)
+        let answer = request.send().await.failed_to(|| format!("write the lease {}", self.name));
+        let answer = if tags.is_none() { answer.map_err(record::takes_no_tags) } else { answer };
+        Ok(answer?.version)
     }
 
     fn is_held(&self, holder: Option<&Holder>, timeout: Duration) -> Error {

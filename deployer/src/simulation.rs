@@ -100,13 +100,17 @@ struct Question {
     context: Vec<ContextEntry>,
 }
 
-/// One question per resource, and one more if only some of the actions have tags in their requests: accounts that demand tags refuse a
-/// request without them, and a policy may allow only a request that has some.
+/// One question per resource and sort of request: accounts that demand tags refuse a request without them, and a policy may allow only a
+/// request that has some.
 fn questions(permission: &Permission, tags: &BTreeMap<String, String>) -> Vec<Question> {
     let (tagging, others): (Vec<_>, Vec<_>) = permission.actions.iter().partition(|action| caller::has_tags(action));
+    let overwriting = permission.actions.iter().copied().filter(|action| *action == PUT_PARAMETER).collect();
     let context = of_strings(permission.context());
-    let with_tags: Vec<_> = context.iter().cloned().chain(of_tags(tags)).collect();
-    let groups = [(tagging, with_tags), (others, context)];
+    let with = |more: Vec<ContextEntry>| context.iter().cloned().chain(more).collect::<Vec<_>>();
+    let overwrite = |overwrites: bool| of_strings(vec![("ssm:Overwrite".to_owned(), overwrites.to_string())]);
+    let makes_a_parameter = if tagging.contains(&PUT_PARAMETER) { overwrite(false) } else { Vec::new() };
+    let of_new = of_tags(tags).into_iter().chain(makes_a_parameter).collect();
+    let groups = [(tagging, with(of_new)), (others, context.clone()), (overwriting, with(overwrite(true)))];
     let groups = groups.into_iter().filter(|(actions, _)| !actions.is_empty());
     let of_group = |(actions, context): (Vec<&'static str>, Vec<ContextEntry>)| {
         let question =
@@ -115,6 +119,9 @@ fn questions(permission: &Permission, tags: &BTreeMap<String, String>) -> Vec<Qu
     };
     groups.flat_map(of_group).collect()
 }
+
+/// It makes a parameter, and then has tags. Or it overwrites one, and then takes none (API reference of PutParameter).
+const PUT_PARAMETER: &str = "ssm:PutParameter";
 
 fn of_strings(context: Vec<(String, String)>) -> Vec<ContextEntry> {
     let entry = |(key, value)| {

@@ -18,7 +18,7 @@ use crate::{
         op::{Address, ResourceKind},
         tags::{self, Tags},
     },
-    error::{Error, FailedTo as _, absent_is_none},
+    error::{Error, ErrorKind, FailedTo as _, absent_is_none},
 };
 
 /// The version of the format. A record of another version is refused, so that an older deployer forgets nothing of a newer one.
@@ -143,6 +143,18 @@ impl Record {
     }
 }
 
+/// Adds to the error of a parameter that could not be overwritten what a policy that demands tags has to leave out: AWS takes no tags
+/// together with an overwrite (API reference of PutParameter).
+pub(crate) fn takes_no_tags(error: Error) -> Error {
+    if error.kind() != ErrorKind::Denied {
+        return error;
+    }
+    error.hint(
+        "if a policy demands tags: AWS takes none with an overwrite of a parameter, so the policy has to leave such a request out. Its \
+         condition key ssm:Overwrite is true",
+    )
+}
+
 /// Every record in the region, in order, by the name of its deployment.
 pub(crate) async fn list(aws: &Aws) -> Result<Vec<(String, Result<Record, Error>)>, Error> {
     let pages = aws.ssm.get_parameters_by_path().path(RECORDS).into_paginator().send();
@@ -188,6 +200,13 @@ mod tests {
     fn record(resources: &[Entry], tags: &[&str]) -> Record {
         let tags = tags.iter().map(|&key| key.to_owned()).collect();
         Record { version: VERSION, resources: resources.to_vec(), tags, applied: None }
+    }
+
+    #[test]
+    fn a_denied_overwrite_says_what_a_policy_that_demands_tags_has_to_leave_out() {
+        let hints = |error| takes_no_tags(error).hints;
+        assert!(hints(Error::new("w").of_kind(ErrorKind::Denied))[0].to_string().contains("ssm:Overwrite"));
+        assert_eq!(hints(Error::new("w")), []);
     }
 
     #[test]

@@ -123,7 +123,8 @@ impl Record {
         let request = aws.ssm.put_parameter().name(&self.name).value(content.to_json());
         let request = request.r#type(ParameterType::String).tier(ParameterTier::Standard).overwrite(tags.is_none());
         let request = request.set_tags(tags.map(ssm_tags));
-        request.send().await.failed_to(|| format!("write the record {}", self.name)).map(drop)
+        let answer = request.send().await.failed_to(|| format!("write the record {}", self.name)).map(drop);
+        if tags.is_none() { answer.map_err(record::takes_no_tags) } else { answer }
     }
 
     /// Notes every resource of `goal` beside those that are noted already. It is safe to run twice, and beside another run.

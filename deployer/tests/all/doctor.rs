@@ -1,7 +1,7 @@
 //! `deployer doctor`: what it finds before the first apply, after it, and once something is wrong.
 
 use crate::support::{
-    caller::{actions, without},
+    caller::{actions, demanding_tags, without},
     calls::NOTHING,
     controls::{Ses, Subscriptions, Time},
     deployed::Deployed,
@@ -92,6 +92,17 @@ async fn doctor_simulates_what_apply_needs_and_names_what_is_denied() {
         ran.stdout
     );
     assert!(ran.stdout.contains("`deployer policy --for apply` prints the policy"), "{}", ran.stdout);
+
+    // An account may demand tags of what is made.
+    let making =
+        ["cloudwatch:PutMetricAlarm", "iam:CreateRole", "iam:CreateUser", "lambda:CreateFunction", "sns:CreateTopic"];
+    deployed.sandbox.allow_caller(&demanding_tags(&all, &making)).await;
+    let ran = deployed.run(&["doctor"]).expect(0);
+    assert!(ran.stdout.contains("IAM allows the"), "{}", ran.stdout);
+    // Nobody can give tags to what is overwritten.
+    deployed.sandbox.allow_caller(&demanding_tags(&all, &["ssm:PutParameter"])).await;
+    let ran = deployed.run(&["doctor"]).expect(1);
+    assert!(ran.in_one_line().contains("actions that apply needs are denied: ssm:PutParameter "), "{}", ran.stdout);
 
     // What could not be read is not wrong, and no success.
     deployed.sandbox.allow_caller(&all).await;

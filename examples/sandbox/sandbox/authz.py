@@ -126,7 +126,8 @@ def _tagged_ssm_resource(call: Call) -> list[Check]:
 def _parameter(call: Call) -> list[Check]:
     """A parameter's ARN omits the first slash of its name. A path is authorised like a parameter of that name."""
     name = call.params.get("Name") or call.params.get("Path", "")
-    return [Check(_arn(call, "ssm", f"parameter/{name.lstrip('/')}"))]
+    context = {"ssm:Overwrite": str(bool(call.params.get("Overwrite"))).lower()} if call.action == "PutParameter" else {}
+    return [Check(_arn(call, "ssm", f"parameter/{name.lstrip('/')}"), context)]
 
 
 def _send_command(call: Call) -> list[Check]:
@@ -346,6 +347,25 @@ def _further(call: Call) -> list[tuple[str, Check]]:
     return found
 
 
+def _request_tags(call: Call) -> dict[str, Any]:
+    """The condition keys of the tags in a request, which ministack leaves out."""
+    found: dict[str, str] = {}
+    for name in ("Tags", "tags"):
+        tags = call.params.get(name)
+        if isinstance(tags, dict):
+            found |= tags
+        elif isinstance(tags, list):
+            found |= {tag.get("Key") or tag.get("key"): tag.get("Value") or tag.get("value") for tag in tags}
+    number = 1
+    while key := call.params.get(f"Tags.member.{number}.Key"):
+        found[key] = call.params.get(f"Tags.member.{number}.Value", "")
+        number += 1
+    keys = call.params.get("TagKeys") or [*found]
+    # The evaluator takes names in lower case.
+    context: dict[str, Any] = {f"aws:requesttag/{key.lower()}": value for key, value in found.items()}
+    return context | ({"aws:tagkeys": keys} if keys else {})
+
+
 def checks(call: Call) -> list[Check] | None:
     """Every check that a call must pass, or None if ministack's own single check is right."""
     find = _CHECKS.get(f"{call.service}:{call.action}")
@@ -443,7 +463,7 @@ def _enforce_every_check(enforce: Callable) -> Callable:
         own = [(iam_action, check) for check in checks(call) or [Check(resource_arn)]]
         further = _further(call)
         for action, check in own + further:
-            context = {**(service_context or {}), **check.context}
+            context = {**(service_context or {}), **_request_tags(call), **check.context}
             denied = enforce(access_key_id, action, service, region, resource_arn=check.resource, service_context=context)
             if denied:
                 _denied.set((action, check.resource))

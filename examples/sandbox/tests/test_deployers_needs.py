@@ -97,6 +97,18 @@ class BesideTheCall(AuthorisationTest):
         client("iam").create_policy(PolicyName=unique("p"), PolicyDocument=of(6144) + " ")
 
 
+class Tags(AuthorisationTest):
+    def test_a_policy_may_demand_tags_of_a_request(self) -> None:
+        name, tags = unique("/t"), [{"Key": "team", "Value": "mail"}]
+        self.allow("ssm:*", "*", {"StringEquals": {"aws:RequestTag/team": "mail"}, "ForAllValues:StringEquals": {"aws:TagKeys": "team"}})
+        put = {"Name": name, "Type": "String", "Value": "1"}
+        self.assert_denied(arn("ssm", f"parameter{name}"), "ssm", "put_parameter", **put)
+        self.assert_allowed("ssm", "put_parameter", **put, Tags=tags)
+        self.assert_denied(arn("ssm", f"parameter{name}"), "ssm", "put_parameter", **put, Overwrite=True)
+        self.allow("ssm:*", "*", {"StringEquals": {"ssm:Overwrite": "true"}})
+        self.assert_allowed("ssm", "put_parameter", **put, Overwrite=True)
+
+
 class Simulation(AuthorisationTest):
     def decisions(self, **arguments: object) -> dict[tuple[str, str], str]:
         answer = client("iam").simulate_principal_policy(PolicySourceArn=role_arn(self.role), **arguments)

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::atomic::Ordering};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{example::ACCOUNT, sandbox::Sandbox};
 
@@ -60,6 +60,15 @@ pub(crate) fn actions(policy: &str) -> BTreeSet<String> {
     let statements = policy["Statement"].as_array().unwrap().iter();
     let actions = statements.flat_map(|statement| statement["Action"].as_array().unwrap().clone());
     actions.map(|action| action.as_str().unwrap().to_owned()).collect()
+}
+
+/// The policy, and that requests of these actions without the tag `team` are denied.
+pub(crate) fn demanding_tags(policy: &str, actions: &[&str]) -> String {
+    let mut policy: Value = serde_json::from_str(policy).unwrap();
+    let condition = json!({"Null": {"aws:RequestTag/team": "true"}});
+    let deny = json!({"Effect": "Deny", "Action": actions, "Resource": "*", "Condition": condition});
+    policy["Statement"].as_array_mut().unwrap().push(deny);
+    policy.to_string()
 }
 
 /// The policy without an action.
