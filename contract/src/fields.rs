@@ -81,8 +81,8 @@ impl Fields {
     /// Writes every mapped field of a value, so that none is older than the credential beside it.
     pub fn write(&self, value: &mut SecretValue, endpoint: &SmtpEndpoint) {
         for (name, mapped) in &self.0 {
-            let new = content(*mapped, value, endpoint, value.other.get(name));
-            value.other.insert(name.clone(), new);
+            let new = content(*mapped, value, endpoint, value.other.get(name).as_ref());
+            value.other.insert(name.clone(), &new);
         }
     }
 
@@ -91,8 +91,8 @@ impl Fields {
     #[must_use]
     pub fn notes(&self, current: &SecretValue, endpoint: &SmtpEndpoint) -> Vec<Text> {
         let stale = self.0.iter().filter(|(name, mapped)| {
-            let now = current.other.get(*name);
-            !current.is_placeholder() && now != Some(&content(**mapped, current, endpoint, now))
+            let now = current.other.get(name);
+            !current.is_placeholder() && now.as_ref() != Some(&content(**mapped, current, endpoint, now.as_ref()))
         });
         let stale = stale.map(|(name, _)| {
             text![
@@ -100,9 +100,11 @@ impl Fields {
                 Command::deployer("rotate")
             ]
         });
-        let unmapped = current.other.iter().filter(|(name, _)| !self.0.contains_key(*name));
-        let unmapped =
-            unmapped.filter_map(|(name, value)| Some(is_not_written(name, looks_like(name, value, current)?)));
+        let unmapped = current.other.names().filter(|name| !self.0.contains_key(*name));
+        let unmapped = unmapped.filter_map(|name| {
+            let value = current.other.get(name)?;
+            Some(is_not_written(name, looks_like(name, &value, current)?))
+        });
         stale.chain(unmapped).take(MAX_NOTES).collect()
     }
 }
@@ -166,7 +168,10 @@ mod tests {
 
     fn value(other: &str) -> SecretValue {
         let mut value = SecretValue::parse(r#"{"username":"u","AccessKeyId":"NEW","SMTPPassword":"p"}"#).unwrap();
-        value.other = serde_json::from_str(other).unwrap();
+        let others: BTreeMap<String, Value> = serde_json::from_str(other).unwrap();
+        for (name, other) in others {
+            value.other.insert(name, &other);
+        }
         value
     }
 
@@ -181,14 +186,15 @@ mod tests {
         let expected = serde_json::json!({
             "SMTP_USERNAME": "NEW", "SMTP_PASSWORD": "p", "host": "email-smtp.eu-west-1.amazonaws.com", "port": 465, "note": "mine"
         });
-        assert_eq!(Value::Object(value.other), expected);
+        let found: BTreeMap<_, _> = value.other.names().map(|name| (name, value.other.get(name))).collect();
+        assert_eq!(serde_json::json!(found), expected);
     }
 
     #[test]
     fn a_port_that_was_text_stays_text() {
         let mut value = value(r#"{"port":"587"}"#);
         fields(ALL).write(&mut value, &endpoint());
-        assert_eq!(value.other["port"], "465");
+        assert_eq!(value.other.get("port").unwrap(), "465");
     }
 
     #[test]

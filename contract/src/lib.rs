@@ -10,6 +10,7 @@ mod consumer;
 mod event;
 mod fields;
 mod label;
+mod other_fields;
 mod partition;
 mod printable;
 mod quarantine;
@@ -31,6 +32,7 @@ pub use label::{
     AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, TOLD, inactive_label, parse_inactive_label,
     parse_since_label, since_label,
 };
+pub use other_fields::OtherFields;
 pub use partition::Partition;
 pub use printable::{is_hazard, printable, printable_json, printable_lines};
 pub use quarantine::{is_quarantined, quarantine};

@@ -1,10 +1,12 @@
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
-use serde_json::{Map, Value};
+use serde_json::{Value, value::RawValue};
+
+use crate::other_fields::{OtherFields, Parsed};
 
 /// The secret's JSON, with the field names that existing consumers read.
 ///
-/// Fields that we do not know are kept as they are. `Debug` never shows the password.
+/// Fields that we do not know are kept as they are, to the letter. `Debug` never shows the password.
 #[derive(Clone, PartialEq)]
 pub struct SecretValue {
     /// `iam_user_arn`: ARN of the IAM user whose key this is; empty in a placeholder.
@@ -16,7 +18,7 @@ pub struct SecretValue {
     /// `username`: name of the IAM user.
     pub username: String,
     /// Fields of somebody else, preserved through every rotation.
-    pub other: Map<String, Value>,
+    pub other: OtherFields,
 }
 
 /// The secret's string is not the JSON object that we rotate. No value in it is quoted: it may be a password.
@@ -35,6 +37,15 @@ pub enum SecretValueError {
     NotAnObject {
         /// What it is.
         found: &'static str,
+    },
+    /// A field stands in it more than once: one program reads the first of the two, another one the last.
+    #[error(
+        "the secret's value has the field {field} more than once, and a rotation would keep only one of them: leave the one that programs \
+         are to read"
+    )]
+    FieldTwice {
+        /// Its name.
+        field: String,
     },
     /// One of our fields is missing, or is no text.
     #[error("the field {field} of the secret's value is {found}, and must be {must_be}; it has {others}; {EXPECTED}")]
@@ -65,7 +76,7 @@ impl SecretValue {
             access_key_id: String::new(),
             smtp_password: String::new(),
             username: username.to_owned(),
-            other: Map::new(),
+            other: OtherFields::default(),
         }
     }
 
@@ -74,10 +85,15 @@ impl SecretValue {
 
     /// Parses the secret's string. Errors never quote a value of it.
     pub fn parse(text: &str) -> Result<Self, SecretValueError> {
-        let value = serde_json::from_str(text)
-            .map_err(|error| SecretValueError::NotJson { line: error.line(), column: error.column() })?;
-        let Value::Object(mut fields) = value else {
-            return Err(SecretValueError::NotAnObject { found: kind(&value) });
+        let not_json =
+            |error: serde_json::Error| SecretValueError::NotJson { line: error.line(), column: error.column() };
+        let raw: &RawValue = serde_json::from_str(text).map_err(not_json)?;
+        if !raw.get().starts_with('{') {
+            return Err(SecretValueError::NotAnObject { found: kind_of_text(raw.get()) });
+        }
+        let mut fields = match serde_json::from_str(text).map_err(not_json)? {
+            Parsed::Fields(fields) => fields,
+            Parsed::Twice(field) => return Err(SecretValueError::FieldTwice { field: shown(&field) }),
         };
         let others = names(&fields);
         let mut own = |field: &'static str, must_be| match fields.remove(field) {
@@ -106,14 +122,29 @@ impl SecretValue {
             ("SMTPPassword", &self.smtp_password),
             ("username", &self.username),
         ];
-        let own = fields.into_iter().map(|(key, value)| (key.to_owned(), Value::from(value.as_str())));
-        Value::Object(own.chain(self.other.clone()).collect()).to_string()
+        let text = |text: &str| Value::from(text).to_string();
+        let own = fields.into_iter().map(|(name, value)| (name, text(value)));
+        let others = self.other.texts().map(|(name, text)| (name, text.to_owned()));
+        let fields: BTreeMap<_, _> = own.chain(others).collect();
+        let fields: Vec<_> = fields.into_iter().map(|(name, value)| format!("{}:{value}", text(name))).collect();
+        format!("{{{}}}", fields.join(","))
     }
 
     /// Whether it holds no credential yet.
     #[must_use]
     pub fn is_placeholder(&self) -> bool {
         self.access_key_id.is_empty() || self.smtp_password.is_empty()
+    }
+}
+
+/// The kind of a JSON value that is no object.
+fn kind_of_text(text: &str) -> &'static str {
+    match text.chars().next() {
+        Some('[') => "a list",
+        Some('"') => "text",
+        Some('t' | 'f') => "true or false",
+        Some('n') => "null",
+        _ => "a number",
     }
 }
 
@@ -129,16 +160,23 @@ fn kind(value: &Value) -> &'static str {
 }
 
 /// The names of the fields, as far as a name may be shown.
-fn names(fields: &Map<String, Value>) -> String {
-    let is_plain =
-        |name: &&String| name.len() <= 64 && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
-    let plain: Vec<&str> = fields.keys().filter(is_plain).take(NAMES).map(String::as_str).collect();
+fn names(fields: &OtherFields) -> String {
+    let plain: Vec<&str> = fields.names().filter(|name| is_plain(name)).take(NAMES).collect();
     match fields.len() - plain.len() {
         0 if plain.is_empty() => "no field".to_owned(),
         0 => format!("the fields {}", plain.join(", ")),
         more if plain.is_empty() => format!("{more} other fields"),
         more => format!("the fields {} and {more} more", plain.join(", ")),
     }
+}
+
+fn is_plain(name: &str) -> bool {
+    name.len() <= 64 && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
+}
+
+/// A name, if it may be shown.
+fn shown(name: &str) -> String {
+    if is_plain(name) { name.to_owned() } else { "(a name that is not shown)".to_owned() }
 }
 
 impl fmt::Debug for SecretValue {
@@ -160,8 +198,48 @@ mod tests {
         let text = r#"{"username":"u","AccessKeyId":"AKIA","SMTPPassword":"p","iam_user_arn":"a","host":"h","n":1}"#;
         let value = SecretValue::parse(text).unwrap();
         assert_eq!(SecretValue::parse(&value.to_json()).unwrap(), value);
-        assert_eq!(value.other["host"], "h");
-        assert_eq!(value.other["n"], 1);
+        assert_eq!(value.other.get("host").unwrap(), "h");
+        assert_eq!(value.other.get("n").unwrap(), 1);
+    }
+
+    #[test]
+    fn what_is_not_ours_is_kept_to_the_letter() {
+        let others = [
+            "12345678901234567890123",
+            "9007199254740993",
+            "1e3",
+            "1.10",
+            "-0",
+            "1e999",
+            r#""caf\u00e9 \/ \ud83d\ude00""#,
+            r#""half \ud800""#,
+            "{ \"b\" : 1.0 ,\n \"a\":[ 1,2 ], \"b\": 2 }",
+            "null",
+        ];
+        for other in others {
+            let text = format!(
+                r#"{{"username":"u","AccessKeyId":"A","SMTPPassword":"p","iam_user_arn":"a","other":{other}}}"#
+            );
+            let mut value = SecretValue::parse(&text).unwrap();
+            value.smtp_password = "new".to_owned();
+            let stored = value.to_json();
+            assert!(stored.contains(&format!(r#""other":{other}"#)), "{other}: {stored}");
+            assert_eq!(SecretValue::parse(&stored).unwrap(), value, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_stands_twice_is_refused_and_its_values_are_not_shown() {
+        for text in [
+            r#"{"username":"u","note":"hunter2","note":"hunter3"}"#,
+            r#"{"username":"u","SMTPPassword":"hunter2","SMTPPassw\u006frd":"hunter3"}"#,
+        ] {
+            let error = SecretValue::parse(text).unwrap_err();
+            assert!(
+                matches!(&error, SecretValueError::FieldTwice { field } if ["note", "SMTPPassword"].contains(&field.as_str()))
+            );
+            assert!(!error.to_string().contains("hunter"), "{error}");
+        }
     }
 
     #[test]

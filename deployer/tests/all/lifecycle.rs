@@ -531,7 +531,7 @@ async fn a_referenced_user_and_secret_outlive_the_deployment() {
     sandbox.deployer(&["apply", "--auto-approve", &config]).expect(0);
     let rotated = sandbox.secret("AWSCURRENT").await;
     assert!(sandbox.logs_in(&rotated));
-    assert_eq!(rotated.other["host"], "kept");
+    assert_eq!(rotated.other.get("host").unwrap(), "kept");
     sandbox.deployer(&["destroy", "--auto-approve", &config]).expect(0);
 
     let user = iam.get_user().user_name(USER).send().await.unwrap().user.unwrap();

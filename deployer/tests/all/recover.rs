@@ -51,7 +51,7 @@ async fn an_edit_right_after_a_rotation_is_kept() {
     deployed.completes().await;
     let key = deployed.key_labelled("AWSCURRENT").await;
     let mut value = deployed.sandbox.secret("AWSCURRENT").await;
-    value.other.insert("note".into(), "edited".into());
+    value.other.insert("note".into(), &"edited".into());
     let edit = deployed.aws.secrets.put_secret_value().secret_id(SECRET).secret_string(value.to_json());
     edit.send().await.unwrap();
 
@@ -63,7 +63,7 @@ async fn an_edit_right_after_a_rotation_is_kept() {
     assert_eq!((deployed.labelled("AWSPENDING").await, deployed.key_labelled("AWSCURRENT").await), (None, key));
     deployed.let_pass(24 * 60 * 60);
     deployed.run(&["rotate"]).expect(0);
-    assert_eq!(deployed.sandbox.secret("AWSCURRENT").await.other["note"], "edited");
+    assert_eq!(deployed.sandbox.secret("AWSCURRENT").await.other.get("note").unwrap(), "edited");
     deployed.mail_works().await;
 }
 

@@ -70,7 +70,7 @@ impl<'a> Role<'a> {
     /// Edits the secret by hand. Then only an old version without labels names the previous key.
     async fn edit_by_hand(&self) {
         let mut value = self.sandbox.secret("AWSCURRENT").await;
-        value.other.insert("note".into(), "edited".into());
+        value.other.insert("note".into(), &"edited".into());
         let request = self.aws.secrets.put_secret_value().secret_id(SECRET).secret_string(value.to_json());
         request.send().await.unwrap();
         self.clear_pending().await;

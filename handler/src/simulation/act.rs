@@ -156,7 +156,7 @@ impl World {
                     return false;
                 };
                 let mut value = SecretValue::parse(&value).unwrap();
-                value.other.insert("note".to_owned(), json!(self.changes));
+                value.other.insert("note".to_owned(), &json!(self.changes));
                 self.secret.put_by_hand(value.to_json(), now);
                 true
             }

@@ -406,7 +406,7 @@ mod tests {
     async fn provide_in_with(aws: &FakeAws, ses: Login) -> Result<(), Error> {
         aws.rotate(async |rotation, secret| {
             let mut current = aws.current();
-            current.value.other.insert("note".into(), "kept".into());
+            current.value.other.insert("note".into(), &"kept".into());
             provide_with(rotation, secret, current, ses.clone()).await
         })
         .await
@@ -423,10 +423,10 @@ mod tests {
         for (aws, key) in [(edited(begun(&["OLD"])), "NEW"), (forward, "TOLD")] {
             provide_in(&aws).await.unwrap();
             let value = aws.value("new");
-            assert_eq!((value.access_key_id.as_str(), value.other["note"].as_str()), (key, Some("kept")));
-            assert_eq!(value.other["SMTP_PASSWORD"], value.smtp_password);
+            assert_eq!((value.access_key_id.as_str(), value.other.get("note").unwrap().as_str()), (key, Some("kept")));
+            assert_eq!(value.other.get("SMTP_PASSWORD").unwrap(), value.smtp_password);
             assert_ne!(value.smtp_password, "password-of-OLD");
-            assert_eq!(value.other["host"], "email-smtp.eu-west-1.amazonaws.com");
+            assert_eq!(value.other.get("host").unwrap(), "email-smtp.eu-west-1.amazonaws.com");
         }
     }
 
@@ -442,7 +442,7 @@ mod tests {
         assert_eq!(aws.labels("new"), [AWSPENDING, DEPLOYING]);
         let value = aws.value("new");
         assert_eq!((value.access_key_id.as_str(), value.username.as_str()), ("NEW", "mail"));
-        assert_eq!(value.other["note"], "kept");
+        assert_eq!(value.other.get("note").unwrap(), "kept");
         let expected = password::smtp_password(&crate::sensitive::Sensitive::new("secret-of-NEW"), "eu-west-1");
         assert_eq!(value.smtp_password, expected.reveal());
         assert_eq!(aws.active_keys(), ["OLD", "NEW"]);
@@ -478,7 +478,7 @@ mod tests {
         );
         let (stored, told) = (aws.value("new"), aws.value("told"));
         assert_eq!((stored.access_key_id, stored.smtp_password), (told.access_key_id, told.smtp_password));
-        assert_eq!(stored.other["note"], "kept", "fields of others are AWSCURRENT's");
+        assert_eq!(stored.other.get("note").unwrap(), "kept", "fields of others are AWSCURRENT's");
         assert_eq!(aws.labels("new"), [AWSPENDING, DEPLOYING]);
     }
 
@@ -639,7 +639,7 @@ mod tests {
             let aws = begun(&["OLD"]).fault("PutSecretValue", Fault::Refused);
             let stored = aws.rotate(async |rotation, secret| {
                 let mut current = aws.current();
-                current.value.other.insert("note".into(), "-".repeat(note).into());
+                current.value.other.insert("note".into(), &"-".repeat(note).into());
                 provide(rotation, secret, current).await
             });
             let text = stored.await.unwrap_err().to_string();

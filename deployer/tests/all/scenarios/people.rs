@@ -62,7 +62,7 @@ async fn somebody_edits_another_field_within_the_grace() {
     deployed.completes().await;
     let previous = deployed.key_labelled("AWSPREVIOUS").await;
     let mut value = deployed.sandbox.secret("AWSCURRENT").await;
-    value.other.insert("note".into(), "edited".into());
+    value.other.insert("note".into(), &"edited".into());
     deployed.put(&value.to_json()).await;
 
     assert_eq!(upkeep(&deployed).deleted, [""; 0], "the grace belongs to the key");
@@ -84,7 +84,7 @@ async fn somebody_edits_the_secret_after_a_rollback() {
     deployed.roll_back().await;
     deployed.clear_what_looks_open().await;
     let mut value = deployed.sandbox.secret("AWSCURRENT").await;
-    value.other.insert("note".into(), "edited".into());
+    value.other.insert("note".into(), &"edited".into());
     deployed.put(&value.to_json()).await;
 
     deployed.rotate().await.failed(CREATE, "RolledBack");
