@@ -7,6 +7,7 @@ use std::{
 
 use aws_sdk_cloudwatch::types::MetricAlarm;
 use aws_sdk_iam::types::{AccessKeyMetadata, Role, User};
+use aws_sdk_kms::types::KeyMetadata;
 use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use aws_sdk_sesv2::operation::get_account::GetAccountOutput;
@@ -26,6 +27,7 @@ pub(crate) struct Answers {
     pub(crate) access_keys: Once<Option<Vec<AccessKeyMetadata>>>,
     /// By the name of the user: ARNs.
     pub(crate) attached_user_policies: Once<Vec<String>>,
+    pub(crate) kms_keys: Once<Option<KeyMetadata>>,
     pub(crate) instances: Once<Vec<InstanceInformation>>,
     pub(crate) ses: Once<GetAccountOutput>,
 }

@@ -58,10 +58,11 @@ pub(crate) fn overview(status: &Status, keep_inactive: Duration, now: SystemTime
     let rotation = rotation(status, &mut for_a_person);
     let resources = resources(status, &mut for_a_person);
     for_a_person.extend(status.notes.iter().cloned());
-    let unread = match status.unread.len() {
-        0 => None,
-        1 => Some(Text::from("1 read failed: the error is below")),
-        count => Some(format!("{count} reads failed: the errors are below").into()),
+    let unread = match status.unread.as_slice() {
+        [] => None,
+        [one] if !one.cause_is_aws() => Some(Text::from(one.what.clone())),
+        [_] => Some("1 read failed: the error is below".into()),
+        several => Some(format!("{} reads failed: the errors are below", several.len()).into()),
     };
     let notes = match for_a_person.len() {
         0 => None,

@@ -2,6 +2,7 @@
 
 use aws_sdk_cloudwatch::types::MetricAlarm;
 use aws_sdk_iam::types::{AccessKeyMetadata, Role, User};
+use aws_sdk_kms::types::KeyMetadata;
 use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use aws_sdk_sesv2::operation::get_account::GetAccountOutput;
@@ -51,6 +52,15 @@ pub(crate) async fn role(aws: &Aws, name: &str) -> Result<Option<Role>, Error> {
         Ok(absent_is_none(answer, &["NoSuchEntity"])?.and_then(|answer| answer.role))
     });
     once(aws, |answers| &answers.roles, name, read).await
+}
+
+/// Reads a KMS key that is named by its id, its alias or its ARN.
+pub(crate) async fn kms_key(aws: &Aws, key: &str) -> Result<Option<KeyMetadata>, Error> {
+    let read = Box::pin(async {
+        let answer = aws.kms.describe_key().key_id(key).send().await;
+        Ok(answer.failed_to(|| format!("read KMS key {key}"))?.key_metadata)
+    });
+    once(aws, |answers| &answers.kms_keys, key, read).await
 }
 
 /// Reads a function; none if there is none of that name.

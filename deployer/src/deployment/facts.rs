@@ -3,11 +3,13 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, TAG_DEPLOYMENT, Text, is_quarantined};
+use aws_sdk_kms::types::{KeyMetadata, KeyState};
+use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, Command, TAG_DEPLOYMENT, Text, is_quarantined, text};
 
 use crate::{
     aws::Aws,
     config::Config,
+    date::rfc3339,
     deployment::{
         Deployment,
         names::Names,
@@ -15,7 +17,7 @@ use crate::{
         record::{self, Kept, Record},
     },
     engine::op::{ResourceKind, Toward},
-    error::{Error, FailedTo as _},
+    error::{Error, ErrorKind},
     package::Package,
     read_once,
     rotation::labels::{self, Labels},
@@ -276,7 +278,7 @@ async fn kms_keys(aws: &Aws, config: &Config, names: &Names) -> (Fact<Option<Str
     let now = secret.as_ref().and_then(|secret| secret.kms_key_id.clone());
     let configured = config.secret.kms_key.as_ref().map(ToString::to_string);
     let wanted = if config.secret.existing { now.clone() } else { configured };
-    let wanted = arn_of_key(aws, names, wanted).await;
+    let wanted = usable_key(aws, wanted).await;
     let under_older = match (&wanted, secret) {
         (Err(error), _) => Err(error.clone()),
         (Ok(_), None) => Ok(Vec::new()),
@@ -292,7 +294,19 @@ async fn under_older_keys(
     now: Option<String>,
     wanted: Option<&str>,
 ) -> Fact<Vec<UnderOlderKey>> {
-    let changes = arn_of_key(aws, names, now).await?.as_deref() != wanted;
+    let has = match &now {
+        Some(key) => arn_of_key(aws, names, key.clone()).await?,
+        None => None,
+    };
+    let changes = has.as_deref() != wanted;
+    if changes {
+        // Secrets Manager reads the versions with this key, to encrypt them again.
+        match usable_key(aws, now).await {
+            // A file that names no key is no reason to allow kms:DescribeKey.
+            Err(error) if error.kind() != ErrorKind::Denied => return Err(error),
+            _ => {}
+        }
+    }
     let mut older = Vec::new();
     for version in labels::encrypted(aws, &names.secret).await? {
         let labels = version.version_stages.unwrap_or_default();
@@ -302,7 +316,7 @@ async fn under_older_keys(
             continue;
         }
         for key in version.kms_key_ids.unwrap_or_default() {
-            let key = arn_of_key(aws, names, Some(key)).await?;
+            let key = arn_of_key(aws, names, key).await?;
             let id = version.version_id.clone().unwrap_or_default();
             let of_older = key.filter(|key| wanted != Some(key.as_str()));
             older.extend(of_older.map(|key| UnderOlderKey { version: id, labels: labels.clone(), key }));
@@ -314,19 +328,55 @@ async fn under_older_keys(
 /// Labels that Secrets Manager knows.
 const AWSS_OWN: [&str; 3] = [AWSCURRENT, AWSPENDING, AWSPREVIOUS];
 
+fn is_awss(key: &str) -> bool {
+    key.ends_with("alias/aws/secretsmanager") || key == "DefaultEncryptionKey" || key.is_empty()
+}
+
 /// The ARN of a customer-managed key that is named by its id, its alias or its ARN; none for AWS's own key.
-async fn arn_of_key(aws: &Aws, names: &Names, key: Option<String>) -> Fact<Option<String>> {
-    let is_awss =
-        |key: &String| key.ends_with("alias/aws/secretsmanager") || key == "DefaultEncryptionKey" || key.is_empty();
-    let Some(key) = key.filter(|key| !is_awss(key)) else { return Ok(None) };
+async fn arn_of_key(aws: &Aws, names: &Names, key: String) -> Fact<Option<String>> {
+    if is_awss(&key) {
+        return Ok(None);
+    }
     if key.contains(":key/") {
         return Ok(Some(key));
     }
-    let answer = aws.kms.describe_key().key_id(&key).send().await;
-    let described = answer.failed_to(|| format!("read KMS key {key}")).map_err(|error| match error.code() {
+    let arn = described(aws, &key).await?.and_then(|metadata| metadata.arn);
+    Ok(Some(arn.unwrap_or_else(|| names.kms_key_arn(&key))))
+}
+
+/// As [`arn_of_key`], of a key that Secrets Manager has to use.
+///
+/// # Errors
+/// KMS uses it for nothing: it is disabled, say. Then the secret can neither be read nor stored.
+async fn usable_key(aws: &Aws, key: Option<String>) -> Fact<Option<String>> {
+    let Some(key) = key.filter(|key| !is_awss(key)) else { return Ok(None) };
+    let Some(metadata) = described(aws, &key).await? else { return Ok(Some(key)) };
+    let arn = metadata.arn.clone().unwrap_or_else(|| key.clone());
+    // Updating: the primary region of a multi-region key changes, and the key is used meanwhile (KMS guide, "Key states").
+    let Some(state) = metadata.key_state.as_ref().filter(|it| !matches!(it, KeyState::Enabled | KeyState::Updating))
+    else {
+        return Ok(Some(arn));
+    };
+    let when = metadata.deletion_date.map_or_else(String::new, |date| format!("; KMS deletes it at {}", rfc3339(date)));
+    let error = Error::new(format!("KMS key {key} cannot be used: its state is {}", state.as_str())).cause(format!(
+        "with this key, nobody can read or store the secret{when}. Hosts that have the credential go on sending"
+    ));
+    let enable = Command::aws(&["kms", "enable-key", "--key-id", &arn]);
+    Err(match state {
+        KeyState::Disabled => error.hint(text!["if nobody meant to lock the secret, run ", enable]),
+        KeyState::PendingDeletion | KeyState::PendingReplicaDeletion => error.hint(text![
+            "keep the key: run ",
+            Command::aws(&["kms", "cancel-key-deletion", "--key-id", &arn]),
+            ", then ",
+            enable
+        ]),
+        _ => error.hint("wait until the key is Enabled, or correct secret.kms_key"),
+    })
+}
+
+async fn described(aws: &Aws, key: &str) -> Fact<Option<KeyMetadata>> {
+    read_once::kms_key(aws, key).await.map_err(|error| match error.code() {
         Some("NotFoundException") => error.hint("correct secret.kms_key, or create the key or its alias first"),
         _ => error,
-    })?;
-    let arn = described.key_metadata.and_then(|metadata| metadata.arn);
-    Ok(Some(arn.unwrap_or_else(|| names.kms_key_arn(&key))))
+    })
 }

@@ -119,7 +119,7 @@ pub(crate) fn findings(deployment: &Deployment, facts: &Facts, now: SystemTime) 
     // The sender's has a check of its own.
     let of_sender = facts.sender.as_ref().and_then(|sender| sender.as_ref().err());
     let others = facts.status.unread.iter().filter(|error| of_sender.is_none_or(|it| it.what != error.what));
-    found.extend(others.map(|error| Finding::of(Check::Resources, Verdict::Unknown, error)));
+    found.extend(others.map(|error| Finding::of(Check::Resources, verdict_of(error), error)));
     found
 }
 
@@ -213,16 +213,18 @@ fn ses(ses: &Result<SesAccount, Error>, config: &Config) -> Finding {
     Finding::new(check, Verdict::Ok, format!("production access, sending is on, {enforcement}{quota}"))
 }
 
+/// A read that failed tells nothing; what was read and may not be so is wrong.
+fn verdict_of(error: &Error) -> Verdict {
+    if error.cause_is_aws() { Verdict::Unknown } else { Verdict::Wrong }
+}
+
 fn sender(sender: &Result<(), Error>, config: &Config) -> Finding {
     match sender {
         Ok(()) => {
             let address = config.ses.test_mail.as_ref().map_or("", |mail| &mail.sender);
             Finding::new(Check::Sender, Verdict::Ok, format!("SES accepts mail from {address}"))
         }
-        Err(error) => {
-            let verdict = if error.cause_is_aws() { Verdict::Unknown } else { Verdict::Wrong };
-            Finding::of(Check::Sender, verdict, error)
-        }
+        Err(error) => Finding::of(Check::Sender, verdict_of(error), error),
     }
 }
 

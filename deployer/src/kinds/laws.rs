@@ -187,7 +187,7 @@ proptest! {
                     user: "u".into(), kms_key_arn: Some(key.clone()), kms_key: Some(key), under_older_keys: vec![],
                 }
             },
-            |goal| secret::Observed { kms_key: goal.kms_key_arn.clone(), deleted: false, replicas: vec![] },
+            |goal| secret::Observed { kms_key: goal.kms_key_arn.clone(), deleted: None, replicas: vec![] },
             none_of, seeds,
         );
         check_owned(

@@ -4,12 +4,14 @@
 use std::time::Duration;
 
 use aws_sdk_secretsmanager::types::SecretVersionsListEntry;
+use aws_smithy_types::DateTime;
 use contract::{AWSCURRENT, Command, Text, text};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
     aws::Aws,
+    date::rfc3339,
     engine::{
         eventually::{CONSISTENT_WITHIN, eventually},
         kind::{Context, Going},
@@ -43,8 +45,8 @@ pub(crate) struct Goal {
 
 pub(crate) struct Observed {
     pub(super) kms_key: Option<String>,
-    /// Scheduled for deletion: it is still there, and its name is not free.
-    pub(super) deleted: bool,
+    /// Scheduled for deletion: it is still there, and its name is not free. Some time after this date, it is deleted.
+    pub(super) deleted: Option<DateTime>,
     /// The regions of its replicas.
     pub(super) replicas: Vec<String>,
 }
@@ -82,7 +84,7 @@ impl Tagged for Secret {
             tags: tags::read(secret.tags, |tag| (tag.key, tag.value)),
             observed: Observed {
                 kms_key: secret.kms_key_id,
-                deleted: secret.deleted_date.is_some(),
+                deleted: secret.deleted_date,
                 replicas: secret
                     .replication_status
                     .into_iter()
@@ -103,7 +105,7 @@ impl Tagged for Secret {
     }
 
     fn update(&self, goal: &Goal, found: &Found<Observed>) -> Result<Vec<(Op, Call)>, Error> {
-        let restore = found.observed.deleted.then(|| {
+        let restore = found.observed.deleted.map(|_| {
             let op = Op::new(Verb::Update, "secretsmanager:RestoreSecret");
             (op.with("scheduled_for_deletion", Some(true.into()), Some(false.into())), Call::Restore)
         });
@@ -128,7 +130,7 @@ impl Tagged for Secret {
                     ", then this command again"
                 ]));
         }
-        let is_done = found.observed.deleted && self.recovery_window_days.is_some();
+        let is_done = found.observed.deleted.is_some() && self.recovery_window_days.is_some();
         Ok(if is_done { Vec::new() } else { vec![(op, Call::Delete)] })
     }
 
@@ -147,6 +149,21 @@ impl Tagged for Secret {
             (false, false) => Some(format!("this {kept}").into()),
             (false, true) => None,
         }
+    }
+
+    fn foreign(&self, _: &Goal, found: &Found<Observed>) -> Vec<Text> {
+        let told = |date| {
+            text![
+                format!(
+                    "secret {} is scheduled for deletion: nobody can read it, and after {} Secrets Manager deletes it for good. ",
+                    self.name,
+                    rfc3339(date)
+                ),
+                Command::deployer("apply"),
+                " restores it"
+            ]
+        };
+        found.observed.deleted.map(told).into_iter().collect()
     }
 
     async fn run(&self, context: &Context, call: Call) -> Result<(), Error> {

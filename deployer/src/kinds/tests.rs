@@ -93,7 +93,7 @@ fn no_owned_kind_touches_what_is_not_ours() {
     check_ownership(
         || Secret { name: "s".into(), recovery_window_days: Some(30) },
         secret::Goal { user: "u".into(), kms_key_arn: None, kms_key: None, under_older_keys: vec![] },
-        || secret::Observed { kms_key: None, deleted: false, replicas: vec![] },
+        || secret::Observed { kms_key: None, deleted: None, replicas: vec![] },
     );
     check_ownership(
         || User { name: "u".into(), policy_name: "p".into(), former_policy: None, going: true, adopts: false },

@@ -49,7 +49,7 @@ mod protect;
 mod record;
 /// `deployer recover`, for every stuck state.
 mod recover;
-/// Mail that SES refuses though the rotation is healthy.
+/// What stops mail though the rotation is healthy: SES, the KMS key, a deleted secret.
 mod refused;
 /// The function's role: it allows a rotation, and nothing else.
 mod role;

@@ -1,11 +1,13 @@
-//! Mail that SES refuses though the rotation is healthy: the user's policies, its permissions boundary, and the account's standing.
+//! What stops mail, or readers of the secret, though the rotation is healthy: the user's policies, its permissions boundary, the account's
+//! standing with SES, the KMS key, and a deletion by hand.
 
 use serde_json::json;
 
 use crate::support::{
+    calls::NOTHING,
     controls::Ses,
     deployed::Deployed,
-    example::{ACCOUNT, USER},
+    example::{ACCOUNT, SECRET, USER},
 };
 
 /// Every verb that says whether all is well.
@@ -90,4 +92,43 @@ async fn an_account_that_ses_has_stopped_is_told() {
     says_that_mail_is_refused(&deployed, "SES sends nothing for this account", "ask AWS to let the account send again");
     let said = deployed.run(&["plan"]).expect(0).in_one_line();
     assert!(said.contains("SES sends nothing for this account"), "{said}");
+}
+
+#[tokio::test]
+async fn a_kms_key_that_nobody_may_use_is_told_before_anything_changes() {
+    let deployed = Deployed::example(&[]).await;
+    let key = deployed.aws.kms.describe_key().key_id("alias/mail").send().await.unwrap().key_metadata.unwrap().key_id;
+    deployed.aws.kms.disable_key().key_id(&key).send().await.unwrap();
+    deployed.sandbox.config(&[("memory: 128", "memory: 256")]);
+    let before = deployed.mark();
+    let told = "KMS key alias/mail cannot be used: its state is Disabled";
+    for (verb, code) in [("plan", 1), ("apply", 1), ("status", 1), ("doctor", 1)] {
+        let arguments: &[&str] = if verb == "apply" { &["apply", "--auto-approve"] } else { &[verb] };
+        let said = deployed.run(arguments).expect(code).in_one_line();
+        assert!(said.contains(told) && said.contains("aws kms enable-key --key-id arn:aws:kms"), "{verb}: {said}");
+    }
+    assert_eq!(deployed.sandbox.mutations(before), NOTHING);
+
+    deployed.aws.kms.schedule_key_deletion().key_id(&key).pending_window_in_days(7).send().await.unwrap();
+    let said = deployed.run(&["plan"]).expect(1).in_one_line();
+    assert!(said.contains("its state is PendingDeletion") && said.contains("; KMS deletes it at 20"), "{said}");
+    assert!(said.contains("aws kms cancel-key-deletion --key-id arn:aws:kms"), "{said}");
+
+    deployed.aws.kms.cancel_key_deletion().key_id(&key).send().await.unwrap();
+    deployed.aws.kms.enable_key().key_id(&key).send().await.unwrap();
+    deployed.run(&["apply", "--auto-approve"]).expect(0);
+}
+
+#[tokio::test]
+async fn a_secret_that_somebody_deletes_is_told_with_the_date_and_apply_restores_it() {
+    let deployed = Deployed::example(&[]).await;
+    deployed.aws.secrets.delete_secret().secret_id(SECRET).recovery_window_in_days(7).send().await.unwrap();
+    let told = format!("secret {SECRET} is scheduled for deletion: nobody can read it, and after 20");
+    for (verb, code) in [("plan", 0), ("drift", 2), ("status", 0), ("doctor", 1)] {
+        let said = deployed.run(&[verb]).expect(code).in_one_line();
+        assert!(said.contains(&told) && said.contains("`deployer apply` restores it"), "{verb}: {said}");
+    }
+    deployed.run(&["apply", "--auto-approve"]).expect(0);
+    deployed.run(&["plan", "--detailed-exitcode"]).expect(0);
+    deployed.completes().await;
 }

@@ -11,6 +11,7 @@ import time
 import uuid
 from typing import Any
 
+from ministack.services import kms as kms_service
 from ministack.services import secretsmanager as ministack_secrets
 
 from . import authz
@@ -119,6 +120,18 @@ def _need_key(call: Call, secret: Secret, version_id: str, key: str | None, *act
     """Secrets Manager uses a customer-managed key with the caller's permissions."""
     if not _may_use(call, secret, version_id, key, *actions):
         raise AwsError("AccessDeniedException", "Access to KMS is not allowed")
+    if not _is_enabled(key):
+        # The errors of PutSecretValue and of GetSecretValue (API reference).
+        code, verb = ("EncryptionFailure", "encrypt") if "kms:GenerateDataKey" in actions else ("DecryptionFailure", "decrypt")
+        raise AwsError(code, f"Secrets Manager can't {verb} the protected secret text using the provided KMS key.")
+
+
+def _is_enabled(key: str | None) -> bool:
+    """Whether a customer-managed key is in a state in which KMS uses it."""
+    if not key or key == "alias/aws/secretsmanager":
+        return True
+    found = kms_service._resolve_key(key)
+    return found is None or found["KeyState"] == "Enabled"
 
 
 def _may_use(call: Call, secret: Secret, version_id: str, key: str | None, *actions: str) -> bool:
@@ -133,7 +146,7 @@ def _encrypt_again(call: Call, secret: Secret) -> None:
     key = secret.get("KmsKeyId")
     for version_id, version in secret["Versions"].items():
         is_labelled = not {CURRENT, PENDING, PREVIOUS}.isdisjoint(version["Stages"])
-        if is_labelled and _may_use(call, secret, version_id, key, "kms:Encrypt"):
+        if is_labelled and _is_enabled(version["KmsKeyId"]) and _may_use(call, secret, version_id, key, "kms:Encrypt"):
             version["KmsKeyId"] = key
 
 

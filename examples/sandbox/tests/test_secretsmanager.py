@@ -238,3 +238,18 @@ class Replicas(SecretTest):
             self.secrets.delete_secret(SecretId=self.name)
         self.secrets.remove_regions_from_replication(SecretId=self.name, RemoveReplicaRegions=["eu-central-1"])
         self.secrets.delete_secret(SecretId=self.name)
+
+
+class Key(SecretTest):
+    def test_a_key_that_is_disabled_encrypts_and_decrypts_nothing(self) -> None:
+        kms = client("kms")
+        key = kms.create_key()["KeyMetadata"]["KeyId"]
+        self.secrets.update_secret(SecretId=self.name, KmsKeyId=key)
+        self.put("two")
+        kms.disable_key(KeyId=key)
+        with self.assert_error("DecryptionFailure"):
+            self.value()
+        with self.assert_error("EncryptionFailure"):
+            self.put("three")
+        kms.enable_key(KeyId=key)
+        self.assertEqual(self.value(), "two")

@@ -194,7 +194,7 @@ fn each_thing_that_is_wrong_is_one_finding_with_its_evidence_and_its_fix() {
         change(&mut facts);
         not_ok(&facts)
     };
-    let cases: [Case; 14] = [
+    let cases: [Case; 15] = [
         (
             |it| it.expires = Some(SystemTime::UNIX_EPOCH + Duration::from_mins(5)),
             "Credentials Wrong",
@@ -266,10 +266,11 @@ fn each_thing_that_is_wrong_is_one_finding_with_its_evidence_and_its_fix() {
         ),
         (|it| it.confirmed = Ok(Some(false)), "Notifications Wrong", &["has not confirmed", "follow the link"]),
         (
-            |it| it.status.unread = vec![Error::new("failed to read role r")],
+            |it| it.status.unread = vec![Error::new("failed to read role r").aws(None, None)],
             "Resources Unknown",
             &["failed to read role r"],
         ),
+        (|it| it.status.unread = vec![Error::new("the key is disabled")], "Resources Wrong", &["the key is disabled"]),
     ];
     for (change, expected, said) in cases {
         let found = with(change);
