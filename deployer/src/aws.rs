@@ -203,6 +203,10 @@ async fn no_credentials(error: &CredentialsError) -> Error {
         "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in with ",
         Command::aws(&["sso", "login"])
     ];
+    if let Some(cause) = unreadable_file().await {
+        let error = Error::new("failed to get AWS credentials").of_kind(ErrorKind::Credentials).cause(cause);
+        return error.hint("correct the file, or the variable that names it");
+    }
     // The chain's own text lists every place that it tried, down to the metadata of EC2.
     if matches!(error, CredentialsError::CredentialsNotLoaded(_)) {
         let cause = match env::var("AWS_PROFILE").ok().filter(|profile| !profile.is_empty()) {
@@ -217,6 +221,23 @@ async fn no_credentials(error: &CredentialsError) -> Error {
     match profile_with_mfa().await {
         Some(profile) => error.hint(mfa_hint(&profile)),
         None => error.hint(hint),
+    }
+}
+
+/// A file of credentials that is missing or malformed: the SDK's own text does not name it.
+async fn unreadable_file() -> Option<String> {
+    let of_variable = |name: &str| {
+        let path = env::var(name).ok().filter(|path| !path.is_empty())?;
+        fs::read(&path).err().map(|error| format!("{name} names {path}, which cannot be read: {error}"))
+    };
+    let tokens = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"];
+    if let Some(cause) = tokens.into_iter().find_map(of_variable) {
+        return Some(cause);
+    }
+    let (fs, environment, files) = Default::default();
+    match profile::load(&fs, &environment, &files, None).await {
+        Err(error) => Some(format!("{error}: {}", crate::error::innermost(&error))),
+        Ok(_) => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The one error of the deployer: what failed, why, and what to type next.
 
-use std::{error::Error as StdError, fmt};
+use std::{env, error::Error as StdError, fmt};
 
 use aws_smithy_runtime_api::client::{
     orchestrator::HttpResponse,
@@ -307,15 +307,46 @@ fn hint_for(cause: &Cause) -> Option<Text> {
             _ => None,
         },
         Cause::NoAnswer(_) => {
-            Some("check the network, the region's name and AWS_ENDPOINT_URL, then run the command again".into())
+            let proxy = proxy_variable(|name| env::var(name).ok());
+            Some(check_the_network(proxy).into())
         }
         Cause::Function(..) | Cause::Other(_) => None,
     }
 }
 
+fn check_the_network(proxy: Option<&str>) -> String {
+    let places = match proxy {
+        None => "the region's name and AWS_ENDPOINT_URL".to_owned(),
+        Some(name) => format!(
+            "the region's name, AWS_ENDPOINT_URL, and the proxy that {name} names (NO_PROXY lists the hosts that are reached without it)"
+        ),
+    };
+    format!("check the network, {places}, then run the command again")
+}
+
+/// The variable that sends calls of AWS through a proxy, in the client's order. HTTP_PROXY is for an endpoint without TLS.
+fn proxy_variable(value_of: impl Fn(&str) -> Option<String>) -> Option<&'static str> {
+    let is_plain = value_of("AWS_ENDPOINT_URL").is_some_and(|url| url.starts_with("http://"));
+    let own = if is_plain { ["HTTP_PROXY", "http_proxy"] } else { ["HTTPS_PROXY", "https_proxy"] };
+    let names = own.into_iter().chain(["ALL_PROXY", "all_proxy"]);
+    names.into_iter().find(|name| value_of(name).is_some_and(|value| !value.trim().is_empty()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_without_an_answer_names_the_variable_of_the_proxy_and_not_its_value() {
+        let with =
+            |set: &'static str| proxy_variable(move |name| (name == set).then(|| "http://me:secret@proxy".into()));
+        assert_eq!(with("HTTPS_PROXY"), Some("HTTPS_PROXY"));
+        assert_eq!(with("HTTP_PROXY"), None, "the calls of AWS use TLS");
+        assert_eq!(proxy_variable(|_| Some(" ".into())), None);
+        let hint = check_the_network(Some("HTTPS_PROXY"));
+        assert!(hint.contains("the proxy that HTTPS_PROXY names"), "{hint}");
+        assert!(check_the_network(None).contains("AWS_ENDPOINT_URL, then run"));
+    }
 
     #[test]
     fn a_clock_that_is_wrong_is_not_called_wrong_credentials() {

@@ -65,6 +65,11 @@ fn missing_credentials_a_wrong_account_and_a_broken_network_are_refused_before_a
     let no_network = format!("http://{closed}");
     assert_shown!("no_network", &sandbox, &refused(&sandbox, &config, &[("AWS_ENDPOINT_URL", &no_network)]));
 
+    // Whoever set the variable may not know that it counts here.
+    let proxied = [("AWS_ENDPOINT_URL", "https://iam.example.com"), ("HTTPS_PROXY", &*no_network), ("NO_PROXY", "")];
+    let error = refused(&sandbox, &config, &proxied);
+    assert!(error.contains("the proxy that HTTPS_PROXY names"), "{error}");
+
     let garbage = answering("HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello");
     assert_shown!("garbage", &sandbox, &refused(&sandbox, &config, &[("AWS_ENDPOINT_URL", &garbage)]));
 }
@@ -99,6 +104,27 @@ fn credentials_with_a_line_break_are_told_as_that_and_a_profile_that_is_not_ther
     let profile = [&NO_CREDENTIALS[..], &[("AWS_PROFILE", "prodd")]].concat();
     let error = refused_credentials(&sandbox, &config, &profile);
     assert!(error.contains("prodd"), "{error}");
+}
+
+#[test]
+fn a_file_of_credentials_that_cannot_be_read_is_named() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    let role = ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/ci");
+    let token = [&NO_CREDENTIALS[..], &[("AWS_WEB_IDENTITY_TOKEN_FILE", "/nowhere/token"), role]].concat();
+    let error = refused_credentials(&sandbox, &config, &token);
+    assert!(error.contains("AWS_WEB_IDENTITY_TOKEN_FILE names /nowhere/token, which cannot be read"), "{error}");
+    let uri = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/");
+    let container = [&NO_CREDENTIALS[..], &[("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "/nowhere/pod"), uri]].concat();
+    let error = refused_credentials(&sandbox, &config, &container);
+    assert!(error.contains("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names /nowhere/pod"), "{error}");
+    let file = sandbox.file("profiles", "[default\nregion = eu-west-1\n");
+    let malformed = [&NO_CREDENTIALS[..], &[("AWS_CONFIG_FILE", &*file)]].concat();
+    let error = refused_credentials(&sandbox, &config, &malformed);
+    assert!(
+        error.contains("could not parse profile file") && error.contains(&*file) && error.contains("line 1"),
+        "{error}"
+    );
 }
 
 #[test]
