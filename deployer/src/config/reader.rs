@@ -28,7 +28,15 @@ impl Reader<'_> {
 
     /// Records a problem of another sort.
     pub(super) fn refuse_as(&mut self, code: Code, at: At, message: impl Into<String>, hint: impl Into<String>) {
-        self.problems.add(|| Problem::at(self.source.place(at), code, message, hint));
+        self.problems.add(|| {
+            let (message, hint) = (message.into(), hint.into());
+            // The message quotes what is refused.
+            let hint = match invisible(&message) {
+                Some(name) => format!("delete the invisible character in it, {name}; or {hint}"),
+                None => hint,
+            };
+            Problem::at(self.source.place(at), code, message, hint)
+        });
     }
 
     /// Records that what is `at` a place was at another one before.
@@ -177,6 +185,26 @@ impl Reader<'_> {
         }
         (values.len() == items.len()).then_some(values)
     }
+}
+
+/// A character that nobody sees, or that looks like a space: a web page or a word processor adds such ones to what is copied.
+fn invisible(text: &str) -> Option<String> {
+    text.chars().find_map(|c| {
+        let name = match c {
+            '\u{a0}' => "a no-break space",
+            '\u{ad}' => "a soft hyphen",
+            '\u{200b}' => "a zero-width space",
+            '\u{200c}' | '\u{200d}' => "a zero-width joiner",
+            '\u{2060}' => "a word joiner",
+            '\u{feff}' => "a byte order mark",
+            '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => "a space of another width",
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                "a mark of the writing direction"
+            }
+            _ => return None,
+        };
+        Some(format!("{name} (U+{:04X})", u32::from(c)))
+    })
 }
 
 /// The nearest candidate, if it is only a few typing mistakes away.

@@ -27,6 +27,23 @@ fn one(text: &str) -> Config {
 }
 
 #[test]
+fn an_invisible_character_is_named_wherever_a_value_or_a_key_is_refused() {
+    for (yaml, name) in [
+        ("name: mail\u{200b}\nregion: eu-west-1\n", "a zero-width space (U+200B)"),
+        ("name: m\nregion: eu-west-1\u{a0}\n", "a no-break space (U+00A0)"),
+        ("name: m\nreg\u{feff}ion: eu-west-1\n", "a byte order mark (U+FEFF)"),
+        (
+            "name: m\nregion: eu-west-1\nrotation: {schedule: \"rate(7\u{2009}days)\"}\n",
+            "a space of another width (U+2009)",
+        ),
+    ] {
+        let yaml = format!("{yaml}secret: {{name: m/smtp}}\niam_user: {{name: m}}\n");
+        let errors = as_text(&parsed(&yaml).unwrap_err());
+        assert!(errors.contains(name), "{yaml}: {errors}");
+    }
+}
+
+#[test]
 fn a_record_without_a_function_still_gives_a_configuration() {
     for function in [None, Some("mail-prod-other")] {
         let config = least("mail-prod", "eu-west-1", "mail-prod/smtp", "mail-prod-smtp", function).unwrap();
