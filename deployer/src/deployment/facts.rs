@@ -32,6 +32,8 @@ pub(crate) struct Facts {
     /// Ids of the user's access keys; none if there is no user.
     pub(crate) user_keys: Fact<Vec<String>>,
     pub(crate) kms_key_arn: Fact<Option<String>>,
+    /// That key as the file names it: an alias may name another key tomorrow.
+    pub(crate) kms_key_as_named: Option<String>,
     /// The labelled versions that stay encrypted under another key than that one.
     pub(crate) under_older_keys: Fact<Vec<UnderOlderKey>>,
     /// Labels of the secret; none if there is no secret.
@@ -92,6 +94,13 @@ impl Facts {
     /// ARN of the customer-managed key that encrypts the secret; none for `aws/secretsmanager`.
     pub(crate) fn kms_key_arn(&self) -> Result<Option<&str>, Error> {
         self.kms_key_arn.as_ref().map(Option::as_deref).map_err(Clone::clone)
+    }
+
+    /// These facts without what somebody else may change in AWS: what a digest of the file's own declaration is made from.
+    pub(crate) fn as_declared(&self) -> Self {
+        let named = self.kms_key_arn.clone().map(|_| self.kms_key_as_named.clone());
+        let none_older = self.under_older_keys.clone().map(|_| Vec::new());
+        Self { kms_key_arn: named, under_older_keys: none_older, ..self.clone() }
     }
 
     /// Every key that the secret's readers need.
@@ -166,6 +175,7 @@ pub(crate) async fn read(aws: &Aws, deployment: &Deployment, toward: Toward) -> 
         user_arn,
         user_keys,
         kms_key_arn,
+        kms_key_as_named: config.secret.kms_key.as_ref().map(ToString::to_string),
         under_older_keys,
         labels,
         package: deployment.package(),
@@ -187,6 +197,7 @@ pub(crate) fn unread() -> Facts {
         user_arn: unread(),
         user_keys: unread(),
         kms_key_arn: unread(),
+        kms_key_as_named: None,
         under_older_keys: unread(),
         labels: unread(),
         package: unread(),

@@ -120,7 +120,7 @@ impl<K: Kind> ErasedKind for Resource<K> {
 
     fn entry(&self, facts: &Facts) -> Option<Entry> {
         let Address { kind, name } = self.kind.address();
-        let declared = (self.goal)(facts).ok().map(|goal| K::digest(&goal));
+        let declared = (self.goal)(&facts.as_declared()).ok().map(|goal| K::digest(&goal));
         (K::STAKE != Stake::Nothing).then_some(Entry { kind, name, existing: K::STAKE == Stake::Mark, declared })
     }
 

@@ -149,6 +149,16 @@ async fn every_change_from_outside_is_planned_and_put_right() {
     assert_eq!(superfluous, [to_adopt, "secretsmanager:UpdateSecretVersionStage"]);
 }
 
+/// The file names the alias, and so declares the same as before.
+#[tokio::test]
+async fn an_alias_of_the_kms_key_that_somebody_repoints_is_drift() {
+    let deployed = Deployed::example(&[]).await;
+    let key = deployed.aws.kms.create_key().send().await.unwrap().key_metadata.unwrap().key_id;
+    deployed.aws.kms.update_alias().alias_name("alias/mail").target_key_id(key).send().await.unwrap();
+    let said = deployed.run(&["drift"]).expect(2).in_one_line();
+    assert!(said.contains("~ secret mail-prod/smtp (by somebody else") && !said.contains("Unclear"), "{said}");
+}
+
 /// Hosts may send by what somebody attached, so nothing is taken away; but the credential lies on every host.
 #[tokio::test]
 async fn what_somebody_attached_to_the_user_is_told_and_stays() {
