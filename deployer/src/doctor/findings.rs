@@ -318,7 +318,15 @@ fn script(config: &Config, facts: &Facts) -> Finding {
         let evidence = format!("every host ran {script} and confirmed version {}", version.version);
         return Finding::new(Check::Script, Verdict::Ok, evidence);
     }
-    let evidence = format!("whether the hosts have {script} cannot be seen before the first rotation");
+    let has_rotated = facts.status.credential.last_rotated.is_some();
+    let why = match &facts.report {
+        Some(Ok(_)) if has_rotated => "cannot be seen before every host has confirmed a credential",
+        Some(Err(_)) | None if has_rotated => {
+            "cannot be seen, since the function did not say what the hosts have confirmed"
+        }
+        _ => "cannot be seen before the first rotation",
+    };
+    let evidence = format!("whether the hosts have {script} {why}");
     Finding::new(Check::Script, Verdict::Unseen, evidence)
         .fix(format!("run `test -x {script}` on each host: it fails if the script is not there, or not executable"))
 }

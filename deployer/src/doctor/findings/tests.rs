@@ -282,6 +282,23 @@ fn each_thing_that_is_wrong_is_one_finding_with_its_evidence_and_its_fix() {
 }
 
 #[test]
+fn what_hides_whether_the_script_ran_is_named_and_is_not_always_the_first_rotation() {
+    let script = |change: fn(&mut Facts)| {
+        let mut facts = healthy();
+        change(&mut facts);
+        let found = findings(&deployment(), &facts, SystemTime::UNIX_EPOCH);
+        found.into_iter().find(|it| it.check == Check::Script).unwrap().evidence.to_string()
+    };
+    assert!(script(|it| it.report = Some(Err(Error::new("stopped")))).contains("the function did not say"));
+    let untold = |it: &mut Facts| {
+        let Some(Ok(report)) = &mut it.report else { return };
+        report.versions.clear();
+    };
+    assert!(script(untold).contains("before every host has confirmed a credential"));
+    assert!(script(|it| *it = fresh()).contains("before the first rotation"));
+}
+
+#[test]
 fn a_key_in_use_that_is_inactive_is_wrong() {
     let mut facts = healthy();
     key_in_use(&mut facts, false);
