@@ -57,7 +57,9 @@ pub(crate) async fn notes(aws: &Aws, deployment: &Deployment) -> Notes {
                 "how the secret's fields stand, and which access keys go soon, is not known: {}",
                 error.in_one_line()
             );
-            Notes { standing: vec![unknown.into()], ..Notes::default() }
+            // What else is in the way, the function's own resource tells.
+            let ways = if error.code() == Some(NO_GRANT) { error.hints } else { Vec::new() };
+            Notes { standing: vec![Text::join([unknown.into()].into_iter().chain(ways), ". ")], ..Notes::default() }
         }
     }
 }
@@ -189,6 +191,7 @@ async fn invoke<T: DeserializeOwned>(aws: &Aws, deployment: &Deployment, event: 
             ])
         }
         Some("ResourceNotFoundException") => error.hint(text!["run ", Command::deployer("apply"), " first"]),
+        Some(NO_GRANT) => error.hint(lost_grant(name, &deployment.names.role)),
         _ => error,
     })?;
     let payload = answer.payload.unwrap_or_else(|| Blob::new([]));
@@ -196,6 +199,25 @@ async fn invoke<T: DeserializeOwned>(aws: &Aws, deployment: &Deployment, event: 
         return Err(failure(name, payload.as_ref()));
     }
     read_answer(name, payload.as_ref())
+}
+
+/// Lambda's code if it may not decrypt the environment.
+const NO_GRANT: &str = "KMSAccessDeniedException";
+
+/// Lambda lets a role decrypt the environment by a grant for this role alone (Lambda guide, "Securing environment variables"). A role that is
+/// deleted and made anew has another id, and no grant.
+fn lost_grant(function: &str, role: &str) -> Text {
+    let update = ["lambda", "update-function-configuration", "--function-name", function, "--role"];
+    text![
+        format!(
+            "Lambda may not decrypt the environment of the function for role {role}. If somebody deleted the role and made it anew, Lambda \
+             has to get a new grant: give the function another role that Lambda may assume (",
+        ),
+        Command::aws(&[&update[..], &["ANOTHER-ROLE"]].concat()),
+        "), and then its own again (",
+        Command::aws(&[&update[..], &["ROLE"]].concat()),
+        "), with the roles' ARNs. Else allow kms:Decrypt on the function's key"
+    ]
 }
 
 fn is_stopped(error: &SdkError<InvokeError>) -> bool {

@@ -7,7 +7,8 @@ use crate::support::{
     calls::NOTHING,
     controls::Ses,
     deployed::Deployed,
-    example::{ACCOUNT, SECRET, USER},
+    example::{ACCOUNT, FUNCTION, SECRET, USER},
+    faults::Fault,
 };
 
 /// Every verb that says whether all is well.
@@ -82,6 +83,22 @@ async fn a_policy_that_denies_the_users_mail_is_told_unless_it_depends_on_what_i
     for (verb, code) in [("plan", 0), ("drift", 0), ("status", 0)] {
         let said = deployed.run(&[verb]).expect(code).in_one_line();
         assert!(said.contains(&detach), "{verb}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_function_whose_role_was_made_anew_is_told_with_the_way_to_a_new_grant() {
+    let deployed = Deployed::example(&[]).await;
+    let message = "Lambda was unable to decrypt the environment variables because KMS access was denied.";
+    for verb in ["status", "rotate", "recover"] {
+        deployed
+            .sandbox
+            .faults(&[Fault::fail("lambda:InvokeFunction", 502, "KMSAccessDeniedException", message).times(9)]);
+        let ran = deployed.run(&[verb]);
+        deployed.sandbox.end_faults();
+        let said = ran.in_one_line();
+        let update = format!("aws lambda update-function-configuration --function-name {FUNCTION} --role ROLE");
+        assert!(said.contains(&update), "{verb}: {said}");
     }
 }
 
