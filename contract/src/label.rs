@@ -27,6 +27,9 @@ pub const TOLD: &str = "TOLD";
 /// says that only until the next change.
 pub const DONE: &str = "DONE";
 
+/// How many labels all versions of a secret have at most (Secrets Manager quotas).
+pub const MOST_LABELS: usize = 20;
+
 /// Our own labels: since when an access key is Inactive that is to be deleted. IAM keeps no such date.
 const INACTIVE: &str = "INACTIVE";
 

@@ -148,6 +148,10 @@ refusal_kinds! {
         found: "the secret has no AWSCURRENT value",
         next: "store one; a placeholder is enough"
     }
+    TooManyLabels {
+        found: "the secret has so many staging labels that a rotation's own ones do not fit; no key was made",
+        next: "take the labels off that nobody needs; the error names them"
+    }
     MalformedSecret {
         found: "a labelled version is not the JSON that is rotated",
         next: "correct it, or take its labels off"

@@ -125,6 +125,7 @@ fn obstacle_of(kind: RefusalKind) -> Obstacle {
         | Kind::UserMissing
         | Kind::UserServesAnother
         | Kind::NoCurrentValue
+        | Kind::TooManyLabels
         | Kind::MalformedSecret
         | Kind::SecretOfAnotherUser
         | Kind::HostsOffline

@@ -17,6 +17,8 @@ pub(crate) struct HostResult {
     pub(crate) output: String,
     /// Whether its standard output names the access key that the host was told of.
     pub(crate) confirmed: bool,
+    /// Whether Systems Manager has cut the standard output.
+    pub(crate) cut: bool,
     /// Whether it has ended.
     pub(crate) finished: bool,
 }
@@ -29,6 +31,7 @@ impl HostResult {
             exit_code: None,
             output: String::new(),
             confirmed: false,
+            cut: false,
             finished: false,
         }
     }

@@ -113,6 +113,17 @@ pub(crate) enum Error {
     /// There is no AWSCURRENT value to rotate.
     NoCurrentValue { secret: String },
 
+    /// The labels that a rotation sets would be more than AWS allows.
+    TooManyLabels {
+        secret: String,
+        /// How many labels the secret's versions have.
+        has: usize,
+        /// How many a rotation adds.
+        adds: usize,
+        /// The version and the label of each that is neither AWS's nor ours.
+        others: Vec<(String, String)>,
+    },
+
     /// A version's value is not our JSON.
     MalformedSecret {
         version: String,
@@ -286,6 +297,8 @@ pub(crate) enum Error {
         key: String,
         /// The hosts whose output does not name it.
         hosts: Vec<String>,
+        /// Those of them whose output Systems Manager has cut.
+        cut: Vec<String>,
     },
 
     /// The configured addresses make no mail.
@@ -389,6 +402,7 @@ impl Error {
             Self::UserMissing { .. } => RefusalKind::UserMissing,
             Self::UserServesAnother { .. } => RefusalKind::UserServesAnother,
             Self::NoCurrentValue { .. } => RefusalKind::NoCurrentValue,
+            Self::TooManyLabels { .. } => RefusalKind::TooManyLabels,
             Self::MalformedSecret { .. } => RefusalKind::MalformedSecret,
             Self::SecretOfAnotherUser { .. } => RefusalKind::SecretOfAnotherUser,
             Self::HostsOffline { .. } => RefusalKind::HostsOffline,

@@ -1,12 +1,15 @@
 //! The secret as Secrets Manager has it: labels, versions and values.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, SystemTime},
 };
 
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
-use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, SecretValue, Settings, Text};
+use contract::{
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, MOST_LABELS, SecretValue, Settings, TOLD, Text,
+    parse_inactive_label, parse_since_label,
+};
 use tracing::info;
 
 use crate::{
@@ -38,7 +41,27 @@ pub(crate) struct Secret {
     pub(crate) versions: BTreeMap<String, Vec<String>>,
 }
 
+/// What a rotation sets, beside the labels that go with what it frees.
+const OF_A_ROTATION: [&str; 6] = [AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, TOLD, DONE];
+
 impl Secret {
+    /// Refuses a rotation whose labels would be too many: PutSecretValue would fail once the key is made.
+    pub(crate) fn check_number_of_labels(&self) -> Result<(), Error> {
+        let labels: BTreeSet<&str> = self.versions.values().flatten().map(String::as_str).collect();
+        let adds = OF_A_ROTATION.iter().filter(|label| !labels.contains(*label)).count();
+        if labels.len() + adds <= MOST_LABELS {
+            return Ok(());
+        }
+        let is_known = |label: &str| {
+            let is_dated = parse_inactive_label(label).is_some() || parse_since_label(label).is_some();
+            OF_A_ROTATION.contains(&label) || is_dated
+        };
+        let each = self.versions.iter().flat_map(|(version, labels)| labels.iter().map(move |label| (version, label)));
+        let others =
+            each.filter(|(_, label)| !is_known(label)).map(|(version, label)| (version.clone(), label.clone()));
+        Err(Error::TooManyLabels { secret: self.arn.clone(), has: labels.len(), adds, others: others.collect() })
+    }
+
     /// Whether a version carries a label.
     #[must_use]
     pub(crate) fn has(&self, version: &str, label: &str) -> bool {

@@ -125,6 +125,7 @@ async fn carry_out(rotation: &Rotation<'_>, secret: &Secret, decision: Decision)
 async fn preflight(invocation: &Invocation<'_>, secret: &Secret) -> Result<Version, Error> {
     let Invocation { clients, settings, .. } = *invocation;
     check_test_mail(invocation, secret)?;
+    secret.check_number_of_labels()?;
     endpoint::reach(&clients.ses, &settings.smtp_endpoint).await?;
     user::check(clients, settings).await?;
     let current = match secret.version_labelled(AWSCURRENT) {
@@ -613,6 +614,20 @@ mod tests {
         let error = aws.rotate(async |rotation, secret| run(rotation, secret).await).await.unwrap_err();
         assert_eq!(error.kind(), RefusalKind::TestMailMalformed);
         assert_eq!(aws.calls(), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn labels_that_leave_no_room_for_a_rotations_own_are_refused_before_a_key_is_made() {
+        // What `begun` has, and what a rotation adds, are six labels.
+        let with =
+            |count: usize| (0..count).fold(begun(&["OLD"]), |aws, one| aws.label("old", &format!("theirs-{one}")));
+        let aws = with(15);
+        let error = aws.rotate(async |rotation, secret| run(rotation, secret).await).await.unwrap_err();
+        assert_eq!(error.kind(), RefusalKind::TooManyLabels);
+        let text = error.to_string();
+        assert!(text.contains("AWS allows 20 in all") && text.contains("--version-stage theirs-0"), "{text}");
+        assert_eq!(aws.calls(), [""; 0]);
+        with(14).rotate(async |_, secret| secret.check_number_of_labels()).await.unwrap();
     }
 
     #[tokio::test]

@@ -188,3 +188,15 @@ async fn what_a_host_prints_forges_no_line_and_moves_no_cursor() {
     deployed.script(INSTANCES[0], &host_script());
     deployed.completes_when_tried_again().await;
 }
+
+#[tokio::test]
+async fn a_script_that_prints_too_much_before_the_key_is_told_that_its_output_was_cut() {
+    let deployed = Deployed::new().await;
+    let chatty = host_script().replacen('\n', "\nhead -c 24000 /dev/zero | tr '\\0' -\n", 1);
+    deployed.script(INSTANCES[0], &chatty);
+    let failure = deployed.rotate().await.failed(SET, "HostDidNotConfirm");
+    failure.says(&[&format!("has cut that of {}", INSTANCES[0]), "let the script print less"]);
+    deployed.mail_works().await;
+    deployed.script(INSTANCES[0], &host_script());
+    deployed.completes_when_tried_again().await;
+}

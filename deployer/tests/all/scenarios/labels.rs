@@ -298,3 +298,24 @@ async fn an_operator_moves_awscurrent_back_while_retire_takes_the_previous_key()
     assert!(deployed.has_key(&old).await && deployed.has_key(&new).await);
     deployed.mail_works().await;
 }
+
+#[tokio::test]
+async fn labels_of_others_that_leave_no_room_are_named_before_a_key_is_made() {
+    // Its secret has AWSCURRENT alone.
+    let deployed = Deployed::not_yet_rotated().await;
+    let current = deployed.labelled("AWSCURRENT").await.unwrap();
+    let add = async |label: &str| deployed.move_label(label, Some(&current)).await;
+    for number in 0..17 {
+        add(&format!("theirs-{number}")).await;
+    }
+    let before = deployed.mark();
+    let failure = deployed.rotate().await.failed(CREATE, "TooManyLabels");
+    failure.says(&["AWS allows 20 in all", "--version-stage theirs-0"]);
+    deployed.touched_no_key(before);
+    let take_off = deployed.aws.secrets.update_secret_version_stage().secret_id(SECRET);
+    for number in 0..6 {
+        let request = take_off.clone().version_stage(format!("theirs-{number}")).remove_from_version_id(&current);
+        request.send().await.unwrap();
+    }
+    deployed.completes_when_tried_again().await;
+}

@@ -1,7 +1,9 @@
 //! What is refused before the function looks at any key: its environment, its event, the rotation's state, and what a rotation
 //! needs.
 
-use contract::{Command, DEPLOYING, SettingsError, SmtpEndpoint, TAG_SECRET, TOLD, is_access_key_id, text};
+use contract::{
+    Command, DEPLOYING, MOST_LABELS, SettingsError, SmtpEndpoint, TAG_SECRET, TOLD, Text, is_access_key_id, text,
+};
 
 use super::parts::{Parts, clear_pending, list, parts, rotate, wait};
 
@@ -114,6 +116,15 @@ pub(super) fn user_serves_another(user: &str, found: Option<&str>, expected: &st
 pub(super) fn no_current_value(secret: &str) -> Parts {
     let next = r#"store a value; a placeholder is enough: {"username": "NAME OF THE IAM USER"}"#;
     parts(format!("{secret} has no AWSCURRENT value"), NO_KEY, [next.into()])
+}
+
+pub(super) fn too_many_labels(secret: &str, has: usize, adds: usize, others: &[(String, String)]) -> Parts {
+    let found = format!(
+        "the versions of the secret have {has} staging labels, a rotation adds {adds}, and AWS allows {MOST_LABELS} in all"
+    );
+    let take_off = |(version, label): &(String, String)| Command::move_label(secret, label, Some(version), None).into();
+    let next = text!["take off a label that nobody needs: "].then(Text::join(others.iter().map(take_off), " or "));
+    parts(found, NO_KEY, [next, wait()])
 }
 
 pub(super) fn malformed_secret(version: &str, labels: &[String], problem: &str) -> Parts {

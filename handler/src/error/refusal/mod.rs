@@ -43,6 +43,7 @@ impl Error {
                 begin::user_serves_another(user, found.as_deref(), expected)
             }
             Self::NoCurrentValue { secret } => begin::no_current_value(secret),
+            Self::TooManyLabels { secret, has, adds, others } => begin::too_many_labels(secret, *has, *adds, others),
             Self::MalformedSecret { version, labels, problem } => begin::malformed_secret(version, labels, problem),
             Self::SecretOfAnotherUser { field, found, expected } => {
                 begin::secret_of_another_user(field, found, expected)
@@ -78,7 +79,9 @@ impl Error {
                 tell::login_refused(endpoint, key, *in_a_row, attempts)
             }
             Self::HostsFailed { command, results } => tell::hosts_failed(command, results),
-            Self::HostDidNotConfirm { command, key, hosts } => tell::host_did_not_confirm(command, key, hosts),
+            Self::HostDidNotConfirm { command, key, hosts, cut } => {
+                tell::host_did_not_confirm(command, key, hosts, cut)
+            }
             Self::TestMailMalformed { address, cause } => tell::test_mail_malformed(address, cause),
             Self::TestMailRefused { endpoint, key, attempts, hosts_told } => {
                 tell::test_mail_refused(endpoint, key, attempts, *hosts_told)

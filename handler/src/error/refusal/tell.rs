@@ -23,14 +23,24 @@ pub(super) fn hosts_failed(command: &str, results: &[HostResult]) -> Parts {
     parts(format!("the script did not succeed on every host: {}", list(results)), NO_KEY_CHANGED, [next.into()])
 }
 
-pub(super) fn host_did_not_confirm(command: &str, key: &str, hosts: &[String]) -> Parts {
+pub(super) fn host_did_not_confirm(command: &str, key: &str, hosts: &[String], cut: &[String]) -> Parts {
+    let cut_on = match cut {
+        [] => String::new(),
+        cut => format!(
+            ". Systems Manager keeps the first 24000 characters of an output, and has cut that of {}",
+            cut.join(", ")
+        ),
+    };
     let found = format!(
         "the script succeeded, but its output on {} does not name access key {key}, so the host may still use another (Run Command \
-         {command})",
+         {command}){cut_on}",
         hosts.join(", ")
     );
-    let next = ["let the script print the id of the access key that the host now uses (docs/hosts.md)".into(), wait()];
-    parts(found, NO_KEY_CHANGED, next)
+    let less = (!cut.is_empty()).then(|| {
+        "let the script print less, or the id of the access key before everything else (docs/hosts.md)".into()
+    });
+    let print = "let the script print the id of the access key that the host now uses (docs/hosts.md)";
+    parts(found, NO_KEY_CHANGED, [less.unwrap_or_else(|| print.into()), wait()])
 }
 
 pub(super) fn test_mail_malformed(address: &str, cause: &str) -> Parts {

@@ -27,6 +27,9 @@ const POLL: Duration = Duration::from_secs(2);
 /// Longest piece of a script's output that an error quotes, in characters; the end says why it failed.
 const LONGEST_OUTPUT: usize = 400;
 
+/// Systems Manager keeps the first so many characters of a standard output (API reference of GetCommandInvocation).
+const KEPT_OUTPUT: usize = 24_000;
+
 /// Refuses to begin while Systems Manager does not reach an instance, or if the document is not what the deployer wrote.
 pub(crate) async fn check(clients: &Clients, instances: &Instances) -> Result<(), Error> {
     pin(clients, instances).await?;
@@ -122,9 +125,11 @@ pub(crate) async fn tell(invocation: &Invocation<'_>, instances: &Instances, new
     if !results.iter().all(HostResult::succeeded) {
         return Err(Error::HostsFailed { command, results });
     }
-    let hosts: Vec<_> = results.iter().filter(|result| !result.confirmed).map(|it| it.instance.clone()).collect();
-    if !hosts.is_empty() {
-        return Err(Error::HostDidNotConfirm { command, key: news.credential.user.clone(), hosts });
+    let silent: Vec<_> = results.iter().filter(|result| !result.confirmed).collect();
+    if !silent.is_empty() {
+        let hosts = silent.iter().map(|it| it.instance.clone()).collect();
+        let cut = silent.iter().filter(|it| it.cut).map(|it| it.instance.clone()).collect();
+        return Err(Error::HostDidNotConfirm { command, key: news.credential.user.clone(), hosts, cut });
     }
     info!(command, hosts = results.len(), "every host has the new credential");
     Ok(())
@@ -223,7 +228,8 @@ fn read(instance: &str, answer: &GetCommandInvocationOutput, news: &News<'_>) ->
     let status = answer.status();
     let details = answer.status_details().filter(|details| !details.is_empty());
     let errors = answer.standard_error_content().unwrap_or_default().trim();
-    let printed = answer.standard_output_content().unwrap_or_default().trim();
+    let whole = answer.standard_output_content().unwrap_or_default();
+    let printed = whole.trim();
     let output = if errors.is_empty() { printed } else { errors };
     HostResult {
         instance: instance.to_owned(),
@@ -231,6 +237,7 @@ fn read(instance: &str, answer: &GetCommandInvocationOutput, news: &News<'_>) ->
         exit_code: Some(answer.response_code()).filter(|code| *code >= 0),
         output: end_of(&without_secret_like(&news.credential.password.redact(output))),
         confirmed: printed.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == news.credential.user),
+        cut: whole.chars().count() >= KEPT_OUTPUT,
         // A status that this SDK does not know is waited out.
         finished: matches!(status, Some(Success | Cancelled | TimedOut | Failed)),
     }
@@ -341,6 +348,23 @@ mod tests {
         let error = told.await.unwrap_err();
         assert_eq!(error.kind(), RefusalKind::HostDidNotConfirm);
         assert!(error.to_string().contains("on i-0 does not name access key AKIANEW"), "{error}");
+    }
+
+    #[test]
+    fn an_output_that_systems_manager_has_cut_is_told() {
+        let read = |printed: String| {
+            let status = CommandInvocationStatus::Success;
+            let answer = GetCommandInvocationOutput::builder().status(status).standard_output_content(printed).build();
+            read("i-0", &answer, &news(&credential()))
+        };
+        assert!(read("-".repeat(KEPT_OUTPUT)).cut && !read("-".repeat(KEPT_OUTPUT - 1)).cut);
+        let error = |cut: &[&str]| {
+            let cut = cut.iter().map(|&it| it.to_owned()).collect();
+            let error =
+                Error::HostDidNotConfirm { command: "c".into(), key: "AKIA".into(), hosts: vec!["i-0".into()], cut };
+            error.to_string()
+        };
+        assert!(error(&["i-0"]).contains("has cut that of i-0") && !error(&[]).contains("cut"));
     }
 
     #[test]
