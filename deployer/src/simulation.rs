@@ -71,16 +71,16 @@ pub(crate) async fn simulate(
     tags: &BTreeMap<String, String>,
 ) -> Result<Simulated, Error> {
     let asked: Vec<_> = permissions.iter().flat_map(|permission| questions(permission, tags)).collect();
-    let mut simulated = Simulated::default();
+    let (mut pairs, mut all_denied) = (BTreeSet::new(), Vec::new());
     for some in asked.chunks(AT_ONCE) {
-        for result in
-            try_join_all(some.iter().map(|question| ask(aws, principal, question))).await?.into_iter().flatten()
-        {
-            simulated.asked += 1;
-            simulated.denied.extend(denied(&result));
+        let answers = some.iter().map(|question| ask(aws, principal, question));
+        for result in try_join_all(answers).await?.into_iter().flatten() {
+            pairs.insert((result.eval_action_name.clone(), result.eval_resource_name.clone()));
+            all_denied.extend(denied(&result));
         }
     }
-    Ok(simulated)
+    // An action may be asked about twice, in two sorts of request.
+    Ok(Simulated { asked: pairs.len(), denied: all_denied })
 }
 
 /// Why a user may not send as this address: none if one of the identities that would let it send allows it.

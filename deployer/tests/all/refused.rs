@@ -119,7 +119,7 @@ async fn a_kms_key_that_nobody_may_use_is_told_before_anything_changes() {
     deployed.sandbox.config(&[("memory: 128", "memory: 256")]);
     let before = deployed.mark();
     let told = "KMS key alias/mail cannot be used: its state is Disabled";
-    for (verb, code) in [("plan", 1), ("apply", 1), ("status", 1), ("doctor", 1)] {
+    for (verb, code) in [("plan", 1), ("apply", 1), ("status", 15), ("doctor", 1)] {
         let arguments: &[&str] = if verb == "apply" { &["apply", "--auto-approve"] } else { &[verb] };
         let said = deployed.run(arguments).expect(code).in_one_line();
         assert!(said.contains(told) && said.contains("aws kms enable-key --key-id arn:aws:kms"), "{verb}: {said}");
@@ -141,7 +141,7 @@ async fn a_secret_that_somebody_deletes_is_told_with_the_date_and_apply_restores
     let deployed = Deployed::example(&[]).await;
     deployed.aws.secrets.delete_secret().secret_id(SECRET).recovery_window_in_days(7).send().await.unwrap();
     let told = format!("secret {SECRET} is scheduled for deletion: nobody can read it, and after 20");
-    for (verb, code) in [("plan", 0), ("drift", 2), ("status", 0), ("doctor", 1)] {
+    for (verb, code) in [("plan", 0), ("drift", 2), ("status", 15), ("doctor", 1)] {
         let said = deployed.run(&[verb]).expect(code).in_one_line();
         assert!(said.contains(&told) && said.contains("`deployer apply` restores it"), "{verb}: {said}");
     }

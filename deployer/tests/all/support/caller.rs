@@ -62,9 +62,21 @@ pub(crate) fn actions(policy: &str) -> BTreeSet<String> {
     actions.map(|action| action.as_str().unwrap().to_owned()).collect()
 }
 
-/// The policy, and that requests of these actions without the tag `team` are denied.
+/// The policy, without what only a deletion needs, so that it is short enough; and that requests of these actions without the tag `team` are
+/// denied.
 pub(crate) fn demanding_tags(policy: &str, actions: &[&str]) -> String {
-    let mut policy: Value = serde_json::from_str(policy).unwrap();
+    let of_deletion = [
+        "iam:DeleteAccessKey",
+        "iam:DeleteUser",
+        "iam:ListSSHPublicKeys",
+        "iam:ListServiceSpecificCredentials",
+        "iam:ListSigningCertificates",
+        "iam:RemoveRoleFromInstanceProfile",
+        "lambda:DeleteFunction",
+        "sns:DeleteTopic",
+    ];
+    let shorter = of_deletion.iter().fold(policy.to_owned(), |policy, action| without(&policy, action));
+    let mut policy: Value = serde_json::from_str(&shorter).unwrap();
     let condition = json!({"Null": {"aws:RequestTag/team": "true"}});
     let deny = json!({"Effect": "Deny", "Action": actions, "Resource": "*", "Condition": condition});
     policy["Statement"].as_array_mut().unwrap().push(deny);
