@@ -68,6 +68,12 @@ fn every_command_of_the_deployer_in_the_docs_is_one_that_it_takes() {
 }
 
 #[test]
+fn a_verb_in_the_place_of_config_is_no_command_for_the_docs() {
+    let refused = |command: &str| refusal(&shell_words::split(command).unwrap()).is_some();
+    assert!(refused("deployer policy destroy") && !refused("deployer policy --for destroy OLD-FILE"));
+}
+
+#[test]
 fn every_block_of_shell_commands_says_who_runs_it() {
     let ci = fs::read_to_string(root().join(".ci/run")).unwrap();
     let mut wrong = Vec::new();
@@ -160,9 +166,17 @@ fn as_a_command(mut words: Vec<String>) -> Option<Vec<String>> {
 }
 
 fn refusal(words: &[String]) -> Option<String> {
-    let error = Cli::try_parse_from(words).err()?;
-    let is_answered = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-    (!is_answered).then(|| error.to_string())
+    match Cli::try_parse_from(words) {
+        Ok(cli) => named_as_a_verb(&cli),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => None,
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// What is wrong with `deployer policy destroy`, which the program takes: it reads a file named `destroy`.
+fn named_as_a_verb(cli: &Cli) -> Option<String> {
+    let file = cli.command.config()?.to_str()?;
+    Cli::command().find_subcommand(file).map(|_| format!("{file} is a verb, and stands where CONFIG does"))
 }
 
 /// `docs/../README.md` is `README.md`.
