@@ -610,9 +610,17 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_key_used_after_its_grace_stays_however_long_ago_that_was() {
+    fn a_use_after_the_grace_keeps_the_key_and_a_use_one_second_before_its_end_does_not() {
         assert_eq!(of_use(30 * DAY, 29 * DAY), still_used(29 * DAY));
-        assert_eq!(of_use(30 * DAY, 29 * DAY + Duration::from_secs(1)), superseded());
+        assert_eq!(of_use(30 * DAY, 29 * DAY + SECOND), superseded());
+    }
+
+    #[test]
+    fn a_use_after_the_grace_keeps_the_key_for_45_days() {
+        assert_eq!(LATE_USE_KEEPS, 45 * DAY);
+        let almost = Duration::from_secs(LATE_USE_KEEPS.as_secs() - 1);
+        assert_eq!(of_use(60 * DAY, almost), still_used(almost));
+        assert_eq!(of_use(60 * DAY, LATE_USE_KEEPS), superseded());
     }
 
     #[test]
@@ -620,7 +628,7 @@ pub(crate) mod tests {
         let almost = Duration::from_secs(24 * 60 * 60 - 1);
         assert_eq!(of_use(DAY, almost), still_used(almost));
         assert_eq!(of_use(DAY + HOUR, almost), still_used(almost));
-        assert_eq!(of_use(DAY + HOUR, DAY), superseded(), "a late use ages out");
+        assert_eq!(of_use(DAY + HOUR, DAY), superseded(), "a use during the grace ages out");
     }
 
     #[test]

@@ -83,8 +83,8 @@ async fn tell_if_inactive(invocation: &Invocation<'_>, secret: &Secret) -> Resul
     topic::publish(invocation, "the access key in use is Inactive", &message).await
 }
 
-/// A superseded key that is used after its grace is never retired: a host that no rotation reaches needs it, or a thief does. Only a
-/// person can find out. Once a week is enough.
+/// A superseded key that was used after its grace stays until 45 days after that use (`LATE_USE_KEEPS`): a host that no rotation
+/// reaches needs it, or a thief has it. Only a person can find out which, so the topic is told once a week.
 async fn tell_of_late_use(invocation: &Invocation<'_>, secret: &Secret) -> Result<(), Error> {
     let Invocation { clients, settings, time } = *invocation;
     let days = time.began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() / SECONDS_PER_DAY;
