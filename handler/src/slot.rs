@@ -65,8 +65,8 @@ pub(crate) async fn choose(invocation: &Invocation<'_>, secret: &Secret, keys: V
     Ok(keys::choose(&situation))
 }
 
-/// Deletes a chosen key, or fails with the key as before. If AWS does not let the key become Active again,
-/// the error says so and has the command that does.
+/// Deletes a chosen key. If the key has to stay after all, it is made Active again. If `DeleteAccessKey` itself fails, the key stays
+/// Inactive: it was judged twice, and nobody needs it.
 pub(crate) async fn make_room(invocation: &Invocation<'_>, secret: &Secret, key: &UsedKey) -> Result<(), Error> {
     match free(invocation, secret, key, Then::Delete, &may_go).await? {
         Freed::Done | Freed::GoneAlready => Ok(()),
@@ -110,7 +110,7 @@ pub(crate) async fn free<Reason: Display>(
             is_unchanged(invocation, &seen).await
         }
         Ok(Second::MayGo { .. }) => {
-            let deleted = user::delete_key(clients, settings, id).await?;
+            let deleted = user::delete_key(clients, settings, id).await.map_err(|error| left_inactive(id, error))?;
             info!(key = id, deleted, "the access key is gone");
             return Ok(if deleted { Freed::Done } else { Freed::GoneAlready });
         }
@@ -167,6 +167,14 @@ async fn deactivate(invocation: &Invocation<'_>, key: &str) -> Result<bool, Erro
             Err(lost)
         }
         answer => answer,
+    }
+}
+
+/// A failed deletion, told with how it leaves the key.
+fn left_inactive(key: &str, error: Error) -> Error {
+    match error {
+        Error::Aws { cause, .. } => Error::KeyNotDeleted { key: key.to_owned(), cause },
+        other => other,
     }
 }
 

@@ -224,6 +224,13 @@ pub(crate) enum Error {
         key: Box<KeptKey>,
     },
 
+    /// A key that may go was made Inactive, and its deletion failed.
+    KeyNotDeleted {
+        key: String,
+        /// AWS's words.
+        cause: Cause,
+    },
+
     /// A key that was made Inactive has to stay, and could not be made Active again.
     KeyLeftInactive {
         user: String,
@@ -437,7 +444,7 @@ impl Error {
             }
             Self::NotEnoughTime { .. } => RefusalKind::NotEnoughTime,
             Self::DeadlineReached => RefusalKind::DeadlineReached,
-            Self::Aws { .. } => RefusalKind::Aws,
+            Self::Aws { .. } | Self::KeyNotDeleted { .. } => RefusalKind::Aws,
         }
     }
 }

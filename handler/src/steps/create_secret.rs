@@ -848,6 +848,18 @@ mod tests {
         assert_eq!((aws.changes(), aws.active_keys().len()), (vec!["UpdateAccessKey".to_owned()], 2));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_key_whose_deletion_fails_stays_inactive_and_the_error_says_so() {
+        for (fault, state) in
+            [(Fault::RefusedAs("AccessDenied"), "is Inactive:"), (Fault::Down, "is Inactive, or deleted:")]
+        {
+            let aws = with_a_previous_key().fault("DeleteAccessKey", fault);
+            let error = provide_in(&aws).await.unwrap_err();
+            assert!(error.kind() == RefusalKind::Aws && error.to_string().contains(state), "{error}");
+            assert_eq!((aws.active_keys(), aws.count("CreateAccessKey")), (vec!["OLD".to_owned()], 0));
+        }
+    }
+
     #[tokio::test]
     async fn an_inactive_key_is_deleted_as_it_is() {
         let aws = with_a_previous_key().inactive("OLDER");

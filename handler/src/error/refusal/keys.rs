@@ -219,6 +219,12 @@ pub(super) fn key_left_inactive(user: &str, key: &str, found: &str, problem: &Er
     parts(found, not_done, [text!["run ", Command::activate_key(user, key), " now"]])
 }
 
+pub(super) fn key_not_deleted(key: &str, cause: &Cause) -> Parts {
+    let state = if cause.refused { "is Inactive" } else { "is Inactive, or deleted" };
+    let not_done = format!("access key {key} {state}: it may be deleted, and no host needs it");
+    parts(format!("iam:DeleteAccessKey failed: {cause}"), not_done, after_cause(cause))
+}
+
 pub(super) fn key_limit_reached(user: &str, cause: &Cause) -> Parts {
     let found = format!(
         "IAM refused another access key for {user} ({cause}), although it listed fewer than two: another invocation was faster, \

@@ -68,6 +68,7 @@ impl Error {
             Self::Unsettled { key, secret, found } => keys::unsettled(key, secret, found),
             Self::LeakedInUse { key } => keys::leaked_in_use(key),
             Self::KeyLeftInactive { user, key, found, problem } => keys::key_left_inactive(user, key, found, problem),
+            Self::KeyNotDeleted { key, cause } => keys::key_not_deleted(key, cause),
             Self::KeyLimitReached { user, cause } => keys::key_limit_reached(user, cause),
             Self::KeyCreationUnclear { user, cause } => keys::key_creation_unclear(user, cause),
             Self::StoreRefused { key, cause, fate } => keys::store_refused(key, cause, fate),
