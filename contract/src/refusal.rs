@@ -214,7 +214,7 @@ refusal_kinds! {
         next: "`deployer rotate --leaked KEY`, which replaces it first"
     }
     LabelsMoved {
-        found: "labels moved right before a key was deleted or a credential stored; every key that a host may use is unchanged",
+        found: "something changed right before a key was deleted or a credential was stored (a label moved, or the key was used); every key that a host may use is unchanged",
         next: "nothing: Secrets Manager tries again"
     }
     KeyLeftInactive {
