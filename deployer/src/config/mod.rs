@@ -202,7 +202,8 @@ pub struct Function {
     pub role_permissions_boundary: Option<PolicyArn>,
     /// The network that the function is in; none: Lambda's own, from which the internet is reached.
     pub vpc: Option<Vpc>,
-    /// Path of the zip to deploy, relative to the working directory; none: the function is built from its sources.
+    /// Path of the zip to deploy, relative to the working directory; none: the function that a released
+    /// deployer carries, else one built from the checkout.
     pub package: Option<PathBuf>,
 }
 

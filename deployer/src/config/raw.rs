@@ -300,8 +300,8 @@ groups! {
         /// network.
         #[serde(default)]
         vpc: Optional<RawVpc>,
-        /// Path of a zip with the function, relative to this file. If left out, the deployer builds the function from its
-        /// sources.
+        /// Path of a zip with the function, relative to this file. If left out: the function that a released deployer carries,
+        /// else one built from the checkout.
         #[serde(default)]
         #[schemars(length(min = 1))]
         package: Optional<Leaf<String>>,
