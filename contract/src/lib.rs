@@ -22,6 +22,7 @@ mod secret_value;
 mod settings;
 mod smtp_endpoint;
 mod text;
+pub mod variable;
 
 pub use answer::Answer;
 pub use command::Command;
@@ -39,7 +40,7 @@ pub use quarantine::{is_quarantined, quarantine};
 pub use refusal::{Refusal, RefusalKind};
 pub use report::{HostReport, KeyReport, KeyVerdict, Login, Next, Report, Retired, VersionReport, WayOut};
 pub use secret_value::{SecretValue, SecretValueError};
-pub use settings::{Settings, SettingsError, TestMail};
+pub use settings::{Settings, SettingsError, TestMail, user_name};
 pub use smtp_endpoint::{SmtpEndpoint, SmtpEndpointError, Tls};
 pub use text::{Piece, Text};
 
@@ -87,9 +88,6 @@ pub const LOGIN_GATE_SECONDS: u64 = 120;
 
 /// Seconds that one invocation needs beside the login gate and [`Consumer::time_needed`]: API calls, the test mail, the answer.
 pub const INVOCATION_MARGIN_SECONDS: u64 = 10;
-
-/// Environment variable with the function's log level: `error`, `warn`, `info`, `debug` or `trace`.
-pub const LOG_LEVEL: &str = "LOG_LEVEL";
 
 /// Field of the handler's log lines: the level, such as `INFO` or `ERROR`.
 pub const LOG_FIELD_LEVEL: &str = "level";

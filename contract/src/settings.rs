@@ -2,7 +2,13 @@ use std::{collections::BTreeMap, fmt::Display, str::FromStr, time::Duration};
 
 use serde::Serialize;
 
-use crate::{Consumer, Fields, Instances, SmtpEndpoint, SmtpEndpointError};
+use crate::{
+    Consumer, Fields, Instances, SmtpEndpoint, SmtpEndpointError,
+    variable::{
+        CONSUMER, IAM_USER_ARN, IAM_USER_OWNED, KEEP_INACTIVE_SECONDS, KEEP_PREVIOUS_SECONDS, REPLACES,
+        SECRET_ARN_PREFIX, SECRET_FIELDS, SES_RECIPIENT, SES_SENDER, SMTP_ENDPOINT, TOPIC_ARN,
+    },
+};
 
 /// Everything that the handler is told by its environment. It follows from the configuration alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,19 +87,6 @@ pub enum SettingsError {
     SmtpEndpoint(#[from] SmtpEndpointError),
 }
 
-const SECRET_ARN_PREFIX: &str = "SECRET_ARN_PREFIX";
-const IAM_USER_ARN: &str = "IAM_USER_ARN";
-const IAM_USER_OWNED: &str = "IAM_USER_OWNED";
-const REPLACES: &str = "REPLACES";
-const SECRET_FIELDS: &str = "SECRET_FIELDS";
-const SMTP_ENDPOINT: &str = "SMTP_ENDPOINT";
-const SES_SENDER: &str = "SES_SENDER";
-const SES_RECIPIENT: &str = "SES_RECIPIENT";
-const CONSUMER: &str = "CONSUMER";
-const KEEP_PREVIOUS_SECONDS: &str = "KEEP_PREVIOUS_SECONDS";
-const KEEP_INACTIVE_SECONDS: &str = "KEEP_INACTIVE_SECONDS";
-const TOPIC_ARN: &str = "TOPIC_ARN";
-
 /// What named the consumer before CONSUMER did.
 const BEFORE_CONSUMER: [&str; 4] = ["INSTANCE_IDS", "DOCUMENT", SCRIPT, "SCRIPT_TIMEOUT_SECONDS"];
 const SCRIPT: &str = "SCRIPT";
@@ -140,7 +133,7 @@ impl Settings {
         let required = |name| optional(name).ok_or(SettingsError::Missing(name));
         let seconds = |name| parse(name, &required(name)?, "a number of seconds").map(Duration::from_secs);
         let consumer = match optional(CONSUMER) {
-            Some(json) => Some(consumer(&json)?),
+            Some(json) => Some(json.parse()?),
             // To take that for "nobody is to be told" would rotate without telling the hosts.
             None => match BEFORE_CONSUMER.into_iter().find(|name| optional(name).is_some()) {
                 Some(found) => return Err(SettingsError::Outdated { found }),
@@ -172,10 +165,10 @@ impl Settings {
         })
     }
 
-    /// The IAM user's name: the last part of its ARN, after any path.
+    /// The IAM user's name.
     #[must_use]
     pub fn iam_user_name(&self) -> &str {
-        self.iam_user_arn.rsplit('/').next().unwrap_or(&self.iam_user_arn)
+        user_name(&self.iam_user_arn)
     }
 
     /// Whether an ARN is the secret's: the prefix, a hyphen and six characters.
@@ -210,14 +203,25 @@ impl Settings {
     }
 }
 
-fn consumer(json: &str) -> Result<Consumer, SettingsError> {
-    let consumer =
-        serde_json::from_str(json).map_err(|error| SettingsError::Consumer { problem: error.to_string() })?;
-    match &consumer {
-        Consumer::Instances(Instances { ids, .. }) if ids.is_empty() => {
-            Err(SettingsError::Consumer { problem: "it names no instance".to_owned() })
+/// The name in an IAM user's ARN: its last part, after any path.
+#[must_use]
+pub fn user_name(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or(arn)
+}
+
+/// Reads the variable [`CONSUMER`].
+impl FromStr for Consumer {
+    type Err = SettingsError;
+
+    fn from_str(json: &str) -> Result<Self, Self::Err> {
+        let consumer =
+            serde_json::from_str(json).map_err(|error| SettingsError::Consumer { problem: error.to_string() })?;
+        match &consumer {
+            Self::Instances(Instances { ids, .. }) if ids.is_empty() => {
+                Err(SettingsError::Consumer { problem: "it names no instance".to_owned() })
+            }
+            Self::Instances(_) => Ok(consumer),
         }
-        Consumer::Instances(_) => Ok(consumer),
     }
 }
 

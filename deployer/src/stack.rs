@@ -231,7 +231,7 @@ pub(crate) fn environment(config: &Config, names: &Names, user_arn: &str) -> BTr
         topic_arn: config.notify.as_ref().map(|_| names.topic_arn()),
     };
     let mut environment = settings.to_env();
-    environment.insert(contract::LOG_LEVEL.to_owned(), config.function.log_level.to_string());
+    environment.insert(contract::variable::LOG_LEVEL.to_owned(), config.function.log_level.to_string());
     environment
 }
 

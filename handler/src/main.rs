@@ -7,7 +7,7 @@ use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    log::start(std::env::var(contract::LOG_LEVEL).ok().as_deref());
+    log::start(std::env::var(contract::variable::LOG_LEVEL).ok().as_deref());
     let handler = Handler::from_environment().await;
     let handler = &handler;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| handler.handle(event))).await

@@ -21,7 +21,10 @@ use aws_sdk_lambda::{
     },
 };
 use aws_smithy_types::timeout::TimeoutConfig;
-use contract::{Command, Consumer, TAG_DEPLOYMENT, Text, text};
+use contract::{
+    Command, Consumer, TAG_DEPLOYMENT, Text, text, user_name,
+    variable::{CONSUMER, IAM_USER_ARN, SECRET_ARN_PREFIX},
+};
 use left_at_default::{FIELDS, LAYERS};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -159,10 +162,6 @@ pub(crate) enum Call {
 
 pub(crate) const TAG_SOURCE: &str = "deployer:source";
 pub(crate) const TAG_CODE: &str = "deployer:code-sha256";
-/// The variables of the function that name its secret, its user and its hosts, by whatever version of the deployer they were written.
-const SECRET_ARN_PREFIX: &str = "SECRET_ARN_PREFIX";
-const IAM_USER_ARN: &str = "IAM_USER_ARN";
-const CONSUMER: &str = "CONSUMER";
 const HANDLER: &str = "bootstrap";
 const RUNTIME: &str = "provided.al2023";
 /// What a new role may take until Lambda can assume it: seconds as a rule, minutes rarely.
@@ -472,11 +471,6 @@ impl Function {
     }
 }
 
-/// The last part of a user's ARN, which may hold a path.
-fn user_name(arn: &str) -> &str {
-    arn.rsplit('/').next().unwrap_or(arn)
-}
-
 impl Observed {
     /// Whether the function is not configured as the goal says.
     fn differs(&self, goal: &Goal) -> bool {
@@ -544,7 +538,7 @@ fn failure(configuration: &FunctionConfiguration) -> Option<String> {
 
 /// The ids of the instances that a function with this environment tells of a new credential.
 fn hosts(environment: &Value) -> BTreeSet<String> {
-    let consumer = environment[CONSUMER].as_str().and_then(|text| serde_json::from_str(text).ok());
+    let consumer = environment[CONSUMER].as_str().and_then(|json| json.parse().ok());
     consumer.into_iter().flat_map(|Consumer::Instances(instances)| instances.ids).collect()
 }
 
@@ -613,7 +607,7 @@ fn is_as_uploaded(goal: &Goal, Found { tags, observed }: &Found<Observed>) -> bo
     is_believed && tags.get(TAG_CODE) == Some(&observed.code_sha256)
 }
 
-/// The op that uploads the code, and the one that marks it as uploaded; none if the live code is the goal\'s.
+/// The op that uploads the code, and the one that marks it as uploaded; none if the live code is the goal's.
 fn update_code(goal: &Goal, found: &Found<Observed>) -> Option<((Op, Call), (Op, Call))> {
     let Found { tags, observed } = found;
     let marked = |tag: &str| tags.get(tag).cloned().map(Value::from);
