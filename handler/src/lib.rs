@@ -4,7 +4,7 @@
 //! retry, throttling, duplicate invocation or operator action on the secret.
 //!
 //! - A key that a host may know is protected by a label, `AWSCURRENT`, `AWSPENDING` or our own
-//!   `DEPLOYING`, from the same call on that stores it (`services/secret.rs`).
+//!   `DEPLOYING` and `TOLD`, from the same call on that stores it (`services/secret.rs`).
 //! - No key is deleted that could be in use (`decide/keys.rs`), and hosts never see a key that SES has not
 //!   accepted (`steps/set_secret.rs`).
 //! - A rotation that did not finish is rolled forward with the credential that hosts may have been
@@ -35,18 +35,7 @@
 //!
 //! # What the role must allow
 //!
-//! | action | resource |
-//! |---|---|
-//! | `secretsmanager:DescribeSecret`, `GetSecretValue`, `PutSecretValue`, `UpdateSecretVersionStage` | the secret |
-//! | `secretsmanager:ListSecretVersionIds` | the secret; if no labelled version names one of the user's keys |
-//! | `kms:Decrypt`, `kms:GenerateDataKey` | the secret's key, if it is a customer-managed one |
-//! | `iam:GetUser`, `ListAccessKeys`, `CreateAccessKey` | the user |
-//! | `iam:ListAttachedUserPolicies` | the user; for the report and the daily upkeep |
-//! | `iam:GetAccessKeyLastUsed`, `UpdateAccessKey`, `DeleteAccessKey` | the user; with two keys, to retire one, or to take one back |
-//! | `ssm:DescribeInstanceInformation`, `GetCommandInvocation` | `*`, as neither takes another; with hosts only |
-//! | `ssm:SendCommand` | the document and the instances; with hosts only |
-//! | `sns:Publish` | the topic; with a topic only |
-//! | `logs:CreateLogStream`, `PutLogEvents` | the function's log group; used by Lambda itself |
+//! `deployer/src/deployment/policy.rs` writes the role's policy; `docs/security.md` lists it.
 
 mod date;
 mod decide;

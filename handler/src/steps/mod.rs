@@ -19,8 +19,8 @@ use crate::{
     services::secret::{self, Secret},
 };
 
-/// Decides whether the step may be taken. None: nothing is left to do. Until then, whoever invokes the function has got nothing
-/// done, and nobody is notified.
+/// Checks that the step may run, and returns the labels; None if nothing is left to do. Also writes: it moves DONE to a version that
+/// was rolled back or is current, and takes AWSPENDING off a completed rotation. An error here is not sent to the topic.
 pub(crate) async fn admit(rotation: &Rotation<'_>) -> Result<Option<Secret>, Error> {
     let Rotation { invocation: Invocation { clients, settings, .. }, request } = *rotation;
     if !settings.is_our_secret(&request.secret_arn) {
