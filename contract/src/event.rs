@@ -10,7 +10,7 @@ pub enum Event {
     /// How everything stands: returns a [`crate::Report`] and changes nothing.
     Report {
         /// Also try the credentials at SES that hosts may be using (AWSCURRENT, AWSPENDING, DEPLOYING). It takes seconds, so
-        /// only who asks gets it. A superseded one is not tried: a login counts as use, and use keeps its key from going.
+        /// it is off by default. A superseded one is not tried: a login counts as use, and use keeps its key from going.
         #[serde(default)]
         logins: bool,
     },

@@ -2,7 +2,7 @@
 //! other way round. A folder is added with each release, and none is changed.
 //!
 //! If one of these tests fails, the change needs another way: a new variable or field beside the old one, with a default. If there
-//! is none, the side that cannot work has to refuse and to say so, as code of before `CONSUMER` does.
+//! is none, the side that cannot work has to refuse and to say so, as code older than `CONSUMER` does.
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};

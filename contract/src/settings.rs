@@ -101,8 +101,8 @@ impl Settings {
         set(IAM_USER_ARN, &self.iam_user_arn);
         set(IAM_USER_OWNED, &self.iam_user_owned);
         if !self.replaces.is_empty() || !self.fields.is_empty() {
-            // Code of before SECRET_FIELDS refuses a list with an empty item. It would otherwise rotate, and leave the credential of
-            // before in the mapped fields.
+            // Code older than SECRET_FIELDS refuses a list with an empty item. It would otherwise rotate, and leave the old credential
+            // in the mapped fields.
             set(REPLACES, &(self.replaces.join(",") + if self.fields.is_empty() { "" } else { "," }));
         }
         if !self.fields.is_empty() {
@@ -115,7 +115,7 @@ impl Settings {
         }
         if let Some(consumer) = &self.consumer {
             set(CONSUMER, &serde_json::json!(consumer));
-            // Code of before CONSUMER refuses an environment with one of its variables and without the others. It would otherwise
+            // Code older than CONSUMER refuses an environment with one of its variables and without the others. It would otherwise
             // take this environment for "nobody is to be told", and rotate without telling a host.
             set(SCRIPT, &"in CONSUMER");
         }
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn an_environment_of_before_the_consumer_is_refused_and_not_taken_for_one_without_hosts() {
+    fn an_environment_older_than_the_consumer_is_refused_and_not_taken_for_one_without_hosts() {
         let env = Settings { consumer: None, ..settings() }.to_env();
         for old in BEFORE_CONSUMER {
             let lookup = |name: &str| match name {
@@ -325,7 +325,7 @@ mod tests {
 
     /// Such code took hosts from INSTANCE_IDS. It refused an environment without INSTANCE_IDS if one of the other three was there.
     #[test]
-    fn code_of_before_the_consumer_refuses_an_environment_with_one() {
+    fn code_older_than_the_consumer_refuses_an_environment_with_one() {
         let env = settings().to_env();
         assert!(!env.contains_key("INSTANCE_IDS") && env.contains_key(SCRIPT), "{env:?}");
         let nobody = Settings { consumer: None, ..settings() }.to_env();
@@ -334,7 +334,7 @@ mod tests {
 
     /// Such code has the same rule for REPLACES, and knows no SECRET_FIELDS.
     #[test]
-    fn code_of_before_the_mapped_fields_refuses_an_environment_with_some() {
+    fn code_older_than_the_mapped_fields_refuses_an_environment_with_some() {
         for replaces in [vec![], vec!["AKIAIOSFODNN7EXAMPLE".to_owned()]] {
             let env = Settings { replaces, ..settings() }.to_env();
             let before = |name: &str| if name == SECRET_FIELDS { None } else { env.get(name).cloned() };

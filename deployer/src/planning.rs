@@ -146,7 +146,8 @@ fn are_most(deleted: &[Address], facts: &Facts) -> bool {
     both || !deleted.is_empty() && deleted.len() * 2 >= kept.record.resources.len()
 }
 
-/// What the record is to hold. An apply that changes nothing is none: the last one that did stays the last.
+/// What the record should hold after this run. If the plan changes nothing, `applied` stays as it is: it names the last apply that
+/// changed something.
 fn goal(deployment: &Deployment, nodes: &[Node], facts: &Facts, has_ops: bool) -> Option<Record> {
     let function = facts.package().ok()?.source_digest.clone();
     let resources = nodes.iter().filter_map(|node| node.resource.entry(facts)).collect();

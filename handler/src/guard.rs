@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_version_that_is_both_current_and_pending_the_hosts_and_the_test_are_left() {
+    fn a_version_that_is_current_and_pending_still_runs_set_and_test() {
         for step in STEPS {
             let left = if matches!(step, Step::Set | Step::Test) { Standing::Pending } else { Standing::Done };
             let versions: [(&str, &[&str]); 1] = [("new", &[AWSCURRENT, AWSPENDING, DEPLOYING])];

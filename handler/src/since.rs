@@ -15,7 +15,8 @@ use crate::{
     services::secret::{self, Secret},
 };
 
-/// The version that AWSCURRENT was noted on last, and since when; none if it never was, as in a deployment of before.
+/// The version that AWSCURRENT was noted on last, and since when; none if it never was, as in a deployment of an older
+/// version.
 pub(crate) fn noted(secret: &Secret) -> Option<(&str, SystemTime)> {
     labels(secret)
         .filter_map(|(version, label)| Some((version, parse(parse_since_label(label)?)?)))
@@ -33,8 +34,8 @@ pub(crate) async fn note(invocation: &Invocation<'_>, secret: &Secret, current: 
     }
 }
 
-/// Notes where AWSCURRENT is if it is elsewhere than noted, so that it was moved meanwhile. A deployment of before has no note: its
-/// grace has counted from the last rotation, and goes on to do so.
+/// Notes where AWSCURRENT is if it is elsewhere than noted, so that it was moved meanwhile. A deployment of an older version has no
+/// note: its grace has counted from the last rotation, and goes on to do so.
 pub(crate) async fn note_a_move(invocation: &Invocation<'_>, secret: &Secret) {
     let began = invocation.time.began;
     let at = if noted(secret).is_some() { began } else { secret.last_rotated.unwrap_or(began) };

@@ -69,7 +69,7 @@ pub(super) struct Prepared {
     pub(super) record: Option<Record>,
 }
 
-/// The title of what only reads.
+/// The live display's title while a command only reads.
 pub(super) const READING: &str = "reading what AWS has";
 
 impl Prepared {
@@ -120,7 +120,7 @@ impl Session {
         Self { screen, deployment: Arc::new(deployment), aws, identity }
     }
 
-    /// The session of a run that may delete this.
+    /// The session of a run with these permissions of a person.
     pub(super) fn allowing(mut self, allowed: Allowed) -> Self {
         Arc::make_mut(&mut self.deployment).allowed = allowed;
         self

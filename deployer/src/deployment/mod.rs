@@ -28,11 +28,11 @@ pub(crate) struct Deployment {
 /// What a person has allowed this run to do beyond what the configuration declares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Allowed {
-    /// Access keys of a user that the configuration no longer declares.
+    /// `--stop-mail`: delete access keys that a host may use.
     pub(crate) stop_mail: bool,
-    /// Secrets without a recovery window.
+    /// `--purge-secret`: delete the secret without a recovery window.
     pub(crate) purge_secret: bool,
-    /// Resources of the deployment's names that no deployment owns become the deployment's.
+    /// `--adopt`: take over resources that no deployment owns.
     pub(crate) adopt: bool,
 }
 

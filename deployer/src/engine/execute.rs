@@ -107,15 +107,16 @@ fn predecessors(nodes: &[Node], plan: &Plan) -> Vec<Vec<NodeId>> {
             }
         }
     }
-    // A node with something before it in the stack would be waited for by that: then the two would wait for each other.
+    // Only a node without `after` may be put last. A node with `after` is deleted before what it needs; if it waited for that too,
+    // neither would start.
     let stops_mail = |node: &Node| {
         let goes = node.after.is_empty() && matches!(node.toward, Toward::Absent { .. });
         goes && plan.ops_of(&node.resource.address()).iter().any(|op| op.has(Effect::StopsMail))
     };
-    let place = |node: &Node| (node.stage == Stage::Record, stops_mail(node), node.stage);
-    let places: Vec<_> = nodes.iter().map(place).collect();
-    for (id, place) in places.iter().enumerate() {
-        needs[id].extend((0..nodes.len()).filter(|&other| places[other] < *place));
+    let rank = |node: &Node| (node.stage == Stage::Record, stops_mail(node), node.stage);
+    let ranks: Vec<_> = nodes.iter().map(rank).collect();
+    for (id, rank) in ranks.iter().enumerate() {
+        needs[id].extend((0..nodes.len()).filter(|&other| ranks[other] < *rank));
     }
     needs
 }

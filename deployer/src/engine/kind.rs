@@ -58,8 +58,8 @@ pub(crate) trait Kind: Send + Sync + Sized + 'static {
     /// Reads, and never writes.
     fn observe(&self, aws: &Aws) -> impl Future<Output = Result<Self::Observed, Error>> + Send;
 
-    /// What is observed of a resource that is not there, if AWS makes one only then: the create call is refused if there is one.
-    /// So a planned creation needs no read before it, and AWS's answer is its proof.
+    /// The observation "not there". Some only if AWS's create call fails when the resource exists: then a planned creation is not
+    /// read first.
     fn absent(&self) -> Option<Self::Observed> {
         None
     }

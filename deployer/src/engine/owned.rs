@@ -65,7 +65,7 @@ pub(crate) trait Tagged: Send + Sync + Sized + 'static {
     /// The calls that lead to the goal, tags aside.
     fn update(&self, goal: &Self::Goal, found: &Found<Self::Observed>) -> Result<Vec<(Op, Self::Call)>, Error>;
 
-    /// Refuses to take over a resource that carries no owner's tag, and that is unfit all the same.
+    /// Refuses to take over a resource that no deployment owns but that is unfit.
     fn check_that_it_may_be_adopted(&self, _goal: &Self::Goal, _found: &Found<Self::Observed>) -> Result<(), Error> {
         Ok(())
     }
@@ -114,7 +114,7 @@ pub(crate) struct Declared<Goal> {
     pub(crate) former_tags: BTreeSet<String>,
 }
 
-/// How often reads that contradict each other are made again. The bound is short, since nothing is said of it.
+/// How often reads that contradict each other are made again. The bound is short, because the screen does not show this wait.
 const MOST_CONTRADICTIONS: usize = 5;
 const BETWEEN_CONTRADICTIONS: Duration = Duration::from_secs(1);
 

@@ -15,8 +15,7 @@ const PERMITTED_WITHIN: Duration = Duration::from_mins(1);
 /// Between two reads.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Reads until the answer is one that an older state cannot explain, but not for long: one read refuses nothing that a later one may
-/// allow. `read` must change nothing.
+/// Retries a read while its error may come from an old state. Other errors return at once. `read` must change nothing.
 pub(super) async fn read<T>(time: TimeLimit, read: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
     let began = Instant::now();
     loop {

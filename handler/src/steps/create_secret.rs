@@ -530,7 +530,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_a_rollback_a_deleted_key_is_in_nobodys_way_and_an_inactive_one_is() {
+    async fn after_a_rollback_a_deleted_key_allows_a_new_one_and_an_inactive_key_does_not() {
         let aws = || {
             FakeAws::new()
                 .version("old", &[AWSCURRENT], "OLD")

@@ -34,7 +34,7 @@ pub(crate) async fn admit(rotation: &Rotation<'_>) -> Result<Option<Secret>, Err
         Err(error @ Error::Aws { .. }) => return Err(error),
         Err(refused) => {
             let secret = secret::describe(clients, &request.secret_arn).await?;
-            // Where rotation is off, only the daily upkeep changes a label.
+            // If rotation is off, only the daily upkeep changes labels.
             if secret.rotation_enabled {
                 finish_secret::mark_rolled_back(&rotation.invocation, &secret).await;
             }
@@ -47,7 +47,8 @@ pub(crate) async fn admit(rotation: &Rotation<'_>) -> Result<Option<Secret>, Err
     };
     finish_secret::mark_rolled_back(&rotation.invocation, &secret).await;
     if secret.has(&request.token, AWSCURRENT) {
-        // Whoever moves it away again rolls back, and that is not to be undone, however this step ends.
+        // DONE records that this version was AWSCURRENT. If somebody moves AWSCURRENT away later, the guard sees a rollback and
+        // does not undo it.
         finish_secret::mark_done(&rotation.invocation, &secret, &request.token).await;
     }
     if standing == Standing::Done {

@@ -71,7 +71,8 @@ async fn tell_hosts(rotation: &Rotation<'_>, credential: &Credential) -> Result<
     }
     let secret = guard::still_pending(rotation).await?;
     if secret.has(&request.token, AWSCURRENT) {
-        // Somebody moved it here already. Whoever moves it away again rolls back, and that is not to be undone.
+        // DONE records that this version was AWSCURRENT. If somebody moves AWSCURRENT away later, the guard sees a rollback and
+        // does not undo it.
         mark_done(&rotation.invocation, &secret, &request.token).await;
     }
     secret::move_label(clients, &secret, TOLD, &request.token).await?;

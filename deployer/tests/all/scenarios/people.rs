@@ -111,7 +111,7 @@ async fn a_superseded_key_is_inactive_for_days_and_can_be_brought_back() {
     deployed.completes().await;
 }
 
-/// What the function of before left: it set neither TOLD nor DONE.
+/// What the function of an older version left: it set neither TOLD nor DONE.
 async fn as_before(deployed: &Deployed) {
     for label in ["TOLD", "DONE"] {
         if deployed.labelled(label).await.is_some() {
@@ -121,7 +121,7 @@ async fn as_before(deployed: &Deployed) {
 }
 
 #[tokio::test]
-async fn a_deployment_of_before_is_labelled_by_the_daily_upkeep_without_a_rotation() {
+async fn a_deployment_of_an_older_version_is_labelled_by_the_daily_upkeep_without_a_rotation() {
     let deployed = Deployed::new().await;
     as_before(&deployed).await;
     let (current, before) = (deployed.labelled("AWSCURRENT").await, deployed.mark());
@@ -135,7 +135,7 @@ async fn a_deployment_of_before_is_labelled_by_the_daily_upkeep_without_a_rotati
 }
 
 #[tokio::test]
-async fn a_deployment_of_before_is_in_the_middle_of_a_grace() {
+async fn a_deployment_of_an_older_version_is_in_the_middle_of_a_grace() {
     let deployed = Deployed::with(&[LONG_GRACE]).await;
     deployed.completes().await;
     let previous = deployed.key_labelled("AWSPREVIOUS").await;
@@ -152,7 +152,7 @@ async fn a_deployment_of_before_is_in_the_middle_of_a_grace() {
 }
 
 #[tokio::test]
-async fn a_deployment_of_before_has_an_open_rotation_that_the_host_was_told_of() {
+async fn a_deployment_of_an_older_version_has_an_open_rotation_that_the_host_was_told_of() {
     let deployed = Deployed::new().await;
     let old = deployed.key_labelled("AWSCURRENT").await;
     deployed.rotation_fails_after_the_host_was_told().await;
