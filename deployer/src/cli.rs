@@ -90,7 +90,7 @@ pub enum Command {
     /// Print what other tools need of the deployment: the secret's ARN, the user, the endpoint; reads only.
     #[command(after_help = "Examples:\n  deployer output\n  deployer output secret_arn prod.yaml")]
     Output(OutputArgs),
-    /// Write a folder with which Terraform goes on with what is deployed; changes nothing in AWS.
+    /// Write a folder with which Terraform takes over the deployed resources; changes nothing in AWS.
     #[command(after_help = "Example:\n  deployer export --terraform terraform prod.yaml")]
     Export(ExportArgs),
     /// Check all that a deployment needs, before the first `apply` and after it: permissions, SES, hosts, rotation; reads only. Exit

@@ -1,4 +1,4 @@
-//! `deployer export`: writes a folder with which Terraform goes on with what is deployed. Reads AWS, and changes nothing there.
+//! `deployer export`: writes a folder with which Terraform takes over the deployed resources. Reads AWS, and changes nothing there.
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 
