@@ -38,7 +38,7 @@ pub use partition::Partition;
 pub use printable::{is_hazard, printable, printable_json, printable_lines};
 pub use quarantine::{is_quarantined, quarantine};
 pub use refusal::{Refusal, RefusalKind};
-pub use report::{HostReport, KeyReport, KeyVerdict, Login, Next, Report, Retired, VersionReport, WayOut};
+pub use report::{Denial, HostReport, KeyReport, KeyVerdict, Login, Next, Report, Retired, VersionReport, WayOut};
 pub use secret_value::{SecretValue, SecretValueError};
 pub use settings::{Settings, SettingsError, TestMail, user_name};
 pub use smtp_endpoint::{SmtpEndpoint, SmtpEndpointError, Tls};

@@ -34,6 +34,9 @@ pub struct Report {
     pub hosts: Vec<HostReport>,
     /// What createSecret would do if it were invoked now.
     pub next: Next,
+    /// What IAM denied the function while it made this report; none if the function is too old to tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denied: Option<Vec<Denial>>,
 }
 
 impl Report {
@@ -42,6 +45,15 @@ impl Report {
     pub fn labelled(&self, label: &str) -> Option<&VersionReport> {
         self.versions.iter().find(|version| version.labels.iter().any(|it| it == label))
     }
+}
+
+/// A call that IAM denied.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Denial {
+    /// The call, as an IAM policy names it.
+    pub action: String,
+    /// AWS's words.
+    pub cause: String,
 }
 
 /// A version of the secret.

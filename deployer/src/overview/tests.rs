@@ -56,6 +56,7 @@ fn report() -> Report {
         ],
         hosts: vec![HostReport { instance: "i-1".into(), status: "Online".into(), online: true }],
         next: Next::MakeKey { frees: vec![] },
+        denied: Some(vec![]),
     }
 }
 

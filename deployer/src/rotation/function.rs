@@ -11,7 +11,7 @@ use aws_sdk_lambda::{
     types::ThrottleReason,
 };
 use contract::{
-    Answer, Command, Event, KeyReport, KeyVerdict, Next, Refusal, RefusalKind, Report, Retired, Text, text,
+    Answer, Command, Denial, Event, KeyReport, KeyVerdict, Next, Refusal, RefusalKind, Report, Retired, Text, text,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -73,8 +73,9 @@ pub(crate) async fn wait_until_allowed(aws: &Aws, deployment: &Deployment, progr
         let denied = match report(aws, deployment, false).await {
             Ok(report) => match unusable_value(&report) {
                 Some(refusal) => return Err(is_not_enabled(&deployment.names.secret, refusal)),
-                None => denials(&report).next(),
+                None => denials(&report).into_iter().next(),
             },
+            // The report itself failed: then the function has only AWS's words, which begin with AWS's code.
             Err(error) if error.kind() == ErrorKind::Refused => {
                 Some(error.in_one_line()).filter(|text| is_denial(text))
             }
@@ -105,8 +106,16 @@ fn is_not_enabled(secret: &str, refusal: &Refusal) -> Error {
     refusal.next.iter().fold(error, |error, next| error.hint(next.clone()))
 }
 
-/// What AWS denied the function while it made the report.
-fn denials(report: &Report) -> impl Iterator<Item = String> {
+/// What IAM denied the function while it made the report.
+fn denials(report: &Report) -> Vec<String> {
+    match &report.denied {
+        Some(denied) => denied.iter().map(|Denial { action, cause }| format!("{action} failed: {cause}")).collect(),
+        None => denials_in_words(report).collect(),
+    }
+}
+
+/// An older function has the denials only in its sentences, with AWS's code in them.
+fn denials_in_words(report: &Report) -> impl Iterator<Item = String> {
     let next = match &report.next {
         Next::Fail { refusal } => Some(refusal.finding()),
         _ => None,
@@ -302,6 +311,17 @@ mod tests {
             assert!(error.in_one_line().contains(newer), "{}", error.in_one_line());
             assert!(error.hints[0].to_string().contains("both are of one version"));
         }
+    }
+
+    #[test]
+    fn what_iam_denies_is_taken_from_the_data_and_only_of_an_older_function_from_its_sentences() {
+        let golden = include_str!("../../../contract/golden/0.1.0/report.json");
+        let older = golden.replace("it is not JSON", "iam:GetUser failed: AccessDenied: no");
+        let older = read_answer::<Report>("f", older.as_bytes()).unwrap();
+        assert_eq!(denials(&older), ["iam:GetUser failed: AccessDenied: no"]);
+        let denial = Denial { action: "iam:GetUser".into(), cause: "not authorized".into() };
+        assert_eq!(denials(&Report { denied: Some(vec![]), ..older.clone() }), [""; 0]);
+        assert_eq!(denials(&Report { denied: Some(vec![denial]), ..older }), ["iam:GetUser failed: not authorized"]);
     }
 
     #[test]

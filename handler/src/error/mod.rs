@@ -16,7 +16,7 @@ use std::{
 use aws_sdk_iam::operation::RequestId;
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use contract::{AWSCURRENT, Login, RefusalKind, SettingsError, SmtpEndpoint};
+use contract::{AWSCURRENT, Denial, Login, RefusalKind, SettingsError, SmtpEndpoint};
 
 pub(crate) use attempts::{Attempts, SmtpRefusal};
 pub(crate) use cause::Cause;
@@ -378,6 +378,17 @@ impl Error {
     #[must_use]
     pub(crate) fn aws_answer(action: &'static str, problem: &str) -> Self {
         Self::Aws { action, cause: Cause::no_answer(problem) }
+    }
+
+    /// What IAM denied, if that is the error.
+    #[must_use]
+    pub(crate) fn denial(&self) -> Option<Denial> {
+        match self {
+            Self::Aws { action, cause } if cause.is_denied() => {
+                Some(Denial { action: (*action).to_owned(), cause: cause.to_string() })
+            }
+            _ => None,
+        }
     }
 
     /// From when on the clock alone lets the rotation continue.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use contract::{
-    AWSCURRENT, HostReport, KeyReport, KeyVerdict, LOGIN_GATE_SECONDS, Login, Next, RefusalKind, Report, Text,
+    AWSCURRENT, Denial, HostReport, KeyReport, KeyVerdict, LOGIN_GATE_SECONDS, Login, Next, RefusalKind, Report, Text,
     VersionReport, is_quarantined,
 };
 
@@ -41,14 +41,20 @@ pub(crate) async fn run(invocation: &Invocation<'_>, with_logins: bool) -> Resul
         values.insert(id, secret::read(clients, &secret, id).await);
     }
     let listed = user::keys(clients, settings).await;
-    let next = match (next(invocation, &secret).await, unread(&values, &listed)) {
+    let mut denied = Denied::default();
+    values.values().filter_map(|value| value.as_ref().err()).chain(listed.as_ref().err()).for_each(|error| {
+        denied.note(error);
+    });
+    let next = match (next(invocation, &secret, &mut denied).await, unread(&values, &listed)) {
         // createSecret may have read what was not read here. Nothing may be concluded from this report all the same.
         (next, Some(error)) if !is_unread(&next) => fails(error),
         (next, _) => next,
     };
     let keys = listed.unwrap_or_default();
-    let situation = situation_of(invocation, &secret, &values, &keys).await;
+    let situation = situation_of(invocation, &secret, &values, &keys, &mut denied).await;
     let logins = if with_logins { log_in(invocation, &secret, &values, &keys).await } else { vec![] };
+    let notes = notes(invocation, &secret, &values, &mut denied).await;
+    let hosts = hosts(invocation, &mut denied).await;
     Ok(Report {
         user: settings.iam_user_name().to_owned(),
         rotation_enabled: secret.rotation_enabled && secret.schedule.is_some(),
@@ -57,24 +63,45 @@ pub(crate) async fn run(invocation: &Invocation<'_>, with_logins: bool) -> Resul
         next_rotation: secret.schedule.as_ref().and_then(|schedule| schedule.next).map(date),
         grace_ends: situation.as_ref().ok().and_then(Situation::grace_ends).map(date),
         overdue: secret.overdue(time.began),
-        notes: notes(invocation, &secret, &values).await,
+        notes,
         versions: secret.labelled().map(|(id, labels)| version(id, labels, &values[id], &logins)).collect(),
         keys: key_reports(keys, &situation),
-        hosts: hosts(invocation).await,
+        hosts,
         next,
+        denied: Some(denied.0),
         secret: secret.arn,
     })
 }
 
+/// What IAM denied meanwhile, each action once.
+#[derive(Default)]
+struct Denied(Vec<Denial>);
+
+impl Denied {
+    fn note(&mut self, error: &Error) {
+        if let Some(denial) = error.denial()
+            && self.0.iter().all(|other| other.action != denial.action)
+        {
+            self.0.push(denial);
+        }
+    }
+
+    /// What was found, for people.
+    fn finding(&mut self, error: &Error) -> String {
+        self.note(error);
+        error.refusal().finding()
+    }
+}
+
 /// What a person should know of the user and of AWSCURRENT's value.
-async fn notes(invocation: &Invocation<'_>, secret: &Secret, values: &Values<'_>) -> Vec<Text> {
+async fn notes(invocation: &Invocation<'_>, secret: &Secret, values: &Values<'_>, denied: &mut Denied) -> Vec<Text> {
     let Invocation { clients, settings, .. } = *invocation;
     let user = settings.iam_user_name();
     let quarantine = match user::quarantine(clients, settings).await {
         Ok(policy) => policy.map(|policy| is_quarantined(user, &policy)),
-        Err(error) => Some(
-            format!("it is not known whether AWS has put {user} in quarantine: {}", error.refusal().finding()).into(),
-        ),
+        Err(error) => {
+            Some(format!("it is not known whether AWS has put {user} in quarantine: {}", denied.finding(&error)).into())
+        }
     };
     let current = secret.version_labelled(AWSCURRENT).and_then(|version| values.get(version));
     let current = current.and_then(|value| value.as_ref().ok()?.as_ref());
@@ -94,16 +121,17 @@ async fn situation_of(
     secret: &Secret,
     values: &Values<'_>,
     keys: &[AccessKey],
+    denied: &mut Denied,
 ) -> Result<Situation, String> {
     let mut readable = BTreeMap::new();
     for (id, value) in values {
         let value = value.as_ref().map_err(|_| format!("version {id} cannot be read, and it may name this key"))?;
         readable.insert(*id, value.clone());
     }
-    let keys = situation::with_last_use(invocation, keys.to_vec()).await.map_err(|error| error.refusal().finding())?;
+    let keys = situation::with_last_use(invocation, keys.to_vec()).await.map_err(|error| denied.finding(&error))?;
     let mut situation = situation::of(invocation, secret, keys, &readable);
     let added = situation::add_old_versions(invocation, secret, &mut situation).await;
-    added.map_err(|error| error.refusal().finding())?;
+    added.map_err(|error| denied.finding(&error))?;
     Ok(situation)
 }
 
@@ -223,11 +251,11 @@ fn verdict(situation: &Situation, key: &UsedKey) -> KeyVerdict {
     }
 }
 
-async fn hosts(Invocation { clients, settings, .. }: &Invocation<'_>) -> Vec<HostReport> {
-    match &settings.consumer {
-        Some(consumer) => consumer::report(clients, consumer).await,
-        None => vec![],
-    }
+/// How the hosts stand. What cannot be read is told as such.
+async fn hosts(Invocation { clients, settings, .. }: &Invocation<'_>, denied: &mut Denied) -> Vec<HostReport> {
+    let Some(consumer) = &settings.consumer else { return vec![] };
+    let standing = consumer::report(clients, consumer).await;
+    standing.unwrap_or_else(|error| consumer::unknown(consumer, &denied.finding(&error)))
 }
 
 /// As a step does: the guard, then createSecret.
@@ -240,14 +268,17 @@ async fn decide(invocation: &Invocation<'_>, secret: &Secret, open: Option<&str>
 }
 
 /// Asks createSecret for its decision on the open rotation, or on one that would begin now.
-async fn next(invocation: &Invocation<'_>, secret: &Secret) -> Next {
+async fn next(invocation: &Invocation<'_>, secret: &Secret, denied: &mut Denied) -> Next {
     match decide(invocation, secret, secret.open_rotation()).await {
         Ok(Decision::MakeKey { frees, .. }) => {
             Next::MakeKey { frees: frees.into_iter().map(|(key, _)| key.key.id).collect() }
         }
         Ok(Decision::RollForward { version, value }) => Next::RollForward { version, key: value.access_key_id },
         Ok(Decision::Resume { key }) => Next::Resume { key },
-        Err(error) => fails(&error),
+        Err(error) => {
+            denied.note(&error);
+            fails(&error)
+        }
     }
 }
 
@@ -402,6 +433,26 @@ mod tests {
         let report = report_in(rotated().fault("DescribeInstanceInformation", Fault::RefusedAs("AccessDenied"))).await;
         assert!(!report.hosts[0].online && report.hosts[0].status.contains("AccessDenied"), "{report:?}");
         assert_eq!(report.keys.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn each_call_that_iam_denies_is_told_as_data() {
+        assert_eq!(report_in(rotated()).await.denied, Some(vec![]));
+        for (action, call) in [
+            ("secretsmanager:GetSecretValue", "GetSecretValue"),
+            ("iam:ListAccessKeys", "ListAccessKeys"),
+            ("iam:GetUser", "GetUser"),
+            ("iam:GetAccessKeyLastUsed", "GetAccessKeyLastUsed"),
+            ("iam:ListAttachedUserPolicies", "ListAttachedUserPolicies"),
+            ("ssm:DescribeInstanceInformation", "DescribeInstanceInformation"),
+        ] {
+            let denied = report_in(rotated().fault(call, Fault::RefusedAs("AccessDenied"))).await.denied.unwrap();
+            let actions: Vec<_> = denied.iter().map(|denial| denial.action.as_str()).collect();
+            assert_eq!(actions, [action]);
+            assert!(denied[0].cause.contains("AccessDenied"), "{denied:?}");
+            let down = report_in(rotated().fault(call, Fault::RefusedAs("NoSuchEntity"))).await;
+            assert_eq!(down.denied, Some(vec![]), "{call}");
+        }
     }
 
     #[tokio::test]

@@ -50,6 +50,7 @@ fn report() -> Report {
         keys: vec![],
         hosts: vec![],
         next: Next::MakeKey { frees: vec![] },
+        denied: Some(vec![]),
     }
 }
 

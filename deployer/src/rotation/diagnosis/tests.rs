@@ -21,6 +21,7 @@ fn healthy() -> Report {
         keys: Vec::new(),
         hosts: vec![HostReport { instance: "i-1".into(), status: "Online".into(), online: true }],
         next: Next::MakeKey { frees: vec![] },
+        denied: Some(vec![]),
     }
     .version("now", &[AWSCURRENT, DEPLOYING, TOLD], "NOW")
     .version("old", &[AWSPREVIOUS], "OLD")

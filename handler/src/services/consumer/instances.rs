@@ -78,20 +78,18 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// How every instance stands, in the order of the configuration.
-pub(crate) async fn report(clients: &Clients, instances: &Instances) -> Vec<HostReport> {
-    standing(clients, instances).await.unwrap_or_else(|error| {
-        let unknown = |instance: &String| HostReport {
-            instance: instance.clone(),
-            status: format!("unknown: {}", error.refusal().finding()),
-            online: false,
-        };
-        instances.ids.iter().map(unknown).collect()
-    })
+/// Every instance, in the order of the configuration, if it cannot be read how they stand.
+pub(crate) fn unknown(instances: &Instances, reason: &str) -> Vec<HostReport> {
+    let unknown = |instance: &String| HostReport {
+        instance: instance.clone(),
+        status: format!("unknown: {reason}"),
+        online: false,
+    };
+    instances.ids.iter().map(unknown).collect()
 }
 
 /// How every instance stands with Systems Manager, in the order of the configuration.
-async fn standing(clients: &Clients, instances: &Instances) -> Result<Vec<HostReport>, Error> {
+pub(crate) async fn standing(clients: &Clients, instances: &Instances) -> Result<Vec<HostReport>, Error> {
     let filter = InstanceInformationStringFilter::builder()
         .key("InstanceIds")
         .set_values(Some(instances.ids.clone()))

@@ -24,9 +24,16 @@ pub(crate) async fn tell(invocation: &Invocation<'_>, consumer: &Consumer, news:
     }
 }
 
-/// How each host of the consumer stands. What cannot be read is told as such.
-pub(crate) async fn report(clients: &Clients, consumer: &Consumer) -> Vec<HostReport> {
+/// How each host of the consumer stands.
+pub(crate) async fn report(clients: &Clients, consumer: &Consumer) -> Result<Vec<HostReport>, Error> {
     match consumer {
-        Consumer::Instances(instances) => instances::report(clients, instances).await,
+        Consumer::Instances(instances) => instances::standing(clients, instances).await,
+    }
+}
+
+/// How each host of the consumer stands if that cannot be read, for this reason.
+pub(crate) fn unknown(consumer: &Consumer, reason: &str) -> Vec<HostReport> {
+    match consumer {
+        Consumer::Instances(instances) => instances::unknown(instances, reason),
     }
 }
