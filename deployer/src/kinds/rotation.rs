@@ -122,32 +122,30 @@ impl Kind for Rotation {
     }
 
     fn decide(&self, aim: Aim<'_, Goal>, observed: &Option<Observed>) -> Result<Vec<(Op, Call)>, Error> {
-        let other = observed.as_ref().filter(|rotation| rotation.labels.rotation_enabled);
+        let observed = observed.as_ref();
+        let enabled = observed.filter(|rotation| rotation.labels.rotation_enabled);
         let former = match aim {
             Aim::Present(goal) => &goal.former_functions,
             Aim::Absent(going) => &going.former.functions,
         };
-        let other = other.and_then(|rotation| rotation.function_arn.as_ref()).filter(|arn| !self.is_ours(arn, former));
-        match (aim, other, observed) {
-            (Aim::Present(_), Some(other), observed) => {
-                Err(self.is_rotated_by(other, observed.as_ref().and_then(|it| it.of_another.as_deref())))
-            }
-            (Aim::Absent(_), Some(_), _) | (Aim::Absent(_), None, None) => Ok(Vec::new()),
-            (Aim::Absent(_), None, Some(observed)) => Ok(disable(observed)),
-            (Aim::Present(goal), None, _)
-                if goal.is_new && goal.rotate_when_enabled && !goal.no_free_slot.is_empty() =>
-            {
-                Err(has_no_free_slot(goal))
-            }
-            (Aim::Present(goal), None, observed) => {
-                let is_enabled = observed.as_ref().is_some_and(|rotation| rotation.labels.rotation_enabled);
-                let end = observed.as_ref().filter(|_| !is_enabled).map(end_left_behind).unwrap_or_default();
-                Ok(end.into_iter().chain(self.enable(goal, observed.as_ref())).collect())
-            }
+        let foreign =
+            enabled.and_then(|rotation| rotation.function_arn.as_ref()).filter(|arn| !self.is_ours(arn, former));
+        let goal = match aim {
+            Aim::Absent(_) if foreign.is_some() => return Ok(Vec::new()),
+            Aim::Absent(_) => return Ok(observed.map(disable).unwrap_or_default()),
+            Aim::Present(goal) => goal,
+        };
+        if let Some(foreign) = foreign {
+            return Err(self.is_rotated_by(foreign, enabled.and_then(|rotation| rotation.of_another.as_deref())));
         }
+        if goal.is_new && goal.rotate_when_enabled && !goal.no_free_slot.is_empty() {
+            return Err(has_no_free_slot(goal));
+        }
+        let end = observed.filter(|_| enabled.is_none()).map(end_left_behind).unwrap_or_default();
+        Ok(end.into_iter().chain(self.enable(goal, observed)).collect())
     }
 
-    /// Nothing else tells of a rotation that was given up: it is no longer open.
+    /// Three notes, the first that applies: no free slot; a first rotation is still owed; hosts have another version than AWSCURRENT's.
     fn note(&self, goal: Option<&Goal>, observed: &Option<Observed>) -> Option<Text> {
         if let Some(goal) = goal.filter(|goal| !goal.no_free_slot.is_empty()) {
             let error = has_no_free_slot(goal);
