@@ -107,7 +107,11 @@ pub(crate) async fn free<Reason: Display>(
     let kept = match judged.unwrap_or(Err(Error::DeadlineReached)) {
         Ok(Second::MayGo { version, seen }) if then == Then::StayInactive => {
             note(invocation, &seen, id, version).await?;
-            is_unchanged(invocation, &seen).await
+            match is_unchanged(invocation, &seen).await {
+                Ok(None) => return Ok(Freed::Done),
+                Ok(Some(reason)) => Ok(reason),
+                Err(error) => Err(error),
+            }
         }
         Ok(Second::MayGo { .. }) => {
             let deleted = user::delete_key(clients, settings, id).await.map_err(|error| left_inactive(id, error))?;
@@ -118,12 +122,7 @@ pub(crate) async fn free<Reason: Display>(
             info!(key = id, "the access key became Active meanwhile: it is judged again as an Active one");
             return Box::pin(free(invocation, secret, &key, then, judge)).await;
         }
-        Ok(Second::Stays(reason)) => Ok(Some(reason)),
-        Err(error) => Err(error),
-    };
-    let kept = match kept {
-        Ok(None) => return Ok(Freed::Done),
-        Ok(Some(reason)) => Ok(reason),
+        Ok(Second::Stays(reason)) => Ok(reason),
         Err(error) => Err(error),
     };
     // A key that was Inactive before stays Inactive.
