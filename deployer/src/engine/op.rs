@@ -20,6 +20,7 @@ pub(crate) enum Toward {
 }
 
 /// The kinds of resources, in the words that plans use.
+// The serde names are stored in records and saved plans, and printed by --json: add, never rename.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ResourceKind {
@@ -87,6 +88,7 @@ impl fmt::Display for Address {
 }
 
 /// What an op does to the resource.
+// The serde names are stored in saved plans, and printed by --json: add, never rename.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Verb {
@@ -96,6 +98,7 @@ pub(crate) enum Verb {
 }
 
 /// What a person has to know of an op beside the fields that it changes. The kind that makes the op sets it.
+// The serde names are stored in saved plans, and printed by --json: add, never rename.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Effect {
