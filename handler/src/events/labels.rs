@@ -13,15 +13,15 @@ use crate::{
         topic,
     },
     since,
-    steps::finish_secret,
+    steps::done,
 };
 
 /// Sets DONE and TOLD where they are missing and it is certain where they belong. If a host does not confirm, the topic is told:
 /// no old key is deleted until every host has confirmed.
 pub(crate) async fn complete(invocation: &Invocation<'_>, secret: &Secret) -> Result<(), Error> {
     let Some(current) = secret.version_labelled(AWSCURRENT) else { return Ok(()) };
-    finish_secret::mark_rolled_back(invocation, secret).await;
-    finish_secret::mark_rolled_back_by_key(invocation, secret).await?;
+    done::mark_rolled_back(invocation, secret).await;
+    done::mark_rolled_back_by_key(invocation, secret).await?;
     if !secret.rotation_enabled {
         return Ok(());
     }
@@ -30,7 +30,7 @@ pub(crate) async fn complete(invocation: &Invocation<'_>, secret: &Secret) -> Re
     if secret.open_rotation().is_some() {
         return Ok(());
     }
-    finish_secret::mark_done(invocation, secret, current).await;
+    done::mark_done(invocation, secret, current).await;
     if secret.version_labelled(TOLD).is_some() {
         return Ok(());
     }

@@ -1,20 +1,23 @@
 //! finishSecret: make the pending version AWSCURRENT.
 
-use tracing::{info, warn};
+use tracing::info;
 
-use contract::{AWSCURRENT, AWSPREVIOUS, DEPLOYING, DONE, Login};
+use contract::{AWSCURRENT, Login};
 
 use crate::{
     error::Error,
     invocation::{Invocation, Rotation},
     services::{
-        aws::Clients,
         secret::{self, Secret},
         smtp::{Credential, Smtp},
         topic, user,
     },
     since,
-    steps::{completed::key_of, consistent, usable::check_pending},
+    steps::{
+        consistent,
+        done::{mark_done, was_moved_back},
+        usable::check_pending,
+    },
 };
 
 /// Takes the step: one compare-and-swap. AWSPENDING is left where it is, because Secrets Manager
@@ -54,54 +57,10 @@ async fn finish(
     Ok(())
 }
 
-/// Whether somebody moved AWSCURRENT away from a version with this key, to another key. AWSPREVIOUS is on that version then.
-async fn was_moved_back(clients: &Clients, secret: &Secret, key: &str) -> Result<bool, Error> {
-    let Some(previous) = secret.version_labelled(AWSPREVIOUS) else { return Ok(false) };
-    if key_of(clients, secret, previous).await?.as_deref() != Some(key) {
-        return Ok(false);
-    }
-    let Some(current) = secret.version_labelled(AWSCURRENT) else { return Ok(false) };
-    Ok(key_of(clients, secret, current).await?.as_deref() != Some(key))
-}
-
-/// Marks a version that is current or was, if hosts may know it and it is not marked. A rotation is complete even without the mark,
-/// and the daily upkeep tries again.
-pub(crate) async fn mark_done(invocation: &Invocation<'_>, secret: &Secret, version: &str) {
-    if secret.has(version, DEPLOYING)
-        && let Err(error) = secret::move_label(invocation.clients, secret, DONE, version).await
-    {
-        warn!("{DONE} was not moved to version {version}: {error}");
-    }
-}
-
-/// Marks the version that somebody moved AWSCURRENT away from, as long as AWSPREVIOUS tells: the next change moves AWSPREVIOUS on.
-pub(crate) async fn mark_rolled_back(invocation: &Invocation<'_>, secret: &Secret) {
-    if let Some(previous) = secret.version_labelled(AWSPREVIOUS) {
-        mark_done(invocation, secret, previous).await;
-    }
-}
-
-/// The same where AWSPREVIOUS is on another version with DEPLOYING's key: somebody had stored that credential once more.
-///
-/// # Errors
-/// A version cannot be read.
-pub(crate) async fn mark_rolled_back_by_key(invocation: &Invocation<'_>, secret: &Secret) -> Result<(), Error> {
-    let clients = invocation.clients;
-    let is_known = |deploying: &&str| [AWSCURRENT, AWSPREVIOUS, DONE].iter().any(|label| secret.has(deploying, label));
-    let Some(deploying) = secret.version_labelled(DEPLOYING).filter(|version| !is_known(version)) else {
-        return Ok(());
-    };
-    let Some(key) = key_of(clients, secret, deploying).await? else { return Ok(()) };
-    if was_moved_back(clients, secret, &key).await? {
-        mark_done(invocation, secret, deploying).await;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use contract::{AWSPENDING, AWSPREVIOUS, RefusalKind, TOLD};
+    use contract::{AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, RefusalKind, TOLD};
 
     use crate::fake_aws::{FakeAws, Fault};
 

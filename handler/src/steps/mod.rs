@@ -3,6 +3,7 @@
 pub(crate) mod completed;
 mod consistent;
 pub(crate) mod create_secret;
+pub(crate) mod done;
 pub(crate) mod finish_secret;
 mod set_secret;
 mod test_secret;
@@ -36,7 +37,7 @@ pub(crate) async fn admit(rotation: &Rotation<'_>) -> Result<Option<Secret>, Err
             let secret = secret::describe(clients, &request.secret_arn).await?;
             // If rotation is off, only the daily upkeep changes labels.
             if secret.rotation_enabled {
-                finish_secret::mark_rolled_back(&rotation.invocation, &secret).await;
+                done::mark_rolled_back(&rotation.invocation, &secret).await;
             }
             if !matches!(refused, Error::RolledBack(_)) {
                 return Err(refused);
@@ -45,11 +46,11 @@ pub(crate) async fn admit(rotation: &Rotation<'_>) -> Result<Option<Secret>, Err
             return Err(cleared.map_or(refused, |version| Error::WasComplete { version }));
         }
     };
-    finish_secret::mark_rolled_back(&rotation.invocation, &secret).await;
+    done::mark_rolled_back(&rotation.invocation, &secret).await;
     if secret.has(&request.token, AWSCURRENT) {
         // DONE records that this version was AWSCURRENT. If somebody moves AWSCURRENT away later, the guard sees a rollback and
         // does not undo it.
-        finish_secret::mark_done(&rotation.invocation, &secret, &request.token).await;
+        done::mark_done(&rotation.invocation, &secret, &request.token).await;
     }
     if standing == Standing::Done {
         info!("the version is AWSCURRENT already, nothing to do");

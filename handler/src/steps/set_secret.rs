@@ -15,7 +15,7 @@ use crate::{
         smtp::{Credential, Smtp},
         test_mail,
     },
-    steps::{consistent, finish_secret::mark_done},
+    steps::{consistent, done::mark_done},
 };
 
 /// Logins in a row that must be accepted: a new key reaches SES's servers one by one, so one
