@@ -46,9 +46,20 @@ fn needs(kind: ResourceKind) -> &'static [ResourceKind] {
         It::Function => &[It::Role, It::LogGroup],
         It::Permission | It::EventInvoke => &[It::Function],
         It::Alarm => &[It::Function, It::Topic],
-        It::Rotation => &READY_TO_ROTATE,
-        // Only the daily event is asynchronous.
-        It::Upkeep => &READY_FOR_UPKEEP,
+        It::Rotation => {
+            &[It::Secret, It::User, It::Permission, It::Sender, It::Topic, It::Document, It::InstanceAccess]
+        }
+        // And EventInvoke: the upkeep rule's events are the only asynchronous ones.
+        It::Upkeep => &[
+            It::Secret,
+            It::User,
+            It::Permission,
+            It::Sender,
+            It::Topic,
+            It::Document,
+            It::InstanceAccess,
+            It::EventInvoke,
+        ],
         It::Document
         | It::Hosts
         | It::Lease
@@ -60,21 +71,6 @@ fn needs(kind: ResourceKind) -> &'static [ResourceKind] {
         | It::User => &[],
     }
 }
-
-const READY_TO_ROTATE: [ResourceKind; 7] = [
-    ResourceKind::Secret,
-    ResourceKind::User,
-    ResourceKind::Permission,
-    ResourceKind::Sender,
-    ResourceKind::Topic,
-    ResourceKind::Document,
-    ResourceKind::InstanceAccess,
-];
-
-const READY_FOR_UPKEEP: [ResourceKind; 8] = {
-    let [secret, user, permission, sender, topic, document, access] = READY_TO_ROTATE;
-    [secret, user, permission, sender, topic, document, access, ResourceKind::EventInvoke]
-};
 
 /// Lists everything that the configuration declares.
 pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
