@@ -142,9 +142,8 @@ impl Reader<'_> {
         let existing = raw.function.get().and_then(|function| function.role.get()?.text());
         let given = raw.names.get().and_then(|names| names.role.get());
         if let (Some(role), Some(leaf)) = (existing, given) {
-            let message = format!("`names.role` has no effect beside `function.role: {role}`");
             let hint = "remove one of the two: function.role names a role that exists already";
-            self.refuse_as(Code::NoEffect, leaf.at, message, hint);
+            self.no_effect(leaf.at, "names.role", &format!("beside `function.role: {role}`"), hint);
         }
     }
 
@@ -291,9 +290,8 @@ impl Reader<'_> {
 
     fn unused_with_existing_secret(&mut self, key: &str, at: Option<At>) {
         if let Some(at) = at {
-            let message = format!("`secret.{key}` has no effect on a secret with `existing: true`");
             let hint = format!("remove `{key}`: the deployer never re-encrypts or deletes an existing secret");
-            self.refuse_as(Code::NoEffect, at, message, hint);
+            self.no_effect(at, &format!("secret.{key}"), "on a secret with `existing: true`", hint);
         }
     }
 
@@ -316,13 +314,8 @@ impl Reader<'_> {
         let allow_privileged =
             or_default(&raw.allow_privileged, false, |leaf| self.flag("iam_user.allow_privileged", leaf));
         if let (Some(false), Some(true), Some(leaf)) = (existing, allow_privileged, raw.allow_privileged.get()) {
-            let message = "`iam_user.allow_privileged` has no effect without `existing: true`";
-            self.refuse_as(
-                Code::NoEffect,
-                leaf.at,
-                message,
-                "remove it: the user that the deployer creates may only send",
-            );
+            let hint = "remove it: the user that the deployer creates may only send";
+            self.no_effect(leaf.at, "iam_user.allow_privileged", "without `existing: true`", hint);
         }
         let replaces = or_default(&raw.replaces, Vec::new(), |leaf| {
             self.list("iam_user.replaces", leaf, MAX_ACCESS_KEYS, str::parse)
@@ -333,9 +326,8 @@ impl Reader<'_> {
         if existing == Some(true) {
             let given = [("path", &raw.path), ("permissions_boundary", &raw.permissions_boundary)];
             for (key, leaf) in given.into_iter().filter_map(|(key, leaf)| Some((key, leaf.get()?))) {
-                let message = format!("`iam_user.{key}` has no effect on a user with `existing: true`");
                 let hint = format!("remove `{key}`: the deployer never changes an existing user");
-                self.refuse_as(Code::NoEffect, leaf.at, message, hint);
+                self.no_effect(leaf.at, &format!("iam_user.{key}"), "on a user with `existing: true`", hint);
             }
         }
         Some(IamUser {
@@ -583,9 +575,8 @@ impl Reader<'_> {
         if raw.role.get().is_some() {
             let given = [("role_path", &raw.role_path), ("role_permissions_boundary", &raw.role_permissions_boundary)];
             for (key, leaf) in given.into_iter().filter_map(|(key, leaf)| Some((key, leaf.get()?))) {
-                let message = format!("`function.{key}` has no effect beside `function.role`");
                 let hint = format!("remove `{key}`: the deployer never changes an existing role");
-                self.refuse_as(Code::NoEffect, leaf.at, message, hint);
+                self.no_effect(leaf.at, &format!("function.{key}"), "beside `function.role`", hint);
             }
         }
         let vpc = if_given(&raw.vpc, |raw| self.vpc(raw));
@@ -717,9 +708,8 @@ impl Reader<'_> {
         let from = raw.ses.get().and_then(|ses| ses.from.get());
         let existing = raw.iam_user.get().and_then(|user| user.existing.get());
         if let Some(leaf) = from.filter(|_| existing.is_some_and(|leaf| matches!(leaf.found, Found::Flag(true)))) {
-            let message = "`ses.from` has no effect on a user with `existing: true`";
             let hint = "remove `from`: the user's own policies decide what it may send from";
-            self.refuse_as(Code::NoEffect, leaf.at, message, hint);
+            self.no_effect(leaf.at, "ses.from", "on a user with `existing: true`", hint);
         }
     }
 
@@ -727,6 +717,11 @@ impl Reader<'_> {
     fn conflict<V>(&mut self, at: At, message: impl Into<String>, hint: impl Into<String>) -> Option<V> {
         self.refuse_as(Code::Conflict, at, message, hint);
         None
+    /// Records that a key has no effect, because of what the file says elsewhere.
+    fn no_effect(&mut self, at: At, key: &str, because: &str, hint: impl Into<String>) {
+        self.refuse_as(Code::NoEffect, at, format!("`{key}` has no effect {because}"), hint);
+    }
+
     }
 
     /// A duration that may be left out.
