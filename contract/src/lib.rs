@@ -76,6 +76,9 @@ pub struct DocumentVariable {
     pub variable: &'static str,
 }
 
+/// IAM allows a user two access keys, Inactive ones included (IAM quotas).
+pub const KEYS_PER_USER: usize = 2;
+
 /// Seconds that Systems Manager may take to deliver a command to an instance: the least that
 /// SendCommand accepts as `TimeoutSeconds`.
 pub const COMMAND_DELIVERY_SECONDS: u64 = 30;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use contract::{Consumer, Instances, Settings};
+use contract::{Consumer, Instances, KEYS_PER_USER, Settings};
 
 use crate::{
     config::{Config, Instance},
@@ -266,24 +266,21 @@ fn statements(names: &Names) -> Vec<Statement> {
     ]
 }
 
-/// IAM's limit, under which some users are all the same (IAM quotas).
-const KEYS_OF_A_USER: usize = 2;
-
 fn rotation_goal(Deployment { config, names, .. }: &Deployment, facts: &Facts) -> Result<rotation::Goal, Error> {
     // If the function made the credential already, somebody turned the rotation off: it is turned on again, and the
     // credential does not rotate.
     let labels = facts.labels()?;
     let has_ours = labels.labelled(contract::DEPLOYING).is_some() && facts.user_has_keys()?;
     // Of an existing user, no key is freed before the function has stored one.
-    let first = config.iam_user.existing
+    let first_rotation_has_no_slot = config.iam_user.existing
         && labels.labelled(contract::DEPLOYING).is_none()
-        && facts.user_keys()?.len() >= KEYS_OF_A_USER;
+        && facts.user_keys()?.len() >= KEYS_PER_USER;
     Ok(rotation::Goal {
         schedule: config.rotation.schedule.to_string(),
         window: config.rotation.window.map(|window| format!("{}h", window.as_secs() / 3600)),
         rotate_when_enabled: config.rotation.rotate_on_create && !has_ours,
         is_new: labels.versions.is_empty(),
-        no_free_slot: if first { facts.user_keys()?.to_vec() } else { Vec::new() },
+        no_free_slot: if first_rotation_has_no_slot { facts.user_keys()?.to_vec() } else { Vec::new() },
         user: names.user.clone(),
         former_functions: facts.former()?.functions.clone(),
     })

@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, time::Duration};
 
-use contract::{AWSCURRENT, inactive_label};
+use contract::{AWSCURRENT, KEYS_PER_USER, inactive_label};
 use tracing::info;
 
 use crate::{
@@ -58,7 +58,7 @@ pub(crate) enum Freed {
 
 /// What a free slot needs; none if a slot is free.
 pub(crate) async fn choose(invocation: &Invocation<'_>, secret: &Secret, keys: Vec<AccessKey>) -> Result<Slot, Error> {
-    if keys.len() < keys::KEYS_PER_USER {
+    if keys.len() < KEYS_PER_USER {
         return Ok(Slot::Free);
     }
     let situation = look(invocation, secret, with_last_use(invocation, keys).await?).await?;

@@ -5,8 +5,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use contract::{
-    Fields, INVOCATION_MARGIN_SECONDS, Instances, LOGIN_GATE_SECONDS, Mapped, Partition, SecretValue, SmtpEndpoint,
-    SmtpEndpointError, TestMail,
+    Fields, INVOCATION_MARGIN_SECONDS, Instances, KEYS_PER_USER, LOGIN_GATE_SECONDS, Mapped, Partition, SecretValue,
+    SmtpEndpoint, SmtpEndpointError, TestMail,
 };
 
 use super::{
@@ -192,10 +192,11 @@ impl Reader<'_> {
             let hint = "write {team: platform}, or one `team: platform` line per tag";
             return self.refuse_type("tags", leaf, "keys and values", hint);
         };
-        if entries.len() > MAX_TAGS {
+        if entries.len() > raw::MAX_TAGS {
             let message = format!("`tags` has {} keys", entries.len());
             let hint = format!(
-                "write at most {MAX_TAGS}: AWS allows 50 tags on a resource, and the deployer needs some of them"
+                "write at most {}: AWS allows 50 tags on a resource, and the deployer needs some of them",
+                raw::MAX_TAGS
             );
             return self.refuse(leaf.at, message, hint);
         }
@@ -276,13 +277,14 @@ impl Reader<'_> {
 
     /// The user's tag says which secret it serves: `<region>/<secret name>`.
     fn fits_into_the_users_tag(&mut self, name: &SecretName, region: &Region, at: At) {
-        let longest = MAX_TAG_VALUE - region.len() - 1;
+        let longest = raw::MAX_TAG_VALUE - region.len() - 1;
         if name.len() > longest {
             let message = format!("the secret's name is {} characters long", name.len());
             let hint = format!(
                 "choose a name of at most {longest} characters: the user's tag {} is <region>/<secret name>, and the value \
-                 of a tag has at most {MAX_TAG_VALUE}",
-                contract::TAG_SECRET
+                 of a tag has at most {}",
+                contract::TAG_SECRET,
+                raw::MAX_TAG_VALUE
             );
             self.refuse::<()>(at, message, hint);
         }
@@ -318,7 +320,7 @@ impl Reader<'_> {
             self.no_effect(leaf.at, "iam_user.allow_privileged", "without `existing: true`", hint);
         }
         let replaces = or_default(&raw.replaces, Vec::new(), |leaf| {
-            self.list("iam_user.replaces", leaf, MAX_ACCESS_KEYS, str::parse)
+            self.list("iam_user.replaces", leaf, KEYS_PER_USER, str::parse)
         });
         let path = if_given(&raw.path, |leaf| self.parsed("iam_user.path", leaf));
         let permissions_boundary =
@@ -343,7 +345,7 @@ impl Reader<'_> {
     fn instance(&mut self, raw: &RawInstance) -> Option<Instance> {
         let ids = match (&raw.id, &raw.ids) {
             (Optional::Given(id), Optional::Missing) => self.parsed("instance.id", id).map(|id| vec![id]),
-            (Optional::Missing, Optional::Given(ids)) => self.list("instance.ids", ids, MAX_INSTANCES, str::parse),
+            (Optional::Missing, Optional::Given(ids)) => self.list("instance.ids", ids, raw::MAX_INSTANCES, str::parse),
             (Optional::Given(_), Optional::Given(ids)) => {
                 let hint = "remove one of the two: `ids` takes several instances";
                 self.conflict(ids.at, "`instance` has both `id` and `ids`", hint)
@@ -363,7 +365,7 @@ impl Reader<'_> {
         });
         let timeout = self.duration_or("instance.timeout", &raw.timeout, raw::DEFAULT_INSTANCE_TIMEOUT);
         let timeout = timeout.and_then(|timeout| match raw.timeout.get() {
-            Some(leaf) if timeout < SHORTEST_SCRIPT => {
+            Some(leaf) if timeout < raw::SHORTEST_SCRIPT => {
                 let message = format!("`instance.timeout` cannot be {}", spell(timeout));
                 let hint = "write 5s or more: for a shorter limit, Systems Manager's agent silently takes an hour";
                 self.refuse(leaf.at, message, hint)
@@ -531,7 +533,7 @@ impl Reader<'_> {
     }
 
     /// How long a key is Inactive. The daily upkeep makes it so up to a day after its grace, and deletes it up to a day late: both
-    /// have to fit in before the next rotation. Without a value it is [`KEEP_INACTIVE`], or nothing if that does not fit.
+    /// have to fit in before the next rotation. Without a value it is [`raw::DEFAULT_KEEP_INACTIVE`], or nothing if that does not fit.
     fn inactive_fits(
         &mut self,
         schedule: &Schedule,
@@ -540,7 +542,7 @@ impl Reader<'_> {
     ) -> Option<Duration> {
         let room = schedule.shortest_period().saturating_sub(keep_previous + 2 * DAY);
         match asked {
-            None if room >= KEEP_INACTIVE => Some(KEEP_INACTIVE),
+            None if room >= raw::DEFAULT_KEEP_INACTIVE => Some(raw::DEFAULT_KEEP_INACTIVE),
             None => Some(Duration::ZERO),
             Some((keep, _)) if keep <= room => Some(keep),
             Some((keep, at)) => self.conflict(
@@ -552,20 +554,22 @@ impl Reader<'_> {
     }
 
     fn function(&mut self, raw: &RawFunction) -> Option<Function> {
-        let memory_mb =
-            or_default(&raw.memory, raw::DEFAULT_MEMORY, |leaf| self.number("function.memory", leaf, 128..=10_240));
+        let memory_mb = or_default(&raw.memory, raw::DEFAULT_MEMORY, |leaf| {
+            self.number("function.memory", leaf, raw::MIN_MEMORY..=raw::MAX_MEMORY)
+        });
         let timeout = self.duration_or("function.timeout", &raw.timeout, raw::DEFAULT_FUNCTION_TIMEOUT);
         let timeout = timeout.and_then(|timeout| match raw.timeout.get() {
-            Some(leaf) if timeout > LONGEST_INVOCATION => {
+            Some(leaf) if timeout > raw::LONGEST_INVOCATION => {
                 self.refuse(leaf.at, "a Lambda function may run for 15 minutes at most", "write 15m or less")
             }
             _ => Some(timeout),
         });
-        let architecture = or_default(&raw.architecture, Architecture::X86_64, |leaf| {
+        let architecture = or_default(&raw.architecture, raw::DEFAULT_ARCHITECTURE, |leaf| {
             self.choice("function.architecture", leaf, &Architecture::ALL)
         });
-        let log_level =
-            or_default(&raw.log_level, LogLevel::Info, |leaf| self.choice("function.log_level", leaf, &LogLevel::ALL));
+        let log_level = or_default(&raw.log_level, raw::DEFAULT_LOG_LEVEL, |leaf| {
+            self.choice("function.log_level", leaf, &LogLevel::ALL)
+        });
         let retention = self.days("function.log_retention", &raw.log_retention, raw::DEFAULT_LOG_RETENTION);
         let log_retention_days = retention.and_then(|(days, at)| self.log_retention(days, at));
         let role = if_given(&raw.role, |leaf| self.parsed("function.role", leaf));
@@ -680,7 +684,7 @@ impl Reader<'_> {
         );
         let mut ways = Vec::new();
         let enough = MINUTE * u32::try_from(needed.as_secs().div_ceil(60)).unwrap_or(u32::MAX);
-        if enough <= LONGEST_INVOCATION {
+        if enough <= raw::LONGEST_INVOCATION {
             ways.push(format!("set `function.timeout` to {}", spell(enough)));
         }
         if let Some(script) = script
@@ -713,15 +717,15 @@ impl Reader<'_> {
         }
     }
 
-    /// Records that a value does not fit another one.
-    fn conflict<V>(&mut self, at: At, message: impl Into<String>, hint: impl Into<String>) -> Option<V> {
-        self.refuse_as(Code::Conflict, at, message, hint);
-        None
     /// Records that a key has no effect, because of what the file says elsewhere.
     fn no_effect(&mut self, at: At, key: &str, because: &str, hint: impl Into<String>) {
         self.refuse_as(Code::NoEffect, at, format!("`{key}` has no effect {because}"), hint);
     }
 
+    /// Records that a value does not fit another one.
+    fn conflict<V>(&mut self, at: At, message: impl Into<String>, hint: impl Into<String>) -> Option<V> {
+        self.refuse_as(Code::Conflict, at, message, hint);
+        None
     }
 
     /// A duration that may be left out.
@@ -755,27 +759,6 @@ fn valid(key: &Optional<Leaf<duration::DurationText>>, default: &str) -> Option<
     or_default(key, duration::parse(default).ok()?, |leaf| duration::parse(leaf.text()?).ok())
 }
 
-/// AWS allows 50 tags on a resource; the rest is for the deployer's own.
-const MAX_TAGS: usize = 40;
-
-/// IAM allows two access keys per user.
-const MAX_ACCESS_KEYS: usize = 2;
-
-/// `SendCommand` takes at most 50 instance ids.
-const MAX_INSTANCES: usize = 50;
-
-/// For a shorter limit, Systems Manager's agent takes an hour.
-const SHORTEST_SCRIPT: Duration = Duration::from_secs(5);
-
-/// AWS's limit on the value of a tag.
-const MAX_TAG_VALUE: usize = 256;
-
-/// Lambda's limit.
-const LONGEST_INVOCATION: Duration = Duration::from_mins(15);
-
-/// How long a superseded key is Inactive before it is deleted, if there is time for that: a weekend, and a working day.
-const KEEP_INACTIVE: Duration = Duration::from_hours(72);
-
 /// The window and the grace, with defaults for those that the file leaves out: one that fits the other, if there is one.
 ///
 /// Within a day, programs that cache the credential fetch the new one. The other half of a short period is left for a late
@@ -787,7 +770,7 @@ fn defaults_that_fit(
     keep: Option<Duration>,
 ) -> (Option<Duration>, Duration) {
     let period = schedule.shortest_period();
-    let wanted = keep.unwrap_or(DAY.min(period / 2));
+    let wanted = keep.unwrap_or(raw::DEFAULT_KEEP_PREVIOUS.min(period / 2));
     match window {
         None if schedule.default_window() + wanted > period => {
             let left = (period / 2).min(period.saturating_sub(wanted)).min(longest_window(schedule));
@@ -859,7 +842,7 @@ fn check_tag_key(key: &str) -> Result<(), InvalidValue> {
 }
 
 fn check_tag_value(value: &str) -> Result<(), InvalidValue> {
-    check_tag_text(value, "value", 0, MAX_TAG_VALUE)
+    check_tag_text(value, "value", 0, raw::MAX_TAG_VALUE)
 }
 
 /// What IAM, Lambda, Secrets Manager, Systems Manager and CloudWatch Logs all accept (IAM is the strictest).

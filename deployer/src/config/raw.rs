@@ -1,9 +1,12 @@
 //! What a configuration file may hold. The JSON Schema is generated from these types, and their comments are its
 //! descriptions. `group` reads them from a document; `check` decides what the values must be, and applies the defaults.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
+
+use contract::KEYS_PER_USER;
 
 use super::{
+    Architecture, LogLevel,
     duration::DurationText,
     group::groups,
     leaf::{Leaf, Optional, Required},
@@ -19,10 +22,14 @@ pub(super) const DEFAULT_RECOVERY_WINDOW: &str = "30d";
 pub(super) const DEFAULT_INSTANCE_TIMEOUT: &str = "2m";
 pub(super) const DEFAULT_SCHEDULE: &str = "rate(30 days)";
 pub(super) const DEFAULT_ROTATE_ON_CREATE: bool = true;
-pub(super) const DEFAULT_MEMORY: u32 = 128;
+/// How long the previous key stays usable, if there is time for that.
+pub(super) const DEFAULT_KEEP_PREVIOUS: Duration = Duration::from_hours(24);
+/// How long a superseded key is Inactive before it is deleted, if there is time for that: a weekend, and a working day.
+pub(super) const DEFAULT_KEEP_INACTIVE: Duration = Duration::from_hours(72);
+pub(super) const DEFAULT_MEMORY: u32 = MIN_MEMORY;
 pub(super) const DEFAULT_FUNCTION_TIMEOUT: &str = "5m";
-pub(super) const DEFAULT_ARCHITECTURE: &str = "x86_64";
-pub(super) const DEFAULT_LOG_LEVEL: &str = "info";
+pub(super) const DEFAULT_ARCHITECTURE: Architecture = Architecture::X86_64;
+pub(super) const DEFAULT_LOG_LEVEL: LogLevel = LogLevel::Info;
 pub(super) const DEFAULT_LOG_RETENTION: &str = "30d";
 
 /// A name that every program can read, and that needs no quotes where it is printed.
@@ -33,6 +40,23 @@ pub(super) const MAX_FIELDS: usize = 20;
 
 /// A path without a character that a shell would interpret.
 pub(super) const SCRIPT_PATTERN: &str = "^(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$";
+
+/// AWS allows 50 tags on a resource; the rest is for the deployer's own.
+pub(super) const MAX_TAGS: usize = 40;
+
+/// AWS's limit on the value of a tag.
+pub(super) const MAX_TAG_VALUE: usize = 256;
+
+/// `SendCommand` takes at most 50 instance ids.
+pub(super) const MAX_INSTANCES: usize = 50;
+
+/// For a shorter limit, Systems Manager's agent takes an hour.
+pub(super) const SHORTEST_SCRIPT: Duration = Duration::from_secs(5);
+
+/// Lambda's limits: MB, and the time of one invocation.
+pub(super) const MIN_MEMORY: u32 = 128;
+pub(super) const MAX_MEMORY: u32 = 10_240;
+pub(super) const LONGEST_INVOCATION: Duration = Duration::from_mins(15);
 
 /// Lambda's limits (API reference, VpcConfig).
 pub(super) const MAX_SUBNETS: usize = 16;
@@ -167,7 +191,7 @@ groups! {
         allow_privileged: Optional<Leaf<bool>>,
         /// Ids of access keys that nobody needs after the first rotation. The function may then delete them.
         #[serde(default)]
-        #[schemars(inner(regex(pattern = AccessKeyId::PATTERN)), length(min = 1, max = 2))]
+        #[schemars(inner(regex(pattern = AccessKeyId::PATTERN)), length(min = 1, max = KEYS_PER_USER))]
         replaces: Optional<Leaf<Vec<String>>>,
         /// The path of the user that the deployer creates. If left out: /.
         #[serde(default)]
@@ -188,7 +212,7 @@ groups! {
         id: Optional<Leaf<String>>,
         /// The EC2 instances, at most 50. For one write `id`.
         #[serde(default)]
-        #[schemars(inner(regex(pattern = InstanceId::PATTERN)), length(min = 1, max = 50))]
+        #[schemars(inner(regex(pattern = InstanceId::PATTERN)), length(min = 1, max = MAX_INSTANCES))]
         ids: Optional<Leaf<Vec<String>>>,
         /// Absolute path of the script that installs the new credential on a host. Its argument is the secret's ARN.
         #[schemars(regex(pattern = SCRIPT_PATTERN))]
@@ -263,7 +287,7 @@ groups! {
     struct RawFunction {
         /// Memory in MB.
         #[serde(default)]
-        #[schemars(range(min = 128, max = 10240), extend("default" = DEFAULT_MEMORY))]
+        #[schemars(range(min = MIN_MEMORY, max = MAX_MEMORY), extend("default" = DEFAULT_MEMORY))]
         memory: Optional<Leaf<u32>>,
         /// How long one step of a rotation may take, at most 15m. A step waits for hosts and for SES.
         #[serde(default)]
@@ -271,11 +295,11 @@ groups! {
         timeout: Optional<Leaf<DurationText>>,
         /// The processor that the function runs on.
         #[serde(default)]
-        #[schemars(extend("enum" = super::Architecture::ALL.map(|(text, _)| text), "default" = DEFAULT_ARCHITECTURE))]
+        #[schemars(extend("enum" = Architecture::ALL.map(|(text, _)| text), "default" = DEFAULT_ARCHITECTURE.as_str()))]
         architecture: Optional<Leaf<String>>,
         /// How much the function logs. No level logs a secret.
         #[serde(default)]
-        #[schemars(extend("enum" = super::LogLevel::ALL.map(|(text, _)| text), "default" = DEFAULT_LOG_LEVEL))]
+        #[schemars(extend("enum" = LogLevel::ALL.map(|(text, _)| text), "default" = DEFAULT_LOG_LEVEL.as_str()))]
         log_level: Optional<Leaf<String>>,
         /// How long the function's log is kept.
         #[serde(default)]

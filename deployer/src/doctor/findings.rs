@@ -6,7 +6,7 @@ use std::{
 };
 
 use aws_smithy_types::DateTime;
-use contract::{AWSCURRENT, Command, Next, Report, TOLD, Text, text};
+use contract::{AWSCURRENT, Command, KEYS_PER_USER, Next, Report, TOLD, Text, text};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -228,9 +228,6 @@ fn sender(sender: &Result<(), Error>, config: &Config) -> Finding {
     }
 }
 
-/// IAM's limit.
-const KEYS_OF_A_USER: usize = 2;
-
 fn user(deployment: &Deployment, facts: &Facts) -> Option<Finding> {
     let (user, keys) = (&deployment.names.user, &facts.status.keys);
     let state = facts.state_of(ResourceKind::User)?;
@@ -238,7 +235,7 @@ fn user(deployment: &Deployment, facts: &Facts) -> Option<Finding> {
         // The error is among those of the reads.
         State::Unknown => return None,
         State::Missing => Finding::new(Check::User, Verdict::NotYet, format!("there is no user {user}")),
-        State::AsDeclared | State::Differs if keys.len() < KEYS_OF_A_USER => {
+        State::AsDeclared | State::Differs if keys.len() < KEYS_PER_USER => {
             Finding::new(Check::User, Verdict::Ok, format!("user {user} has {} of 2 access keys", keys.len()))
         }
         State::AsDeclared | State::Differs if facts.report.is_some() => {

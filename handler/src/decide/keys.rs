@@ -7,12 +7,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, TOLD};
+use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, KEYS_PER_USER, TOLD};
 
 use crate::date::date;
-
-/// IAM allows a user two access keys, Inactive ones included.
-pub(crate) const KEYS_PER_USER: usize = 2;
 
 /// The labels whose versions' keys a host may be using.
 pub(crate) const PROTECTING: [&str; 4] = [AWSCURRENT, TOLD, DEPLOYING, AWSPENDING];
