@@ -78,75 +78,137 @@ pub(crate) async fn watch(
     retries: Duration,
     events: &Events,
 ) -> Result<(), Error> {
-    let names = &deployment.names;
-    let mut version = version.to_owned();
-    let started = Instant::now();
     let limit = longest_rotation(deployment) + retries;
-    let mut told = BTreeSet::new();
-    let mut heard = 0;
-    let mut log_is_missing = false;
-    let mut was_pending = false;
-    let mut first_failure: Option<Instant> = None;
-    let mut without_label: Option<Instant> = None;
+    let mut watched = Watched::new(&deployment.names, version, retries, events);
     loop {
-        let (labels, log) = tokio::join!(labels::read(aws, &names.secret), log::read(aws, &names.log_group, &version));
+        let (labels, log) = watched.read(aws).await?;
+        let outcome = watched.outcome(labels.as_ref(), &log);
+        watched.show(&log, outcome.is_some());
+        if let Some(outcome) = outcome {
+            if outcome.is_ok() {
+                let (version, took) = (watched.version, watched.started.elapsed());
+                events.say(Event::Rotation(RotationEvent::Completed { version, took }));
+            }
+            return outcome;
+        }
+        watched.follow(labels.as_ref())?;
+        if watched.started.elapsed() > limit {
+            return Err(did_not_end(watched.names, &watched.version, limit));
+        }
+        tokio::time::sleep(POLL_EVERY).await;
+    }
+}
+
+/// A rotation that is watched, and what was seen of it.
+struct Watched<'a> {
+    names: &'a Names,
+    events: &'a Events,
+    /// For how long the rotation is watched after its first failure.
+    retries: Duration,
+    /// The version that it makes.
+    version: String,
+    started: Instant,
+    /// The lines of the ended steps that were shown.
+    shown_ends: BTreeSet<String>,
+    /// How many of the lines of what the steps say were shown.
+    shown_says: usize,
+    log_is_missing: bool,
+    was_pending: bool,
+    first_failure: Option<Instant>,
+    /// Since when the version has no label.
+    without_label: Option<Instant>,
+}
+
+impl<'a> Watched<'a> {
+    fn new(names: &'a Names, version: &str, retries: Duration, events: &'a Events) -> Self {
+        Self {
+            names,
+            events,
+            retries,
+            version: version.to_owned(),
+            started: Instant::now(),
+            shown_ends: BTreeSet::new(),
+            shown_says: 0,
+            log_is_missing: false,
+            was_pending: false,
+            first_failure: None,
+            without_label: None,
+        }
+    }
+
+    /// The labels, none if they cannot be read at the moment, and the log.
+    async fn read(&mut self, aws: &Aws) -> Result<(Option<Labels>, RotationLog), Error> {
+        let names = self.names;
+        let (labels, log) =
+            tokio::join!(labels::read(aws, &names.secret), log::read(aws, &names.log_group, &self.version));
         let log = log.unwrap_or_else(|error| {
-            if !error.is_passing() && !log_is_missing {
-                log_is_missing = true;
-                events.say(Event::Note(format!("{}; only the labels are watched", error.in_one_line()).into()));
+            if !error.is_passing() && !self.log_is_missing {
+                self.log_is_missing = true;
+                self.events.say(Event::Note(format!("{}; only the labels are watched", error.in_one_line()).into()));
             }
             RotationLog::default()
         });
-        let labels = match labels {
-            Ok(labels) => Some(labels.unwrap_or_default()),
-            Err(error) if error.is_passing() => None,
-            Err(error) => return Err(Error { what: format!("{}; the rotation continues", error.what), ..error }),
-        };
+        match labels {
+            Ok(labels) => Ok((Some(labels.unwrap_or_default()), log)),
+            Err(error) if error.is_passing() => Ok((None, log)),
+            Err(error) => Err(Error { what: format!("{}; the rotation continues", error.what), ..error }),
+        }
+    }
+
+    /// How the rotation ended; none while it goes on.
+    fn outcome(&mut self, labels: Option<&Labels>, log: &RotationLog) -> Option<Result<(), Error>> {
+        if labels.is_some_and(|labels| labels.current() == Some(&*self.version)) {
+            return Some(Ok(()));
+        }
+        let (end, failure) = log.standing_failure()?;
+        self.first_failure.get_or_insert_with(Instant::now);
+        (self.watched_since_the_failure(end) >= self.retries).then(|| Err(failed(self.names, &end.step, failure)))
+    }
+
+    /// How long it was watched since its first failure, or since this end of a step if that is longer ago.
+    fn watched_since_the_failure(&self, end: &StepEnd) -> Duration {
+        self.first_failure.map_or(Duration::ZERO, |first| first.elapsed()).max(end.age())
+    }
+
+    /// Shows what is new in the log.
+    fn show(&mut self, log: &RotationLog, has_ended: bool) {
         // The lines come in the order of their times, and a later read has the same ones first.
-        for StepSays { step, what } in log.says.iter().skip(heard) {
+        for StepSays { step, what } in log.says.iter().skip(self.shown_says) {
             let says = RotationEvent::StepSays { step: step.clone(), what: what.clone() };
-            events.say(Event::Rotation(says));
+            self.events.say(Event::Rotation(says));
         }
-        heard = heard.max(log.says.len());
-        let is_current = labels.as_ref().is_some_and(|labels| labels.current() == Some(&*version));
-        let last_word = log.standing_failure().filter(|(end, _)| {
-            let watched = first_failure.get_or_insert_with(Instant::now).elapsed();
-            watched.max(end.age()) >= retries
-        });
-        let ends = log.newest_ends().iter().filter(|end| told.insert(end.line.clone()));
-        // A failure is an earlier attempt's once the version is current; the last one is the error below.
-        let is_told = |end: &&StepEnd| end.failure.is_none() || !is_current && last_word.is_none();
-        for end in ends.filter(is_told) {
-            let watched = first_failure.map_or(Duration::ZERO, |first| first.elapsed()).max(end.age());
-            events.say(Event::Rotation(step_ended(end, retries.saturating_sub(watched))));
+        self.shown_says = self.shown_says.max(log.says.len());
+        for end in log.newest_ends() {
+            let is_new = self.shown_ends.insert(end.line.clone());
+            // A failure is an earlier attempt's once the version is current; the last one is the error.
+            if is_new && (end.failure.is_none() || !has_ended) {
+                let left = self.retries.saturating_sub(self.watched_since_the_failure(end));
+                self.events.say(Event::Rotation(step_ended(end, left)));
+            }
         }
-        if is_current {
-            let took = started.elapsed();
-            events.say(Event::Rotation(RotationEvent::Completed { version, took }));
-            return Ok(());
-        }
-        if let Some((end, failure)) = last_word {
-            return Err(failed(names, &end.step, failure));
-        }
-        match labels.as_ref().and_then(Labels::pending) {
-            Some(pending) if pending == version => (was_pending, without_label) = (true, None),
-            Some(other) if was_pending => {
-                events.say(Event::Rotation(RotationEvent::Continued { version: other.to_owned() }));
-                (version, without_label, heard) = (other.to_owned(), None, 0);
+    }
+
+    /// Goes on with the version that continues the rotation, if there is one.
+    ///
+    /// # Errors
+    /// Somebody moved the label away: the rotation was given up.
+    fn follow(&mut self, labels: Option<&Labels>) -> Result<(), Error> {
+        match labels.and_then(Labels::pending) {
+            Some(pending) if pending == self.version => (self.was_pending, self.without_label) = (true, None),
+            Some(other) if self.was_pending => {
+                self.events.say(Event::Rotation(RotationEvent::Continued { version: other.to_owned() }));
+                (self.version, self.without_label, self.shown_says) = (other.to_owned(), None, 0);
             }
             // Secrets Manager may answer from before: one read decides nothing.
-            _ if was_pending
+            _ if self.was_pending
                 && labels.is_some()
-                && without_label.get_or_insert_with(Instant::now).elapsed() > STALE_FOR =>
+                && self.without_label.get_or_insert_with(Instant::now).elapsed() > STALE_FOR =>
             {
-                return Err(given_up(names, &version));
+                return Err(given_up(self.names, &self.version));
             }
             _ => {}
         }
-        if started.elapsed() > limit {
-            return Err(did_not_end(names, &version, limit));
-        }
-        tokio::time::sleep(POLL_EVERY).await;
+        Ok(())
     }
 }
 
