@@ -235,11 +235,14 @@ const IN_USE: &str = "key in use";
 fn subject(report: &Report, key: &KeyReport) -> &'static str {
     let is_labelled =
         |label: &str| report.labelled(label).is_some_and(|version| version.key.as_ref() == Some(&key.key));
-    match () {
-        () if is_labelled(AWSCURRENT) => IN_USE,
-        () if is_labelled(AWSPENDING) || is_labelled(DEPLOYING) => "new key",
-        () if is_labelled(AWSPREVIOUS) => "previous key",
-        () => "other key",
+    if is_labelled(AWSCURRENT) {
+        IN_USE
+    } else if is_labelled(AWSPENDING) || is_labelled(DEPLOYING) {
+        "new key"
+    } else if is_labelled(AWSPREVIOUS) {
+        "previous key"
+    } else {
+        "other key"
     }
 }
 

@@ -22,10 +22,12 @@ pub(super) async fn run(screen: &Screen, target: &Target) -> Result<Done, Shown>
         let found = findings(deployment, &facts, SystemTime::now());
         screen.findings(deployment, &found);
         let finds = |verdict: Verdict| found.iter().any(|finding| finding.verdict == verdict);
-        match () {
-            () if finds(Verdict::Wrong) => Err(Shown::FAILED),
-            () if finds(Verdict::Unknown) => Err(Shown(Exit::Unread)),
-            () => Ok(Done::NothingToDo),
+        if finds(Verdict::Wrong) {
+            Err(Shown::FAILED)
+        } else if finds(Verdict::Unknown) {
+            Err(Shown(Exit::Unread))
+        } else {
+            Ok(Done::NothingToDo)
         }
     })
     .await

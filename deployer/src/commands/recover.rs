@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_iam::types::StatusType;
 use contract::{AWSPENDING, Command, Report, Text, text};
-use futures_util::future::BoxFuture;
 
 use super::{
     approve::approve,
@@ -12,7 +11,9 @@ use super::{
     session::{Done, Session, Shown, for_each_deployment},
 };
 use crate::{
+    aws::Aws,
     cli::RecoverArgs,
+    deployment::Deployment,
     engine::events::Progress,
     error::{Error, ErrorKind, FailedTo as _},
     rotation::{
@@ -153,19 +154,12 @@ enum Taken {
 }
 
 async fn take(session: &Session, remedy: &Remedy, report: &Report, args: &RecoverArgs) -> Result<Taken, Shown> {
-    let (aws, deployment) = (&session.aws, &session.deployment);
-    let secret = &deployment.names.secret;
-    let change: BoxFuture<'_, Result<(), Error>> = match remedy {
-        Remedy::ClearPending { version, .. } => Box::pin(labels::move_label(aws, secret, AWSPENDING, version, None)),
-        Remedy::MoveLabel { label, from, to } => Box::pin(labels::move_label(aws, secret, label, from, Some(to))),
-        Remedy::DeleteOrphan { key, .. } => Box::pin(function::delete_orphan(aws, deployment, key)),
-        Remedy::Rotate => {
-            return rotate::rotate(session, report, args.watch, args.patience).await.map(|_| Taken::Done);
-        }
-    };
+    if *remedy == Remedy::Rotate {
+        return rotate::rotate(session, report, args.watch, args.patience).await.map(|_| Taken::Done);
+    }
     let lease = session.take_lease("recover", args.patience.lease_timeout).await?;
     let waited = lease.waited;
-    let changed = if waited { Ok(()) } else { change.await };
+    let changed = if waited { Ok(()) } else { change(&session.aws, &session.deployment, remedy).await };
     lease.give_up().await;
     session.fail(changed)?;
     if waited {
@@ -173,6 +167,18 @@ async fn take(session: &Session, remedy: &Remedy, report: &Report, args: &Recove
     }
     session.screen.note(format!("done: {}", remedy.sentence()));
     Ok(Taken::Done)
+}
+
+/// Makes the change of a remedy, under the lease.
+async fn change(aws: &Aws, deployment: &Deployment, remedy: &Remedy) -> Result<(), Error> {
+    let secret = &deployment.names.secret;
+    match remedy {
+        Remedy::ClearPending { version, .. } => labels::move_label(aws, secret, AWSPENDING, version, None).await,
+        Remedy::MoveLabel { label, from, to } => labels::move_label(aws, secret, label, from, Some(to)).await,
+        Remedy::DeleteOrphan { key, .. } => function::delete_orphan(aws, deployment, key).await,
+        // A rotation takes the lease by itself.
+        Remedy::Rotate => Ok(()),
+    }
 }
 
 /// Makes a key Active that a person has named. Returns how many changes that took.
