@@ -1,10 +1,13 @@
-use contract::{DONE, HostReport, Next, Refusal, RefusalKind, VersionReport, WayOut};
+use contract::{DONE, Next, Refusal, RefusalKind, VersionReport, WayOut};
 
 use super::*;
 use crate::{
     engine::op::{Address, ResourceKind},
     error::Error,
-    rotation::log::Failure,
+    rotation::{
+        fixture::{self, key},
+        log::Failure,
+    },
     sending::MaySend,
     status::CredentialStatus,
 };
@@ -22,42 +25,16 @@ fn version(id: &str, labels: &[&str], key: &str) -> VersionReport {
     }
 }
 
-fn key(id: &str, verdict: KeyVerdict) -> KeyReport {
-    KeyReport {
-        key: id.into(),
-        active: true,
-        created: Some("2026-01-01T00:00:00Z".into()),
-        last_used: None,
-        inactive_since: None,
-        verdict,
-    }
-}
-
 fn report() -> Report {
     let stays = |until: Option<&str>, way_out| KeyVerdict::MustStay {
         reason: "it stays".into(),
         until: until.map(str::to_owned),
         way_out,
     };
-    Report {
-        secret: "arn".into(),
-        user: "mail".into(),
-        rotation_enabled: true,
-        open: None,
-        last_rotated: Some("2026-01-01T00:00:00Z".into()),
-        next_rotation: Some("2026-02-01T00:00:00Z".into()),
-        grace_ends: Some("2026-01-02T00:00:00Z".into()),
-        overdue: None,
-        notes: vec![],
-        versions: vec![version("now", &[AWSCURRENT, DEPLOYING, TOLD], "NOW"), version("old", &[AWSPREVIOUS], "OLD")],
-        keys: vec![
-            key("OLD", stays(Some("2026-01-02T00:00:00Z"), Some(WayOut::Leaked))),
-            key("NOW", stays(None, None)),
-        ],
-        hosts: vec![HostReport { instance: "i-1".into(), status: "Online".into(), online: true }],
-        next: Next::MakeKey { frees: vec![] },
-        denied: Some(vec![]),
-    }
+    fixture::report(
+        vec![version("now", &[AWSCURRENT, DEPLOYING, TOLD], "NOW"), version("old", &[AWSPREVIOUS], "OLD")],
+        vec![key("OLD", stays(Some("2026-01-02T00:00:00Z"), Some(WayOut::Leaked))), key("NOW", stays(None, None))],
+    )
 }
 
 /// Two days after its second rotation, nothing is wrong.

@@ -2,6 +2,8 @@
 //! secret's value.
 
 pub(crate) mod diagnosis;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub(crate) mod function;
 pub(crate) mod labels;
 pub(crate) mod log;

@@ -1,32 +1,16 @@
-use contract::HostReport;
-
 use super::*;
+use crate::rotation::fixture;
 
 const REFUSED: &str = "permanent error (535): Authentication Credentials Invalid";
 const UNANSWERED: &str = "transient error (454): Temporary authentication failure";
 
 /// A deployment after its second rotation, in whose grace nothing is wrong but that no further rotation can run.
 fn healthy() -> Report {
-    Report {
-        secret: "arn".into(),
-        user: "mail".into(),
-        rotation_enabled: true,
-        open: None,
-        last_rotated: Some("2026-01-01T00:00:00Z".into()),
-        next_rotation: Some("2026-02-01T00:00:00Z".into()),
-        grace_ends: Some("2026-01-02T00:00:00Z".into()),
-        overdue: None,
-        notes: vec![],
-        versions: Vec::new(),
-        keys: Vec::new(),
-        hosts: vec![HostReport { instance: "i-1".into(), status: "Online".into(), online: true }],
-        next: Next::MakeKey { frees: vec![] },
-        denied: Some(vec![]),
-    }
-    .version("now", &[AWSCURRENT, DEPLOYING, TOLD], "NOW")
-    .version("old", &[AWSPREVIOUS], "OLD")
-    .key("NOW", stays(None))
-    .key("OLD", stays(None))
+    fixture::report(vec![], vec![])
+        .version("now", &[AWSCURRENT, DEPLOYING, TOLD], "NOW")
+        .version("old", &[AWSPREVIOUS], "OLD")
+        .key("NOW", stays(None))
+        .key("OLD", stays(None))
 }
 
 /// As `healthy`, and a rotation to `new` is open, whose credential SES accepts.
@@ -111,9 +95,7 @@ impl Changed for Report {
     }
 
     fn key(mut self, key: &str, verdict: KeyVerdict) -> Self {
-        let created = Some("2026-01-01T00:00:00Z".into());
-        let (key, active, last_used, inactive_since) = (key.into(), true, None, None);
-        self.keys.push(KeyReport { key, active, created, last_used, inactive_since, verdict });
+        self.keys.push(fixture::key(key, verdict));
         self
     }
 
