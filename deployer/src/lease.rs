@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_ssm::types::{ParameterTier, ParameterType, Tag};
+use aws_sdk_ssm::types::{ParameterTier, ParameterType};
 use aws_smithy_runtime_api::{
     box_error::BoxError,
     client::{
@@ -29,7 +29,10 @@ use tokio::{
 use crate::{
     aws::Aws,
     deployment::record,
-    engine::{events::Progress, tags::Tags},
+    engine::{
+        events::Progress,
+        tags::{self, Tags},
+    },
     error::{Error, ErrorKind, FailedTo as _, absent_is_none},
 };
 
@@ -261,10 +264,9 @@ impl Parameter {
         let content = Content { after, holder: holder.cloned() };
         // Its one map has texts as keys, so it always has a JSON form.
         let value = serde_json::to_string(&content).unwrap_or_default();
-        let tag = |(key, value): (&String, &String)| Tag::builder().key(key).value(value).build().ok();
         let request = self.aws.ssm.put_parameter().name(&self.name).value(value).overwrite(tags.is_none());
         let request = request.r#type(ParameterType::String).tier(ParameterTier::Standard);
-        let request = request.set_tags(tags.map(|tags| tags.iter().filter_map(tag).collect()));
+        let request = request.set_tags(tags.map(tags::of_systems_manager));
         let answer = request.send().await.failed_to(|| format!("write the lease {}", self.name));
         let answer = if tags.is_none() { answer.map_err(record::takes_no_tags) } else { answer };
         Ok(answer?.version)

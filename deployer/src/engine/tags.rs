@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_ssm::types::Tag;
 use serde_json::Value;
 
 use crate::engine::op::{Op, Verb};
@@ -28,6 +29,12 @@ pub(crate) fn remove_op(action: &str, removed: &Tags) -> Option<Op> {
     let remove =
         |op: Op, (key, value): (&String, &String)| op.with(&format!("tags.{key}"), Some(value.as_str().into()), None);
     (!removed.is_empty()).then(|| removed.iter().fold(Op::new(Verb::Update, action), remove))
+}
+
+/// The tags as Systems Manager takes them, for a document or a parameter.
+pub(crate) fn of_systems_manager(tags: &Tags) -> Vec<Tag> {
+    // `build` fails only without a key or a value.
+    tags.iter().filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok()).collect()
 }
 
 /// The tags as an object, for a create op.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_ssm::types::{DocumentDescription, DocumentFormat, DocumentType, ResourceTypeForTagging, Tag};
+use aws_sdk_ssm::types::{DocumentDescription, DocumentFormat, DocumentType, ResourceTypeForTagging};
 use contract::{AWSCURRENT, AWSPENDING, DocumentVariable, Text, VERSION_ID, VERSION_STAGE};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -204,7 +204,7 @@ impl Tagged for Document {
             Call::Create { content, tags } => {
                 let request = ssm.create_document().name(name).content(content.to_string());
                 let request = request.document_type(DocumentType::Command).document_format(DocumentFormat::Json);
-                let request = request.target_type(TARGET_TYPE).set_tags(Some(ssm_tags(&tags)));
+                let request = request.target_type(TARGET_TYPE).set_tags(Some(tags::of_systems_manager(&tags)));
                 request.send().await.failed_to(|| format!("create document {name}")).map(drop)
             }
             Call::Update(goal) => {
@@ -223,7 +223,7 @@ impl Tagged for Document {
 
     async fn set_tags(&self, aws: &Aws, tags: Tags) -> Result<(), Error> {
         let request = aws.ssm.add_tags_to_resource().resource_type(ResourceTypeForTagging::Document);
-        let request = request.resource_id(&self.name).set_tags(Some(ssm_tags(&tags)));
+        let request = request.resource_id(&self.name).set_tags(Some(tags::of_systems_manager(&tags)));
         request.send().await.failed_to(|| format!("tag document {}", self.name)).map(drop)
     }
 
@@ -270,9 +270,4 @@ impl Document {
             }
         }
     }
-}
-
-fn ssm_tags(tags: &Tags) -> Vec<Tag> {
-    // `build` fails only without a key or a value.
-    tags.iter().filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok()).collect()
 }

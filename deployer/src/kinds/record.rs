@@ -2,7 +2,7 @@
 //!
 //! Before the first resource is made, [`note`] notes every resource that this run may make, so that a run that is killed forgets none.
 
-use aws_sdk_ssm::types::{ParameterTier, ParameterType, ResourceTypeForTagging, Tag};
+use aws_sdk_ssm::types::{ParameterTier, ParameterType, ResourceTypeForTagging};
 use contract::{Command, TAG_DEPLOYMENT, Text, text};
 use serde_json::Value;
 
@@ -101,7 +101,7 @@ impl Tagged for Record {
 
     async fn set_tags(&self, aws: &Aws, tags: Tags) -> Result<(), Error> {
         let request = aws.ssm.add_tags_to_resource().resource_type(ResourceTypeForTagging::Parameter);
-        let request = request.resource_id(&self.name).set_tags(Some(ssm_tags(&tags)));
+        let request = request.resource_id(&self.name).set_tags(Some(tags::of_systems_manager(&tags)));
         request.send().await.failed_to(|| format!("tag the record {}", self.name)).map(drop)
     }
 
@@ -122,7 +122,7 @@ impl Record {
     async fn put(&self, aws: &Aws, content: &Content, tags: Option<&Tags>) -> Result<(), Error> {
         let request = aws.ssm.put_parameter().name(&self.name).value(content.to_json());
         let request = request.r#type(ParameterType::String).tier(ParameterTier::Standard).overwrite(tags.is_none());
-        let request = request.set_tags(tags.map(ssm_tags));
+        let request = request.set_tags(tags.map(tags::of_systems_manager));
         let answer = request.send().await.failed_to(|| format!("write the record {}", self.name)).map(drop);
         if tags.is_none() { answer.map_err(record::takes_no_tags) } else { answer }
     }
@@ -185,9 +185,4 @@ fn with_content(op: Op, from: Option<&Content>, to: &Content) -> Op {
     let is_new = to.applied != from.and_then(|it| it.applied.clone());
     let op = op.sets("content", to.digest());
     if is_new { op.with("applied", from.and_then(applied), Some("this run".into())) } else { op }
-}
-
-fn ssm_tags(tags: &Tags) -> Vec<Tag> {
-    // `build` fails only without a key or a value.
-    tags.iter().filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok()).collect()
 }
