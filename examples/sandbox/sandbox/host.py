@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ministack.core.responses import new_uuid, request_scope
-from ministack.services import iam, sts
+from ministack.core.responses import request_scope
+from ministack.services import iam
 
-from . import iam as sandbox_iam
+from . import sessions
 from .account import INSTANCES
 from .api import AwsError, Control
 from .programs import link_programs
@@ -186,34 +186,14 @@ def _environment(host: Host) -> dict[str, str]:
 
 
 def _credentials(instance_id: str) -> dict[str, str]:
-    """New temporary credentials of the instance's role, as EC2's metadata service gives them.
-
-    EC2 assumes the role for its instance. No caller of AssumeRole can do so: the role trusts only EC2. So this enters
-    the session in the emulator's table without the call.
-    """
+    """New temporary credentials of the instance's role, as EC2's metadata service gives them."""
     account = _surroundings.account
     name = INSTANCES[instance_id].role
     with request_scope(account, _surroundings.region):
         role = iam._roles.get(name)
     if role is None:
         return {}  # an instance without a role: the AWS CLI says that it has no credentials
-    key = iam._gen_session_access_key()
-    session = {
-        "Arn": f"arn:aws:sts::{account}:assumed-role/{name}/{instance_id}",
-        "UserId": f"{role['RoleId']}:{instance_id}",
-        "SecretAccessKey": iam._gen_secret(),
-        "SessionToken": new_uuid(),
-        "Expiration": time.time() + ROLE_SESSION_SECONDS,
-        "AccountId": account,
-        "PrincipalType": "AssumedRole",
-    }
-    sts.register_session(key, session)
-    sandbox_iam.note_issued(session["SecretAccessKey"])
-    return {
-        "AWS_ACCESS_KEY_ID": key,
-        "AWS_SECRET_ACCESS_KEY": session["SecretAccessKey"],
-        "AWS_SESSION_TOKEN": session["SessionToken"],
-    }
+    return sessions.assume(account, name, role["RoleId"], instance_id, ROLE_SESSION_SECONDS)
 
 
 def configure(change: dict[str, Any]) -> dict[str, Any]:
