@@ -56,6 +56,8 @@ pub(crate) enum ErrorKind {
     RotationFailed,
     /// An open rotation is in the way.
     RotationOpen,
+    /// Something could not be read, for another reason than a denial or a lost answer.
+    Unread,
 }
 
 /// Why something failed.

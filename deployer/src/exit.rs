@@ -79,7 +79,11 @@ impl Exit {
         let meets = |kinds: &[ErrorKind]| errors.iter().any(|error| kinds.contains(&error.kind()));
         match errors.last() {
             _ if meets(&[ErrorKind::Credentials]) => Self::Credentials,
-            _ if meets(&[ErrorKind::Denied, ErrorKind::NoAnswer]) => Self::Unread,
+            _ if meets(&[ErrorKind::Denied, ErrorKind::NoAnswer, ErrorKind::Unread])
+                || errors.iter().any(Error::cause_is_aws) =>
+            {
+                Self::Unread
+            }
             Some(last) => last.into(),
             None => Self::Success,
         }
@@ -96,6 +100,7 @@ impl From<&Error> for Exit {
             ErrorKind::LeaseHeld => Self::LeaseHeld,
             ErrorKind::Partial => Self::Partial,
             ErrorKind::RotationFailed => Self::RotationFailed,
+            ErrorKind::Unread => Self::Unread,
             ErrorKind::Denied
             | ErrorKind::Failed
             | ErrorKind::NoAnswer
@@ -146,8 +151,11 @@ mod tests {
     fn what_could_not_be_read_has_a_code_of_its_own_unless_the_credentials_are_why() {
         let aws = |code: &str| Error::new("failed").aws(Some(code.to_owned()), None);
         let of = |codes: &[&str]| Exit::of_reading(&codes.iter().map(|code| aws(code)).collect::<Vec<_>>());
-        assert_eq!(of(&["AccessDenied", "ValidationError"]), Exit::Unread);
-        assert_eq!(of(&["ValidationError"]), Exit::Failed);
+        for code in ["AccessDenied", "ThrottlingException", "ValidationError"] {
+            assert_eq!(of(&[code]), Exit::Unread, "{code}");
+        }
+        assert_eq!(Exit::of_reading(&[Error::new("somebody else's").of_kind(ErrorKind::NotOurs)]), Exit::Failed);
+        assert_eq!(Exit::of_reading(&[Error::new("the function crashed").of_kind(ErrorKind::Unread)]), Exit::Unread);
         assert_eq!(of(&["ExpiredToken", "AccessDenied"]), Exit::Credentials);
         assert_eq!(of(&[]), Exit::Success);
     }

@@ -60,9 +60,8 @@ pub(crate) fn overview(status: &Status, keep_inactive: Duration, now: SystemTime
     for_a_person.extend(status.notes.iter().cloned());
     let unread = match status.unread.as_slice() {
         [] => None,
-        [one] if !one.cause_is_aws() => Some(Text::from(one.what.clone())),
-        [_] => Some("1 read failed: the error is below".into()),
-        several => Some(format!("{} reads failed: the errors are below", several.len()).into()),
+        [error] => Some(Text::from(error.what.clone())),
+        [error, others @ ..] => Some(format!("{}, and {} more (below)", error.what, others.len()).into()),
     };
     let notes = match for_a_person.len() {
         0 => None,
@@ -207,27 +206,32 @@ fn rows(status: &Status, keep_inactive: Duration, now: SystemTime) -> Vec<Row> {
     let mut rows = vec![row("last rotation", vec![last.into()])];
     rows.extend(open(status).map(|open| row("open now", vec![open])));
     rows.push(row("next rotation", vec![next.into()]));
-    match &status.report {
-        Some(report) => {
-            let mut keys: Vec<_> = report.keys.iter().map(|key| (subject(report, key), key)).collect();
-            keys.sort_by_key(|(subject, _)| *subject != IN_USE);
-            rows.extend(keys.into_iter().map(|(subject, key)| {
-                let stays = match &key.verdict {
-                    KeyVerdict::MustStay { reason, .. } if subject != IN_USE => Some(format!("stays: {reason}")),
-                    _ => None,
-                };
-                let fate = retirement::fate(key, keep_inactive).filter(|_| subject != IN_USE).or(stays);
-                let of_key = describe(&key.key, key.active, key.created.as_ref(), key.last_used.as_ref(), now);
-                row(subject, std::iter::once(of_key).chain(fate.map(Text::from)).collect())
-            }));
-            rows.push(row("read by", readers(report)));
-        }
-        None => rows.extend(status.keys.iter().map(|Key { id, status, created, last_used }| {
-            row("access key", vec![describe(id, status == "Active", Some(created), last_used.as_ref(), now)])
-        })),
+    if let Some(report) = &status.report {
+        let mut keys: Vec<_> = report.keys.iter().map(|key| (subject(report, key), key)).collect();
+        keys.sort_by_key(|(subject, _)| *subject != IN_USE);
+        rows.extend(keys.into_iter().map(|(subject, key)| {
+            let stays = match &key.verdict {
+                KeyVerdict::MustStay { reason, .. } if subject != IN_USE => Some(format!("stays: {reason}")),
+                _ => None,
+            };
+            let fate = retirement::fate(key, keep_inactive).filter(|_| subject != IN_USE).or(stays);
+            let of_key = describe(&key.key, key.active, key.created.as_ref(), key.last_used.as_ref(), now);
+            row(subject, std::iter::once(of_key).chain(fate.map(Text::from)).collect())
+        }));
+        rows.push(row("read by", readers(report)));
+        return rows;
+    }
+    rows.extend(status.keys.iter().map(|Key { id, status, created, last_used }| {
+        row("access key", vec![describe(id, status == "Active", Some(created), last_used.as_ref(), now)])
+    }));
+    if !status.unread.is_empty() {
+        rows.push(row("not known", vec![NOT_KNOWN.into()]));
     }
     rows
 }
+
+/// What only the function knows.
+const NOT_KNOWN: &str = "which key is in use, what becomes of each key, whether every host has the key in use, and whether a rotation would succeed";
 
 const IN_USE: &str = "key in use";
 

@@ -155,6 +155,8 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     let keys = value_or_keep(keys, &mut unread).unwrap_or_default();
     let may_send = value_or_keep(may_send, &mut unread).flatten();
     let stopped = value_or_keep(account, &mut unread).and_then(|account| account.stopped());
+    // The record of a former name is of another function.
+    let was_applied = survey.facts.record().is_ok_and(|kept| kept.is_some_and(|kept| kept.record.applied.is_some()));
     let mut told = survey.notes;
     // A function of that name may be somebody else's: then its state is unknown.
     let is_ours = |(address, state): &(Address, State)| {
@@ -165,10 +167,16 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     } else {
         function::Notes::default()
     };
-    let function::Notes { report, standing, retirements } = asked;
+    let function::Notes { report, standing, retirements, unread: unasked } = asked;
+    unread.extend(unasked);
     if let Some(refusal) = report.as_ref().and_then(diagnosis::unread) {
         let error = Error::new("the function could not read everything").of_kind(ErrorKind::NoAnswer);
         unread.push(error.refused(refusal));
+    }
+    let is_gone =
+        |(address, state): &(Address, State)| address.kind == ResourceKind::Function && *state == State::Missing;
+    if was_applied && resources.iter().any(is_gone) {
+        unread.push(function::is_gone(&deployment.names.function));
     }
     if report.as_ref().is_some_and(was_only_edited) {
         told.retain(|note| Some(note) != elsewhere.as_ref());

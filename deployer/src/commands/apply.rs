@@ -54,9 +54,9 @@ pub(super) async fn apply(
     };
     let executed = run_plan::run(session, plan, approval, lease_timeout, watched).await?;
     let plan = &executed.plan;
-    let function::Notes { standing, retirements, .. } = function::notes(&session.aws, &session.deployment).await;
+    let told = function::notes(&session.aws, &session.deployment).await;
     let is_new = |note: &Text| !plan.notes.contains(note);
-    for note in standing.into_iter().filter(is_new).chain(retirements) {
+    for note in told.standing_or_unknown().into_iter().filter(is_new).chain(told.retirements) {
         session.screen.note(note);
     }
     if plan.has(Effect::RotatesNow) {

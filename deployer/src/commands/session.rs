@@ -163,7 +163,7 @@ impl Session {
         }
         // Only the function reads the secret's value. If the plan changes it, the end of apply tells.
         if toward == Toward::Present && plan.leaves_as_it_is(ResourceKind::Function) {
-            let told = function::notes(&self.aws, &self.deployment).await.standing;
+            let told = function::notes(&self.aws, &self.deployment).await.standing_or_unknown();
             let told: Vec<_> = told.into_iter().filter(|note| !plan.notes.contains(note)).collect();
             plan.notes.extend(told);
         }

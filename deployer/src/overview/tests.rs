@@ -163,7 +163,7 @@ fn an_inactive_key_in_use_is_told_with_the_commands_to_choose_from() {
 fn what_could_not_be_read_is_looked_at_and_never_taken_for_well() {
     let unread = |error| judged(&Status { unread: vec![error], ..healthy() });
     let failed = Error::new("failed to read role r").aws(None, None);
-    assert_eq!(unread(failed), (Safety::Look, "1 read failed: the error is below".to_owned()));
+    assert_eq!(unread(failed), (Safety::Look, "failed to read role r".to_owned()));
     assert_eq!(unread(Error::new("the key is disabled")), (Safety::Look, "the key is disabled".to_owned()));
     let unasked = Status { report: None, ..healthy() };
     assert_eq!(judged(&unasked), (Safety::Look, "the function does not say how the credential stands".to_owned()));

@@ -37,10 +37,26 @@ pub(crate) async fn report(aws: &Aws, deployment: &Deployment, logins: bool) -> 
 pub(crate) struct Notes {
     /// The report itself; none if there is none.
     pub(crate) report: Option<Report>,
-    /// What has to be attended to, or a note that this is not known.
+    /// What has to be attended to.
     pub(crate) standing: Vec<Text>,
     /// Which keys go soon.
     pub(crate) retirements: Vec<Text>,
+    /// Why the function could not be asked, if it is there.
+    pub(crate) unread: Option<Error>,
+}
+
+impl Notes {
+    /// What has to be attended to, or a note that this is not known.
+    pub(crate) fn standing_or_unknown(&self) -> Vec<Text> {
+        let unknown = |error: &Error| {
+            let why = error.in_one_line();
+            let unknown = format!("how the secret's fields stand, and which access keys go soon, is not known: {why}");
+            // What else is in the way, the function's own resource tells.
+            let ways = if error.code() == Some(NO_GRANT) { error.hints.clone() } else { Vec::new() };
+            Text::join([unknown.into()].into_iter().chain(ways), ". ")
+        };
+        self.standing.iter().cloned().chain(self.unread.iter().map(unknown)).collect()
+    }
 }
 
 /// What the function's report tells a person. Nothing if the function is not there yet.
@@ -50,18 +66,20 @@ pub(crate) async fn notes(aws: &Aws, deployment: &Deployment) -> Notes {
             retirements: retirement::coming(&report, deployment.config.rotation.keep_inactive),
             standing: report.notes.clone(),
             report: Some(report),
+            unread: None,
         },
         Err(error) if error.code() == Some("ResourceNotFoundException") => Notes::default(),
-        Err(error) => {
-            let unknown = format!(
-                "how the secret's fields stand, and which access keys go soon, is not known: {}",
-                error.in_one_line()
-            );
-            // What else is in the way, the function's own resource tells.
-            let ways = if error.code() == Some(NO_GRANT) { error.hints } else { Vec::new() };
-            Notes { standing: vec![Text::join([unknown.into()].into_iter().chain(ways), ". ")], ..Notes::default() }
-        }
+        Err(error) => Notes { unread: Some(error.of_kind(ErrorKind::Unread)), ..Notes::default() },
     }
+}
+
+/// Somebody deleted the function, so nobody can ask it.
+pub(crate) fn is_gone(function: &str) -> Error {
+    Error::new(format!("failed to ask function {function}: it was deleted")).of_kind(ErrorKind::Unread).hint(text![
+        "run ",
+        Command::deployer("apply"),
+        ", which makes the function again"
+    ])
 }
 
 /// Asks the function how everything stands until IAM no longer denies it anything: a policy that was just written may not be in

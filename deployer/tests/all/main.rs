@@ -63,6 +63,8 @@ mod saved_plan;
 mod scenarios;
 /// The soak with a real Postfix, ignored by default.
 mod soak;
+/// `deployer status`, of what it cannot read.
+mod status;
 /// The harness: what the tests share.
 mod support;
 /// From Terraform to the deployer and back.
