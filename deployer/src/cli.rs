@@ -66,7 +66,7 @@ pub enum Command {
     )]
     Destroy(DestroyArgs),
     /// Show what somebody else changed in AWS since the last apply; reads only. Exit code 0: nothing changed, 2: something changed,
-    /// 1 or more than 9: it could not be found out.
+    /// another one: it could not be found out.
     #[command(
         after_help = "Examples:\n  deployer drift\n  deployer drift --ignore log_group --ignore function.memory_size prod.yaml"
     )]
@@ -94,7 +94,7 @@ pub enum Command {
     #[command(after_help = "Example:\n  deployer export --terraform terraform prod.yaml")]
     Export(ExportArgs),
     /// Check all that a deployment needs, before the first `apply` and after it: permissions, SES, hosts, rotation; reads only. Exit
-    /// code 0: nothing is wrong, 1: something is, or could not be read.
+    /// code 0: nothing is wrong, 1: something is, 15: something could not be read.
     #[command(after_help = "Examples:\n  deployer doctor\n  deployer doctor prod.yaml")]
     Doctor(Target),
     /// Print the IAM policy that whoever runs the deployer needs, or that the instances need; changes nothing.
@@ -209,7 +209,7 @@ pub struct PlanArgs {
     /// The configuration.
     #[command(flatten)]
     pub target: Target,
-    /// Exit with 0 if there is nothing to do, 1 on an error, 2 if there are changes.
+    /// Exit with 0 if there is nothing to do, 2 if there are changes; another code is an error.
     #[arg(long)]
     pub detailed_exitcode: bool,
     /// Show what `destroy` would do.
@@ -249,7 +249,7 @@ pub struct ApplyArgs {
     /// Do not ask for approval.
     #[arg(long)]
     pub auto_approve: bool,
-    /// Exit with 0 if there was nothing to do, 1 on an error, 2 if changes were made.
+    /// Exit with 0 if there was nothing to do, 2 if changes were made; another code is an error.
     #[arg(long)]
     pub detailed_exitcode: bool,
     /// Take over resources of the deployment's names that no deployment owns, such as those of Terraform. Each keeps what it holds: no
@@ -306,7 +306,7 @@ pub struct StatusArgs {
     /// The configuration.
     #[command(flatten)]
     pub target: Target,
-    /// Exit with 0 if mail is safe, 1 on an error, 2 if mail is not safe or somebody has to look.
+    /// Exit with 0 if mail is safe, 2 if mail is not safe or somebody has to look; another code is an error.
     #[arg(long)]
     pub detailed_exitcode: bool,
 }
@@ -346,7 +346,7 @@ pub struct DestroyArgs {
     /// What it may delete.
     #[command(flatten)]
     pub leftovers: Leftovers,
-    /// Exit with 0 if there was nothing to do, 1 on an error, 2 if changes were made.
+    /// Exit with 0 if there was nothing to do, 2 if changes were made; another code is an error.
     #[arg(long)]
     pub detailed_exitcode: bool,
 }

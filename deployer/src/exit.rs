@@ -52,7 +52,7 @@ impl Exit {
             Self::Partial => "something was changed, and then something failed; run the command again",
             Self::LeaseHeld => "another run works on the deployment, and nothing was changed",
             Self::Credentials => "the credentials are missing, expired, or of another account",
-            Self::RotationFailed => "a rotation failed, did not end, or would fail",
+            Self::RotationFailed => "a rotation failed, did not end, is open and in the way, or would fail",
             Self::Unread => "something could not be read",
             Self::Interrupted => "Ctrl-C or SIGTERM; run the command again",
             Self::ChangedSincePlan => "AWS, the file or the function changed since the plan, and nothing was changed",
@@ -99,15 +99,14 @@ impl From<&Error> for Exit {
             ErrorKind::Interrupted => Self::Interrupted,
             ErrorKind::LeaseHeld => Self::LeaseHeld,
             ErrorKind::Partial => Self::Partial,
-            ErrorKind::RotationFailed => Self::RotationFailed,
+            ErrorKind::RotationFailed | ErrorKind::RotationOpen => Self::RotationFailed,
             ErrorKind::Unread => Self::Unread,
             ErrorKind::Denied
             | ErrorKind::Failed
             | ErrorKind::NoAnswer
             | ErrorKind::NotOurs
             | ErrorKind::Protected
-            | ErrorKind::Refused
-            | ErrorKind::RotationOpen => Self::Failed,
+            | ErrorKind::Refused => Self::Failed,
         }
     }
 }

@@ -80,6 +80,32 @@ mod tests {
         }
     }
 
+    /// Exit codes that a help text names, each with words of what it means there.
+    const NAMED: [(&str, &str); 3] = [("1", "something is,"), ("12", "another run"), ("15", "could not be read")];
+
+    #[test]
+    fn a_help_text_that_names_an_exit_code_says_what_it_means_in_the_table() {
+        let mut named = 0;
+        for verb in command().get_subcommands() {
+            let texts = verb.get_arguments().filter_map(|it| it.get_long_help().or(it.get_help()));
+            let texts = texts.chain(verb.get_long_about().or(verb.get_about())).map(ToString::to_string);
+            for text in texts.filter(|text| text.contains("xit ")) {
+                named += 1;
+                let said = &text[text.find("xit ").unwrap()..];
+                let codes = said.split(|c: char| !c.is_ascii_digit()).filter(|code| !["", "0", "2"].contains(code));
+                for code in codes {
+                    let words = NAMED.iter().find(|(named, _)| *named == code);
+                    assert!(
+                        words.is_some_and(|(_, words)| text.contains(words)),
+                        "{}: {code}: {text}",
+                        verb.get_name()
+                    );
+                }
+            }
+        }
+        assert!(named > 5, "{named}");
+    }
+
     #[test]
     fn the_help_of_every_verb_has_an_example_that_can_be_typed() {
         for verb in command().get_subcommands() {

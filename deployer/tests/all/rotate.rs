@@ -70,7 +70,7 @@ async fn a_rotation_is_refused_while_another_one_is_open() {
     let (refused, mutations) = deployed.run_watched(&["rotate"]);
 
     assert_eq!(mutations, NOTHING);
-    assert_shown!("rotation_open", &deployed.sandbox, &refused.expect(1).stderr);
+    assert_shown!("rotation_open", &deployed.sandbox, &refused.expect(14).stderr);
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn a_key_leaked_that_a_rotation_was_given_up_with() {
     deployed.rotation_fails_after_the_host_was_told().await;
     let leaked = deployed.key_labelled("AWSPENDING").await;
 
-    let refused = deployed.run(&["rotate", "--leaked", &leaked, "--auto-approve"]).expect(1);
+    let refused = deployed.run(&["rotate", "--leaked", &leaked, "--auto-approve"]).expect(14);
     assert!(refused.stderr.contains("deployer recover"), "{}", refused.stderr);
     deployed.clear_pending().await;
     let before = deployed.keys().await;
