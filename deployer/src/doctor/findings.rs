@@ -18,7 +18,10 @@ use crate::{
     engine::op::{Address, ResourceKind},
     error::Error,
     overview::stopped,
-    rotation::diagnosis::{Diagnosis, Known, diagnose},
+    rotation::{
+        diagnosis::{Diagnosis, Known, Way, diagnose},
+        function::is_gone,
+    },
     sending::{MaySend, Refused, SesAccount},
     simulation::{Denied, DeniedBy, Simulated},
     status::{Pending, State},
@@ -116,9 +119,12 @@ pub(crate) fn findings(deployment: &Deployment, facts: &Facts, now: SystemTime) 
     found.push(upkeep(deployment, facts));
     found.extend(notifications(config, facts));
     found.push(resources(facts));
-    // The sender's has a check of its own.
+    // The sender and the function have checks of their own.
     let of_sender = facts.sender.as_ref().and_then(|sender| sender.as_ref().err());
-    let others = facts.status.unread.iter().filter(|error| of_sender.is_none_or(|it| it.what != error.what));
+    let of_function = facts.report.as_ref().and_then(|report| report.as_ref().err());
+    let gone = is_gone(&deployment.names.function);
+    let told: Vec<_> = of_sender.into_iter().chain(of_function).chain([&gone]).map(|error| &error.what).collect();
+    let others = facts.status.unread.iter().filter(|error| !told.contains(&&error.what));
     found.extend(others.map(|error| Finding::of(Check::Resources, verdict_of(error), error)));
     found
 }
@@ -310,9 +316,12 @@ fn is_before(version: &str, first: [u32; 3]) -> bool {
 /// The deployer runs nothing on a host. That every host has confirmed a rotation's credential shows that the script ran.
 fn script(config: &Config, facts: &Facts) -> Finding {
     let script = config.instance.as_ref().map_or("", |instance| &instance.script);
-    let told = facts.report.as_ref().and_then(|report| report.as_ref().ok()).and_then(|report| report.labelled(TOLD));
-    if let Some(version) = told {
-        let evidence = format!("every host ran {script} and confirmed version {}", version.version);
+    let report = facts.report.as_ref().and_then(|report| report.as_ref().ok());
+    let labelled = |label| report.and_then(|report| report.labelled(label));
+    if let Some(version) = labelled(TOLD) {
+        let is_in_use = labelled(AWSCURRENT).is_some_and(|current| current.key == version.key);
+        let but = if is_in_use { "" } else { ", which has another access key than AWSCURRENT" };
+        let evidence = format!("every host ran {script} and confirmed version {}{but}", version.version);
         return Finding::new(Check::Script, Verdict::Ok, evidence);
     }
     let has_rotated = facts.status.credential.last_rotated.is_some();
@@ -359,7 +368,12 @@ fn function(deployment: &Deployment, facts: &Facts) -> Vec<Finding> {
     let (check, name) = (Check::Function, &deployment.names.function);
     let report = match (facts.state_of(ResourceKind::Function), &facts.report) {
         (Some(State::Missing), _) => {
-            return vec![Finding::new(check, Verdict::NotYet, format!("there is no function {name}"))];
+            let gone = is_gone(&deployment.names.function);
+            return vec![if facts.status.unread.iter().any(|error| error.what == gone.what) {
+                Finding::of(check, Verdict::Wrong, &gone)
+            } else {
+                Finding::new(check, Verdict::NotYet, format!("there is no function {name}"))
+            }];
         }
         // The error is among those of the reads.
         (_, None) => return Vec::new(),
@@ -367,7 +381,9 @@ fn function(deployment: &Deployment, facts: &Facts) -> Vec<Finding> {
         (_, Some(Ok(report))) => report,
     };
     let notes = report.notes.iter().map(|note| Finding::new(check, Verdict::Wrong, note.clone()));
-    unusable_key(report).into_iter().chain([next(name, report)]).chain(notes).collect()
+    let begins = !matches!(report.next, Next::Fail { .. });
+    let next = needs_a_person(report).filter(|_| begins).unwrap_or_else(|| next(name, report));
+    unusable_key(report).into_iter().chain([next]).chain(notes).collect()
 }
 
 /// A key in use that cannot be used. Before the first rotation there is none, and nothing is wrong.
@@ -375,6 +391,24 @@ fn unusable_key(report: &Report) -> Option<Finding> {
     report.labelled(AWSCURRENT)?.key.as_ref()?;
     let fix = text![Command::deployer("recover"), " shows what to do"];
     Some(Finding::new(Check::User, Verdict::Wrong, stopped(report)?).fix(fix))
+}
+
+/// What is wrong although a rotation would begin, as `status` tells it too. An open rotation, or one that is off, has a check of its own.
+fn needs_a_person(report: &Report) -> Option<Finding> {
+    if !report.rotation_enabled || report.open.is_some() || stopped(report).is_some() {
+        return None;
+    }
+    let wrong = |found| Finding::new(Check::Function, Verdict::Wrong, found);
+    match diagnose(report, Known::default()) {
+        Diagnosis::Healthy { .. } => None,
+        Diagnosis::Curable { found, first, .. } => {
+            Some(wrong(found).fix(text![Command::deployer("recover"), format!(" offers to {}", first.sentence())]))
+        }
+        Diagnosis::Person { found, ways } => Some(
+            ways.into_iter()
+                .fold(wrong(found), |it, Way { when, command }| it.fix(text![format!("{when}: "), command])),
+        ),
+    }
 }
 
 /// What the next rotation would do.
@@ -419,7 +453,7 @@ fn rotation(deployment: &Deployment, facts: &Facts) -> Finding {
     if let Some(pending) = credential.pending.as_ref().filter(|_| credential.pending_is == Some(Pending::Rotation)) {
         let evidence = format!("a rotation is open: version {pending} is AWSPENDING, and not {AWSCURRENT}");
         return Finding::new(check, Verdict::Wrong, evidence)
-            .fix(text![Command::deployer("recover"), " shows why it does not end, and repairs it"]);
+            .fix(text![Command::deployer("recover"), " shows why it does not end, and how to end it"]);
     }
     let date = |date: &Option<String>, none: &str| date.clone().unwrap_or_else(|| none.to_owned());
     let (last, next) = (date(&credential.last_rotated, "never"), date(&credential.next_rotation, "an unknown date"));

@@ -348,3 +348,47 @@ fn an_agent_that_pastes_parameters_is_known_by_its_version() {
     assert_eq!(["3.3.987.0", "3.2.9999.0", "2.3.68.0"].map(is_old), [true; 3]);
     assert_eq!(["3.3.2746.0", "3.3.3000.0", "4.0.0.0", "", "latest"].map(is_old), [false; 5]);
 }
+
+#[test]
+fn what_status_calls_no_safe_state_is_wrong_although_a_rotation_would_begin() {
+    let mut facts = healthy();
+    let report = key_in_use(&mut facts, true);
+    let told = contract::VersionReport {
+        version: "told".into(),
+        labels: vec![contract::AWSPREVIOUS.into(), TOLD.into()],
+        key: Some("TOLD".into()),
+        ..report.versions[0].clone()
+    };
+    report.versions[0].labels = vec![AWSCURRENT.into(), contract::DEPLOYING.into()];
+    report.versions.push(told);
+    report.next = Next::RollForward { version: "v".into(), key: "NOW".into() };
+
+    let found = not_ok(&facts);
+    let [(check, said)] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(check, "Function Wrong");
+    assert!(
+        said.contains("AWSCURRENT names access key NOW") && said.contains("`deployer recover` offers to"),
+        "{said}"
+    );
+    let script = of(&facts).into_iter().find(|finding| finding.check == Check::Script).unwrap();
+    assert!(script.evidence.to_string().ends_with("which has another access key than AWSCURRENT"));
+}
+
+#[test]
+fn a_function_that_was_deleted_or_cannot_be_asked_is_told_once() {
+    let mut facts = healthy();
+    facts.status.resources[0].1 = State::Missing;
+    facts.report = None;
+    facts.status.unread = vec![is_gone(&deployment().names.function)];
+    let about_function =
+        |facts: &Facts| not_ok(facts).into_iter().filter(|(_, said)| said.contains("failed to")).collect::<Vec<_>>();
+    let found = about_function(&facts);
+    assert!(found.len() == 1 && found[0].0 == "Function Wrong", "{found:?}");
+
+    let mut facts = healthy();
+    let throttled = || Error::new("failed to invoke function f").aws(Some("Throttled".into()), None);
+    facts.report = Some(Err(throttled()));
+    facts.status.unread = vec![throttled()];
+    let found = about_function(&facts);
+    assert!(found.len() == 1 && found[0].0 == "Function Unknown", "{found:?}");
+}
