@@ -108,6 +108,12 @@ fn refused(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
     Some(found.clone())
 }
 
+/// As [`stopped`], if AWSCURRENT holds a credential: before the first rotation there is none, and nothing is wrong.
+pub(crate) fn unusable(report: &Report) -> Option<Text> {
+    report.labelled(AWSCURRENT)?.key.as_ref()?;
+    stopped(report)
+}
+
 /// What is wrong with the rotation. Adds what a person can do.
 fn rotation(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
     let Some(report) = &status.report else {

@@ -6,7 +6,7 @@ use contract::{Command, KeyReport, KeyVerdict, Report, Text, text};
 use super::{
     approve::Approval,
     run_plan,
-    session::{Done, Prepared, Session, Shown, for_each_deployment, say_if_the_function_cannot_be_built},
+    session::{Done, Prepared, Session, Shown, for_each_deployment, say_if_the_function_cannot_be_built, standing},
     watched::watched,
 };
 use crate::{
@@ -56,7 +56,7 @@ pub(super) async fn apply(
     let plan = &executed.plan;
     let told = function::notes(&session.aws, &session.deployment).await;
     let is_new = |note: &Text| !plan.notes.contains(note);
-    for note in told.standing_or_unknown().into_iter().filter(is_new).chain(told.retirements) {
+    for note in standing(&told).into_iter().filter(is_new).chain(told.retirements) {
         session.screen.note(note);
     }
     if plan.has(Effect::RotatesNow) {

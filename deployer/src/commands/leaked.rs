@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, KeyReport, Report, TOLD, WayOut};
+use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, KeyReport, Next, Report, TOLD, WayOut};
 use tokio::time::Instant;
 
 use super::{
     approve::approve,
     rotate::{current_key, read, refusal, rotate, wait_while_tested},
-    session::{Done, Session, Shown, for_each_deployment},
+    session::{Done, Session, Shown, check_key_id, for_each_deployment},
 };
 use crate::{
     cli::RotateArgs,
@@ -31,6 +31,7 @@ const CONSISTENT_WITHIN: Duration = Duration::from_secs(20);
 const POLL_EVERY: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(screen: &Screen, args: &RotateArgs, leaked: &str) -> Result<Done, Shown> {
+    check_key_id(screen, "--leaked", leaked)?;
     for_each_deployment(screen, &args.target.config, async |session: Session| replace(&session, args, leaked).await)
         .await
 }
@@ -48,7 +49,8 @@ async fn replace(session: &Session, args: &RotateArgs, leaked: &str) -> Result<D
         }
         let others = make_way(session, &report, leaked, is_used)?;
         if !args.auto_approve && (rotations == 0 || !others.is_empty()) {
-            approve(session, &question(leaked, is_used), &["rotate", "--leaked", leaked], rotations).await?;
+            approve(session, &question(&report, leaked, is_used, &others), &["rotate", "--leaked", leaked], rotations)
+                .await?;
         }
         if !is_used {
             break;
@@ -124,8 +126,22 @@ fn described(KeyReport { key, active, created, last_used, .. }: &KeyReport) -> S
     format!("access key {key} is {state}, was made {created}, {last_used}")
 }
 
-fn question(leaked: &str, is_used: bool) -> String {
-    if is_used { format!("Rotate, and delete access key {leaked}?") } else { format!("Delete access key {leaked}?") }
+/// Names every key that goes, and the one that hosts have in the end.
+fn question(report: &Report, leaked: &str, is_used: bool, others: &[String]) -> String {
+    if !is_used {
+        let kept = current_key(report).map_or_else(String::new, |key| format!(", and keep {key}, which is in use"));
+        return format!("Delete access key {leaked}{kept}?");
+    }
+    let first = if others.is_empty() {
+        "Rotate".to_owned()
+    } else {
+        format!("Delete access key {}, rotate", others.join(" and "))
+    };
+    let to = match &report.next {
+        Next::RollForward { key, .. } | Next::Resume { key } if key != leaked => format!("access key {key}"),
+        _ => "a new access key".to_owned(),
+    };
+    format!("{first} to {to}, and then delete access key {leaked}?")
 }
 
 async fn delete(session: &Session, key: &str, timeline: &mut Timeline) -> Result<(), Shown> {
@@ -161,5 +177,49 @@ impl Timeline {
 
     fn add(&mut self, what: impl AsRef<str>) {
         self.0.push(format!("{}  {}", date::now(), what.as_ref()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(next: Next) -> Report {
+        let report = include_str!("../../../contract/golden/0.1.0/report.json");
+        let contract::Answer::Done(report) = serde_json::from_str::<contract::Answer<Report>>(report).unwrap() else {
+            panic!("it is a report");
+        };
+        Report { next, ..report }
+    }
+
+    #[test]
+    fn the_question_names_the_keys_that_go_and_the_one_that_stays_or_is_made() {
+        let new = report(Next::MakeKey { frees: vec![] });
+        let current = current_key(&new).unwrap().to_owned();
+        let other = ["OTHER".to_owned()];
+        for (report, is_used, others, expected) in [
+            (&new, true, &[][..], "Rotate to a new access key, and then delete access key LEAKED?".to_owned()),
+            (
+                &new,
+                true,
+                &other[..],
+                "Delete access key OTHER, rotate to a new access key, and then delete access key LEAKED?".to_owned(),
+            ),
+            (&new, false, &[][..], format!("Delete access key LEAKED, and keep {current}, which is in use?")),
+            (
+                &report(Next::Resume { key: "STORED".into() }),
+                true,
+                &[][..],
+                "Rotate to access key STORED, and then delete access key LEAKED?".to_owned(),
+            ),
+            (
+                &report(Next::Resume { key: "LEAKED".into() }),
+                true,
+                &[][..],
+                "Rotate to a new access key, and then delete access key LEAKED?".to_owned(),
+            ),
+        ] {
+            assert_eq!(question(report, "LEAKED", is_used, others), expected);
+        }
     }
 }

@@ -8,7 +8,7 @@ use contract::{AWSPENDING, Command, Report, Text, text};
 use super::{
     approve::approve,
     rotate,
-    session::{Done, Session, Shown, for_each_deployment},
+    session::{Done, Session, Shown, check_key_id, for_each_deployment},
 };
 use crate::{
     aws::Aws,
@@ -29,6 +29,9 @@ use crate::{
 const MOST_REMEDIES: usize = 8;
 
 pub(super) async fn run(screen: &Screen, args: &RecoverArgs) -> Result<Done, Shown> {
+    if let Some(key) = &args.reactivate {
+        check_key_id(screen, "--reactivate", key)?;
+    }
     for_each_deployment(screen, &args.target.config, async |session: Session| {
         let taken = match &args.reactivate {
             Some(key) => reactivate(&session, key, args.auto_approve).await?,

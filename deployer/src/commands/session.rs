@@ -6,7 +6,7 @@ use contract::{Command, Text, text};
 
 use crate::{
     aws::{self, Aws, Identity},
-    config::{self, Config},
+    config::{self, AccessKeyId, Config},
     date,
     deployment::{
         Allowed, Deployment,
@@ -24,9 +24,10 @@ use crate::{
     exit::Exit,
     interrupt::unless_asked,
     lease::{self, Holder, Lease},
+    overview::unusable,
     package::Package,
     planning::{self, Surveyed},
-    rotation::function,
+    rotation::function::{self, Notes},
     screen::Screen,
     silence::Silence,
     sizes,
@@ -163,7 +164,7 @@ impl Session {
         }
         // Only the function reads the secret's value. If the plan changes it, the end of apply tells.
         if toward == Toward::Present && plan.leaves_as_it_is(ResourceKind::Function) {
-            let told = function::notes(&self.aws, &self.deployment).await.standing_or_unknown();
+            let told = standing(&function::notes(&self.aws, &self.deployment).await);
             let told: Vec<_> = told.into_iter().filter(|note| !plan.notes.contains(note)).collect();
             plan.notes.extend(told);
         }
@@ -217,6 +218,16 @@ impl Session {
     }
 }
 
+/// What has to be attended to, and first of all whether the key in use can be used.
+pub(super) fn standing(notes: &Notes) -> Vec<Text> {
+    let unusable = notes
+        .report
+        .as_ref()
+        .and_then(unusable)
+        .map(|found| found.then(text!["; ", Command::deployer("recover"), " shows what to do"]));
+    unusable.into_iter().chain(notes.standing_or_unknown()).collect()
+}
+
 /// Runs `work` and renders its events as they come.
 pub(super) async fn with_events<T>(screen: &Screen, work: impl AsyncFnOnce(Events) -> T) -> T {
     let (events, mut receiver) = Events::channel();
@@ -235,6 +246,15 @@ pub(super) async fn connect(screen: &Screen, region: &str) -> Result<(Aws, Ident
     let told = screen.clone();
     let silence = Silence::new(move |unanswered| told.event(&Event::Unanswered(unanswered)));
     aws::connect(region, &silence).await.map_err(|error| show(screen, &error))
+}
+
+/// Refuses what a person typed as an access key id and is none. It is not repeated: it may be a secret access key.
+pub(super) fn check_key_id(screen: &Screen, flag: &str, typed: &str) -> Result<(), Shown> {
+    typed.parse::<AccessKeyId>().map(drop).map_err(|_| {
+        let error = Error::new(format!("the value of {flag} is not an access key id"));
+        let hint = "an access key id begins with AKIA, and has capital letters and digits only, such as AKIAIOSFODNN7EXAMPLE; ";
+        show(screen, &error.hint(text![hint, Command::deployer("status"), " shows those of the user"]))
+    })
 }
 
 /// Shows an error. Returns that it was shown.

@@ -17,7 +17,7 @@ use crate::{
     deployment::Deployment,
     engine::op::{Address, ResourceKind},
     error::Error,
-    overview::stopped,
+    overview::{stopped, unusable},
     rotation::{
         diagnosis::{Diagnosis, Known, Way, diagnose},
         function::is_gone,
@@ -386,11 +386,9 @@ fn function(deployment: &Deployment, facts: &Facts) -> Vec<Finding> {
     unusable_key(report).into_iter().chain([next]).chain(notes).collect()
 }
 
-/// A key in use that cannot be used. Before the first rotation there is none, and nothing is wrong.
 fn unusable_key(report: &Report) -> Option<Finding> {
-    report.labelled(AWSCURRENT)?.key.as_ref()?;
     let fix = text![Command::deployer("recover"), " shows what to do"];
-    Some(Finding::new(Check::User, Verdict::Wrong, stopped(report)?).fix(fix))
+    Some(Finding::new(Check::User, Verdict::Wrong, unusable(report)?).fix(fix))
 }
 
 /// What is wrong although a rotation would begin, as `status` tells it too. An open rotation, or one that is off, has a check of its own.

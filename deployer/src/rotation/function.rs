@@ -11,7 +11,8 @@ use aws_sdk_lambda::{
     types::ThrottleReason,
 };
 use contract::{
-    Answer, Command, Denial, Event, KeyReport, KeyVerdict, Next, Refusal, RefusalKind, Report, Retired, Text, text,
+    AWSCURRENT, Answer, Command, DEPLOYING, Denial, Event, KeyReport, KeyVerdict, Next, Refusal, RefusalKind, Report,
+    Retired, TOLD, Text, VersionReport, text,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -179,13 +180,42 @@ pub(crate) async fn delete_leaked(aws: &Aws, deployment: &Deployment, key: &str)
 /// The report on one of the user's keys.
 pub(crate) fn find_key<'a>(report: &'a Report, id: &str) -> Result<&'a KeyReport, Error> {
     report.keys.iter().find(|key| key.key == id).ok_or_else(|| {
-        let keys: Vec<_> = report.keys.iter().map(|key| key.key.as_str()).collect();
-        let has = if keys.is_empty() { "none".to_owned() } else { keys.join(", ") };
-        Error::new(format!("the IAM user {} has no access key {id}, or none any more", report.user))
-            .of_kind(ErrorKind::Refused)
-            .cause(format!("its access keys: {has}"))
-            .hint("look for the key's user: every user of the account may have it")
+        naming(report, id).map_or_else(|| is_of_another_user(report, id), |version| was_deleted_before(version, id))
     })
+}
+
+fn is_of_another_user(report: &Report, id: &str) -> Error {
+    let keys: Vec<_> = report.keys.iter().map(|key| key.key.as_str()).collect();
+    let has = if keys.is_empty() { "none".to_owned() } else { keys.join(", ") };
+    Error::new(format!("the IAM user {} has no access key {id}", report.user))
+        .of_kind(ErrorKind::Refused)
+        .cause(format!("its access keys: {has}"))
+        .hint("it is deleted already, or any other user of any account may have it")
+        .hint(text![
+            "if it is of this account, its user is in the answer of ",
+            Command::aws(&["iam", "get-access-key-last-used", "--access-key-id", id])
+        ])
+}
+
+/// The labelled version that names a key; AWSCURRENT's, if that one does.
+fn naming<'a>(report: &'a Report, key: &str) -> Option<&'a VersionReport> {
+    let names = |version: &&VersionReport| version.key.as_deref() == Some(key);
+    report.labelled(AWSCURRENT).filter(names).or_else(|| report.versions.iter().find(names))
+}
+
+/// Somebody deleted a key that the secret still names.
+fn was_deleted_before(VersionReport { version, labels, .. }: &VersionReport, id: &str) -> Error {
+    let error = Error::new(format!("access key {id} is deleted already")).of_kind(ErrorKind::Refused);
+    let may_be_in_use = [AWSCURRENT, DEPLOYING, TOLD].iter().any(|label| labels.iter().any(|it| it == label));
+    let named = format!("version {version} of the secret names it ({})", labels.join(", "));
+    if may_be_in_use {
+        error.cause(format!("{named}: a host that uses it cannot send")).hint(text![
+            Command::deployer("recover"),
+            " shows what the hosts may have, and offers to give them a new access key"
+        ])
+    } else {
+        error.cause(format!("{named}, and hosts use another one")).hint("nothing is left to do")
+    }
 }
 
 fn was_deleted(retired: &Retired, key: &str) -> Result<(), Error> {
@@ -348,5 +378,30 @@ mod tests {
         assert!(was_deleted(&retired, "A").is_ok());
         assert_eq!(was_deleted(&retired, "B").unwrap_err().in_one_line(), "access key B was not deleted: B stays.");
         assert_eq!(was_deleted(&Retired::default(), "B").unwrap_err().in_one_line(), "access key B was not deleted");
+    }
+
+    #[test]
+    fn a_key_that_is_gone_is_told_with_what_the_secret_still_says_of_it() {
+        let report = include_str!("../../../contract/golden/0.1.0/report.json");
+        let mut report: Report = read_answer("f", report.as_bytes()).unwrap();
+        report.keys.clear();
+        let told = |key: &str| {
+            let error = find_key(&report, key).unwrap_err();
+            let hints: Vec<_> = error.hints.iter().map(ToString::to_string).collect();
+            format!("{} | {}", error.in_one_line(), hints.join(" | "))
+        };
+        let current = told("AKIA1");
+        assert!(
+            current.contains("is deleted already") && current.contains("a host that uses it cannot send"),
+            "{current}"
+        );
+        assert!(current.contains("`deployer recover`"), "{current}");
+        let previous = told("AKIA3");
+        assert!(previous.contains("(AWSPREVIOUS), and hosts use another one | nothing is left to do"), "{previous}");
+        let unknown = told("AKIA9");
+        assert!(
+            unknown.contains("has no access key AKIA9: its access keys: none") && unknown.contains("any other user"),
+            "{unknown}"
+        );
     }
 }

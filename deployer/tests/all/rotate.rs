@@ -125,10 +125,51 @@ async fn a_key_leaked_that_a_rotation_was_given_up_with() {
 async fn a_key_leaked_that_the_user_does_not_have() {
     let deployed = Deployed::example(&[]).await;
 
-    let (refused, mutations) = deployed.run_watched(&["rotate", "--leaked", "AKIAUNKNOWN", "--auto-approve"]);
+    let (refused, mutations) = deployed.run_watched(&["rotate", "--leaked", "AKIAIOSFODNN7EXAMPLE", "--auto-approve"]);
 
     assert_eq!(mutations, NOTHING);
     assert_shown!("leaked_unknown", &deployed.sandbox, &refused.expect(1).stderr);
+}
+
+#[tokio::test]
+async fn the_key_in_use_leaked_and_somebody_has_deleted_it() {
+    let deployed = Deployed::example(&[]).await;
+    let leaked = deployed.key_labelled("AWSCURRENT").await;
+    deployed.delete_key(&leaked).await;
+
+    let refused = deployed.run(&["rotate", "--leaked", &leaked, "--auto-approve"]).expect(1);
+
+    assert_shown!("leaked_and_deleted", &deployed.sandbox, &refused.stderr);
+    deployed.run(&["recover", "--auto-approve"]).expect(0);
+    deployed.expect_health().await;
+}
+
+#[tokio::test]
+async fn what_is_no_access_key_id_is_not_repeated_because_it_may_be_a_secret() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+    for (verb, flag) in [("rotate", "--leaked"), ("recover", "--reactivate")] {
+        let refused = sandbox.deployer(&[verb, flag, secret, &config]).expect(1);
+        assert!(
+            refused.stderr.starts_with(&format!("error: the value of {flag} is not an access key id\n")),
+            "{}",
+            refused.stderr
+        );
+        assert!(!refused.in_one_line().contains(secret));
+    }
+}
+
+#[tokio::test]
+async fn a_key_in_use_that_somebody_made_inactive_is_told_by_plan_too() {
+    let deployed = Deployed::example(&[]).await;
+    let current = deployed.key_labelled("AWSCURRENT").await;
+    deployed.set_active(&current, false).await;
+
+    let planned = deployed.run(&["plan"]).expect(0).in_one_line();
+
+    assert!(planned.contains(&format!("access key {current}, which AWSCURRENT names, is Inactive")), "{planned}");
+    assert!(planned.contains("`deployer recover` shows what to do"), "{planned}");
 }
 
 #[tokio::test]
