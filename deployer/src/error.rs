@@ -293,7 +293,9 @@ fn hint_for(cause: &Cause) -> Option<Text> {
                     .into(),
             ),
             code if DENIED.contains(&code) && message.contains("not authorized to perform") => {
-                Some("allow the action named above for these credentials, then run the command again".into())
+                let action = message.split("to perform: ").nth(1).and_then(|rest| rest.split_whitespace().next());
+                let action = action.unwrap_or("the action");
+                Some(format!("allow {action} for these credentials, then run the command again").into())
             }
             code if EXPIRED.contains(&code) => Some(text![
                 "the credentials have expired; sign in again, for example with ",
@@ -370,6 +372,6 @@ mod tests {
             hint_for(&cause).unwrap().to_string()
         };
         assert!(hint(format!("{denied} in a service control policy")).contains("administers the organisation"));
-        assert!(hint(format!("{denied} in an identity-based policy")).starts_with("allow the action"));
+        assert!(hint(format!("{denied} in an identity-based policy")).starts_with("allow iam:CreateRole for"));
     }
 }

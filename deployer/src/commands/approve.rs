@@ -73,7 +73,7 @@ pub(super) async fn approve_by(
         let error =
             Error::new("nobody can approve this: standard input is not a terminal").of_kind(ErrorKind::Declined);
         let approved = approval.again_with(&["--auto-approve"]);
-        return session.fail(Err(error.hint(text!["read what is shown above, then run ", approved])));
+        return session.fail(Err(error.hint(text![format!("to answer yes to \"{question}\", run "), approved])));
     }
     let alias = read_once::account_alias(&session.aws).await;
     if Screen::ask(question, &place(session, alias.as_deref()), approval.answer) {

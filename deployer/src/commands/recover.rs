@@ -206,7 +206,7 @@ fn not_ours_to_do(done: usize) -> Error {
     let more = if done == 0 { "nothing" } else { "nothing more" };
     Error::new(format!("{more} was changed: you have to correct or decide what is left"))
         .of_kind(ErrorKind::RotationFailed)
-        .hint(text!["do what is shown above, then run ", Command::deployer("recover"), " again"])
+        .hint(text!["do what the lines below \"Found:\" say, then run ", Command::deployer("recover"), " again"])
 }
 
 fn did_not_help(remedy: &Remedy) -> Error {

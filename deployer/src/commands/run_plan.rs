@@ -203,7 +203,7 @@ fn unfinished(plan: &Plan, Summary { unfinished, changed, why }: &Summary, appro
         _ => ErrorKind::Failed,
     };
     Error::new(format!("not done: {} of {all} resources", unfinished.len())).of_kind(kind).hint(text![
-        "nothing is lost: remove the causes above, then run ",
+        "nothing is lost: remove the cause of each error, then run ",
         again,
         " again"
     ])

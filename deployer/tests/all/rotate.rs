@@ -204,6 +204,6 @@ async fn no_rotation_starts_if_the_function_cannot_be_asked() {
 
     let (refused, mutations) = deployed.run_watched(&["rotate"]);
 
-    assert!(refused.expect(1).stderr.contains("allow the action named above"));
+    assert!(refused.expect(1).stderr.contains("allow lambda:InvokeFunction for these credentials"));
     assert_eq!(mutations, NOTHING);
 }

@@ -28,7 +28,7 @@ async fn the_plan_that_was_reviewed_is_the_plan_that_runs() {
     // A run that failed half way is continued by the same plan.
     sandbox.faults(&[Fault::refuse("lambda:CreateFunction", "CodeStorageExceededException")]);
     let failed = sandbox.deployer(&APPLY).expect(11).stderr;
-    assert!(failed.contains("remove the causes above, then run `deployer apply plan.json` again"), "{failed}");
+    assert!(failed.contains("remove the cause of each error, then run `deployer apply plan.json` again"), "{failed}");
     let applied = sandbox.deployer(&APPLY).expect(0);
     assert!(applied.stderr.contains("rotation completed"), "{}", applied.stderr);
     deployed.run(&["plan", "--detailed-exitcode"]).expect(0);
