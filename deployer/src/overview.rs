@@ -17,7 +17,7 @@ use crate::{
         retirement,
     },
     sending::Refused,
-    status::{Key, State, Status},
+    status::{Key, State, Status, of_apply},
 };
 
 #[cfg(test)]
@@ -155,9 +155,18 @@ fn rotation(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
 /// Which resources are not as declared, in one sentence.
 fn resources(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
     let resources = &status.resources;
-    let others = resources.iter().filter(|(_, state)| matches!(state, State::Missing | State::Differs)).count();
+    let others = of_apply(resources).filter(|(_, state)| matches!(state, State::Missing | State::Differs)).count();
     if others == 0 {
         return None;
+    }
+    if nothing_is_deployed(status) {
+        for_a_person.push(text![
+            Command::deployer("plan"),
+            " shows what would be deployed, and ",
+            Command::deployer("apply"),
+            " deploys it. After a destroy, nothing is left to do"
+        ]);
+        return Some("nothing is deployed".into());
     }
     for_a_person.push(text![
         Command::deployer("plan"),
@@ -165,7 +174,7 @@ fn resources(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
         Command::deployer("apply"),
         " makes AWS as the file declares"
     ]);
-    let all = resources.len();
+    let all = of_apply(resources).count();
     Some(if let Some(former) = &status.renamed_from {
         format!(
             "the file was not applied under its new name yet: deployment {former} rotates the credential until then"
@@ -174,17 +183,19 @@ fn resources(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
     } else if is_deployed(resources) {
         let are = if others == 1 { "is" } else { "are" };
         format!("{others} of {all} resources {are} not as the file declares").into()
-    } else if made(resources).all(|state| *state == State::Missing) {
-        "nothing is deployed: every resource is missing".into()
     } else {
         format!("nothing rotates the credential: {others} of {all} resources are missing or differ").into()
     })
 }
 
-/// The states of what an apply makes: hosts and the sender are there before it.
-fn made(resources: &[(Address, State)]) -> impl Iterator<Item = &State> {
-    let is_made = |kind| ![ResourceKind::Hosts, ResourceKind::Sender].contains(&kind);
-    resources.iter().filter(move |(address, _)| is_made(address.kind)).map(|(_, state)| state)
+/// Whether no apply has begun, or a destroy has ended: what exists anyway may be there.
+pub(crate) fn nothing_is_deployed(status: &Status) -> bool {
+    let is_missing = |kind| {
+        let mut of_kind = status.resources.iter().filter(move |(address, _)| address.kind == kind).peekable();
+        of_kind.peek().is_some() && of_kind.all(|(_, state)| *state == State::Missing)
+    };
+    status.renamed_from.is_none()
+        && [ResourceKind::Function, ResourceKind::Rotation, ResourceKind::Record].into_iter().all(is_missing)
 }
 
 /// Whether there is a function.

@@ -67,6 +67,12 @@ pub(crate) enum State {
     Unknown,
 }
 
+/// The resources that an apply makes, or uses because they exist: hosts and the sender are there whatever it does.
+pub(crate) fn of_apply(resources: &[(Address, State)]) -> impl Iterator<Item = &(Address, State)> {
+    let others = [ResourceKind::Hosts, ResourceKind::Sender];
+    resources.iter().filter(move |(address, _)| !others.contains(&address.kind))
+}
+
 /// Labels and dates of the secret; dates in RFC 3339, UTC.
 #[derive(Debug, Default, JsonSchema, Serialize)]
 pub(crate) struct CredentialStatus {

@@ -11,6 +11,7 @@ use crate::{
     cli::{DestroyArgs, Patience},
     deployment::Allowed,
     engine::{op::Toward, plan::Plan},
+    kinds::event_invoke,
     screen::Screen,
 };
 
@@ -55,6 +56,9 @@ pub(super) async fn destroy(
         let [.., destroyed] = executed.plan.counts();
         let region = session.deployment.names.region();
         let next = text![Command::complete(&["list", "--region", region]), " shows the deployments that are left"];
+        if let Some(with) = event_invoke::goes_with_its_function(&executed.plan) {
+            session.screen.note(with);
+        }
         session.screen.complete(&format!("Destroy complete: {destroyed} destroyed"), executed.took, &next);
     }
     Ok(executed.done)

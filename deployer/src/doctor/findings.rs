@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     date::rfc3339,
     deployment::Deployment,
-    engine::op::{Address, ResourceKind},
+    engine::op::ResourceKind,
     error::Error,
     overview::{stopped, unusable},
     rotation::{
@@ -24,7 +24,7 @@ use crate::{
     },
     sending::{MaySend, Refused, SesAccount},
     simulation::{Denied, DeniedBy, Simulated},
-    status::{Pending, State},
+    status::{Pending, State, of_apply},
 };
 
 /// The result of one check.
@@ -502,8 +502,8 @@ fn notifications(config: &Config, facts: &Facts) -> Option<Finding> {
 }
 
 fn resources(facts: &Facts) -> Finding {
-    let checked_here = |(address, _): &&(Address, State)| address.kind != ResourceKind::Sender;
-    let states: Vec<State> = facts.status.resources.iter().filter(checked_here).map(|(_, state)| *state).collect();
+    // Hosts and the sender have checks of their own.
+    let states: Vec<State> = of_apply(&facts.status.resources).map(|(_, state)| *state).collect();
     let count = |state| states.iter().filter(|it| **it == state).count();
     let (all, missing, differ) = (states.len(), count(State::Missing), count(State::Differs));
     let check = Check::Resources;

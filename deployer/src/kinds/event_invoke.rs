@@ -10,7 +10,8 @@ use crate::{
     engine::{
         eventually::{CONSISTENT_WITHIN, eventually},
         kind::{Aim, Context, Kind},
-        op::{Address, Op, ResourceKind, Verb},
+        op::{Address, Op, ResourceKind, Toward, Verb},
+        plan::{Plan, Planned},
     },
     error::{Error, FailedTo as _, absent_is_none},
     read_once,
@@ -31,6 +32,13 @@ pub(crate) struct Observed {
 pub(crate) struct Put;
 
 const RETRIES: i32 = 0;
+
+/// What `destroy` does not count, although `apply` counted it.
+pub(crate) fn goes_with_its_function(plan: &Plan) -> Option<&'static str> {
+    let deletes = |it: &Planned| it.address.kind == ResourceKind::Function && it.verb() == Some(Verb::Delete);
+    let goes = matches!(plan.toward, Toward::Absent { .. }) && plan.resources.iter().any(deletes);
+    goes.then_some("Lambda deletes the event invoke config with the function")
+}
 
 impl Kind for EventInvoke {
     type Goal = ();

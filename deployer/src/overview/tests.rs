@@ -182,12 +182,31 @@ fn a_resource_that_is_missing_is_told_with_the_commands() {
 
 #[test]
 fn before_the_first_apply_nothing_is_said_to_differ_but_to_be_missing() {
-    let resources = vec![(Address::new(ResourceKind::Function, "f"), State::Missing)];
+    use ResourceKind::{Function, Hosts, Record, Rotation, Secret, Sender};
+    let missing = [Function, Rotation, Record].map(|kind| (Address::new(kind, "x"), State::Missing));
+    // What exists before the first apply, and after a destroy.
+    let there = [Hosts, Sender, Secret].map(|kind| (Address::new(kind, "x"), State::AsDeclared));
+    let resources = missing.into_iter().chain(there).collect();
     let status = Status { resources, report: None, ..healthy() };
-    let reason = "nothing is deployed: every resource is missing";
-    assert_eq!(judged(&status), (Safety::Look, reason.to_owned()));
+    assert_eq!(judged(&status), (Safety::Look, "nothing is deployed".to_owned()));
+    let points = points(&status);
+    assert!(points[0].starts_with("`deployer plan` shows what would be deployed, and `deployer apply`"), "{points:?}");
     let (_, reason) = judged(&Status { renamed_from: Some("mail".into()), ..status });
     assert!(reason.ends_with("deployment mail rotates the credential until then"), "{reason}");
+}
+
+#[test]
+fn hosts_and_the_sender_are_not_counted_among_the_resources_of_an_apply() {
+    use ResourceKind::{Function, Hosts, Role, Sender};
+    let resources = [
+        (Function, State::AsDeclared),
+        (Role, State::Missing),
+        (Hosts, State::AsDeclared),
+        (Sender, State::AsDeclared),
+    ];
+    let resources = resources.map(|(kind, state)| (Address::new(kind, "x"), state)).into();
+    let status = Status { resources, ..healthy() };
+    assert_eq!(judged(&status).1, "1 of 2 resources is not as the file declares");
 }
 
 #[test]

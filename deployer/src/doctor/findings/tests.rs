@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     config::parse,
     deployment::names::Names,
+    engine::op::Address,
     status::{CredentialStatus, Key, Status},
 };
 

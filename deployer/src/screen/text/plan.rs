@@ -18,6 +18,7 @@ use crate::{
         op::{Effect, Toward, Verb},
         plan::{Plan, Planned},
     },
+    kinds::event_invoke,
     status::Drift,
 };
 
@@ -78,7 +79,9 @@ pub(in crate::screen) fn summary(
             Toward::Absent { .. } => writeln!(text, "{GREEN}No changes.{GREEN:#} Nothing of this deployment is there."),
         };
     } else {
-        let _ = writeln!(text, "{BOLD}Plan:{BOLD:#} {create} to create, {change} to change, {destroy} to destroy.");
+        let with = event_invoke::goes_with_its_function(plan).map_or_else(String::new, |with| format!(" {with}."));
+        let counts = format!("{create} to create, {change} to change, {destroy} to destroy.");
+        push_wrapped(&mut text, columns, 0, &format!("{BOLD}Plan:{BOLD:#} {counts}{with}"));
     }
     push_notes(&mut text, columns, &plan.notes, config_path);
     text

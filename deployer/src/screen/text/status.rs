@@ -12,9 +12,8 @@ use super::{
 };
 use crate::{
     deployment::Deployment,
-    engine::op::Address,
-    overview::{Overview, Safety},
-    status::{State, Status},
+    overview::{Overview, Safety, nothing_is_deployed},
+    status::{State, Status, of_apply},
 };
 
 /// Columns of the subjects.
@@ -46,7 +45,7 @@ pub(in crate::screen) fn status(
             );
         }
     }
-    push_resources(&mut text, columns, &status.resources, verbose);
+    push_resources(&mut text, columns, status, verbose);
     if !overview.for_a_person.is_empty() {
         let _ = writeln!(text, "\n{YELLOW}Needs a person:{YELLOW:#}");
         for point in &overview.for_a_person {
@@ -76,9 +75,15 @@ fn push_row(text: &mut String, columns: usize, subject: &str, line: &str) {
 }
 
 /// Those that are not as declared; with `verbose` all.
-fn push_resources(text: &mut String, columns: usize, resources: &[(Address, State)], verbose: bool) {
-    let ok = resources.iter().filter(|(_, state)| *state == State::AsDeclared).count();
-    push_row(text, columns, "resources", &format!("{ok} of {} are as the file declares", resources.len()));
+fn push_resources(text: &mut String, columns: usize, status: &Status, verbose: bool) {
+    let resources = &status.resources;
+    let ok = of_apply(resources).filter(|(_, state)| *state == State::AsDeclared).count();
+    let all = of_apply(resources).count();
+    if nothing_is_deployed(status) && !verbose {
+        let found = if ok == 0 { "none".to_owned() } else { ok.to_string() };
+        return push_row(text, columns, "resources", &format!("{found} of {all} that the file declares"));
+    }
+    push_row(text, columns, "resources", &format!("{ok} of {all} are as the file declares"));
     for (address, state) in resources {
         let (word, style) = word(*state);
         if verbose || *state != State::AsDeclared {
