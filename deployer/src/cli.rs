@@ -1,13 +1,15 @@
 //! The command line. Raw arguments; [`crate::commands`] runs them.
 
 use std::{
+    ffi::OsStr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use clap::{
     Args, Parser, Subcommand, ValueEnum,
-    builder::{PossibleValuesParser, TypedValueParser},
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+    error::ErrorKind,
 };
 use clap_complete::Shell;
 
@@ -185,6 +187,10 @@ fn duration(text: &str) -> Result<Duration, config::InvalidValue> {
     if text == "0s" { Ok(Duration::ZERO) } else { config::duration(text) }
 }
 
+fn region(text: &str) -> Result<String, config::InvalidValue> {
+    text.parse::<config::Region>().map(|region| region.to_string())
+}
+
 /// How long another run is waited for.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Patience {
@@ -315,7 +321,7 @@ pub struct StatusArgs {
 #[derive(Debug, Args)]
 pub struct ListArgs {
     /// The region, such as eu-west-1.
-    #[arg(long, value_name = "REGION")]
+    #[arg(long, value_name = "REGION", value_parser = region)]
     pub region: String,
 }
 
@@ -332,7 +338,7 @@ pub struct DestroyArgs {
     #[command(flatten)]
     pub patience: Patience,
     /// With --name: the deployment's region.
-    #[arg(long, value_name = "REGION", requires = "name")]
+    #[arg(long, value_name = "REGION", requires = "name", value_parser = region)]
     pub region: Option<String>,
     /// Do not ask for approval.
     #[arg(long)]
@@ -399,7 +405,7 @@ pub struct InitArgs {
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// The region, such as eu-west-1.
-    #[arg(long, value_name = "REGION")]
+    #[arg(long, value_name = "REGION", value_parser = region)]
     pub region: Option<String>,
     /// The secret. Default: NAME/smtp.
     #[arg(long, value_name = "SECRET")]
@@ -537,11 +543,48 @@ pub(crate) const OUTPUTS: [&str; 11] = [
 /// The name of all outputs together.
 pub(crate) const ALL_OUTPUTS: &str = "all";
 
+/// Reads NAME. Says what is wrong with a CONFIG in its place.
+#[derive(Clone)]
+struct OutputName;
+
+impl OutputName {
+    fn names() -> PossibleValuesParser {
+        PossibleValuesParser::new([ALL_OUTPUTS].into_iter().chain(OUTPUTS))
+    }
+}
+
+impl TypedValueParser for OutputName {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        typed: &OsStr,
+    ) -> Result<String, clap::Error> {
+        Self::names().parse_ref(command, argument, typed).map_err(|error| {
+            let path = Path::new(typed);
+            if !path.exists() && path.extension().is_none() {
+                return error;
+            }
+            let again = contract::Command::complete(&["output", ALL_OUTPUTS, &path.to_string_lossy()]);
+            let path = path.display();
+            let message = format!("'{path}' is no NAME of an output, and CONFIG comes after NAME: {again}\n");
+            clap::Error::raw(ErrorKind::InvalidValue, message).with_cmd(command)
+        })
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let names: Vec<_> = [ALL_OUTPUTS].into_iter().chain(OUTPUTS).map(PossibleValue::new).collect();
+        Some(Box::new(names.into_iter()))
+    }
+}
+
 /// Arguments of `output`.
 #[derive(Debug, Args)]
 pub struct OutputArgs {
     /// Print this output alone, without its name.
-    #[arg(default_value = ALL_OUTPUTS, value_name = "NAME", value_parser = PossibleValuesParser::new([ALL_OUTPUTS].into_iter().chain(OUTPUTS)))]
+    #[arg(default_value = ALL_OUTPUTS, value_name = "NAME", value_parser = OutputName)]
     pub name: String,
     /// A YAML file, or a folder of them.
     #[arg(default_value = DEFAULT_CONFIG, value_name = "CONFIG")]

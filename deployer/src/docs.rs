@@ -166,7 +166,8 @@ fn as_a_command(mut words: Vec<String>) -> Option<Vec<String>> {
 }
 
 fn refusal(words: &[String]) -> Option<String> {
-    match Cli::try_parse_from(words) {
+    let typed = words.iter().map(|word| if word == "REGION" { "eu-west-1" } else { word });
+    match Cli::try_parse_from(typed) {
         Ok(cli) => named_as_a_verb(&cli),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => None,
         Err(error) => Some(error.to_string()),

@@ -30,6 +30,8 @@ pub(crate) struct Error {
 pub(crate) enum ErrorKind {
     /// AWS, the file or the function changed since the plan: what is needed now was not approved.
     ChangedSincePlan,
+    /// A mistake in the command line.
+    CommandLine,
     /// The credentials are missing, expired, or of another account.
     Credentials,
     /// A person did not approve.

@@ -101,7 +101,8 @@ impl From<&Error> for Exit {
             ErrorKind::Partial => Self::Partial,
             ErrorKind::RotationFailed | ErrorKind::RotationOpen => Self::RotationFailed,
             ErrorKind::Unread => Self::Unread,
-            ErrorKind::Denied
+            ErrorKind::CommandLine
+            | ErrorKind::Denied
             | ErrorKind::Failed
             | ErrorKind::NoAnswer
             | ErrorKind::NotOurs

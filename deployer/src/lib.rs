@@ -44,4 +44,4 @@ mod docs;
 #[cfg(test)]
 mod layers;
 
-pub use commands::{command, run};
+pub use commands::{command, run, show_mistake_as_json};

@@ -12,10 +12,15 @@ fn main() -> ExitCode {
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
-            // It fails if the reader closed the pipe: then nobody reads.
-            let _ = error.print();
             // Clap's own exit code is 2, which means "there are changes" here.
             let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            let wants_json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
+            if wants_json && !is_help {
+                deployer::show_mistake_as_json(&error);
+            } else {
+                // It fails if the reader closed the pipe: then nobody reads.
+                let _ = error.print();
+            }
             return if is_help { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         }
     };

@@ -6,12 +6,35 @@ use clap::CommandFactory as _;
 use clap_complete::Shell;
 
 use super::session::{Done, Shown};
-use crate::{cli::Cli, error::Error, exit::Exit, package, screen::Screen};
+use crate::{
+    cli::Cli,
+    error::{Error, ErrorKind},
+    exit::Exit,
+    package,
+    screen::{Screen, Verbosity},
+};
 
 /// The command line, with what this program consists of as its long version, and its exit codes.
 #[must_use]
 pub fn command() -> clap::Command {
     Cli::command().long_version(package::LONG_VERSION.as_str()).after_long_help(Exit::help())
+}
+
+/// Shows a mistake in the command line as `--json` shows every error.
+pub fn show_mistake_as_json(mistake: &clap::Error) {
+    Screen::new(true, Verbosity::Normal, None).error(&mistake_of(mistake));
+}
+
+/// Clap's text has paragraphs: what is wrong, tips, the usage.
+fn mistake_of(mistake: &clap::Error) -> Error {
+    let text = mistake.render().to_string();
+    let mut paragraphs = text.split("\n\n").map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
+    let what = paragraphs.next().unwrap_or_default();
+    let error = Error::new(what.strip_prefix("error: ").unwrap_or(&what)).of_kind(ErrorKind::CommandLine);
+    let is_help = |paragraph: &String| paragraph.starts_with("For more information");
+    paragraphs
+        .filter(|paragraph| !is_help(paragraph) && !paragraph.is_empty())
+        .fold(error, |error, paragraph| error.hint(paragraph.strip_prefix("tip: ").unwrap_or(&paragraph).to_owned()))
 }
 
 /// The completions of a shell, as a script.
@@ -35,7 +58,6 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::screen::Verbosity;
 
     /// GitHub alone can run it. So what can be checked here is checked.
     #[test]
@@ -67,6 +89,27 @@ mod tests {
                 "any repository could be the role"
             );
         }
+    }
+
+    #[test]
+    fn a_mistake_in_the_command_line_is_an_error_with_claps_tips_as_hints() {
+        let told = |words: &[&str]| {
+            let error = mistake_of(&command().try_get_matches_from(words).unwrap_err());
+            assert_eq!(error.kind(), ErrorKind::CommandLine);
+            let hints: Vec<_> = error.hints.iter().map(ToString::to_string).collect();
+            format!("{} | {}", error.in_one_line(), hints.join(" | "))
+        };
+        let unknown = told(&["deployer", "plan", "--detailed-exit-code"]);
+        assert!(
+            unknown.starts_with("unexpected argument '--detailed-exit-code' found | a similar argument exists"),
+            "{unknown}"
+        );
+        assert!(unknown.ends_with("| Usage: deployer plan --detailed-exitcode [CONFIG]"), "{unknown}");
+        let region = told(&["deployer", "list", "--region", "foo"]);
+        assert!(region.contains("`foo` is not an AWS region: write the region's code, such as eu-west-1"), "{region}");
+        let output = told(&["deployer", "output", "prod.yaml"]);
+        assert!(output.contains("CONFIG comes after NAME: deployer output all prod.yaml"), "{output}");
+        assert!(told(&["deployer", "output", "secret"]).contains("'secret_arn'"));
     }
 
     #[test]

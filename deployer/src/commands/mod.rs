@@ -10,7 +10,7 @@ use crate::{
     screen::{self, Screen, Verbosity},
 };
 
-pub use self::command_line::command;
+pub use self::command_line::{command, show_mistake_as_json};
 use self::session::{Done, Shown, show};
 
 mod apply;

@@ -310,6 +310,10 @@ fn a_mistyped_command_line_names_the_word_and_the_right_one() {
         &["validate", "--format", "gitlab"],
         &["completions", "bsh"],
         &["list"],
+        &["list", "--region", "eu-west1"],
+        &["output", "prod.yaml"],
+        &["list", "--json", "--region", "foo"],
+        &["plan", "--json", "--detailed-exit-code"],
     ] {
         gallery.shows(&arguments.join(" "), arguments);
     }
