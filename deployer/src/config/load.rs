@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use contract::Command;
+
 use super::{
     Config, ConfigError,
     check::{self, Placed, Places},
@@ -218,10 +220,13 @@ fn unreadable(path: &Path, error: &io::Error) -> Problem {
         ErrorKind::NotFound if path.is_symlink() => {
             "it is a link to a file that does not exist: correct the link".to_owned()
         }
-        ErrorKind::NotFound => match similar(path) {
-            Some(similar) => format!("did you mean {}?", similar.display()),
-            None => "name the file or folder that holds the configuration; config.example.yaml shows one".to_owned(),
-        },
+        ErrorKind::NotFound => {
+            let similar = similar(path).map(|similar| format!("did you mean {}?", similar.display()));
+            similar.unwrap_or_else(|| {
+                let init = Command::deployer("init").in_shell(Some(&path.to_string_lossy()));
+                format!("name the file or folder that holds the configuration, or write a new one with `{init}`")
+            })
+        }
         ErrorKind::PermissionDenied => "check the permissions of the file, and of the folders above it".to_owned(),
         _ => "name another file or folder".to_owned(),
     };
