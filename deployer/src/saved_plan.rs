@@ -228,6 +228,10 @@ pub(crate) fn check_may_be_written(path: &Path) -> Result<(), Error> {
 
 /// Whether a file begins as a plan does.
 fn is_plan(path: &Path) -> bool {
+    // Nobody may ever write into a pipe.
+    if !path.is_file() {
+        return false;
+    }
     let mut start = [0; 64];
     let Ok(length) = File::open(path).and_then(|mut file| file.read(&mut start)) else { return false };
     let text: String = String::from_utf8_lossy(&start[..length]).split_whitespace().collect();

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use contract::{Command, text};
 
-use super::session::{Done, Prepared, Session, Shown, for_each_deployment, say_if_the_function_cannot_be_built, show};
+use super::{
+    run_plan::check_purge,
+    session::{Done, Prepared, Session, Shown, for_each_deployment, say_if_the_function_cannot_be_built, show},
+};
 use crate::{
     cli::PlanArgs,
     date,
@@ -33,6 +36,9 @@ pub(super) async fn run(screen: &Screen, args: &PlanArgs) -> Result<Done, Shown>
     let done = for_each_deployment(screen, &args.target.config, async |session: Session| {
         let session = session.allowing(allowed);
         let prepared = session.plan(toward).await?;
+        if purged.is_some() {
+            session.fail(check_purge(&prepared.plan, purged))?;
+        }
         if !args.markdown {
             session.screen.plan(&session.deployment, &session.identity, &prepared.plan);
         }

@@ -107,22 +107,32 @@ async fn ask(session: &Session, prepared: &Prepared, approval: &Approval<'_>) ->
 /// What cannot be undone, and what may belong to another file, is approved with a name instead of yes.
 fn by_name<'a>(session: &'a Session, plan: &'a Plan, approval: &Approval<'a>) -> Result<Approval<'a>, Error> {
     let name = session.deployment.config.name.as_str();
-    let goes_for_good = |resource: &&Planned| resource.ops.iter().any(|op| op.has(Effect::PurgesSecret));
-    let purged = plan.resources.iter().find(goes_for_good).map(|resource| resource.address.name.as_str());
+    let purged = purged(plan);
     if approval.auto_approve {
         if plan.takes_over && approval.delete_leftovers != Some(name) {
             return Err(takes_over(name, approval));
         }
-        if let Some(secret) = purged.filter(|secret| approval.purge_secret != Some(secret)) {
-            return Err(Error::new(format!(
-                "this run would delete secret {secret} for good, and nobody could restore it"
-            ))
-            .of_kind(ErrorKind::Declined)
-            .hint(format!("to delete it on purpose, write --purge-secret={secret}")));
-        }
+        check_purge(plan, approval.purge_secret)?;
     }
     let answer = purged.or(plan.takes_over.then_some(name)).unwrap_or(approval.answer);
     Ok(Approval { answer, ..*approval })
+}
+
+/// The secret that the plan deletes for good.
+fn purged(plan: &Plan) -> Option<&str> {
+    let goes_for_good = |resource: &&Planned| resource.ops.iter().any(|op| op.has(Effect::PurgesSecret));
+    plan.resources.iter().find(goes_for_good).map(|resource| resource.address.name.as_str())
+}
+
+/// Refuses to delete a secret for good whose name nobody typed.
+pub(super) fn check_purge(plan: &Plan, typed: Option<&str>) -> Result<(), Error> {
+    let Some(secret) = purged(plan).filter(|secret| typed != Some(secret)) else { return Ok(()) };
+    let error = Error::new(format!("this run would delete secret {secret} for good, and nobody could restore it"));
+    let error = match typed {
+        Some(typed) => error.cause(format!("--purge-secret names {typed}")),
+        None => error,
+    };
+    Err(error.of_kind(ErrorKind::Declined).hint(format!("to delete it on purpose, write --purge-secret={secret}")))
 }
 
 fn takes_over(name: &str, approval: &Approval<'_>) -> Error {

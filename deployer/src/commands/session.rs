@@ -28,6 +28,7 @@ use crate::{
     package::Package,
     planning::{self, Surveyed},
     rotation::function::{self, Notes},
+    saved_plan::SavedPlan,
     screen::Screen,
     silence::Silence,
     sizes,
@@ -271,10 +272,27 @@ pub(super) fn show_all(screen: &Screen, errors: &[Error]) -> Shown {
 
 /// Reads every deployment that a file or a folder declares.
 pub(super) fn load(screen: &Screen, path: &Path) -> Result<Vec<Config>, Shown> {
+    if let Some(error) = is_a_plan(path) {
+        return Err(show(screen, &error));
+    }
     config::load(path, sizes::excess).map_err(|error| {
         screen.config_error(&error);
         Shown::FAILED
     })
+}
+
+/// Only `apply` takes a saved plan in place of CONFIG.
+fn is_a_plan(path: &Path) -> Option<Error> {
+    let error = match SavedPlan::read(path) {
+        Ok(None) => return None,
+        Ok(Some(plan)) => {
+            let what = format!("{} is a saved plan and no configuration", path.display());
+            Error::new(what).hint(format!("give the file that it was made from: {}", plan.config.display()))
+        }
+        Err(error) => error,
+    };
+    let path = path.display().to_string();
+    Some(error.hint(text![Command::complete(&["apply", &path]), " runs what is in the plan"]))
 }
 
 /// Says, before anything is read from AWS, that the function could not be built. Whether it has to be is not known yet.

@@ -14,6 +14,15 @@ async fn the_plan_that_was_reviewed_is_the_plan_that_runs() {
     let saved = deployed.run(&PLAN).expect(0).stderr;
     assert!(saved.contains("`deployer apply plan.json` runs only what is in it"), "{saved}");
 
+    // Only apply takes a plan.
+    for verb in ["plan", "status", "validate", "destroy", "policy", "export"] {
+        let flags = if verb == "export" { &["--terraform", "folder"][..] } else { &[] };
+        let refused = sandbox.deployer(&[&[verb], flags, &["plan.json"]].concat()).expect(1).stderr;
+        assert!(refused.starts_with("error: plan.json is a saved plan and no configuration\n"), "{verb}: {refused}");
+        assert!(refused.contains("`deployer apply plan.json` runs what is in the plan"), "{refused}");
+        assert!(refused.contains("the file that it was made from: config.yaml"), "{refused}");
+    }
+
     // Somebody changes the file.
     let before = deployed.mark();
     sandbox.config(&[("memory: 128", "memory: 256")]);
