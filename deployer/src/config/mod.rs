@@ -46,7 +46,8 @@ mod tests;
 mod text;
 mod yaml;
 
-/// One deployment, as one YAML document declares it, with every default filled in. Its JSON is what a saved plan remembers of the file.
+/// One deployment, as one YAML document declares it, with every default filled in. Its JSON has the keys and values of the file: it is what a
+/// saved plan remembers, and a refusal names what changed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Config {
     /// Prefixes every name that is derived.
@@ -111,6 +112,7 @@ pub struct Secret {
     /// Further fields of its value that a rotation writes.
     pub fields: contract::Fields,
     /// Days for which the deleted secret can be restored, 7 to 30.
+    #[serde(rename = "recovery_window", serialize_with = "days")]
     pub recovery_window_days: u8,
 }
 
@@ -153,6 +155,8 @@ pub struct Ses {
     /// Patterns of what an owned user may send as; empty means any verified identity.
     pub from: Vec<String>,
     /// The test mail; none: the function tests a credential by a login only.
+    // Nobody reads it back: it is flattened to have the file's own keys.
+    #[serde(flatten)]
     pub test_mail: Option<contract::TestMail>,
     /// Where SES listens for SMTP.
     #[serde(serialize_with = "displayed")]
@@ -184,15 +188,19 @@ pub(crate) const OUR_TAGS: &str = "deployer:";
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Function {
     /// Memory in MB, 128 to 10240.
+    #[serde(rename = "memory")]
     pub memory_mb: u32,
     /// Time limit of one invocation, whole seconds, at most 15 minutes.
     #[serde(serialize_with = "duration::spelled")]
     pub timeout: Duration,
     /// The processor that the function runs on.
+    #[serde(serialize_with = "displayed")]
     pub architecture: Architecture,
     /// How much the function logs.
+    #[serde(serialize_with = "displayed")]
     pub log_level: LogLevel,
     /// Days for which the function's log is kept; a number that CloudWatch Logs accepts.
+    #[serde(rename = "log_retention", serialize_with = "days")]
     pub log_retention_days: u32,
     /// The role that exists already, as which the function runs; none: the deployer makes one.
     pub role: Option<RoleName>,
@@ -297,6 +305,11 @@ impl fmt::Display for LogLevel {
 /// For a value whose text says all of it.
 fn displayed<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
+}
+
+/// A number of days, as the file writes it.
+fn days<S: Serializer>(days: &(impl fmt::Display + Copy), serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{days}d"))
 }
 
 /// The numbers of days that `PutRetentionPolicy` accepts (API reference of `CloudWatch` Logs).

@@ -44,6 +44,39 @@ fn an_invisible_character_is_named_wherever_a_value_or_a_key_is_refused() {
 }
 
 #[test]
+fn the_json_of_a_configuration_has_the_keys_and_the_words_of_the_file() {
+    fn walk(path: &str, value: &serde_json::Value, found: &mut Vec<(String, String)>) {
+        let serde_json::Value::Object(fields) = value else {
+            return found.push((path.to_owned(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
+        };
+        for (key, value) in fields {
+            walk(&format!("{path}{}{key}", if path.is_empty() { "" } else { "." }), value, found);
+        }
+    }
+    let example = include_str!("../../../config.example.yaml");
+    let config = parse(Path::new("config.yaml"), example).unwrap().remove(0);
+    let mut found = Vec::new();
+    walk("", &serde_json::to_value(config).unwrap(), &mut found);
+    for (path, _) in &found {
+        let key = path.rsplit('.').next().unwrap();
+        assert!(example.contains(&format!("{key}:")), "{path} is no key of the file");
+    }
+    for (path, value) in [
+        ("function.memory", "128"),
+        ("function.log_retention", "30d"),
+        ("function.architecture", "x86_64"),
+        ("function.log_level", "info"),
+        ("secret.recovery_window", "30d"),
+        ("ses.sender", "no-reply@example.com"),
+        ("ses.recipient", "success@simulator.amazonses.com"),
+        ("rotation.schedule", "rate(30 days)"),
+        ("rotation.keep_previous", "24h"),
+    ] {
+        assert!(found.contains(&(path.to_owned(), value.to_owned())), "{path}: {value}: {found:?}");
+    }
+}
+
+#[test]
 fn a_record_without_a_function_still_gives_a_configuration() {
     for function in [None, Some("mail-prod-other")] {
         let config = least("mail-prod", "eu-west-1", "mail-prod/smtp", "mail-prod-smtp", function).unwrap();

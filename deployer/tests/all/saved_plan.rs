@@ -27,7 +27,7 @@ async fn the_plan_that_was_reviewed_is_the_plan_that_runs() {
     let before = deployed.mark();
     sandbox.config(&[("memory: 128", "memory: 256")]);
     let refused = sandbox.deployer(&APPLY).expect(17).stderr;
-    assert!(refused.contains("cause: function.memory_mb was 128, and is 256\n"), "{refused}");
+    assert!(refused.contains("cause: function.memory was 128, and is 256\n"), "{refused}");
     assert!(refused.contains("make the plan again and review it: `deployer plan --out plan.json`"), "{refused}");
     let refused = sandbox.deployer(&[&APPLY[..], &["--stop-mail"]].concat()).expect(1).stderr;
     assert!(refused.contains("--stop-mail is part of a plan"), "{refused}");
