@@ -11,7 +11,7 @@ use dialoguer::{Input, MultiSelect, Select};
 
 use super::session::{Done, Shown, connect};
 use crate::{
-    cli::InitArgs,
+    cli::{DEFAULT_CONFIG, InitArgs},
     config::{
         self,
         template::{self, Named, Values},
@@ -31,13 +31,9 @@ pub(super) async fn run(screen: &Screen, args: &InitArgs) -> Result<Done, Shown>
     }
     // Prompts are written to standard error.
     let is_terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    let values = if is_terminal { ask(screen, args).await? } else { of_flags(args).map_err(fail)? };
-    let text = template::fill(&values);
-    if let Err(error) = config::parse(&args.file, &text) {
-        screen.config_error(&error);
-        return Err(Shown::FAILED);
-    }
-    write(&args.file, &text).map_err(fail)?;
+    let values = if is_terminal { ask(screen, args).await? } else { of_flags_alone(args).map_err(fail)? };
+    shown_as_mistake(screen, args, &values)?;
+    write(&args.file, &template::fill(&values)).map_err(fail)?;
     screen.done(&format!("Wrote {}. Every option is explained there.", args.file.display()));
     let first = "if hosts use the credential, put the script on each of them (docs/hosts.md); then run ";
     screen.note(text![first, Command::deployer("doctor"), " and ", Command::deployer("plan")]);
@@ -58,22 +54,28 @@ fn write(file: &Path, text: &str) -> Result<(), Error> {
     })
 }
 
-fn of_flags(args: &InitArgs) -> Result<Values, Error> {
-    let (Some(name), Some(region)) = (args.name.clone(), args.region.clone()) else {
+fn of_flags_alone(args: &InitArgs) -> Result<Values, Error> {
+    let (Some(name), Some(region)) = (&args.name, &args.region) else {
         return Err(Error::new("nobody can be asked: standard input is not a terminal")
             .hint("give --name and --region at least; `deployer init --help` lists the others"));
     };
-    Ok(Values {
-        secret: args.secret(&name),
-        user: args.user(&name),
-        name,
-        region,
+    Ok(of_flags(args, name, region))
+}
+
+/// What the flags give, with this name and region for those that they do not give.
+fn of_flags(args: &InitArgs, name: &str, region: &str) -> Values {
+    let name = args.name.as_deref().unwrap_or(name);
+    Values {
+        name: name.to_owned(),
+        region: args.region.as_deref().unwrap_or(region).to_owned(),
         account_id: None,
+        secret: args.secret(name),
+        user: args.user(name),
         instances: args.instances.clone(),
         instance_role: args.instance_role.clone(),
         sender: args.sender.clone(),
         notify: args.notify.clone(),
-    })
+    }
 }
 
 impl InitArgs {
@@ -88,15 +90,36 @@ impl InitArgs {
     }
 }
 
-/// Asks for what no flag gives.
+/// Asks for what no flag gives. Each answer is checked as it is given, with all that is known by then, and asked for again.
 async fn ask(screen: &Screen, args: &InitArgs) -> Result<Values, Shown> {
-    let name = given_or(screen, args.name.as_ref(), || text_of("Name of the deployment", "mail-prod"))?;
-    let here = env::var("AWS_REGION").unwrap_or_default();
-    let region = given_or(screen, args.region.as_ref(), || text_of("Region", &here))?;
+    let mut values = of_flags(args, "mail-prod", "eu-west-1");
+    // A wrong flag cannot be asked for again.
+    shown_as_mistake(screen, args, &values)?;
+    let checked = |values: &Values, put: fn(&mut Values, String)| {
+        let values = values.clone();
+        move |answer: &str| {
+            let mut values = values.clone();
+            put(&mut values, answer.to_owned());
+            complaint(&values)
+        }
+    };
+    if args.name.is_none() {
+        let check = checked(&values, |values, name| values.name = name);
+        values.name = shown(screen, text_of(screen, "Name of the deployment", "mail-prod", check))?;
+    }
+    (values.secret, values.user) = (args.secret(&values.name), args.user(&values.name));
+    if args.region.is_none() {
+        let here = env::var("AWS_REGION").unwrap_or_default();
+        let check = checked(&values, |values, region| values.region = region);
+        values.region = shown(screen, text_of(screen, "Region", &here, check))?;
+    }
     // Without credentials, the names are typed.
-    let (offers, account_id) = match connect(screen, &region).await {
-        Ok((aws, identity)) => (Some(Box::pin(offers::read(&aws)).await), Some(identity.account_id)),
-        Err(_) => (None, None),
+    let offers = match connect(screen, &values.region).await {
+        Ok((aws, identity)) => {
+            values.account_id = Some(identity.account_id);
+            Some(Box::pin(offers::read(&aws)).await)
+        }
+        Err(_) => None,
     };
     let offered = |read: fn(&Offers) -> &Result<Vec<String>, Error>| match offers.as_ref().map(read) {
         Some(Ok(names)) => names.clone(),
@@ -106,28 +129,59 @@ async fn ask(screen: &Screen, args: &InitArgs) -> Result<Values, Shown> {
         }
         None => Vec::new(),
     };
-    let secret = match &args.secret {
-        Some(_) => args.secret(&name),
-        None => shown(screen, choose("Secret", &offered(|it| &it.secrets), &args.secret(&name)))?,
-    };
-    let user = match &args.user {
-        Some(_) => args.user(&name),
-        None => shown(screen, choose("IAM user", &offered(|it| &it.users), &args.user(&name)))?,
-    };
-    let instances = if args.instances.is_empty() {
-        shown(screen, choose_hosts(&offered(|it| &it.instances)))?
-    } else {
-        args.instances.clone()
-    };
-    let instance_role = if instances.is_empty() {
-        None
-    } else {
-        optional(screen, args.instance_role.as_ref(), || text_of("Role of the hosts (empty: leave it alone)", ""))?
-    };
-    let identities = offered(|it| &it.identities);
-    let sender = optional(screen, args.sender.as_ref(), || choose_sender(&identities))?;
-    let notify = optional(screen, args.notify.as_ref(), || text_of("Address to notify (empty: nobody)", ""))?;
-    Ok(Values { name, region, account_id, secret, user, instances, instance_role, sender, notify })
+    if args.secret.is_none() {
+        let check = checked(&values, |values, name| values.secret.name = name);
+        values.secret = shown(screen, choose(screen, "Secret", &offered(|it| &it.secrets), &values.secret, check))?;
+    }
+    if args.user.is_none() {
+        let check = checked(&values, |values, name| values.user.name = name);
+        values.user = shown(screen, choose(screen, "IAM user", &offered(|it| &it.users), &values.user, check))?;
+    }
+    if args.instances.is_empty() {
+        let check = checked(&values, |values, ids| values.instances = words(&ids));
+        values.instances = shown(screen, choose_hosts(screen, &offered(|it| &it.instances), check))?;
+    }
+    if args.instance_role.is_none() && !values.instances.is_empty() {
+        let check = checked(&values, |values, role| values.instance_role = given(role));
+        values.instance_role =
+            given(shown(screen, text_of(screen, "Role of the hosts (empty: leave it alone)", "", check))?);
+    }
+    if args.sender.is_none() {
+        let check = checked(&values, |values, sender| values.sender = given(sender));
+        values.sender = given(shown(screen, choose_sender(screen, &offered(|it| &it.identities), check))?);
+    }
+    if args.notify.is_none() {
+        let check = checked(&values, |values, email| values.notify = given(email));
+        values.notify = given(shown(screen, text_of(screen, "Address to notify (empty: nobody)", "", check))?);
+    }
+    Ok(values)
+}
+
+/// Why a file with these values would be refused.
+fn complaint(values: &Values) -> Result<(), Error> {
+    let Err(mistake) = config::parse(Path::new(DEFAULT_CONFIG), &template::fill(values)) else { return Ok(()) };
+    let mut problems = mistake.problems().iter();
+    // The other values were checked before, so the answer has every mistake.
+    Err(problems.next().map_or_else(
+        || Error::new("the file may not hold this"),
+        |problem| Error::new(problem.message.clone()).hint(problem.hint.clone()),
+    ))
+}
+
+/// Shows what is wrong with the file of these values.
+fn shown_as_mistake(screen: &Screen, args: &InitArgs, values: &Values) -> Result<(), Shown> {
+    config::parse(&args.file, &template::fill(values)).map(drop).map_err(|error| {
+        screen.config_error(&error);
+        Shown::FAILED
+    })
+}
+
+fn given(answer: String) -> Option<String> {
+    Some(answer).filter(|answer| !answer.is_empty())
+}
+
+fn words(answer: &str) -> Vec<String> {
+    answer.split_whitespace().map(str::to_owned).collect()
 }
 
 type Answer<T> = Result<T, dialoguer::Error>;
@@ -140,27 +194,29 @@ fn shown<T>(screen: &Screen, answer: Answer<T>) -> Result<T, Shown> {
     })
 }
 
-fn given_or(screen: &Screen, given: Option<&String>, ask: impl FnOnce() -> Answer<String>) -> Result<String, Shown> {
-    given.map_or_else(|| shown(screen, ask()), |given| Ok(given.clone()))
-}
-
-/// Nothing if the answer is empty.
-fn optional(
-    screen: &Screen,
-    given: Option<&String>,
-    ask: impl FnOnce() -> Answer<String>,
-) -> Result<Option<String>, Shown> {
-    Ok(Some(given_or(screen, given, ask)?).filter(|answer| !answer.is_empty()))
-}
-
-fn text_of(prompt: &str, default: &str) -> Answer<String> {
-    let input = Input::new().with_prompt(prompt).allow_empty(default.is_empty());
-    if default.is_empty() { input.interact_text() } else { input.default(default.to_owned()).interact_text() }
+/// Asks until the answer passes the check. dialoguer's own check draws over a message that is longer than a line.
+fn text_of(screen: &Screen, prompt: &str, default: &str, check: impl Fn(&str) -> Result<(), Error>) -> Answer<String> {
+    loop {
+        let input = Input::new().with_prompt(prompt).allow_empty(default.is_empty());
+        let input = if default.is_empty() { input } else { input.default(default.to_owned()) };
+        let answer: String = input.interact_text()?;
+        match check(&answer) {
+            Ok(()) => return Ok(answer),
+            Err(error) => screen.error(&error),
+        }
+    }
 }
 
 /// One of the account's, or a new one.
-fn choose(what: &str, offered: &[String], new: &Named) -> Answer<Named> {
-    let a_new_one = || Ok(Named { name: text_of(&format!("{what} to create"), &new.name)?, existing: false });
+fn choose(
+    screen: &Screen,
+    what: &str,
+    offered: &[String],
+    new: &Named,
+    check: impl Fn(&str) -> Result<(), Error>,
+) -> Answer<Named> {
+    let a_new_one =
+        || Ok(Named { name: text_of(screen, &format!("{what} to create"), &new.name, &check)?, existing: false });
     if offered.is_empty() {
         return a_new_one();
     }
@@ -171,25 +227,25 @@ fn choose(what: &str, offered: &[String], new: &Named) -> Answer<Named> {
     }
 }
 
-fn choose_hosts(offered: &[String]) -> Answer<Vec<String>> {
+fn choose_hosts(screen: &Screen, offered: &[String], check: impl Fn(&str) -> Result<(), Error>) -> Answer<Vec<String>> {
     if offered.is_empty() {
-        let typed = text_of("Instances that use the credential, separated by spaces (empty: none)", "")?;
-        return Ok(typed.split_whitespace().map(str::to_owned).collect());
+        let prompt = "Instances that use the credential, separated by spaces (empty: none)";
+        return Ok(words(&text_of(screen, prompt, "", check)?));
     }
     let prompt = "Instances that use the credential (space selects, enter ends; none is fine)";
     let chosen = MultiSelect::new().with_prompt(prompt).items(offered).interact()?;
     Ok(chosen.into_iter().map(|index| offered[index].clone()).collect())
 }
 
-fn choose_sender(identities: &[String]) -> Answer<String> {
+fn choose_sender(screen: &Screen, identities: &[String], check: impl Fn(&str) -> Result<(), Error>) -> Answer<String> {
     let prompt = "Sender of the test mail (empty: no test mail)";
     if identities.is_empty() {
-        return text_of(prompt, "");
+        return text_of(screen, prompt, "", check);
     }
     let items: Vec<_> = std::iter::once("no test mail").chain(identities.iter().map(String::as_str)).collect();
     match Select::new().with_prompt("Verified identity that sends the test mail").items(&items).default(0).interact()? {
         0 => Ok(String::new()),
         chosen if identities[chosen - 1].contains('@') => Ok(identities[chosen - 1].clone()),
-        chosen => text_of(prompt, &format!("no-reply@{}", identities[chosen - 1])),
+        chosen => text_of(screen, prompt, &format!("no-reply@{}", identities[chosen - 1]), check),
     }
 }

@@ -69,3 +69,26 @@ async fn init_offers_on_a_terminal_what_the_account_has_and_asks_for_the_rest() 
     assert_eq!(active, expected, "{screen}");
     sandbox.deployer(&["validate", "new.yaml"]).expect(0);
 }
+
+#[tokio::test]
+async fn an_answer_that_the_file_may_not_hold_is_asked_for_again_with_what_is_wrong() {
+    let sandbox = Sandbox::start();
+    // Each wrong answer is followed by one that is right, or by an empty one for the default.
+    let typed = "Mail!\nmail-y\neu-west1\neu-west-1\n\n\nmail y\n\n\n\nops\nops@example.com\n";
+    let (code, screen) = sandbox.deployer_on_a_terminal(&["init", "new.yaml"], typed);
+    assert_eq!(code, 0, "{screen}");
+    for mistake in [
+        "`Mail!` is not",
+        "`eu-west1` is not an AWS region",
+        "did you mean eu-west-1?",
+        "`mail y` is not",
+        "`ops` is not",
+    ] {
+        assert!(screen.contains(mistake), "{mistake}: {screen}");
+    }
+    sandbox.deployer(&["validate", "new.yaml"]).expect(0);
+
+    let wrong = ["init", "--name", "Mail", "--region", "eu-west-1", "other.yaml"];
+    let (code, screen) = sandbox.deployer_on_a_terminal(&wrong, "");
+    assert!(code == 1 && screen.contains("`Mail`") && !screen.contains("Secret"), "a flag is checked first: {screen}");
+}
