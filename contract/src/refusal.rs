@@ -194,8 +194,9 @@ refusal_kinds! {
     }
     NoSafeSlot {
         found: "no access key may be deleted for a new one; the error names each with its age, last use and the reason",
-        next: "wait until the time that it names; before the first rotation, give every host the current credential and delete the other \
-            key; if one of them leaked, `deployer rotate --leaked KEY`; `deployer recover`"
+        next: "wait until the time that it names; if KEY leaked or no host uses it, `deployer rotate --leaked KEY`; before the first \
+            rotation, give every host the current credential and delete the other key with \
+            `aws iam delete-access-key --user-name USER --access-key-id KEY`; `deployer recover` deletes a key that a rotation lost"
     }
     RotationOpen {
         found: "somebody asked to delete keys while a rotation is open",

@@ -145,7 +145,7 @@ async fn a_third_partys_second_key_was_used_before_the_first_rotation_and_is_add
     deployed.completes().await;
     let before = deployed.mark();
     let failure = deployed.rotate().await.failed(CREATE, "NoSafeSlot");
-    failure.says(&[&theirs, "list it under iam_user.replaces, or delete it"]);
+    failure.says(&[&theirs, "list it under iam_user.replaces and run"]);
     deployed.touched_no_key(before);
 
     deployed.apply(&[("  # replaces: [AKIAIOSFODNN7EXAMPLE]", &format!("  replaces: [{theirs}]"))]);

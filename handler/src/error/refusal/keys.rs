@@ -108,9 +108,13 @@ pub(super) fn no_safe_slot(user: &str, keys: &[KeptKey]) -> Parts {
     let ways = unusable
         .map(|kept| reactivate(user, &kept.key.key.id))
         .into_iter()
-        .chain(ways.filter_map(|key| way_to_free(user, key)));
-    let next: Vec<Text> =
-        ways.chain(["the rotation continues as soon as one of the two is deleted, or may be deleted".into()]).collect();
+        .chain(ways.filter_map(|key| way_to_free(user, key, keys)));
+    // Never the key that hosts send with.
+    let may_go =
+        |kept: &&KeptKey| unusable.map_or(!is_current(kept), |unusable| kept.key.key.id == unusable.key.key.id);
+    let ids: Vec<_> = keys.iter().filter(may_go).map(|kept| kept.key.key.id.as_str()).collect();
+    let continues = format!("the rotation continues as soon as {} is deleted, or may be deleted", ids.join(" or "));
+    let next: Vec<Text> = ways.chain((!ids.is_empty()).then(|| continues.into())).collect();
     parts(found, NO_KEY_TOUCHED, next)
 }
 
@@ -134,7 +138,11 @@ fn reactivate(user: &str, id: &str) -> Text {
 }
 
 /// What a person may do so that a key becomes free; none if only the clock or a label can do that.
-fn way_to_free(user: &str, KeptKey { key: UsedKey { key, .. }, reason, .. }: &KeptKey) -> Option<Text> {
+fn way_to_free(
+    user: &str,
+    KeptKey { key: UsedKey { key, .. }, reason, .. }: &KeptKey,
+    keys: &[KeptKey],
+) -> Option<Text> {
     let id = &key.id;
     let delete = || Command::delete_key(user, id);
     Some(match reason {
@@ -159,11 +167,22 @@ fn way_to_free(user: &str, KeptKey { key: UsedKey { key, .. }, reason, .. }: &Ke
             text![format!("give whoever uses {id} the current credential, then delete it with "), delete()]
         }
         MustStay::OnlyActiveKey => {
-            format!("make the other key than {id} Active if a host uses it, or delete it if none does").into()
+            let other = &keys.iter().map(|kept| &kept.key.key).find(|other| other.id != *id)?.id;
+            text![
+                format!("if a host uses {other}, make it Active with "),
+                Command::activate_key(user, other),
+                "; if none does, delete it with ",
+                Command::delete_key(user, other)
+            ]
         }
         MustStay::NoSuccessorYet => text![format!("if {id} is the key that no host uses, delete it with "), delete()],
         MustStay::Foreign | MustStay::UserNotOwned => {
-            text![format!("if nobody needs {id}, list it under iam_user.replaces, or delete it with "), delete()]
+            text![
+                format!("if nobody needs {id}, delete it with "),
+                delete(),
+                ", or list it under iam_user.replaces and run ",
+                Command::deployer("apply")
+            ]
         }
         MustStay::BroughtBack => {
             format!("give the host that needs {id} the current credential; the daily upkeep then goes on with it")

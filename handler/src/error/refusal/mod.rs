@@ -119,18 +119,17 @@ mod tests {
         error.refusal().next.iter().flat_map(|step| step.commands().cloned().collect::<Vec<_>>()).collect()
     }
 
+    fn kept(id: &str, active: bool, reason: MustStay) -> KeptKey {
+        let key = UsedKey { key: AccessKey { id: id.into(), active, created: None }, last_used: None };
+        KeptKey { key, reason, until: None, now: SystemTime::UNIX_EPOCH }
+    }
+
     fn clear() -> Command {
         Command::move_label("arn", "AWSPENDING", Some("v2"), None)
     }
 
     #[test]
     fn while_the_current_key_cannot_be_used_nobody_is_told_to_delete_the_other_one() {
-        let kept = |id: &str, active, reason| KeptKey {
-            key: UsedKey { key: AccessKey { id: id.into(), active, created: None }, last_used: None },
-            reason,
-            until: None,
-            now: SystemTime::UNIX_EPOCH,
-        };
         let refused = |active| {
             let current = kept("AKIACURRENT", active, MustStay::Protected { label: AWSCURRENT });
             let previous = kept("AKIAPREVIOUS", true, MustStay::InGrace { ends: None });
@@ -143,6 +142,22 @@ mod tests {
         // `rotate --leaked` would meet the same refusal.
         assert!(!refused(false).contains(&Command::rotate_leaked("AKIACURRENT")));
         assert!(refused(false).contains(&Command::delete_key("u", "AKIACURRENT")));
+    }
+
+    #[test]
+    fn without_a_safe_slot_each_key_that_may_go_is_named_and_the_one_in_use_never_is() {
+        let last = |keys| {
+            let refusal = Error::NoSafeSlot { user: "u".into(), keys }.refusal();
+            refusal.next.last().unwrap().to_string()
+        };
+        let current = |active| kept("AKIACURRENT", active, MustStay::Protected { label: AWSCURRENT });
+        let other = || kept("AKIAOTHER", true, MustStay::OnlyActiveKey);
+        assert!(last(vec![current(true), other()]).contains("as soon as AKIAOTHER is deleted"));
+        assert!(last(vec![current(false), other()]).contains("as soon as AKIACURRENT is deleted"));
+
+        let inactive = kept("AKIAINACTIVE", false, MustStay::NobodyTold);
+        let named = commands(&Error::NoSafeSlot { user: "u".into(), keys: vec![other(), inactive] });
+        assert!(named.contains(&Command::activate_key("u", "AKIAINACTIVE")), "{named:?}");
     }
 
     #[test]
