@@ -141,7 +141,8 @@ impl Tagged for Secret {
         let again = "the new KMS key encrypts the versions labelled AWSCURRENT, AWSPENDING and AWSPREVIOUS again, if you may call \
                      kms:Encrypt with it";
         let kept = format!(
-            "stays encrypted: {older}. Its readers keep kms:Decrypt; delete no such key before a later rotation has completed"
+            "stays encrypted as it is: {older}. Its readers keep kms:Decrypt; keep that key as long as somebody needs the version. \
+             DEPLOYING and TOLD leave it with the next rotation; any other label stays until you take it off"
         );
         match (changes, older.is_empty()) {
             (true, true) => Some(again.into()),
@@ -274,4 +275,25 @@ fn sm_tags(tags: &Tags) -> Vec<aws_sdk_secretsmanager::types::Tag> {
     tags.iter()
         .map(|(key, value)| aws_sdk_secretsmanager::types::Tag::builder().key(key).value(value).build())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_that_stays_under_an_older_key_is_named_with_how_long_that_key_is_needed() {
+        let secret = Secret { name: "s".into(), recovery_window_days: None };
+        let goal = Goal {
+            user: "u".into(),
+            kms_key_arn: None,
+            kms_key: None,
+            under_older_keys: vec!["version v (mine) under arn:key".into()],
+        };
+        let observed = Observed { kms_key: None, deleted: None, replicas: Vec::new() };
+        let found = Found { tags: Tags::new(), observed };
+        let note = secret.note(&goal, Some(&found)).unwrap().to_string();
+        assert!(note.contains("version v (mine) under arn:key"), "{note}");
+        assert!(note.contains("keep that key as long as somebody needs the version"), "{note}");
+    }
 }
