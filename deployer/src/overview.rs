@@ -12,7 +12,7 @@ use crate::{
     date::{relative, with_distance},
     engine::op::{Address, ResourceKind},
     rotation::{
-        diagnosis::{Diagnosis, Known, Way, diagnose, left_open_by_an_edit, unread},
+        diagnosis::{Diagnosis, Known, Way, again, diagnose, left_open_by_an_edit, unread},
         log::LastSign,
         retirement,
     },
@@ -74,6 +74,9 @@ pub(crate) fn overview(status: &Status, keep_inactive: Duration, now: SystemTime
         (None, Some(reason)) => (Safety::Look, reason),
         (None, None) => (Safety::Yes, well(status)),
     };
+    // What has to wait for another point comes after it.
+    let (last, first): (Vec<_>, Vec<_>) = for_a_person.into_iter().partition(|point| *point == told(again()));
+    let for_a_person: Vec<_> = first.into_iter().chain(last).collect();
     Overview { mail_is_safe, reason, rows: rows(status, keep_inactive, now), for_a_person }
 }
 
@@ -146,10 +149,14 @@ fn rotation(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
             Some(found)
         }
         Diagnosis::Person { found, ways } => {
-            for_a_person.extend(ways.into_iter().map(|Way { when, command }| text![format!("{when}: "), command]));
+            for_a_person.extend(ways.into_iter().map(told));
             Some(found)
         }
     }
+}
+
+fn told(Way { when, command }: Way) -> Text {
+    text![format!("{when}: "), command]
 }
 
 /// Which resources are not as declared, in one sentence.

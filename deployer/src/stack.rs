@@ -126,6 +126,11 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
         Permissions { function: names.function.clone(), function_arn: names.function_arn(), ids: names.permissions() };
     stack.add(permissions, |deployment, _| Ok(statements(&deployment.names)));
     stack.add(EventInvoke { function: names.function.clone() }, |_, _| Ok(()));
+    // Before the topic: a host that is not reached stops every rotation, so its note comes first.
+    if let Some(instance) = &config.instance {
+        let ids = instance.ids.iter().map(ToString::to_string).collect();
+        stack.add(Hosts { ids, region: config.region.to_string() }, |_, _| Ok(()));
+    }
     if let Some(notify) = &config.notify {
         let (topic, email) = (Topic { name: names.topic.clone(), arn: names.topic_arn() }, notify.email.clone());
         stack.add_owned(topic, move |_, _| Ok(topic::Goal { email: email.clone() }));
@@ -136,8 +141,6 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
         }
     }
     if let Some(instance) = &config.instance {
-        let ids = instance.ids.iter().map(ToString::to_string).collect();
-        stack.add(Hosts { ids, region: config.region.to_string() }, |_, _| Ok(()));
         if instance.document.is_none() {
             let (instance, document) = (instance.clone(), Document { name: names.document.clone() });
             stack.add_owned(document, move |deployment, _| Ok(document_goal(&instance, &deployment.names)));

@@ -252,3 +252,21 @@ fn a_host_that_may_have_either_key_is_not_told() {
     report.hosts.clear();
     assert_eq!(told(report), ["no host is told: programs read AWSCURRENT themselves"]);
 }
+
+#[test]
+fn what_waits_for_another_point_comes_after_it() {
+    let mut report = report();
+    report.keys.retain(|key| key.key == "NOW");
+    report.next = Next::Fail {
+        refusal: Refusal {
+            kind: RefusalKind::HostsOffline,
+            found: "Systems Manager does not reach i-1".into(),
+            not_done: "no key was made".into(),
+            next: vec![],
+            until: None,
+        },
+    };
+    let notes = vec!["start host i-1".into(), "confirm the subscription".into()];
+    let points = points(&Status { report: Some(report), notes, ..healthy() });
+    assert_eq!(points, ["start host i-1", "confirm the subscription", "once that is corrected: `deployer recover`"]);
+}

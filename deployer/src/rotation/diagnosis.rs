@@ -591,7 +591,8 @@ fn person_about_next(report: &Report, found: Text) -> Diagnosis {
     Diagnosis::Person { found, ways: std::iter::once(again()).chain(leaked).collect() }
 }
 
-fn again() -> Way {
+/// After something else was corrected.
+pub(crate) fn again() -> Way {
     Way { when: "once that is corrected".to_owned(), command: Command::deployer("recover") }
 }
 
