@@ -454,8 +454,13 @@ impl Reader<'_> {
             Some(leaf) => self.parsed::<Schedule>("rotation.schedule", leaf),
             None => raw::DEFAULT_SCHEDULE.parse().ok(),
         };
-        let window =
-            if_given(&raw.window, |leaf| self.duration("rotation.window", leaf).map(|window| (window, leaf.at)));
+        let window = if_given(&raw.window, |leaf| {
+            let window = self.duration("rotation.window", leaf)?;
+            if !window.as_secs().is_multiple_of(HOUR.as_secs()) {
+                return self.refuse(leaf.at, "`rotation.window` is not in whole hours", "write 1h to 24h");
+            }
+            Some((window, leaf.at))
+        });
         let rotate_on_create = or_default(&raw.rotate_on_create, raw::DEFAULT_ROTATE_ON_CREATE, |leaf| {
             self.flag("rotation.rotate_on_create", leaf)
         });
@@ -466,24 +471,25 @@ impl Reader<'_> {
             _ => self.duration("rotation.keep_inactive", leaf).map(|keep| (keep, leaf.at)),
         });
 
-        let (schedule, window, rotate_on_create, keep) = (schedule?, window?, rotate_on_create?, keep?);
-        let keep_inactive = keep_inactive?;
-        if let Some((window, at)) = window {
-            self.window_fits(&schedule, window, at)?;
-        }
-        let window = window.map(|(window, _)| window);
-        let (window, keep_previous) = defaults_that_fit(&schedule, window, keep);
-        let grace = self.grace_fits(raw, &schedule, window, keep_previous);
-        let keep_inactive = self.inactive_fits(&schedule, keep_previous, keep_inactive)?;
-        grace.map(|()| Rotation { schedule, window, rotate_on_create, keep_previous, keep_inactive })
+        // Several of these may not fit together. In place of one that is wrong by itself stands the least that it could be.
+        let schedule = schedule?;
+        let window = window.and_then(|window| match window {
+            Some((window, at)) => self.window_fits(&schedule, window, at).map(|()| Some(window)),
+            None => Some(None),
+        });
+        let (least_window, least_keep) = (window.unwrap_or(Some(HOUR)), keep.unwrap_or(Some(Duration::ZERO)));
+        let (fitting, keep_previous) = defaults_that_fit(&schedule, least_window, least_keep);
+        let grace = self.grace_fits(raw, &schedule, fitting, keep_previous);
+        let least_keep = if grace.is_some() { keep_previous } else { Duration::ZERO };
+        let keep_inactive = keep_inactive.and_then(|asked| self.inactive_fits(&schedule, least_keep, asked));
+        let is_wrong = window.is_none() || keep.is_none() || grace.is_none();
+        let (window, rotate_on_create, keep_inactive) = (fitting, rotate_on_create?, keep_inactive?);
+        (!is_wrong).then_some(Rotation { schedule, window, rotate_on_create, keep_previous, keep_inactive })
     }
 
-    /// The rules for a window's length: whole hours, not into the next window, not into the next UTC day.
+    /// The rules for a window's length: not into the next window, not into the next UTC day.
     fn window_fits(&mut self, schedule: &Schedule, window: Duration, at: At) -> Option<()> {
         let longest = longest_window(schedule);
-        if !window.as_secs().is_multiple_of(HOUR.as_secs()) {
-            return self.refuse(at, "`rotation.window` is not in whole hours", "write 1h to 24h");
-        }
         if window > longest {
             let message = format!("a window of {} does not fit the schedule {schedule}", spell(window));
             let hint = format!(

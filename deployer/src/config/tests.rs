@@ -751,6 +751,23 @@ fn the_previous_key_is_gone_when_the_next_window_opens() {
 }
 
 #[test]
+fn one_wrong_time_of_a_rotation_hides_no_other() {
+    let of = |rotation: &str| {
+        let error = parse(Path::new("config.yaml"), &with(&format!("rotation: {rotation}"))).unwrap_err();
+        error.problems().iter().map(|problem| problem.message.clone()).collect::<Vec<_>>().join("; ")
+    };
+    let all = of("{schedule: rate(1 day), window: 90m, rotate_on_create: 1, keep_previous: 30h, keep_inactive: 99h}");
+    for part in ["whole hours", "rotate_on_create", "still be kept", "has been Inactive for 99h"] {
+        assert!(all.contains(part), "{part}: {all}");
+    }
+    let all = of("{schedule: daily, window: 90m}");
+    assert!(all.contains("`daily` is not a schedule") && all.contains("whole hours"), "{all}");
+    // A key that is kept for too long is not counted against another key's value.
+    let grace_alone = of("{keep_previous: 31d, keep_inactive: 3d}");
+    assert!(!grace_alone.contains("Inactive"), "{grace_alone}");
+}
+
+#[test]
 fn a_daily_rotation_needs_nothing_else_in_the_file() {
     for (rotation, window, keep) in [
         ("rate(1 day)", Some(HOUR * 12), HOUR * 12),
