@@ -191,7 +191,8 @@ fn resources(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
         let are = if others == 1 { "is" } else { "are" };
         format!("{others} of {all} resources {are} not as the file declares").into()
     } else {
-        format!("nothing rotates the credential: {others} of {all} resources are missing or differ").into()
+        let are = if others == 1 { "is missing or differs" } else { "are missing or differ" };
+        format!("nothing rotates the credential: {others} of {all} resources {are}").into()
     })
 }
 

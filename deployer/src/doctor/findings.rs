@@ -163,7 +163,10 @@ fn permissions(facts: &Facts) -> Finding {
             let finding = Finding::new(
                 check,
                 Verdict::Wrong,
-                format!("{} of {asked} actions that apply needs are denied: {}", denied.len(), said(denied)),
+                match denied.len() {
+                    1 => format!("1 of {asked} actions that apply needs is denied: {}", said(denied)),
+                    count => format!("{count} of {asked} actions that apply needs are denied: {}", said(denied)),
+                },
             );
             let finding =
                 finding.fix(text![Command::deployer("policy --for apply"), " prints the policy to allow them"]);
@@ -509,11 +512,13 @@ fn resources(facts: &Facts) -> Finding {
     let check = Check::Resources;
     let plan = || text![Command::deployer("plan"), " shows what apply would do"];
     if facts.state_of(ResourceKind::Function) == Some(State::Missing) {
-        let evidence = format!("{missing} of {all} resources do not exist");
+        let do_not = if missing == 1 { "does not" } else { "do not" };
+        let evidence = format!("{missing} of {all} resources {do_not} exist");
         return Finding::new(check, Verdict::NotYet, evidence).fix(plan());
     }
     if missing + differ > 0 {
-        let evidence = format!("{differ} of {all} resources differ from the file, and {missing} are missing");
+        let (differs, are) = (if differ == 1 { "differs" } else { "differ" }, if missing == 1 { "is" } else { "are" });
+        let evidence = format!("{differ} of {all} resources {differs} from the file, and {missing} {are} missing");
         return Finding::new(check, Verdict::Wrong, evidence)
             .fix(text![Command::deployer("drift"), " shows what somebody else changed; "].then(plan()));
     }

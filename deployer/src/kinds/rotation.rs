@@ -113,7 +113,8 @@ impl Kind for Rotation {
                 is_of_adopted_secret: self.adopts(&tags),
                 of_another: tags.get(TAG_DEPLOYMENT).filter(|id| !owner.is(id)).cloned(),
                 function_arn: secret.rotation_lambda_arn.clone().filter(|arn| !arn.is_empty()),
-                schedule: expression.or_else(|| days.map(|days| format!("rate({days} days)"))),
+                schedule: expression
+                    .or_else(|| days.map(|days| format!("rate({days} {})", if days == 1 { "day" } else { "days" }))),
                 window: rules.and_then(|rules| rules.duration),
                 deleted: secret.deleted_date.is_some(),
                 labels: Labels::from(secret),

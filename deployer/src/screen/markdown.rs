@@ -55,9 +55,10 @@ fn within(most: usize, plans: &[(&Deployment, &Identity, &Plan)], config: Option
         }
     }
     if resources + deployments > 0 {
+        let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
         let rest = match deployments {
-            0 => format!("{resources} resources"),
-            _ => format!("{deployments} deployments and {resources} resources"),
+            0 => counted(resources, "resource"),
+            _ => format!("{} and {}", counted(deployments, "deployment"), counted(resources, "resource")),
         };
         let _ = writeln!(
             markdown,

@@ -172,7 +172,7 @@ impl Screen {
                 write_out(&format!("{}\n", json::listed(one).render(Some((&one.name, region)))), true);
             }
         } else {
-            self.out(&text::list(region, listed));
+            self.out(&text::list(region, listed, terminal::columns(&stdout())));
         }
     }
 
@@ -226,7 +226,11 @@ impl Screen {
 
     /// A result in one sentence.
     pub(crate) fn done(&self, sentence: &str) {
-        if self.json { self.line(&json::done(sentence)) } else { self.out(&format!("{sentence}\n")) }
+        if self.json {
+            self.line(&json::done(sentence));
+        } else {
+            self.out(&text::sentence(sentence, terminal::columns(&stdout())));
+        }
     }
 
     /// What a run has done, how long that took, and what is useful next.
@@ -234,7 +238,8 @@ impl Screen {
         if self.json {
             return self.line(&json::complete(sentence, took, next, self.config()));
         }
-        self.out(&format!("{sentence} ({}).\n", text::seconds(took)));
+        let sentence = format!("{sentence} ({}).", text::seconds(took));
+        self.out(&text::sentence(&sentence, terminal::columns(&stdout())));
         if self.verbosity != Verbosity::Quiet {
             self.err(&text::next(next, self.config(), terminal::columns(&stderr())));
         }

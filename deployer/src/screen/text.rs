@@ -128,28 +128,34 @@ fn rotation(event: &RotationEvent, columns: usize) -> String {
     }
 }
 
-pub(super) fn list(region: &str, listed: &[Listed]) -> String {
+/// A result in one sentence.
+pub(super) fn sentence(sentence: &str, columns: usize) -> String {
+    let mut text = String::new();
+    push_wrapped(&mut text, columns, 0, sentence);
+    text
+}
+
+pub(super) fn list(region: &str, listed: &[Listed], columns: usize) -> String {
     if listed.is_empty() {
         return format!("No deployment has a record in {region}.\n");
     }
     let one = |Listed { name, applied, labels }: &Listed| {
         let mut text = format!("{BOLD}{}{BOLD:#} in {region}\n", printable(name));
-        let _ = match applied {
-            Some(Applied { by, at, deployer, function }) => writeln!(
-                text,
-                "  last apply     {} by {}\n  function       {} (deployer {})",
-                printable(at),
-                printable(by),
-                printable(function),
-                printable(deployer)
-            ),
-            None => writeln!(text, "  last apply     none has reached its goal"),
-        };
+        let mut row =
+            |subject: &str, line: &str| push_below(&mut text, columns, &format!("  {subject:15}"), &printable(line));
+        match applied {
+            Some(Applied { by, at, deployer, function }) => {
+                row("last apply", &format!("{at} by {by}"));
+                row("function", &format!("{function} (deployer {deployer})"));
+            }
+            None => row("last apply", "none has reached its goal"),
+        }
         let enabled = if labels.rotation_enabled { "" } else { " (rotation is not enabled)" };
         let last = labels.last_rotated.map_or_else(|| "never".to_owned(), rfc3339);
         let next =
             labels.next_rotation.map_or_else(|| "not scheduled".to_owned(), |date| format!("by {}", rfc3339(date)));
-        let _ = writeln!(text, "  last rotation  {last}{enabled}\n  next rotation  {next}");
+        row("last rotation", &format!("{last}{enabled}"));
+        row("next rotation", &next);
         text
     };
     let all: Vec<_> = listed.iter().map(one).collect();
@@ -182,7 +188,21 @@ mod tests {
     use crate::{
         engine::op::{Address, ResourceKind},
         error::Error,
+        rotation::labels::Labels,
     };
+
+    #[test]
+    fn no_line_of_a_list_or_a_result_is_wider_than_the_terminal() {
+        let by = "arn:aws:sts::123456789012:assumed-role/deployer/somebody".to_owned();
+        let applied =
+            Applied { by, at: "2026-01-01T00:00:00Z".into(), deployer: "0.1.0".into(), function: "f".repeat(32) };
+        let listed = [Listed { name: "mail".into(), applied: Some(applied), labels: Labels::default() }];
+        let done = "Access key AKIAIOSFODNN7EXAMPLE is deleted. SES may accept it for some seconds more.";
+        for text in [list("eu-west-1", &listed, 80), sentence(done, 80)] {
+            let plain = anstream::adapter::strip_str(&text).to_string();
+            assert!(plain.lines().all(|line| line.len() <= 80), "{plain}");
+        }
+    }
 
     #[test]
     fn a_blank_line_separates_an_error_from_the_next_one() {

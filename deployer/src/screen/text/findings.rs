@@ -41,6 +41,7 @@ pub(in crate::screen) fn findings(
     let bad = found.iter().filter(|finding| finding.verdict.is_bad()).count();
     let _ = match bad {
         0 => writeln!(text, "\n{GREEN}Nothing is wrong.{GREEN:#}"),
+        1 => writeln!(text, "\n1 of {} checks needs you.", found.len()),
         _ => writeln!(text, "\n{bad} of {} checks need you.", found.len()),
     };
     text

@@ -115,7 +115,7 @@ pub(in crate::screen) fn drift(
     }
     push_notes(&mut text, columns, &drift.foreign, config_path);
     let Applied { by, at, .. } = &drift.applied;
-    let _ = writeln!(text, "last apply: {} by {}", printable(at), printable(by));
+    push_wrapped(&mut text, columns, 0, &format!("last apply: {} by {}", printable(at), printable(by)));
     if !drift.unclear.is_empty() {
         let names: Vec<_> = drift.unclear.iter().map(ToString::to_string).collect();
         let unclear = format!(
