@@ -18,7 +18,7 @@ pub const DEPLOYING: &str = "DEPLOYING";
 /// Our own label: the newest version that *every* host has confirmed; without hosts, that SES has accepted.
 ///
 /// `setSecret` sets it last of all. `finishSecret` moves AWSCURRENT to no other version, and no key is retired while it names
-/// another key than AWSCURRENT.
+/// another key than AWSCURRENT. A label beside it says which hosts these were: for a host that was added since, it does not count.
 pub const TOLD: &str = "TOLD";
 
 /// Our own label: the version that `finishSecret`, or somebody before its rotation ended, has made current.
@@ -60,6 +60,21 @@ pub fn parse_since_label(label: &str) -> Option<&str> {
     label.strip_prefix(SINCE)?.strip_prefix('/')
 }
 
+/// Our own labels: which hosts have confirmed the version that is labelled [`TOLD`].
+const HOSTS: &str = "HOSTS";
+
+/// The label on TOLD's version that says which hosts have confirmed it: `HOSTS/<their hashes>`.
+#[must_use]
+pub fn hosts_label(hashes: &str) -> String {
+    format!("{HOSTS}/{hashes}")
+}
+
+/// The hashes of such a label; none for any other label.
+#[must_use]
+pub fn parse_hosts_label(label: &str) -> Option<&str> {
+    label.strip_prefix(HOSTS)?.strip_prefix('/')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,5 +94,12 @@ mod tests {
         for other in [AWSCURRENT, "SINCE", "SINCEX/2026"] {
             assert_eq!(parse_since_label(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn the_label_of_the_hosts_survives() {
+        assert_eq!(parse_hosts_label(&hosts_label("abcd")), Some("abcd"));
+        assert_eq!(parse_hosts_label(&hosts_label("")), Some(""));
+        assert_eq!(parse_hosts_label("HOSTSX/abcd"), None);
     }
 }

@@ -20,6 +20,7 @@ use contract::{
 use serde_json::{Value, json};
 
 use crate::{
+    decide::told_hosts,
     error::Error,
     event::{Request, Step},
     fake_http::{self, Answer, Call},
@@ -307,7 +308,7 @@ impl FakeAws {
         };
         let time = TimeLimit::start(Clock::System, SystemTime::now() + Duration::from_secs(self.seconds));
         let faults = std::mem::take(&mut self.state.lock().unwrap().faults);
-        let secret = secret::describe(&clients, ARN).await?;
+        let secret = secret::describe(&clients, &self.settings, ARN).await?;
         self.state.lock().unwrap().calls.clear();
         self.state.lock().unwrap().faults = faults;
         let invocation = Invocation { clients: &clients, settings: &self.settings, time };
@@ -319,6 +320,11 @@ impl FakeAws {
         let clients = self.clients();
         let time = TimeLimit::start(Clock::System, SystemTime::now() + Duration::from_secs(self.seconds));
         event(&Invocation { clients: &clients, settings: &self.settings, time }).await
+    }
+
+    /// The label that says that the hosts of the settings have confirmed a version.
+    pub(crate) fn hosts_label(&self) -> String {
+        told_hosts::label_of(self.settings.consumer.as_ref())
     }
 
     fn clients(&self) -> Clients {

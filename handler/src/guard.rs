@@ -12,7 +12,7 @@ use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, TOLD};
 /// labels as they are now.
 pub(crate) async fn still_pending(rotation: &Rotation<'_>) -> Result<Secret, Error> {
     let Rotation { invocation, request } = *rotation;
-    let secret = secret::describe(invocation.clients, &request.secret_arn).await?;
+    let secret = secret::describe(invocation.clients, invocation.settings, &request.secret_arn).await?;
     match guard(request, &secret)? {
         Standing::Pending => Ok(secret),
         Standing::Done => Err(not_pending(request, &secret)),
@@ -94,6 +94,7 @@ mod tests {
             arn: "arn".into(),
             rotation_enabled: enabled,
             last_rotated: None,
+            told_to_others: None,
             schedule: None,
             versions: versions.iter().map(|(id, list)| ((*id).to_owned(), labels(list))).collect(),
         };

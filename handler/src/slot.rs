@@ -145,7 +145,7 @@ async fn note(invocation: &Invocation<'_>, secret: &Secret, key: &str, version: 
 /// is Inactive. The first look can be older than a move in that moment, the second cannot.
 async fn is_unchanged(invocation: &Invocation<'_>, seen: &Secret) -> Result<Option<String>, Error> {
     let moved = async || -> Result<bool, Error> {
-        let now = secret::describe(invocation.clients, &seen.arn).await?;
+        let now = secret::describe(invocation.clients, invocation.settings, &seen.arn).await?;
         Ok(now.protecting() != seen.protecting())
     };
     if !moved().await? {
@@ -214,7 +214,7 @@ async fn judge_again<Reason: Display>(
     judge: &impl Fn(&Situation, &UsedKey) -> Result<(), Reason>,
 ) -> Result<Second, Error> {
     let Invocation { clients, settings, .. } = *invocation;
-    let secret = secret::describe(clients, &secret.arn).await?;
+    let secret = secret::describe(clients, settings, &secret.arn).await?;
     let mut keys = with_last_use(invocation, user::keys(clients, settings).await?).await?;
     let mut judged = key.clone();
     if let Some(at) = keys.iter().position(|other| other.key.id == key.key.id) {
@@ -227,7 +227,7 @@ async fn judge_again<Reason: Display>(
     keys.push(judged.clone());
     let situation = look(invocation, &secret, keys).await?;
     let now = user::keys(clients, settings).await?.into_iter().find(|now| now.id == key.key.id);
-    if secret::describe(clients, &secret.arn).await?.versions != secret.versions {
+    if secret::describe(clients, settings, &secret.arn).await?.versions != secret.versions {
         return Ok(Second::Stays(LABELS_MOVED.to_owned()));
     }
     if let Some(now) = now.filter(|now| now.active && !key.key.active) {

@@ -267,7 +267,8 @@ impl Tagged for Function {
             )]
         });
         let untold = observed.and_then(|observed| observed.no_longer_tells(goal));
-        let notes: Vec<_> = stopped.into_iter().chain(untold).chain(needs).chain(doubts).collect();
+        let added = observed.and_then(|observed| observed.does_not_tell_yet(goal));
+        let notes: Vec<_> = stopped.into_iter().chain(untold).chain(added).chain(needs).chain(doubts).collect();
         (!notes.is_empty()).then(|| Text::join(notes, "; "))
     }
 
@@ -490,6 +491,24 @@ impl Observed {
             "the file no longer names {hosts}: no rotation tells {them} of a new credential. The one that {they_have} stops working after \
              the next rotation, once its grace is over, so replace it by hand before"
         )])
+    }
+
+    /// Which instances have not confirmed the credential in use, since they were not asked. No key is retired before they have.
+    fn does_not_tell_yet(&self, goal: &Goal) -> Option<Text> {
+        let now = self.configuration.get("environment").map(hosts).filter(|_| goal.secret_is_there)?;
+        let added: Vec<_> = hosts(&json!(goal.environment)).difference(&now).cloned().collect();
+        let (hosts, have, them) = match added.as_slice() {
+            [] => return None,
+            [host] => (format!("host {host}"), "has", "it"),
+            hosts => (format!("hosts {}", hosts.join(", ")), "have", "them"),
+        };
+        Some(text![
+            format!(
+                "{hosts} {have} not confirmed the credential in use. After the apply, the daily upkeep gives {them} that credential, or "
+            ),
+            Command::deployer("rotate"),
+            " does at once; until then no access key is retired"
+        ])
     }
 
     /// What lets somebody else's code run in the function, or as somebody else: then its tags prove nothing about its code.

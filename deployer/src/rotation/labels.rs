@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_secretsmanager::{operation::describe_secret::DescribeSecretOutput, types::SecretVersionsListEntry};
 use aws_smithy_types::DateTime;
-use contract::{AWSCURRENT, AWSPENDING, Command, DEPLOYING, Text, text};
+use contract::{AWSCURRENT, AWSPENDING, Command, DEPLOYING, Text, parse_hosts_label, text};
 
 use crate::{
     aws::Aws,
@@ -63,9 +63,12 @@ impl Labels {
 
 impl From<DescribeSecretOutput> for Labels {
     fn from(secret: DescribeSecretOutput) -> Self {
+        // How the function remembers hosts is nobody else's business.
+        let is_shown = |label: &String| parse_hosts_label(label).is_none();
+        let versions = secret.version_ids_to_stages.unwrap_or_default().into_iter();
         Self {
             rotation_enabled: secret.rotation_enabled.unwrap_or_default(),
-            versions: secret.version_ids_to_stages.unwrap_or_default().into_iter().collect(),
+            versions: versions.map(|(id, labels)| (id, labels.into_iter().filter(is_shown).collect())).collect(),
             last_rotated: secret.last_rotated_date,
             next_rotation: secret.next_rotation_date,
             last_changed: secret.last_changed_date,

@@ -3,7 +3,7 @@
 use crate::support::{
     calls::NOTHING,
     controls::Answer,
-    deployed::Deployed,
+    deployed::{Deployed, LONG_GRACE},
     example::{EXISTING_USER, SECRET},
     faults::Fault,
     rotation::CREATE,
@@ -47,7 +47,7 @@ async fn a_rotation_that_told_the_host_is_rolled_forward() {
 
 #[tokio::test]
 async fn an_edit_right_after_a_rotation_is_kept() {
-    let deployed = Deployed::new().await;
+    let deployed = Deployed::with(&[LONG_GRACE]).await;
     deployed.completes().await;
     let key = deployed.key_labelled("AWSCURRENT").await;
     let mut value = deployed.sandbox.secret("AWSCURRENT").await;
@@ -61,7 +61,7 @@ async fn an_edit_right_after_a_rotation_is_kept() {
 
     assert_shown!("edited", &deployed.sandbox, &ran.stdout);
     assert_eq!((deployed.labelled("AWSPENDING").await, deployed.key_labelled("AWSCURRENT").await), (None, key));
-    deployed.let_pass(24 * 60 * 60);
+    deployed.let_pass(2 * 24 * 60 * 60);
     deployed.run(&["rotate"]).expect(0);
     assert_eq!(deployed.sandbox.secret("AWSCURRENT").await.other.get("note").unwrap(), "edited");
     deployed.mail_works().await;

@@ -3,3 +3,4 @@
 pub(crate) mod keys;
 pub(crate) mod overdue;
 pub(crate) mod settled;
+pub(crate) mod told_hosts;

@@ -13,7 +13,7 @@ use crate::{
         topic,
     },
     since,
-    steps::done,
+    steps::{done, told::mark_told},
 };
 
 /// Sets DONE and TOLD where they are missing and it is certain where they belong. If a host does not confirm, the topic is told:
@@ -73,12 +73,12 @@ async fn confirm(
         let news = News { secret_arn: &secret.arn, version: current, stage: AWSCURRENT, credential: &credential };
         consumer::tell(invocation, consumer, &news).await?;
     }
-    let now = secret::describe(clients, &secret.arn).await?;
+    let now = secret::describe(clients, settings, &secret.arn).await?;
     if now.version_labelled(AWSCURRENT) != Some(current) || now.open_rotation().is_some() {
         info!("{AWSCURRENT} or {AWSPENDING} was moved meanwhile, so {TOLD} is left to the rotation");
         return Ok(());
     }
-    secret::move_label(clients, &now, TOLD, current).await?;
+    mark_told(invocation, &now, current).await?;
     info!(version = current, "every host has confirmed the credential in use, so its version is labelled {TOLD}");
     Ok(())
 }
@@ -112,10 +112,28 @@ mod tests {
     async fn what_the_hosts_confirm_is_labelled_and_nothing_else_changes() {
         let aws = before_told();
         complete_in(&aws).await.unwrap();
-        assert_eq!(aws.labels("new"), [AWSCURRENT, DEPLOYING, DONE, TOLD]);
-        assert_eq!(aws.changes(), ["UpdateSecretVersionStage", "SendCommand", "UpdateSecretVersionStage"]);
+        assert_eq!(aws.labels("new"), [AWSCURRENT, DEPLOYING, DONE, &aws.hosts_label(), TOLD]);
+        let label = "UpdateSecretVersionStage";
+        assert_eq!(aws.changes(), [label, "SendCommand", label, label]);
         complete_in(&aws).await.unwrap();
         assert_eq!(aws.count("SendCommand"), 1, "that is asked once");
+    }
+
+    /// A host that was added may have an older credential: TOLD does not count before it has confirmed the one in use.
+    #[tokio::test]
+    async fn hosts_that_were_added_are_asked_and_told_counts_for_them_then() {
+        let others = "HOSTS/abcd";
+        let aws = before_told().version("new", &[AWSCURRENT, DEPLOYING, DONE, others, TOLD], "NEW");
+        complete_in(&aws).await.unwrap();
+        assert_eq!(aws.count("SendCommand"), 1);
+        assert_eq!(aws.labels("new"), [AWSCURRENT, DEPLOYING, DONE, TOLD, &aws.hosts_label()]);
+        complete_in(&aws).await.unwrap();
+        assert_eq!(aws.count("SendCommand"), 1, "that is asked once");
+
+        let aws = before_told().version("new", &[AWSCURRENT, DEPLOYING, DONE, others, TOLD], "NEW");
+        let aws = aws.fault("SendCommand", Fault::RefusedAs("InvalidInstanceId"));
+        complete_in(&aws).await.unwrap_err();
+        assert!(aws.labels("new").contains(&others.to_owned()), "{:?}", aws.labels("new"));
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use std::{
 
 use contract::{
     AWSCURRENT, Denial, HostReport, KeyReport, KeyVerdict, LOGIN_GATE_SECONDS, Login, Next, RefusalKind, Report, Text,
-    VersionReport, is_quarantined,
+    VersionReport, is_quarantined, parse_hosts_label,
 };
 
 use crate::{
@@ -145,7 +145,8 @@ fn version(
     let login = |credential| logins.iter().find(|(it, _)| *it == credential).map(|(_, login)| login.clone());
     VersionReport {
         version: id.to_owned(),
-        labels: labels.to_vec(),
+        // How the hosts are remembered is nobody's business.
+        labels: labels.iter().filter(|label| parse_hosts_label(label).is_none()).cloned().collect(),
         created: read.and_then(|version| version.created).map(date),
         key: read.map(|version| version.value.access_key_id.clone()).filter(|key| !key.is_empty()),
         problem: value.as_ref().err().map(|error| match error {

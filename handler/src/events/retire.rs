@@ -174,6 +174,17 @@ mod tests {
         assert_eq!(aws.changes().len(), 3, "nothing is said or done twice");
     }
 
+    /// It may have the previous key, which its image or an older rotation gave it.
+    #[tokio::test]
+    async fn no_key_goes_while_a_host_that_was_added_has_not_confirmed_the_one_in_use() {
+        let of_others = long_rotated().label("new", "HOSTS/abcd").host();
+        let retired = retire_in(&of_others, None).await.unwrap();
+        assert!(retired.deleted.is_empty() && retired.deactivated.is_empty(), "{retired:?}");
+        assert_eq!(of_others.active_keys().len(), 2);
+        let hosts = long_rotated().host().hosts_label();
+        assert_eq!(retire_in(&long_rotated().host().label("new", &hosts), None).await.unwrap().deleted, ["OLD"]);
+    }
+
     #[tokio::test]
     async fn a_key_that_was_inactive_for_long_is_deleted_and_its_label_goes_after_it() {
         let aws = patient().label("old", "INACTIVE/OLD/2023-11-20T00:00:00Z").inactive("OLD");

@@ -27,7 +27,7 @@ const DAYS_BETWEEN_WARNINGS: u64 = 7;
 pub(crate) async fn run(invocation: &Invocation<'_>) -> Result<Retired, Error> {
     let mut secret = secret::find(invocation.clients, invocation.settings).await?;
     if completed::clear(invocation.clients, &secret).await?.is_some() {
-        secret = secret::describe(invocation.clients, &secret.arn).await?;
+        secret = secret::describe(invocation.clients, invocation.settings, &secret.arn).await?;
     }
     let before = [
         tell_if_quarantined(invocation).await,

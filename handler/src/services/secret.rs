@@ -8,7 +8,7 @@ use std::{
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use contract::{
     AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, MOST_LABELS, SecretValue, Settings, TOLD, Text,
-    parse_inactive_label, parse_since_label,
+    parse_hosts_label, parse_inactive_label, parse_since_label,
 };
 use tracing::info;
 
@@ -16,6 +16,7 @@ use crate::{
     decide::{
         keys::PROTECTING,
         overdue::{Rotations, Schedule, Window, overdue},
+        told_hosts,
     },
     error::{Cause, CrossedLabels, Error},
     event::Request,
@@ -37,8 +38,10 @@ pub(crate) struct Secret {
     pub(crate) last_rotated: Option<SystemTime>,
     /// When Secrets Manager is to rotate it; none if it was never set up for rotation.
     pub(crate) schedule: Option<Schedule>,
-    /// Version id → its labels.
+    /// Version id → its labels, without a TOLD that does not count for every host.
     pub(crate) versions: BTreeMap<String, Vec<String>>,
+    /// The version that carries TOLD, if it does not count: hosts were added since.
+    pub(crate) told_to_others: Option<String>,
 }
 
 /// What a rotation sets, beside the labels that go with what it frees.
@@ -48,13 +51,14 @@ impl Secret {
     /// Refuses a rotation whose labels would be too many: PutSecretValue would fail once the key is made.
     pub(crate) fn check_number_of_labels(&self) -> Result<(), Error> {
         let labels: BTreeSet<&str> = self.versions.values().flatten().map(String::as_str).collect();
-        let adds = OF_A_ROTATION.iter().filter(|label| !labels.contains(*label)).count();
+        // And one for the hosts, which may be others than before.
+        let adds = OF_A_ROTATION.iter().filter(|label| !labels.contains(*label)).count() + 1;
         if labels.len() + adds <= MOST_LABELS {
             return Ok(());
         }
         let is_known = |label: &str| {
             let is_dated = parse_inactive_label(label).is_some() || parse_since_label(label).is_some();
-            OF_A_ROTATION.contains(&label) || is_dated
+            OF_A_ROTATION.contains(&label) || is_dated || parse_hosts_label(label).is_some()
         };
         let each = self.versions.iter().flat_map(|(version, labels)| labels.iter().map(move |label| (version, label)));
         let others =
@@ -143,7 +147,7 @@ pub(crate) struct Version {
 
 /// Finds the secret that the settings are about, for what is not asked about an ARN.
 pub(crate) async fn find(clients: &Clients, settings: &Settings) -> Result<Secret, Error> {
-    let secret = describe(clients, settings.secret_name()).await?;
+    let secret = describe(clients, settings, settings.secret_name()).await?;
     if settings.is_our_secret(&secret.arn) {
         Ok(secret)
     } else {
@@ -152,7 +156,14 @@ pub(crate) async fn find(clients: &Clients, settings: &Settings) -> Result<Secre
 }
 
 /// Reads the secret's labels and dates, by its ARN or its name.
-pub(crate) async fn describe(clients: &Clients, id: &str) -> Result<Secret, Error> {
+pub(crate) async fn describe(clients: &Clients, settings: &Settings, id: &str) -> Result<Secret, Error> {
+    let mut secret = describe_as_it_is(clients, id).await?;
+    secret.told_to_others = told_hosts::take_off_if_others(&mut secret.versions, settings.consumer.as_ref());
+    Ok(secret)
+}
+
+/// As [`describe`], with TOLD where AWS has it.
+async fn describe_as_it_is(clients: &Clients, id: &str) -> Result<Secret, Error> {
     let answer = clients
         .secrets
         .describe_secret()
@@ -166,6 +177,7 @@ pub(crate) async fn describe(clients: &Clients, id: &str) -> Result<Secret, Erro
         last_rotated: answer.last_rotated_date().and_then(|date| SystemTime::try_from(*date).ok()),
         arn: answer.arn.unwrap_or_else(|| id.to_owned()),
         versions: answer.version_ids_to_stages.unwrap_or_default().into_iter().collect(),
+        told_to_others: None,
     })
 }
 
@@ -253,7 +265,8 @@ pub(crate) async fn read_pending(rotation: &Rotation<'_>, secret: &Secret) -> Re
 /// Secrets Manager refuses the call if the label is not where it is to be removed from (API reference,
 /// UpdateSecretVersionStage).
 pub(crate) async fn move_label(clients: &Clients, seen: &Secret, label: &'static str, to: &str) -> Result<(), Error> {
-    let from = seen.version_labelled(label);
+    let to_others = seen.told_to_others.as_deref().filter(|_| label == TOLD);
+    let from = seen.version_labelled(label).or(to_others);
     if from == Some(to) {
         return Ok(());
     }
@@ -269,7 +282,7 @@ pub(crate) async fn move_label(clients: &Clients, seen: &Secret, label: &'static
         .map_err(Cause::from);
     let Err(cause) = answer else { return Ok(()) };
     // A lost answer and a lost race look alike from here: the labels tell them apart.
-    let now = describe(clients, &seen.arn).await?;
+    let now = describe_as_it_is(clients, &seen.arn).await?;
     let found = now.version_labelled(label);
     if found == Some(to) {
         info!("{label} was moved although the answer says otherwise");
@@ -287,6 +300,22 @@ pub(crate) async fn add_label(clients: &Clients, secret: &Secret, label: String,
     let call = clients.secrets.update_secret_version_stage().secret_id(&secret.arn).version_stage(label);
     let answer = call.move_to_version_id(to).send().await;
     answer.map(drop).map_err(|error| Error::aws("secretsmanager:UpdateSecretVersionStage", error))
+}
+
+/// Puts a label on a version, wherever it was. That it is there already is as good.
+pub(crate) async fn put_label(clients: &Clients, seen: &Secret, label: &str, to: &str) -> Result<(), Error> {
+    if seen.has(to, label) {
+        return Ok(());
+    }
+    let call = clients.secrets.update_secret_version_stage().secret_id(&seen.arn).version_stage(label);
+    let from = seen.version_labelled(label).map(str::to_owned);
+    let answer = call.move_to_version_id(to).set_remove_from_version_id(from).send().await.map_err(Cause::from);
+    let Err(cause) = answer else { return Ok(()) };
+    if describe_as_it_is(clients, &seen.arn).await?.has(to, label) {
+        info!("{label} was moved although the answer says otherwise");
+        return Ok(());
+    }
+    Err(Error::Aws { action: "secretsmanager:UpdateSecretVersionStage", cause })
 }
 
 /// Takes a label off the version that carries it.

@@ -7,6 +7,7 @@ pub(crate) mod done;
 pub(crate) mod finish_secret;
 mod set_secret;
 mod test_secret;
+pub(crate) mod told;
 mod usable;
 
 use contract::AWSCURRENT;
@@ -34,7 +35,7 @@ pub(crate) async fn admit(rotation: &Rotation<'_>) -> Result<Option<Secret>, Err
         Ok(looked) => looked,
         Err(error @ Error::Aws { .. }) => return Err(error),
         Err(refused) => {
-            let secret = secret::describe(clients, &request.secret_arn).await?;
+            let secret = secret::describe(clients, settings, &request.secret_arn).await?;
             // If rotation is off, only the daily upkeep changes labels.
             if secret.rotation_enabled {
                 done::mark_rolled_back(&rotation.invocation, &secret).await;
@@ -71,9 +72,9 @@ pub(crate) async fn take(rotation: &Rotation<'_>, secret: &Secret) -> Result<(),
 
 /// The labels, and what is left to do.
 async fn look(rotation: &Rotation<'_>) -> Result<(Secret, Standing), Error> {
-    let Rotation { invocation: Invocation { clients, time, .. }, request } = *rotation;
+    let Rotation { invocation: Invocation { clients, settings, time }, request } = *rotation;
     consistent::read(time, async || {
-        let secret = secret::describe(clients, &request.secret_arn).await?;
+        let secret = secret::describe(clients, settings, &request.secret_arn).await?;
         let standing = guard(request, &secret)?;
         Ok((secret, standing))
     })

@@ -15,7 +15,7 @@ use crate::{
         smtp::{Credential, Smtp},
         test_mail,
     },
-    steps::{consistent, done::mark_done},
+    steps::{consistent, done::mark_done, told::mark_told},
 };
 
 /// Logins in a row that must be accepted: a new key reaches SES's servers one by one, so one
@@ -59,7 +59,7 @@ async fn prove(rotation: &Rotation<'_>, credential: &Credential, time_to_tell: D
 /// Race: the login gate may have taken minutes. The labels are read right before, so that no host is told of what was given up
 /// meanwhile, and right after, so that nothing counts as told that somebody gave up while hosts were told.
 async fn tell_hosts(rotation: &Rotation<'_>, credential: &Credential) -> Result<(), Error> {
-    let Rotation { invocation: Invocation { clients, settings, time }, request } = *rotation;
+    let Rotation { invocation: Invocation { settings, time, .. }, request } = *rotation;
     if let Some(consumer) = &settings.consumer {
         time.require(consumer.time_needed(), "to run the script on the hosts and to see how it ended")?;
         guard::still_pending(rotation).await?;
@@ -75,7 +75,7 @@ async fn tell_hosts(rotation: &Rotation<'_>, credential: &Credential) -> Result<
         // does not undo it.
         mark_done(&rotation.invocation, &secret, &request.token).await;
     }
-    secret::move_label(clients, &secret, TOLD, &request.token).await?;
+    mark_told(&rotation.invocation, &secret, &request.token).await?;
     info!(version = request.token, "the version is labelled {TOLD}");
     Ok(())
 }
@@ -108,19 +108,19 @@ mod tests {
     async fn the_labels_are_looked_at_right_before_and_right_after_the_hosts_are_told() {
         let aws = proven();
         tell_in(&aws).await.unwrap();
-        let calls =
-            ["DescribeSecret", "SendCommand", "GetCommandInvocation", "DescribeSecret", "UpdateSecretVersionStage"];
-        assert_eq!(aws.calls(), calls);
-        assert_eq!(aws.labels("new"), [AWSPENDING, DEPLOYING, TOLD]);
+        let tells = ["DescribeSecret", "SendCommand", "GetCommandInvocation", "DescribeSecret"];
+        assert_eq!(aws.calls(), [&tells[..], &["UpdateSecretVersionStage"; 2]].concat());
+        assert_eq!(aws.labels("new"), [AWSPENDING, DEPLOYING, &aws.hosts_label(), TOLD]);
     }
 
     #[tokio::test]
     async fn without_hosts_a_version_is_told_once_ses_accepts_it() {
         let aws = FakeAws::new().version("new", &[AWSPENDING, DEPLOYING], "NEW");
-        for calls in [&["DescribeSecret", "UpdateSecretVersionStage"][..], &["DescribeSecret"]] {
+        let label = "UpdateSecretVersionStage";
+        for calls in [&["DescribeSecret", label, label][..], &["DescribeSecret"]] {
             tell_in(&aws).await.unwrap();
             assert_eq!(aws.calls(), calls);
-            assert_eq!(aws.labels("new"), [AWSPENDING, DEPLOYING, TOLD]);
+            assert_eq!(aws.labels("new"), [AWSPENDING, DEPLOYING, "HOSTS/", TOLD]);
         }
     }
 

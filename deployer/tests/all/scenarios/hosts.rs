@@ -2,8 +2,9 @@
 
 use crate::support::{
     aws::OTHER_DOCUMENT,
-    deployed::{Deployed, SHORTEST_TIMEOUT},
-    example::{DOCUMENT, INSTANCES, host_script},
+    controls::Upkeep,
+    deployed::{Deployed, LONG_GRACE, SHORTEST_TIMEOUT},
+    example::{DOCUMENT, INSTANCES, RULE, host_script},
     rotation::{CREATE, SET},
 };
 
@@ -88,6 +89,37 @@ async fn an_instance_is_removed_from_the_yaml_between_rotations_and_still_sends(
     deployed.copy_credential(INSTANCES[0], INSTANCES[1]);
     deployed.sandbox.operator(&failure.command_to_delete(&removed.access_key_id));
     deployed.completes_when_tried_again().await;
+}
+
+#[tokio::test]
+async fn an_instance_that_is_added_with_an_older_credential_sends_until_it_has_the_one_in_use() {
+    let deployed = Deployed::with(&[LONG_GRACE, TWO]).await;
+    let old = deployed.key_on(INSTANCES[1]).unwrap();
+    deployed.apply(&[LONG_GRACE, ONE]);
+    deployed.completes().await;
+    deployed.sandbox.config(&[TWO]);
+    let planned = deployed.run(&["plan"]).expect(0).in_one_line();
+    let told = format!("host {} has not confirmed the credential in use", INSTANCES[1]);
+    assert!(planned.contains(&told), "{planned}");
+    deployed.apply(&[LONG_GRACE, TWO]);
+    let status = deployed.run(&["status"]).expect(0).in_one_line();
+    assert!(status.contains("Is mail safe? look:") && status.contains("not known to be told"), "{status}");
+
+    // Its key's grace is over, and the host cannot be told: the key stays Active.
+    deployed.script(INSTANCES[1], "#!/bin/sh\necho no disk >&2\nexit 3\n");
+    deployed.let_pass(2 * 24 * 60 * 60);
+    let [failed] = deployed.sandbox.control(&Upkeep { rule: RULE }).invocations.try_into().unwrap();
+    assert_ne!(failed.error, None);
+    assert_eq!(deployed.key_on(INSTANCES[1]), Some(old.clone()));
+    assert!(deployed.keys().await.contains(&(old.clone(), true)));
+
+    deployed.script(INSTANCES[1], &host_script());
+    let [told] = deployed.sandbox.control(&Upkeep { rule: RULE }).invocations.try_into().unwrap();
+    assert_eq!(told.error, None);
+
+    assert_eq!(deployed.key_on(INSTANCES[1]), deployed.key_on(INSTANCES[0]));
+    let status = deployed.run(&["status"]).expect(0).in_one_line();
+    assert!(!status.contains("not known to be told"), "{status}");
 }
 
 #[tokio::test]
