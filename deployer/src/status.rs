@@ -35,6 +35,10 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Status {
     pub(crate) resources: Vec<(Address, State)>,
+    /// Those of the resources that differ in their tags alone.
+    pub(crate) differ_in_tags: Vec<Address>,
+    /// Whether the record names an apply that reached its goal.
+    pub(crate) was_applied: bool,
     /// The deployment's former name, if the file gives it another one and was not applied yet.
     pub(crate) renamed_from: Option<String>,
     pub(crate) credential: CredentialStatus,
@@ -142,11 +146,14 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     let moves = matches!(survey.facts.former_record, Ok(Some(_)));
     let renamed_from = deployment.config.moved_from.as_ref().filter(|_| moves).map(ToString::to_string);
     let mut unread = Vec::new();
-    let mut resources = Vec::new();
+    let (mut resources, mut differ_in_tags) = (Vec::new(), Vec::new());
     for (address, ops) in survey.resources {
         let state = match value_or_keep(ops, &mut unread) {
             None => State::Unknown,
-            Some(ops) => state(Planned { address: address.clone(), changed_by: None, ops }.verb()),
+            Some(ops) => {
+                differ_in_tags.extend(change_tags_alone(&ops).then(|| address.clone()));
+                state(Planned { address: address.clone(), changed_by: None, ops }.verb())
+            }
         };
         resources.push((address, state));
     }
@@ -195,6 +202,8 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     let foreign = survey.foreign;
     Status {
         resources,
+        differ_in_tags,
+        was_applied,
         renamed_from,
         credential,
         keys,
@@ -299,6 +308,12 @@ fn value_or_keep<T>(result: Result<T, Error>, unread: &mut Vec<Error>) -> Option
     }
 }
 
+/// Whether there are ops, and each one changes tags and nothing else.
+fn change_tags_alone(ops: &[Op]) -> bool {
+    let is_of_tags = |op: &Op| !op.changes.is_empty() && op.changes.iter().all(|it| it.field.starts_with("tags."));
+    !ops.is_empty() && ops.iter().all(is_of_tags)
+}
+
 fn state(verb: Option<Verb>) -> State {
     match verb {
         None => State::AsDeclared,
@@ -332,6 +347,15 @@ mod tests {
     fn a_resource_that_would_be_created_is_missing_and_one_that_would_be_changed_differs() {
         let states = [None, Some(Verb::Create), Some(Verb::Update), Some(Verb::Delete)].map(state);
         assert_eq!(states, [State::AsDeclared, State::Missing, State::Differs, State::Differs]);
+    }
+
+    #[test]
+    fn only_ops_of_tags_change_tags_alone() {
+        let tags = || Op::new(Verb::Update, "events:TagResource").sets("tags.team", "x");
+        let rule = || Op::new(Verb::Update, "events:PutRule").sets("state", "ENABLED");
+        assert!(change_tags_alone(&[tags()]));
+        assert!(!change_tags_alone(&[]) && !change_tags_alone(&[tags(), rule()]));
+        assert!(!change_tags_alone(&[Op::new(Verb::Delete, "events:DeleteRule")]));
     }
 
     #[test]

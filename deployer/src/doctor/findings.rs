@@ -17,7 +17,7 @@ use crate::{
     deployment::Deployment,
     engine::op::ResourceKind,
     error::Error,
-    overview::{stopped, unusable},
+    overview::{nothing_is_deployed, stopped, unusable},
     rotation::{
         diagnosis::{Diagnosis, Known, Way, diagnose},
         function::is_gone,
@@ -111,7 +111,9 @@ pub(crate) fn findings(deployment: &Deployment, facts: &Facts, now: SystemTime) 
     found.extend(facts.sender.as_ref().map(|sender| self::sender(sender, config)));
     found.extend(user(deployment, facts));
     found.extend(may_send(facts));
-    found.extend(facts.status.foreign.iter().map(|told| Finding::new(Check::User, Verdict::Wrong, told.clone())));
+    // After a destroy, the secret in its recovery window is what the person asked for.
+    let of_foreign = if nothing_is_deployed(&facts.status) { Verdict::NotYet } else { Verdict::Wrong };
+    found.extend(facts.status.foreign.iter().map(|told| Finding::new(Check::User, of_foreign, told.clone())));
     found.extend(hosts(config, facts));
     found.extend(instance_role(deployment, facts));
     found.extend(function(deployment, facts));
@@ -367,12 +369,17 @@ fn instance_role(deployment: &Deployment, facts: &Facts) -> Option<Finding> {
     })
 }
 
+/// Whether a function of the deployment was there: an apply reached its goal, or the secret's rotation still invokes the function.
+fn was_deployed(facts: &Facts) -> bool {
+    facts.status.was_applied || facts.state_of(ResourceKind::Rotation) == Some(State::AsDeclared)
+}
+
 fn function(deployment: &Deployment, facts: &Facts) -> Vec<Finding> {
     let (check, name) = (Check::Function, &deployment.names.function);
     let report = match (facts.state_of(ResourceKind::Function), &facts.report) {
         (Some(State::Missing), _) => {
             let gone = is_gone(&deployment.names.function);
-            return vec![if facts.status.unread.iter().any(|error| error.what == gone.what) {
+            return vec![if was_deployed(facts) {
                 Finding::of(check, Verdict::Wrong, &gone)
             } else {
                 Finding::new(check, Verdict::NotYet, format!("there is no function {name}"))
@@ -444,6 +451,11 @@ fn rotation(deployment: &Deployment, facts: &Facts) -> Finding {
     if facts.state_of(ResourceKind::Rotation) == Some(State::Missing) && credential.last_rotated.is_none() {
         return Finding::new(check, Verdict::NotYet, format!("secret {secret} does not rotate"));
     }
+    // After a destroy, the secret is scheduled for deletion, and still tells its last rotation.
+    if nothing_is_deployed(&facts.status) {
+        let evidence = format!("nothing is deployed, so secret {secret} does not rotate");
+        return Finding::new(check, Verdict::NotYet, evidence);
+    }
     if !credential.rotation_enabled {
         return Finding::new(check, Verdict::Wrong, format!("somebody turned the rotation of secret {secret} off"))
             .fix(apply());
@@ -463,19 +475,19 @@ fn rotation(deployment: &Deployment, facts: &Facts) -> Finding {
 
 fn upkeep(deployment: &Deployment, facts: &Facts) -> Finding {
     let (check, rule) = (Check::Upkeep, &deployment.names.upkeep);
+    let works = || Finding::new(check, Verdict::Ok, format!("rule {rule} invokes the function every day"));
     match facts.state_of(ResourceKind::Upkeep) {
-        Some(State::AsDeclared) => {
-            Finding::new(check, Verdict::Ok, format!("rule {rule} invokes the function every day"))
-        }
+        Some(State::AsDeclared) => works(),
         Some(State::Missing) => {
             let is_deployed = facts.state_of(ResourceKind::Function) != Some(State::Missing);
             let evidence = format!("there is no rule {rule}");
-            if is_deployed {
+            if is_deployed || was_deployed(facts) {
                 Finding::new(check, Verdict::Wrong, evidence).fix(apply())
             } else {
                 Finding::new(check, Verdict::NotYet, evidence)
             }
         }
+        Some(State::Differs) if facts.status.differ_in_tags.iter().any(|it| it.kind == ResourceKind::Upkeep) => works(),
         Some(State::Differs) => {
             let evidence = format!("rule {rule} is not as it was made: no key may be retired, and nobody told");
             Finding::new(check, Verdict::Wrong, evidence).fix(apply())
@@ -511,7 +523,7 @@ fn resources(facts: &Facts) -> Finding {
     let (all, missing, differ) = (states.len(), count(State::Missing), count(State::Differs));
     let check = Check::Resources;
     let plan = || text![Command::deployer("plan"), " shows what apply would do"];
-    if facts.state_of(ResourceKind::Function) == Some(State::Missing) {
+    if facts.state_of(ResourceKind::Function) == Some(State::Missing) && !was_deployed(facts) {
         let do_not = if missing == 1 { "does not" } else { "do not" };
         let evidence = format!("{missing} of {all} resources {do_not} exist");
         return Finding::new(check, Verdict::NotYet, evidence).fix(plan());

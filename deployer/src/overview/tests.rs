@@ -41,6 +41,8 @@ fn report() -> Report {
 fn healthy() -> Status {
     Status {
         resources: vec![(Address::new(ResourceKind::Function, "f"), State::AsDeclared)],
+        differ_in_tags: vec![],
+        was_applied: true,
         renamed_from: None,
         credential: CredentialStatus {
             rotation_enabled: true,

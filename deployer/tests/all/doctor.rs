@@ -5,7 +5,7 @@ use crate::support::{
     calls::NOTHING,
     controls::{Ses, Subscriptions, Time},
     deployed::Deployed,
-    example::{EMAIL, INSTANCES, LOG_GROUP, RULE},
+    example::{EMAIL, FUNCTION, INSTANCES, LOG_GROUP, RULE},
     faults::Fault,
     shown::assert_shown,
 };
@@ -109,4 +109,25 @@ async fn doctor_simulates_what_apply_needs_and_names_what_is_denied() {
     deployed.sandbox.faults(&[Fault::refuse("ses:GetAccount", "AccessDeniedException").times(9)]);
     let unread: Vec<_> = verdicts(&deployed, 15).into_iter().filter(|(_, verdict)| verdict == "unknown").collect();
     assert!(unread.contains(&("ses".to_owned(), "unknown".to_owned())), "{unread:?}");
+}
+
+#[tokio::test]
+async fn doctor_tells_what_somebody_deleted_from_what_is_not_deployed() {
+    let deployed = Deployed::example(&[]).await;
+    deployed.sandbox.control(&Subscriptions::Confirm(EMAIL));
+    let verdict_of = |check: &str, code| {
+        let found = verdicts(&deployed, code);
+        found.into_iter().find(|(it, _)| it == check).unwrap().1
+    };
+    // A tag that no apply has set yet does the rule no harm.
+    deployed.sandbox.config(&[("team: platform", "team: mail")]);
+    assert_eq!(verdict_of("upkeep", 1), "ok");
+    deployed.sandbox.config(&[]);
+
+    deployed.aws.lambda.delete_function().function_name(FUNCTION).send().await.unwrap();
+    assert_eq!(verdict_of("function", 1), "wrong");
+    deployed.run(&["apply", "--auto-approve"]).expect(0);
+
+    deployed.run(&["destroy", "--auto-approve", "--stop-mail"]).expect(0);
+    assert_eq!(verdict_of("rotation", 0), "not_yet");
 }

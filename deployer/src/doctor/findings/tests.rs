@@ -25,8 +25,10 @@ fn deployment() -> Deployment {
 }
 
 fn resources(state: State) -> Vec<(Address, State)> {
-    use ResourceKind::{Function, InstanceAccess, Rotation, Topic, Upkeep, User};
-    [Function, InstanceAccess, Rotation, Topic, Upkeep, User].map(|kind| (Address::new(kind, "x"), state)).into()
+    use ResourceKind::{Function, InstanceAccess, Record, Rotation, Topic, Upkeep, User};
+    [Function, InstanceAccess, Record, Rotation, Topic, Upkeep, User]
+        .map(|kind| (Address::new(kind, "x"), state))
+        .into()
 }
 
 fn report() -> Report {
@@ -70,6 +72,8 @@ fn healthy() -> Facts {
         }),
         sender: Some(Ok(())),
         status: Status {
+            differ_in_tags: vec![],
+            was_applied: true,
             renamed_from: None,
             resources: resources(State::AsDeclared),
             credential: CredentialStatus {
@@ -101,6 +105,7 @@ fn fresh() -> Facts {
     Facts {
         status: Status {
             resources: resources(State::Missing),
+            was_applied: false,
             credential: CredentialStatus::default(),
             ..healthy().status
         },
@@ -373,6 +378,44 @@ fn what_status_calls_no_safe_state_is_wrong_although_a_rotation_would_begin() {
     );
     let script = of(&facts).into_iter().find(|finding| finding.check == Check::Script).unwrap();
     assert!(script.evidence.to_string().ends_with("which has another access key than AWSCURRENT"));
+}
+
+#[test]
+fn what_somebody_deleted_is_wrong_and_not_yet_to_come() {
+    let mut facts = healthy();
+    let gone = [ResourceKind::Function, ResourceKind::Upkeep];
+    facts.status.resources.iter_mut().filter(|it| gone.contains(&it.0.kind)).for_each(|it| it.1 = State::Missing);
+    facts.report = None;
+    let wrong = |facts: &Facts| {
+        let found = not_ok(facts);
+        found.into_iter().map(|(what, _)| what).filter(|it| it != "Script Unseen").collect::<Vec<_>>()
+    };
+    let expected = ["Function Wrong", "Upkeep Wrong", "Resources Wrong"];
+    assert_eq!(wrong(&facts), expected);
+    // Without a record, the rotation that invokes the function tells it.
+    facts.status.was_applied = false;
+    assert_eq!(wrong(&facts), expected);
+}
+
+#[test]
+fn after_a_destroy_nobody_turned_the_rotation_off() {
+    let mut facts = fresh();
+    facts.status.credential.last_rotated = Some("2026-01-01T00:00:00Z".into());
+    facts.status.foreign = vec!["secret s is scheduled for deletion".into()];
+    let found = not_ok(&facts);
+    assert!(found.iter().all(|(what, _)| !what.ends_with("Wrong")), "{found:?}");
+}
+
+#[test]
+fn a_rule_that_differs_in_its_tags_alone_invokes_the_function_all_the_same() {
+    let mut facts = healthy();
+    let rule = facts.status.resources.iter_mut().find(|it| it.0.kind == ResourceKind::Upkeep).unwrap();
+    rule.1 = State::Differs;
+    let rule = rule.0.clone();
+    let wrong = |facts: &Facts| not_ok(facts).into_iter().any(|(what, _)| what == "Upkeep Wrong");
+    assert!(wrong(&facts));
+    facts.status.differ_in_tags.push(rule);
+    assert!(!wrong(&facts));
 }
 
 #[test]
