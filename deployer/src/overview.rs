@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use contract::{
-    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Command, DEPLOYING, KeyReport, KeyVerdict, Report, TOLD, Text, text,
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Command, DEPLOYING, KeyReport, KeyVerdict, Login, Report, TOLD, Text, text,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -92,13 +92,23 @@ pub(crate) fn stopped(report: &Report) -> Option<Text> {
         return Some(why.into());
     };
     let state = match report.keys.iter().find(|it| it.key == *key) {
-        Some(KeyReport { active: true, .. }) => return None,
+        Some(KeyReport { active: true, .. }) => return refused_login(report, key),
         Some(_) => "Inactive",
         // The function could not list the keys, or the list may be old.
         None if unread(report).is_some() => return None,
         None => "deleted",
     };
     Some(format!("access key {key}, which AWSCURRENT names, is {state}: a host that uses it cannot send").into())
+}
+
+/// What SES answered to a login with AWSCURRENT's credential, if SES was asked and refused it.
+fn refused_login(report: &Report, key: &str) -> Option<Text> {
+    let Some(Login::Refused(words)) = &report.labelled(AWSCURRENT)?.login else { return None };
+    let found = format!(
+        "SES does not accept the credential of AWSCURRENT (access key {key}), though the key is Active: {words}: a host that uses it cannot \
+         send"
+    );
+    Some(found.into())
 }
 
 /// Why SES sends none of the user's mail. Adds what a person can do.
@@ -211,11 +221,17 @@ fn is_deployed(resources: &[(Address, State)]) -> bool {
     !resources.iter().any(|(address, state)| address.kind == ResourceKind::Function && *state == State::Missing)
 }
 
-/// Why nobody has to look.
+/// Why nobody has to look. A login takes seconds and counts as use of the key, so `status` makes none.
 fn well(status: &Status) -> Text {
     let hosts = status.report.as_ref().map_or(0, |report| report.hosts.len());
     let told = if hosts == 0 { "" } else { " every host has confirmed it," };
-    format!("the access key in use is Active,{told} and the rotation is enabled").into()
+    text![
+        format!(
+            "the access key in use is Active,{told} and the rotation is enabled. SES was not asked whether it accepts the key: "
+        ),
+        Command::deployer("doctor"),
+        " asks"
+    ]
 }
 
 fn rows(status: &Status, keep_inactive: Duration, now: SystemTime) -> Vec<Row> {

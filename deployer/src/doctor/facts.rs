@@ -35,7 +35,7 @@ pub(crate) struct Facts {
     /// Whether SES accepts the test mail's sender; none without a sender.
     pub(crate) sender: Option<Result<(), Error>>,
     pub(crate) status: Status,
-    /// None if the function is not there, or is not ours.
+    /// With SES's answer to each credential that a host may be using. None if the function is not there, or is not ours.
     pub(crate) report: Option<Result<Report, Error>>,
     /// The hosts that Systems Manager knows, by their ids; none without hosts.
     pub(crate) hosts: Option<Result<BTreeMap<String, Host>, Error>>,
@@ -76,7 +76,7 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>, identity: &Ide
     let mut facts =
         Facts { caller, expires, permissions, ses, sender, status, report: None, hosts, instance_role, confirmed };
     if matches!(facts.state_of(ResourceKind::Function), Some(State::AsDeclared | State::Differs)) {
-        facts.report = Some(Box::pin(function::report(aws, deployment, false)).await);
+        facts.report = Some(Box::pin(function::report(aws, deployment, true)).await);
     }
     facts
 }

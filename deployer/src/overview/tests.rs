@@ -97,7 +97,8 @@ fn points(status: &Status) -> Vec<String> {
 #[test]
 fn an_operator_sees_that_mail_is_safe_and_what_happens_when() {
     let status = healthy();
-    let reason = "the access key in use is Active, every host has confirmed it, and the rotation is enabled";
+    let reason = "the access key in use is Active, every host has confirmed it, and the rotation is enabled. SES was not asked whether \
+                  it accepts the key: `deployer doctor` asks";
     assert_eq!(judged(&status), (Safety::Yes, reason.to_owned()));
     assert_eq!(points(&status), [""; 0]);
     assert_eq!(lines(&status, "last rotation"), ["2026-01-01T00:00:00Z (2 days ago)"]);

@@ -3,7 +3,7 @@
 use crate::support::{
     caller::{actions, demanding_tags, without},
     calls::NOTHING,
-    controls::{Ses, Subscriptions, Time},
+    controls::{Answer, Ses, Smtp, Subscriptions, Time},
     deployed::Deployed,
     example::{EMAIL, FUNCTION, INSTANCES, LOG_GROUP, RULE},
     faults::Fault,
@@ -130,4 +130,23 @@ async fn doctor_tells_what_somebody_deleted_from_what_is_not_deployed() {
 
     deployed.run(&["destroy", "--auto-approve", "--stop-mail"]).expect(0);
     assert_eq!(verdict_of("rotation", 0), "not_yet");
+}
+
+#[tokio::test]
+async fn doctor_asks_ses_whether_it_accepts_the_credential_and_status_says_that_it_does_not() {
+    let deployed = Deployed::example(&[]).await;
+    deployed.sandbox.control(&Subscriptions::Confirm(EMAIL));
+    // SES may refuse a key that is a minute old.
+    deployed.sandbox.control(&Time { pass: 60 * 60 });
+    let refused = Answer::to("AUTH", 535, "Authentication Credentials Invalid").times(99);
+    deployed.sandbox.control(&Smtp { answers: Some(&[refused]), ..Smtp::default() });
+    let said = deployed.run(&["doctor"]).expect(1).in_one_line();
+    assert!(said.contains("SES does not accept the credential of AWSCURRENT"), "{said}");
+    assert!(said.contains("535") && said.contains("`deployer recover`"), "{said}");
+    let said = deployed.run(&["status"]).expect(0).in_one_line();
+    assert!(said.contains("SES was not asked whether it accepts the key: `deployer doctor` asks"), "{said}");
+
+    deployed.sandbox.control(&Smtp { answers: Some(&[]), down: Some(true), ..Smtp::default() });
+    let said = deployed.run(&["doctor"]).expect(1).in_one_line();
+    assert!(said.contains("wrong function a rotation would fail: the SMTP endpoint"), "{said}");
 }

@@ -316,6 +316,27 @@ fn a_key_in_use_that_is_inactive_is_wrong() {
 }
 
 #[test]
+fn a_credential_that_ses_refuses_is_wrong_though_its_key_is_active_and_no_answer_is_no_proof() {
+    let with = |login: contract::Login| {
+        let mut facts = healthy();
+        key_in_use(&mut facts, true).versions[0].login = Some(login);
+        not_ok(&facts)
+    };
+    assert_eq!(with(contract::Login::Accepted), []);
+    let found = with(contract::Login::Refused("535 invalid".into()));
+    let [(check, said)] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(check, "User Wrong");
+    assert!(
+        said.contains("535 invalid: a host that uses it cannot send") && said.contains("`deployer recover`"),
+        "{said}"
+    );
+    let found = with(contract::Login::Unclear("timed out".into()));
+    let [(check, said)] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(check, "Function Wrong");
+    assert!(said.contains("SES gave no answer") && said.contains("timed out"), "{said}");
+}
+
+#[test]
 fn a_rotation_that_would_fail_is_told_with_the_functions_own_next_step() {
     let mut facts = healthy();
     let refusal = contract::Refusal {
