@@ -6,7 +6,10 @@ use contract::{Command, KeyReport, KeyVerdict, Report, Text, text};
 use super::{
     approve::Approval,
     run_plan,
-    session::{Done, Prepared, Session, Shown, for_each_deployment, say_if_the_function_cannot_be_built, standing},
+    session::{
+        Done, Prepared, Session, Shown, for_each_deployment, say_if_the_function_cannot_be_built, standing,
+        unusable_key,
+    },
     watched::watched,
 };
 use crate::{
@@ -55,7 +58,9 @@ pub(super) async fn apply(
     let executed = run_plan::run(session, plan, approval, lease_timeout, watched).await?;
     let plan = &executed.plan;
     let told = function::notes(&session.aws, &session.deployment).await;
-    let is_new = |note: &Text| !plan.notes.contains(note);
+    // Mail is still down after a run that made the user again, whatever the plan told.
+    let still = unusable_key(&told).filter(|_| executed.done == Done::Changes);
+    let is_new = |note: &Text| !plan.notes.contains(note) || still.as_ref() == Some(note);
     for note in standing(&told).into_iter().filter(is_new).chain(told.retirements) {
         session.screen.note(note);
     }

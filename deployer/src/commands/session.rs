@@ -221,12 +221,13 @@ impl Session {
 
 /// What has to be attended to, and first of all whether the key in use can be used.
 pub(super) fn standing(notes: &Notes) -> Vec<Text> {
-    let unusable = notes
-        .report
-        .as_ref()
-        .and_then(unusable)
-        .map(|found| found.then(text!["; ", Command::deployer("recover"), " shows what to do"]));
-    unusable.into_iter().chain(notes.standing_or_unknown()).collect()
+    unusable_key(notes).into_iter().chain(notes.standing_or_unknown()).collect()
+}
+
+/// Why no host can send with AWSCURRENT's key.
+pub(super) fn unusable_key(notes: &Notes) -> Option<Text> {
+    let found = notes.report.as_ref().and_then(unusable)?;
+    Some(found.then(text!["; ", Command::deployer("recover"), " shows what to do"]))
 }
 
 /// Runs `work` and renders its events as they come.

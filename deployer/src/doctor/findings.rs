@@ -245,6 +245,14 @@ fn user(deployment: &Deployment, facts: &Facts) -> Option<Finding> {
     Some(match state {
         // The error is among those of the reads.
         State::Unknown => return None,
+        State::Missing if was_deployed(facts) => {
+            let evidence = format!("there is no user {user}: somebody deleted it, and no host can send with its keys");
+            Finding::new(Check::User, Verdict::Wrong, evidence).fix(apply()).fix(text![
+                "then run ",
+                Command::deployer("recover"),
+                ", which gives the hosts a new access key"
+            ])
+        }
         State::Missing => Finding::new(Check::User, Verdict::NotYet, format!("there is no user {user}")),
         State::AsDeclared | State::Differs if keys.len() < KEYS_PER_USER => {
             Finding::new(Check::User, Verdict::Ok, format!("user {user} has {} of 2 access keys", keys.len()))

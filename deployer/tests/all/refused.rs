@@ -149,3 +149,33 @@ async fn a_secret_that_somebody_deletes_is_told_with_the_date_and_apply_restores
     deployed.run(&["plan", "--detailed-exitcode"]).expect(0);
     deployed.completes().await;
 }
+
+#[tokio::test]
+async fn a_user_that_somebody_deleted_is_told_by_every_verb_and_apply_says_that_a_recovery_is_left() {
+    let deployed = Deployed::with(&[]).await;
+    let iam = &deployed.aws.iam;
+    for (key, _) in deployed.keys().await {
+        iam.delete_access_key().user_name(USER).access_key_id(key).send().await.unwrap();
+    }
+    for policy in iam.list_user_policies().user_name(USER).send().await.unwrap().policy_names {
+        iam.delete_user_policy().user_name(USER).policy_name(policy).send().await.unwrap();
+    }
+    iam.delete_user().user_name(USER).send().await.unwrap();
+
+    let status = &deployed.run(&["status", "--json"]).expect(0).json_of("status")[0];
+    assert_eq!(status["mail_is_safe"], "no", "{status}");
+    assert!(status["reason"].to_string().contains("is deleted: a host that uses it cannot send"), "{status}");
+    let said = deployed.run(&["rotate"]).expect(14).in_one_line();
+    assert!(said.contains("UserMissing") && said.contains("`deployer apply`"), "{said}");
+    let said = deployed.run(&["plan"]).expect(0).in_one_line();
+    assert!(said.contains("+ user mail-prod-smtp") && !said.contains("quarantine"), "{said}");
+    let said = deployed.run(&["doctor"]).expect(1).in_one_line();
+    assert!(said.contains("there is no user mail-prod-smtp: somebody deleted it"), "{said}");
+
+    let said = deployed.run(&["apply", "--auto-approve"]).expect(0).in_one_line();
+    // Once in the plan, and once at the end.
+    let left = "is deleted: a host that uses it cannot send; `deployer recover";
+    assert_eq!(said.matches(left).count(), 2, "{said}");
+    deployed.run(&["recover", "--auto-approve"]).expect(0);
+    deployed.mail_works().await;
+}

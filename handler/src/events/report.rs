@@ -99,6 +99,8 @@ async fn notes(invocation: &Invocation<'_>, secret: &Secret, values: &Values<'_>
     let user = settings.iam_user_name();
     let quarantine = match user::quarantine(clients, settings).await {
         Ok(policy) => policy.map(|policy| is_quarantined(user, &policy)),
+        // The report tells it already, and nobody is in quarantine.
+        Err(Error::UserMissing { .. }) => None,
         Err(error) => {
             Some(format!("it is not known whether AWS has put {user} in quarantine: {}", denied.finding(&error)).into())
         }
@@ -460,6 +462,7 @@ mod tests {
     async fn what_a_rotation_would_fail_of_is_told_with_the_errors_type() {
         for (aws, kind) in [
             (rotated().fault("GetUser", Fault::RefusedAs("NoSuchEntity")), RefusalKind::UserMissing),
+            (rotated().fault("ListAccessKeys", Fault::RefusedAs("NoSuchEntity")), RefusalKind::UserMissing),
             (rotated().user_serves("eu-west-1/other"), RefusalKind::UserServesAnother),
             (rotated().rotation_is_off(), RefusalKind::RotationDisabled),
             (rotated().sender("nobody"), RefusalKind::TestMailMalformed),
@@ -471,6 +474,19 @@ mod tests {
                 report.next
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_user_that_is_not_there_is_told_once_and_without_a_question_of_quarantine() {
+        let mut aws = rotated();
+        for call in ["GetUser", "ListAccessKeys", "ListAttachedUserPolicies"] {
+            aws = aws.fault(call, Fault::RefusedAs("NoSuchEntity"));
+        }
+        let report = report_in(aws).await;
+        let Next::Fail { refusal } = &report.next else { panic!("{report:?}") };
+        assert_eq!(refusal.kind, RefusalKind::UserMissing);
+        assert!(refusal.next[0].to_string().contains("deployer apply"), "{refusal}");
+        assert_eq!((report.notes.as_slice(), report.keys.len()), ([].as_slice(), 0));
     }
 
     #[tokio::test]

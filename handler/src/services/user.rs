@@ -27,13 +27,8 @@ pub(crate) struct NewKey {
 /// so ListUserTags is not needed.
 pub(crate) async fn check(clients: &Clients, settings: &Settings) -> Result<(), Error> {
     let name = settings.iam_user_name();
-    let answer = clients.iam.get_user().user_name(name).send().await.map_err(Cause::from).map_err(|cause| {
-        if cause.is("NoSuchEntity") {
-            Error::UserMissing { user: name.to_owned() }
-        } else {
-            Error::Aws { action: "iam:GetUser", cause }
-        }
-    })?;
+    let answer = clients.iam.get_user().user_name(name).send().await;
+    let answer = answer.map_err(|error| failed("iam:GetUser", name, error.into()))?;
     let tags = answer.user().map(aws_sdk_iam::types::User::tags).unwrap_or_default();
     let found = tags.iter().find(|tag| tag.key() == TAG_SECRET).map(|tag| tag.value().to_owned());
     let expected = settings.user_tag();
@@ -44,15 +39,16 @@ pub(crate) async fn check(clients: &Clients, settings: &Settings) -> Result<(), 
     }
 }
 
+/// IAM's code for a user that is not there is the same for each read of the user.
+fn failed(action: &'static str, user: &str, cause: Cause) -> Error {
+    if cause.is("NoSuchEntity") { Error::UserMissing { user: user.to_owned() } } else { Error::Aws { action, cause } }
+}
+
 /// The user's access keys: at most two, or more if some were made at the same moment.
 pub(crate) async fn keys(clients: &Clients, settings: &Settings) -> Result<Vec<AccessKey>, Error> {
-    let answer = clients
-        .iam
-        .list_access_keys()
-        .user_name(settings.iam_user_name())
-        .send()
-        .await
-        .map_err(|error| Error::aws("iam:ListAccessKeys", error))?;
+    let user = settings.iam_user_name();
+    let answer = clients.iam.list_access_keys().user_name(user).send().await;
+    let answer = answer.map_err(|error| failed("iam:ListAccessKeys", user, error.into()))?;
     let key = |metadata: AccessKeyMetadata| {
         Some(AccessKey {
             id: metadata.access_key_id?,
@@ -65,8 +61,9 @@ pub(crate) async fn keys(clients: &Clients, settings: &Settings) -> Result<Vec<A
 
 /// The ARN of the policy by which AWS has put the user in quarantine; none if it has not. A user has at most 20 managed policies.
 pub(crate) async fn quarantine(clients: &Clients, settings: &Settings) -> Result<Option<String>, Error> {
-    let request = clients.iam.list_attached_user_policies().user_name(settings.iam_user_name());
-    let answer = request.send().await.map_err(|error| Error::aws("iam:ListAttachedUserPolicies", error))?;
+    let user = settings.iam_user_name();
+    let answer = clients.iam.list_attached_user_policies().user_name(user).send().await;
+    let answer = answer.map_err(|error| failed("iam:ListAttachedUserPolicies", user, error.into()))?;
     Ok(contract::quarantine(answer.attached_policies.into_iter().flatten().filter_map(|policy| policy.policy_arn)))
 }
 

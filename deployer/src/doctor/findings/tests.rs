@@ -419,6 +419,15 @@ fn what_somebody_deleted_is_wrong_and_not_yet_to_come() {
 }
 
 #[test]
+fn a_user_that_somebody_deleted_is_wrong() {
+    let mut facts = healthy();
+    facts.status.resources.iter_mut().find(|it| it.0.kind == ResourceKind::User).unwrap().1 = State::Missing;
+    let found = not_ok(&facts);
+    let (_, said) = found.iter().find(|(what, _)| what == "User Wrong").unwrap();
+    assert!(said.contains("no host can send") && said.contains("`deployer recover`"), "{said}");
+}
+
+#[test]
 fn after_a_destroy_nobody_turned_the_rotation_off() {
     let mut facts = fresh();
     facts.status.credential.last_rotated = Some("2026-01-01T00:00:00Z".into());
