@@ -9,6 +9,7 @@ use crate::support::{
     deployed::Deployed,
     example::{ACCOUNT, FUNCTION, SECRET, USER},
     faults::Fault,
+    rotation::SET,
 };
 
 /// Every verb that says whether all is well.
@@ -178,4 +179,18 @@ async fn a_user_that_somebody_deleted_is_told_by_every_verb_and_apply_says_that_
     assert_eq!(said.matches(left).count(), 2, "{said}");
     deployed.run(&["recover", "--auto-approve"]).expect(0);
     deployed.mail_works().await;
+}
+
+#[tokio::test]
+async fn the_users_own_policy_that_somebody_deleted_is_told_and_that_apply_gives_it_again() {
+    let deployed = Deployed::with(&[]).await;
+    let iam = &deployed.aws.iam;
+    let policy = iam.list_user_policies().user_name(USER).send().await.unwrap().policy_names.remove(0);
+    iam.delete_user_policy().user_name(USER).policy_name(policy).send().await.unwrap();
+    let apply = "deployer apply";
+    says_that_mail_is_refused(&deployed, "no policy allows ses:SendRawEmail", apply);
+    let failure = deployed.rotate().await.failed(SET, "TestMailRefused");
+    failure.says(&["if the deployment owns the user, run", apply]);
+    deployed.run(&["apply", "--auto-approve", "--during-rotation"]);
+    deployed.completes_when_tried_again().await;
 }

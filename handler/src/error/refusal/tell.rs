@@ -71,11 +71,16 @@ fn why_not_allowed(refusal: &SmtpRefusal) -> Vec<Text> {
     let of_policy = "let the policies of the IAM user allow ses:SendRawEmail to ses.sender (ses.from, for a user that the deployer \
                      makes); a condition on the address (aws:SourceIp) has to allow the function's address too, which is not that of the \
                      hosts";
+    let lost = text![
+        "if the deployment owns the user, run ",
+        Command::deployer("apply"),
+        ": it gives the user its policy again, if somebody changed or deleted it"
+    ];
     let login = "if only the hosts' addresses may send, remove ses.sender and ses.recipient: the test is then a login, and does not show \
                  whether the credential may send";
-    let policies = (policy || !identity).then_some([of_policy, login]).into_iter().flatten();
+    let policies = (policy || !identity).then_some([lost, of_policy.into(), login.into()]).into_iter().flatten();
     let identities = (identity || !policy).then_some(of_identity);
-    identities.into_iter().chain(policies).map(Text::from).collect()
+    identities.into_iter().map(Text::from).chain(policies).collect()
 }
 
 pub(super) fn label_elsewhere(label: &str, version: &str, expected: Option<&str>, found: Option<&str>) -> Parts {
