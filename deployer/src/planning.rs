@@ -190,7 +190,7 @@ fn record_node(
         let goal = goal.clone().ok_or_else(|| Error::new("a fact that the record needs is missing"))?;
         let mut former_tags = facts.recorded_tags()?;
         former_tags.insert(TAG_PROTECT.to_owned());
-        Ok(Declared { goal, tags: owner.tags(), former_tags })
+        Ok(Declared { goal, tags: owner.tags(), former_tags, was_made: false })
     };
     let decide = || {
         let observed = facts.record()?.cloned().map(Found::from);

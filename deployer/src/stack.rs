@@ -321,11 +321,11 @@ impl<'a> Stack<'a> {
         kind: T,
         goal: impl Fn(&Deployment, &Facts) -> Result<T::Goal, Error> + Send + Sync + 'static,
     ) {
-        let owner = self.owner.clone();
+        let (owner, address) = (self.owner.clone(), kind.address());
         self.add(Owned::new(kind, &owner), move |deployment, facts| {
             let (goal, mut former_tags) = (goal(deployment, facts)?, facts.recorded_tags()?);
             former_tags.extend([TAG_PROTECT, TAG_KEPT_SINCE].map(str::to_owned));
-            Ok(Declared { goal, tags: owner.tags(), former_tags })
+            Ok(Declared { goal, tags: owner.tags(), former_tags, was_made: facts.was_made(&address) })
         });
     }
 }

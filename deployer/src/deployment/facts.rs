@@ -16,7 +16,7 @@ use crate::{
         policy::KmsKeys,
         record::{self, Kept, Record},
     },
-    engine::op::{ResourceKind, Toward},
+    engine::op::{Address, ResourceKind, Toward},
     error::{Error, ErrorKind},
     package::Package,
     read_once,
@@ -124,6 +124,11 @@ impl Facts {
 
     pub(crate) fn record(&self) -> Result<Option<&Kept>, Error> {
         self.record.as_ref().map(Option::as_ref).map_err(Clone::clone)
+    }
+
+    /// Whether an apply has made this resource, as the record says.
+    pub(crate) fn was_made(&self, address: &Address) -> bool {
+        self.record().ok().flatten().is_some_and(|kept| kept.record.made(address))
     }
 
     pub(crate) fn former(&self) -> Result<&Former, Error> {

@@ -108,6 +108,11 @@ impl Record {
         }
     }
 
+    /// Whether an apply has made this resource. One that a run was about to make may be somebody else's.
+    pub(crate) fn made(&self, address: &Address) -> bool {
+        self.resources.iter().any(|entry| entry.declared.is_some() && entry.address() == *address)
+    }
+
     /// Name of the resource of this kind; the first one if there are several.
     pub(crate) fn name_of(&self, kind: ResourceKind) -> Option<&str> {
         self.resources.iter().find(|entry| entry.kind == kind).map(|entry| entry.name.as_str())

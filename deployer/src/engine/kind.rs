@@ -12,7 +12,10 @@ use serde_json::json;
 
 use crate::{
     aws::Aws,
-    deployment::facts::{Facts, Former},
+    deployment::{
+        facts::{Facts, Former},
+        record::Record,
+    },
     digest,
     engine::{
         events::Progress,
@@ -106,6 +109,8 @@ pub(crate) struct Going<'a> {
     pub(crate) stop_mail: bool,
     /// What the deployment had before: it goes in the same run.
     pub(crate) former: &'a Former,
+    /// The record, if there is one.
+    pub(crate) record: Option<&'a Record>,
 }
 
 static NOTHING: Former = Former { secrets: Vec::new(), functions: Vec::new(), roles: Vec::new() };
@@ -113,7 +118,8 @@ static NOTHING: Former = Former { secrets: Vec::new(), functions: Vec::new(), ro
 impl<'a> Going<'a> {
     /// Without a record, nothing else is known to go too.
     pub(crate) fn of(stop_mail: bool, facts: &'a Facts) -> Self {
-        Self { stop_mail, former: facts.former().unwrap_or(&NOTHING) }
+        let record = facts.record().ok().flatten().map(|kept| &kept.record);
+        Self { stop_mail, former: facts.former().unwrap_or(&NOTHING), record }
     }
 }
 

@@ -112,6 +112,9 @@ pub(crate) struct Declared<Goal> {
     /// Keys of tags that were among these once, as the record says. Other tags are somebody else's.
     #[serde(skip)]
     pub(crate) former_tags: BTreeSet<String>,
+    /// Whether an apply has made the resource, as the record says.
+    #[serde(skip)]
+    pub(crate) was_made: bool,
 }
 
 /// How often reads that contradict each other are made again. The bound is short, because the screen does not show this wait.
@@ -178,6 +181,14 @@ impl<T: Tagged> Kind for Owned<T> {
                 Ok(of_kind(self.kind.create(&declared.goal, self.goal_tags(declared))).collect())
             }
             (Aim::Absent(going), Some(found)) => {
+                let was_made = going.record.is_some_and(|record| record.made(&self.address()));
+                if was_made && !found.tags.contains_key(TAG_DEPLOYMENT) {
+                    return Err(self.lost_its_tag(&found.tags).hint(text![
+                        "run ",
+                        Command::deployer("apply --adopt"),
+                        ", which sets the tag again, then run this command again"
+                    ]));
+                }
                 self.check_owner(&found.tags)?;
                 if self.owner.keeps(&found.tags) {
                     return Err(self.is_protected());
@@ -187,6 +198,12 @@ impl<T: Tagged> Kind for Owned<T> {
             (Aim::Present(declared), Some(found)) => {
                 if self.is_adopted(&found.tags) {
                     self.kind.check_that_it_may_be_adopted(&declared.goal, found)?;
+                } else if declared.was_made && !found.tags.contains_key(TAG_DEPLOYMENT) {
+                    return Err(self.lost_its_tag(&found.tags).hint(text![
+                        "to set the tag again, run ",
+                        Command::deployer("plan --adopt"),
+                        ": the plan shows what would change"
+                    ]));
                 } else {
                     self.check_owner(&found.tags).map_err(|error| or_adopt::<T>(error, &found.tags))?;
                 }
@@ -276,6 +293,16 @@ impl<T: Tagged> Owned<T> {
                 Command::deployer("apply"),
                 ", then run this command again"
             ])
+    }
+
+    /// The record only explains: whose a resource is, its tag alone says.
+    fn lost_its_tag(&self, tags: &Tags) -> Error {
+        let others = if tags.is_empty() { String::new() } else { format!("; its tags are {}", tags::pairs(tags)) };
+        Error::new(format!("{} has lost its tag {TAG_DEPLOYMENT}", self.address())).of_kind(ErrorKind::NotOurs).cause(
+            format!(
+                "the record names it, so an apply of this deployment made it, and somebody removed the tag since{others}"
+            ),
+        )
     }
 
     /// Refuses a resource of this name that the deployment does not own.

@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(ops(config(2, &[]))[0].0.verb, Verb::Update);
         assert_eq!(ops(config(0, &["arn"]))[0].0.changes[0].from, Some("arn".into()));
         assert!(ops(config(0, &[])).is_empty());
-        let going = Going { stop_mail: false, former: &Former::default() };
+        let going = Going { stop_mail: false, former: &Former::default(), record: None };
         assert!(kind.decide(Aim::Absent(going), &config(2, &[])).unwrap().is_empty());
     }
 }

@@ -57,7 +57,7 @@ fn check<K: Kind>(
     };
     let (none, former): ([&str; 0], _) = ([], Former::default());
     assert_eq!(
-        calls(Aim::Absent(Going { stop_mail: true, former: &former }), nothing),
+        calls(Aim::Absent(Going { stop_mail: true, former: &former, record: None }), nothing),
         none,
         "{address}: nothing is to be gone"
     );
@@ -83,7 +83,12 @@ fn check_owned<T: Tagged>(
         let tags = [tags(seed), kind.further_tags(&goal), code(&goal)].into_iter().flatten().collect();
         Some(Found { tags, observed: reached(&goal) })
     });
-    let goals = seeds.map(|seed| Declared { goal: goal(seed), tags: tags(seed), former_tags: BTreeSet::new() });
+    let goals = seeds.map(|seed| Declared {
+        goal: goal(seed),
+        tags: tags(seed),
+        former_tags: BTreeSet::new(),
+        was_made: false,
+    });
     let owned = Owned::new(kind, &Owner::of(OWNER));
     let address = owned.address();
     let calls = |aim, observed: &Option<Found<T::Observed>>| -> Vec<String> {
@@ -91,7 +96,7 @@ fn check_owned<T: Tagged>(
     };
     let (none, former): ([&str; 0], _) = ([], Former::default());
     assert_eq!(
-        calls(Aim::Absent(Going { stop_mail: true, former: &former }), &None),
+        calls(Aim::Absent(Going { stop_mail: true, former: &former, record: None }), &None),
         none,
         "{address}: nothing is to be gone"
     );

@@ -29,7 +29,11 @@ use super::{
 };
 use crate::{
     config::Architecture,
-    deployment::{Owner, facts::Former},
+    deployment::{
+        Owner,
+        facts::Former,
+        record::{Entry, Record, VERSION},
+    },
     engine::{
         kind::{Aim, Going, Kind},
         op::{Address, Effect, Op, ResourceKind, Verb},
@@ -50,13 +54,13 @@ fn check_ownership<T: Tagged>(kind: impl Fn() -> T, goal: T::Goal, observed: imp
     let other_name =
         format!("else change {} in the configuration: two deployments cannot share {address}", T::NAME_KEY);
     let owned = Owned::new(kind(), &Owner::of(OURS));
-    let goal = &declared(goal);
+    let goal = &mut declared(goal);
     let found = |tags: Tags| Some(Found { tags, observed: observed() });
     let tags = |owner: &str| Tags::from([(TAG_DEPLOYMENT.to_owned(), owner.to_owned())]);
     let absent = absent(true);
 
     for (whose, tags) in [("nobody's", Tags::new()), ("another's", tags("eu-west-1/other"))] {
-        for aim in [Aim::Present(goal), absent] {
+        for aim in [Aim::Present(&*goal), absent] {
             let offers_adoption = tags.is_empty() && matches!(aim, Aim::Present(_));
             let error = owned.decide(aim, &found(tags.clone())).err();
             let error = error.unwrap_or_else(|| panic!("{address}, which is {whose}, is not left alone"));
@@ -69,6 +73,22 @@ fn check_ownership<T: Tagged>(kind: impl Fn() -> T, goal: T::Goal, observed: imp
             assert_eq!(hints.len(), count, "{address}: {error:?}");
         }
     }
+    if T::IS_ADOPTABLE {
+        let entry =
+            Entry { kind: address.kind, name: address.name.clone(), existing: false, declared: Some("d".into()) };
+        let record = Record { version: VERSION, resources: vec![entry], tags: BTreeSet::new(), applied: None };
+        let going = Going { stop_mail: true, former: &NOTHING, record: Some(&record) };
+        goal.was_made = true;
+        for (aim, way) in [(Aim::Present(&*goal), "plan --adopt"), (Aim::Absent(going), "apply --adopt")] {
+            let error = owned.decide(aim, &found(Tags::new())).err().unwrap();
+            assert!(error.what.ends_with("has lost its tag deployer:deployment"), "{address}: {error:?}");
+            assert!(error.hints.len() == 1 && error.hints[0].to_string().contains(way), "{address}: {error:?}");
+            let error = owned.decide(aim, &found(tags("eu-west-1/other"))).err().unwrap();
+            assert!(error.what.contains("does not own it"), "{address}: {error:?}");
+        }
+        goal.was_made = false;
+    }
+    let goal = &*goal;
     let adopting = Owned::new(kind(), &Owner::of(OURS).who_adopts());
     let ops = adopting.decide(Aim::Present(goal), &found(Tags::new())).unwrap();
     let (last, rest) = ops.split_last().unwrap();
@@ -201,13 +221,13 @@ fn an_alarm() -> Alarm {
 }
 
 fn declared<Goal>(goal: Goal) -> Declared<Goal> {
-    Declared { goal, tags: Owner::of(OURS).tags(), former_tags: BTreeSet::new() }
+    Declared { goal, tags: Owner::of(OURS).tags(), former_tags: BTreeSet::new(), was_made: false }
 }
 
 static NOTHING: Former = Former { secrets: Vec::new(), functions: Vec::new(), roles: Vec::new() };
 
 fn absent<Goal>(stop_mail: bool) -> Aim<'static, Goal> {
-    Aim::Absent(Going { stop_mail, former: &NOTHING })
+    Aim::Absent(Going { stop_mail, former: &NOTHING, record: None })
 }
 
 fn function() -> Function {
@@ -248,7 +268,7 @@ fn the_role_of_a_function_in_a_vpc_keeps_its_policy_until_lambda_has_removed_the
     let role = Role { name: "r".into(), policy_name: "p".into(), going: true };
     let calls = |policy: Value| -> Vec<String> {
         let found = Found { tags: Tags::new(), observed: a_role(Some(policy)) };
-        role.delete(&found, Going { stop_mail: false, former: &NOTHING })
+        role.delete(&found, Going { stop_mail: false, former: &NOTHING, record: None })
             .unwrap()
             .into_iter()
             .map(|(op, _)| op.call)
@@ -283,7 +303,9 @@ fn nothing_irreversible_comes_before_what_may_block_a_users_deletion() {
         groups: vec!["staff".into()],
     };
     let observed = user::Observed { policy: Some(json!({})), attached, ..keys_only(&["AKIA1", "AKIA2"]) };
-    let ops = user.delete(&Found { tags: Tags::new(), observed }, Going { stop_mail: true, former: &NOTHING }).unwrap();
+    let ops = user
+        .delete(&Found { tags: Tags::new(), observed }, Going { stop_mail: true, former: &NOTHING, record: None })
+        .unwrap();
     let calls: Vec<&str> = ops.iter().map(|(op, _)| op.call.as_str()).collect();
     let [reversible, irreversible] = [&calls[..4], &calls[4..]];
     let expected = ["iam:RemoveUserFromGroup", "iam:DetachUserPolicy", "iam:DeleteUserPolicy", "iam:DeleteUserPolicy"];

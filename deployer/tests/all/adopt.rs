@@ -114,3 +114,28 @@ async fn versions(deployed: &Deployed) -> std::collections::HashMap<String, Vec<
     let secret = deployed.aws.secrets.describe_secret().secret_id(SECRET).send().await.unwrap();
     secret.version_ids_to_stages.unwrap()
 }
+
+#[tokio::test]
+async fn a_resource_whose_tag_somebody_removed_is_told_as_what_the_record_names() {
+    let deployed = Deployed::with(&[]).await;
+    let untag = deployed.aws.iam.untag_user().user_name(USER).tag_keys("deployer:deployment");
+    untag.send().await.unwrap();
+    let before = deployed.mark();
+    let destroy = ["destroy", "--auto-approve", "--stop-mail"];
+    for (command, way) in [
+        (&["plan"][..], "`deployer plan --adopt`"),
+        (&["status"], "`deployer plan --adopt`"),
+        (&destroy, "`deployer apply --adopt`"),
+    ] {
+        let told = deployed.run(command).expect(1).in_one_line();
+        let lost = format!("user {USER} has lost its tag deployer:deployment");
+        assert!(told.contains(&lost) && told.contains(way), "{command:?}: {told}");
+        for harm in ["did not make it", "existing: true", "another name"] {
+            assert!(!told.contains(harm), "{command:?}: {told}");
+        }
+    }
+    assert_eq!(deployed.sandbox.mutations(before), NOTHING);
+    deployed.run(&ADOPT).expect(0);
+    deployed.run(&["plan", "--detailed-exitcode"]).expect(0);
+    deployed.run(&destroy).expect(0);
+}
