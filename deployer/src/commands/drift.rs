@@ -6,7 +6,11 @@ use serde_json::json;
 use super::session::{Done, Session, Shown, for_each_deployment};
 use crate::{
     cli::DriftArgs,
-    engine::op::{Address, Op, ResourceKind, Toward},
+    deployment::Deployment,
+    engine::{
+        op::{Address, Op, ResourceKind, Toward, Verb},
+        plan::Plan,
+    },
     error::Error,
     screen::Screen,
     status::Drift,
@@ -23,10 +27,14 @@ pub(super) async fn run(screen: &Screen, args: &DriftArgs) -> Result<Done, Shown
     }
     for_each_deployment(screen, &args.target.config, async |session: Session| {
         let prepared = session.plan(Toward::Present).await?;
-        let record = prepared.facts.record.ok().flatten().map(|kept| kept.record);
-        let Some(applied) = record.and_then(|record| record.applied) else {
-            let error = Error::new(format!("no apply of {} has reached its goal", session.deployment.config.name));
-            return session.fail(Err(error.hint(text![Command::deployer("apply"), " makes AWS as the file declares"])));
+        let applied = match prepared.facts.record.ok().flatten().map(|kept| kept.record.applied) {
+            Some(Some(applied)) => applied,
+            None if has_own_resources(&prepared.plan) => return session.fail(Err(has_no_record(&session.deployment))),
+            Some(None) | None => {
+                let error = Error::new(format!("no apply of {} has reached its goal", session.deployment.config.name));
+                let hint = text![Command::deployer("apply"), " makes AWS as the file declares"];
+                return session.fail(Err(error.hint(hint)));
+            }
         };
         let is_known = |address: &Address, op: &Op| args.ignore.iter().any(|known| covers(known, address, op));
         let drift = Drift::of(prepared.plan, applied, is_known);
@@ -38,6 +46,18 @@ pub(super) async fn run(screen: &Screen, args: &DriftArgs) -> Result<Done, Shown
         }
     })
     .await
+}
+
+/// Whether something is there that only an apply of the deployment makes. A plan has checked that nobody else owns it.
+fn has_own_resources(plan: &Plan) -> bool {
+    let own = [ResourceKind::Function, ResourceKind::LogGroup, ResourceKind::Upkeep];
+    plan.resources.iter().any(|it| own.contains(&it.address.kind) && it.verb() != Some(Verb::Create))
+}
+
+fn has_no_record(Deployment { config, names, .. }: &Deployment) -> Error {
+    Error::new(format!("the record {} of deployment {} is gone", names.record, config.name))
+        .cause("resources of the deployment are there, and without its record nobody can tell who changed them")
+        .hint(text!["somebody deleted the record, or it was never written; ", Command::deployer("apply"), " writes it"])
 }
 
 /// A kind as JSON has it: `log_group`.

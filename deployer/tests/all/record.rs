@@ -221,9 +221,13 @@ async fn without_its_record_a_deployment_only_forgets_what_is_left_over() {
     let planned = deployed.run(&PLAN).expect(2).stdout;
     assert!(planned.contains(&format!("+ record {RECORD}")) && planned.contains("0 to destroy"), "{planned}");
     deployed.sandbox.config(&[ROTATE_LATER]);
+    let told = deployed.run(&["drift"]).expect(1).in_one_line();
+    assert!(told.contains(&format!("the record {RECORD} of deployment mail-prod is gone")), "{told}");
+    assert!(told.contains("`deployer apply` writes it"), "{told}");
     let (applied, mutations) = deployed.run_watched(&APPLY);
     applied.expect(0);
     assert_eq!(mutations, ["ssm:PutParameter"; 4], "the lease and the record, each twice");
+    deployed.run(&["drift"]).expect(0);
     deployed.run(&PLAN).expect(0);
 }
 
