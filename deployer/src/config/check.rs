@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use contract::{
     Fields, INVOCATION_MARGIN_SECONDS, Instances, KEYS_PER_USER, LOGIN_GATE_SECONDS, Mapped, Partition, SecretValue,
-    SmtpEndpoint, SmtpEndpointError, TestMail,
+    SmtpEndpoint, SmtpEndpointError, TestMail, Tls,
 };
 
 use super::{
@@ -434,10 +434,16 @@ impl Reader<'_> {
     fn endpoint(&mut self, leaf: &Leaf<String>, region: Option<&Region>) -> Option<SmtpEndpoint> {
         let parsed = self.text("ses.endpoint", leaf)?.parse::<SmtpEndpoint>();
         let endpoint = self.accept(leaf.at, parsed.map_err(|error| not_an_endpoint(&error)))?;
+        let usual = SmtpEndpoint { port: usual_port(endpoint.tls), ..endpoint.clone() };
         if endpoint.port == 25 {
             let message = "a Lambda function cannot connect to port 25: AWS blocks it";
-            let other = SmtpEndpoint { port: 587, ..endpoint };
-            return self.refuse(leaf.at, message, format!("write {other}: SES listens there too"));
+            return self.refuse(leaf.at, message, format!("write {usual}: SES listens there too"));
+        }
+        if let Some(tls) = tls_of_ses(&endpoint).filter(|tls| *tls != endpoint.tls) {
+            let message = format!("SES does not listen on port {} with {}", endpoint.port, in_words(endpoint.tls));
+            let same_port = SmtpEndpoint { tls, ..endpoint };
+            let hint = format!("write {same_port} ({}) or {usual} ({})", in_words(tls), in_words(usual.tls));
+            return self.refuse(leaf.at, message, hint);
         }
         match (region_of_host(&endpoint.host), region) {
             (Some(of_host), Some(region)) if of_host != &**region => {
@@ -875,6 +881,34 @@ fn not_an_endpoint(error: &SmtpEndpointError) -> InvalidValue {
         format!("`{}` is not an SMTP endpoint", error.text),
         "write smtps://HOST:465 (TLS) or smtp://HOST:587 (STARTTLS)",
     )
+}
+
+/// How SES encrypts on the endpoint's port; none if the host is not SES's, or SES does not listen there.
+///
+/// Source: SES guide, "Connecting to an Amazon SES SMTP endpoint". It is not part of what an endpoint is: the function has to read
+/// every endpoint that an older deployer wrote.
+fn tls_of_ses(SmtpEndpoint { host, port, .. }: &SmtpEndpoint) -> Option<Tls> {
+    region_of_host(host)?;
+    match port {
+        465 | 2465 => Some(Tls::Implicit),
+        25 | 587 | 2587 => Some(Tls::StartTls),
+        _ => None,
+    }
+}
+
+/// The port that every mail server has for this encryption.
+fn usual_port(tls: Tls) -> u16 {
+    match tls {
+        Tls::Implicit => 465,
+        Tls::StartTls => 587,
+    }
+}
+
+fn in_words(tls: Tls) -> &'static str {
+    match tls {
+        Tls::Implicit => "TLS from the first byte",
+        Tls::StartTls => "STARTTLS",
+    }
 }
 
 /// The pattern of all addresses of the sender's domain; none without a sender: then any verified identity may send.

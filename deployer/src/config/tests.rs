@@ -551,6 +551,41 @@ fn an_endpoint_says_how_it_encrypts_and_is_in_the_region() {
 }
 
 #[test]
+fn an_endpoint_of_ses_encrypts_as_its_port_does() {
+    let ses = "email-smtp.eu-west-1.amazonaws.com";
+    let vpc = "vpce-0a1b.email-smtp.eu-west-1.vpce.amazonaws.com";
+    let refused = |endpoint: &str| match parsed(&with(&format!("ses: {{endpoint: \"{endpoint}\"}}"))) {
+        Ok(_) => None,
+        Err(error) => Some(as_text(&error)),
+    };
+    for host in [ses, vpc] {
+        for (endpoint, instead) in [
+            (format!("smtps://{host}:25"), format!("write smtps://{host}:465:")),
+            (format!("smtp://{host}:25"), format!("write smtp://{host}:587:")),
+            (format!("smtps://{host}:587"), format!("write smtp://{host}:587 (STARTTLS) or smtps://{host}:465 (")),
+            (format!("smtps://{host}:2587"), format!("write smtp://{host}:2587 (STARTTLS) or smtps://{host}:465 (")),
+            (
+                format!("smtp://{host}:465"),
+                format!("write smtps://{host}:465 (TLS from the first byte) or smtp://{host}:587 ("),
+            ),
+            (
+                format!("smtp://{host}:2465"),
+                format!("write smtps://{host}:2465 (TLS from the first byte) or smtp://{host}:587 ("),
+            ),
+        ] {
+            let error = refused(&endpoint).unwrap_or_else(|| panic!("{endpoint} was accepted"));
+            let error = error.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(error.contains(&instead), "{endpoint}: {error}");
+        }
+    }
+    for (scheme, port) in [("smtps", 465), ("smtps", 2465), ("smtp", 587), ("smtp", 2587)] {
+        assert_eq!(refused(&format!("{scheme}://{ses}:{port}")), None);
+    }
+    // Any port may be a relay's own.
+    assert_eq!(refused("smtps://relay.example.com:587"), None);
+}
+
+#[test]
 fn the_default_of_from_is_the_senders_domain_and_any_identity_is_written_as_a_star() {
     let from = |ses: &str| one(&with(ses)).ses.from;
     assert_eq!(from("ses: {sender: no-reply@mail.example.com, recipient: a@example.com}"), ["*@mail.example.com"]);
