@@ -37,6 +37,7 @@ use rustls::{
 
 use crate::{
     answers::Answers,
+    changes::Changes,
     config::Config,
     error::{Error, ErrorKind, FailedTo as _},
     silence::Silence,
@@ -45,7 +46,9 @@ use crate::{
 /// A client of one service, whose calls are watched.
 macro_rules! client {
     ($service:ident, $sdk:expr, $silence:expr) => {
-        $service::Client::from_conf($service::config::Builder::from($sdk).interceptor($silence.clone()).build())
+        $service::Client::from_conf(
+            $service::config::Builder::from($sdk).interceptor($silence.clone()).interceptor(Changes).build(),
+        )
     };
 }
 

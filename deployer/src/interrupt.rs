@@ -1,4 +1,5 @@
-//! The first Ctrl-C or SIGTERM asks a run to end where no call is under way; the second one ends the program at once.
+//! The first Ctrl-C or SIGTERM asks a run that changes something to end where no call is under way; the second one ends the program
+//! at once. While a command only reads, the first one does.
 //!
 //! A signal is the whole process's, so this is the one thing that the parts of a run share without being given it.
 
@@ -8,6 +9,7 @@ use std::{
         LazyLock, Mutex, Once, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{
@@ -24,7 +26,11 @@ static ASKED: LazyLock<watch::Sender<bool>> = LazyLock::new(|| watch::channel(fa
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 static LISTENING: Once = Once::new();
 static TELL: Mutex<Option<Told>> = Mutex::new(None);
+static TELL_WHILE_READING: Mutex<Option<Told>> = Mutex::new(None);
 static BEFORE_EXIT: Mutex<Option<Told>> = Mutex::new(None);
+
+/// For how long the last words may take: nobody may read what they are written to.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 type Told = Box<dyn Fn() + Send>;
 
@@ -40,6 +46,13 @@ pub(crate) fn drain(tell: impl Fn() + Send + 'static) -> Result<Draining, Error>
     *TELL.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(tell));
     RUNNING.fetch_add(1, Ordering::SeqCst);
     Ok(Draining(()))
+}
+
+/// From now on the first signal ends the program, unless a run drains. `tell` is called before.
+pub(crate) fn while_reading(tell: impl Fn() + Send + 'static) {
+    *TELL_WHILE_READING.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(tell));
+    // Without it, a signal ends the program without a word.
+    let _ = hear();
 }
 
 /// From now on a signal that ends the program calls this before, so that nothing is left on the terminal.
@@ -73,9 +86,16 @@ async fn listen(mut interrupt: Signal, mut terminate: Signal) {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        let is_second = is_asked();
-        if is_second || RUNNING.load(Ordering::SeqCst) == 0 {
+        if is_asked() {
             call(&BEFORE_EXIT);
+            process::exit(Exit::Interrupted.code().into());
+        }
+        if RUNNING.load(Ordering::SeqCst) == 0 {
+            let last_words = tokio::task::spawn_blocking(|| {
+                call(&BEFORE_EXIT);
+                call(&TELL_WHILE_READING);
+            });
+            let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
             process::exit(Exit::Interrupted.code().into());
         }
         ASKED.send_replace(true);

@@ -12,6 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &[
         "answers.rs",
         "aws.rs",
+        "changes.rs",
         "interrupt.rs",
         "offers.rs",
         "read_once.rs",

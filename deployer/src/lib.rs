@@ -11,6 +11,7 @@ pub mod config;
 
 mod answers;
 mod aws;
+mod changes;
 mod commands;
 mod date;
 mod deployment;

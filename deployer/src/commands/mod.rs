@@ -3,9 +3,12 @@
 use std::{path::Path, process::ExitCode};
 
 use crate::{
+    changes,
     cli::{Cli, Command},
     config,
+    error::Error,
     exit::Exit,
+    interrupt,
     saved_plan::SavedPlan,
     screen::{self, Screen, Verbosity},
 };
@@ -46,10 +49,11 @@ pub async fn run(Cli { command, json, verbose, quiet }: Cli) -> ExitCode {
     };
     let config = command.config().map(Path::to_owned);
     // What is itself a JSON document, or a script, begins with no line of a screen.
-    let screen = || Screen::new(json, verbosity, config.as_deref());
+    let offline = || Screen::new(json, verbosity, config.as_deref());
+    let screen = || until_interrupted(offline());
     let (detailed, outcome) = match command {
-        Command::Init(args) => (false, init::run(&screen(), &args).await),
-        Command::Validate(args) => (false, validate::run(&screen(), &args)),
+        Command::Init(args) => (false, init::run(&offline(), &args).await),
+        Command::Validate(args) => (false, validate::run(&offline(), &args)),
         Command::Plan(args) => (args.detailed_exitcode, plan::run(&screen(), &args).await),
         Command::Apply(args) => (
             args.detailed_exitcode,
@@ -73,8 +77,8 @@ pub async fn run(Cli { command, json, verbose, quiet }: Cli) -> ExitCode {
         Command::Doctor(target) => (false, doctor::run(&screen(), &target).await),
         Command::Export(args) => (false, export::run(&screen(), &args).await),
         Command::Policy(args) => (false, policy::run(&screen(), &args).await),
-        Command::Build(args) => (false, build::run(&screen(), &args).await),
-        Command::ManPages(args) => (false, command_line::man_pages(&screen(), &args.folder)),
+        Command::Build(args) => (false, build::run(&offline(), &args).await),
+        Command::ManPages(args) => (false, command_line::man_pages(&offline(), &args.folder)),
         Command::Schema(args) => {
             let schema = if args.json_lines { screen::json_lines_schema() } else { config::json_schema() };
             (false, Ok(printed(&format!("{schema:#}\n"))))
@@ -86,6 +90,22 @@ pub async fn run(Cli { command, json, verbose, quiet }: Cli) -> ExitCode {
         Ok(_) => Exit::Success,
         Err(Shown(exit)) => exit,
     })
+}
+
+/// The screen of a command that talks to AWS: it tells if a signal ends the command while the command reads.
+fn until_interrupted(screen: Screen) -> Screen {
+    let told = screen.clone();
+    interrupt::while_reading(move || told.error(&interrupted(changes::have_begun())));
+    screen
+}
+
+fn interrupted(was_anything_changed: bool) -> Error {
+    let error = interrupt::interrupted();
+    if was_anything_changed {
+        error.hint("what is done stays done; run the command again, and it continues from there")
+    } else {
+        Error { what: "interrupted: nothing was changed".to_owned(), ..error }
+    }
 }
 
 /// Prints text that is itself the result.

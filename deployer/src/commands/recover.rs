@@ -1,3 +1,4 @@
+    let mut taken: Vec<Remedy> = Vec::new();
 //! `deployer recover`: shows how a rotation stands, and makes a stuck one healthy again by the safest way.
 
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use crate::{
     deployment::Deployment,
     engine::events::Progress,
     error::{Error, ErrorKind, FailedTo as _},
+    interrupt,
     rotation::{
         diagnosis::{Diagnosis, Known, Owed, Remedy, diagnose, was_never_rotated},
         function, labels,
@@ -46,7 +48,6 @@ pub(super) async fn run(screen: &Screen, args: &RecoverArgs) -> Result<Done, Sho
 async fn recover(session: &Session, args: &RecoverArgs, done_before: usize) -> Result<Done, Shown> {
     let Session { screen, deployment, .. } = session;
     let began = Instant::now();
-    let mut taken: Vec<Remedy> = Vec::new();
     loop {
         wait_while_a_step_runs(session, taken.is_empty()).await?;
         let report = session.fail(function::report(&session.aws, deployment, true).await)?;
@@ -160,15 +161,26 @@ async fn take(session: &Session, remedy: &Remedy, report: &Report, args: &Recove
     if *remedy == Remedy::Rotate {
         return rotate::rotate(session, report, args.watch, args.patience).await.map(|_| Taken::Done);
     }
+    let _draining = rotate::drain(session)?;
     let lease = session.take_lease("recover", args.patience.lease_timeout).await?;
     let waited = lease.waited;
     let changed = if waited { Ok(()) } else { change(&session.aws, &session.deployment, remedy).await };
     lease.give_up().await;
     session.fail(changed)?;
+    if !waited {
+        session.screen.note(format!("done: {}", remedy.sentence()));
+    }
+    if interrupt::is_asked() {
+        let again = Command::deployer("recover");
+        return session.fail(Err(interrupt::interrupted().hint(text![
+            "what is done stays done; ",
+            again,
+            " continues from here"
+        ])));
+    }
     if waited {
         return Ok(Taken::NotYet);
     }
-    session.screen.note(format!("done: {}", remedy.sentence()));
     Ok(Taken::Done)
 }
 

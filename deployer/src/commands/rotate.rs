@@ -14,6 +14,7 @@ use crate::{
     config,
     engine::events::Progress,
     error::{Error, ErrorKind},
+    interrupt::{self, Draining},
     rotation::{
         diagnosis::{self, Diagnosis},
         function, watch,
@@ -83,6 +84,7 @@ pub(super) async fn rotate(
     Patience { lease_timeout }: Patience,
 ) -> Result<String, Shown> {
     let token = uuid::Uuid::new_v4().to_string();
+    let draining = drain(session)?;
     let lease = session.take_lease("rotate", lease_timeout).await?;
     let started = async {
         if lease.waited {
@@ -98,10 +100,19 @@ pub(super) async fn rotate(
     }
     .await;
     lease.give_up().await;
+    drop(draining);
     started?;
     let (aws, deployment, retries) = (&session.aws, &session.deployment, watch.watch_retries);
     watched(session, async |events| watch::watch(aws, deployment, &token, retries, &events).await).await?;
     Ok(token)
+}
+
+/// A signal ends the command once the lease is given up.
+pub(super) fn drain(session: &Session) -> Result<Draining, Shown> {
+    let screen = session.screen.clone();
+    session.fail(interrupt::drain(move || {
+        screen.note("interrupted: what runs now is finished; a second signal ends the program at once")
+    }))
 }
 
 /// What the rotation will do, in one line.

@@ -18,6 +18,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     aws::Aws,
+    changes,
     deployment::Deployment,
     engine::{
         events::Progress,
@@ -167,12 +168,14 @@ fn is_not_allowed(function: &str, denied: &str) -> Error {
 
 /// Has the function delete a key that a crashed createSecret left behind.
 pub(crate) async fn delete_orphan(aws: &Aws, deployment: &Deployment, key: &str) -> Result<(), Error> {
+    changes::begin();
     let retired = invoke(aws, deployment, &Event::Retire { orphan: Some(key.to_owned()) }).await?;
     was_deleted(&retired, key)
 }
 
 /// Has the function delete a key that leaked.
 pub(crate) async fn delete_leaked(aws: &Aws, deployment: &Deployment, key: &str) -> Result<(), Error> {
+    changes::begin();
     let retired = invoke(aws, deployment, &Event::Leaked { key: key.to_owned() }).await?;
     was_deleted(&retired, key)
 }

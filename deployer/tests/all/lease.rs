@@ -27,7 +27,12 @@ fn held_apply(sandbox: &Sandbox) -> Child {
 
 /// An apply that stands still in a call that is held.
 fn held_in(sandbox: &Sandbox, held: &str) -> Child {
-    let mut apply = sandbox.start_deployer(&APPLY);
+    stopped_in(sandbox, held, &APPLY)
+}
+
+/// A run that stands still in a call that is held.
+fn stopped_in(sandbox: &Sandbox, held: &str, arguments: &[&str]) -> Child {
+    let mut apply = sandbox.start_deployer(arguments);
     // The function may have to be built before.
     let deadline = Instant::now() + Duration::from_mins(20);
     while !sandbox.state().held_calls.iter().any(|call| call == held) {
@@ -188,6 +193,36 @@ fn the_first_signal_ends_a_run_where_nothing_is_half_done_and_the_next_run_conti
         assert!(next.stderr.contains("rotation completed"), "{}", next.stderr);
         sandbox.deployer(&["plan", "--detailed-exitcode"]).expect(0);
     }
+}
+
+#[test]
+fn a_signal_while_a_command_only_reads_ends_it_and_says_that_nothing_was_changed() {
+    const WHO: &str = "sts:GetCallerIdentity";
+    let sandbox = Sandbox::start();
+    sandbox.config(&[]);
+    let before = sandbox.inventory();
+    for arguments in [&["plan"][..], &["status"], &["doctor"], &["rotate"], &["recover"], &["drift"], &APPLY, &DESTROY]
+    {
+        sandbox.faults(&[Fault::hold(WHO)]);
+        let run = stopped_in(&sandbox, WHO, arguments);
+        signal(&run, "-INT");
+        let Ran { stderr, .. } = sandbox.end_of(run).expect(16);
+        assert_eq!(stderr, "error: interrupted: nothing was changed\n", "{arguments:?}");
+        sandbox.end_faults();
+        // The held call of this run is not that of the next one.
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while !sandbox.state().held_calls.is_empty() {
+            assert!(Instant::now() < deadline, "a call is held although no fault is left");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+    sandbox.faults(&[Fault::hold(WHO)]);
+    let run = stopped_in(&sandbox, WHO, &["plan", "--json"]);
+    signal(&run, "-TERM");
+    let told = sandbox.end_of(run).expect(16).json_of("error");
+    sandbox.end_faults();
+    assert_eq!(told[0]["message"], "interrupted: nothing was changed", "{told:?}");
+    assert_eq!(sandbox.inventory(), before);
 }
 
 #[test]
