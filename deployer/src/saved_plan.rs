@@ -117,7 +117,7 @@ impl SavedPlan {
     pub(crate) fn write(&self, path: &Path) -> Result<(), Error> {
         check_may_be_written(path)?;
         fs::write(path, self.to_json())
-            .map_err(|error| Error::new(format!("failed to write the plan to {}", path.display())).cause(error))
+            .map_err(|error| not_written(path).cause(error).hint("choose another name for --out"))
     }
 
     fn to_json(&self) -> String {
@@ -216,14 +216,35 @@ impl Reviewed {
     }
 }
 
-/// Refuses to overwrite what is no plan.
+/// Refuses to overwrite what is no plan, and a place where no file can be.
 pub(crate) fn check_may_be_written(path: &Path) -> Result<(), Error> {
+    let shown = path.display();
     match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == IoError::NotFound => Ok(()),
-        _ if is_plan(path) => Ok(()),
-        _ => Err(Error::new(format!("{} exists and is no plan, so it is not overwritten", path.display()))
+        Err(error) if error.kind() == IoError::NotFound => folder_exists(path),
+        Err(error) => Err(not_written(path).cause(error).hint("choose another name for --out")),
+        // A link's target counts. Whoever reads a pipe, such as /dev/stdout, would wait for what nobody writes.
+        Ok(_) if path.exists() && !path.is_file() => {
+            Err(Error::new(format!("{shown} is not a regular file, so no plan is written to it"))
+                .hint("give --out the name of a file; `--json` prints the plan on standard output"))
+        }
+        Ok(_) if is_plan(path) => Ok(()),
+        Ok(_) => Err(Error::new(format!("{shown} exists and is no plan, so it is not overwritten"))
             .hint("choose another name for --out, or delete the file first")),
     }
+}
+
+/// Refuses a file whose folder does not exist.
+fn folder_exists(path: &Path) -> Result<(), Error> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) if !folder.is_dir() => Err(not_written(path)
+            .cause(format!("folder {} does not exist", folder.display()))
+            .hint("make the folder first, or choose another name for --out")),
+        _ => Ok(()),
+    }
+}
+
+fn not_written(path: &Path) -> Error {
+    Error::new(format!("failed to write the plan to {}", path.display()))
 }
 
 /// Whether a file begins as a plan does.

@@ -131,6 +131,24 @@ fn a_plan_is_told_from_a_configuration_by_its_first_field_and_overwrites_only_a_
 }
 
 #[test]
+fn a_plan_is_written_to_a_file_of_a_folder_that_exists_and_to_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pipe, link) = (folder.path().join("pipe"), folder.path().join("link"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::os::unix::fs::symlink(&pipe, &link).unwrap();
+    for place in [&pipe, &link, Path::new("/dev/null"), folder.path()] {
+        let error = check_may_be_written(place).unwrap_err();
+        assert!(error.what.contains("is not a regular file"), "{error:?}");
+    }
+    for (place, cause) in [("none/plan.json", "folder "), ("pipe/plan.json", "Not a directory")] {
+        let error = check_may_be_written(&folder.path().join(place)).unwrap_err();
+        assert!(error.in_one_line().contains(cause) && !error.hints.is_empty(), "{error:?}");
+    }
+    check_may_be_written(&folder.path().join("plan.json")).unwrap();
+    check_may_be_written(Path::new("no-such-plan.json")).unwrap();
+}
+
+#[test]
 fn a_new_plan_is_asked_for_with_the_flags_of_the_old_one() {
     let mut deployment = reviewed(vec![]);
     let again = |deployment: &Reviewed, allowed, purge_secret| {

@@ -11,6 +11,14 @@ async fn the_plan_that_was_reviewed_is_the_plan_that_runs() {
     let sandbox = &deployed.sandbox;
     let refused = deployed.run(&["plan", "--out", "config.yaml"]).expect(1).stderr;
     assert!(refused.contains("config.yaml exists and is no plan, so it is not overwritten"), "{refused}");
+    let before = deployed.mark();
+    for (out, why) in
+        [("/dev/stdout", "is not a regular file"), ("none/plan.json", "cause: folder none does not exist\n\nhint: ")]
+    {
+        let refused = deployed.run(&["plan", "--out", out]).expect(1).stderr;
+        assert!(refused.contains(why), "{refused}");
+    }
+    assert_eq!(deployed.mark(), before, "it is refused before anything is read");
     let saved = deployed.run(&PLAN).expect(0).stderr;
     assert!(saved.contains("`deployer apply plan.json` runs only what is in it"), "{saved}");
 
