@@ -1,4 +1,3 @@
-    let mut taken: Vec<Remedy> = Vec::new();
 //! `deployer recover`: shows how a rotation stands, and makes a stuck one healthy again by the safest way.
 
 use std::time::{Duration, Instant};
@@ -39,19 +38,26 @@ pub(super) async fn run(screen: &Screen, args: &RecoverArgs) -> Result<Done, Sho
             Some(key) => reactivate(&session, key, args.auto_approve).await?,
             None => 0,
         };
-        recover(&session, args, taken).await
+        let mut remedies = Vec::new();
+        let recovered = recover(&session, args, taken, &mut remedies).await;
+        recovered.map_err(|shown| if taken + remedies.len() == 0 { shown } else { shown.after_changes() })
     })
     .await
 }
 
 /// Diagnoses, takes one remedy, and diagnoses again, until nothing is wrong or nothing more can be done safely.
-async fn recover(session: &Session, args: &RecoverArgs, done_before: usize) -> Result<Done, Shown> {
+async fn recover(
+    session: &Session,
+    args: &RecoverArgs,
+    done_before: usize,
+    taken: &mut Vec<Remedy>,
+) -> Result<Done, Shown> {
     let Session { screen, deployment, .. } = session;
     let began = Instant::now();
     loop {
         wait_while_a_step_runs(session, taken.is_empty()).await?;
         let report = session.fail(function::report(&session.aws, deployment, true).await)?;
-        let known = Known { owed: owed(session, &taken, &report), reactivated: args.reactivate.as_deref() };
+        let known = Known { owed: owed(session, taken, &report), reactivated: args.reactivate.as_deref() };
         let diagnosis = diagnose(&report, known);
         screen.report(deployment, &report);
         screen.diagnosis(&diagnosis);

@@ -103,7 +103,8 @@ pub(super) async fn rotate(
     drop(draining);
     started?;
     let (aws, deployment, retries) = (&session.aws, &session.deployment, watch.watch_retries);
-    watched(session, async |events| watch::watch(aws, deployment, &token, retries, &events).await).await?;
+    let watching = watched(session, async |events| watch::watch(aws, deployment, &token, retries, &events).await);
+    watching.await.map_err(Shown::after_changes)?;
     Ok(token)
 }
 

@@ -72,7 +72,8 @@ pub(super) async fn run(
         if !summary.unfinished.is_empty() {
             return session.fail(Err(unfinished(&prepared.plan, &summary, approval)));
         }
-        then(&prepared.plan, &rotation_token).await
+        let ended = then(&prepared.plan, &rotation_token).await;
+        ended.map_err(|shown| if summary.changed { shown.after_changes() } else { shown })
     }
     .await;
     if let Some(other) = lease.lost_to() {
@@ -80,7 +81,7 @@ pub(super) async fn run(
         session.screen.note(note);
     }
     match (&worked, prepared.plan.toward) {
-        (Ok(()), Toward::Absent { .. }) => session.fail(lease.delete().await)?,
+        (Ok(()), Toward::Absent { .. }) => session.fail(lease.delete().await).map_err(Shown::after_changes)?,
         _ => lease.give_up().await,
     }
     worked.map(|()| Executed { done, plan: prepared.plan, took: began.elapsed() })

@@ -52,6 +52,11 @@ pub(super) struct Shown(pub(super) Exit);
 
 impl Shown {
     pub(super) const FAILED: Self = Self(Exit::Failed);
+
+    /// How the program ends if it changed something before.
+    pub(super) fn after_changes(self) -> Self {
+        Self(self.0.after_changes())
+    }
 }
 
 /// A deployment and the AWS account that it is in.

@@ -1,6 +1,10 @@
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use crate::support::{
+    calls::Call,
     controls::{Rotations, Settings},
     deployed::Deployed,
     example::SECRET,
@@ -84,4 +88,31 @@ async fn a_fresh_apply_ends_well_although_iam_is_slow() {
 
     assert!(applied.stderr.contains("rotation mail-prod/smtp: waiting up to"), "{}", applied.stderr);
     assert!(sandbox.logs_in(&sandbox.secret("AWSCURRENT").await));
+}
+
+#[test]
+fn an_error_while_the_first_rotation_is_watched_ends_with_the_code_of_a_change() {
+    const READ: &str = "secretsmanager:DescribeSecret";
+    let sandbox = Sandbox::start();
+    sandbox.config(&[]);
+    sandbox.control(&Rotations { hold_before: Some(CREATE), ..Rotations::default() });
+    let mut apply = sandbox.start_deployer(&["apply", "--auto-approve"]);
+    // The run changes nothing more after several reads of a rotation that stands still.
+    let is_watched = || {
+        let calls: Vec<_> = sandbox.calls().iter().map(Call::name).collect();
+        let started = calls.iter().position(|call| call == "secretsmanager:RotateSecret");
+        started.is_some_and(|at| calls[at..].iter().filter(|call| *call == READ).count() > 4)
+    };
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while !is_watched() {
+        assert!(Instant::now() < deadline && apply.try_wait().unwrap().is_none(), "the rotation is not watched");
+        thread::sleep(Duration::from_millis(50));
+    }
+    sandbox.faults(&[Fault::refuse(READ, "ExpiredTokenException").times(1000).by_the_administrator()]);
+
+    let ended = sandbox.end_of(apply).expect(11);
+
+    assert!(ended.stderr.contains("ExpiredTokenException") && !ended.stderr.contains("not done:"), "{}", ended.stderr);
+    sandbox.end_faults();
+    sandbox.control(&Rotations::default());
 }
