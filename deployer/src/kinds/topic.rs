@@ -4,7 +4,7 @@
 //! KMS key would need a policy that lets the function use it.
 
 use aws_sdk_sns::types::Tag;
-use contract::Text;
+use contract::{Command, Text, text};
 use serde::Serialize;
 
 use crate::{
@@ -114,9 +114,11 @@ impl Tagged for Topic {
                 "{email} has not confirmed its subscription: no notification arrives before somebody follows the link \
                  in the mail from AWS Notifications (valid for two days; apply then sends another)"
             ))),
-            None => Some(Text::from(format!(
-                "{email} is asked by mail to confirm; no notification arrives before it has confirmed"
-            ))),
+            None => Some(text![
+                format!("{email} has no subscription to the topic: "),
+                Command::deployer("apply"),
+                " asks it by mail to confirm, and no notification arrives before it has confirmed"
+            ]),
         }
     }
 
