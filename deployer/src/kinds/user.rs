@@ -325,7 +325,7 @@ impl User {
         );
         let failed = |what: &str| format!("list the {what} of user {name}");
         let password = password.failed_to(|| format!("read whether user {name} has a console password"));
-        let password = absent_is_none(password, &["NoSuchEntity"])?.map(|_| self.credential("console password", &[]));
+        let password = absent_is_none(password, &["NoSuchEntity"])?.map(|_| self.credential("a console password", &[]));
         let devices = devices.failed_to(|| failed("MFA devices"))?.mfa_devices.into_iter().map(|device| {
             self.credential("MFA device", &["deactivate-mfa-device", "--serial-number", &device.serial_number])
         });
