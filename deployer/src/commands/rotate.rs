@@ -112,7 +112,7 @@ pub(super) async fn rotate(
 pub(super) fn drain(session: &Session) -> Result<Draining, Shown> {
     let screen = session.screen.clone();
     session.fail(interrupt::drain(move || {
-        screen.note("interrupted: what runs now is finished; a second signal ends the program at once")
+        screen.note("interrupted: what runs now is finished; a second signal ends the program at once");
     }))
 }
 
