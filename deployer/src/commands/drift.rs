@@ -1,5 +1,7 @@
 //! `deployer drift`: what somebody else changed in AWS since the last apply.
 
+use std::{cell::RefCell, collections::BTreeSet};
+
 use contract::{Command, text};
 use serde_json::json;
 
@@ -36,9 +38,19 @@ pub(super) async fn run(screen: &Screen, args: &DriftArgs) -> Result<Done, Shown
                 return session.fail(Err(error.hint(hint)));
             }
         };
-        let is_known = |address: &Address, op: &Op| args.ignore.iter().any(|known| covers(known, address, op));
+        let matched = RefCell::new(BTreeSet::new());
+        let is_known = |address: &Address, op: &Op| {
+            let covering: Vec<_> = args.ignore.iter().filter(|known| covers(known, address, op)).collect();
+            matched.borrow_mut().extend(covering.iter().map(|known| known.as_str()));
+            !covering.is_empty()
+        };
         let drift = Drift::of(prepared.plan, applied, is_known);
         session.screen.drift(&session.deployment, &session.identity, &drift);
+        for unmatched in args.ignore.iter().filter(|known| !matched.borrow().contains(known.as_str())) {
+            session.screen.note(format!(
+                "--ignore {unmatched} matches no difference: nothing differs there, or no field has this name"
+            ));
+        }
         match (drift.drifted.is_empty(), drift.unclear.is_empty()) {
             (false, _) => Ok(Done::Differences),
             (true, true) => Ok(Done::NothingToDo),

@@ -273,8 +273,10 @@ async fn drift_tells_what_somebody_else_changed_since_the_last_apply_and_plan_te
     assert!(found.contains(by_somebody) && found.contains("retention_in_days  30 → 1"), "{found}");
     assert!(found.contains("Drift: 1 resource is not as it was applied."), "{found}");
     for known in ["log_group", "log_group.retention_in_days"] {
-        assert!(drift(&["--ignore", known], 0).contains("No drift."));
+        assert!(drift(&["--ignore", known], 0).contains("AWS is as it was applied, apart from what is ignored."));
     }
+    let unmatched = drift(&["--ignore", "log_group.nosuch"], 2);
+    assert!(unmatched.contains("--ignore log_group.nosuch matches no difference"), "{unmatched}");
     assert!(drift(&["--ignore", "retention"], 1).contains("names no kind of resource"));
 
     deployed.sandbox.config(&[ROTATE_LATER, ("memory: 128", "memory: 256")]);

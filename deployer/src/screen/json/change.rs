@@ -86,7 +86,7 @@ impl<'a> PlanLine<'a> {
 }
 
 impl<'a> DriftLine<'a> {
-    pub(super) fn new(Drift { drifted, unclear, foreign, applied }: &'a Drift, config: Option<&str>) -> Self {
+    pub(super) fn new(Drift { drifted, unclear, foreign, applied, .. }: &'a Drift, config: Option<&str>) -> Self {
         let resources = drifted.iter().map(ResourceLine::new).collect();
         Self { resources, unclear, notes: TextLine::all(foreign, config), applied }
     }

@@ -127,7 +127,10 @@ pub(in crate::screen) fn drift(
         push_wrapped(&mut text, columns, 0, &unclear);
     }
     let _ = match drift.drifted.len() {
-        0 if drift.unclear.is_empty() => writeln!(text, "{GREEN}No drift.{GREEN:#} AWS is as it was applied."),
+        0 if drift.unclear.is_empty() => {
+            let but = if drift.ignores { ", apart from what is ignored" } else { "" };
+            writeln!(text, "{GREEN}No drift.{GREEN:#} AWS is as it was applied{but}.")
+        }
         0 => Ok(()),
         1 => writeln!(text, "{BOLD}Drift:{BOLD:#} 1 resource is not as it was applied."),
         count => writeln!(text, "{BOLD}Drift:{BOLD:#} {count} resources are not as they were applied."),
@@ -140,7 +143,9 @@ fn push_readers(text: &mut String, columns: usize, deployment: &Deployment) {
     let role = deployment.config.instance.as_ref().and_then(|instance| instance.role.as_ref());
     let hosts = role.map_or_else(String::new, |role| format!(", {role}"));
     let own = &deployment.names.role;
-    let readers = format!("Readers of the secret: roles {own}{hosts}, and whom else IAM allows.");
+    let readers = format!(
+        "Readers of the secret: roles {own}{hosts}, and whom else IAM or a resource policy of the secret allows (neither is read)."
+    );
     push_wrapped(text, columns, 0, &printable(&readers));
 }
 
