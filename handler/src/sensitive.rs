@@ -68,11 +68,18 @@ pub(crate) fn without_secret_like(text: &str) -> String {
         let (before, from_run) = rest.split_at(start);
         let (run, after) = from_run.split_at(from_run.find(|c| !belongs(c)).unwrap_or(from_run.len()));
         clean.push_str(before);
-        clean.push_str(if run.len() >= SECRET_LIKE { REDACTED } else { run });
+        clean.push_str(if run.len() >= SECRET_LIKE && !is_path(run) { REDACTED } else { run });
         rest = after;
     }
     clean.push_str(rest);
     clean
+}
+
+/// Whether a run of base64 characters is a file's path for sure: words of small letters between slashes.
+///
+/// Of 64 characters, 27 may stand in such a path, so of 10^14 random secrets of [`SECRET_LIKE`] characters less than one is taken for a path.
+fn is_path(run: &str) -> bool {
+    run.contains('/') && run.chars().all(|c| c.is_ascii_lowercase() || c == '/')
 }
 
 #[cfg(test)]
@@ -104,6 +111,17 @@ mod tests {
         for secret in ["BMXhUYlu5Z3gSXVQORxlVa7XPaz91aGWdfHxvkOZdWZ2", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"] {
             let clean = without_secret_like(&format!("+ echo 'AKIAIOSFODNN7EXAMPLE:{secret}' é"));
             assert_eq!(clean, "+ echo 'AKIAIOSFODNN7EXAMPLE:[redacted]' é");
+        }
+    }
+
+    #[test]
+    fn a_long_path_of_words_stays_and_what_may_be_a_secret_goes() {
+        let path = "exec: /srv/deployment/mail/scripts/of/production/rotate_smtp.sh: Permission denied";
+        assert_eq!(without_secret_like(path), path);
+        for doubtful in
+            ["abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrst", "/srv/deployment/mail/scripts/of/production/v2"]
+        {
+            assert_eq!(without_secret_like(doubtful), REDACTED);
         }
     }
 
