@@ -39,7 +39,7 @@ pub(crate) enum Part {
     Deployment,
 }
 
-/// Reads the deployments of a file, or those of every `*.yaml` and `*.yml` file in a folder, in order of their names.
+/// Reads the deployments of a file, or those of every `*.yaml` and `*.yml` file in a folder, in any case, in order of their names.
 /// `excess` computes what follows from a deployment and would be too long for AWS.
 ///
 /// # Errors
@@ -163,7 +163,10 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
     let entries = entries.map_err(|error| unreadable(folder, &error))?;
     let is_yaml = |path: &PathBuf| {
         let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        !hidden && path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+        !hidden
+            && path
+                .extension()
+                .is_some_and(|extension| ["yaml", "yml"].iter().any(|yaml| extension.eq_ignore_ascii_case(yaml)))
     };
     let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).filter(is_yaml).collect();
     files.sort();

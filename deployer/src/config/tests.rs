@@ -1037,13 +1037,13 @@ mod files {
     fn a_folder_is_read_in_the_order_of_its_names() {
         let folder = Folder::new("order");
         let numbered = |n: &str| LEAST.replace("mail-prod", &format!("mail-{n}"));
-        folder.write("b.yml", numbered("b"));
+        folder.write("b.YML", numbered("b"));
         folder.write("a.yaml", format!("{}---\n{}", numbered("a1"), numbered("a2")));
         folder.write("c.yaml", numbered("c"));
         let configs = load(&folder.0, |_| Vec::new()).unwrap();
         let names: Vec<&str> = configs.iter().map(|config| &*config.name).collect();
         assert_eq!(names, ["mail-a1", "mail-a2", "mail-b", "mail-c"]);
-        assert_eq!(configs[2].source, folder.0.join("b.yml"));
+        assert_eq!(configs[2].source, folder.0.join("b.YML"));
         assert_eq!(load(&folder.0.join("c.yaml"), |_| Vec::new()).unwrap(), configs[3..]);
     }
 
