@@ -325,7 +325,8 @@ async fn under_older_keys(
     }
     let mut older = Vec::new();
     for version in labels::encrypted(aws, &names.secret).await? {
-        let labels = version.version_stages.unwrap_or_default();
+        let mut labels = version.version_stages.unwrap_or_default();
+        labels.retain(|label| labels::is_shown(label));
         // Secrets Manager encrypts these again when the key changes (API reference, UpdateSecret).
         let is_encrypted_again = changes && labels.iter().any(|label| AWSS_OWN.contains(&label.as_str()));
         if is_encrypted_again {

@@ -61,14 +61,19 @@ impl Labels {
     }
 }
 
+/// Whether people see a label. How the function remembers hosts is nobody else's business.
+pub(crate) fn is_shown(label: &str) -> bool {
+    parse_hosts_label(label).is_none()
+}
+
 impl From<DescribeSecretOutput> for Labels {
     fn from(secret: DescribeSecretOutput) -> Self {
-        // How the function remembers hosts is nobody else's business.
-        let is_shown = |label: &String| parse_hosts_label(label).is_none();
         let versions = secret.version_ids_to_stages.unwrap_or_default().into_iter();
         Self {
             rotation_enabled: secret.rotation_enabled.unwrap_or_default(),
-            versions: versions.map(|(id, labels)| (id, labels.into_iter().filter(is_shown).collect())).collect(),
+            versions: versions
+                .map(|(id, labels)| (id, labels.into_iter().filter(|label| is_shown(label)).collect()))
+                .collect(),
             last_rotated: secret.last_rotated_date,
             next_rotation: secret.next_rotation_date,
             last_changed: secret.last_changed_date,

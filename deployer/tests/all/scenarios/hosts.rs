@@ -120,6 +120,10 @@ async fn an_instance_that_is_added_with_an_older_credential_sends_until_it_has_t
     assert_eq!(deployed.key_on(INSTANCES[1]), deployed.key_on(INSTANCES[0]));
     let status = deployed.run(&["status"]).expect(0).in_one_line();
     assert!(!status.contains("not known to be told"), "{status}");
+    // To label the version was a change of the secret, from which the grace counts.
+    deployed.let_pass(2 * 24 * 60 * 60);
+    let [retired] = deployed.sandbox.control(&Upkeep { rule: RULE }).invocations.try_into().unwrap();
+    assert!(!deployed.has_key(&old).await, "{retired:?}");
 }
 
 #[tokio::test]
