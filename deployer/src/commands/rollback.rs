@@ -7,20 +7,17 @@ use super::{
     approve::Approval,
     session::{Done, Session, Shown, for_each_deployment},
 };
-use crate::{cli::RollbackArgs, package::Package, screen::Screen};
+use crate::{cli::RollbackArgs, deployment::Deployment, package::Package, screen::Screen};
 
 pub(super) async fn run(screen: &Screen, args: &RollbackArgs) -> Result<Done, Shown> {
     let during = args.during_rotation.then_some("--during-rotation");
     let typed: Vec<&str> = std::iter::once("rollback").chain(during).collect();
     let approval = Approval { auto_approve: args.auto_approve, ..Approval::by_yes(&typed) };
     for_each_deployment(screen, &args.target.config, async |session: Session| {
-        let (function, architecture) =
-            (session.deployment.names.function.clone(), session.deployment.config.function.architecture);
-        let code = Package::of_the_version_before(&session.aws, &function, architecture).await;
-        let session = {
-            let code = session.fail(code)?;
-            session.with_code(code)
-        };
+        let Deployment { config, names, .. } = &*session.deployment;
+        let code = Package::of_the_version_before(&session.aws, &names.function, config.function.architecture).await;
+        let code = session.fail(code)?;
+        let session = session.with_code(code);
         let plan = async || apply::prepare(&session, args.during_rotation).await;
         let done = apply::apply(&session, plan, &approval, args.watch, args.patience).await?;
         if done == Done::Changes {

@@ -324,7 +324,7 @@ pub(crate) enum Error {
     /// A label was moved by somebody else meanwhile.
     LabelElsewhere {
         /// The label.
-        label: &'static str,
+        label: String,
         /// Where it was to go.
         version: String,
         /// Where it was.
@@ -449,7 +449,7 @@ impl Error {
             Self::HostDidNotConfirm { .. } => RefusalKind::HostDidNotConfirm,
             Self::TestMailMalformed { .. } => RefusalKind::TestMailMalformed,
             Self::TestMailRefused { .. } => RefusalKind::TestMailRefused,
-            Self::LabelElsewhere { label: AWSCURRENT, .. } => RefusalKind::CurrentMoved,
+            Self::LabelElsewhere { label, .. } if label == AWSCURRENT => RefusalKind::CurrentMoved,
             Self::LabelElsewhere { .. } | Self::OvertakenBeforeStore { .. } | Self::LabelsMoved { .. } => {
                 RefusalKind::LabelsMoved
             }

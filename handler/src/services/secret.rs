@@ -264,7 +264,7 @@ pub(crate) async fn read_pending(rotation: &Rotation<'_>, secret: &Secret) -> Re
 ///
 /// Secrets Manager refuses the call if the label is not where it is to be removed from (API reference,
 /// UpdateSecretVersionStage).
-pub(crate) async fn move_label(clients: &Clients, seen: &Secret, label: &'static str, to: &str) -> Result<(), Error> {
+pub(crate) async fn move_label(clients: &Clients, seen: &Secret, label: &str, to: &str) -> Result<(), Error> {
     let to_others = seen.told_to_others.as_deref().filter(|_| label == TOLD);
     let from = seen.version_labelled(label).or(to_others);
     if from == Some(to) {
@@ -291,7 +291,7 @@ pub(crate) async fn move_label(clients: &Clients, seen: &Secret, label: &'static
         Err(Error::Aws { action: "secretsmanager:UpdateSecretVersionStage", cause })
     } else {
         let (expected, found) = (from.map(str::to_owned), found.map(str::to_owned));
-        Err(Error::LabelElsewhere { label, version: to.to_owned(), expected, found })
+        Err(Error::LabelElsewhere { label: label.to_owned(), version: to.to_owned(), expected, found })
     }
 }
 
@@ -300,22 +300,6 @@ pub(crate) async fn add_label(clients: &Clients, secret: &Secret, label: String,
     let call = clients.secrets.update_secret_version_stage().secret_id(&secret.arn).version_stage(label);
     let answer = call.move_to_version_id(to).send().await;
     answer.map(drop).map_err(|error| Error::aws("secretsmanager:UpdateSecretVersionStage", error))
-}
-
-/// Puts a label on a version, wherever it was. That it is there already is as good.
-pub(crate) async fn put_label(clients: &Clients, seen: &Secret, label: &str, to: &str) -> Result<(), Error> {
-    if seen.has(to, label) {
-        return Ok(());
-    }
-    let call = clients.secrets.update_secret_version_stage().secret_id(&seen.arn).version_stage(label);
-    let from = seen.version_labelled(label).map(str::to_owned);
-    let answer = call.move_to_version_id(to).set_remove_from_version_id(from).send().await.map_err(Cause::from);
-    let Err(cause) = answer else { return Ok(()) };
-    if describe_as_it_is(clients, &seen.arn).await?.has(to, label) {
-        info!("{label} was moved although the answer says otherwise");
-        return Ok(());
-    }
-    Err(Error::Aws { action: "secretsmanager:UpdateSecretVersionStage", cause })
 }
 
 /// Takes a label off the version that carries it.

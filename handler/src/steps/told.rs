@@ -14,7 +14,7 @@ use crate::{
 pub(crate) async fn mark_told(invocation: &Invocation<'_>, seen: &Secret, version: &str) -> Result<(), Error> {
     let Invocation { clients, settings, .. } = *invocation;
     let hosts = told_hosts::label_of(settings.consumer.as_ref());
-    secret::put_label(clients, seen, &hosts, version).await?;
+    secret::move_label(clients, seen, &hosts, version).await?;
     secret::move_label(clients, seen, TOLD, version).await?;
     forget_others(invocation, seen, &hosts).await;
     Ok(())
