@@ -129,7 +129,7 @@ refusal_kinds! {
         next: "check the region (not every region has an endpoint) and the DNS of the function's network"
     }
     EndpointUnreachable {
-        found: "the SMTP endpoint cannot be reached",
+        found: "the SMTP endpoint cannot be reached, or does not answer over TLS",
         next: "check the function's network"
     }
     TlsUnusable {

@@ -29,7 +29,10 @@ use crate::{
     services::{
         aws::Clients,
         secret::{self, Secret, Version},
-        ses::Ses,
+        ses::{
+            Ses,
+            fake::{Accepting, Count},
+        },
     },
     time::{Clock, TimeLimit},
 };
@@ -79,6 +82,7 @@ pub(crate) struct FakeAws {
     state: Arc<Mutex<State>>,
     settings: Settings,
     seconds: u64,
+    ses: Accepting,
 }
 
 #[derive(Default)]
@@ -116,7 +120,7 @@ impl FakeAws {
             keep_inactive: Duration::ZERO,
             topic_arn: None,
         };
-        Self { state: Arc::default(), settings, seconds: 300 }
+        Self { state: Arc::default(), settings, seconds: 300, ses: Accepting::default() }
     }
 
     fn with(self, change: impl FnOnce(&mut State)) -> Self {
@@ -230,11 +234,6 @@ impl FakeAws {
         self
     }
 
-    pub(crate) fn endpoint(mut self, endpoint: &str) -> Self {
-        self.settings.smtp_endpoint = endpoint.parse().unwrap();
-        self
-    }
-
     pub(crate) fn fault(self, action: &'static str, fault: Fault) -> Self {
         self.fault_after(0, action, fault)
     }
@@ -327,8 +326,13 @@ impl FakeAws {
         told_hosts::label_of(self.settings.consumer.as_ref())
     }
 
+    /// What SES was asked, which accepts everything.
+    pub(crate) fn asked_ses(&self) -> Count {
+        self.ses.count()
+    }
+
     fn clients(&self) -> Clients {
-        fake_http::clients(self.clone(), Ses::Network)
+        fake_http::clients(self.clone(), Ses::Fake(Arc::new(self.ses.clone())))
     }
 
     pub(crate) fn calls(&self) -> Vec<String> {

@@ -5,6 +5,12 @@ use std::fmt;
 /// Systems Manager's words for a script that ended well.
 const SUCCESS: &str = "Success";
 
+/// Its words for a script that was ended because it ran longer than it may.
+const RAN_TOO_LONG: &str = "Execution Timed Out";
+
+/// Its words for a script that its agent on the host has not begun.
+const NOT_BEGUN: [&str; 3] = ["Pending", "Delayed", "Delivery Timed Out"];
+
 /// How the script ended on one host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HostResult {
@@ -27,7 +33,7 @@ impl HostResult {
     pub(crate) fn waiting(instance: &str) -> Self {
         Self {
             instance: instance.to_owned(),
-            status: "Pending".to_owned(),
+            status: NOT_BEGUN[0].to_owned(),
             exit_code: None,
             output: String::new(),
             confirmed: false,
@@ -38,6 +44,14 @@ impl HostResult {
 
     pub(crate) fn succeeded(&self) -> bool {
         self.status == SUCCESS && self.exit_code == Some(0)
+    }
+
+    pub(crate) fn ran_too_long(&self) -> bool {
+        self.status == RAN_TOO_LONG
+    }
+
+    pub(crate) fn has_not_begun(&self) -> bool {
+        NOT_BEGUN.contains(&self.status.as_str())
     }
 }
 

@@ -10,9 +10,19 @@ pub(crate) enum Ses {
     Fake(std::sync::Arc<dyn fake::Ses>),
 }
 
+impl Ses {
+    pub(crate) fn is_the_network(&self) -> bool {
+        matches!(self, Self::Network)
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod fake {
-    use std::{fmt::Debug, pin::Pin};
+    use std::{
+        fmt::Debug,
+        pin::Pin,
+        sync::{Arc, Mutex, MutexGuard},
+    };
 
     use crate::error::SmtpRefusal;
 
@@ -20,10 +30,46 @@ pub(crate) mod fake {
 
     /// SES in memory. Each call is a connection of its own.
     pub(crate) trait Ses: Debug + Send + Sync {
-        /// Connects, and says nothing.
-        fn connect(&self) -> Answer<'_>;
+        /// Connects, and greets.
+        fn greet(&self) -> Answer<'_>;
 
         /// Logs in, and sends a mail if there is one to be sent.
         fn log_in<'a>(&'a self, user: &'a str, password: &'a str, sends: bool) -> Answer<'a>;
+    }
+
+    /// What SES was asked.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct Count {
+        pub(crate) greetings: u32,
+        pub(crate) logins: u32,
+        pub(crate) mails: u32,
+    }
+
+    /// Accepts everything, and counts it.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct Accepting(Arc<Mutex<Count>>);
+
+    impl Accepting {
+        pub(crate) fn count(&self) -> Count {
+            *self.locked()
+        }
+
+        fn locked(&self) -> MutexGuard<'_, Count> {
+            self.0.lock().unwrap()
+        }
+    }
+
+    impl Ses for Accepting {
+        fn greet(&self) -> Answer<'_> {
+            self.locked().greetings += 1;
+            Box::pin(async { Ok(()) })
+        }
+
+        fn log_in<'a>(&'a self, _: &'a str, _: &'a str, sends: bool) -> Answer<'a> {
+            let mut count = self.locked();
+            let counted = if sends { &mut count.mails } else { &mut count.logins };
+            *counted += 1;
+            Box::pin(async { Ok(()) })
+        }
     }
 }

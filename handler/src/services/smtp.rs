@@ -6,6 +6,7 @@ use contract::{Login, SecretValue, SmtpEndpoint, Tls as Encryption};
 use lettre::{
     AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
     transport::smtp::{
+        AsyncSmtpTransportBuilder,
         authentication::{Credentials, Mechanism},
         client::{Tls, TlsParameters},
     },
@@ -107,6 +108,18 @@ impl<'a> Smtp<'a> {
         Ok(Self { endpoint, connection: Connection::Network(tls) })
     }
 
+    /// Lets the server greet over an encrypted connection. No login is tried.
+    pub(crate) async fn greet(&self) -> Result<(), SmtpRefusal> {
+        match &self.connection {
+            Connection::Network(tls) => {
+                let transport: AsyncSmtpTransport<Tokio1Executor> = transport(self.endpoint, tls).build();
+                within(async { transport.test_connection().await.map(drop) }).await
+            }
+            #[cfg(test)]
+            Connection::Fake(ses) => ses.greet().await,
+        }
+    }
+
     /// Logs in until so many logins in a row were accepted.
     pub(crate) async fn prove(&self, credential: &Credential, in_a_row: u32, limit: Duration) -> Result<(), Error> {
         let login = || self.log_in_once(credential, None);
@@ -130,7 +143,8 @@ impl<'a> Smtp<'a> {
     async fn log_in_once(&self, credential: &Credential, mail: Option<&Message>) -> Result<(), SmtpRefusal> {
         match &self.connection {
             Connection::Network(tls) => {
-                let transport = transport(self.endpoint, tls, credential);
+                let transport: AsyncSmtpTransport<Tokio1Executor> =
+                    transport(self.endpoint, tls).credentials(credentials(credential)).build();
                 within(async {
                     match mail {
                         Some(mail) => transport.send(mail.clone()).await.map(drop),
@@ -157,14 +171,16 @@ impl<'a> Smtp<'a> {
 }
 
 /// A transport without a pool: each use of it is a connection of its own.
-fn transport(endpoint: &SmtpEndpoint, tls: &Tls, credential: &Credential) -> AsyncSmtpTransport<Tokio1Executor> {
+fn transport(endpoint: &SmtpEndpoint, tls: &Tls) -> AsyncSmtpTransportBuilder {
     // Dangerous is only the builder's default, which is not to encrypt.
     AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&endpoint.host)
         .port(endpoint.port)
         .tls(tls.clone())
         .authentication(vec![Mechanism::Plain, Mechanism::Login])
-        .credentials(Credentials::new(credential.user.clone(), credential.password.reveal().to_owned()))
-        .build()
+}
+
+fn credentials(credential: &Credential) -> Credentials {
+    Credentials::new(credential.user.clone(), credential.password.reveal().to_owned())
 }
 
 async fn within(attempt: impl Future<Output = Result<(), lettre::transport::smtp::Error>>) -> Result<(), SmtpRefusal> {
@@ -232,39 +248,24 @@ async fn answer_of(mut attempt: impl AsyncFnMut() -> Result<(), SmtpRefusal>) ->
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
     use super::*;
-    use crate::services::ses::fake;
+    use crate::services::ses::fake::{Accepting, Count};
 
     const LIMIT: Duration = Duration::from_mins(2);
 
-    /// Counts the logins without and with a mail, and accepts every one.
-    #[derive(Debug, Default)]
-    struct Counts(Mutex<[u32; 2]>);
-
-    impl fake::Ses for Counts {
-        fn connect(&self) -> fake::Answer<'_> {
-            Box::pin(async { Ok(()) })
-        }
-
-        fn log_in<'a>(&'a self, _: &'a str, _: &'a str, sends: bool) -> fake::Answer<'a> {
-            self.0.lock().unwrap()[usize::from(sends)] += 1;
-            Box::pin(async { Ok(()) })
-        }
-    }
-
     #[tokio::test(start_paused = true)]
     async fn a_credential_is_proved_without_a_mail_and_tested_with_one() {
-        let counts = Arc::new(Counts::default());
+        let ses = Accepting::default();
         let endpoint = SmtpEndpoint::of_region("eu-west-1");
-        let smtp = Smtp::new(&Ses::Fake(counts.clone()), &endpoint).unwrap();
+        let smtp = Smtp::new(&Ses::Fake(Arc::new(ses.clone())), &endpoint).unwrap();
         let credential = Credential { user: "AKIA".into(), password: Sensitive::new("hunter2") };
         smtp.prove(&credential, 3, LIMIT).await.unwrap();
         assert_eq!(smtp.ask(&credential).await, Login::Accepted);
         let mail = Message::builder().from("a@example.com".parse().unwrap()).to("b@example.com".parse().unwrap());
         smtp.send(&credential, &mail.body(String::new()).unwrap(), LIMIT).await.unwrap();
-        assert_eq!(*counts.0.lock().unwrap(), [4, 1]);
+        assert_eq!(ses.count(), Count { greetings: 0, logins: 4, mails: 1 });
     }
 
     fn refused(code: u16) -> Result<(), SmtpRefusal> {

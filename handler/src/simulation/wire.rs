@@ -252,7 +252,7 @@ fn shown(call: &Call) -> String {
 
 /// SES, as the function meets it.
 impl Ses for Sim {
-    fn connect(&self) -> fake::Answer<'_> {
+    fn greet(&self) -> fake::Answer<'_> {
         Box::pin(async {
             sleep(20).await;
             let is_down = {

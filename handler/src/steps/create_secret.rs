@@ -70,7 +70,7 @@ pub(crate) async fn decide(
     token: Option<&str>,
 ) -> Result<Decision, Error> {
     let smtp = Smtp::new(&invocation.clients.ses, &invocation.settings.smtp_endpoint)?;
-    let current = preflight(invocation, secret).await?;
+    let current = preflight(invocation, secret, &smtp).await?;
     choose(invocation, secret, token, current, async |credential: &Credential| smtp.ask(credential).await).await
 }
 
@@ -122,11 +122,11 @@ async fn carry_out(rotation: &Rotation<'_>, secret: &Secret, decision: Decision)
 }
 
 /// Everything that can fail while no key exists. Returns AWSCURRENT's version.
-async fn preflight(invocation: &Invocation<'_>, secret: &Secret) -> Result<Version, Error> {
+async fn preflight(invocation: &Invocation<'_>, secret: &Secret, smtp: &Smtp<'_>) -> Result<Version, Error> {
     let Invocation { clients, settings, .. } = *invocation;
     check_test_mail(invocation, secret)?;
     secret.check_number_of_labels()?;
-    endpoint::reach(&clients.ses, &settings.smtp_endpoint).await?;
+    endpoint::reach(&clients.ses, smtp).await?;
     user::check(clients, settings).await?;
     let current = match secret.version_labelled(AWSCURRENT) {
         Some(version) => secret::read(clients, secret, version).await?,

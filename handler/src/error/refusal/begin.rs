@@ -88,7 +88,7 @@ pub(super) fn endpoint_unresolved(host: &str, cause: &str) -> Parts {
 }
 
 pub(super) fn endpoint_unreachable(endpoint: &SmtpEndpoint, cause: &str) -> Parts {
-    let next = "check that the function's network allows connections to that port";
+    let next = "check that the function's network allows connections to that port, and that nothing in it answers in SES's place";
     parts(format!("the SMTP endpoint {endpoint} cannot be reached ({cause})"), NO_KEY, [next.into()])
 }
 

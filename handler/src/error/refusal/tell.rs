@@ -19,8 +19,17 @@ pub(super) fn login_refused(endpoint: &SmtpEndpoint, key: &str, in_a_row: u32, a
 }
 
 pub(super) fn hosts_failed(command: &str, results: &[HostResult]) -> Parts {
-    let next = format!("correct the script or the host (Run Command {command}); Secrets Manager tries again");
-    parts(format!("the script did not succeed on every host: {}", list(results)), NO_KEY_CHANGED, [next.into()])
+    let slow = results
+        .iter()
+        .any(HostResult::ran_too_long)
+        .then(|| text!["let the script end within instance.timeout, or raise it and run ", Command::deployer("apply")]);
+    let away = results
+        .iter()
+        .any(HostResult::has_not_begun)
+        .then(|| "check that the hosts run, and that their Systems Manager agents are online".into());
+    let correct = format!("correct the script or the host (Run Command {command}); Secrets Manager tries again").into();
+    let next: Vec<_> = slow.into_iter().chain(away).chain([correct]).collect();
+    parts(format!("the script did not succeed on every host: {}", list(results)), NO_KEY_CHANGED, next)
 }
 
 pub(super) fn host_did_not_confirm(command: &str, key: &str, hosts: &[String], cut: &[String]) -> Parts {
@@ -99,4 +108,20 @@ fn place(version: Option<&str>) -> &str {
 fn describe(Attempts { made, accepted, lasted, last }: &Attempts) -> String {
     let last = last.as_ref().map_or("none was answered", |SmtpRefusal { text, .. }| text);
     format!("{accepted} of {made} attempts in {} s were accepted, the last refusal: {last}", lasted.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_that_ran_too_long_and_a_host_that_is_away_are_told_what_helps() {
+        let next = |status: &str| {
+            let result = HostResult { status: status.into(), ..HostResult::waiting("i-0") };
+            hosts_failed("c-0", &[result]).next.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        };
+        assert!(next("Execution Timed Out").contains("instance.timeout"));
+        assert!(next("Delivery Timed Out").contains("agents are online"));
+        assert_eq!(next("Failed"), "correct the script or the host (Run Command c-0); Secrets Manager tries again");
+    }
 }
