@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use contract::{TAG_DEPLOYMENT, Text, text};
+use contract::{Command, TAG_DEPLOYMENT, Text, text};
 
 use crate::{
     aws::Aws,
@@ -43,7 +43,12 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
     let facts = more.facts;
     let deleted = if nodes.is_empty() { Vec::new() } else { deleted(&more.resources) };
     let moves = matches!(facts.former_record, Ok(Some(_)));
-    notes.extend(if moves { told_of_the_move(deployment, toward) } else { told_of(&deleted, &facts) });
+    if moves {
+        notes.extend(note_of_the_move(deployment, toward));
+    } else {
+        notes.extend(note_of_deletions(&deleted, &facts));
+        notes.extend(note_of_keys_left(deployment, &deleted, &facts, toward));
+    }
     let takes_over = !moves && are_most(&deleted, &facts);
     resources.extend(more.resources);
 
@@ -116,7 +121,7 @@ fn deleted(leftovers: &[(Address, Result<Vec<Op>, Error>)]) -> Vec<Address> {
 }
 
 /// Two files of one name and region look like one file that changed: only a person can tell.
-fn told_of(deleted: &[Address], facts: &Facts) -> Option<Text> {
+fn note_of_deletions(deleted: &[Address], facts: &Facts) -> Option<Text> {
     let Applied { by, at, .. } = facts.record().ok()??.record.applied.as_ref()?;
     let names: Vec<_> = deleted.iter().map(ToString::to_string).collect();
     (!names.is_empty()).then(|| {
@@ -128,7 +133,22 @@ fn told_of(deleted: &[Address], facts: &Facts) -> Option<Text> {
     })
 }
 
-fn told_of_the_move(deployment: &Deployment, toward: Toward) -> Option<Text> {
+/// Another secret for the same user: no version of it names the keys that were made for the secret before.
+fn note_of_keys_left(deployment: &Deployment, deleted: &[Address], facts: &Facts, toward: Toward) -> Option<Text> {
+    let secret = deleted.iter().find(|address| address.kind == ResourceKind::Secret)?;
+    let keys = facts.user_keys().ok().filter(|keys| !keys.is_empty() && toward == Toward::Present)?;
+    let (user, new) = (&deployment.config.iam_user.name, &deployment.config.secret.name);
+    let delete = keys.iter().map(|key| Command::deployer(&format!("rotate --leaked {key}")).into());
+    let stays = format!(
+        "user {user} keeps access key {}, whose credential is in {secret}, and no rotation deletes it: hosts use it until a rotation of \
+         secret {new} has told them. Then run ",
+        keys.join(" and "),
+    );
+    let why = ": IAM allows a user two keys, and the rotation after that needs the place";
+    Some(Text::from(stays).then(Text::join(delete, " and ")).then(why))
+}
+
+fn note_of_the_move(deployment: &Deployment, toward: Toward) -> Option<Text> {
     let (former, name) = (deployment.config.moved_from.as_ref()?, &deployment.config.name);
     (toward == Toward::Present).then(|| {
         text![format!(

@@ -156,6 +156,11 @@ async fn a_secret_that_the_file_no_longer_names_goes_into_its_recovery_window() 
         planned.contains(&format!("- secret {SECRET}")) && planned.contains("recovery_window_in_days"),
         "{planned}"
     );
+    let keys = deployed.keys().await;
+    let [(key, _)] = keys.as_slice() else { panic!("{keys:?}") };
+    let way = format!("deployer rotate --leaked {key}");
+    let unwrapped = planned.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(unwrapped.contains(&format!("keeps access key {key}")) && unwrapped.contains(&way), "{planned}");
     deployed.run(&APPLY).expect(0);
 
     let there = deployed.sandbox.inventory();
@@ -163,6 +168,10 @@ async fn a_secret_that_the_file_no_longer_names_goes_into_its_recovery_window() 
     let rotations: Vec<_> = there.iter().filter(|line| line.starts_with("rotation")).collect();
     assert_eq!(rotations, ["rotation mail-prod/other"]);
     deployed.run(&PLAN).expect(0);
+    let on_host = deployed.sandbox.credential_on(INSTANCES[0]).unwrap();
+    assert_ne!(on_host.access_key_id, *key);
+    deployed.run(&["rotate", "--auto-approve", "--leaked", key]).expect(0);
+    assert!(!deployed.keys().await.iter().any(|(it, _)| it == key));
 }
 
 /// The digest of a resource is in the record only once an apply has reached it.
