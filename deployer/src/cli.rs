@@ -373,8 +373,8 @@ pub struct RotateArgs {
     /// its last use. If a key in its grace takes the slot that the new one needs, that key is deleted as well, after you approve.
     #[arg(long, value_name = "KEY")]
     pub leaked: Option<String>,
-    /// With --leaked: do not ask for approval.
-    #[arg(long, requires = "leaked")]
+    /// Do not ask for approval. Only --leaked asks.
+    #[arg(long)]
     pub auto_approve: bool,
 }
 

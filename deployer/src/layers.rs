@@ -16,6 +16,7 @@ const LAYERS: &[&[&str]] = &[
         "interrupt.rs",
         "offers.rs",
         "read_once.rs",
+        "sentences.rs",
         "silence.rs",
         "simulation.rs",
         "deployment/names.rs",

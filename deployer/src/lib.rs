@@ -33,6 +33,7 @@ mod rotation;
 mod saved_plan;
 mod screen;
 mod sending;
+mod sentences;
 mod silence;
 mod simulation;
 mod sizes;

@@ -85,6 +85,7 @@ const TABLE: &[Line] = &[
         &["secretsmanager:DescribeSecret"],
     ),
     line(On::Secret, COMPARES, &["secretsmanager:ListSecretVersionIds"]),
+    line(On::Secret, SURVEYS, &["secretsmanager:GetResourcePolicy"]),
     // RotateSecret also needs lambda:InvokeFunction (API reference of RotateSecret).
     line(On::Secret, &[Apply, Rotate, Recover], &["secretsmanager:RotateSecret"]),
     line(On::Secret, &[Apply, Recover, Destroy], &["secretsmanager:UpdateSecretVersionStage"]),

@@ -22,6 +22,7 @@ use super::{
     powers::Attached,
     role::{self, Role},
     secret::{self, Secret},
+    secret_policy::SecretPolicy,
     topic::{self, Topic},
     upkeep::{self, Upkeep},
     user::{self, User},
@@ -192,7 +193,7 @@ proptest! {
                     user: "u".into(), kms_key_arn: Some(key.clone()), kms_key: Some(key), under_older_keys: vec![],
                 }
             },
-            |goal| secret::Observed { kms_key: goal.kms_key_arn.clone(), deleted: None, replicas: vec![] },
+            |goal| secret::Observed { kms_key: goal.kms_key_arn.clone(), deleted: None, replicas: vec![], policy: SecretPolicy::None },
             none_of, seeds,
         );
         check_owned(

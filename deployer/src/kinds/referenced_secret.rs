@@ -10,6 +10,7 @@ use crate::{
         op::{Address, Op, ResourceKind},
     },
     error::Error,
+    kinds::secret_policy::{self, SecretPolicy},
     read_once,
 };
 
@@ -19,7 +20,14 @@ pub(crate) struct ReferencedSecret {
     pub(crate) user: String,
 }
 
-pub(crate) enum Observed {
+pub(crate) struct Observed {
+    pub(super) standing: Standing,
+    pub(super) policy: SecretPolicy,
+}
+
+/// Whether the secret can be rotated.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Standing {
     Missing,
     ScheduledForDeletion,
     /// A replica of a secret in this region: only that secret can be rotated.
@@ -29,7 +37,7 @@ pub(crate) enum Observed {
     There,
 }
 
-impl From<DescribeSecretOutput> for Observed {
+impl From<DescribeSecretOutput> for Standing {
     fn from(secret: DescribeSecretOutput) -> Self {
         // arn:PARTITION:secretsmanager:REGION:…
         let region = secret.arn().and_then(|arn| arn.split(':').nth(3));
@@ -60,7 +68,10 @@ impl Kind for ReferencedSecret {
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Observed, Error> {
-        Ok(read_once::secret(aws, &self.name).await?.map_or(Observed::Missing, Observed::from))
+        Ok(match read_once::secret(aws, &self.name).await? {
+            None => Observed { standing: Standing::Missing, policy: SecretPolicy::None },
+            Some(secret) => Observed { standing: secret.into(), policy: secret_policy::read(aws, &self.name).await? },
+        })
     }
 
     fn decide(&self, aim: Aim<'_, ()>, observed: &Observed) -> Result<Vec<(Op, Call)>, Error> {
@@ -68,15 +79,15 @@ impl Kind for ReferencedSecret {
             return Ok(Vec::new());
         }
         let unusable = "correct secret.name, restore the secret, or remove existing: true so that apply creates it";
-        let (problem, hint): (String, Text) = match observed {
-            Observed::There => return Ok(Vec::new()),
-            Observed::Missing => ("does not exist".into(), unusable.into()),
-            Observed::ScheduledForDeletion => ("is scheduled for deletion".into(), unusable.into()),
-            Observed::ReplicaOf(primary) => (
+        let (problem, hint): (String, Text) = match &observed.standing {
+            Standing::There => return Ok(Vec::new()),
+            Standing::Missing => ("does not exist".into(), unusable.into()),
+            Standing::ScheduledForDeletion => ("is scheduled for deletion".into(), unusable.into()),
+            Standing::ReplicaOf(primary) => (
                 format!("is a replica of the secret in {primary}, which alone can be rotated"),
                 format!("set region to {primary}, or name another secret").into(),
             ),
-            Observed::WithoutCurrent => (
+            Standing::WithoutCurrent => (
                 format!("has no version that is {AWSCURRENT}"),
                 text![
                     "store the credential that is in use; if there is none, a placeholder is enough: ",
@@ -85,6 +96,10 @@ impl Kind for ReferencedSecret {
             ),
         };
         Err(Error::new(format!("secret {} is declared existing but {problem}", self.name)).hint(hint))
+    }
+
+    fn note(&self, _: Option<&()>, observed: &Observed) -> Option<Text> {
+        observed.policy.note(&self.name)
     }
 
     async fn run(&self, _: &Context, call: Call) -> Result<(), Error> {

@@ -20,6 +20,7 @@ use crate::{
         tags::{self, Tags},
     },
     error::{Error, ErrorKind, FailedTo as _},
+    kinds::secret_policy::{self, SecretPolicy},
     read_once,
     rotation::labels,
 };
@@ -49,6 +50,7 @@ pub(crate) struct Observed {
     pub(super) deleted: Option<DateTime>,
     /// The regions of its replicas.
     pub(super) replicas: Vec<String>,
+    pub(super) policy: SecretPolicy,
 }
 
 pub(crate) enum Call {
@@ -80,7 +82,9 @@ impl Tagged for Secret {
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Found<Observed>>, Error> {
-        Ok(read_once::secret(aws, &self.name).await?.map(|secret| Found {
+        let Some(secret) = read_once::secret(aws, &self.name).await? else { return Ok(None) };
+        let policy = secret_policy::read(aws, &self.name).await?;
+        Ok(Some(Found {
             tags: tags::read(secret.tags, |tag| (tag.key, tag.value)),
             observed: Observed {
                 kms_key: secret.kms_key_id,
@@ -91,6 +95,7 @@ impl Tagged for Secret {
                     .flatten()
                     .filter_map(|replica| replica.region)
                     .collect(),
+                policy,
             },
         }))
     }
@@ -134,22 +139,10 @@ impl Tagged for Secret {
         Ok(if is_done { Vec::new() } else { vec![(op, Call::Delete)] })
     }
 
-    /// What a change of the key does to the versions, and which of them need the older key.
     fn note(&self, goal: &Goal, found: Option<&Found<Observed>>) -> Option<Text> {
-        let changes = set_key(goal, &found?.observed).is_some();
-        let older = goal.under_older_keys.join(", ");
-        let again = "the new KMS key encrypts the versions labelled AWSCURRENT, AWSPENDING and AWSPREVIOUS again, if you may call \
-                     kms:Encrypt with it";
-        let kept = format!(
-            "stays encrypted as it is: {older}. Its readers keep kms:Decrypt; keep that key as long as somebody needs the version. \
-             DEPLOYING and TOLD leave it with the next rotation; any other label stays until you take it off"
-        );
-        match (changes, older.is_empty()) {
-            (true, true) => Some(again.into()),
-            (true, false) => Some(format!("{again}. This {kept}").into()),
-            (false, false) => Some(format!("this {kept}").into()),
-            (false, true) => None,
-        }
+        let observed = &found?.observed;
+        let notes: Vec<_> = note_of_key(goal, observed).into_iter().chain(observed.policy.note(&self.name)).collect();
+        (!notes.is_empty()).then(|| Text::join(notes, ". "))
     }
 
     fn foreign(&self, _: &Goal, found: &Found<Observed>) -> Vec<Text> {
@@ -246,6 +239,24 @@ impl Secret {
     }
 }
 
+/// What a change of the key does to the versions, and which of them need the older key.
+fn note_of_key(goal: &Goal, observed: &Observed) -> Option<Text> {
+    let changes = set_key(goal, observed).is_some();
+    let older = goal.under_older_keys.join(", ");
+    let again = "the new KMS key encrypts the versions labelled AWSCURRENT, AWSPENDING and AWSPREVIOUS again, if you may call \
+                 kms:Encrypt with it";
+    let kept = format!(
+        "stays encrypted as it is: {older}. Its readers keep kms:Decrypt; keep that key as long as somebody needs the version. \
+         DEPLOYING and TOLD leave it with the next rotation; any other label stays until you take it off"
+    );
+    match (changes, older.is_empty()) {
+        (true, true) => Some(again.into()),
+        (true, false) => Some(format!("{again}. This {kept}").into()),
+        (false, false) => Some(format!("this {kept}").into()),
+        (false, true) => None,
+    }
+}
+
 /// The key may be written as an id, an alias or an ARN; what is compared is the key that each names.
 fn set_key(goal: &Goal, observed: &Observed) -> Option<(Op, Call)> {
     // Secrets Manager returns an alias as it was given.
@@ -290,7 +301,7 @@ mod tests {
             kms_key: None,
             under_older_keys: vec!["version v (mine) under arn:key".into()],
         };
-        let observed = Observed { kms_key: None, deleted: None, replicas: Vec::new() };
+        let observed = Observed { kms_key: None, deleted: None, replicas: Vec::new(), policy: SecretPolicy::None };
         let found = Found { tags: Tags::new(), observed };
         let note = secret.note(&goal, Some(&found)).unwrap().to_string();
         assert!(note.contains("version v (mine) under arn:key"), "{note}");

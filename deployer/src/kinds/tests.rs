@@ -22,6 +22,7 @@ use super::{
     referenced_user::{self, ReferencedUser},
     role::{self, Role},
     secret::{self, Secret},
+    secret_policy::SecretPolicy,
     sender::{self, Sender},
     topic::{self, Topic},
     upkeep::{self, Upkeep},
@@ -113,7 +114,7 @@ fn no_owned_kind_touches_what_is_not_ours() {
     check_ownership(
         || Secret { name: "s".into(), recovery_window_days: Some(30) },
         secret::Goal { user: "u".into(), kms_key_arn: None, kms_key: None, under_older_keys: vec![] },
-        || secret::Observed { kms_key: None, deleted: None, replicas: vec![] },
+        || secret::Observed { kms_key: None, deleted: None, replicas: vec![], policy: SecretPolicy::None },
     );
     check_ownership(
         || User { name: "u".into(), policy_name: "p".into(), former_policy: None, going: true, adopts: false },
@@ -394,23 +395,24 @@ fn a_referenced_user_gets_one_tag_and_a_user_of_another_secret_is_refused() {
 
 #[test]
 fn a_referenced_secret_has_to_be_there_and_is_never_changed() {
-    use referenced_secret::Observed;
+    use referenced_secret::{Observed, Standing};
     let secret = ReferencedSecret { name: "s".into(), user: "u".into() };
     let absent = absent(true);
+    let observed = |standing| Observed { standing, policy: SecretPolicy::None };
     let without_current =
-        || Observed::from(DescribeSecretOutput::builder().arn("arn:aws:sm:eu-west-1:1:secret:s-1").build());
+        || Standing::from(DescribeSecretOutput::builder().arn("arn:aws:sm:eu-west-1:1:secret:s-1").build());
     let replica = DescribeSecretOutput::builder().arn("arn:aws:sm:eu-west-1:1:secret:s-1").primary_region("us-east-1");
-    for (observed, said) in [
-        (Observed::Missing, "does not exist"),
-        (Observed::ScheduledForDeletion, "is scheduled for deletion"),
+    for (standing, said) in [
+        (Standing::Missing, "does not exist"),
+        (Standing::ScheduledForDeletion, "is scheduled for deletion"),
         (without_current(), "has no version that is AWSCURRENT"),
-        (Observed::from(replica.build()), "is a replica of the secret in us-east-1"),
+        (Standing::from(replica.build()), "is a replica of the secret in us-east-1"),
     ] {
-        let error = secret.decide(Aim::Present(&()), &observed).err().unwrap();
+        let error = secret.decide(Aim::Present(&()), &observed(standing.clone())).err().unwrap();
         assert!(error.what.contains(said), "{error:?}");
-        assert!(secret.decide(absent, &observed).unwrap().is_empty());
+        assert!(secret.decide(absent, &observed(standing)).unwrap().is_empty());
     }
-    assert!(secret.decide(Aim::Present(&()), &Observed::There).unwrap().is_empty());
+    assert!(secret.decide(Aim::Present(&()), &observed(Standing::There)).unwrap().is_empty());
 }
 
 #[test]

@@ -16,7 +16,6 @@ mod failure;
 mod findings;
 mod notes;
 mod plan;
-mod policy;
 mod problems;
 mod recovery;
 mod resource;

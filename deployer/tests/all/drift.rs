@@ -22,13 +22,14 @@ mod user;
 use std::{error::Error, pin::Pin, time::Duration};
 
 use aws_sdk_lambda::client::Waiters as _;
+use serde_json::json;
 
 use crate::support::{
     caller::actions,
     calls::NOTHING,
     controls::Subscriptions,
     deployed::Deployed,
-    example::{EMAIL, FUNCTION, FUNCTION_ARN, RECORD, ROLE_POLICY, ROTATE_LATER, USER},
+    example::{EMAIL, FUNCTION, FUNCTION_ARN, RECORD, ROLE_POLICY, ROTATE_LATER, SECRET, USER},
     faults::Fault,
     sandbox::Ran,
 };
@@ -221,6 +222,30 @@ async fn the_plan_and_the_status_name_who_else_may_invoke_the_function() {
         let said = deployed.run(&[command]).expect(0).in_one_line();
         assert!(said.contains("lets others invoke it") && said.contains("999999999999"), "{command}: {said}");
     }
+}
+
+#[tokio::test]
+async fn a_resource_policy_that_somebody_gave_the_secret_is_told_as_a_sentence_and_stays() {
+    let deployed = Deployed::example(&[]).await;
+    let policy = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Deny", "Principal": "*", "Action": "secretsmanager:PutSecretValue", "Resource": "*"}
+    ]});
+    let put = deployed.aws.secrets.put_resource_policy().secret_id(SECRET).resource_policy(policy.to_string());
+    put.send().await.unwrap();
+    for verb in ["plan", "status"] {
+        let said = deployed.run(&[verb]).expect(0).in_one_line();
+        assert!(said.contains("nobody may secretsmanager:PutSecretValue on everything"), "{verb}: {said}");
+        assert!(
+            said.contains(&format!("aws secretsmanager get-resource-policy --secret-id {SECRET}")),
+            "{verb}: {said}"
+        );
+    }
+    // The sandbox enforces it: the rotation says what is denied, and the key that it made is gone again.
+    let keys = deployed.keys().await;
+    let failed = deployed.run(&["rotate"]).expect(14).in_one_line();
+    assert!(failed.contains("secretsmanager:PutSecretValue"), "{failed}");
+    assert_eq!(deployed.keys().await, keys);
+    deployed.mail_works().await;
 }
 
 #[tokio::test]

@@ -144,7 +144,7 @@ fn push_readers(text: &mut String, columns: usize, deployment: &Deployment) {
     let hosts = role.map_or_else(String::new, |role| format!(", {role}"));
     let own = &deployment.names.role;
     let readers = format!(
-        "Readers of the secret: roles {own}{hosts}, and whom else IAM or a resource policy of the secret allows (neither is read)."
+        "Readers of the secret: roles {own}{hosts}, and whom else IAM or a resource policy of the secret allows."
     );
     push_wrapped(text, columns, 0, &printable(&readers));
 }

@@ -8,7 +8,6 @@ use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 
 use super::{
-    policy::{Home, name, sentences},
     style::{BOLD, CYAN, GREEN, RED, YELLOW},
     wrap::{push_hanging, push_wrapped},
 };
@@ -21,6 +20,7 @@ use crate::{
         plan::{ChangedBy, Planned},
         tags::Tags,
     },
+    sentences::{Home, name, sentences},
 };
 
 /// Columns that a value may take before `--verbose` breaks it into lines.

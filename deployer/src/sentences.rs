@@ -4,14 +4,19 @@ use serde_json::{Map, Value};
 
 /// Where a deployment lives. What is there is named without its ARN; what is elsewhere keeps it, since a reviewer has to notice.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Home<'a> {
-    pub(super) partition: &'a str,
-    pub(super) account: &'a str,
-    pub(super) region: &'a str,
+pub(crate) struct Home<'a> {
+    pub(crate) partition: &'a str,
+    pub(crate) account: &'a str,
+    pub(crate) region: &'a str,
+}
+
+impl Home<'_> {
+    /// Everything keeps its ARN.
+    pub(crate) const NOWHERE: Home<'static> = Home { partition: "", account: "", region: "" };
 }
 
 /// The sentences of a policy or of one statement, one per statement; none if it is neither.
-pub(super) fn sentences(value: &Value, home: Home<'_>) -> Option<Vec<String>> {
+pub(crate) fn sentences(value: &Value, home: Home<'_>) -> Option<Vec<String>> {
     if let Some(statements) = value.get("Statement") {
         return Some(list(statements).map(|statement| sentence(statement, home)).collect());
     }
@@ -32,9 +37,10 @@ fn said(statement: &Map<String, Value>, home: Home<'_>) -> Option<String> {
         Some(principal) => principals(principal, home)? + " ",
         None => String::new(),
     };
-    let may = match statement.get("Effect")?.as_str()? {
-        "Allow" => "may",
-        "Deny" => "may not",
+    let (who, may) = match statement.get("Effect")?.as_str()? {
+        "Allow" => (who, "may"),
+        "Deny" if who == "everybody " => ("nobody ".to_owned(), "may"),
+        "Deny" => (who, "may not"),
         _ => return None,
     };
     let resources = match statement.get("Resource") {
@@ -118,7 +124,7 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// What an ARN names, in words, if that is at home: `user mail-prod-smtp`.
-pub(super) fn name(text: &str, home: Home<'_>) -> String {
+pub(crate) fn name(text: &str, home: Home<'_>) -> String {
     at_home(text, home).unwrap_or_else(|| text.to_owned())
 }
 
