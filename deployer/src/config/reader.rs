@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use super::{
-    duration::{self, DurationText},
+    duration::{self, DAY, DurationText},
     leaf::{Leaf, Optional, Required},
     node::{At, Found, Node},
     problem::{Code, Problem, Problems, Source},
@@ -37,6 +37,17 @@ impl Reader<'_> {
             };
             Problem::at(self.source.place(at), code, message, hint)
         });
+    }
+
+    /// Records that a key has no effect, because of what the file says elsewhere.
+    pub(super) fn no_effect(&mut self, at: At, key: &str, because: &str, hint: impl Into<String>) {
+        self.refuse_as(Code::NoEffect, at, format!("`{key}` has no effect {because}"), hint);
+    }
+
+    /// Records that a value does not fit another one.
+    pub(super) fn conflict<V>(&mut self, at: At, message: impl Into<String>, hint: impl Into<String>) -> Option<V> {
+        self.refuse_as(Code::Conflict, at, message, hint);
+        None
     }
 
     /// Records that what is `at` a place was at another one before.
@@ -129,6 +140,31 @@ impl Reader<'_> {
             ),
             _ => self.refuse_type(key, leaf, "a duration", "write 30s, 2m, 24h or 30d"),
         }
+    }
+
+    /// A duration that may be left out.
+    pub(super) fn duration_or(
+        &mut self,
+        key: &str,
+        leaf: &Optional<Leaf<DurationText>>,
+        default: &str,
+    ) -> Option<Duration> {
+        leaf.get().map_or_else(|| duration::parse(default).ok(), |leaf| self.duration(key, leaf))
+    }
+
+    /// Whole days, and where they were given.
+    pub(super) fn days(
+        &mut self,
+        key: &str,
+        leaf: &Optional<Leaf<DurationText>>,
+        default: &str,
+    ) -> Option<(u64, Option<At>)> {
+        let duration = self.duration_or(key, leaf, default)?;
+        let at = leaf.get().map(|leaf| leaf.at);
+        if !duration.as_secs().is_multiple_of(DAY.as_secs()) {
+            return self.refuse(at?, format!("`{key}` is not in whole days"), "write whole days, such as 30d");
+        }
+        Some((duration.as_secs() / DAY.as_secs(), at))
     }
 
     /// True or false, and nothing else.
