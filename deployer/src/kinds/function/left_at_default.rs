@@ -69,3 +69,8 @@ pub(super) const FIELDS: [Field; 6] = [
         reset: |update| update.tracing_config(TracingConfig::builder().mode(TracingMode::PassThrough).build()),
     },
 ];
+
+/// The fields that stay at Lambda's defaults.
+pub(in crate::kinds) fn defaults() -> impl Iterator<Item = (&'static str, Value)> {
+    FIELDS.iter().map(|field| (field.name, (field.default)()))
+}

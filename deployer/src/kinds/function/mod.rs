@@ -1,38 +1,20 @@
 //! The rotation function: its code, its configuration, its tags.
-//!
-//! Two tags make code comparable without building it: the digest of the sources, and the hash of
-//! the zip that was uploaded. Unchanged sources never rebuild and never upload again; live code
-//! that is not what was uploaded is drift. Whoever may give the function another role or a layer may set these two tags too, so
-//! then they are not believed.
 
-mod left_at_default;
-
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use aws_sdk_lambda::{
     operation::get_function::GetFunctionOutput,
     primitives::Blob,
-    types::{
-        Architecture as SdkArchitecture, Environment, FunctionCode, FunctionConfiguration, FunctionUrlConfig,
-        LastUpdateStatus, Runtime, State, VpcConfig, VpcConfigResponse,
-    },
+    types::{FunctionCode, FunctionConfiguration, FunctionUrlConfig, LastUpdateStatus, Runtime, State},
 };
-use aws_smithy_types::timeout::TimeoutConfig;
 use contract::{
-    Command, Consumer, TAG_DEPLOYMENT, Text, text, user_name,
-    variable::{CONSUMER, IAM_USER_ARN, SECRET_ARN_PREFIX},
+    Command, Text, text, user_name,
+    variable::{IAM_USER_ARN, SECRET_ARN_PREFIX},
 };
-use left_at_default::{FIELDS, LAYERS};
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::{
     aws::Aws,
-    config::Architecture,
-    deployment::facts::Former,
     engine::{
         eventually::{CONSISTENT_WITHIN, Pauses, eventually},
         kind::{Context, Going},
@@ -41,8 +23,31 @@ use crate::{
         tags::{self, Tags},
     },
     error::{Error, ErrorKind, FailedTo as _, absent_is_none},
-    package::{code_sha256, description_of_version},
+    package::description_of_version,
     read_once,
+};
+
+mod call;
+mod code;
+mod extras;
+mod goal;
+mod left_at_default;
+mod observed;
+
+pub(crate) use call::Call;
+pub(super) use code::code_tags;
+pub(crate) use code::{TAG_CODE, TAG_SOURCE};
+pub(super) use extras::Extras;
+pub(crate) use goal::{Goal, Vpc};
+pub(super) use left_at_default::defaults;
+pub(crate) use observed::Observed;
+
+use self::{
+    code::{keep_code, sdk, update_code, upload, zip},
+    extras::{FunctionUrl, remove_extras},
+    goal::HANDLER,
+    left_at_default::FIELDS,
+    observed::{failure, observed_fields},
 };
 
 pub(crate) struct Function {
@@ -52,118 +57,6 @@ pub(crate) struct Function {
     pub(crate) secret_arn_prefix: String,
 }
 
-/// The code and the configuration that the function should have.
-#[derive(Clone, Serialize)]
-pub(crate) struct Goal {
-    pub(crate) role_arn: String,
-    pub(crate) timeout: Duration,
-    pub(crate) memory_mb: u32,
-    pub(crate) environment: BTreeMap<String, String>,
-    pub(crate) architecture: Architecture,
-    /// Empty outside a VPC.
-    pub(crate) vpc: Vpc,
-    /// Digest of the sources that the code is built from.
-    pub(crate) source: String,
-    #[serde(skip)]
-    pub(crate) former: Former,
-    /// What the role has to allow, if it exists without the deployment.
-    #[serde(skip)]
-    pub(crate) existing_role_needs: Option<Value>,
-    /// Whether the secret is there already, and so names a user.
-    #[serde(skip)]
-    pub(crate) secret_is_there: bool,
-}
-
-/// The network that a function is in: ids of subnets and of security groups, each sorted.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Vpc {
-    subnets: Vec<String>,
-    security_groups: Vec<String>,
-}
-
-impl Vpc {
-    pub(crate) fn new(mut subnets: Vec<String>, mut security_groups: Vec<String>) -> Self {
-        subnets.sort();
-        security_groups.sort();
-        Self { subnets, security_groups }
-    }
-
-    /// With empty lists, the function leaves its VPC.
-    fn config(&self) -> VpcConfig {
-        VpcConfig::builder()
-            .set_subnet_ids(Some(self.subnets.clone()))
-            .set_security_group_ids(Some(self.security_groups.clone()))
-            .build()
-    }
-
-    /// None outside a VPC.
-    fn shown(&self) -> Value {
-        self.subnets.iter().chain(&self.security_groups).map(String::as_str).collect()
-    }
-}
-
-pub(crate) struct Observed {
-    pub(super) configuration: Fields,
-    pub(super) architecture: Option<String>,
-    pub(super) code_sha256: String,
-    /// Why the last update did not take effect.
-    pub(super) failed: Option<String>,
-    /// The name of another secret that its environment names and whose rotation invokes it.
-    pub(super) rotates_another: Option<String>,
-    /// The name of the user whose keys it makes for the secret of the file, as its environment says.
-    pub(super) user: Option<String>,
-    pub(super) extras: Extras,
-}
-
-/// What others can attach to a function, and we never do.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Extras {
-    /// The reserved concurrency. With 0 nothing can invoke the function.
-    pub(super) concurrency: Option<i32>,
-    /// The ARN of a code-signing configuration, which may refuse our code.
-    pub(super) code_signing: Option<String>,
-    /// Through these, whoever reaches the URL may invoke the function.
-    pub(super) urls: Vec<FunctionUrl>,
-}
-
-#[derive(Debug, PartialEq)]
-pub(super) struct FunctionUrl {
-    pub(super) url: String,
-    /// The alias that it invokes.
-    pub(super) alias: Option<String>,
-}
-
-/// What UpdateFunctionConfiguration sets, by field; pure data that can be compared and shown.
-type Fields = BTreeMap<&'static str, Value>;
-
-pub(crate) enum Call {
-    Create {
-        goal: Goal,
-        tags: Tags,
-    },
-    /// Sets the goal, and the defaults of the fields whose names are given.
-    UpdateConfiguration(Goal, Vec<&'static str>),
-    /// Of the alias, if it is one's.
-    DeleteUrl(Option<String>),
-    DeleteCodeSigning,
-    DeleteConcurrency,
-    /// Keeps the live code as a version, for `rollback`.
-    KeepCode {
-        source: String,
-        code_sha256: String,
-    },
-    UpdateCode(Architecture),
-    /// Records which sources and which zip the live code came from.
-    MarkCode {
-        source: String,
-    },
-    Delete,
-}
-
-pub(crate) const TAG_SOURCE: &str = "deployer:source";
-pub(crate) const TAG_CODE: &str = "deployer:code-sha256";
-const HANDLER: &str = "bootstrap";
-const RUNTIME: &str = "provided.al2023";
 /// What a new role may take until Lambda can assume it: seconds as a rule, minutes rarely.
 const ROLE_USABLE_WITHIN: Duration = Duration::from_mins(15);
 /// A function of a few megabytes is active within seconds, and in a VPC, for which Lambda makes a network interface, within minutes.
@@ -472,116 +365,6 @@ impl Function {
     }
 }
 
-impl Observed {
-    /// Whether the function is not configured as the goal says.
-    fn differs(&self, goal: &Goal) -> bool {
-        goal.fields().iter().any(|(field, to)| self.configuration.get(field) != Some(to))
-    }
-
-    /// Which instances get no further credential. The key that they use is retired all the same.
-    fn no_longer_tells(&self, goal: &Goal) -> Option<Text> {
-        let now = self.configuration.get("environment").map(hosts).unwrap_or_default();
-        let gone: Vec<_> = now.difference(&hosts(&json!(goal.environment))).cloned().collect();
-        let (hosts, them, they_have) = match gone.as_slice() {
-            [] => return None,
-            [host] => (format!("host {host}"), "it", "it has"),
-            hosts => (format!("hosts {}", hosts.join(", ")), "them", "they have"),
-        };
-        Some(text![format!(
-            "the file no longer names {hosts}: no rotation tells {them} of a new credential. The one that {they_have} stops working after \
-             the next rotation, once its grace is over, so replace it by hand before"
-        )])
-    }
-
-    /// Which instances have not confirmed the credential in use, since they were not asked. No key is retired before they have.
-    fn does_not_tell_yet(&self, goal: &Goal) -> Option<Text> {
-        let now = self.configuration.get("environment").map(hosts).filter(|_| goal.secret_is_there)?;
-        let added: Vec<_> = hosts(&json!(goal.environment)).difference(&now).cloned().collect();
-        let (hosts, have, them) = match added.as_slice() {
-            [] => return None,
-            [host] => (format!("host {host}"), "has", "it"),
-            hosts => (format!("hosts {}", hosts.join(", ")), "have", "them"),
-        };
-        Some(text![
-            format!(
-                "{hosts} {have} not confirmed the credential in use. After the apply, the daily upkeep gives {them} that credential, or "
-            ),
-            Command::deployer("rotate"),
-            " does at once; until then no access key is retired"
-        ])
-    }
-
-    /// What lets somebody else's code run in the function, or as somebody else: then its tags prove nothing about its code.
-    fn doubts(&self, goal: &Goal) -> impl Iterator<Item = String> {
-        let now = |field| self.configuration.get(field);
-        let is_former = |role: &str| goal.former.roles.iter().any(|former| role.rsplit('/').next() == Some(former));
-        let role = now("role").and_then(Value::as_str).filter(|role| *role != goal.role_arn && !is_former(role));
-        let layers = now(LAYERS).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-        role.map(|role| format!("the role {role}")).into_iter().chain(layers.map(|arn| format!("the layer {arn}")))
-    }
-}
-
-impl Goal {
-    /// The configuration is checked against Lambda's limits, for the memory too.
-    fn timeout_seconds(&self) -> i32 {
-        i32::try_from(self.timeout.as_secs()).unwrap_or(i32::MAX)
-    }
-
-    fn memory_size(&self) -> i32 {
-        i32::try_from(self.memory_mb).unwrap_or(i32::MAX)
-    }
-
-    pub(super) fn fields(&self) -> Fields {
-        Fields::from([
-            ("environment", json!(self.environment)),
-            ("handler", json!(HANDLER)),
-            ("memory_size", json!(self.memory_size())),
-            ("role", json!(self.role_arn)),
-            ("runtime", json!(RUNTIME)),
-            ("timeout", json!(self.timeout_seconds())),
-            ("vpc", self.vpc.shown()),
-        ])
-    }
-
-    fn environment(&self) -> Environment {
-        Environment::builder().set_variables(Some(self.environment.clone().into_iter().collect())).build()
-    }
-}
-
-fn failure(configuration: &FunctionConfiguration) -> Option<String> {
-    let failed = configuration.last_update_status() == Some(&LastUpdateStatus::Failed)
-        || configuration.state() == Some(&State::Failed);
-    let reason = configuration.last_update_status_reason().or(configuration.state_reason());
-    failed.then(|| reason.unwrap_or("AWS gives no reason").to_owned())
-}
-
-/// The ids of the instances that a function with this environment tells of a new credential.
-fn hosts(environment: &Value) -> BTreeSet<String> {
-    let consumer = environment[CONSUMER].as_str().and_then(|json| json.parse().ok());
-    consumer.into_iter().flat_map(|Consumer::Instances(instances)| instances.ids).collect()
-}
-
-fn observed_fields(configuration: &FunctionConfiguration) -> Fields {
-    let environment: BTreeMap<_, _> =
-        configuration.environment().and_then(|environment| environment.variables()).into_iter().flatten().collect();
-    let set = [
-        ("environment", json!(environment)),
-        ("handler", json!(configuration.handler())),
-        ("memory_size", json!(configuration.memory_size())),
-        ("role", json!(configuration.role())),
-        ("runtime", json!(configuration.runtime().map(Runtime::as_str))),
-        ("timeout", json!(configuration.timeout())),
-        ("vpc", observed_vpc(configuration).shown()),
-    ];
-    set.into_iter().chain(FIELDS.iter().map(|field| (field.name, (field.observe)(configuration)))).collect()
-}
-
-fn observed_vpc(configuration: &FunctionConfiguration) -> Vpc {
-    let vpc = configuration.vpc_config();
-    let ids = |ids: Option<&[String]>| ids.unwrap_or_default().to_vec();
-    Vpc::new(ids(vpc.map(VpcConfigResponse::subnet_ids)), ids(vpc.map(VpcConfigResponse::security_group_ids)))
-}
-
 /// Shows an object's entries one by one: one changed variable is one line, not all of them.
 fn with_field(op: Op, field: &str, from: Option<&Value>, to: &Value) -> Op {
     let Value::Object(goal) = to else { return op.with(field, from.cloned(), Some(to.clone())) };
@@ -590,90 +373,6 @@ fn with_field(op: Op, field: &str, from: Option<&Value>, to: &Value) -> Op {
     let keys: BTreeSet<_> = now.keys().chain(goal.keys()).collect();
     keys.into_iter()
         .fold(op, |op, key| op.with(&format!("{field}.{key}"), now.get(key).cloned(), goal.get(key).cloned()))
-}
-
-/// First of all: a URL is open to others, and a code-signing configuration may refuse the code that is uploaded next.
-fn remove_extras(extras: &Extras) -> Vec<(Op, Call)> {
-    let op = |call, field, from: Option<Value>| Op::new(Verb::Update, call).with(field, from, None);
-    let urls = extras.urls.iter().map(|FunctionUrl { url, alias }| {
-        let delete = op("lambda:DeleteFunctionUrlConfig", "url", Some(url.as_str().into()));
-        (delete, Call::DeleteUrl(alias.clone()))
-    });
-    let signing = extras.code_signing.iter().map(|arn| {
-        let delete = op("lambda:DeleteFunctionCodeSigningConfig", "code_signing", Some(arn.as_str().into()));
-        (delete, Call::DeleteCodeSigning)
-    });
-    let concurrency = extras.concurrency.iter().map(|reserved| {
-        let delete = op("lambda:DeleteFunctionConcurrency", "reserved_concurrency", Some((*reserved).into()));
-        (delete, Call::DeleteConcurrency)
-    });
-    urls.chain(signing).chain(concurrency).collect()
-}
-
-/// The op that keeps the live code; none if it is not what a deployer uploaded.
-fn keep_code(goal: &Goal, found: &Found<Observed>) -> Option<(Op, Call)> {
-    let Found { tags, observed } = found;
-    let source = tags.get(TAG_SOURCE).filter(|_| is_as_uploaded(goal, found))?;
-    let op = Op::new(Verb::Update, "lambda:PublishVersion").sets("kept_for_rollback", format!("handler {source}"));
-    Some((op, Call::KeepCode { source: source.clone(), code_sha256: observed.code_sha256.clone() }))
-}
-
-/// Whether the live code is what the tags say.
-fn is_as_uploaded(goal: &Goal, Found { tags, observed }: &Found<Observed>) -> bool {
-    // Whoever made a function that is taken over could set these tags too.
-    let is_ours = tags.contains_key(TAG_DEPLOYMENT);
-    let is_believed = is_ours && observed.doubts(goal).next().is_none();
-    is_believed && tags.get(TAG_CODE) == Some(&observed.code_sha256)
-}
-
-/// The op that uploads the code, and the one that marks it as uploaded; none if the live code is the goal's.
-fn update_code(goal: &Goal, found: &Found<Observed>) -> Option<((Op, Call), (Op, Call))> {
-    let Found { tags, observed } = found;
-    let marked = |tag: &str| tags.get(tag).cloned().map(Value::from);
-    let architecture = goal.architecture.to_string();
-    let is_as_uploaded = is_as_uploaded(goal, found);
-    let is_from_source = tags.get(TAG_SOURCE) == Some(&goal.source);
-    if is_as_uploaded && is_from_source && observed.architecture.as_ref() == Some(&architecture) {
-        return None;
-    }
-    let from = if is_as_uploaded {
-        marked(TAG_SOURCE)
-    } else {
-        Some(format!("changed outside: {}", observed.code_sha256).into())
-    };
-    let update = Op::new(Verb::Update, "lambda:UpdateFunctionCode")
-        .effect(Effect::UploadsCode)
-        .with("code", from, Some(format!("handler {}", goal.source).into()))
-        .with("architecture", observed.architecture.clone().map(Value::from), Some(architecture.into()));
-    let mark = Op::new(Verb::Update, "lambda:TagResource")
-        .with(&format!("tags.{TAG_SOURCE}"), marked(TAG_SOURCE), Some(goal.source.as_str().into()))
-        .with(&format!("tags.{TAG_CODE}"), marked(TAG_CODE), Some("(hash of the uploaded zip)".into()));
-    Some(((update, Call::UpdateCode(goal.architecture)), (mark, Call::MarkCode { source: goal.source.clone() })))
-}
-
-/// The fields that stay at Lambda's defaults.
-pub(super) fn defaults() -> impl Iterator<Item = (&'static str, Value)> {
-    FIELDS.iter().map(|field| (field.name, (field.default)()))
-}
-
-fn sdk(architecture: Architecture) -> SdkArchitecture {
-    architecture.to_string().as_str().into()
-}
-
-pub(super) fn code_tags(source: String, zip: &[u8]) -> Tags {
-    Tags::from([(TAG_SOURCE.to_owned(), source), (TAG_CODE.to_owned(), code_sha256(zip))])
-}
-
-/// Fifty megabytes, the most that Lambda accepts, need minutes on a slow line.
-fn upload() -> aws_sdk_lambda::config::Builder {
-    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_mins(10)).build();
-    aws_sdk_lambda::config::Builder::new().timeout_config(timeouts)
-}
-
-fn zip(context: &Context) -> Result<&[u8], Error> {
-    let missing =
-        || Error::new("the handler's zip was not built").hint("run apply again: the code changed since the plan");
-    context.package.as_deref().map(Vec::as_slice).ok_or_else(missing)
 }
 
 /// Lambda's message is the same for a role that it cannot assume *yet* and for one that it never can.
