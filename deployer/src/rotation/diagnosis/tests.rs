@@ -1,3 +1,8 @@
+use contract::{
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, DONE, KeyVerdict, Login, Next, Refusal, RefusalKind, TOLD, VersionReport,
+    WayOut,
+};
+
 use super::*;
 use crate::rotation::fixture;
 

@@ -1,0 +1,58 @@
+//! How the credential of a labelled version stands: whether its key exists and is Active, and what SES says.
+
+use contract::{KeyReport, Login, Report, VersionReport};
+
+/// How the credential of a labelled version stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Credential<'a> {
+    None,
+    /// Its key is deleted.
+    Deleted(&'a str),
+    /// Its key is Inactive.
+    Inactive(&'a str),
+    /// SES accepts it, or was not asked.
+    Works(&'a str),
+    /// SES refuses it for good, though its key is Active.
+    Refused {
+        key: &'a str,
+        words: &'a str,
+    },
+    /// SES gave no answer that proves anything, though its key is Active.
+    Unclear {
+        key: &'a str,
+        words: &'a str,
+    },
+}
+
+impl Credential<'_> {
+    /// Whether a host may be sending with it.
+    pub(super) fn may_be_used(self) -> bool {
+        match self {
+            Self::Works(_) | Self::Unclear { .. } => true,
+            Self::None | Self::Deleted(_) | Self::Inactive(_) | Self::Refused { .. } => false,
+        }
+    }
+
+    pub(super) fn in_brackets(self) -> String {
+        match self {
+            Self::None => " (no credential)".to_owned(),
+            Self::Deleted(key) => format!(" (access key {key}, deleted)"),
+            Self::Inactive(key) => format!(" (access key {key}, Inactive)"),
+            Self::Works(key) | Self::Refused { key, .. } | Self::Unclear { key, .. } => format!(" (access key {key})"),
+        }
+    }
+}
+
+pub(super) fn credential<'a>(report: &'a Report, version: &'a VersionReport) -> Credential<'a> {
+    let Some(key) = version.key.as_deref() else { return Credential::None };
+    match (&version.login, report.keys.iter().find(|it| it.key == key)) {
+        (Some(Login::Accepted), _) => Credential::Works(key),
+        // IAM's list can be an old one: a key that it lacks is gone only if SES says so too, or was not asked.
+        (Some(Login::Unclear(words)), None) => Credential::Unclear { key, words },
+        (_, None) => Credential::Deleted(key),
+        (_, Some(KeyReport { active: false, .. })) => Credential::Inactive(key),
+        (Some(Login::Refused(words)), _) => Credential::Refused { key, words },
+        (Some(Login::Unclear(words)), _) => Credential::Unclear { key, words },
+        (None, _) => Credential::Works(key),
+    }
+}
