@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     approve::approve,
-    rotate::{current_key, read, refusal, rotate, wait_while_tested},
+    rotate::{check_sender, current_key, read, refusal, rotate, wait_while_tested},
     session::{Done, Session, Shown, check_key_id, for_each_deployment},
 };
 use crate::{
@@ -46,6 +46,9 @@ async fn replace(session: &Session, args: &RotateArgs, leaked: &str) -> Result<D
         let is_used = may_be_used(&report, leaked);
         if is_used && rotations == MOST_ROTATIONS {
             break;
+        }
+        if is_used {
+            session.fail(check_sender(session).await)?;
         }
         let others = make_way(session, &report, leaked, is_used)?;
         if !args.auto_approve && (rotations == 0 || !others.is_empty()) {

@@ -165,6 +165,7 @@ enum Taken {
 
 async fn take(session: &Session, remedy: &Remedy, report: &Report, args: &RecoverArgs) -> Result<Taken, Shown> {
     if *remedy == Remedy::Rotate {
+        session.fail(rotate::check_sender(session).await)?;
         return rotate::rotate(session, report, args.watch, args.patience).await.map(|_| Taken::Done);
     }
     let _draining = rotate::drain(session)?;

@@ -12,14 +12,19 @@ use super::{
 use crate::{
     cli::{Patience, RotateArgs, Watch},
     config,
-    engine::events::Progress,
+    engine::{
+        events::Progress,
+        kind::{Aim, Kind as _},
+    },
     error::{Error, ErrorKind},
     interrupt::{self, Draining},
+    kinds::sender::Sender,
     rotation::{
         diagnosis::{self, Diagnosis},
         function, watch,
     },
     screen::Screen,
+    sending::Refused,
 };
 
 pub(super) async fn run(screen: &Screen, args: &RotateArgs) -> Result<Done, Shown> {
@@ -27,6 +32,7 @@ pub(super) async fn run(screen: &Screen, args: &RotateArgs) -> Result<Done, Show
         wait_while_tested(&session).await?;
         let report = read(&session).await?;
         session.fail(refusal(&session, &report).map_or(Ok(()), Err))?;
+        session.fail(check_sender(&session).await)?;
         let began = Instant::now();
         rotate(&session, &report, args.watch, args.patience).await?;
         if let Some(note) = previous_key(&session, &report) {
@@ -168,6 +174,25 @@ pub(super) fn refusal(session: &Session, report: &Report) -> Option<Error> {
         None => way_out(report),
     };
     Some(way_out.into_iter().fold(error, Error::hint))
+}
+
+/// Refuses a rotation whose test mail SES would not take: it would make a key, and tell no host. The function may not ask SES; who may
+/// not ask either rotates without this check.
+pub(super) async fn check_sender(session: &Session) -> Result<(), Error> {
+    let config = &session.deployment.config;
+    let Some(mail) = &config.ses.test_mail else { return Ok(()) };
+    let sender = Sender { address: mail.sender.clone(), region: config.region.to_string() };
+    let observed = match sender.observe(&session.aws).await {
+        Err(error) if error.kind() == ErrorKind::Denied => return Ok(()),
+        observed => observed?,
+    };
+    let refused = observed.account.stopped().map(|Refused { found, ways }| {
+        let what = format!("a rotation of secret {} would fail, so none was started", session.deployment.names.secret);
+        ways.into_iter().fold(Error::new(what).cause(found), Error::hint)
+    });
+    refused.map_or(Ok(()), Err)?;
+    let unverified = sender.decide(Aim::Present(&()), &observed).map(drop);
+    unverified.map_err(|error| error.hint("no rotation was started: its test mail would be refused"))
 }
 
 /// The command that may make it succeed, beside those that the function names.

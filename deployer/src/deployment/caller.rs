@@ -256,7 +256,9 @@ const TABLE: &[Line] = &[
     line(On::InstanceRole, &[Destroy], &["iam:DeleteRolePolicy"]),
     // SES.
     line(On::Sender, SURVEYS, &["ses:GetEmailIdentity"]),
+    line(On::Sender, &[Rotate, Recover], &["ses:GetEmailIdentity"]),
     line(On::SesAccount, SURVEYS, &["ses:GetAccount"]),
+    line(On::SesAccount, &[Rotate], &["ses:GetAccount"]),
     line(On::Account, &[Status, Doctor, Recover], &["ses:GetAccount"]),
     // Whose policies `doctor` simulates: the caller's and the instances'.
     line(On::Principals, &[Doctor], &["iam:GetRole", "iam:SimulatePrincipalPolicy"]),

@@ -27,7 +27,7 @@ pub(crate) struct Observed {
     /// The identities that would let the sender send, each with whether it is verified. Absent ones are left out.
     pub(super) identities: Vec<(String, bool)>,
     /// The account's standing here.
-    pub(super) account: SesAccount,
+    pub(crate) account: SesAccount,
 }
 
 impl Kind for Sender {

@@ -5,7 +5,7 @@ use std::fs;
 use serde::Deserialize;
 
 use crate::support::{
-    controls::{Answer, Functions, Rotations, Smtp},
+    controls::{Answer, Functions, Rotations, Ses, Smtp},
     deployed::Deployed,
     example::{INSTANCES, USER},
     rotation::{CREATE, SET},
@@ -139,4 +139,23 @@ async fn a_credential_that_may_not_send_is_found_out_before_any_host_is_told() {
     put(&theirs).await.unwrap();
     deployed.completes_when_tried_again().await;
     assert_eq!(deployed.done(before, "iam:CreateAccessKey"), 1, "the rotation continues with the key that it made");
+}
+
+#[tokio::test]
+async fn a_rotation_whose_test_mail_ses_would_not_take_is_not_started() {
+    let deployed = Deployed::new().await;
+    let (before, keys) = (deployed.mark(), deployed.keys().await);
+    deployed.aws.sesv2.delete_email_identity().email_identity("example.com").send().await.unwrap();
+    let key = deployed.key_on(INSTANCES[0]).unwrap();
+    for verb in [&["rotate"][..], &["rotate", "--auto-approve", "--leaked", &key]] {
+        let refused = deployed.run(verb).expect(1).in_one_line();
+        assert!(
+            refused.contains("SES does not accept mail from") && refused.contains("no rotation was started"),
+            "{refused}"
+        );
+    }
+    deployed.sandbox.control(&Ses { sending: false });
+    assert!(deployed.run(&["rotate"]).expect(1).in_one_line().contains("SES sends nothing for this account"));
+    assert_eq!(deployed.keys().await, keys);
+    assert_eq!(deployed.sandbox.mutations(before).len(), 1, "the test's own");
 }

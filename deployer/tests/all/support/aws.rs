@@ -18,6 +18,7 @@ pub(crate) struct Aws {
     pub(crate) lambda: aws_sdk_lambda::Client,
     pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
     pub(crate) secrets: aws_sdk_secretsmanager::Client,
+    pub(crate) sesv2: aws_sdk_sesv2::Client,
     pub(crate) sns: aws_sdk_sns::Client,
     pub(crate) ssm: aws_sdk_ssm::Client,
 }
@@ -32,6 +33,7 @@ impl Aws {
             lambda: aws_sdk_lambda::Client::new(sdk),
             logs: aws_sdk_cloudwatchlogs::Client::new(sdk),
             secrets: aws_sdk_secretsmanager::Client::new(sdk),
+            sesv2: aws_sdk_sesv2::Client::new(sdk),
             sns: aws_sdk_sns::Client::new(sdk),
             ssm: aws_sdk_ssm::Client::new(sdk),
         }
