@@ -108,6 +108,12 @@ impl Reader<'_> {
     where
         V: FromStr<Err = InvalidValue>,
     {
+        // Quotes alone would not help.
+        if matches!(leaf.found, Found::Number(_) | Found::Flag(_))
+            && let Err(InvalidValue { hint, .. }) = self.source.verbatim(leaf.at).parse::<V>()
+        {
+            return self.refuse_type(key, leaf, "text", &hint);
+        }
         let result = self.text(key, leaf)?.parse();
         self.accept(leaf.at, result)
     }

@@ -412,6 +412,7 @@ fn an_account_id_is_twelve_digits_in_quotes() {
     assert_snapshot!(errors_with([
         "account_id: 123456789012",
         "account_id: 012345678901",
+        "account_id: 1e11",
         "account_id: \"1234-5678-9012\"",
         "account_id: \"12345678901\"",
     ]));
@@ -855,6 +856,7 @@ fn the_time_limits_fit_into_each_other() {
         with(&format!("{instance}, timeout: 3m}}")),
         with(&format!("{instance}}}\nfunction: {{timeout: 4m}}")),
         with(&format!("{instance}, timeout: 14m}}\nfunction: {{timeout: 15m}}")),
+        with(&format!("{instance}, timeout: 20m}}\nfunction: {{timeout: 1m}}")),
         with("function: {timeout: 2m}"),
     ]));
     let exactly = one(&with(&format!("{instance}, timeout: 735s}}\nfunction: {{timeout: 15m}}")));

@@ -86,6 +86,15 @@ impl Reader<'_> {
         {
             ways.push(format!("set `instance.timeout` to {} or less", spell(rest)));
         }
+        // Neither is enough alone.
+        if let Some(script) = script.filter(|_| ways.is_empty()) {
+            let rest = (raw::LONGEST_INVOCATION + script).saturating_sub(needed);
+            let longest = spell(raw::LONGEST_INVOCATION);
+            ways.push(format!(
+                "set `function.timeout` to {longest}, and `instance.timeout` to {} or less",
+                spell(rest)
+            ));
+        }
         self.refuse_as(Code::Conflict, at, message, ways.join(", or "));
     }
 
