@@ -244,6 +244,7 @@ fn rows(status: &Status, keep_inactive: Duration, now: SystemTime) -> Vec<Row> {
         Some(next) => format!("by {}", date(next)),
         None => "not scheduled".to_owned(),
     };
+    let mentions = (!status.mentions.is_empty()).then(|| row("also", status.mentions.clone()));
     let mut rows = vec![row("last rotation", vec![last.into()])];
     rows.extend(open(status).map(|open| row("open now", vec![open])));
     rows.push(row("next rotation", vec![next.into()]));
@@ -260,6 +261,7 @@ fn rows(status: &Status, keep_inactive: Duration, now: SystemTime) -> Vec<Row> {
             row(subject, std::iter::once(of_key).chain(fate.map(Text::from)).collect())
         }));
         rows.push(row("read by", readers(report)));
+        rows.extend(mentions);
         return rows;
     }
     rows.extend(status.keys.iter().map(|Key { id, status, created, last_used }| {
@@ -268,6 +270,7 @@ fn rows(status: &Status, keep_inactive: Duration, now: SystemTime) -> Vec<Row> {
     if !status.unread.is_empty() {
         rows.push(row("not known", vec![NOT_KNOWN.into()]));
     }
+    rows.extend(mentions);
     rows
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct Surveyed {
 pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: Vec<Node>, toward: Toward) -> Surveyed {
     let aws = &aws.for_one_round();
     let reading = Box::pin(facts::read(aws, deployment, toward));
-    let Survey { facts, mut resources, mut notes, foreign, .. } = plan::survey(aws, &nodes, reading).await;
+    let Survey { facts, mut resources, mut notes, mentions, foreign, .. } = plan::survey(aws, &nodes, reading).await;
     let left = left_over(deployment, &facts, &resources, toward);
     let more = plan::survey(aws, &left, Box::pin(async { facts })).await;
     let facts = more.facts;
@@ -49,7 +49,7 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
         notes.extend(note_of_deletions(&deleted, &facts));
         notes.extend(note_of_keys_left(deployment, &deleted, &facts, toward));
     }
-    let takes_over = !moves && are_most(&deleted, &facts);
+    let deletes_most_of_the_record = !moves && are_most(&deleted, &facts);
     resources.extend(more.resources);
 
     let has_ops = resources.iter().any(|(_, ops)| ops.as_ref().is_ok_and(|ops| !ops.is_empty()));
@@ -73,7 +73,11 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
         resources.push((node.resource.address(), ops));
         nodes.push(node);
     }
-    Surveyed { nodes, survey: Survey { facts, resources, changed_by, notes, foreign, takes_over }, record }
+    Surveyed {
+        nodes,
+        survey: Survey { facts, resources, changed_by, notes, mentions, foreign, deletes_most_of_the_record },
+        record,
+    }
 }
 
 /// Who made each resource differ, if it does. Without a record of an apply, nobody can tell.

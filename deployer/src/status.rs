@@ -53,6 +53,8 @@ pub(crate) struct Status {
     pub(crate) retirements: Vec<Text>,
     /// What somebody else gave a resource of ours, and no apply takes away.
     pub(crate) foreign: Vec<Text>,
+    /// As of [`Survey`].
+    pub(crate) mentions: Vec<Text>,
     /// Whether the user may send; none if there is no user, or if that could not be read.
     pub(crate) may_send: Option<MaySend>,
     /// Whether SES has stopped the account.
@@ -199,7 +201,7 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
             told.push(note);
         }
     }
-    let foreign = survey.foreign;
+    let (mentions, foreign) = (survey.mentions, survey.foreign);
     Status {
         resources,
         differ_in_tags,
@@ -210,6 +212,7 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
         sign,
         report,
         notes: told,
+        mentions,
         retirements,
         foreign,
         may_send,

@@ -17,35 +17,35 @@ use crate::{
 
 /// The version that AWSCURRENT was noted on last, and since when; none if it never was, as in a deployment of an older
 /// version.
-pub(crate) fn noted(secret: &Secret) -> Option<(&str, SystemTime)> {
+pub(crate) fn labelled(secret: &Secret) -> Option<(&str, SystemTime)> {
     labels(secret)
         .filter_map(|(version, label)| Some((version, parse(parse_since_label(label)?)?)))
         .max_by_key(|(_, at)| *at)
 }
 
 /// Notes that AWSCURRENT is on this version since then, unless it is noted there. If it fails, the daily upkeep does it.
-pub(crate) async fn note(invocation: &Invocation<'_>, secret: &Secret, current: &str, at: SystemTime) {
-    let is_noted = noted(secret).is_some_and(|(version, _)| version == current);
+pub(crate) async fn label_current(invocation: &Invocation<'_>, secret: &Secret, current: &str, at: SystemTime) {
+    let is_noted = labelled(secret).is_some_and(|(version, _)| version == current);
     if invocation.settings.consumer.is_some() || is_noted {
         return;
     }
-    if let Err(error) = move_note(invocation, secret, current, at).await {
+    if let Err(error) = move_label(invocation, secret, current, at).await {
         warn!("since when {AWSCURRENT} is on version {current} was not noted: {error}");
     }
 }
 
 /// Notes where AWSCURRENT is if it is elsewhere than noted, so that it was moved meanwhile. A deployment of an older version has no
 /// note: its grace has counted from the last rotation, and goes on to do so.
-pub(crate) async fn note_a_move(invocation: &Invocation<'_>, secret: &Secret) {
+pub(crate) async fn label_if_moved(invocation: &Invocation<'_>, secret: &Secret) {
     let began = invocation.time.began;
-    let at = if noted(secret).is_some() { began } else { secret.last_rotated.unwrap_or(began) };
+    let at = if labelled(secret).is_some() { began } else { secret.last_rotated.unwrap_or(began) };
     if let Some(current) = secret.version_labelled(AWSCURRENT) {
-        note(invocation, secret, current, at).await;
+        label_current(invocation, secret, current, at).await;
     }
 }
 
 /// The new note first: of two, the later one counts.
-async fn move_note(invocation: &Invocation<'_>, secret: &Secret, current: &str, at: SystemTime) -> Result<(), Error> {
+async fn move_label(invocation: &Invocation<'_>, secret: &Secret, current: &str, at: SystemTime) -> Result<(), Error> {
     let clients = invocation.clients;
     secret::add_label(clients, secret, since_label(&date(at)), current).await?;
     for (version, label) in labels(secret) {
@@ -72,7 +72,7 @@ mod tests {
     async fn note_in(aws: &FakeAws, version: &str) {
         let noted = aws.ask(async |invocation| {
             let secret = secret::find(invocation.clients, invocation.settings).await?;
-            note(invocation, &secret, version, invocation.time.began).await;
+            label_current(invocation, &secret, version, invocation.time.began).await;
             Ok(())
         });
         noted.await.unwrap();

@@ -27,7 +27,7 @@ const CLOCK_DIFFERENCE: Duration = Duration::from_mins(1);
 const OLD_VERSIONS: usize = 100;
 
 /// Reads every labelled version. One that cannot be read is an error: it may name any of the keys.
-pub(crate) async fn look(invocation: &Invocation<'_>, secret: &Secret, keys: Vec<UsedKey>) -> Result<Situation, Error> {
+pub(crate) async fn read(invocation: &Invocation<'_>, secret: &Secret, keys: Vec<UsedKey>) -> Result<Situation, Error> {
     let mut versions = BTreeMap::new();
     for (id, _) in secret.labelled() {
         versions.insert(id, secret::read(invocation.clients, secret, id).await?);
@@ -98,7 +98,7 @@ pub(crate) fn of(
     let current = secret.version_labelled(AWSCURRENT).and_then(value);
     let current_created = current.and_then(|version| version.created);
     // Without hosts: if somebody moved AWSCURRENT to another key, nobody knows when, and its readers may be about to follow.
-    let moved = since::noted(secret).filter(|_| settings.consumer.is_none()).map(|(noted, at)| {
+    let moved = since::labelled(secret).filter(|_| settings.consumer.is_none()).map(|(noted, at)| {
         let key = |version: Option<&Version>| version.map(|version| version.value.access_key_id.clone());
         if key(value(noted)) == key(current) { at } else { time.began }
     });

@@ -14,7 +14,7 @@ use crate::{
         secret::{self, Secret},
         user,
     },
-    situation::{look, with_last_use},
+    situation::{self, with_last_use},
     time::{CONSISTENT_WITHIN, pause},
 };
 
@@ -28,19 +28,19 @@ const LABELS_MOVED: &str = "labels moved while they were read";
 
 /// How far a key goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Then {
+pub(crate) enum Goal {
     /// It is deleted.
-    Delete,
+    Deleted,
     /// It stays Inactive, and a label says since when.
-    StayInactive,
+    Inactive,
 }
 
-impl Then {
+impl Goal {
     /// How long the labels are watched once the key has gone so far.
     fn watched_for(self) -> Duration {
         match self {
-            Self::Delete => Duration::ZERO,
-            Self::StayInactive => CONSISTENT_WITHIN,
+            Self::Deleted => Duration::ZERO,
+            Self::Inactive => CONSISTENT_WITHIN,
         }
     }
 }
@@ -61,14 +61,14 @@ pub(crate) async fn choose(invocation: &Invocation<'_>, secret: &Secret, keys: V
     if keys.len() < KEYS_PER_USER {
         return Ok(Slot::Free);
     }
-    let situation = look(invocation, secret, with_last_use(invocation, keys).await?).await?;
+    let situation = situation::read(invocation, secret, with_last_use(invocation, keys).await?).await?;
     Ok(keys::choose(&situation))
 }
 
 /// Deletes a chosen key. If the key has to stay after all, it is made Active again. If `DeleteAccessKey` itself fails, the key stays
 /// Inactive: it was judged twice, and nobody needs it.
 pub(crate) async fn make_room(invocation: &Invocation<'_>, secret: &Secret, key: &UsedKey) -> Result<(), Error> {
-    match free(invocation, secret, key, Then::Delete, &may_go).await? {
+    match remove(invocation, secret, key, Goal::Deleted, &may_go).await? {
         Freed::Done | Freed::GoneAlready => Ok(()),
         Freed::Kept(reason) => Err(Error::LabelsMoved { key: key.key.id.clone(), reason }),
     }
@@ -88,41 +88,41 @@ fn may_go(situation: &Situation, key: &UsedKey) -> Result<(), MustStay> {
 ///
 /// Race: two invocations may free the same key, one that retires keys and a rotation that needs the slot. The second finds the key
 /// Inactive. The first may make it Active again, because it found that the key has to stay.
-pub(crate) async fn free<Reason: Display>(
+pub(crate) async fn remove<Reason: Display>(
     invocation: &Invocation<'_>,
     secret: &Secret,
     key: &UsedKey,
-    then: Then,
+    goal: Goal,
     judge: &impl Fn(&Situation, &UsedKey) -> Result<(), Reason>,
 ) -> Result<Freed, Error> {
     let Invocation { clients, settings, time } = *invocation;
-    time.require(TIME_TO_FREE + then.watched_for(), "to delete an access key, or to leave it as before")?;
+    time.require(TIME_TO_FREE + goal.watched_for(), "to delete an access key, or to leave it as before")?;
     let id = key.key.id.as_str();
     if key.key.active && !deactivate(invocation, id).await? {
         info!(key = id, "the access key is gone already");
         return Ok(Freed::GoneAlready);
     }
-    let limit = time.remaining().saturating_sub(TIME_TO_ACTIVATE + then.watched_for());
+    let limit = time.remaining().saturating_sub(TIME_TO_ACTIVATE + goal.watched_for());
     let judged = tokio::time::timeout(limit, judge_again(invocation, secret, key, judge)).await;
     let kept = match judged.unwrap_or(Err(Error::DeadlineReached)) {
-        Ok(Second::MayGo { version, seen }) if then == Then::StayInactive => {
-            note(invocation, &seen, id, version).await?;
-            match is_unchanged(invocation, &seen).await {
+        Ok(SecondVerdict::MayGo { version, seen }) if goal == Goal::Inactive => {
+            label_inactive(invocation, &seen, id, version).await?;
+            match what_changed(invocation, &seen).await {
                 Ok(None) => return Ok(Freed::Done),
                 Ok(Some(reason)) => Ok(reason),
                 Err(error) => Err(error),
             }
         }
-        Ok(Second::MayGo { .. }) => {
+        Ok(SecondVerdict::MayGo { .. }) => {
             let deleted = user::delete_key(clients, settings, id).await.map_err(|error| left_inactive(id, error))?;
             info!(key = id, deleted, "the access key is gone");
             return Ok(if deleted { Freed::Done } else { Freed::GoneAlready });
         }
-        Ok(Second::IsActive(key)) => {
+        Ok(SecondVerdict::IsActive(key)) => {
             info!(key = id, "the access key became Active meanwhile: it is judged again as an Active one");
-            return Box::pin(free(invocation, secret, &key, then, judge)).await;
+            return Box::pin(remove(invocation, secret, &key, goal, judge)).await;
         }
-        Ok(Second::Stays(reason)) => Ok(reason),
+        Ok(SecondVerdict::Stays(reason)) => Ok(reason),
         Err(error) => Err(error),
     };
     // A key that was Inactive before stays Inactive.
@@ -134,7 +134,12 @@ pub(crate) async fn free<Reason: Display>(
 }
 
 /// Puts the label on a version that says since when the key is Inactive. If that fails, the next upkeep does it.
-async fn note(invocation: &Invocation<'_>, secret: &Secret, key: &str, version: Option<String>) -> Result<(), Error> {
+async fn label_inactive(
+    invocation: &Invocation<'_>,
+    secret: &Secret,
+    key: &str,
+    version: Option<String>,
+) -> Result<(), Error> {
     let since = date(invocation.time.began);
     info!(key, since, "the access key is Inactive, and is deleted later");
     let version = version.as_deref().or_else(|| secret.version_labelled(AWSCURRENT)).unwrap_or_default();
@@ -143,13 +148,13 @@ async fn note(invocation: &Invocation<'_>, secret: &Secret, key: &str, version: 
 
 /// What has changed while a key was noted as Inactive; none if nothing. Whoever moves a label onto the key from now on can see that it
 /// is Inactive. The first look can be older than a move in that moment, the second cannot.
-async fn is_unchanged(invocation: &Invocation<'_>, seen: &Secret) -> Result<Option<String>, Error> {
+async fn what_changed(invocation: &Invocation<'_>, seen: &Secret) -> Result<Option<String>, Error> {
     let moved = async || -> Result<bool, Error> {
         let now = secret::describe(invocation.clients, invocation.settings, &seen.arn).await?;
         Ok(now.protecting() != seen.protecting())
     };
     if !moved().await? {
-        pause(Then::StayInactive.watched_for(), "a label that was just moved may not show yet").await;
+        pause(Goal::Inactive.watched_for(), "a label that was just moved may not show yet").await;
         if !moved().await? {
             return Ok(None);
         }
@@ -191,7 +196,7 @@ async fn activate_again(invocation: &Invocation<'_>, key: &str, found: String) -
 }
 
 /// What is found when a key that was to be deleted is judged again.
-enum Second {
+enum SecondVerdict {
     /// It still may go.
     MayGo {
         /// A version that names it.
@@ -212,7 +217,7 @@ async fn judge_again<Reason: Display>(
     secret: &Secret,
     key: &UsedKey,
     judge: &impl Fn(&Situation, &UsedKey) -> Result<(), Reason>,
-) -> Result<Second, Error> {
+) -> Result<SecondVerdict, Error> {
     let Invocation { clients, settings, .. } = *invocation;
     let secret = secret::describe(clients, settings, &secret.arn).await?;
     let mut keys = with_last_use(invocation, user::keys(clients, settings).await?).await?;
@@ -220,20 +225,20 @@ async fn judge_again<Reason: Display>(
     if let Some(at) = keys.iter().position(|other| other.key.id == key.key.id) {
         let now = keys.swap_remove(at);
         if now.key.active && !key.key.active {
-            return Ok(Second::IsActive(now));
+            return Ok(SecondVerdict::IsActive(now));
         }
         judged.last_used = now.last_used;
     }
     keys.push(judged.clone());
-    let situation = look(invocation, &secret, keys).await?;
+    let situation = situation::read(invocation, &secret, keys).await?;
     let now = user::keys(clients, settings).await?.into_iter().find(|now| now.id == key.key.id);
     if secret::describe(clients, settings, &secret.arn).await?.versions != secret.versions {
-        return Ok(Second::Stays(LABELS_MOVED.to_owned()));
+        return Ok(SecondVerdict::Stays(LABELS_MOVED.to_owned()));
     }
     if let Some(now) = now.filter(|now| now.active && !key.key.active) {
-        return Ok(Second::IsActive(UsedKey { key: now, last_used: judged.last_used }));
+        return Ok(SecondVerdict::IsActive(UsedKey { key: now, last_used: judged.last_used }));
     }
     let version = situation.versions.iter().find(|version| version.names_key.as_ref() == Some(&key.key.id));
-    let may_go = |()| Second::MayGo { version: version.map(|version| version.id.clone()), seen: secret };
-    Ok(judge(&situation, &judged).map_or_else(|reason| Second::Stays(reason.to_string()), may_go))
+    let may_go = |()| SecondVerdict::MayGo { version: version.map(|version| version.id.clone()), seen: secret };
+    Ok(judge(&situation, &judged).map_or_else(|reason| SecondVerdict::Stays(reason.to_string()), may_go))
 }

@@ -86,7 +86,7 @@ pub(super) async fn prepare(session: &Session, during_rotation: bool) -> Result<
         let progress = Progress { events, address: session.secret() };
         watch::wait_until_closed(&session.aws, &session.deployment, &progress).await
     });
-    session.fail(closed.await)?;
+    session.or_show(closed.await)?;
     session.plan(Toward::Present).await
 }
 

@@ -68,7 +68,7 @@ impl SavedRun<'_> {
     /// Plans anew, and refuses what was not reviewed. What is left of the plan runs.
     async fn plan(&self, session: &Session) -> Result<Prepared, Shown> {
         let reviewed = self.reviewed(session)?;
-        session.fail(reviewed.check_account(&session.identity))?;
+        session.or_show(reviewed.check_account(&session.identity))?;
         let prepared = match reviewed.plan.toward {
             Toward::Present => prepare(session, self.args.during_rotation).await?,
             toward @ Toward::Absent { .. } => session.plan(toward).await?,

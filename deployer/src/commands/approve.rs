@@ -73,14 +73,14 @@ pub(super) async fn approve_by(
         let error =
             Error::new("nobody can approve this: standard input is not a terminal").of_kind(ErrorKind::Declined);
         let approved = approval.again_with(&["--auto-approve"]);
-        return session.fail(Err(error.hint(text![format!("to answer yes to \"{question}\", run "), approved])));
+        return session.or_show(Err(error.hint(text![format!("to answer yes to \"{question}\", run "), approved])));
     }
     let alias = read_once::account_alias(&session.aws).await;
     if Screen::ask(question, &place(session, alias.as_deref()), approval.answer) {
         return Ok(());
     }
     let refused = Error::new("not approved, so it was not done").of_kind(ErrorKind::Declined);
-    session.fail(Err(if done_before == 0 {
+    session.or_show(Err(if done_before == 0 {
         refused
     } else {
         let again = approval.again_with(&[]);

@@ -31,11 +31,13 @@ pub(super) async fn run(screen: &Screen, args: &DriftArgs) -> Result<Done, Shown
         let prepared = session.plan(Toward::Present).await?;
         let applied = match prepared.facts.record.ok().flatten().map(|kept| kept.record.applied) {
             Some(Some(applied)) => applied,
-            None if has_own_resources(&prepared.plan) => return session.fail(Err(has_no_record(&session.deployment))),
+            None if has_own_resources(&prepared.plan) => {
+                return session.or_show(Err(has_no_record(&session.deployment)));
+            }
             Some(None) | None => {
                 let error = Error::new(format!("no apply of {} has reached its goal", session.deployment.config.name));
                 let hint = text![Command::deployer("apply"), " makes AWS as the file declares"];
-                return session.fail(Err(error.hint(hint)));
+                return session.or_show(Err(error.hint(hint)));
             }
         };
         let matched = RefCell::new(BTreeSet::new());

@@ -26,7 +26,7 @@ pub(super) async fn run(screen: &Screen, args: &ExportArgs) -> Result<Done, Show
     for_each(screen, configs, async |session: Session| {
         let package = format!("{}.zip", session.deployment.config.function.architecture.as_str());
         let (zip, known) = read(&session).await?;
-        texts.push(session.fail(terraform::deployment(&session.deployment, &package, &known))?);
+        texts.push(session.or_show(terraform::deployment(&session.deployment, &package, &known))?);
         packages.insert(package, zip);
         Ok(Done::NothingToDo)
     })
@@ -69,7 +69,7 @@ async fn read(session: &Session) -> Result<(Vec<u8>, Arns), Shown> {
     let missing: Vec<_> = missing.map(|resource| resource.address.to_string()).collect();
     if !missing.is_empty() {
         let error = Error::new(format!("{} is not there", missing.join(", ")));
-        return session.fail(Err(error.hint(text!["deploy it first: ", Command::deployer("apply")])));
+        return session.or_show(Err(error.hint(text!["deploy it first: ", Command::deployer("apply")])));
     }
     if !prepared.plan.is_empty() {
         let apply = Command::deployer("apply");
@@ -81,7 +81,7 @@ async fn read(session: &Session) -> Result<(Vec<u8>, Arns), Shown> {
     }
     let config = &session.deployment.config;
     let zip = with_events(&session.screen, async |events| Package::locate(config)?.build(&events).await).await;
-    Ok((session.fail(zip)?, session.fail(arns(session).await)?))
+    Ok((session.or_show(zip)?, session.or_show(arns(session).await)?))
 }
 
 async fn arns(session: &Session) -> Result<Arns, Error> {

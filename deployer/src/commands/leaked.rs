@@ -39,7 +39,7 @@ pub(super) async fn run(screen: &Screen, args: &RotateArgs, leaked: &str) -> Res
 async fn replace(session: &Session, args: &RotateArgs, leaked: &str) -> Result<Done, Shown> {
     wait_while_tested(session).await?;
     let mut report = read(session).await?;
-    let key = session.fail(function::find_key(&report, leaked))?.clone();
+    let key = session.or_show(function::find_key(&report, leaked))?.clone();
     let mut timeline = Timeline::of(&key);
     session.screen.note(described(&key));
     for rotations in 0..=MOST_ROTATIONS {
@@ -48,7 +48,7 @@ async fn replace(session: &Session, args: &RotateArgs, leaked: &str) -> Result<D
             break;
         }
         if is_used {
-            session.fail(check_sender(session).await)?;
+            session.or_show(check_sender(session).await)?;
         }
         let others = make_way(session, &report, leaked, is_used)?;
         if !args.auto_approve && (rotations == 0 || !others.is_empty()) {
@@ -63,7 +63,7 @@ async fn replace(session: &Session, args: &RotateArgs, leaked: &str) -> Result<D
         }
         if !others.is_empty() {
             report = read(session).await?;
-            session.fail(refusal(session, &report).map_or(Ok(()), Err))?;
+            session.or_show(refusal(session, &report).map_or(Ok(()), Err))?;
         }
         timeline.add(format!("a rotation starts, because hosts may use {leaked}"));
         let version = rotate(session, &report, args.watch, args.patience).await?;
@@ -91,7 +91,7 @@ fn make_way(session: &Session, report: &Report, leaked: &str, is_used: bool) -> 
     }
     let others: Vec<_> = in_the_way(report, leaked).collect();
     if others.is_empty() {
-        session.fail(refusal(session, report).map_or(Ok(()), Err))?;
+        session.or_show(refusal(session, report).map_or(Ok(()), Err))?;
     }
     for other in &others {
         session.screen.note(format!(
@@ -148,7 +148,7 @@ fn question(report: &Report, leaked: &str, is_used: bool, others: &[String]) -> 
 }
 
 async fn delete(session: &Session, key: &str, timeline: &mut Timeline) -> Result<(), Shown> {
-    session.fail(function::delete_leaked(&session.aws, &session.deployment, key).await)?;
+    session.or_show(function::delete_leaked(&session.aws, &session.deployment, key).await)?;
     timeline.add(format!("access key {key} is deleted"));
     Ok(())
 }

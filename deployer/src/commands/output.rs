@@ -15,11 +15,11 @@ type Output = (&'static str, String);
 
 pub(super) async fn run(screen: &Screen, args: &OutputArgs) -> Result<Done, Shown> {
     for_each_deployment(screen, &args.config, async |session: Session| {
-        let mut outputs = session.fail(read(&session).await)?;
+        let mut outputs = session.or_show(read(&session).await)?;
         if args.name != ALL_OUTPUTS {
             outputs.retain(|(name, _)| *name == args.name);
             if outputs.is_empty() {
-                return session.fail(Err(Error::new(format!("this deployment has no {}", args.name))));
+                return session.or_show(Err(Error::new(format!("this deployment has no {}", args.name))));
             }
         }
         session.screen.outputs(&outputs, args.name == ALL_OUTPUTS);

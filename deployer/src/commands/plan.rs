@@ -37,7 +37,7 @@ pub(super) async fn run(screen: &Screen, args: &PlanArgs) -> Result<Done, Shown>
         let session = session.allowing(allowed);
         let prepared = session.plan(toward).await?;
         if purged.is_some() {
-            session.fail(check_purge(&prepared.plan, purged))?;
+            session.or_show(check_purge(&prepared.plan, purged))?;
         }
         if !args.markdown {
             session.screen.plan(&session.deployment, &session.identity, &prepared.plan);

@@ -56,25 +56,25 @@ async fn recover(
     let began = Instant::now();
     loop {
         wait_while_a_step_runs(session, taken.is_empty()).await?;
-        let report = session.fail(function::report(&session.aws, deployment, true).await)?;
+        let report = session.or_show(function::report(&session.aws, deployment, true).await)?;
         let known = Known { owed: owed(session, taken, &report), reactivated: args.reactivate.as_deref() };
         let diagnosis = diagnose(&report, known);
         screen.report(deployment, &report);
         screen.diagnosis(&diagnosis);
         let remedy = match diagnosis {
             Diagnosis::Healthy { .. } if is_refused(session).await? => {
-                return session.fail(Err(not_ours_to_do(taken.len() + done_before)));
+                return session.or_show(Err(not_ours_to_do(taken.len() + done_before)));
             }
             Diagnosis::Healthy { .. } if taken.len() + done_before == 0 => return Ok(Done::NothingToDo),
             Diagnosis::Healthy { .. } => {
                 say_the_end(session, taken.len() + done_before, began.elapsed());
                 return Ok(Done::Changes);
             }
-            Diagnosis::Person { .. } => return session.fail(Err(not_ours_to_do(taken.len() + done_before))),
+            Diagnosis::Person { .. } => return session.or_show(Err(not_ours_to_do(taken.len() + done_before))),
             Diagnosis::Curable { first, .. } => first,
         };
         if taken.contains(&remedy) || taken.len() == MOST_REMEDIES {
-            return session.fail(Err(did_not_help(&remedy)));
+            return session.or_show(Err(did_not_help(&remedy)));
         }
         if !args.auto_approve {
             approve(session, &question(&remedy, &report), &["recover"], taken.len() + done_before).await?;
@@ -91,11 +91,11 @@ async fn is_refused(session: &Session) -> Result<bool, Shown> {
     let Session { screen, deployment, aws, .. } = session;
     let aws = &aws.for_one_round();
     let (account, user) = tokio::join!(sending::account(aws), Box::pin(sending::of_user(aws, deployment)));
-    let of_user = match session.fail(user)? {
+    let of_user = match session.or_show(user)? {
         Some(MaySend::No(refused)) => Some(refused),
         Some(MaySend::Yes | MaySend::Unseen(_)) | None => None,
     };
-    let refused = session.fail(account)?.stopped().or(of_user);
+    let refused = session.or_show(account)?.stopped().or(of_user);
     if let Some(Refused { found, ways }) = &refused {
         screen.note(Text::join([found.clone()].into_iter().chain(ways.iter().cloned()), ": "));
     }
@@ -139,7 +139,7 @@ async fn wait_while_a_step_runs(session: &Session, is_first: bool) -> Result<(),
         let progress = Progress { events, address: session.secret() };
         watch::stand_still(&session.aws, &session.deployment, &progress).await
     });
-    let note = match session.fail(standstill.await)? {
+    let note = match session.or_show(standstill.await)? {
         Standstill::Closed => None,
         Standstill::Failed { version, step, failure } => {
             let failed = format!("the rotation to version {version} failed in {step}: ");
@@ -165,7 +165,7 @@ enum Taken {
 
 async fn take(session: &Session, remedy: &Remedy, report: &Report, args: &RecoverArgs) -> Result<Taken, Shown> {
     if *remedy == Remedy::Rotate {
-        session.fail(rotate::check_sender(session).await)?;
+        session.or_show(rotate::check_sender(session).await)?;
         return rotate::rotate(session, report, args.watch, args.patience).await.map(|_| Taken::Done);
     }
     let _draining = rotate::drain(session)?;
@@ -173,13 +173,13 @@ async fn take(session: &Session, remedy: &Remedy, report: &Report, args: &Recove
     let waited = lease.waited;
     let changed = if waited { Ok(()) } else { change(&session.aws, &session.deployment, remedy).await };
     lease.give_up().await;
-    session.fail(changed)?;
+    session.or_show(changed)?;
     if !waited {
         session.screen.note(format!("done: {}", remedy.sentence()));
     }
     if interrupt::is_asked() {
         let again = Command::deployer("recover");
-        return session.fail(Err(interrupt::interrupted().hint(text![
+        return session.or_show(Err(interrupt::interrupted().hint(text![
             "what is done stays done; ",
             again,
             " continues from here"
@@ -205,8 +205,8 @@ async fn change(aws: &Aws, deployment: &Deployment, remedy: &Remedy) -> Result<(
 
 /// Makes a key Active that a person has named. Returns how many changes that took.
 async fn reactivate(session: &Session, key: &str, auto_approve: bool) -> Result<usize, Shown> {
-    let report = session.fail(function::report(&session.aws, &session.deployment, false).await)?;
-    if session.fail(function::find_key(&report, key))?.active {
+    let report = session.or_show(function::report(&session.aws, &session.deployment, false).await)?;
+    if session.or_show(function::find_key(&report, key))?.active {
         session.screen.note(format!("access key {key} is Active already"));
         return Ok(0);
     }
@@ -216,7 +216,7 @@ async fn reactivate(session: &Session, key: &str, auto_approve: bool) -> Result<
     }
     let request = session.aws.iam.update_access_key().user_name(&report.user).access_key_id(key);
     let answer = request.status(StatusType::Active).send().await;
-    session.fail(answer.failed_to(|| format!("make access key {key} Active")))?;
+    session.or_show(answer.failed_to(|| format!("make access key {key} Active")))?;
     session.screen.note(format!("done: made access key {key} Active again"));
     Ok(1)
 }

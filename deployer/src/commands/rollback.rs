@@ -16,7 +16,7 @@ pub(super) async fn run(screen: &Screen, args: &RollbackArgs) -> Result<Done, Sh
     for_each_deployment(screen, &args.target.config, async |session: Session| {
         let Deployment { config, names, .. } = &*session.deployment;
         let code = Package::of_the_version_before(&session.aws, &names.function, config.function.architecture).await;
-        let code = session.fail(code)?;
+        let code = session.or_show(code)?;
         let session = session.with_code(code);
         let plan = async || apply::prepare(&session, args.during_rotation).await;
         let done = apply::apply(&session, plan, &approval, args.watch, args.patience).await?;

@@ -31,8 +31,8 @@ pub(super) async fn run(screen: &Screen, args: &RotateArgs) -> Result<Done, Show
     for_each_deployment(screen, &args.target.config, async |session: Session| {
         wait_while_tested(&session).await?;
         let report = read(&session).await?;
-        session.fail(refusal(&session, &report).map_or(Ok(()), Err))?;
-        session.fail(check_sender(&session).await)?;
+        session.or_show(refusal(&session, &report).map_or(Ok(()), Err))?;
+        session.or_show(check_sender(&session).await)?;
         let began = Instant::now();
         rotate(&session, &report, args.watch, args.patience).await?;
         if let Some(note) = previous_key(&session, &report) {
@@ -67,7 +67,7 @@ pub(super) fn current_key(report: &Report) -> Option<&str> {
 }
 
 pub(super) async fn read(session: &Session) -> Result<Report, Shown> {
-    session.fail(function::report(&session.aws, &session.deployment, false).await)
+    session.or_show(function::report(&session.aws, &session.deployment, false).await)
 }
 
 /// A test of the configuration ends by itself, and would be refused as an open rotation.
@@ -76,7 +76,7 @@ pub(super) async fn wait_while_tested(session: &Session) -> Result<(), Shown> {
         let progress = Progress { events, address: session.secret() };
         watch::wait_while_tested(&session.aws, &session.deployment, &progress).await
     });
-    session.fail(waited.await).map(drop)
+    session.or_show(waited.await).map(drop)
 }
 
 /// Rotates, and watches to the end. Returns the version that is AWSCURRENT then.
@@ -95,14 +95,14 @@ pub(super) async fn rotate(
     let started = async {
         if lease.waited {
             let fresh = read(session).await?;
-            session.fail(refusal(session, &fresh).map_or(Ok(()), Err))?;
+            session.or_show(refusal(session, &fresh).map_or(Ok(()), Err))?;
             session.screen.note(forecast(&fresh));
         } else {
             session.screen.note(forecast(report));
         }
         let starting = session
             .with_events(async |events| watch::start(&session.aws, &session.deployment.names, &token, &events).await);
-        session.fail(starting.await)
+        session.or_show(starting.await)
     }
     .await;
     lease.give_up().await;
@@ -117,7 +117,7 @@ pub(super) async fn rotate(
 /// A signal ends the command once the lease is given up.
 pub(super) fn drain(session: &Session) -> Result<Draining, Shown> {
     let screen = session.screen.clone();
-    session.fail(interrupt::drain(move || {
+    session.or_show(interrupt::drain(move || {
         screen.note("interrupted: what runs now is finished; a second signal ends the program at once");
     }))
 }
@@ -164,16 +164,16 @@ pub(super) fn refusal(session: &Session, report: &Report) -> Option<Error> {
     if let Some(until) = &refusal.until {
         error = error.hint(format!("it cannot run before {until}"));
     }
-    let way_out = match in_grace(report).next().map(|key| (&key.key, Command::rotate_leaked(&key.key))) {
+    let hint = match in_grace(report).next().map(|key| (&key.key, Command::rotate_leaked(&key.key))) {
         Some((_, leaked)) if refusal.next.iter().flat_map(Text::commands).any(|command| *command == leaked) => None,
         Some((key, leaked)) => Some(text![
             format!("if access key {key} leaked, "),
             leaked,
             " deletes it now: any host that still uses it stops sending"
         ]),
-        None => way_out(report),
+        None => recover_hint(report),
     };
-    Some(way_out.into_iter().fold(error, Error::hint))
+    Some(hint.into_iter().fold(error, Error::hint))
 }
 
 /// Refuses a rotation whose test mail SES would not take: it would make a key, and tell no host. The function may not ask SES; who may
@@ -196,7 +196,7 @@ pub(super) async fn check_sender(session: &Session) -> Result<(), Error> {
 }
 
 /// The command that may make it succeed, beside those that the function names.
-fn way_out(report: &Report) -> Option<Text> {
+fn recover_hint(report: &Report) -> Option<Text> {
     let recover = Command::deployer("recover");
     match diagnosis::diagnose(report, diagnosis::Known::default()) {
         Diagnosis::Curable { first, .. } => Some(text![recover, format!(" offers to {}", first.sentence())]),

@@ -53,7 +53,7 @@ pub(super) async fn run(
     }
     let began = Instant::now();
     let screen = session.screen.clone();
-    let _draining = session.fail(interrupt::drain(move || {
+    let _draining = session.or_show(interrupt::drain(move || {
         screen.note("interrupted: what runs now is finished, and nothing further begins; a second signal ends the program at once");
     }))?;
     let lease = Box::pin(session.take_lease(approval.verb(), lease_timeout)).await?;
@@ -66,11 +66,11 @@ pub(super) async fn run(
                 return then(&prepared.plan, &rotation_token).await;
             }
         }
-        let executed =
-            session.with_events(async |events| Box::pin(work(session, &prepared, &rotation_token, events)).await);
-        let summary = session.fail(executed.await)?;
+        let executed = session
+            .with_events(async |events| Box::pin(build_and_execute(session, &prepared, &rotation_token, events)).await);
+        let summary = session.or_show(executed.await)?;
         if !summary.unfinished.is_empty() {
-            return session.fail(Err(unfinished(&prepared.plan, &summary, approval)));
+            return session.or_show(Err(unfinished(&prepared.plan, &summary, approval)));
         }
         let ended = then(&prepared.plan, &rotation_token).await;
         ended.map_err(|shown| if summary.changed { shown.after_changes() } else { shown })
@@ -81,7 +81,7 @@ pub(super) async fn run(
         session.screen.note(note);
     }
     match (&worked, prepared.plan.toward) {
-        (Ok(()), Toward::Absent { .. }) => session.fail(lease.delete().await).map_err(Shown::after_changes)?,
+        (Ok(()), Toward::Absent { .. }) => session.or_show(lease.delete().await).map_err(Shown::after_changes)?,
         _ => lease.give_up().await,
     }
     worked.map(|()| Executed { done, plan: prepared.plan, took: began.elapsed() })
@@ -95,11 +95,11 @@ async fn ask(session: &Session, prepared: &Prepared, approval: &Approval<'_>) ->
         session.screen.plan(&session.deployment, &session.identity, plan);
     }
     if plan.has(Effect::UploadsCode) {
-        session.fail(Package::check_tools(&session.deployment.config))?;
+        session.or_show(Package::check_tools(&session.deployment.config))?;
     }
     if !plan.is_empty() {
         let question = format!("Run this plan ({})?", approval.verb());
-        let approval = session.fail(by_name(session, plan, approval))?;
+        let approval = session.or_show(by_name(session, plan, approval))?;
         approve_by(session, &question, &approval, 0).await?;
     }
     Ok(!plan.is_empty())
@@ -110,12 +110,12 @@ fn by_name<'a>(session: &'a Session, plan: &'a Plan, approval: &Approval<'a>) ->
     let name = session.deployment.config.name.as_str();
     let purged = purged(plan);
     if approval.auto_approve {
-        if plan.takes_over && approval.delete_leftovers != Some(name) {
-            return Err(takes_over(name, approval));
+        if plan.deletes_most_of_the_record && approval.delete_leftovers != Some(name) {
+            return Err(declined_deletion(name, approval));
         }
         check_purge(plan, approval.purge_secret)?;
     }
-    let answer = purged.or(plan.takes_over.then_some(name)).unwrap_or(approval.answer);
+    let answer = purged.or(plan.deletes_most_of_the_record.then_some(name)).unwrap_or(approval.answer);
     Ok(Approval { answer, ..*approval })
 }
 
@@ -136,7 +136,7 @@ pub(super) fn check_purge(plan: &Plan, typed: Option<&str>) -> Result<(), Error>
     Err(error.of_kind(ErrorKind::Declined).hint(format!("to delete it on purpose, write --purge-secret={secret}")))
 }
 
-fn takes_over(name: &str, approval: &Approval<'_>) -> Error {
+fn declined_deletion(name: &str, approval: &Approval<'_>) -> Error {
     let again = approval.again_with(&["--auto-approve", "--delete-leftovers", name]);
     Error::new(format!("this run would delete most of what the record of deployment {name} names"))
         .of_kind(ErrorKind::Declined)
@@ -154,7 +154,7 @@ async fn a_rotation_began(session: &Session, Prepared { plan, facts, .. }: &Prep
     if !may_disturb || is_new {
         return Ok(false);
     }
-    let labels = session.fail(labels::read(&session.aws, &session.deployment.names.secret).await)?;
+    let labels = session.or_show(labels::read(&session.aws, &session.deployment.names.secret).await)?;
     Ok(labels.is_some_and(|labels| labels.open_and_enabled().is_some()))
 }
 
@@ -166,16 +166,16 @@ async fn delete_what_a_killed_destroy_left(
     lease_timeout: Duration,
 ) -> Result<(), Shown> {
     if plan.toward == Toward::Present
-        || !session.fail(lease::exists(&session.aws, &session.deployment.names.lease).await)?
+        || !session.or_show(lease::exists(&session.aws, &session.deployment.names.lease).await)?
     {
         return Ok(());
     }
     let lease = Box::pin(session.take_lease(approval.verb(), lease_timeout)).await?;
-    session.fail(lease.delete().await)
+    session.or_show(lease.delete().await)
 }
 
 /// Builds the function if it is uploaded, notes in the record what may be made, and runs the ops.
-async fn work(
+async fn build_and_execute(
     session: &Session,
     Prepared { plan, nodes, facts, record }: &Prepared,
     rotation_token: &Arc<str>,
@@ -190,7 +190,7 @@ async fn work(
     // Before the first resource is made, so that a run that is killed forgets none.
     if let Some(goal) = record.as_ref().filter(|_| plan.toward == Toward::Present) {
         let kind = Record { name: session.deployment.names.record.clone(), lease: None };
-        kind.note(&session.aws, &session.deployment.owner().tags(), facts.record()?.cloned(), goal).await?;
+        kind.add_entries(&session.aws, &session.deployment.owner().tags(), facts.record()?.cloned(), goal).await?;
     }
     let (aws, rotation_token) = (session.aws.clone(), Arc::clone(rotation_token));
     Ok(execute(nodes, &Run { aws, plan, facts, package, rotation_token, events }).await)

@@ -166,7 +166,7 @@ impl Session {
         if plan.has(Effect::UploadsCode)
             && let Some(newer) = applied.filter(Applied::is_by_a_newer_deployer)
         {
-            return self.fail(Err(self.is_older_than(&newer.deployer)));
+            return self.or_show(Err(self.is_older_than(&newer.deployer)));
         }
         // Only the function reads the secret's value. If the plan changes it, the end of apply tells.
         if toward == Toward::Present && plan.leaves_as_it_is(ResourceKind::Function) {
@@ -192,7 +192,7 @@ impl Session {
         ])
     }
 
-    pub(super) fn fail<T>(&self, result: Result<T, Error>) -> Result<T, Shown> {
+    pub(super) fn or_show<T>(&self, result: Result<T, Error>) -> Result<T, Shown> {
         result.map_err(|error| show(&self.screen, &error))
     }
 
@@ -210,7 +210,7 @@ impl Session {
             let progress = Progress { events, address: Address::new(ResourceKind::Lease, name) };
             unless_asked(lease::take(&self.aws, name.clone(), &tags, holder, timeout, &progress)).await
         });
-        self.fail(taken.await)
+        self.or_show(taken.await)
     }
 
     /// The secret, for the events of a rotation.

@@ -15,7 +15,7 @@ pub(super) async fn watched(
     work: impl AsyncFnOnce(Events) -> Result<(), Error>,
 ) -> Result<(), Shown> {
     let screen = session.screen.clone();
-    let _draining = session.fail(interrupt::drain(move || screen.note("interrupted")))?;
+    let _draining = session.or_show(interrupt::drain(move || screen.note("interrupted")))?;
     let watched = session.with_events(async |events| unless_asked(work(events)).await);
     let goes_on = |error: Error| match error.kind() {
         ErrorKind::Interrupted => error
@@ -23,5 +23,5 @@ pub(super) async fn watched(
             .hint(text![Command::deployer("status"), " shows how it stands"]),
         _ => error,
     };
-    session.fail(watched.await.map_err(goes_on))
+    session.or_show(watched.await.map_err(goes_on))
 }

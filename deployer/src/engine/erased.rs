@@ -58,6 +58,8 @@ pub(crate) trait Observation: Send {
     /// What people should know of the resource; nothing if a fact is missing.
     fn note(&self, facts: &Facts) -> Option<Text>;
     /// As of [`Kind`].
+    fn mention(&self) -> Option<Text>;
+    /// As of [`Kind`].
     fn foreign(&self, facts: &Facts) -> Vec<Text>;
 }
 
@@ -161,6 +163,10 @@ impl<K: Kind> Observation for Seen<K> {
 
     fn note(&self, facts: &Facts) -> Option<Text> {
         self.kind.note((self.goal)(facts).ok().as_ref(), &self.observed)
+    }
+
+    fn mention(&self) -> Option<Text> {
+        self.kind.mention(&self.observed)
     }
 
     fn foreign(&self, facts: &Facts) -> Vec<Text> {

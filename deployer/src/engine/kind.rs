@@ -75,6 +75,11 @@ pub(crate) trait Kind: Send + Sync + Sized + 'static {
         None
     }
 
+    /// What a reviewer should know, and nobody has to act on. Pure.
+    fn mention(&self, _observed: &Self::Observed) -> Option<Text> {
+        None
+    }
+
     /// What somebody else gave a resource of ours, and no apply takes away. Pure.
     fn foreign(&self, _goal: Option<&Self::Goal>, _observed: &Self::Observed) -> Vec<Text> {
         Vec::new()

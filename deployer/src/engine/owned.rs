@@ -49,7 +49,7 @@ pub(crate) trait Tagged: Send + Sync + Sized + 'static {
     fn address(&self) -> Address;
 
     /// What a user can do if a resource of this name carries no owner's tag.
-    fn way_out(&self) -> Text;
+    fn hint_if_not_ours(&self) -> Text;
 
     /// Reads, and never writes. None if there is no such resource.
     fn observe(&self, aws: &Aws) -> impl Future<Output = Result<Option<Found<Self::Observed>>, Error>> + Send;
@@ -80,6 +80,11 @@ pub(crate) trait Tagged: Send + Sync + Sized + 'static {
 
     /// As of [`Kind`].
     fn note(&self, _goal: &Self::Goal, _found: Option<&Found<Self::Observed>>) -> Option<Text> {
+        None
+    }
+
+    /// As of [`Kind`].
+    fn mention(&self, _found: &Found<Self::Observed>) -> Option<Text> {
         None
     }
 
@@ -225,6 +230,13 @@ impl<T: Tagged> Kind for Owned<T> {
         (!notes.is_empty()).then(|| Text::join(notes, "; "))
     }
 
+    fn mention(&self, observed: &Self::Observed) -> Option<Text> {
+        observed
+            .as_ref()
+            .filter(|found| self.check_owner(&found.tags).is_ok())
+            .and_then(|found| self.kind.mention(found))
+    }
+
     fn foreign(&self, declared: Option<&Self::Goal>, observed: &Self::Observed) -> Vec<Text> {
         let ours = observed.as_ref().filter(|found| self.check_owner(&found.tags).is_ok());
         declared.zip(ours).map_or_else(Vec::new, |(declared, found)| self.kind.foreign(&declared.goal, found))
@@ -321,7 +333,7 @@ impl<T: Tagged> Owned<T> {
                     format!("else change {} in the configuration: two deployments cannot share {address}", T::NAME_KEY).into(),
                 ],
             ),
-            None => (is_of_nobody(tags), vec![self.kind.way_out()]),
+            None => (is_of_nobody(tags), vec![self.kind.hint_if_not_ours()]),
         };
         let error = Error::new(format!("{address} exists, but this deployment does not own it"));
         let error = error.of_kind(ErrorKind::NotOurs).cause(cause);

@@ -33,7 +33,7 @@ pub(crate) struct Plan {
     pub(crate) open_rotation: Option<String>,
     /// Whether it deletes most of what the record names: then the file is rather that of another deployment.
     #[serde(default)]
-    pub(crate) takes_over: bool,
+    pub(crate) deletes_most_of_the_record: bool,
     /// Whether the user has an access key now, or may have one: it could not be read.
     pub(crate) user_has_keys: bool,
 }
@@ -121,27 +121,31 @@ pub(crate) struct Survey {
     pub(crate) changed_by: BTreeMap<Address, ChangedBy>,
     /// What people should know.
     pub(crate) notes: Vec<Text>,
+    /// What a reviewer should know, and nobody has to act on.
+    pub(crate) mentions: Vec<Text>,
     /// As of [`Plan`].
     pub(crate) foreign: Vec<Text>,
     /// As of [`Plan`].
-    pub(crate) takes_over: bool,
+    pub(crate) deletes_most_of_the_record: bool,
 }
 
 /// Observes everything at once and decides on each resource by itself.
-pub(crate) async fn survey(aws: &Aws, nodes: &[Node], reading: BoxFuture<'_, Facts>) -> Survey {
-    let observing = join_all(nodes.iter().map(|node| node.resource.observe(aws)));
+pub(crate) async fn survey(aws: &Aws, stack: &[Node], reading: BoxFuture<'_, Facts>) -> Survey {
+    let observing = join_all(stack.iter().map(|node| node.resource.observe(aws)));
     let (facts, observed) = tokio::join!(reading, observing);
-    let (mut resources, mut foreign) = (Vec::new(), Vec::new());
-    let mut remarks: Vec<Text> = facts.quarantine.clone().into_iter().collect();
-    for (node, observed) in nodes.iter().zip(observed) {
+    let (mut resources, mut mentions, mut foreign) = (Vec::new(), Vec::new(), Vec::new());
+    let mut notes: Vec<Text> = facts.quarantine.clone().into_iter().collect();
+    for (node, observed) in stack.iter().zip(observed) {
         if let (Toward::Present, Ok(observed)) = (node.toward, &observed) {
-            remarks.extend(observed.note(&facts));
+            notes.extend(observed.note(&facts));
+            mentions.extend(observed.mention());
             foreign.extend(observed.foreign(&facts));
         }
         resources.push((node.resource.address(), decide(node, observed, &facts)));
     }
-    remarks.extend(foreign.iter().cloned());
-    Survey { facts, resources, changed_by: BTreeMap::new(), notes: remarks, foreign, takes_over: false }
+    notes.extend(foreign.iter().cloned());
+    let changed_by = BTreeMap::new();
+    Survey { facts, resources, changed_by, notes, mentions, foreign, deletes_most_of_the_record: false }
 }
 
 fn decide(node: &Node, observed: Result<Box<dyn Observation>, Error>, facts: &Facts) -> Result<Vec<Op>, Error> {
@@ -154,7 +158,8 @@ fn decide(node: &Node, observed: Result<Box<dyn Observation>, Error>, facts: &Fa
 /// # Errors
 /// A read that AWS refuses, a resource of that name that is not ours, a referenced resource that is not there.
 pub(crate) fn plan(survey: Survey, toward: Toward) -> Result<(Plan, Facts), Vec<Error>> {
-    let Survey { facts, resources, changed_by, notes, foreign, takes_over } = survey;
+    let Survey { facts, resources, changed_by, mut notes, mentions, foreign, deletes_most_of_the_record } = survey;
+    notes.extend(mentions);
     // Several resources may have met the same error, in a fact that they share.
     let mut errors: Vec<Error> = Vec::new();
     let keep = |errors: &mut Vec<Error>, error: Error| {
@@ -183,7 +188,8 @@ pub(crate) fn plan(survey: Survey, toward: Toward) -> Result<(Plan, Facts), Vec<
         return Err(errors);
     }
     let user_has_keys = facts.user_has_keys().unwrap_or(true);
-    let mut plan = Plan { toward, resources: planned, notes, foreign, open_rotation, takes_over, user_has_keys };
+    let mut plan =
+        Plan { toward, resources: planned, notes, foreign, open_rotation, deletes_most_of_the_record, user_has_keys };
     if let (true, Ok(package)) = (plan.has(Effect::UploadsCode), facts.package()) {
         plan.notes.push(format!("the code of the function comes from {}", package.origin()).into());
     }

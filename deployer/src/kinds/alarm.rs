@@ -160,7 +160,7 @@ impl Tagged for Alarm {
         Address::new(ResourceKind::Alarm, &self.name)
     }
 
-    fn way_out(&self) -> Text {
+    fn hint_if_not_ours(&self) -> Text {
         "choose other names with names.alarms, or delete the alarm first if nobody needs it".into()
     }
 

@@ -153,7 +153,7 @@ impl Tagged for Document {
         Address::new(ResourceKind::Document, &self.name)
     }
 
-    fn way_out(&self) -> Text {
+    fn hint_if_not_ours(&self) -> Text {
         "choose another deployment name, or delete the document first if nothing uses it".into()
     }
 

@@ -61,7 +61,7 @@ impl Tagged for LogGroup {
         Address::new(ResourceKind::LogGroup, &self.name)
     }
 
-    fn way_out(&self) -> Text {
+    fn hint_if_not_ours(&self) -> Text {
         text![
             "if nothing else writes there, delete it (",
             Command::aws(&[

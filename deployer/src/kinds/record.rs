@@ -56,7 +56,7 @@ impl Tagged for Record {
         Address::new(ResourceKind::Record, &self.name)
     }
 
-    fn way_out(&self) -> Text {
+    fn hint_if_not_ours(&self) -> Text {
         "choose another deployment name, or delete the parameter first if nothing uses it".into()
     }
 
@@ -128,7 +128,7 @@ impl Record {
     }
 
     /// Notes every resource of `goal` beside those that are noted already. It is safe to run twice, and beside another run.
-    pub(crate) async fn note(
+    pub(crate) async fn add_entries(
         &self,
         aws: &Aws,
         tags: &Tags,

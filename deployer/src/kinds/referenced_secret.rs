@@ -98,8 +98,8 @@ impl Kind for ReferencedSecret {
         Err(Error::new(format!("secret {} is declared existing but {problem}", self.name)).hint(hint))
     }
 
-    fn note(&self, _: Option<&()>, observed: &Observed) -> Option<Text> {
-        observed.policy.note(&self.name)
+    fn mention(&self, observed: &Observed) -> Option<Text> {
+        observed.policy.mention(&self.name)
     }
 
     async fn run(&self, _: &Context, call: Call) -> Result<(), Error> {

@@ -76,7 +76,7 @@ impl Tagged for Role {
         Address::new(ResourceKind::Role, &self.name)
     }
 
-    fn way_out(&self) -> Text {
+    fn hint_if_not_ours(&self) -> Text {
         "choose another deployment name, or delete the role first if nothing uses it".into()
     }
 

@@ -77,7 +77,7 @@ impl Tagged for Secret {
         Address::new(ResourceKind::Secret, &self.name)
     }
 
-    fn way_out(&self) -> Text {
+    fn hint_if_not_ours(&self) -> Text {
         "to rotate it without owning it, write existing: true under secret; else choose another name".into()
     }
 
@@ -140,9 +140,11 @@ impl Tagged for Secret {
     }
 
     fn note(&self, goal: &Goal, found: Option<&Found<Observed>>) -> Option<Text> {
-        let observed = &found?.observed;
-        let notes: Vec<_> = note_of_key(goal, observed).into_iter().chain(observed.policy.note(&self.name)).collect();
-        (!notes.is_empty()).then(|| Text::join(notes, ". "))
+        note_of_key(goal, &found?.observed)
+    }
+
+    fn mention(&self, found: &Found<Observed>) -> Option<Text> {
+        found.observed.policy.mention(&self.name)
     }
 
     fn foreign(&self, _: &Goal, found: &Found<Observed>) -> Vec<Text> {

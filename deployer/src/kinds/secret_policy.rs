@@ -36,8 +36,8 @@ fn said(policy: &str) -> Vec<String> {
 }
 
 impl SecretPolicy {
-    /// What somebody should know of it.
-    pub(super) fn note(&self, secret: &str) -> Option<Text> {
+    /// What a reviewer should know of it.
+    pub(super) fn mention(&self, secret: &str) -> Option<Text> {
         let show = || Command::aws(&["secretsmanager", "get-resource-policy", "--secret-id", secret]);
         match self {
             Self::There(statements) if !statements.is_empty() => Some(text![
@@ -69,20 +69,20 @@ mod tests {
     #[test]
     fn a_policy_is_told_statement_by_statement() {
         let policy = json!({"Version": "2012-10-17", "Statement": [
-            {"Effect": "Deny", "Principal": "*", "Action": "secretsmanager:GetSecretValue", "Resource": "*",
+            {"Effect": "Deny", "Principal": "*", "Action": "secretsmanager:DescribeSecret", "Resource": "*",
              "Condition": {"StringNotEquals": {"aws:SourceVpce": "vpce-1"}}},
             {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::1:role/r"}, "Action": ["secretsmanager:*"], "Resource": "*"},
         ]});
-        let note = SecretPolicy::There(said(&policy.to_string())).note("mail/smtp").unwrap().to_string();
-        let expected = "nobody may secretsmanager:GetSecretValue on everything if aws:SourceVpce StringNotEquals vpce-1; \
+        let told = SecretPolicy::There(said(&policy.to_string())).mention("mail/smtp").unwrap().to_string();
+        let expected = "nobody may secretsmanager:DescribeSecret on everything if aws:SourceVpce StringNotEquals vpce-1; \
                         arn:aws:iam::1:role/r may secretsmanager:* on everything.";
-        assert!(note.contains(expected), "{note}");
+        assert!(told.contains(expected), "{told}");
     }
 
     #[test]
     fn no_policy_and_an_empty_one_are_nothing_to_tell() {
-        assert!(SecretPolicy::None.note("s").is_none());
-        assert!(SecretPolicy::There(said(r#"{"Version": "2012-10-17", "Statement": []}"#)).note("s").is_none());
-        assert!(SecretPolicy::Unreadable.note("s").is_some());
+        assert!(SecretPolicy::None.mention("s").is_none());
+        assert!(SecretPolicy::There(said(r#"{"Version": "2012-10-17", "Statement": []}"#)).mention("s").is_none());
+        assert!(SecretPolicy::Unreadable.mention("s").is_some());
     }
 }

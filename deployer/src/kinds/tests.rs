@@ -51,7 +51,7 @@ const OURS: &str = "eu-west-1/mail-prod";
 /// adopts it.
 fn check_ownership<T: Tagged>(kind: impl Fn() -> T, goal: T::Goal, observed: impl Fn() -> T::Observed) {
     let address = kind().address();
-    let way_out = kind().way_out().to_string();
+    let way_out = kind().hint_if_not_ours().to_string();
     let other_name =
         format!("else change {} in the configuration: two deployments cannot share {address}", T::NAME_KEY);
     let owned = Owned::new(kind(), &Owner::of(OURS));

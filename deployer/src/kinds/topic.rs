@@ -70,7 +70,7 @@ impl Tagged for Topic {
         Address::new(ResourceKind::Topic, &self.name)
     }
 
-    fn way_out(&self) -> Text {
+    fn hint_if_not_ours(&self) -> Text {
         "choose another deployment name, or delete the topic first if nothing uses it".into()
     }
 

@@ -75,7 +75,7 @@ impl Tagged for Upkeep {
         Address::new(ResourceKind::Upkeep, &self.name)
     }
 
-    fn way_out(&self) -> Text {
+    fn hint_if_not_ours(&self) -> Text {
         "choose another deployment name, or delete the rule first if nothing uses it".into()
     }
 

@@ -93,7 +93,7 @@ impl Tagged for User {
         Address::new(ResourceKind::User, &self.name)
     }
 
-    fn way_out(&self) -> Text {
+    fn hint_if_not_ours(&self) -> Text {
         "to rotate its keys without owning it, write existing: true under iam_user; else choose another name".into()
     }
 

@@ -56,6 +56,7 @@ fn healthy() -> Status {
         notes: vec![],
         retirements: vec![],
         foreign: vec![],
+        mentions: vec![],
         may_send: Some(MaySend::Yes),
         stopped: None,
         unread: vec![],

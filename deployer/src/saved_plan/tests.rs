@@ -34,7 +34,7 @@ fn plan(ops: Vec<Op>) -> Plan {
         resources,
         notes: vec![],
         open_rotation: None,
-        takes_over: false,
+        deletes_most_of_the_record: false,
         user_has_keys: false,
     }
 }
@@ -201,13 +201,13 @@ fn any_plan() -> impl Strategy<Value = Plan> {
     let notes = prop::collection::vec(".{0,20}".prop_map(Text::from), 0..3);
     let resources = prop::collection::vec(planned, 0..3);
     (toward, resources, notes, prop::option::of(".{0,8}"), any::<bool>(), any::<bool>()).prop_map(
-        |(toward, resources, notes, open_rotation, takes_over, user_has_keys)| Plan {
+        |(toward, resources, notes, open_rotation, deletes_most_of_the_record, user_has_keys)| Plan {
             foreign: vec![],
             toward,
             resources,
             notes,
             open_rotation,
-            takes_over,
+            deletes_most_of_the_record,
             user_has_keys,
         },
     )

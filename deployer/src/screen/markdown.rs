@@ -131,7 +131,7 @@ mod tests {
             resources: resources.into_iter().map(planned).collect(),
             notes: vec![],
             open_rotation: None,
-            takes_over: false,
+            deletes_most_of_the_record: false,
             user_has_keys: false,
         }
     }

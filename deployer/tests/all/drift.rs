@@ -240,6 +240,9 @@ async fn a_resource_policy_that_somebody_gave_the_secret_is_told_as_a_sentence_a
             "{verb}: {said}"
         );
     }
+    let status = &deployed.run(&["status", "--json"]).expect(0).json_of("status")[0];
+    let for_a_person = status["for_a_person"].to_string();
+    assert!(!for_a_person.contains("resource policy"), "whoever wrote it may have meant it: {for_a_person}");
     // The sandbox enforces it: the rotation says what is denied, and the key that it made is gone again.
     let keys = deployed.keys().await;
     let failed = deployed.run(&["rotate"]).expect(14).in_one_line();

@@ -26,7 +26,7 @@ pub(crate) async fn complete(invocation: &Invocation<'_>, secret: &Secret) -> Re
         return Ok(());
     }
     // An operator who moves AWSCURRENT back leaves AWSPENDING behind, which looks like an open rotation.
-    since::note_a_move(invocation, secret).await;
+    since::label_if_moved(invocation, secret).await;
     if secret.open_rotation().is_some() {
         return Ok(());
     }

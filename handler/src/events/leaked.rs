@@ -15,8 +15,8 @@ use crate::{
         secret::{self, Secret},
         topic, user,
     },
-    situation::{look, with_last_use},
-    slot::{Freed, Then},
+    situation::{self, with_last_use},
+    slot::{Freed, Goal},
 };
 
 /// Deletes a key that leaked.
@@ -32,7 +32,7 @@ async fn delete(invocation: &Invocation<'_>, secret: &Secret, id: &str) -> Resul
     let Invocation { clients, settings, .. } = *invocation;
     let user = settings.iam_user_name();
     let keys = with_last_use(invocation, user::keys(clients, settings).await?).await?;
-    let situation = look(invocation, secret, keys).await?;
+    let situation = situation::read(invocation, secret, keys).await?;
     let Some(key) = situation.keys.iter().find(|key| key.key.id == id) else {
         return Ok(Retired { kept: vec![retire::no_such_key(user, id)], ..Retired::default() });
     };
@@ -41,7 +41,7 @@ async fn delete(invocation: &Invocation<'_>, secret: &Secret, id: &str) -> Resul
         Held::Key(key) => Error::LeakedInUse { key: Box::new(key) },
     })?;
     warn!(key = id, "deleting an access key that leaked, as requested: a host that still uses it cannot send");
-    match retire::free(invocation, secret, key, Then::Delete, Consent::Leaked).await? {
+    match retire::remove(invocation, secret, key, Goal::Deleted, Consent::Leaked).await? {
         Freed::Done => {
             topic::deleted_as_leaked(invocation, id).await;
             Ok(Retired { deleted: vec![id.to_owned()], ..Retired::default() })

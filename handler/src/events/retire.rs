@@ -17,8 +17,8 @@ use crate::{
         secret::{self, Secret},
         topic, user,
     },
-    situation::{look, with_last_use},
-    slot::{self, Freed, Then},
+    situation::{self, with_last_use},
+    slot::{self, Freed, Goal},
 };
 
 /// Retires keys. `orphan` is a key that a person looked at.
@@ -35,7 +35,7 @@ pub(crate) async fn run(invocation: &Invocation<'_>, orphan: Option<&str>) -> Re
 async fn retire(invocation: &Invocation<'_>, secret: &Secret, orphan: Option<&str>) -> Result<Retired, Error> {
     let Invocation { clients, settings, .. } = *invocation;
     let keys = with_last_use(invocation, user::keys(clients, settings).await?).await?;
-    let situation = look(invocation, secret, keys).await?;
+    let situation = situation::read(invocation, secret, keys).await?;
     let mut retired = Retired::default();
     retired.kept.extend(unsettled(&situation).map(|found| format!("no access key is deleted: {found}")));
     if let Some(orphan) = orphan.filter(|orphan| situation.keys.iter().all(|key| key.key.id != *orphan)) {
@@ -46,17 +46,17 @@ async fn retire(invocation: &Invocation<'_>, secret: &Secret, orphan: Option<&st
         let consent = if orphan == Some(id) { Consent::Orphan } else { Consent::None };
         match decide(&situation, key, consent) {
             Ok(reason) => {
-                let then = match removal(&situation, key, &reason) {
-                    Removal::Delete => Then::Delete,
-                    Removal::Deactivate => Then::StayInactive,
+                let goal = match removal(&situation, key, &reason) {
+                    Removal::Delete => Goal::Deleted,
+                    Removal::Deactivate => Goal::Inactive,
                     Removal::Wait { since, until } => {
                         retired.kept.push(waits(id, since, until));
                         continue;
                     }
                 };
                 info!(key = id, "retiring an access key: {reason}");
-                match free(invocation, secret, key, then, consent).await? {
-                    Freed::Done if then == Then::Delete => retired.deleted.push(id.to_owned()),
+                match remove(invocation, secret, key, goal, consent).await? {
+                    Freed::Done if goal == Goal::Deleted => retired.deleted.push(id.to_owned()),
                     Freed::Done => retired.deactivated.push(id.to_owned()),
                     Freed::GoneAlready => {}
                     Freed::Kept(reason) => retired.kept.push(was_to_go(id, &reason)),
@@ -104,14 +104,14 @@ fn waits(key: &str, since: SystemTime, until: SystemTime) -> String {
 }
 
 /// Deletes, or makes Inactive, a key that `retire` or `leaked` decided on.
-pub(crate) async fn free(
+pub(crate) async fn remove(
     invocation: &Invocation<'_>,
     secret: &Secret,
     key: &UsedKey,
-    then: Then,
+    goal: Goal,
     consent: Consent,
 ) -> Result<Freed, Error> {
-    slot::free(invocation, secret, key, then, &|situation, key| decide(situation, key, consent).map(drop)).await
+    slot::remove(invocation, secret, key, goal, &|situation, key| decide(situation, key, consent).map(drop)).await
 }
 
 /// A key that is gone is as good as deleted; the sentence shows a name that was mistyped.

@@ -14,7 +14,7 @@ use crate::{
         secret::{self, Secret},
         topic, user,
     },
-    situation::{look, with_last_use},
+    situation::{self, with_last_use},
     steps::completed,
 };
 
@@ -92,7 +92,7 @@ async fn tell_of_late_use(invocation: &Invocation<'_>, secret: &Secret) -> Resul
         return Ok(());
     }
     let keys = with_last_use(invocation, user::keys(clients, settings).await?).await?;
-    let situation = look(invocation, secret, keys).await?;
+    let situation = situation::read(invocation, secret, keys).await?;
     for key in situation.keys.iter().filter(|key| key.key.active) {
         let Some(used) = situation.late_use(key) else { continue };
         let (id, place) = (&key.key.id, user::last_place_of_use(clients, &key.key.id).await?);

@@ -55,8 +55,8 @@ pub(crate) enum Decision {
 /// Takes the step.
 pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
     let Rotation { invocation, request } = rotation;
-    if since::noted(secret).is_some() {
-        since::note_a_move(invocation, secret).await;
+    if since::labelled(secret).is_some() {
+        since::label_if_moved(invocation, secret).await;
     }
     let decision = consistent::read(invocation.time, async || decide(invocation, secret, Some(&request.token)).await);
     let decision = Box::pin(decision).await?;
@@ -390,25 +390,30 @@ mod tests {
 
     /// The step behind its preflight, which meets the network. SES is asked only of keys that IAM says cannot be used, and
     /// says so too.
-    async fn provide(rotation: &Rotation<'_>, secret: &Secret, current: Version) -> Result<(), Error> {
-        provide_with(rotation, secret, current, refused()).await
+    async fn take_step(rotation: &Rotation<'_>, secret: &Secret, current: Version) -> Result<(), Error> {
+        take_step_with(rotation, secret, current, refused()).await
     }
 
-    async fn provide_with(rotation: &Rotation<'_>, secret: &Secret, current: Version, ses: Login) -> Result<(), Error> {
+    async fn take_step_with(
+        rotation: &Rotation<'_>,
+        secret: &Secret,
+        current: Version,
+        ses: Login,
+    ) -> Result<(), Error> {
         let ask_ses = async |_: &Credential| ses.clone();
         let decision = choose(&rotation.invocation, secret, Some(&rotation.request.token), current, ask_ses).await?;
         carry_out(rotation, secret, decision).await
     }
 
-    async fn provide_in(aws: &FakeAws) -> Result<(), Error> {
-        provide_in_with(aws, refused()).await
+    async fn take_step_in(aws: &FakeAws) -> Result<(), Error> {
+        take_step_in_with(aws, refused()).await
     }
 
-    async fn provide_in_with(aws: &FakeAws, ses: Login) -> Result<(), Error> {
+    async fn take_step_in_with(aws: &FakeAws, ses: Login) -> Result<(), Error> {
         aws.rotate(async |rotation, secret| {
             let mut current = aws.current();
             current.value.other.insert("note".into(), &"kept".into());
-            provide_with(rotation, secret, current, ses.clone()).await
+            take_step_with(rotation, secret, current, ses.clone()).await
         })
         .await
     }
@@ -422,7 +427,7 @@ mod tests {
         let told = FakeAws::new().version("old", &[AWSCURRENT], "OLD").version("told", &[DEPLOYING], "TOLD");
         let forward = edited(told.empty_version("new", &[AWSPENDING]).keys(&["OLD", "TOLD"]));
         for (aws, key) in [(edited(begun(&["OLD"])), "NEW"), (forward, "TOLD")] {
-            provide_in(&aws).await.unwrap();
+            take_step_in(&aws).await.unwrap();
             let value = aws.value("new");
             assert_eq!((value.access_key_id.as_str(), value.other.get("note").unwrap().as_str()), (key, Some("kept")));
             assert_eq!(value.other.get("SMTP_PASSWORD").unwrap(), value.smtp_password);
@@ -434,7 +439,7 @@ mod tests {
     #[tokio::test]
     async fn the_new_key_is_made_last_and_stored_at_once_under_both_labels() {
         let aws = begun(&["OLD"]);
-        provide_in(&aws).await.unwrap();
+        take_step_in(&aws).await.unwrap();
         assert_eq!(
             aws.calls(),
             ["ListAccessKeys", "GetSecretValue", "CreateAccessKey", "DescribeSecret", "PutSecretValue"],
@@ -452,7 +457,7 @@ mod tests {
     #[tokio::test]
     async fn a_pending_value_that_is_there_is_kept_and_no_key_is_made() {
         let aws = begun(&["OLD", "PENDING"]).version("new", &[AWSPENDING, DEPLOYING], "PENDING");
-        provide_in(&aws).await.unwrap();
+        take_step_in(&aws).await.unwrap();
         assert_eq!(aws.calls(), ["ListAccessKeys", "GetSecretValue"]);
     }
 
@@ -460,7 +465,7 @@ mod tests {
     async fn a_pending_value_whose_key_is_deleted_or_inactive_is_refused() {
         let pending = |aws: FakeAws| aws.version("new", &[AWSPENDING, DEPLOYING], "PENDING");
         for aws in [pending(begun(&["OLD"])), pending(begun(&["OLD", "PENDING"])).inactive("PENDING")] {
-            assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::PendingKeyGone);
+            assert_eq!(take_step_in(&aws).await.unwrap_err().kind(), RefusalKind::PendingKeyGone);
             assert_eq!(aws.calls(), ["ListAccessKeys", "GetSecretValue"]);
         }
     }
@@ -472,7 +477,7 @@ mod tests {
             .version("told", &[DEPLOYING], "TOLD")
             .empty_version("new", &[AWSPENDING])
             .keys(&["OLD", "TOLD"]);
-        provide_in(&aws).await.unwrap();
+        take_step_in(&aws).await.unwrap();
         assert_eq!(
             aws.calls(),
             ["ListAccessKeys", "GetSecretValue", "GetSecretValue", "DescribeSecret", "PutSecretValue"]
@@ -490,7 +495,7 @@ mod tests {
             .version("told", &[DEPLOYING], "TOLD")
             .empty_version("new", &[AWSPENDING])
             .keys(&["OLD"]);
-        provide_in(&aws).await.unwrap();
+        take_step_in(&aws).await.unwrap();
         assert_eq!(aws.value("new").access_key_id, "NEW");
     }
 
@@ -506,7 +511,7 @@ mod tests {
         for aws in [told, pending] {
             for aws in [aws.clone().keys(&["OLD"]), aws.keys(&["OLD", "TOLD"]).inactive("TOLD")] {
                 for (ses, words) in [(Login::Accepted, "SES accepts it"), (no_answer.clone(), "(try later)")] {
-                    let error = provide_in_with(&aws, ses).await.unwrap_err();
+                    let error = take_step_in_with(&aws, ses).await.unwrap_err();
                     assert_eq!(error.kind(), RefusalKind::KeyStateUnclear);
                     assert!(
                         error.to_string().contains("access key TOLD") && error.to_string().contains(words),
@@ -525,7 +530,7 @@ mod tests {
             .version("bad", &[DEPLOYING, AWSPREVIOUS], "BAD")
             .empty_version("new", &[AWSPENDING])
             .keys(&["OLD", "BAD"]);
-        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::RolledBack);
+        assert_eq!(take_step_in(&aws).await.unwrap_err().kind(), RefusalKind::RolledBack);
         assert_eq!(aws.calls(), ["ListAccessKeys", "GetSecretValue", "GetSecretValue"]);
     }
 
@@ -538,11 +543,11 @@ mod tests {
                 .empty_version("new", &[AWSPENDING])
         };
         let deleted = aws().keys(&["OLD"]);
-        provide_in(&deleted).await.unwrap();
+        take_step_in(&deleted).await.unwrap();
         assert_eq!(deleted.active_keys(), ["OLD", "NEW"]);
         assert_eq!(deleted.labels("new"), [AWSPENDING, DEPLOYING]);
         let inactive = aws().keys(&["OLD", "BAD"]).inactive("BAD");
-        assert_eq!(provide_in(&inactive).await.unwrap_err().kind(), RefusalKind::RolledBack);
+        assert_eq!(take_step_in(&inactive).await.unwrap_err().kind(), RefusalKind::RolledBack);
     }
 
     #[tokio::test]
@@ -553,7 +558,7 @@ mod tests {
             .empty_version("new", &[AWSPENDING])
             .keys(&["KEY"])
             .made_later("edited", 60);
-        provide_in(&aws).await.unwrap();
+        take_step_in(&aws).await.unwrap();
         assert_eq!(aws.value("new").access_key_id, "NEW");
         assert_eq!(aws.active_keys(), ["KEY", "NEW"]);
     }
@@ -573,7 +578,7 @@ mod tests {
     #[tokio::test]
     async fn a_newer_credential_that_was_put_by_hand_is_not_rolled_over() {
         for aws in [put_by_hand("HAND").made_later("HAND", 89), put_by_hand("HAND").keys(&["TOLD"])] {
-            assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::CurrentIsNewer);
+            assert_eq!(take_step_in(&aws).await.unwrap_err().kind(), RefusalKind::CurrentIsNewer);
             assert_eq!(aws.calls(), ["ListAccessKeys", "GetSecretValue", "GetSecretValue"]);
             assert_eq!(aws.labels("told"), [DEPLOYING]);
         }
@@ -582,14 +587,14 @@ mod tests {
     #[tokio::test]
     async fn after_a_newer_credential_a_deleted_key_is_in_nobodys_way() {
         let aws = put_by_hand("HAND").made_later("HAND", 89).keys(&["HAND"]);
-        provide_in(&aws).await.unwrap();
+        take_step_in(&aws).await.unwrap();
         assert_eq!(aws.active_keys(), ["HAND", "NEW"]);
     }
 
     #[tokio::test]
     async fn an_edit_of_the_credential_before_does_not_stop_the_rolling_forward() {
         let aws = put_by_hand("OLD");
-        provide_in(&aws).await.unwrap();
+        take_step_in(&aws).await.unwrap();
         assert_eq!(aws.value("new").access_key_id, "TOLD");
     }
 
@@ -599,7 +604,7 @@ mod tests {
             let aws = put_by_hand("OLD").inactive(inactive);
             let lines = crate::log::tests::lines(None, || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                drop(runtime.block_on(provide_in(&aws)));
+                drop(runtime.block_on(take_step_in(&aws)));
             });
             let warnings: Vec<_> = lines.iter().filter(|line| line["level"] == "WARN").collect();
             assert_eq!(warnings.len(), 1, "{lines:?}");
@@ -633,7 +638,7 @@ mod tests {
     #[tokio::test]
     async fn a_refused_value_takes_its_key_with_it() {
         let aws = begun(&["OLD"]).fault("PutSecretValue", Fault::Refused);
-        let error = provide_in(&aws).await.unwrap_err();
+        let error = take_step_in(&aws).await.unwrap_err();
         assert_eq!(error.kind(), RefusalKind::StoreRefused);
         assert_eq!(aws.active_keys(), ["OLD"]);
         assert_eq!(aws.count("PutSecretValue"), 1);
@@ -642,7 +647,7 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_that_quotes_what_is_secret_is_passed_on_without_it() {
         let aws = begun(&["OLD"]).fault("PutSecretValue", Fault::Refused);
-        let text = provide_in(&aws).await.unwrap_err().to_string();
+        let text = take_step_in(&aws).await.unwrap_err().to_string();
         let password = password::smtp_password(&crate::sensitive::Sensitive::new("secret-of-NEW"), "eu-west-1");
         assert!(text.contains("[redacted]") && !text.contains(password.reveal()), "{text}");
         assert!(!text.contains(crate::fake_aws::ROTATION_TOKEN), "{text}");
@@ -655,7 +660,7 @@ mod tests {
             let stored = aws.rotate(async |rotation, secret| {
                 let mut current = aws.current();
                 current.value.other.insert("note".into(), &"-".repeat(note).into());
-                provide(rotation, secret, current).await
+                take_step(rotation, secret, current).await
             });
             let text = stored.await.unwrap_err().to_string();
             assert!(!text.contains(&crate::fake_aws::ROTATION_TOKEN[..10]), "{note}: {text}");
@@ -666,7 +671,7 @@ mod tests {
     async fn a_store_that_is_not_answered_in_time_names_its_key() {
         let aws = begun(&["OLD"]).fault("PutSecretValue", Fault::Hangs);
         let step = aws.rotate(async |rotation, secret| {
-            rotation.invocation.time.bound(provide(rotation, secret, aws.current())).await
+            rotation.invocation.time.bound(take_step(rotation, secret, aws.current())).await
         });
         let error = Box::pin(step).await.unwrap_err();
         assert!(matches!(&error, Error::StoreUnclear { key, .. } if key == "NEW"), "{error}");
@@ -678,7 +683,7 @@ mod tests {
         for label in [AWSPENDING, DEPLOYING, AWSCURRENT] {
             let aws = begun(&["OLD"]).version("odd", &["odd"], "ODD");
             let aws = aws.fault("DescribeSecret", Fault::LabelMoved { to: "odd", label });
-            assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::LabelsMoved, "{label}");
+            assert_eq!(take_step_in(&aws).await.unwrap_err().kind(), RefusalKind::LabelsMoved, "{label}");
             assert_eq!((aws.active_keys(), aws.count("PutSecretValue")), (vec!["OLD".to_owned()], 0), "{label}");
         }
     }
@@ -686,21 +691,21 @@ mod tests {
     #[tokio::test]
     async fn a_stored_value_is_known_by_its_key() {
         let aws = begun(&["OLD"]).fault("PutSecretValue", Fault::Overtaken { key: "NEW" });
-        provide_in(&aws).await.unwrap();
+        take_step_in(&aws).await.unwrap();
         assert_eq!(aws.active_keys(), ["OLD", "NEW"]);
     }
 
     #[tokio::test]
     async fn a_limit_that_another_invocation_reached_is_told_as_such() {
         let aws = begun(&["OLD"]).fault("CreateAccessKey", Fault::RefusedAs("LimitExceeded"));
-        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::KeyLimitReached);
+        assert_eq!(take_step_in(&aws).await.unwrap_err().kind(), RefusalKind::KeyLimitReached);
         assert_eq!((aws.count("CreateAccessKey"), aws.count("PutSecretValue")), (1, 0));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_value_whose_answer_was_lost_is_read_back() {
         let aws = begun(&["OLD"]).fault("PutSecretValue", Fault::AnswerLost);
-        provide_in(&aws).await.unwrap();
+        take_step_in(&aws).await.unwrap();
         assert_eq!((aws.count("PutSecretValue"), aws.count("CreateAccessKey")), (1, 1));
         assert_eq!(aws.active_keys(), ["OLD", "NEW"]);
     }
@@ -708,7 +713,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_value_that_may_be_stored_yet_keeps_its_key() {
         let aws = begun(&["OLD"]).fault("PutSecretValue", Fault::Down);
-        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::StoreUnclear);
+        assert_eq!(take_step_in(&aws).await.unwrap_err().kind(), RefusalKind::StoreUnclear);
         assert_eq!(aws.active_keys(), ["OLD", "NEW"]);
         assert_eq!(aws.count("CreateAccessKey"), 1);
     }
@@ -717,7 +722,7 @@ mod tests {
     async fn a_value_is_not_stored_after_another_rotation_has_begun() {
         let moved = Fault::LabelMoved { to: "old", label: AWSPENDING };
         let aws = begun(&["OLD"]).fault("PutSecretValue", Fault::ThrottledOnce).fault_after(1, "DescribeSecret", moved);
-        let error = provide_in(&aws).await.unwrap_err();
+        let error = take_step_in(&aws).await.unwrap_err();
         assert_eq!(error.kind(), RefusalKind::StoreRefused, "{error}");
         assert_eq!(aws.count("PutSecretValue"), 1);
         assert_eq!(aws.active_keys(), ["OLD"]);
@@ -726,14 +731,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_throttled_store_is_tried_again() {
         let aws = begun(&["OLD"]).fault("PutSecretValue", Fault::ThrottledOnce);
-        provide_in(&aws).await.unwrap();
+        take_step_in(&aws).await.unwrap();
         assert_eq!(aws.count("PutSecretValue"), 2);
     }
 
     #[tokio::test]
     async fn a_token_that_stands_for_another_value_costs_the_new_key() {
         let aws = begun(&["OLD"]).fault("PutSecretValue", OVERTAKEN);
-        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::TokenTaken);
+        assert_eq!(take_step_in(&aws).await.unwrap_err().kind(), RefusalKind::TokenTaken);
         assert_eq!(aws.active_keys(), ["OLD"]);
         assert_eq!(aws.value("new").access_key_id, "OTHER");
     }
@@ -741,7 +746,7 @@ mod tests {
     #[tokio::test]
     async fn a_token_that_is_taken_is_told_even_if_the_new_key_stays() {
         let aws = begun(&["OLD"]).fault("PutSecretValue", OVERTAKEN).fault("DeleteAccessKey", Fault::Refused);
-        let error = provide_in(&aws).await.unwrap_err();
+        let error = take_step_in(&aws).await.unwrap_err();
         assert_eq!(error.kind(), RefusalKind::TokenTaken);
         assert!(error.to_string().contains("access key NEW was not stored; the key could not be deleted"), "{error}");
     }
@@ -749,7 +754,7 @@ mod tests {
     #[tokio::test]
     async fn a_token_that_is_taken_while_rolling_forward_costs_no_key() {
         let aws = put_by_hand("OLD").fault("PutSecretValue", OVERTAKEN);
-        let error = provide_in(&aws).await.unwrap_err();
+        let error = take_step_in(&aws).await.unwrap_err();
         assert_eq!(error.kind(), RefusalKind::TokenTaken);
         assert!(error.to_string().contains("no key was made or deleted"), "{error}");
         assert_eq!(aws.active_keys(), ["OLD", "TOLD"]);
@@ -759,7 +764,7 @@ mod tests {
     async fn a_key_is_never_asked_for_twice() {
         for fault in [Fault::AnswerLost, Fault::Down] {
             let aws = begun(&["OLD"]).fault("CreateAccessKey", fault);
-            assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::KeyCreationUnclear);
+            assert_eq!(take_step_in(&aws).await.unwrap_err().kind(), RefusalKind::KeyCreationUnclear);
             assert_eq!((aws.count("CreateAccessKey"), aws.count("PutSecretValue")), (1, 0));
         }
     }
@@ -767,7 +772,7 @@ mod tests {
     #[tokio::test]
     async fn without_the_time_to_store_it_no_key_is_made() {
         let aws = begun(&["OLD"]).seconds(30);
-        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::NotEnoughTime);
+        assert_eq!(take_step_in(&aws).await.unwrap_err().kind(), RefusalKind::NotEnoughTime);
         assert_eq!(aws.count("CreateAccessKey"), 0);
     }
 
@@ -778,7 +783,7 @@ mod tests {
     #[tokio::test]
     async fn with_two_keys_one_is_deactivated_looked_at_again_and_deleted_first() {
         let aws = with_a_previous_key();
-        provide_in(&aws).await.unwrap();
+        take_step_in(&aws).await.unwrap();
         let changes: Vec<_> =
             aws.calls().into_iter().filter(|call| !call.starts_with("Get") && call != "ListAccessKeys").collect();
         let order = [
@@ -797,7 +802,7 @@ mod tests {
     #[tokio::test]
     async fn a_key_that_a_label_protects_meanwhile_is_active_again() {
         let aws = with_a_previous_key().fault("UpdateAccessKey", Fault::LabelMoved { to: "older", label: AWSCURRENT });
-        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::LabelsMoved);
+        assert_eq!(take_step_in(&aws).await.unwrap_err().kind(), RefusalKind::LabelsMoved);
         assert_eq!(aws.active_keys(), ["OLD", "OLDER"]);
         assert_eq!((aws.count("DeleteAccessKey"), aws.count("CreateAccessKey")), (0, 0));
     }
@@ -806,7 +811,7 @@ mod tests {
     async fn a_label_that_moves_while_the_values_are_read_again_makes_the_key_active_again() {
         let moved = Fault::LabelMoved { to: "older", label: AWSCURRENT };
         let aws = with_a_previous_key().fault_after(1, "DescribeSecret", moved);
-        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::LabelsMoved);
+        assert_eq!(take_step_in(&aws).await.unwrap_err().kind(), RefusalKind::LabelsMoved);
         assert_eq!(aws.active_keys(), ["OLD", "OLDER"]);
         assert_eq!(aws.count("DeleteAccessKey"), 0);
     }
@@ -814,7 +819,7 @@ mod tests {
     #[tokio::test]
     async fn a_key_that_became_the_only_active_one_is_active_again() {
         let aws = with_a_previous_key().fault("UpdateAccessKey", Fault::KeyDeactivated("OLD"));
-        let error = provide_in(&aws).await.unwrap_err();
+        let error = take_step_in(&aws).await.unwrap_err();
         assert!(error.to_string().contains("only Active key"), "{error}");
         assert_eq!(aws.active_keys(), ["OLDER"]);
         assert_eq!(aws.count("DeleteAccessKey"), 0);
@@ -823,7 +828,7 @@ mod tests {
     #[tokio::test]
     async fn a_key_that_was_used_meanwhile_is_active_again() {
         let aws = with_a_previous_key().fault("UpdateAccessKey", Fault::KeyUsed("OLDER"));
-        let error = provide_in(&aws).await.unwrap_err();
+        let error = take_step_in(&aws).await.unwrap_err();
         assert!(error.kind() == RefusalKind::LabelsMoved && error.to_string().contains("it was used at"), "{error}");
         assert_eq!(aws.active_keys(), ["OLD", "OLDER"]);
     }
@@ -834,7 +839,7 @@ mod tests {
             [("DescribeSecret", Fault::Hangs), ("DescribeSecret", Fault::Down), ("UpdateAccessKey", Fault::AnswerLost)]
         {
             let aws = with_a_previous_key().fault(action, fault);
-            provide_in(&aws).await.unwrap_err();
+            take_step_in(&aws).await.unwrap_err();
             assert_eq!(aws.active_keys(), ["OLD", "OLDER"], "{action}");
             assert_eq!(aws.count("DeleteAccessKey"), 0);
         }
@@ -843,7 +848,7 @@ mod tests {
     #[tokio::test]
     async fn a_refused_deactivation_is_told_as_such_and_nothing_follows_it() {
         let aws = with_a_previous_key().fault("UpdateAccessKey", Fault::RefusedAs("AccessDenied"));
-        let error = provide_in(&aws).await.unwrap_err();
+        let error = take_step_in(&aws).await.unwrap_err();
         assert!(error.to_string().starts_with("iam:UpdateAccessKey failed: AccessDenied"), "{error}");
         assert_eq!((aws.changes(), aws.active_keys().len()), (vec!["UpdateAccessKey".to_owned()], 2));
     }
@@ -854,7 +859,7 @@ mod tests {
             [(Fault::RefusedAs("AccessDenied"), "is Inactive:"), (Fault::Down, "is Inactive, or deleted:")]
         {
             let aws = with_a_previous_key().fault("DeleteAccessKey", fault);
-            let error = provide_in(&aws).await.unwrap_err();
+            let error = take_step_in(&aws).await.unwrap_err();
             assert!(error.kind() == RefusalKind::Aws && error.to_string().contains(state), "{error}");
             assert_eq!((aws.active_keys(), aws.count("CreateAccessKey")), (vec!["OLD".to_owned()], 0));
         }
@@ -863,7 +868,7 @@ mod tests {
     #[tokio::test]
     async fn an_inactive_key_is_deleted_as_it_is() {
         let aws = with_a_previous_key().inactive("OLDER");
-        provide_in(&aws).await.unwrap();
+        take_step_in(&aws).await.unwrap();
         assert_eq!((aws.count("UpdateAccessKey"), aws.active_keys()), (0, vec!["OLD".to_owned(), "NEW".to_owned()]));
     }
 
@@ -872,10 +877,10 @@ mod tests {
         let activated =
             || with_a_previous_key().inactive("OLDER").fault("DescribeSecret", Fault::KeyActivatedOnce("OLDER"));
         let aws = activated();
-        provide_in(&aws).await.unwrap();
+        take_step_in(&aws).await.unwrap();
         assert_eq!(aws.changes(), ["UpdateAccessKey", "DeleteAccessKey", "CreateAccessKey", "PutSecretValue"]);
         let aws = activated().fault("UpdateAccessKey", Fault::LabelMoved { to: "older", label: AWSCURRENT });
-        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::LabelsMoved);
+        assert_eq!(take_step_in(&aws).await.unwrap_err().kind(), RefusalKind::LabelsMoved);
         assert_eq!((aws.active_keys().len(), aws.count("DeleteAccessKey")), (2, 0));
     }
 
@@ -884,7 +889,7 @@ mod tests {
         let aws = with_a_previous_key()
             .fault("DescribeSecret", Fault::LabelMoved { to: "older", label: AWSCURRENT })
             .fault_after(1, "UpdateAccessKey", Fault::Refused);
-        let error = provide_in(&aws).await.unwrap_err();
+        let error = take_step_in(&aws).await.unwrap_err();
         assert_eq!(error.kind(), RefusalKind::KeyLeftInactive);
         let command = "`aws iam update-access-key --user-name mail --access-key-id OLDER --status Active`";
         assert!(error.to_string().contains(command), "{error}");
@@ -893,14 +898,14 @@ mod tests {
     #[tokio::test]
     async fn without_the_time_to_bring_it_back_no_key_is_deactivated() {
         let aws = with_a_previous_key().seconds(55);
-        assert_eq!(provide_in(&aws).await.unwrap_err().kind(), RefusalKind::NotEnoughTime);
+        assert_eq!(take_step_in(&aws).await.unwrap_err().kind(), RefusalKind::NotEnoughTime);
         assert_eq!(aws.count("UpdateAccessKey"), 0);
     }
 
     #[tokio::test]
     async fn with_two_keys_of_which_none_may_go_nothing_is_changed() {
         let aws = begun(&["OLD", "FOREIGN"]).used("FOREIGN");
-        let error = provide_in(&aws).await.unwrap_err();
+        let error = take_step_in(&aws).await.unwrap_err();
         assert_eq!(error.kind(), RefusalKind::NoSafeSlot);
         assert!(error.to_string().contains("OLD (Active") && error.to_string().contains("FOREIGN (Active"), "{error}");
         assert_eq!(aws.active_keys(), ["OLD", "FOREIGN"]);

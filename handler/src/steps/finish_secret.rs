@@ -52,7 +52,7 @@ async fn finish(
     secret::move_label(clients, secret, AWSCURRENT, &request.token).await?;
     info!(version = request.token, previous = secret.version_labelled(AWSCURRENT), "the new credential is AWSCURRENT");
     mark_done(&rotation.invocation, secret, &request.token).await;
-    since::note(&rotation.invocation, secret, &request.token, rotation.invocation.time.began).await;
+    since::label_current(&rotation.invocation, secret, &request.token, rotation.invocation.time.began).await;
     topic::rotated(rotation, secret).await;
     Ok(())
 }

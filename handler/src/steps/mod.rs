@@ -31,7 +31,7 @@ pub(crate) async fn admit(rotation: &Rotation<'_>) -> Result<Option<Secret>, Err
             expected: settings.secret_arn_prefix.clone(),
         });
     }
-    let (secret, standing) = match look(rotation).await {
+    let (secret, standing) = match read_labels_and_standing(rotation).await {
         Ok(looked) => looked,
         Err(error @ Error::Aws { .. }) => return Err(error),
         Err(refused) => {
@@ -71,7 +71,7 @@ pub(crate) async fn take(rotation: &Rotation<'_>, secret: &Secret) -> Result<(),
 }
 
 /// The labels, and what is left to do.
-async fn look(rotation: &Rotation<'_>) -> Result<(Secret, Standing), Error> {
+async fn read_labels_and_standing(rotation: &Rotation<'_>) -> Result<(Secret, Standing), Error> {
     let Rotation { invocation: Invocation { clients, settings, time }, request } = *rotation;
     consistent::read(time, async || {
         let secret = secret::describe(clients, settings, &request.secret_arn).await?;

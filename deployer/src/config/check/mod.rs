@@ -128,14 +128,14 @@ impl Reader<'_> {
         let role = if_given(&raw.role, |leaf| self.parsed("names.role", leaf));
         let function = if_given(&raw.function, |leaf| self.parsed("names.function", leaf));
         let document = if_given(&raw.document, |leaf| self.parsed("names.document", leaf));
-        let upkeep = if_given(&raw.rule, |leaf| self.parsed("names.rule", leaf));
+        let upkeep_rule = if_given(&raw.rule, |leaf| self.parsed("names.rule", leaf));
         let topic = if_given(&raw.topic, |leaf| self.parsed("names.topic", leaf));
         let alarms = if_given(&raw.alarms, |leaf| self.parsed("names.alarms", leaf));
         Some(ResourceNames {
             role: role?,
             function: function?,
             document: document?,
-            rule: upkeep?,
+            rule: upkeep_rule?,
             topic: topic?,
             alarms: alarms?,
         })

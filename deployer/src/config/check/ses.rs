@@ -107,7 +107,7 @@ fn tls_of_ses(SmtpEndpoint { host, port, .. }: &SmtpEndpoint) -> Option<Tls> {
     region_of_host(host)?;
     match port {
         465 | 2465 => Some(Tls::Implicit),
-        25 | 587 | 2587 => Some(Tls::StartTls),
+        587 | 2587 => Some(Tls::StartTls),
         _ => None,
     }
 }

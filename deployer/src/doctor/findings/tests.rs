@@ -88,6 +88,7 @@ fn healthy() -> Facts {
             notes: vec![],
             retirements: vec![],
             foreign: vec![],
+            mentions: vec![],
             may_send: Some(MaySend::Yes),
             stopped: None,
             unread: vec![],

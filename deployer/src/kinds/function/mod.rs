@@ -77,7 +77,7 @@ impl Tagged for Function {
         Address::new(ResourceKind::Function, &self.name)
     }
 
-    fn way_out(&self) -> Text {
+    fn hint_if_not_ours(&self) -> Text {
         "choose another deployment name, or delete the function first if nothing uses it".into()
     }
 

@@ -58,7 +58,7 @@ impl<'a> StatusLine<'a> {
             resources: resources.collect(),
             credential: &status.credential,
             keys: &status.keys,
-            notes: TextLine::all(status.notes.iter().chain(&status.retirements), config),
+            notes: TextLine::all(status.notes.iter().chain(&status.mentions).chain(&status.retirements), config),
             unread: status.unread.iter().map(|error| ErrorLine::new(error, config)).collect(),
         }
     }
