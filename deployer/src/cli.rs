@@ -262,7 +262,8 @@ pub struct ApplyArgs {
     /// credential rotates and no key is deleted. The plan shows whose each was, and what changes.
     #[arg(long)]
     pub adopt: bool,
-    /// Delete a user that the configuration no longer declares with its access keys, even if a host still sends mail with them.
+    /// Delete a user that the configuration no longer declares with its access keys, or a secret that it no longer names, even if a host
+    /// still sends mail with the credential.
     #[arg(long)]
     pub stop_mail: bool,
     /// What it may delete.

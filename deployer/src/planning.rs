@@ -39,8 +39,11 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
     let reading = Box::pin(facts::read(aws, deployment, toward));
     let Survey { facts, mut resources, mut notes, mentions, foreign, .. } = plan::survey(aws, &nodes, reading).await;
     let left = left_over(deployment, &facts, &resources, toward);
-    let more = plan::survey(aws, &left, Box::pin(async { facts })).await;
+    let mut more = plan::survey(aws, &left, Box::pin(async { facts })).await;
     let facts = more.facts;
+    if toward == Toward::Present {
+        keep_the_credential_readable(deployment, &facts, &mut more.resources);
+    }
     let deleted = if nodes.is_empty() { Vec::new() } else { deleted(&more.resources) };
     let moves = matches!(facts.former_record, Ok(Some(_)));
     if moves {
@@ -135,6 +138,35 @@ fn note_of_deletions(deleted: &[Address], facts: &Facts) -> Option<Text> {
             names.join(", ")
         )]
     })
+}
+
+/// Refuses another secret for a user whose keys hosts may be using: only the secret before has their credential, and a host that boots before
+/// it was told of another one reads it there.
+fn keep_the_credential_readable(
+    deployment: &Deployment,
+    facts: &Facts,
+    leftovers: &mut [(Address, Result<Vec<Op>, Error>)],
+) {
+    // Under a new name of the deployment the secret stays.
+    let moves = matches!(facts.former_record, Ok(Some(_)));
+    let has_keys = facts.user_keys().is_ok_and(|keys| !keys.is_empty());
+    if moves || !has_keys || deployment.allowed.stop_mail {
+        return;
+    }
+    let holds_it = |address: &Address| matches!(address.kind, ResourceKind::Secret | ResourceKind::Rotation);
+    let goes = |(address, ops): &&mut (Address, Result<Vec<Op>, Error>)| {
+        holds_it(address) && ops.as_ref().is_ok_and(|ops| !ops.is_empty())
+    };
+    let Some((address, ops)) = leftovers.iter_mut().find(goes) else { return };
+    let (secret, new) = (&address.name, &deployment.config.secret.name);
+    let error = Error::new(format!("secret {secret} holds the credential that hosts may be using, and the file names secret {new}"))
+        .cause("the run would take the rotation and the hosts' access from it, and a host that boots before a rotation could not send")
+        .hint(
+            "keep secret.name, or apply a second file with another name, secret.name and iam_user.name: its first rotation gives the hosts \
+             its credential. Then destroy this deployment",
+        )
+        .hint("if no host and no program reads the secret, run the command again with --stop-mail");
+    *ops = Err(error);
 }
 
 /// Another secret for the same user: no version of it names the keys that were made for the secret before.

@@ -147,11 +147,18 @@ async fn a_file_that_deletes_the_secret_and_the_user_of_the_record_is_another_de
 }
 
 #[tokio::test]
-async fn a_secret_that_the_file_no_longer_names_goes_into_its_recovery_window() {
+async fn another_secret_for_a_user_with_keys_is_refused_unless_a_person_says_that_mail_may_stop() {
     let deployed = Deployed::example(&[]).await;
     deployed.sandbox.config(&[("  name: mail-prod/smtp\n", "  name: mail-prod/other\n")]);
 
-    let planned = deployed.run(&PLAN).expect(2).stdout;
+    let before = deployed.mark();
+    for verb in [&PLAN[..], &APPLY] {
+        let refused = deployed.run(verb).expect(1).in_one_line();
+        assert!(refused.contains(&format!("secret {SECRET} holds the credential that hosts may be using")), "{refused}");
+        assert!(refused.contains("apply a second file") && refused.contains("--stop-mail"), "{refused}");
+    }
+    assert_eq!(deployed.sandbox.mutations(before), NOTHING);
+    let planned = deployed.run(&[&PLAN[..], &["--stop-mail"]].concat()).expect(2).stdout;
     assert!(
         planned.contains(&format!("- secret {SECRET}")) && planned.contains("recovery_window_in_days"),
         "{planned}"
@@ -161,7 +168,7 @@ async fn a_secret_that_the_file_no_longer_names_goes_into_its_recovery_window() 
     let way = format!("deployer rotate --leaked {key}");
     let unwrapped = planned.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(unwrapped.contains(&format!("keeps access key {key}")) && unwrapped.contains(&way), "{planned}");
-    deployed.run(&APPLY).expect(0);
+    deployed.run(&[&APPLY[..], &["--stop-mail"]].concat()).expect(0);
 
     let there = deployed.sandbox.inventory();
     assert!(there.contains(&format!("secret {SECRET} (deleted)")), "{there:?}");
