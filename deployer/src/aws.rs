@@ -139,6 +139,7 @@ pub(crate) async fn connect(region: &str, silence: &Silence) -> Result<(Aws, Ide
         .load()
         .await;
 
+    check_profile().await?;
     let mut expires = None;
     if let Some(provider) = sdk.credentials_provider() {
         // A `credential_process` may ask somebody, or hang.
@@ -157,6 +158,35 @@ pub(crate) async fn connect(region: &str, silence: &Silence) -> Result<(Aws, Ide
     let sts = client!(aws_sdk_sts, &sdk, silence);
     let identity = Identity { expires, ..identify(&sts).await? };
     Ok((Aws::new(&sdk, silence), identity))
+}
+
+/// Without the profile that AWS_PROFILE names, the SDK would go on to the role of this machine, and act as somebody else than was asked for.
+async fn check_profile() -> Result<(), Error> {
+    let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    if !is_set("AWS_PROFILE") || is_set("AWS_ACCESS_KEY_ID") {
+        return Ok(());
+    }
+    let (fs, environment, files) = Default::default();
+    // A file that cannot be read is told where the credentials are.
+    let Ok(profiles) = profile::load(&fs, &environment, &files, None).await else { return Ok(()) };
+    let name = profiles.selected_profile();
+    if profiles.get_profile(name).is_some() {
+        return Ok(());
+    }
+    Err(no_such_profile(name))
+}
+
+fn no_such_profile(name: &str) -> Error {
+    Error::new("found no AWS credentials")
+        .of_kind(ErrorKind::Credentials)
+        .cause(format!(
+            "AWS_PROFILE is {name}, and neither ~/.aws/config nor ~/.aws/credentials has a profile of that name"
+        ))
+        .hint(text![
+            "correct AWS_PROFILE, or unset it; ",
+            Command::aws(&["configure", "list-profiles"]),
+            " shows the profiles that there are"
+        ])
 }
 
 /// The SDK would panic on a line break in what it puts into a header, and AWS would call the signature wrong.
@@ -221,10 +251,22 @@ async fn no_credentials(error: &CredentialsError) -> Error {
     let error = Error::new("failed to get AWS credentials")
         .of_kind(ErrorKind::Credentials)
         .cause(crate::error::innermost(error));
-    match profile_with_mfa().await {
-        Some(profile) => error.hint(mfa_hint(&profile)),
+    if let Some(profile) = profile_with_mfa().await {
+        return error.hint(mfa_hint(&profile));
+    }
+    match profile_of_sso().await {
+        Some(profile) => error.hint(text!["sign in: ", Command::aws(&["sso", "login", "--profile", &profile])]),
         None => error.hint(hint),
     }
+}
+
+/// The profile in use, if its credentials come from IAM Identity Center.
+async fn profile_of_sso() -> Option<String> {
+    let (fs, environment, files) = Default::default();
+    let profiles = profile::load(&fs, &environment, &files, None).await.ok()?;
+    let selected = profiles.selected_profile();
+    let profile = profiles.get_profile(selected)?;
+    ["sso_session", "sso_start_url"].iter().any(|key| profile.get(key).is_some()).then(|| selected.to_owned())
 }
 
 /// A file of credentials that is missing or malformed: the SDK's own text does not name it.

@@ -12,7 +12,7 @@ use crate::{
     date::{relative, with_distance},
     engine::op::{Address, ResourceKind},
     rotation::{
-        diagnosis::{Diagnosis, Known, Way, again, diagnose, left_open_by_an_edit, unread},
+        diagnosis::{Diagnosis, Known, Way, again, diagnose, first_credential, left_open_by_an_edit, unread},
         log::LastSign,
         retirement,
     },
@@ -153,7 +153,10 @@ fn rotation(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
     match diagnose(report, Known::default()) {
         // Its error is among those of reading, with what to do.
         Diagnosis::Person { found, .. } if unread(report).is_some() => Some(found),
-        Diagnosis::Healthy { .. } => None,
+        Diagnosis::Healthy { .. } => {
+            for_a_person.extend(first_credential(report));
+            None
+        }
         Diagnosis::Curable { found, first, .. } => {
             for_a_person.push(text![recover, format!(" offers to {}", first.sentence())]);
             Some(found)

@@ -259,6 +259,16 @@ fn is_plan(path: &Path) -> bool {
     text.starts_with(&format!("{{\"{FIRST_FIELD}\":"))
 }
 
+/// Refuses a configuration that only this process can read: a saved plan names its file, and `apply` reads it again.
+pub(crate) fn check_can_be_read_again(config: &Path) -> Result<(), Error> {
+    if !["/dev", "/proc"].iter().any(|folder| config.starts_with(folder)) {
+        return Ok(());
+    }
+    Err(Error::new(format!("a plan of {} cannot be saved", config.display()))
+        .cause("a saved plan names its file, and apply reads that again")
+        .hint("write the configuration into a file, and name that file"))
+}
+
 /// What has to be typed to make a plan again.
 pub(crate) fn plan_again(path: &Path, saved: &SavedPlan) -> Command {
     let is_to_destroy = saved.deployments.iter().any(|it| it.plan.toward != Toward::Present);

@@ -169,6 +169,15 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     }
     let keys = value_or_keep(keys, &mut unread).unwrap_or_default();
     let may_send = value_or_keep(may_send, &mut unread).flatten();
+    let user = Address::new(ResourceKind::User, &deployment.names.user);
+    let may_send = match may_send {
+        // The addresses of the file are not yet those of the user's policy.
+        Some(MaySend::No(_)) if survey.changed_by.get(&user) == Some(&ChangedBy::File) => Some(MaySend::Unseen(format!(
+            "whether user {} may send cannot be seen: the file declares other senders than the last apply, and was not applied",
+            deployment.names.user
+        ).into())),
+        other => other,
+    };
     let stopped = value_or_keep(account, &mut unread).and_then(|account| account.stopped());
     // The record of a former name is of another function.
     let was_applied = survey.facts.record().is_ok_and(|kept| kept.is_some_and(|kept| kept.record.applied.is_some()));

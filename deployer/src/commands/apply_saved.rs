@@ -1,5 +1,7 @@
 //! `deployer apply PLAN`: runs what a saved plan says, and nothing else.
 
+use std::path::Path;
+
 use contract::text;
 
 use super::{
@@ -24,6 +26,9 @@ pub(super) async fn run(screen: &Screen, args: &ApplyArgs, saved: &SavedPlan) ->
         return Err(show(screen, &error.hint("give it to plan")));
     }
     let run = SavedRun { args, saved };
+    if !saved.config.exists() {
+        return Err(show(screen, &no_file(&saved.config)));
+    }
     let configs = load(screen, &saved.config)?;
     saved.check_file(&configs).map_err(|errors| run.refuse(screen, errors))?;
     if configs.len() > 1 {
@@ -34,6 +39,16 @@ pub(super) async fn run(screen: &Screen, args: &ApplyArgs, saved: &SavedPlan) ->
         .await?;
     }
     for_each(screen, configs, async |session: Session| run.deployment(session).await).await
+}
+
+/// A plan names its file as `plan` got it.
+fn no_file(config: &Path) -> Error {
+    let error = Error::new(format!("the file of the plan, {}, is not here", config.display()));
+    error.hint(if config.is_relative() {
+        "run apply in the folder in which the plan was made: the plan names its file from there"
+    } else {
+        "put the file where it was when the plan was made"
+    })
 }
 
 struct SavedRun<'a> {

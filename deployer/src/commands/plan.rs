@@ -22,6 +22,7 @@ pub(super) async fn run(screen: &Screen, args: &PlanArgs) -> Result<Done, Shown>
     let toward = if args.destroy { Toward::Absent { stop_mail: args.stop_mail } } else { Toward::Present };
     if let Some(out) = &args.out {
         saved_plan::check_may_be_written(out).map_err(|error| show(screen, &error))?;
+        saved_plan::check_can_be_read_again(&args.target.config).map_err(|error| show(screen, &error))?;
     }
     let purged = args.purge_secret.as_ref().and_then(Option::as_deref);
     if args.out.is_some() && args.purge_secret.is_some() && purged.is_none() {

@@ -24,7 +24,7 @@ use crate::{
         function, watch,
     },
     screen::Screen,
-    sending::Refused,
+    sending::{self, MaySend, Refused},
 };
 
 pub(super) async fn run(screen: &Screen, args: &RotateArgs) -> Result<Done, Shown> {
@@ -191,8 +191,15 @@ pub(super) async fn check_sender(session: &Session) -> Result<(), Error> {
         ways.into_iter().fold(Error::new(what).cause(found), Error::hint)
     });
     refused.map_or(Ok(()), Err)?;
-    let unverified = sender.decide(Aim::Present(&()), &observed).map(drop);
-    unverified.map_err(|error| error.hint("no rotation was started: its test mail would be refused"))
+    let none_was_started = |error: Error| error.hint("no rotation was started: its test mail would be refused");
+    sender.decide(Aim::Present(&()), &observed).map_err(none_was_started)?;
+    match sending::of_user(&session.aws, &session.deployment).await {
+        Err(error) if error.kind() == ErrorKind::Denied => Ok(()),
+        Ok(Some(MaySend::No(Refused { found, ways }))) => {
+            Err(none_was_started(ways.into_iter().fold(Error::new(found.to_string()), Error::hint)))
+        }
+        answer => answer.map(drop),
+    }
 }
 
 /// The command that may make it succeed, beside those that the function names.

@@ -158,17 +158,31 @@ impl Reader<'_> {
         leaf.get().map_or_else(|| duration::parse(default).ok(), |leaf| self.duration(key, leaf))
     }
 
-    /// Whole days, and where they were given.
+    /// Whole days, and where they were given. `expected` ends a hint: which numbers of days are accepted.
     pub(super) fn days(
         &mut self,
         key: &str,
         leaf: &Optional<Leaf<DurationText>>,
         default: &str,
+        expected: &str,
     ) -> Option<(u64, Option<At>)> {
+        let hint = format!("write whole days, {expected}");
+        match leaf.get().map(|leaf| (leaf, &leaf.found)) {
+            Some((leaf, Found::Number(Some(number)))) => {
+                let hint = if *number == 0 { hint } else { format!("write {number}d") };
+                return self.refuse(leaf.at, format!("`{key}` has no unit"), hint);
+            }
+            Some((leaf, Found::Text(text))) if !text.is_empty() => {
+                if let Err(InvalidValue { message, .. }) = duration::parse(text) {
+                    return self.refuse(leaf.at, message, hint);
+                }
+            }
+            _ => {}
+        }
         let duration = self.duration_or(key, leaf, default)?;
         let at = leaf.get().map(|leaf| leaf.at);
         if !duration.as_secs().is_multiple_of(DAY.as_secs()) {
-            return self.refuse(at?, format!("`{key}` is not in whole days"), "write whole days, such as 30d");
+            return self.refuse(at?, format!("`{key}` is not in whole days"), hint);
         }
         Some((duration.as_secs() / DAY.as_secs(), at))
     }

@@ -611,6 +611,8 @@ fn numbers_and_words_are_within_their_limits() {
         "secret: {name: a, recovery_window: 6d}",
         "secret: {name: a, recovery_window: 31d}",
         "secret: {name: a, recovery_window: 170h}",
+        "secret: {name: a, recovery_window: 0d}",
+        "secret: {name: a, recovery_window: 0}",
         "function: {memory: 64}",
         "function: {memory: 10241}",
         "function: {memory: -1}",
@@ -622,6 +624,7 @@ fn numbers_and_words_are_within_their_limits() {
         "function: {log_retention: 31d}",
         "function: {log_retention: 4000d}",
         "function: {log_retention: 12h}",
+        "function: {log_retention: 30}",
     ]));
 }
 

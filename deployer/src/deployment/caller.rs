@@ -135,6 +135,7 @@ const TABLE: &[Line] = &[
     ),
     // Whether the user may send.
     line(On::User, &[Status, Doctor, Recover], &["iam:SimulatePrincipalPolicy"]),
+    line(On::User, &[Rotate], &["iam:GetUser", "iam:SimulatePrincipalPolicy"]),
     // With --adopt, of a user that is taken over.
     line(On::OwnedUser, &[Plan, Apply], &["iam:SimulatePrincipalPolicy"]),
     // It is authorised on the group, not on the user.
@@ -225,7 +226,7 @@ const TABLE: &[Line] = &[
     line(On::Rule, &[Apply, Destroy], &["events:RemoveTargets"]),
     line(On::Rule, &[Destroy], &["events:DeleteRule"]),
     // The topic.
-    line(On::Topic, SURVEYS, &["sns:ListSubscriptionsByTopic", "sns:ListTagsForResource"]),
+    line(On::Topic, SURVEYS, &["sns:GetTopicAttributes", "sns:ListSubscriptionsByTopic", "sns:ListTagsForResource"]),
     line(On::Topic, &[Apply], &["sns:CreateTopic", "sns:Subscribe", "sns:TagResource", "sns:UntagResource"]),
     line(On::Topic, &[Destroy], &["sns:DeleteTopic"]),
     // It takes no resource, though a subscription's ARN begins with that of its topic.

@@ -201,6 +201,8 @@ proptest! {
             |(name, _)| topic::Goal { email: format!("{name}@example.com") },
             |goal| topic::Observed {
                 subscriptions: vec![topic::Subscription { email: goal.email.clone(), arn: Some("arn".into()) }],
+                subscribed: vec![],
+                kms_key: None,
             },
             none_of, seeds,
         );

@@ -223,7 +223,7 @@ impl Rotation {
         error
             .hint(text![
                 "if a deployment rotates it (",
-                Command::deployer(&format!("list --region {region}")),
+                Command::complete(&["list", "--region", region]),
                 "), use its file"
             ])
             .hint(text![

@@ -6,6 +6,7 @@
 use aws_sdk_sns::types::Tag;
 use contract::{Command, Text, text};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::{
     aws::Aws,
@@ -33,6 +34,10 @@ pub(crate) struct Goal {
 pub(crate) struct Observed {
     /// By e-mail only; other subscriptions are not ours.
     pub(super) subscriptions: Vec<Subscription>,
+    /// Everything that is subscribed, as `email ops@example.com`: it goes with the topic.
+    pub(super) subscribed: Vec<String>,
+    /// The KMS key of its encryption at rest, if somebody turned that on.
+    pub(super) kms_key: Option<String>,
 }
 
 pub(super) struct Subscription {
@@ -53,6 +58,10 @@ pub(crate) enum Call {
 pub(crate) const TAG_EMAIL: &str = "deployer:email";
 
 const PROTOCOL: &str = "email";
+/// The attribute that names the key of the encryption at rest.
+const KMS_KEY: &str = "KmsMasterKeyId";
+/// AWS's own key for it.
+const AWS_KEY: &str = "alias/aws/sns";
 /// Listed in place of an unconfirmed subscription's ARN.
 const PENDING: &str = "PendingConfirmation";
 /// Listed for a while in place of the ARN of a subscription that the subscriber ended.
@@ -82,9 +91,16 @@ impl Tagged for Topic {
         let Some(subscriptions) = absent_is_none(subscriptions, &["NotFound"])? else { return Ok(None) };
         let tags = sns.list_tags_for_resource().resource_arn(arn).send().await;
         let tags = tags.failed_to(|| format!("read the tags of topic {name}"))?.tags;
+        let attributes = sns.get_topic_attributes().topic_arn(arn).send().await;
+        let attributes = attributes.failed_to(|| format!("read the attributes of topic {name}"))?.attributes;
+        let kms_key = attributes.and_then(|mut attributes| attributes.remove(KMS_KEY)).filter(|key| !key.is_empty());
+        let what = |it: &aws_sdk_sns::types::Subscription| {
+            format!("{} {}", it.protocol.as_deref().unwrap_or_default(), it.endpoint.as_deref().unwrap_or_default())
+        };
+        let subscribed = subscriptions.iter().map(what).collect();
         let subscriptions = subscriptions.into_iter().filter_map(by_email).collect();
         let tags = tags::read(tags, |tag| (Some(tag.key), Some(tag.value)));
-        Ok(Some(Found { tags, observed: Observed { subscriptions } }))
+        Ok(Some(Found { tags, observed: Observed { subscriptions, subscribed, kms_key } }))
     }
 
     fn further_tags(&self, goal: &Goal) -> Tags {
@@ -102,24 +118,18 @@ impl Tagged for Topic {
         Ok(subscribe.into_iter().chain(unsubscribe_former(goal, found)).collect())
     }
 
-    fn delete(&self, _: &Found<Observed>, _: Going<'_>) -> Result<Vec<(Op, Call)>, Error> {
-        // Its subscriptions are deleted with it.
-        Ok(vec![(Op::new(Verb::Delete, "sns:DeleteTopic"), Call::Delete)])
+    fn delete(&self, found: &Found<Observed>, _: Going<'_>) -> Result<Vec<(Op, Call)>, Error> {
+        let op = Op::new(Verb::Delete, "sns:DeleteTopic");
+        let Observed { subscribed, .. } = &found.observed;
+        let op = if subscribed.is_empty() { op } else { op.with("subscriptions", Some(json!(subscribed)), None) };
+        Ok(vec![(op, Call::Delete)])
     }
 
-    fn note(&self, Goal { email }: &Goal, found: Option<&Found<Observed>>) -> Option<Text> {
-        match found.and_then(|found| found.observed.subscription_of(email)) {
-            Some(Subscription { arn: Some(_), .. }) => None,
-            Some(_) => Some(Text::from(format!(
-                "{email} has not confirmed its subscription: no notification arrives before somebody follows the link \
-                 in the mail from AWS Notifications (valid for two days; apply then sends another)"
-            ))),
-            None => Some(text![
-                format!("{email} has no subscription to the topic: "),
-                Command::deployer("apply"),
-                " asks it by mail to confirm, and no notification arrives before it has confirmed"
-            ]),
-        }
+    fn note(&self, goal: &Goal, found: Option<&Found<Observed>>) -> Option<Text> {
+        let of_email = note_of_email(goal, found);
+        let notes: Vec<_> =
+            of_email.into_iter().chain(found.and_then(|found| self.note_of_key(&found.observed))).collect();
+        (!notes.is_empty()).then(|| Text::join(notes, "; "))
     }
 
     async fn run(&self, context: &Context, call: Call) -> Result<(), Error> {
@@ -156,6 +166,26 @@ impl Tagged for Topic {
 }
 
 impl Topic {
+    /// AWS's own key for SNS lets CloudWatch use it for nothing (CloudWatch guide, "Notifying users on alarm changes").
+    fn note_of_key(&self, observed: &Observed) -> Option<Text> {
+        let key = observed.kms_key.as_ref().filter(|key| key.ends_with(AWS_KEY))?;
+        let words = [
+            "sns",
+            "set-topic-attributes",
+            "--topic-arn",
+            &self.arn,
+            "--attribute-name",
+            KMS_KEY,
+            "--attribute-value",
+            "",
+        ];
+        Some(text![
+            format!("topic {} is encrypted with {key}, and with that key no alarm can publish to it: ", self.name),
+            Command::aws(&words),
+            " turns the encryption off"
+        ])
+    }
+
     /// ARN of the subscription of this address; none until the address has confirmed.
     pub(crate) async fn subscription_arn(&self, aws: &Aws, email: &str) -> Result<Option<String>, Error> {
         let found = Box::pin(self.observe(aws)).await?;
@@ -166,6 +196,21 @@ impl Topic {
     pub(crate) async fn is_confirmed(&self, aws: &Aws, email: &str) -> Result<Option<bool>, Error> {
         let found = Box::pin(self.observe(aws)).await?;
         Ok(found.and_then(|found| found.observed.subscription_of(email).map(|it| it.arn.is_some())))
+    }
+}
+
+fn note_of_email(Goal { email }: &Goal, found: Option<&Found<Observed>>) -> Option<Text> {
+    match found.and_then(|found| found.observed.subscription_of(email)) {
+        Some(Subscription { arn: Some(_), .. }) => None,
+        Some(_) => Some(Text::from(format!(
+            "{email} has not confirmed its subscription: no notification arrives before somebody follows the link \
+             in the mail from AWS Notifications (valid for two days; apply then sends another)"
+        ))),
+        None => Some(text![
+            format!("{email} has no subscription to the topic: "),
+            Command::deployer("apply"),
+            " asks it by mail to confirm, and no notification arrives before it has confirmed"
+        ]),
     }
 }
 

@@ -15,7 +15,7 @@ mod remedy;
 mod tests;
 mod told;
 
-pub(crate) use next::{Owed, way_out};
+pub(crate) use next::{Owed, first_credential, way_out};
 pub(crate) use obstacle::{Obstacle, obstacle, unread};
 pub(crate) use open::left_open_by_an_edit;
 pub(crate) use remedy::{Diagnosis, Remedy, Way, again};
@@ -57,7 +57,7 @@ pub(crate) fn diagnose(report: &Report, known: Known<'_>) -> Diagnosis {
         .or_else(|| current_does_not_work(report))
         .or_else(|| rotation_would_fail(report, owed))
         .or_else(|| rotation_is_due(report, owed))
-        .unwrap_or(Diagnosis::Healthy { note: None })
+        .unwrap_or_else(|| Diagnosis::Healthy { note: first_credential(report) })
 }
 
 /// What could not be read must not be taken for absent.

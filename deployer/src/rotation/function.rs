@@ -321,7 +321,7 @@ fn unreadable(function: &str, problem: &serde_json::Error) -> Error {
             Command::deployer("apply"),
             ", so that both are of one version"
         ])
-        .hint("if the function is newer, use the version of this program that applied last: `deployer list` shows it")
+        .hint("if the function is newer, use the version of this program that applied last: `deployer list --region REGION` shows it")
 }
 
 #[cfg(test)]

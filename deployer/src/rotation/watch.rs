@@ -32,7 +32,15 @@ pub(crate) async fn start(aws: &Aws, names: &Names, token: &str, events: &Events
         // The answer may be lost and the rotation open all the same; to start another one would be wrong.
         let may_have_begun = error.is_ambiguous() || error.is("InvalidRequestException", "isn't complete");
         if !may_have_begun || !has_begun(aws, names, token).await? {
-            return Err(error);
+            return Err(if error.is("AccessDeniedException", "invoke the specified Lambda function") {
+                error.hint(text![
+                    "run ",
+                    Command::deployer("apply"),
+                    " to let Secrets Manager invoke the function again"
+                ])
+            } else {
+                error
+            });
         }
     }
     events.say(Event::Rotation(RotationEvent::Started { version: token.to_owned() }));

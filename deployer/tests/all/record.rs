@@ -154,7 +154,10 @@ async fn another_secret_for_a_user_with_keys_is_refused_unless_a_person_says_tha
     let before = deployed.mark();
     for verb in [&PLAN[..], &APPLY] {
         let refused = deployed.run(verb).expect(1).in_one_line();
-        assert!(refused.contains(&format!("secret {SECRET} holds the credential that hosts may be using")), "{refused}");
+        assert!(
+            refused.contains(&format!("secret {SECRET} holds the credential that hosts may be using")),
+            "{refused}"
+        );
         assert!(refused.contains("apply a second file") && refused.contains("--stop-mail"), "{refused}");
     }
     assert_eq!(deployed.sandbox.mutations(before), NOTHING);

@@ -7,7 +7,7 @@ use crate::support::{
     calls::NOTHING,
     controls::Ses,
     deployed::Deployed,
-    example::{ACCOUNT, FUNCTION, SECRET, USER},
+    example::{ACCOUNT, FUNCTION, SECRET, TOPIC, USER},
     faults::Fault,
     rotation::SET,
 };
@@ -193,4 +193,38 @@ async fn the_users_own_policy_that_somebody_deleted_is_told_and_that_apply_gives
     failure.says(&["if the deployment owns the user, run", apply]);
     deployed.run(&["apply", "--auto-approve", "--during-rotation"]);
     deployed.completes_when_tried_again().await;
+}
+
+#[tokio::test]
+async fn senders_of_a_file_that_was_not_applied_say_nothing_of_the_mail_that_is_sent() {
+    let deployed = Deployed::example(&[]).await;
+    deployed.sandbox.config(&[("sender: no-reply@example.com", "sender: no-reply@sub.example.com")]);
+    let status = &deployed.run(&["status", "--json"]).expect(0).json_of("status")[0];
+    assert_ne!(status["mail_is_safe"], "no", "{status}");
+}
+
+#[tokio::test]
+async fn a_function_that_secrets_manager_may_not_invoke_is_told_with_the_way_to_let_it() {
+    let deployed = Deployed::example(&[]).await;
+    let remove = deployed.aws.lambda.remove_permission().function_name(FUNCTION);
+    remove.statement_id("mail-prod-secretsmanager").send().await.unwrap();
+    let refused = deployed.run(&["rotate"]).expect(1).in_one_line();
+    assert!(refused.contains("deployer apply") && refused.contains("invoke the function again"), "{refused}");
+    deployed.run(&["apply", "--auto-approve"]).expect(0);
+    deployed.run(&["rotate"]).expect(0);
+}
+
+#[tokio::test]
+async fn a_topic_that_no_alarm_can_publish_to_is_told_and_its_deletion_names_who_is_subscribed() {
+    let deployed = Deployed::example(&[]).await;
+    let set = deployed.aws.sns.set_topic_attributes().topic_arn(TOPIC).attribute_name("KmsMasterKeyId");
+    set.attribute_value("alias/aws/sns").send().await.unwrap();
+    let subscribe = deployed.aws.sns.subscribe().topic_arn(TOPIC).protocol("email").endpoint("boss@example.com");
+    subscribe.send().await.unwrap();
+    for verb in ["plan", "status"] {
+        let said = deployed.run(&[verb]).expect(0).in_one_line();
+        assert!(said.contains("no alarm can publish to it") && said.contains("aws sns set-topic-attributes"), "{said}");
+    }
+    let planned = deployed.run(&["plan", "--destroy", "--stop-mail"]).expect(0).in_one_line();
+    assert!(planned.contains("email boss@example.com"), "{planned}");
 }

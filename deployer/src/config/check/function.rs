@@ -25,7 +25,8 @@ impl Reader<'_> {
         let log_level = or_default(&raw.log_level, raw::DEFAULT_LOG_LEVEL, |leaf| {
             self.choice("function.log_level", leaf, &LogLevel::ALL)
         });
-        let retention = self.days("function.log_retention", &raw.log_retention, raw::DEFAULT_LOG_RETENTION);
+        let retention =
+            self.days("function.log_retention", &raw.log_retention, raw::DEFAULT_LOG_RETENTION, "such as 30d");
         let log_retention_days = retention.and_then(|(days, at)| self.log_retention(days, at));
         let role = if_given(&raw.role, |leaf| self.parsed("function.role", leaf));
         let role_path = if_given(&raw.role_path, |leaf| self.parsed("function.role_path", leaf));

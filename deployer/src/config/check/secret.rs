@@ -13,6 +13,9 @@ use crate::config::{
     text::InvalidValue,
 };
 
+/// What Secrets Manager accepts (API reference of DeleteSecret), and the way without.
+const RECOVERY: &str = "7d to 30d; `deployer destroy --purge-secret` deletes a secret without a recovery window";
+
 impl Reader<'_> {
     pub(super) fn secret(&mut self, raw: &RawSecret, region: Option<&Region>) -> Option<Secret> {
         let name = required(&raw.name, |leaf| self.parsed::<SecretName>("secret.name", leaf));
@@ -22,11 +25,12 @@ impl Reader<'_> {
             self.fits_into_the_users_tag(name, region, leaf.at);
         }
         let fields = or_default(&raw.fields, Fields::default(), |leaf| self.fields(leaf));
-        let recovery = self.days("secret.recovery_window", &raw.recovery_window, raw::DEFAULT_RECOVERY_WINDOW);
+        let recovery =
+            self.days("secret.recovery_window", &raw.recovery_window, raw::DEFAULT_RECOVERY_WINDOW, RECOVERY);
         let recovery_window_days = recovery.and_then(|(days, at)| {
             let kept = u8::try_from(days).ok().filter(|days| (7..=30).contains(days));
             let refused = format!("a deleted secret cannot be kept for {days}d");
-            kept.or_else(|| self.refuse(at?, refused, "write 7d to 30d, the range that Secrets Manager accepts"))
+            kept.or_else(|| self.refuse(at?, refused, format!("write whole days, {RECOVERY}")))
         });
 
         if existing == Some(true) {

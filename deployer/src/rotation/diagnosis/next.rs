@@ -1,6 +1,6 @@
 //! Whether a rotation that begins now would fail, and whether one is due.
 
-use contract::{Command, KeyReport, KeyVerdict, Report, Text, WayOut, text};
+use contract::{AWSCURRENT, Command, KeyReport, KeyVerdict, Report, Text, WayOut, text};
 
 use super::{
     obstacle::{Obstacle, obstacle, refusal, why_a_new_one_would_fail},
@@ -93,4 +93,12 @@ pub(crate) fn way_out(key: &KeyReport) -> Option<WayOut> {
         KeyVerdict::MustStay { way_out, .. } => *way_out,
         KeyVerdict::MayGo(_) => None,
     }
+}
+
+/// The next step of a secret that holds no credential yet, where nothing rotates it before its schedule.
+pub(crate) fn first_credential(report: &Report) -> Option<Text> {
+    let current = report.labelled(AWSCURRENT)?;
+    let is_placeholder = current.key.is_none() && current.problem.is_none();
+    (is_placeholder && report.last_rotated.is_none() && report.open.is_none())
+        .then(|| text!["no host has a credential yet: ", Command::deployer("rotate"), " makes the first"])
 }

@@ -481,7 +481,11 @@ fn what_not_every_host_has_confirmed_is_not_healthy() {
 }
 
 #[test]
-fn a_secret_that_was_never_rotated_is_healthy() {
-    let placeholder = healthy().without_value("now").without_key("NOW").without_key("OLD");
-    assert_eq!(diagnose(&placeholder, Known::default()), Diagnosis::Healthy { note: None });
+fn a_secret_that_was_never_rotated_is_healthy_and_its_first_credential_is_named() {
+    let mut placeholder = healthy().without_value("now").without_key("NOW").without_key("OLD");
+    placeholder.last_rotated = None;
+    let Diagnosis::Healthy { note: Some(note) } = diagnose(&placeholder, Known::default()) else {
+        panic!("not healthy")
+    };
+    assert!(note.to_string().contains("`deployer rotate` makes the first"), "{note}");
 }

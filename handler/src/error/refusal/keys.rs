@@ -295,7 +295,19 @@ pub(super) fn aws(action: &str, cause: &Cause) -> Parts {
 }
 
 fn after_cause(cause: &Cause) -> Vec<Text> {
-    if cause.is_denied() {
+    if cause.message.contains("service control policy") {
+        vec!["ask whoever runs the organisation to let the function's role make the call".into()]
+    } else if cause.message.contains("permissions boundary") {
+        vec!["allow the call in the permissions boundary of the function's role".into()]
+    } else if cause.message.contains("resource-based policy") {
+        vec!["find the resource policy that denies the call to the function's role: that of the secret, or of its KMS key".into()]
+    } else if cause.is("InvalidDocument") {
+        vec![text![
+            "if the deployment owns the document, run ",
+            Command::deployer("apply --during-rotation"),
+            " to make it again"
+        ]]
+    } else if cause.is_denied() {
         let apply = Command::deployer("apply --during-rotation");
         vec![
             text!["run ", apply, " to give the function's role its policy again"],
