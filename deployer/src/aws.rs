@@ -248,9 +248,18 @@ async fn no_credentials(error: &CredentialsError) -> Error {
         };
         return Error::new("found no AWS credentials").of_kind(ErrorKind::Credentials).cause(cause).hint(hint);
     }
-    let error = Error::new("failed to get AWS credentials")
-        .of_kind(ErrorKind::Credentials)
-        .cause(crate::error::innermost(error));
+    let cause = crate::error::innermost(error);
+    // The SDK's words are about how this program was built.
+    if cause.contains("cargo feature") {
+        let profile = selected_profile().await;
+        return Error::new("failed to get AWS credentials")
+            .of_kind(ErrorKind::Credentials)
+            .cause(format!(
+                "profile {profile} has a source of credentials that only the AWS CLI knows, such as `aws login`"
+            ))
+            .hint(let_the_cli_give_them(&profile));
+    }
+    let error = Error::new("failed to get AWS credentials").of_kind(ErrorKind::Credentials).cause(cause);
     if let Some(profile) = profile_with_mfa().await {
         return error.hint(mfa_hint(&profile));
     }
@@ -305,13 +314,21 @@ async fn profile_with_mfa() -> Option<String> {
 }
 
 fn mfa_hint(profile: &str) -> Text {
+    let asks = format!(
+        "profile {profile} asks for MFA (mfa_serial), and this program cannot ask for a code. Let the AWS CLI ask: "
+    );
+    Text::from(asks).then(let_the_cli_give_them(profile))
+}
+
+fn let_the_cli_give_them(profile: &str) -> Text {
     let export = Command::aws(&["configure", "export-credentials", "--profile", profile]);
-    text![
-        format!(
-            "profile {profile} asks for MFA (mfa_serial), and this program cannot ask for a code. Let the AWS CLI ask: "
-        ),
-        format!("in ~/.aws/config, write a profile with `credential_process = {export}`, and name it in AWS_PROFILE")
-    ]
+    format!("in ~/.aws/config, write a profile with `credential_process = {export}`, and name it in AWS_PROFILE").into()
+}
+
+async fn selected_profile() -> String {
+    let (fs, environment, files) = Default::default();
+    let profiles = profile::load(&fs, &environment, &files, None).await;
+    profiles.map_or_else(|_| "default".to_owned(), |profiles| profiles.selected_profile().to_owned())
 }
 
 /// A file with the certificates to trust, and where it is named.

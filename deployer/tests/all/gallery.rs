@@ -305,7 +305,7 @@ fn a_mistyped_command_line_names_the_word_and_the_right_one() {
         &["plan", "config.yaml", "other.yaml"],
         &["apply", "--lease-timeout", "5"],
         &["destroy", "--name", "mail-prod"],
-        &["rotate", "--auto-approve"],
+        &["rotate", "--leaked"],
         &["output", "secret"],
         &["validate", "--format", "gitlab"],
         &["completions", "bsh"],

@@ -198,9 +198,13 @@ async fn the_users_own_policy_that_somebody_deleted_is_told_and_that_apply_gives
 #[tokio::test]
 async fn senders_of_a_file_that_was_not_applied_say_nothing_of_the_mail_that_is_sent() {
     let deployed = Deployed::example(&[]).await;
-    deployed.sandbox.config(&[("sender: no-reply@example.com", "sender: no-reply@sub.example.com")]);
-    let status = &deployed.run(&["status", "--json"]).expect(0).json_of("status")[0];
-    assert_ne!(status["mail_is_safe"], "no", "{status}");
+    deployed.sandbox.config(&[
+        ("sender: no-reply@example.com", "sender: no-reply@other.com"),
+        ("\"*@example.com\"", "\"*@other.com\""),
+    ]);
+    // The new sender's identity is not there either, which is told.
+    let status = &deployed.run(&["status", "--json"]).expect(1).json_of("status")[0];
+    assert_eq!(status["mail_is_safe"], "look", "{status}");
 }
 
 #[tokio::test]
