@@ -15,7 +15,7 @@ use aws_smithy_runtime_api::client::{
 use aws_smithy_types::{DateTime, date_time::Format};
 use contract::{
     AWSCURRENT, AWSPENDING, AWSPREVIOUS, Consumer, Fields, Instances, SecretValue, Settings, SmtpEndpoint, TAG_SECRET,
-    TestMail,
+    TOLD, TestMail,
 };
 use serde_json::{Value, json};
 
@@ -262,6 +262,15 @@ impl FakeAws {
             content_sha256: None,
         }));
         self
+    }
+
+    /// The host has confirmed the version that is labelled TOLD.
+    pub(crate) fn confirmed(self) -> Self {
+        let hosts = self.hosts_label();
+        self.with(|state| {
+            let told = state.versions.values_mut().map(|(labels, _)| labels);
+            told.filter(|labels| labels.iter().any(|it| it == TOLD)).for_each(|labels| labels.push(hosts.clone()));
+        })
     }
 
     pub(crate) fn sender(mut self, sender: &str) -> Self {

@@ -151,7 +151,7 @@ mod tests {
         let crossed = before_told().version("new", &[AWSCURRENT], "NEW").version("told", &[DEPLOYING], "TOLD");
         let by_hand = before_told().version("new", &[AWSCURRENT], "NEW");
         let open = before_told().empty_version("next", &[AWSPENDING]);
-        let told = before_told().version("old", &[AWSPREVIOUS, TOLD], "OLD");
+        let told = before_told().version("old", &[AWSPREVIOUS, TOLD], "OLD").confirmed();
         for aws in [placeholder, crossed, by_hand, open, told] {
             complete_in(&aws).await.unwrap();
             assert_eq!(aws.count("SendCommand"), 0);

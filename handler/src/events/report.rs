@@ -320,6 +320,7 @@ mod tests {
             .used("OLD")
             .next_rotation(LONG_AGO + 100 * 365 * 86_400)
             .host()
+            .confirmed()
     }
 
     async fn report_in(aws: FakeAws) -> Report {
@@ -498,7 +499,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_report_says_of_a_rotation_is_what_createsecret_does() {
-        let open = || rotated().version("new", &[AWSCURRENT, DEPLOYING, TOLD], "NEW");
+        let open = || rotated().version("new", &[AWSCURRENT, DEPLOYING, TOLD], "NEW").confirmed();
         let told = || rotated().version("new", &[AWSCURRENT], "NEW").keys(&["NEW", "TOLD"]);
         let mut seen = BTreeSet::new();
         for aws in [

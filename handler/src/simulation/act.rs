@@ -74,7 +74,13 @@ impl World {
         };
         let is_clear = matches!(
             act,
-            Act::Edit | Act::ClearPending | Act::Cancel | Act::Enable | Act::Activate(_) | Act::Deactivate(_)
+            Act::Edit
+                | Act::ClearPending
+                | Act::Cancel
+                | Act::Enable
+                | Act::Activate(_)
+                | Act::Deactivate(_)
+                | Act::PutInPlace(_)
         );
         self.ghost.leaves_open |= changed && !is_clear;
         self.tell(|_| format!("--- {act:?}{}", if changed || !is_operators(act) { "" } else { ": nothing to do" }));
@@ -205,6 +211,7 @@ impl World {
             Act::Deactivate(which) => self.set(which, State::Inactive),
             Act::Activate(which) => self.set(which, State::Active),
             Act::Delete(which) => self.set(which, State::Deleted),
+            Act::PutInPlace(host) => self.put_in_place(host),
             Act::MakeKey => {
                 // IAM's limit of two does not hold against calls at the same time.
                 let makes = self.user.listed().count() < 3;
@@ -274,5 +281,6 @@ fn is_operators(act: Act) -> bool {
             | Act::Activate(_)
             | Act::Delete(_)
             | Act::MakeKey
+            | Act::PutInPlace(_)
     )
 }

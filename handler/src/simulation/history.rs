@@ -179,6 +179,8 @@ pub(super) enum Act {
     Activate(Which),
     Delete(Which),
     MakeKey,
+    /// The file names another machine in a host's place.
+    PutInPlace(usize),
     Recover,
 
     // Whoever may invoke the function.
@@ -287,7 +289,7 @@ fn disturbance(dice: &mut Dice, month: u64, hosts: usize, who: Who) -> Disturban
         _ => At::Once,
     };
     let act = match (who, dice.below(20)) {
-        (Who::Everybody, 0..9) => operators(dice),
+        (Who::Everybody, 0..9) => operators(dice, hosts),
         (Who::Everybody, 9..11) => Act::Invoke(invoked(dice)),
         (Who::Everybody, 11) if hosts > 0 && dice.percent(10) => Act::Script(0, Mishap::DoesNothing, 1),
         _ => aws_or_hosts(dice, hosts),
@@ -329,8 +331,9 @@ fn aws_or_hosts(dice: &mut Dice, hosts: usize) -> Act {
     }
 }
 
-fn operators(dice: &mut Dice) -> Act {
-    match dice.below(22) {
+fn operators(dice: &mut Dice, hosts: usize) -> Act {
+    let host = usize::try_from(dice.below(hosts.max(1) as u64)).unwrap();
+    match dice.below(if hosts == 0 { 22 } else { 25 }) {
         0..3 => Act::Move(Target::Label(dice.one(&LABELS))),
         3..5 => Act::Move(Target::Label(AWSPREVIOUS)),
         5 => Act::Move(dice.one(&[Target::Before(1), Target::Before(2), Target::Oldest])),
@@ -345,7 +348,8 @@ fn operators(dice: &mut Dice) -> Act {
         17 => Act::Activate(dice.one(&WHICH)),
         18 => Act::Delete(dice.one(&WHICH)),
         19 => Act::MakeKey,
-        _ => Act::Recover,
+        20..22 => Act::Recover,
+        _ => Act::PutInPlace(host),
     }
 }
 

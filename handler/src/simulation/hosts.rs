@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use contract::{AWSCURRENT, AWSPENDING, COMMAND_DELIVERY_SECONDS, DEPLOYING};
+use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, COMMAND_DELIVERY_SECONDS, DEPLOYING, VERSION_STAGE};
 use serde_json::{Value, json};
 use tokio::task::spawn_local as spawn;
 
 use super::{
     Millis, SCRIPT_TIMEOUT, SECOND,
+    user::State,
     world::{Sim, World},
 };
 use crate::fake_http::Answer;
@@ -105,6 +106,39 @@ impl World {
         self.hosts[host].offline = self.now() + time;
     }
 
+    /// The instances that the file names.
+    pub(super) fn instances_of_the_file(&self) -> Vec<String> {
+        let hosts = if self.is_pulled { &[][..] } else { &self.hosts };
+        hosts.iter().map(|host| host.id.clone()).collect()
+    }
+
+    /// The file names another machine in a host's place, and is applied at once. That machine stood elsewhere before, and sends with
+    /// an older credential; the function never told it anything. The one before it is gone.
+    pub(super) fn put_in_place(&mut self, host: usize) -> bool {
+        if self.is_pulled || host >= self.hosts.len() {
+            return false;
+        }
+        let machine = self.hosts[host].machine + 1;
+        let id = format!("i-{host}-{machine}");
+        self.hosts[host] = Host { machine, ..Host::new(id) };
+        self.is_changed();
+        if let Some(key) = self.older_credential() {
+            self.install(host, &key, "is put in place and sends with");
+        }
+        self.hosts_changed = self.changes;
+        true
+    }
+
+    /// An older credential than AWSCURRENT's that still works, AWSPREVIOUS's first; if there is none, AWSCURRENT's.
+    fn older_credential(&self) -> Option<Arc<str>> {
+        let current = self.secret.labelled(AWSCURRENT)?;
+        let older = self.secret.versions.iter().rev().skip_while(|version| version.id != current.id);
+        let works = |key: &&Arc<str>| self.user.key(key).is_some_and(|key| key.state == State::Active);
+        let mut keys =
+            self.secret.key_of(AWSPREVIOUS).into_iter().chain(older.filter_map(|version| version.key.as_ref()));
+        keys.find(|key| works(key) && Some(*key) != current.key.as_ref()).or(current.key.as_ref()).cloned()
+    }
+
     /// The credential that a booting host takes.
     fn boots_with(&self) -> Option<Arc<str>> {
         let (secret, now) = (self.read_secret(), self.now());
@@ -126,19 +160,27 @@ impl World {
     }
 
     /// SendCommand.
-    pub(super) fn send_command(&mut self, sim: &Sim) -> Answer {
+    pub(super) fn send_command(&mut self, sim: &Sim, body: &Value) -> Answer {
+        let targets: Vec<_> = body["InstanceIds"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        if !targets.iter().all(|target| self.hosts.iter().any(|host| host.id == *target)) {
+            return Err("InvalidInstanceId");
+        }
+        let label = body["Parameters"][VERSION_STAGE.parameter][0].as_str().unwrap().to_owned();
         self.sent += 1;
         let id = format!("c-{}", self.sent);
         let waits = Run { status: "Pending", details: "Pending", code: -1, output: String::new() };
-        let runs = self.hosts.iter().map(|host| (host.id.clone(), waits.clone())).collect();
+        let runs = targets.iter().map(|&target| (target.to_owned(), waits.clone())).collect();
         if self.commands.len() == COMMANDS {
             self.commands.remove(0);
         }
         self.commands.push(Sent { id: id.clone(), at: self.now(), runs });
-        for host in 0..self.hosts.len() {
+        for host in
+            (0..self.hosts.len()).filter(|host| targets.contains(&self.hosts[*host].id.as_str())).collect::<Vec<_>>()
+        {
             let delivery = self.dice.between(300, 3_000);
             let script = self.dice.between(500, 8_000);
-            spawn(run_script(sim.clone(), id.clone(), host, delivery, script));
+            let command = Command { id: id.clone(), instance: self.hosts[host].id.clone(), label: label.clone(), host };
+            spawn(run_script(sim.clone(), command, delivery, script));
         }
         Ok(json!({"Command": {"CommandId": id}}))
     }
@@ -155,28 +197,41 @@ impl World {
         }))
     }
 
-    fn command_is(&mut self, id: &str, host: usize, run: Run) {
-        let instance = self.hosts[host].id.clone();
+    fn command_is(&mut self, Command { id, instance, .. }: &Command, run: Run) {
         self.tell(|_| format!("{instance} script: {}, code {}, {:?}", run.details, run.code, run.output));
-        let sent = self.commands.iter_mut().find(|sent| sent.id == id);
-        if let Some((_, it)) = sent.and_then(|sent| sent.runs.iter_mut().find(|(it, _)| *it == instance)) {
+        let sent = self.commands.iter_mut().find(|sent| sent.id == *id);
+        if let Some((_, it)) = sent.and_then(|sent| sent.runs.iter_mut().find(|(it, _)| it == instance)) {
             *it = run;
         }
     }
 
-    /// What the script takes: AWSPENDING's key, or why not.
-    fn fetch(&self, host: usize) -> Result<Arc<str>, &'static str> {
-        let key = self.read_secret().key_of(AWSPENDING).cloned().ok_or("AWSPENDING has no credential")?;
-        let has_it = self.hosts[host].holds.as_ref().is_some_and(|(it, _)| *it == key);
-        if !has_it && self.read_secret().key_of(DEPLOYING) != Some(&key) {
+    /// What the script takes: the label's key, or why not.
+    fn fetch(&self, host: usize, label: &str) -> Result<Arc<str>, &'static str> {
+        let key = self.read_secret().key_of(label).cloned().ok_or("the label has no credential")?;
+        let has = |key: &Arc<str>| self.hosts[host].holds.as_ref().is_some_and(|(it, _)| it == key);
+        let deploying = self.read_secret().key_of(DEPLOYING);
+        if label == AWSPENDING && !has(&key) && deploying != Some(&key) {
             return Err("the rotation was given up");
+        }
+        if label == AWSCURRENT && !has(&key) && deploying.is_some_and(has) {
+            return Err("the host keeps the credential that a rotation has brought");
         }
         Ok(key)
     }
 }
 
+/// A command on its way to one instance.
+struct Command {
+    id: String,
+    instance: String,
+    /// The label of the version that the script is to take.
+    label: String,
+    host: usize,
+}
+
 /// One script on one host, until it ended.
-async fn run_script(sim: Sim, command: String, host: usize, delivery: Millis, takes: Millis) {
+async fn run_script(sim: Sim, command: Command, delivery: Millis, takes: Millis) {
+    let host = command.host;
     sleep(delivery).await;
     let until = sim.world().hosts[host].offline;
     let now = sim.world().now();
@@ -185,13 +240,17 @@ async fn run_script(sim: Sim, command: String, host: usize, delivery: Millis, ta
         sleep((until - now).min(longest)).await;
         if until - now > longest {
             let run = Run { status: "TimedOut", details: "Delivery Timed Out", code: -1, output: String::new() };
-            return sim.world().command_is(&command, host, run);
+            return sim.world().command_is(&command, run);
         }
     }
     let (machine, mishap) = {
         let mut world = sim.world();
+        if world.hosts[host].id != command.instance {
+            let run = Run { status: "Failed", details: "Undeliverable", code: -1, output: String::new() };
+            return world.command_is(&command, run);
+        }
         let running = Run { status: "InProgress", details: "InProgress", code: -1, output: String::new() };
-        world.command_is(&command, host, running);
+        world.command_is(&command, running);
         let it = &mut world.hosts[host];
         (it.machine, it.mishaps.pop())
     };
@@ -200,18 +259,18 @@ async fn run_script(sim: Sim, command: String, host: usize, delivery: Millis, ta
         let mut world = sim.world();
         if world.hosts[host].machine != machine {
             let run = Run { status: "Failed", details: "Terminated", code: -1, output: String::new() };
-            return world.command_is(&command, host, run);
+            return world.command_is(&command, run);
         }
-        script(&mut world, host, mishap)
+        script(&mut world, host, &command.label, mishap)
     };
     if mishap == Some(Mishap::InstallsAndHangs) {
         sleep(SCRIPT_TIMEOUT * SECOND).await;
     }
-    sim.world().command_is(&command, host, ends);
+    sim.world().command_is(&command, ends);
 }
 
 /// What the script does once it has the host: fetch, prove, install. It prints the key that it installed.
-fn script(world: &mut World, host: usize, mishap: Option<Mishap>) -> Run {
+fn script(world: &mut World, host: usize, label: &str, mishap: Option<Mishap>) -> Run {
     let failed = |output: &str| Run { status: "Failed", details: "Failed", code: 1, output: output.to_owned() };
     let succeeded = |output: String| Run { status: "Success", details: "Success", code: 0, output };
     match mishap {
@@ -219,7 +278,7 @@ fn script(world: &mut World, host: usize, mishap: Option<Mishap>) -> Run {
         Some(Mishap::DoesNothing) => return succeeded(String::new()),
         _ => {}
     }
-    let key = match world.fetch(host) {
+    let key = match world.fetch(host, label) {
         Ok(key) => key,
         Err(why) => return failed(why),
     };
@@ -240,7 +299,7 @@ fn script(world: &mut World, host: usize, mishap: Option<Mishap>) -> Run {
 
 /// A host boots; `anew`: as a new machine, which was told of nothing.
 pub(super) async fn boot(sim: Sim, host: usize, anew: bool) {
-    let takes = {
+    let (takes, id) = {
         let mut world = sim.world();
         // A container is there at once, a machine is not.
         let longest = world.dice.one(&[10_000, 60_000]);
@@ -253,10 +312,13 @@ pub(super) async fn boot(sim: Sim, host: usize, anew: bool) {
             it.told.clear();
             it.holds = None;
         }
-        takes
+        (takes, it.id.clone())
     };
     sleep(takes).await;
     let mut world = sim.world();
+    if world.hosts[host].id != id {
+        return;
+    }
     if let Some(key) = world.boots_with() {
         world.install(host, &key, if anew { "is made anew and boots with" } else { "boots with" });
     }

@@ -1,19 +1,13 @@
 //! Runs a history.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::sync::Arc;
 
-use contract::{
-    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Consumer, DEPLOYING, DONE, Fields, Instances, SecretValue, Settings,
-    SmtpEndpoint, TOLD, TestMail,
-};
+use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, SecretValue, TOLD};
 
 use tokio::task::{LocalSet, spawn_local as spawn};
 
 use super::{
-    DAY, EPOCH_SECONDS, HOUR, ROTATION_TOKEN, SCRIPT_TIMEOUT, SECRET_ARN_PREFIX, USER_ARN,
+    DAY, HOUR, ROTATION_TOKEN,
     history::{FIRST, History, Setup, Start},
     hosts::{self, Host, sleep, value},
     recover,
@@ -21,10 +15,8 @@ use super::{
     stage::{self, Stage},
     user::{By, User},
     watcher::Violation,
-    wire,
     world::{Engine, Sim, Spells, World},
 };
-use crate::{Handler, fake_http, services::ses::Ses, time::Clock};
 
 /// What came of a history.
 #[derive(Debug)]
@@ -115,12 +107,7 @@ fn set_up(seed: u64, setup: &Setup, tells: bool) -> Arc<Stage> {
     world.hosts = (0..setup.hosts.max(1)).map(|host| Host::new(format!("i-{host}"))).collect();
     world.is_secret(ROTATION_TOKEN);
     start(&mut world, setup.start);
-    let clock =
-        Clock::Simulated { date: SystemTime::UNIX_EPOCH + Duration::from_secs(EPOCH_SECONDS), at: world.began() };
-    let sim = Sim::new(world);
-    let clients = fake_http::clients(sim.clone(), Ses::Fake(wire::ses(&sim)));
-    let handler = Handler::new(clients, Ok(settings(setup)), clock);
-    let stage = Arc::new(Stage { sim, handler, setup: *setup });
+    let stage = Arc::new(Stage::new(Sim::new(world), *setup));
     stage.sim.world().stage = Some(Arc::downgrade(&stage));
     stage
 }
@@ -156,27 +143,4 @@ fn start(world: &mut World, start: Start) {
         world.install(host, &current, "begins with");
     }
     world.disturbed();
-}
-
-fn settings(setup: &Setup) -> Settings {
-    let instances = Instances {
-        ids: (0..setup.hosts).map(|host| format!("i-{host}")).collect(),
-        document: "mail-rotate-smtp".into(),
-        script: "/usr/local/bin/rotate_smtp.sh".into(),
-        timeout_seconds: SCRIPT_TIMEOUT,
-        content_sha256: None,
-    };
-    Settings {
-        secret_arn_prefix: SECRET_ARN_PREFIX.into(),
-        iam_user_arn: USER_ARN.into(),
-        iam_user_owned: setup.owned,
-        replaces: vec![],
-        fields: Fields::default(),
-        smtp_endpoint: SmtpEndpoint::of_region("eu-west-1"),
-        test_mail: setup.mail.then(|| TestMail { sender: "a@example.com".into(), recipient: "b@example.com".into() }),
-        consumer: (setup.hosts > 0).then_some(Consumer::Instances(instances)),
-        keep_previous: Duration::from_millis(setup.keep_previous),
-        keep_inactive: Duration::from_hours(72),
-        topic_arn: setup.topic.then(|| "arn:aws:sns:eu-west-1:123456789012:mail-rotation".into()),
-    }
 }

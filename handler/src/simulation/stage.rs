@@ -1,22 +1,28 @@
 //! The function and who invokes it by the rules: Secrets Manager, the daily rule.
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::{Arc, Mutex},
+    task::Poll,
+    time::{Duration, SystemTime},
+};
 
-use contract::{AWSCURRENT, AWSPENDING};
+use contract::{AWSCURRENT, AWSPENDING, Consumer, Fields, Instances, Settings, SmtpEndpoint, TestMail};
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 use tokio::task::spawn_local as spawn;
 
 use super::{
-    ARN, DAY, EPOCH_SECONDS, HOUR, MINUTE, Millis, SECOND,
+    ARN, DAY, EPOCH_SECONDS, HOUR, MINUTE, Millis, SCRIPT_TIMEOUT, SECOND, SECRET_ARN_PREFIX, USER_ARN,
     history::Armed,
     history::{At, Disturbance, PERIOD, Setup},
     hosts::sleep,
     recover,
-    wire::INVOCATION,
+    wire::{self, INVOCATION},
     world::{Invocation, Sim},
 };
-use crate::Handler;
+use crate::{Handler, fake_http, services::ses::Ses, time::Clock};
 
 /// The function's timeout.
 const TIMEOUT: Millis = 5 * MINUTE;
@@ -28,8 +34,11 @@ const SPACING: [Millis; 5] = [100 * SECOND, 5 * MINUTE, 15 * MINUTE, 40 * MINUTE
 #[derive(Debug)]
 pub(super) struct Stage {
     pub(super) sim: Sim,
-    pub(super) handler: Handler,
     pub(super) setup: Setup,
+    /// Where every process of the function has its clock from.
+    clock: Clock,
+    /// The newest process of the function, and the instances that its settings name.
+    process: Mutex<Option<(Vec<String>, Arc<Handler>)>>,
 }
 
 /// The event of a step.
@@ -51,24 +60,47 @@ enum Attempt {
 }
 
 impl Stage {
+    pub(super) fn new(sim: Sim, setup: Setup) -> Self {
+        let date = SystemTime::UNIX_EPOCH + Duration::from_secs(EPOCH_SECONDS);
+        let clock = Clock::Simulated { date, at: sim.world().began() };
+        Self { sim, setup, clock, process: Mutex::default() }
+    }
+
+    /// The process that Lambda gives an invocation which begins now: a new one if the settings have changed. What runs in an older
+    /// process goes on with the older settings.
+    fn process(&self, instances: Vec<String>) -> Arc<Handler> {
+        let mut process = self.process.lock().unwrap();
+        if let Some((its, handler)) = &*process
+            && *its == instances
+        {
+            return handler.clone();
+        }
+        let clients = fake_http::clients(self.sim.clone(), Ses::Fake(wire::ses(&self.sim)));
+        let handler = Arc::new(Handler::new(clients, Ok(settings(&self.setup, instances.clone())), self.clock));
+        *process = Some((instances, handler.clone()));
+        handler
+    }
+
     /// Invokes the function. An error is its type; `killed` if there was no answer.
     pub(super) async fn invoke(&self, name: &str, event: Value) -> Result<Value, String> {
-        let (id, now) = {
+        let (id, now, instances) = {
             let mut world = self.sim.world();
-            let seen = world.changes;
+            let began = world.changes;
             world.invocations.push(Invocation {
                 name: name.to_owned(),
                 is_killed: false,
-                seen,
+                began,
+                seen: began,
                 listed: 0,
                 deactivated: vec![],
             });
             world.tell(|_| format!("{name} begins"));
-            (u32::try_from(world.invocations.len() - 1).unwrap(), world.now())
+            (u32::try_from(world.invocations.len() - 1).unwrap(), world.now(), world.instances_of_the_file())
         };
+        let handler = self.process(instances);
         let mut context = Context::default();
         context.deadline = EPOCH_SECONDS * SECOND + now + TIMEOUT;
-        let mut run = pin!(INVOCATION.scope(id, self.handler.handle(LambdaEvent::new(event, context))));
+        let mut run = pin!(INVOCATION.scope(id, handler.handle(LambdaEvent::new(event, context))));
         let run = poll_fn(|task| match run.as_mut().poll(task) {
             Poll::Ready(answer) => Poll::Ready(Some(answer)),
             Poll::Pending if self.sim.world().invocations[id as usize].is_killed => Poll::Ready(None),
@@ -267,5 +299,29 @@ pub(super) async fn disturb(sim: Sim, Disturbance { from, at, act }: Disturbance
     match at {
         At::Once if !is_of_a_call => world.act(act),
         _ => world.armed.push(Armed { at, act }),
+    }
+}
+
+/// What the function's environment says while the file names these instances.
+fn settings(setup: &Setup, ids: Vec<String>) -> Settings {
+    let instances = Instances {
+        ids,
+        document: "mail-rotate-smtp".into(),
+        script: "/usr/local/bin/rotate_smtp.sh".into(),
+        timeout_seconds: SCRIPT_TIMEOUT,
+        content_sha256: None,
+    };
+    Settings {
+        secret_arn_prefix: SECRET_ARN_PREFIX.into(),
+        iam_user_arn: USER_ARN.into(),
+        iam_user_owned: setup.owned,
+        replaces: vec![],
+        fields: Fields::default(),
+        smtp_endpoint: SmtpEndpoint::of_region("eu-west-1"),
+        test_mail: setup.mail.then(|| TestMail { sender: "a@example.com".into(), recipient: "b@example.com".into() }),
+        consumer: (setup.hosts > 0).then_some(Consumer::Instances(instances)),
+        keep_previous: Duration::from_millis(setup.keep_previous),
+        keep_inactive: Duration::from_hours(72),
+        topic_arn: setup.topic.then(|| "arn:aws:sns:eu-west-1:123456789012:mail-rotation".into()),
     }
 }

@@ -326,6 +326,34 @@ fn a_first_rotation_that_only_some_hosts_have_confirmed_costs_the_others_no_key(
     is_unbroken(&after(setup, 31, &[deleted, (3 * DAY, At::Once, Act::PutHandMade)]));
 }
 
+/// The previous key's grace is over before the host could have been told by a rotation.
+#[test]
+fn a_host_that_is_put_in_place_after_a_rotation_keeps_the_previous_key_until_it_has_another() {
+    for later in [HOUR, 8 * HOUR, 23 * HOUR] {
+        is_unbroken(&after(Setup::PLAIN, 10, &[(later, At::Once, Act::PutInPlace(1))]));
+    }
+    let offline = (4 * HOUR + MINUTE, At::Once, Act::Offline(1, 5 * DAY));
+    is_unbroken(&after(Setup::PLAIN, 10, &[(4 * HOUR, At::Once, Act::PutInPlace(1)), offline]));
+}
+
+/// Which hosts it knew, no label of an older function says.
+#[test]
+fn a_host_that_is_put_in_place_before_any_function_named_the_hosts_keeps_the_previous_key() {
+    let act = Act::PutInPlace(1);
+    let disturbances = vec![Disturbance { from: HOUR, at: At::Once, act }];
+    let setup = Setup { start: Start::WithPrevious, ..Setup::PLAIN };
+    is_unbroken(&run(&History { seed: 1, lasts: FIRST + 10 * DAY, setup, disturbances }, true));
+}
+
+#[test]
+fn a_rotation_does_not_end_before_a_host_that_is_put_in_place_meanwhile_is_told() {
+    for before in ["createSecret", "setSecret", "SendCommand", "GetCommandInvocation", "testSecret", "finishSecret"] {
+        let outcome = after(Setup::PLAIN, 10, &[(0, At::Before(before), Act::PutInPlace(1))]);
+        is_unbroken(&outcome);
+        assert_eq!(outcome.by_itself, 1, "{}", outcome.story.join("\n"));
+    }
+}
+
 #[test]
 fn a_key_that_awscurrent_is_moved_back_to_in_the_last_moment_is_not_deleted() {
     for action in ["UpdateAccessKey", "DeleteAccessKey"] {

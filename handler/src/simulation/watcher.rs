@@ -43,7 +43,8 @@ pub(super) enum Broken {
 #[derive(Clone, Debug)]
 pub(super) struct Violation {
     pub(super) broken: Broken,
-    /// Somebody changed something between the function's last look at the labels and the call.
+    /// Somebody changed something between the function's last look at the labels and the call, or the file's hosts while the
+    /// invocation ran.
     pub(super) in_a_race: bool,
     pub(super) at: Millis,
     pub(super) what: String,
@@ -116,9 +117,14 @@ impl World {
         }
     }
 
-    /// Whether somebody changed something since the invocation that acts has read the labels.
+    /// Whether somebody changed something since the invocation that acts has read the labels, or an apply put another host into the
+    /// function's settings while that invocation runs. Lambda gives the new settings to later invocations only, so the running
+    /// one cannot know the host: that race is AWS's, and no rule of the function can end it.
     fn is_raced(&self) -> bool {
-        self.acting.is_some_and(|invocation| self.disturbed > self.invocations[invocation as usize].seen)
+        self.acting.is_some_and(|invocation| {
+            let it = &self.invocations[invocation as usize];
+            self.disturbed > it.seen || self.hosts_changed > it.began
+        })
     }
 
     fn is_needed(&self, key: &str) -> bool {

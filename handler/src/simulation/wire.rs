@@ -205,7 +205,7 @@ impl World {
                 Ok(Value::String("<MessageId>m-0</MessageId>".to_owned()))
             }
             "DescribeInstanceInformation" => self.instances(),
-            "SendCommand" => self.send_command(sim),
+            "SendCommand" => self.send_command(sim, body),
             "GetCommandInvocation" => self.command(text("CommandId").unwrap(), text("InstanceId").unwrap()),
             other => panic!("{other} is not simulated"),
         }

@@ -42,6 +42,8 @@ pub(super) struct Spells {
 pub(super) struct Invocation {
     pub(super) name: String,
     pub(super) is_killed: bool,
+    /// The last change of the world before it began.
+    pub(super) began: u64,
     /// The last change of the world that its last DescribeSecret showed.
     pub(super) seen: u64,
     /// The moment that its last ListAccessKeys showed.
@@ -91,6 +93,8 @@ pub(super) struct World {
     pub(super) changes: u64,
     /// The last one that was not the function's.
     pub(super) disturbed: u64,
+    /// The last one after which the file names other hosts.
+    pub(super) hosts_changed: u64,
     /// When anything changed last.
     pub(super) changed: Millis,
     pub(super) calls: u64,
@@ -125,6 +129,7 @@ impl World {
             fault: None,
             changes: 0,
             disturbed: 0,
+            hosts_changed: 0,
             changed: 0,
             calls: 0,
             rotations: 0,

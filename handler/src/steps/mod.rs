@@ -103,7 +103,7 @@ mod tests {
 
     fn tested() -> FakeAws {
         let aws = FakeAws::new().version("old", &[AWSCURRENT], "OLD");
-        aws.version("new", &[AWSPENDING, DEPLOYING, TOLD], "NEW").keys(&["OLD", "NEW"]).host()
+        aws.version("new", &[AWSPENDING, DEPLOYING, TOLD], "NEW").keys(&["OLD", "NEW"]).host().confirmed()
     }
 
     #[tokio::test]
@@ -149,7 +149,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_label_that_the_step_before_has_set_may_not_be_there_yet() {
-        let aws = tested().version("new", &[AWSPENDING, DEPLOYING], "NEW").version("odd", &[TOLD], "ODD");
+        let hosts = tested().hosts_label();
+        let aws = tested().version("new", &[AWSPENDING, DEPLOYING, &hosts], "NEW").version("odd", &[TOLD], "ODD");
         let aws = aws.fault_after(2, "DescribeSecret", Fault::LabelMoved { to: "new", label: TOLD });
         aws.take(Step::Finish, async |rotation, _| run(*rotation).await).await.unwrap();
         assert!(aws.labels("new").contains(&AWSCURRENT.to_owned()));

@@ -10,7 +10,7 @@ use crate::{
     services::secret::{self, Secret},
 };
 
-/// Labels a version that every host has just confirmed. The hosts' label comes first: TOLD without it would count for any host.
+/// Labels a version that every host has just confirmed. The hosts' label comes first: TOLD without it counts for no host.
 pub(crate) async fn mark_told(invocation: &Invocation<'_>, seen: &Secret, version: &str) -> Result<(), Error> {
     let Invocation { clients, settings, .. } = *invocation;
     let hosts = told_hosts::label_of(settings.consumer.as_ref());
