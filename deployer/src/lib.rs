@@ -46,4 +46,4 @@ mod docs;
 #[cfg(test)]
 mod layers;
 
-pub use commands::{command, run, show_mistake_as_json};
+pub use commands::{command, parse, run, show_mistake_as_json};

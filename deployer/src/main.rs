@@ -4,17 +4,16 @@
 
 use std::process::ExitCode;
 
-use clap::{FromArgMatches as _, error::ErrorKind};
-use deployer::cli::Cli;
+use clap::error::ErrorKind;
 
 fn main() -> ExitCode {
-    let parsed = deployer::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
+    let words: Vec<_> = std::env::args_os().collect();
+    let cli = match deployer::parse(&words) {
         Ok(cli) => cli,
         Err(error) => {
             // Clap's own exit code is 2, which means "there are changes" here.
             let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            let wants_json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
+            let wants_json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
             if wants_json && !is_help {
                 deployer::show_mistake_as_json(&error);
             } else {

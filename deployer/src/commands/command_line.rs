@@ -1,8 +1,11 @@
 //! The command line as a whole, and what clap makes of it: completions for shells, and man pages.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, ffi::OsString, fs, path::Path};
 
-use clap::CommandFactory as _;
+use clap::{
+    Arg, CommandFactory as _, FromArgMatches as _,
+    error::{ContextKind, ContextValue},
+};
 use clap_complete::Shell;
 
 use super::session::{Done, Shown};
@@ -18,6 +21,34 @@ use crate::{
 #[must_use]
 pub fn command() -> clap::Command {
     Cli::command().long_version(package::LONG_VERSION.as_str()).after_long_help(Exit::help())
+}
+
+/// Reads the command line.
+///
+/// # Errors
+/// A mistake in it. Help and the version are "errors" too, as clap has it.
+pub fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
+    let matches = command().try_get_matches_from(words);
+    matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|mistake| with_two_dashes(mistake, words))
+}
+
+/// Terraform's options have one dash. Clap takes `-auto-approve` for `-a`.
+fn with_two_dashes(mut mistake: clap::Error, words: &[OsString]) -> clap::Error {
+    let command = command();
+    let options: BTreeSet<_> =
+        command.get_subcommands().flat_map(clap::Command::get_opts).filter_map(Arg::get_long).collect();
+    let is_one = |word: &&str| {
+        let name = word.strip_prefix('-').and_then(|rest| rest.split('=').next());
+        name.is_some_and(|name| options.contains(name))
+    };
+    let words = words.iter().filter_map(|word| word.to_str()).take_while(|word| *word != "--");
+    if let Some(word) =
+        words.into_iter().find(is_one).filter(|_| mistake.kind() == clap::error::ErrorKind::UnknownArgument)
+    {
+        mistake.insert(ContextKind::InvalidArg, ContextValue::String(word.to_owned()));
+        mistake.insert(ContextKind::SuggestedArg, ContextValue::String(format!("-{word}")));
+    }
+    mistake
 }
 
 /// Shows a mistake in the command line as `--json` shows every error.

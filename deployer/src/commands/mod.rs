@@ -13,7 +13,7 @@ use crate::{
     screen::{self, Screen, Verbosity},
 };
 
-pub use self::command_line::{command, show_mistake_as_json};
+pub use self::command_line::{command, parse, show_mistake_as_json};
 use self::session::{Done, Shown, show};
 
 mod apply;

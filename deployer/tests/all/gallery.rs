@@ -306,6 +306,7 @@ fn a_mistyped_command_line_names_the_word_and_the_right_one() {
         &["apply", "--lease-timeout", "5"],
         &["destroy", "--name", "mail-prod"],
         &["rotate", "--leaked"],
+        &["apply", "-auto-approve"],
         &["output", "secret"],
         &["validate", "--format", "gitlab"],
         &["completions", "bsh"],

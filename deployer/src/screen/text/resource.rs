@@ -99,7 +99,7 @@ fn head(resource: &Planned, verb: Verb) -> String {
     let by = match resource.changed_by {
         None => "",
         Some(ChangedBy::File) => "  (by the file)",
-        Some(ChangedBy::SomebodyElse) => "  (by somebody else, since the last apply)",
+        Some(ChangedBy::SomebodyElse) => "  (somebody else's change since the last apply)",
     };
     let adopted = if resource.ops.iter().any(|op| op.has(Effect::Adopts)) { "  (adopted)" } else { "" };
     format!("{style}{sign}{style:#} {BOLD}{}{BOLD:#}{by}{adopted}", resource.address)
@@ -395,7 +395,7 @@ mod tests {
         let size = Op::new(Verb::Update, "x").with("memory_size", Some(512.into()), Some(128.into()));
         assert_eq!(
             drifted(vec![put, attached, size]),
-            "  ~ role r  (by somebody else, since the last apply)
+            "  ~ role r  (somebody else's change since the last apply)
         - may GetUser on user u
         + may DeleteUser on user u
         managed_policy  (none) → p
@@ -403,7 +403,7 @@ mod tests {
 "
         );
         let create = Op::new(Verb::Create, "iam:CreateRole").sets("path", "/");
-        assert_eq!(drifted(vec![create]), "  - role r  (by somebody else, since the last apply)\n");
+        assert_eq!(drifted(vec![create]), "  - role r  (somebody else's change since the last apply)\n");
     }
 
     #[test]

@@ -291,7 +291,12 @@ fn way_of(key: &str, fate: &KeyFate) -> Option<Text> {
 }
 
 pub(super) fn aws(action: &str, cause: &Cause) -> Parts {
-    parts(format!("{action} failed: {cause}"), "nothing further was done", after_cause(cause))
+    // IAM compares the name with Secrets Manager's six characters, which a secret that is gone does not have.
+    let is_gone = cause.is_denied() && action == "secretsmanager:DescribeSecret";
+    let gone =
+        is_gone.then(|| text!["if somebody deleted the secret, run ", Command::deployer("apply"), " to make it anew"]);
+    let next: Vec<_> = gone.into_iter().chain(after_cause(cause)).collect();
+    parts(format!("{action} failed: {cause}"), "nothing further was done", next)
 }
 
 fn after_cause(cause: &Cause) -> Vec<Text> {
