@@ -242,9 +242,11 @@ async fn no_credentials(error: &CredentialsError) -> Error {
     }
     // The chain's own text lists every place that it tried, down to the metadata of EC2.
     if matches!(error, CredentialsError::CredentialsNotLoaded(_)) {
-        let cause = match env::var("AWS_PROFILE").ok().filter(|profile| !profile.is_empty()) {
-            Some(profile) => format!("AWS_PROFILE is {profile}, and no profile of that name has any"),
-            None => "neither the environment nor a profile has any, and this machine has no role".to_owned(),
+        let profile = env::var("AWS_PROFILE").ok().filter(|profile| !profile.is_empty());
+        let cause = match (half_of_a_pair(), profile) {
+            (Some((set, missing)), _) => format!("{set} is set, and {missing} is not"),
+            (None, Some(profile)) => format!("AWS_PROFILE is {profile}, and no profile of that name has any"),
+            (None, None) => "neither the environment nor a profile has any, and this machine has no role".to_owned(),
         };
         return Error::new("found no AWS credentials").of_kind(ErrorKind::Credentials).cause(cause).hint(hint);
     }
@@ -266,6 +268,17 @@ async fn no_credentials(error: &CredentialsError) -> Error {
     match profile_of_sso().await {
         Some(profile) => error.hint(text!["sign in: ", Command::aws(&["sso", "login", "--profile", &profile])]),
         None => error.hint(hint),
+    }
+}
+
+/// Of the two variables with credentials, the one that is set and the one that is missing; none if both are, or neither.
+fn half_of_a_pair() -> Option<(&'static str, &'static str)> {
+    let [id, secret] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+    let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    match (is_set(id), is_set(secret)) {
+        (true, false) => Some((id, secret)),
+        (false, true) => Some((secret, id)),
+        (true, true) | (false, false) => None,
     }
 }
 

@@ -47,6 +47,8 @@ fn with_two_dashes(mut mistake: clap::Error, words: &[OsString]) -> clap::Error 
     {
         mistake.insert(ContextKind::InvalidArg, ContextValue::String(word.to_owned()));
         mistake.insert(ContextKind::SuggestedArg, ContextValue::String(format!("-{word}")));
+        // How to pass `-a` as a value.
+        mistake.remove(ContextKind::Suggested);
     }
     mistake
 }

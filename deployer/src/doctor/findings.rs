@@ -367,8 +367,13 @@ fn instance_role(deployment: &Deployment, facts: &Facts) -> Option<Finding> {
             Finding::new(check, Verdict::Ok, format!("role {role} may read secret {}", deployment.names.secret))
         }
         Ok(Some(_)) if access == Some(State::Missing) => {
-            let evidence = format!("role {role} may not read secret {} yet", deployment.names.secret);
-            Finding::new(check, Verdict::NotYet, evidence)
+            let secret = &deployment.names.secret;
+            if was_deployed(facts) {
+                let evidence = format!("role {role} may not read secret {secret}: its policy is not there");
+                Finding::new(check, Verdict::Wrong, evidence).fix(apply())
+            } else {
+                Finding::new(check, Verdict::NotYet, format!("role {role} may not read secret {secret} yet"))
+            }
         }
         Ok(Some(simulated)) => {
             let evidence = format!("role {role} is denied {}", said(&simulated.denied));

@@ -145,6 +145,30 @@ fn a_profile_with_mfa_is_told_the_way_round() {
     }
 }
 
+#[test]
+fn a_session_that_has_to_be_signed_in_is_told_with_the_command_and_half_a_pair_with_the_other_half() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    let file = sandbox.file(
+        "aws-config",
+        "[profile sso]\nsso_session = s\nsso_account_id = 123456789012\nsso_role_name = r\n\
+         [sso-session s]\nsso_region = eu-west-1\nsso_start_url = https://example.awsapps.com/start\n\
+         [profile login]\nlogin_session = arn:aws:iam::123456789012:user/me\n",
+    );
+    for (profile, way) in [
+        ("sso", "aws sso login --profile sso"),
+        ("login", "credential_process = aws configure export-credentials --profile login"),
+        ("none", "aws configure list-profiles"),
+    ] {
+        let chosen = [("AWS_PROFILE", profile), ("AWS_CONFIG_FILE", &*file)];
+        let error = refused_credentials(&sandbox, &config, &[&NO_CREDENTIALS[..], &chosen].concat());
+        assert!(error.contains(way), "{error}");
+    }
+    let half = [&NO_CREDENTIALS[..], &[("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")]].concat();
+    let error = refused_credentials(&sandbox, &config, &half);
+    assert!(error.contains("AWS_ACCESS_KEY_ID is set, and AWS_SECRET_ACCESS_KEY is not"), "{error}");
+}
+
 /// The sandbox's SMTP port has a certificate of the sandbox's own authority. What it says is no HTTP, but shows that TLS succeeded.
 #[test]
 fn the_certificates_of_aws_ca_bundle_are_trusted() {
