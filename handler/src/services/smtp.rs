@@ -108,16 +108,18 @@ impl<'a> Smtp<'a> {
         Ok(Self { endpoint, connection: Connection::Network(tls) })
     }
 
-    /// Lets the server greet over an encrypted connection. No login is tried.
+    /// Lets the server greet over an encrypted connection. No login is tried. A server that refuses has answered: `421` passes, and is the
+    /// logins' to wait for.
     pub(crate) async fn greet(&self) -> Result<(), SmtpRefusal> {
-        match &self.connection {
+        let greeting = match &self.connection {
             Connection::Network(tls) => {
                 let transport: AsyncSmtpTransport<Tokio1Executor> = transport(self.endpoint, tls).build();
                 within(async { transport.test_connection().await.map(drop) }).await
             }
             #[cfg(test)]
             Connection::Fake(ses) => ses.greet().await,
-        }
+        };
+        greeting.or_else(|refusal| if refusal.code.is_some() { Ok(()) } else { Err(refusal) })
     }
 
     /// Logs in until so many logins in a row were accepted.
