@@ -157,7 +157,7 @@ async fn an_alias_of_the_kms_key_that_somebody_repoints_is_drift() {
     let key = deployed.aws.kms.create_key().send().await.unwrap().key_metadata.unwrap().key_id;
     deployed.aws.kms.update_alias().alias_name("alias/mail").target_key_id(key).send().await.unwrap();
     let said = deployed.run(&["drift"]).expect(2).in_one_line();
-    assert!(said.contains("~ secret mail-prod/smtp (by somebody else") && !said.contains("Unclear"), "{said}");
+    assert!(said.contains("~ secret mail-prod/smtp (somebody else's change") && !said.contains("Unclear"), "{said}");
 }
 
 /// Hosts may send by what somebody attached, so nothing is taken away; but the credential lies on every host.
@@ -296,7 +296,7 @@ async fn drift_tells_what_somebody_else_changed_since_the_last_apply_and_plan_te
     };
     assert!(drift(&[], 0).contains("No drift. AWS is as it was applied."));
     log_group::another_retention(&deployed).await.unwrap();
-    let by_somebody = "~ log group /aws/lambda/mail-prod-rotation  (by somebody else, since the last apply)";
+    let by_somebody = "~ log group /aws/lambda/mail-prod-rotation  (somebody else's change since the last apply)";
     let found = drift(&[], 2);
     assert!(found.contains(by_somebody) && found.contains("retention_in_days  30 → 1"), "{found}");
     assert!(found.contains("Drift: 1 resource is not as it was applied."), "{found}");
