@@ -162,18 +162,26 @@ pub(crate) async fn connect(region: &str, silence: &Silence) -> Result<(Aws, Ide
 
 /// Without the profile that AWS_PROFILE names, the SDK would go on to the role of this machine, and act as somebody else than was asked for.
 async fn check_profile() -> Result<(), Error> {
-    let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
     if !is_set("AWS_PROFILE") || is_set("AWS_ACCESS_KEY_ID") {
         return Ok(());
     }
-    let (fs, environment, files) = Default::default();
     // A file that cannot be read is told where the credentials are.
-    let Ok(profiles) = profile::load(&fs, &environment, &files, None).await else { return Ok(()) };
+    let Ok(profiles) = profiles().await else { return Ok(()) };
     let name = profiles.selected_profile();
     if profiles.get_profile(name).is_some() {
         return Ok(());
     }
     Err(no_such_profile(name))
+}
+
+fn is_set(variable: &str) -> bool {
+    env::var_os(variable).is_some_and(|value| !value.is_empty())
+}
+
+/// The profiles of the files that the environment names.
+async fn profiles() -> Result<profile::ProfileSet, profile::ProfileFileLoadError> {
+    let (fs, environment, files) = Default::default();
+    profile::load(&fs, &environment, &files, None).await
 }
 
 fn no_such_profile(name: &str) -> Error {
@@ -274,7 +282,6 @@ async fn no_credentials(error: &CredentialsError) -> Error {
 /// Of the two variables with credentials, the one that is set and the one that is missing; none if both are, or neither.
 fn half_of_a_pair() -> Option<(&'static str, &'static str)> {
     let [id, secret] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
-    let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
     match (is_set(id), is_set(secret)) {
         (true, false) => Some((id, secret)),
         (false, true) => Some((secret, id)),
@@ -284,8 +291,7 @@ fn half_of_a_pair() -> Option<(&'static str, &'static str)> {
 
 /// The profile in use, if its credentials come from IAM Identity Center.
 async fn profile_of_sso() -> Option<String> {
-    let (fs, environment, files) = Default::default();
-    let profiles = profile::load(&fs, &environment, &files, None).await.ok()?;
+    let profiles = profiles().await.ok()?;
     let selected = profiles.selected_profile();
     let profile = profiles.get_profile(selected)?;
     ["sso_session", "sso_start_url"].iter().any(|key| profile.get(key).is_some()).then(|| selected.to_owned())
@@ -301,8 +307,7 @@ async fn unreadable_file() -> Option<String> {
     if let Some(cause) = tokens.into_iter().find_map(of_variable) {
         return Some(cause);
     }
-    let (fs, environment, files) = Default::default();
-    match profile::load(&fs, &environment, &files, None).await {
+    match profiles().await {
         Err(error) => Some(format!("{error}: {}", crate::error::innermost(&error))),
         Ok(_) => None,
     }
@@ -311,8 +316,7 @@ async fn unreadable_file() -> Option<String> {
 /// The profile in use, if it asks for a second factor, itself or through `source_profile`. The SDK ignores the key `mfa_serial`,
 /// and AWS then refuses the role.
 async fn profile_with_mfa() -> Option<String> {
-    let (fs, environment, files) = Default::default();
-    let profiles = profile::load(&fs, &environment, &files, None).await.ok()?;
+    let profiles = profiles().await.ok()?;
     let selected = profiles.selected_profile().to_owned();
     let mut seen = BTreeSet::new();
     let mut next = Some(selected.as_str());
@@ -339,9 +343,7 @@ fn let_the_cli_give_them(profile: &str) -> Text {
 }
 
 async fn selected_profile() -> String {
-    let (fs, environment, files) = Default::default();
-    let profiles = profile::load(&fs, &environment, &files, None).await;
-    profiles.map_or_else(|_| "default".to_owned(), |profiles| profiles.selected_profile().to_owned())
+    profiles().await.map_or_else(|_| "default".to_owned(), |profiles| profiles.selected_profile().to_owned())
 }
 
 /// A file with the certificates to trust, and where it is named.
@@ -355,8 +357,7 @@ async fn ca_bundle() -> Option<CaBundle> {
     if let Some(path) = env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) {
         return Some(CaBundle { path: path.into(), named_by: "AWS_CA_BUNDLE".to_owned() });
     }
-    let (fs, environment, files) = Default::default();
-    let profiles = profile::load(&fs, &environment, &files, None).await.ok()?;
+    let profiles = profiles().await.ok()?;
     let path = profiles.get("ca_bundle")?.into();
     Some(CaBundle { path, named_by: format!("ca_bundle of the profile {}", profiles.selected_profile()) })
 }

@@ -41,11 +41,12 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
     let left = left_over(deployment, &facts, &resources, toward);
     let mut more = plan::survey(aws, &left, Box::pin(async { facts })).await;
     let facts = more.facts;
-    if toward == Toward::Present {
+    // Under a new name of the deployment the secret stays.
+    let moves = matches!(facts.former_record, Ok(Some(_)));
+    if toward == Toward::Present && !moves {
         keep_the_credential_readable(deployment, &facts, &mut more.resources);
     }
     let deleted = if nodes.is_empty() { Vec::new() } else { deleted(&more.resources) };
-    let moves = matches!(facts.former_record, Ok(Some(_)));
     if moves {
         notes.extend(note_of_the_move(deployment, toward));
     } else {
@@ -147,10 +148,8 @@ fn keep_the_credential_readable(
     facts: &Facts,
     leftovers: &mut [(Address, Result<Vec<Op>, Error>)],
 ) {
-    // Under a new name of the deployment the secret stays.
-    let moves = matches!(facts.former_record, Ok(Some(_)));
     let has_keys = facts.user_keys().is_ok_and(|keys| !keys.is_empty());
-    if moves || !has_keys || deployment.allowed.stop_mail {
+    if !has_keys || deployment.allowed.stop_mail {
         return;
     }
     let holds_it = |address: &Address| matches!(address.kind, ResourceKind::Secret | ResourceKind::Rotation);

@@ -8,8 +8,11 @@ const SUCCESS: &str = "Success";
 /// Its words for a script that was ended because it ran longer than it may.
 const RAN_TOO_LONG: &str = "Execution Timed Out";
 
+/// Its word for a command that its agent on the host does not have yet.
+const PENDING: &str = "Pending";
+
 /// Its words for a script that its agent on the host has not begun.
-const NOT_BEGUN: [&str; 3] = ["Pending", "Delayed", "Delivery Timed Out"];
+const NOT_BEGUN: [&str; 3] = [PENDING, "Delayed", "Delivery Timed Out"];
 
 /// How the script ended on one host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +36,7 @@ impl HostResult {
     pub(crate) fn waiting(instance: &str) -> Self {
         Self {
             instance: instance.to_owned(),
-            status: NOT_BEGUN[0].to_owned(),
+            status: PENDING.to_owned(),
             exit_code: None,
             output: String::new(),
             confirmed: false,
