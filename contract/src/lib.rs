@@ -30,8 +30,8 @@ pub use consumer::{Consumer, Instances};
 pub use event::Event;
 pub use fields::{Fields, Mapped, is_access_key_id};
 pub use label::{
-    AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, MOST_LABELS, TOLD, hosts_label, inactive_label,
-    parse_hosts_label, parse_inactive_label, parse_since_label, since_label,
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, LONGEST_SECRET, MOST_LABELS, TOLD, hosts_label,
+    inactive_label, parse_hosts_label, parse_inactive_label, parse_since_label, since_label,
 };
 pub use other_fields::OtherFields;
 pub use partition::Partition;

@@ -152,6 +152,10 @@ refusal_kinds! {
         found: "the secret has so many staging labels that a rotation's own ones do not fit; no key was made",
         next: "take the labels off that nobody needs; the error names them"
     }
+    ValueTooLong {
+        found: "with a new credential the value would be longer than a secret may be; no key was made",
+        next: "take fields out of the value that no program reads; the error names the longest one"
+    }
     MalformedSecret {
         found: "a labelled version is not the JSON that is rotated",
         next: "correct it, or take its labels off"

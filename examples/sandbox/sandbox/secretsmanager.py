@@ -18,6 +18,8 @@ from . import authz
 from .api import AwsError, Call
 
 MAXIMUM_LABELS = 20
+LONGEST_VALUE = 65_536
+"""Bytes of a secret's value (Secrets Manager quotas, "Secret value size")."""
 KEPT_VERSIONS = 100
 """Versions without a label are deprecated. Secrets Manager deletes them if there are more than about this many."""
 
@@ -104,6 +106,12 @@ def _value(call: Call) -> tuple[str | None, str | None]:
     value = call.params.get("SecretString"), call.params.get("SecretBinary")
     if value[0] is not None and value[1] is not None:
         raise AwsError("InvalidParameterException", "You can't specify both a binary secret value and a string.")
+    if len((value[0] or "").encode()) > LONGEST_VALUE:
+        raise AwsError(
+            "ValidationException",
+            "1 validation error detected: Value at 'secretString' failed to satisfy constraint: Member must have length "
+            f"less than or equal to {LONGEST_VALUE}",
+        )
     return value
 
 

@@ -54,6 +54,12 @@ class Creation(SecretTest):
         with self.assert_error("ResourceExistsException"):
             self.secrets.create_secret(Name=self.name, SecretString="two", ClientRequestToken=self.first)
 
+    def test_a_value_has_at_most_64_kib(self) -> None:
+        self.put("x" * 65_536)
+        for call in (self.put, lambda value: self.secrets.update_secret(SecretId=self.name, SecretString=value)):
+            with self.assert_error("ValidationException"):
+                call("x" * 65_537)
+
     def test_a_secret_without_a_value_has_no_version_until_its_first(self) -> None:
         self.name = unique("secret")
         self.assertNotIn("VersionId", self.secrets.create_secret(Name=self.name))

@@ -124,6 +124,14 @@ pub(crate) enum Error {
         others: Vec<(String, String)>,
     },
 
+    /// AWSCURRENT's value has no room for a new credential.
+    ValueTooLong {
+        /// How many bytes it would have with one.
+        bytes: usize,
+        /// The longest field that is not ours, and its length in bytes.
+        longest: Option<(String, usize)>,
+    },
+
     /// A version's value is not our JSON.
     MalformedSecret {
         version: String,
@@ -421,6 +429,7 @@ impl Error {
             Self::UserServesAnother { .. } => RefusalKind::UserServesAnother,
             Self::NoCurrentValue { .. } => RefusalKind::NoCurrentValue,
             Self::TooManyLabels { .. } => RefusalKind::TooManyLabels,
+            Self::ValueTooLong { .. } => RefusalKind::ValueTooLong,
             Self::MalformedSecret { .. } => RefusalKind::MalformedSecret,
             Self::SecretOfAnotherUser { .. } => RefusalKind::SecretOfAnotherUser,
             Self::HostsOffline { .. } => RefusalKind::HostsOffline,

@@ -9,6 +9,9 @@ use crate::sensitive::Sensitive;
 /// Version of the derivation, the first byte of a password.
 const VERSION: u8 = 0x04;
 
+/// Characters of a password: Base64 of the version and a SHA-256.
+pub(crate) const LENGTH: usize = 44;
+
 /// The password that belongs to a secret access key in one region.
 ///
 /// The chain is that of a version 4 signature with a fixed date (SES guide, "Obtaining Amazon SES
@@ -51,6 +54,7 @@ mod tests {
         ];
         for (key, region, password) in known {
             assert_eq!(smtp_password(&Sensitive::new(key), region).reveal(), password, "{key} in {region}");
+            assert_eq!(password.len(), LENGTH);
         }
     }
 }

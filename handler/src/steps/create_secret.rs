@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use contract::{AWSCURRENT, AWSPREVIOUS, DEPLOYING, DONE, Login, SecretValue, Settings, TOLD};
+use contract::{AWSCURRENT, AWSPREVIOUS, DEPLOYING, DONE, Login, SecretValue, TOLD};
 use tracing::{info, warn};
 
 use crate::{
@@ -12,14 +12,14 @@ use crate::{
     invocation::{Invocation, Rotation},
     services::{
         aws::Clients,
-        consumer, endpoint, password,
+        password,
         secret::{self, NotStored, Secret, Version},
         smtp::{Credential, Smtp},
-        test_mail, user,
+        user,
     },
     since, slot,
     steps::{
-        consistent,
+        consistent, preflight,
         usable::{check_pending, unusable},
     },
 };
@@ -70,7 +70,7 @@ pub(crate) async fn decide(
     token: Option<&str>,
 ) -> Result<Decision, Error> {
     let smtp = Smtp::new(&invocation.clients.ses, &invocation.settings.smtp_endpoint)?;
-    let current = preflight(invocation, secret, &smtp).await?;
+    let current = preflight::check(invocation, secret, &smtp).await?;
     choose(invocation, secret, token, current, async |credential: &Credential| smtp.ask(credential).await).await
 }
 
@@ -121,52 +121,11 @@ async fn carry_out(rotation: &Rotation<'_>, secret: &Secret, decision: Decision)
     }
 }
 
-/// Everything that can fail while no key exists. Returns AWSCURRENT's version.
-async fn preflight(invocation: &Invocation<'_>, secret: &Secret, smtp: &Smtp<'_>) -> Result<Version, Error> {
-    let Invocation { clients, settings, .. } = *invocation;
-    check_test_mail(invocation, secret)?;
-    secret.check_number_of_labels()?;
-    endpoint::reach(&clients.ses, smtp).await?;
-    user::check(clients, settings).await?;
-    let current = match secret.version_labelled(AWSCURRENT) {
-        Some(version) => secret::read(clients, secret, version).await?,
-        None => None,
-    };
-    let current = current.ok_or_else(|| Error::NoCurrentValue { secret: secret.arn.clone() })?;
-    check_user_of(&current.value, settings)?;
-    if let Some(consumer) = &settings.consumer {
-        consumer::check(clients, consumer).await?;
-    }
-    info!("the endpoint, the user, the secret and the hosts are as they should be");
-    Ok(current)
-}
-
-fn check_test_mail(invocation: &Invocation<'_>, secret: &Secret) -> Result<(), Error> {
-    let Invocation { settings, time, .. } = *invocation;
-    match &settings.test_mail {
-        Some(mail) => test_mail::message(mail, time.began, &secret.arn, "none yet", "none yet").map(drop),
-        None => Ok(()),
-    }
-}
-
 /// No step makes a key Active that somebody made Inactive, but a reader of the log should learn why mail fails.
 fn warn_if_inactive(keys: &[AccessKey], key: &str, label: &str) {
     if keys.iter().any(|it| it.id == key && !it.active) {
         warn!(key, "the version labelled {label} names an access key that is Inactive: no host can log in with it");
     }
-}
-
-fn check_user_of(current: &SecretValue, settings: &Settings) -> Result<(), Error> {
-    let user = settings.iam_user_name();
-    let arn = &settings.iam_user_arn;
-    let (field, found) = if current.username != user {
-        ("username", &current.username)
-    } else if !current.iam_user_arn.is_empty() && current.iam_user_arn != *arn {
-        ("iam_user_arn", &current.iam_user_arn)
-    } else {
-        return Ok(());
-    };
-    Err(Error::SecretOfAnotherUser { field, found: found.clone(), expected: arn.clone() })
 }
 
 /// The version and value that hosts may have been told of, and that not every host has confirmed as its credential.
@@ -633,6 +592,19 @@ mod tests {
         assert!(text.contains("AWS allows 20 in all") && text.contains("--version-stage theirs-0"), "{text}");
         assert_eq!(aws.calls(), [""; 0]);
         with(13).rotate(async |_, secret| secret.check_number_of_labels()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_value_without_room_for_a_credential_is_refused_before_a_key_is_made() {
+        let with = |length: usize| begun(&["OLD"]).field("old", "certificate", &"x".repeat(length));
+        let aws = with(65_400);
+        let error = aws.rotate(async |rotation, secret| run(rotation, secret).await).await.unwrap_err();
+        assert_eq!(error.kind(), RefusalKind::ValueTooLong);
+        assert!(error.to_string().contains("certificate (65402 bytes)"), "{error}");
+        assert_eq!(aws.active_keys(), ["OLD"]);
+        let aws = with(65_000);
+        take_step_in(&aws).await.unwrap();
+        assert!(aws.value("new").to_json().len() <= contract::LONGEST_SECRET);
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ mod consistent;
 pub(crate) mod create_secret;
 pub(crate) mod done;
 pub(crate) mod finish_secret;
+mod preflight;
 mod set_secret;
 mod test_secret;
 pub(crate) mod told;

@@ -42,6 +42,7 @@ fn obstacle_of(kind: RefusalKind) -> Obstacle {
         | Kind::UserServesAnother
         | Kind::NoCurrentValue
         | Kind::TooManyLabels
+        | Kind::ValueTooLong
         | Kind::MalformedSecret
         | Kind::SecretOfAnotherUser
         | Kind::HostsOffline

@@ -2,7 +2,8 @@
 //! needs.
 
 use contract::{
-    Command, DEPLOYING, MOST_LABELS, SettingsError, SmtpEndpoint, TAG_SECRET, TOLD, Text, is_access_key_id, text,
+    Command, DEPLOYING, LONGEST_SECRET, MOST_LABELS, SettingsError, SmtpEndpoint, TAG_SECRET, TOLD, Text,
+    is_access_key_id, text,
 };
 
 use super::parts::{Parts, clear_pending, list, parts, rotate, wait};
@@ -125,6 +126,15 @@ pub(super) fn too_many_labels(secret: &str, has: usize, adds: usize, others: &[(
     let take_off = |(version, label): &(String, String)| Command::move_label(secret, label, Some(version), None).into();
     let next = text!["take off a label that nobody needs: "].then(Text::join(others.iter().map(take_off), " or "));
     parts(found, NO_KEY, [next, wait()])
+}
+
+pub(super) fn value_too_long(bytes: usize, longest: Option<&(String, usize)>) -> Parts {
+    let found = format!(
+        "with a new credential AWSCURRENT's value would have {bytes} bytes, and a secret has {LONGEST_SECRET} at most"
+    );
+    let longest =
+        longest.map_or_else(String::new, |(name, bytes)| format!("; the longest one is {name} ({bytes} bytes)"));
+    parts(found, NO_KEY, [format!("take fields out of the value that no program reads{longest}").into(), wait()])
 }
 
 pub(super) fn malformed_secret(version: &str, labels: &[String], problem: &str) -> Parts {

@@ -113,7 +113,7 @@ pub(super) fn no_safe_slot(user: &str, keys: &[KeptKey]) -> Parts {
     let may_go =
         |kept: &&KeptKey| unusable.map_or(!is_current(kept), |unusable| kept.key.key.id == unusable.key.key.id);
     let ids: Vec<_> = keys.iter().filter(may_go).map(|kept| kept.key.key.id.as_str()).collect();
-    let continues = format!("the rotation continues as soon as {} is deleted, or may be deleted", ids.join(" or "));
+    let continues = format!("rotation is possible again as soon as {} is deleted, or may be deleted", ids.join(" or "));
     let next: Vec<Text> = ways.chain((!ids.is_empty()).then(|| continues.into())).collect();
     parts(found, NO_KEY_TOUCHED, next)
 }

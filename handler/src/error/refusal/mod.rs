@@ -44,6 +44,7 @@ impl Error {
             }
             Self::NoCurrentValue { secret } => begin::no_current_value(secret),
             Self::TooManyLabels { secret, has, adds, others } => begin::too_many_labels(secret, *has, *adds, others),
+            Self::ValueTooLong { bytes, longest } => begin::value_too_long(*bytes, longest.as_ref()),
             Self::MalformedSecret { version, labels, problem } => begin::malformed_secret(version, labels, problem),
             Self::SecretOfAnotherUser { field, found, expected } => {
                 begin::secret_of_another_user(field, found, expected)
