@@ -6,7 +6,7 @@ use super::{
     watcher::Broken,
 };
 
-/// Shrinks a history that breaks a promise.
+/// Shrinks a history that breaks a promise outside of any race.
 pub(super) fn shrink(history: &History, broken: Broken) -> History {
     let mut best = history.clone();
     loop {
@@ -19,7 +19,7 @@ pub(super) fn shrink(history: &History, broken: Broken) -> History {
 }
 
 fn breaks(outcome: &Outcome, broken: Broken) -> bool {
-    outcome.violations.iter().any(|violation| violation.broken == broken)
+    outcome.violations.iter().any(|violation| violation.broken == broken && !violation.in_a_race)
 }
 
 /// What may be left out of a history, the most first.

@@ -77,7 +77,8 @@ pub(super) struct Ghost {
 
 impl World {
     fn breaks(&mut self, broken: Broken, in_a_race: bool, what: String) {
-        if self.violations.iter().any(|violation| violation.broken == broken) {
+        // One of each: a race must not hide that the same promise is broken outside of any.
+        if self.violations.iter().any(|known| known.broken == broken && known.in_a_race == in_a_race) {
             return;
         }
         let at = self.now();
