@@ -224,6 +224,12 @@ impl FakeAws {
         self
     }
 
+    /// SES refuses this password.
+    pub(crate) fn refused_by_ses(mut self, password: &'static str) -> Self {
+        self.ses = Accepting::but(password);
+        self
+    }
+
     pub(crate) fn topic(mut self) -> Self {
         self.settings.topic_arn = Some("arn:aws:sns:eu-west-1:123456789012:mail-rotation".into());
         self

@@ -186,7 +186,11 @@ pub(crate) enum Error {
     RolledBack(CrossedLabels),
 
     /// The rotation had completed, and an edit by hand made a new version of its credential. AWSPENDING was taken off.
-    WasComplete { version: String },
+    WasComplete {
+        version: String,
+        /// Whether AWSPENDING was taken off.
+        is_closed: bool,
+    },
 
     /// An operator put a newer credential behind AWSCURRENT. To roll forward would take it away again, and to make a new
     /// key would move DEPLOYING, which is all that protects the key that hosts may have been told of.

@@ -2,6 +2,7 @@
 
 mod labels;
 mod leaked;
+mod passwords;
 mod report;
 mod retire;
 mod upkeep;

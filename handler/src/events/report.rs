@@ -17,6 +17,7 @@ use crate::{
         settled,
     },
     error::Error,
+    events::passwords,
     guard,
     invocation::Invocation,
     services::{
@@ -26,7 +27,10 @@ use crate::{
         user,
     },
     situation,
-    steps::create_secret::{self, Decision},
+    steps::{
+        completed,
+        create_secret::{self, Decision},
+    },
 };
 
 /// What was read of every labelled version: its value, none if it is empty, or why it cannot be read.
@@ -108,7 +112,9 @@ async fn notes(invocation: &Invocation<'_>, secret: &Secret, values: &Values<'_>
     let current = secret.version_labelled(AWSCURRENT).and_then(|version| values.get(version));
     let current = current.and_then(|value| value.as_ref().ok()?.as_ref());
     let fields = current.map(|current| settings.fields.notes(&current.value, &settings.smtp_endpoint));
-    quarantine.into_iter().chain(fields.into_iter().flatten()).collect()
+    let read = values.iter().filter_map(|(id, value)| Some((*id, value.as_ref().ok()?.as_ref()?)));
+    let password = passwords::other(secret, read).map(|other| other.note());
+    quarantine.into_iter().chain(password).chain(fields.into_iter().flatten()).collect()
 }
 
 /// What could not be read, so that nobody takes it for absent. A value that is no credential was read.
@@ -264,6 +270,9 @@ async fn hosts(Invocation { clients, settings, .. }: &Invocation<'_>, denied: &m
 /// As a step does: the guard, then createSecret.
 async fn decide(invocation: &Invocation<'_>, secret: &Secret, open: Option<&str>) -> Result<Decision, Error> {
     guard::check_enabled(secret)?;
+    if let Some(version) = completed::find(invocation.clients, secret).await? {
+        return Err(Error::WasComplete { version: version.to_owned(), is_closed: false });
+    }
     if let Some(version) = open {
         guard::check_not_rolled_back(secret, version)?;
     }
@@ -356,6 +365,28 @@ mod tests {
         assert!(!note.to_string().contains("password-of"), "{note}");
         let mapped = other_tool().fields(r#"{"SMTP_PASSWORD":"smtp_password"}"#);
         assert_eq!(report_in(mapped).await.notes, []);
+    }
+
+    #[tokio::test]
+    async fn two_passwords_of_one_key_are_told_and_none_is_shown() {
+        let aws = rotated().version("edited", &[AWSCURRENT], "NEW").field("edited", "SMTPPassword", "raw");
+        let [note] = report_in(aws).await.notes.try_into().unwrap();
+        let note = note.to_string();
+        assert!(
+            note.contains("version new") && note.contains("different passwords") && !note.contains("raw"),
+            "{note}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_completed_rotation_that_an_edit_opened_again_is_told_as_that() {
+        let aws = rotated()
+            .version("new", &[AWSPENDING, AWSPREVIOUS, DEPLOYING, TOLD, contract::DONE], "NEW")
+            .version("old", &["custom"], "OLD")
+            .version("edited", &[AWSCURRENT], "NEW");
+        let Next::Fail { refusal } = report_in(aws).await.next else { panic!("not refused") };
+        assert_eq!(refusal.kind, RefusalKind::WasComplete);
+        assert!(refusal.to_string().contains("recover"), "{refusal}");
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use tracing::{error, warn};
 use crate::{
     date::date,
     error::Error,
-    events::{labels, retire},
+    events::{labels, passwords, retire},
     invocation::Invocation,
     services::{
         secret::{self, Secret},
@@ -33,6 +33,7 @@ pub(crate) async fn run(invocation: &Invocation<'_>) -> Result<Retired, Error> {
         tell_if_quarantined(invocation).await,
         tell_if_overdue(invocation, &secret).await,
         tell_if_inactive(invocation, &secret).await,
+        Box::pin(passwords::tell_if_wrong(invocation, &secret)).await,
         Box::pin(tell_of_late_use(invocation, &secret)).await,
         Box::pin(labels::complete(invocation, &secret)).await,
     ];

@@ -45,17 +45,24 @@ pub(crate) mod fake {
         pub(crate) mails: u32,
     }
 
-    /// Accepts everything, and counts it.
+    /// Accepts everything but one password, and counts it.
     #[derive(Clone, Debug, Default)]
-    pub(crate) struct Accepting(Arc<Mutex<Count>>);
+    pub(crate) struct Accepting {
+        count: Arc<Mutex<Count>>,
+        but: Option<&'static str>,
+    }
 
     impl Accepting {
+        pub(crate) fn but(password: &'static str) -> Self {
+            Self { but: Some(password), ..Self::default() }
+        }
+
         pub(crate) fn count(&self) -> Count {
             *self.locked()
         }
 
         fn locked(&self) -> MutexGuard<'_, Count> {
-            self.0.lock().unwrap()
+            self.count.lock().unwrap()
         }
     }
 
@@ -65,11 +72,13 @@ pub(crate) mod fake {
             Box::pin(async { Ok(()) })
         }
 
-        fn log_in<'a>(&'a self, _: &'a str, _: &'a str, sends: bool) -> Answer<'a> {
+        fn log_in<'a>(&'a self, _: &'a str, password: &'a str, sends: bool) -> Answer<'a> {
             let mut count = self.locked();
             let counted = if sends { &mut count.mails } else { &mut count.logins };
             *counted += 1;
-            Box::pin(async { Ok(()) })
+            let refusal = || SmtpRefusal { code: Some(535), text: "535 Authentication Credentials Invalid".to_owned() };
+            let answer = if self.but == Some(password) { Err(refusal()) } else { Ok(()) };
+            Box::pin(async { answer })
         }
     }
 }

@@ -11,18 +11,24 @@ use crate::{
     },
 };
 
-/// Takes AWSPENDING off the version of a completed rotation whose credential is still in use. Returns that version.
+/// Finds the version of a completed rotation that Secrets Manager takes for open, and whose credential is still in use.
 ///
 /// A completed rotation leaves AWSPENDING on its version. An edit of another field by hand then moves AWSCURRENT on, to a new
 /// version of the same credential, and Secrets Manager would try the completed rotation again, for ever in vain. Every other rotation
 /// would have to wait for it.
-pub(crate) async fn clear(clients: &Clients, secret: &Secret) -> Result<Option<String>, Error> {
+pub(crate) async fn find<'a>(clients: &Clients, secret: &'a Secret) -> Result<Option<&'a str>, Error> {
     let Some(pending) = secret.open_rotation().filter(|version| secret.has(version, DONE)) else { return Ok(None) };
     let Some(current) = secret.version_labelled(AWSCURRENT) else { return Ok(None) };
     let key = key_of(clients, secret, pending).await?;
     if key.is_none() || key != key_of(clients, secret, current).await? {
         return Ok(None);
     }
+    Ok(Some(pending))
+}
+
+/// Takes AWSPENDING off such a version. Returns it.
+pub(crate) async fn clear(clients: &Clients, secret: &Secret) -> Result<Option<String>, Error> {
+    let Some(pending) = find(clients, secret).await? else { return Ok(None) };
     secret::drop_label(clients, secret, AWSPENDING, pending).await?;
     info!(
         version = pending,

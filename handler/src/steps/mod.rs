@@ -45,7 +45,7 @@ pub(crate) async fn admit(rotation: &Rotation<'_>) -> Result<Option<Secret>, Err
                 return Err(refused);
             }
             let cleared = completed::clear(clients, &secret).await?;
-            return Err(cleared.map_or(refused, |version| Error::WasComplete { version }));
+            return Err(cleared.map_or(refused, |version| Error::WasComplete { version, is_closed: true }));
         }
     };
     done::mark_rolled_back(&rotation.invocation, &secret).await;

@@ -45,12 +45,17 @@ pub(super) fn rolled_back(labels: &CrossedLabels) -> Parts {
     crossed(found, labels)
 }
 
-pub(super) fn was_complete(version: &str) -> Parts {
+pub(super) fn was_complete(version: &str, is_closed: bool) -> Parts {
     let found = format!(
         "the rotation to version {version} had completed before somebody edited another field of the secret, and AWSPENDING was left \
          on it"
     );
-    parts(found, "no key was made; AWSPENDING was taken off", [text!["if a new rotation is wanted, run ", rotate()]])
+    if is_closed {
+        let next = text!["if a new rotation is wanted, run ", rotate()];
+        return parts(found, "no key was made; AWSPENDING was taken off", [next]);
+    }
+    let next = text!["run ", Command::deployer("recover"), ", or wait for the daily upkeep: both take AWSPENDING off"];
+    parts(found, "no rotation can begin", [next])
 }
 
 /// To roll forward would take the newer credential away again. A new key would move DEPLOYING, and only DEPLOYING protects the

@@ -61,7 +61,7 @@ impl Error {
                 keys::pending_key_gone(user, key, *state, secret, version)
             }
             Self::RolledBack(labels) => keys::rolled_back(labels),
-            Self::WasComplete { version } => keys::was_complete(version),
+            Self::WasComplete { version, is_closed } => keys::was_complete(version, *is_closed),
             Self::CurrentIsNewer(labels) => keys::current_is_newer(labels),
             Self::KeyStateUnclear { key, version, state, ses } => keys::key_state_unclear(key, version, *state, ses),
             Self::NoSafeSlot { user, keys } => keys::no_safe_slot(user, keys),
