@@ -12,7 +12,8 @@ use contract::Command;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use self::difference::{changed_values, not_covered};
+pub(crate) use self::difference::beyond;
+use self::difference::changed_values;
 use crate::{
     aws::Identity,
     config::Config,
@@ -202,13 +203,9 @@ impl Reviewed {
                     .hint("apply with the deployer that planned, or with the same checkout"),
             );
         }
-        for resource in &now.resources {
-            let differences = not_covered(&resource.ops, self.plan.ops_of(&resource.address));
-            if !differences.is_empty() {
-                let what = format!("{} changed since the plan of {}", resource.address, self.planned_at);
-                errors.push(Error::new(what).cause(differences.join("; ")));
-            }
-        }
+        errors.extend(beyond(now, &self.plan).map(|(address, what)| {
+            Error::new(format!("{address} changed since the plan of {}", self.planned_at)).cause(what)
+        }));
         if errors.is_empty() {
             return Ok(());
         }

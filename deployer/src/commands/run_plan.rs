@@ -24,6 +24,7 @@ use crate::{
     lease,
     package::Package,
     rotation::labels,
+    saved_plan,
 };
 
 /// An executed plan.
@@ -34,8 +35,9 @@ pub(super) struct Executed {
     pub(super) took: Duration,
 }
 
-/// Runs a plan after it was shown and approved. If another run had to be waited for, or a rotation began meanwhile, `plan` makes it
-/// again, and it is shown and approved again. `then` still belongs to the run, also to one that has nothing to do: it gets the plan, and
+/// Runs a plan after it was shown and approved. After somebody has typed the approval, `plan` makes it again: AWS may have changed
+/// while it was read. If it then says more than was shown, if another run had to be waited for, or if a rotation began meanwhile, it is
+/// shown and approved again. `then` still belongs to the run, also to one that has nothing to do: it gets the plan, and
 /// the token of the rotation that the run may have started.
 pub(super) async fn run(
     session: &Session,
@@ -59,12 +61,21 @@ pub(super) async fn run(
     let lease = Box::pin(session.take_lease(approval.verb(), lease_timeout)).await?;
     let mut done = Done::Changes;
     let worked = async {
-        if lease.waited || a_rotation_began(session, &prepared).await? {
-            prepared = Box::pin(plan()).await?;
+        let mut is_old = lease.waited || a_rotation_began(session, &prepared).await?;
+        while is_old || !approval.auto_approve {
+            let shown = std::mem::replace(&mut prepared, Box::pin(plan()).await?).plan;
+            let new: Vec<_> = saved_plan::beyond(&prepared.plan, &shown).collect();
+            if !is_old && new.is_empty() {
+                break;
+            }
+            for (address, what) in new {
+                session.screen.note(format!("{address} changed while you read the plan: {what}"));
+            }
             if !ask(session, &prepared, approval).await? {
                 done = Done::NothingToDo;
                 return then(&prepared.plan, &rotation_token).await;
             }
+            is_old = false;
         }
         let executed = session
             .with_events(async |events| Box::pin(build_and_execute(session, &prepared, &rotation_token, events)).await);

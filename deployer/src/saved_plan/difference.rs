@@ -2,13 +2,25 @@
 
 use serde_json::Value;
 
-use crate::engine::op::{Change, Op};
+use crate::engine::{
+    op::{Address, Change, Op},
+    plan::Plan,
+};
+
+/// What a plan says beside the plan that a person has seen: each resource, with what is new of it. What was done meanwhile is nothing
+/// new.
+pub(crate) fn beyond<'a>(now: &'a Plan, seen: &Plan) -> impl Iterator<Item = (&'a Address, String)> {
+    now.resources.iter().filter_map(|resource| {
+        let new = not_covered(&resource.ops, seen.ops_of(&resource.address));
+        (!new.is_empty()).then(|| (&resource.address, new.join("; ")))
+    })
+}
 
 /// What the ops that are needed now do beside the ops that were reviewed.
 ///
 /// A value that is to be overwritten must still be the one that the reviewer saw. This is stricter than
 /// [`Op::is_covered_by`], by which a run that is under way tolerates what it changed itself.
-pub(super) fn not_covered(now: &[Op], reviewed: &[Op]) -> Vec<String> {
+fn not_covered(now: &[Op], reviewed: &[Op]) -> Vec<String> {
     now.iter().flat_map(|op| of_op(op, reviewed)).collect()
 }
 

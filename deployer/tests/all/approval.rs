@@ -1,6 +1,6 @@
 //! Who is asked before something changes, and what they are asked.
 
-use crate::support::{calls::NOTHING, faults::Fault, sandbox::Sandbox};
+use crate::support::{calls::NOTHING, deployed::Deployed, example::FUNCTION, faults::Fault, sandbox::Sandbox};
 
 #[tokio::test]
 async fn the_question_names_account_alias_region_and_caller_and_only_who_asks_reads_the_alias() {
@@ -35,4 +35,22 @@ fn without_a_terminal_apply_is_refused_because_nobody_can_approve() {
     let ran = sandbox.deployer(&["apply", &config]).expect(10);
     assert!(ran.stderr.contains("--auto-approve"), "{}", ran.stderr);
     assert_eq!(sandbox.mutations(0), NOTHING);
+}
+
+#[tokio::test]
+async fn a_plan_that_aws_overtakes_while_it_is_read_is_shown_and_asked_about_again() {
+    let deployed = Deployed::example(&[]).await;
+    let config = deployed.sandbox.config(&[("memory: 128", "memory: 256")]);
+    let mut terminal = deployed.sandbox.terminal(&["apply", &config], &[]);
+    terminal.wait_for("is accepted");
+    let configure = deployed.aws.lambda.update_function_configuration().function_name(FUNCTION);
+    configure.memory_size(512).send().await.unwrap();
+    let before = deployed.mark();
+    terminal.types("yes\n");
+    terminal.wait_for("memory_size was 128, and is 512");
+    terminal.types("no\n");
+    let (code, written) = terminal.end();
+    assert_eq!(code, 10, "{written}");
+    let changed = deployed.sandbox.mutations(before);
+    assert!(changed.iter().all(|call| call.starts_with("ssm:")), "only the lease: {changed:?}");
 }

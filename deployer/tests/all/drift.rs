@@ -48,7 +48,7 @@ type Made = Result<(), Box<dyn Error>>;
 const WIDE: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
 
 #[rustfmt::skip]
-const CHANGES: [Change; 57] = [
+const CHANGES: [Change; 59] = [
     Change { name: "secret: tag changed", make: |it| Box::pin(secret::tag(it, "team")), planned: "secretsmanager:TagResource" },
     Change { name: "secret: tag removed", make: |it| Box::pin(secret::untag(it, "team")), planned: "secretsmanager:TagResource" },
     Change { name: "secret: KMS key", make: |it| Box::pin(secret::another_kms_key(it)), planned: "secretsmanager:UpdateSecret" },
@@ -74,6 +74,8 @@ const CHANGES: [Change; 57] = [
 
     Change { name: "function: memory", make: |it| Box::pin(function::another_memory(it)), planned: "lambda:UpdateFunctionConfiguration" },
     Change { name: "function: timeout", make: |it| Box::pin(function::another_timeout(it)), planned: "lambda:UpdateFunctionConfiguration" },
+    Change { name: "function: log group", make: |it| Box::pin(function::another_log_group(it)), planned: "lambda:UpdateFunctionConfiguration" },
+    Change { name: "function: KMS key", make: |it| Box::pin(function::another_kms_key(it)), planned: "lambda:UpdateFunctionConfiguration" },
     Change { name: "function: environment", make: |it| Box::pin(function::another_environment(it)), planned: "lambda:UpdateFunctionConfiguration" },
     Change { name: "function: environment of an older deployer", make: |it| Box::pin(function::environment_of_before(it)), planned: "lambda:UpdateFunctionConfiguration" },
     Change { name: "function: role", make: |it| Box::pin(function::another_role(it)), planned: "lambda:UpdateFunctionConfiguration" },

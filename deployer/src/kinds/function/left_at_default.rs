@@ -4,8 +4,8 @@
 use aws_sdk_lambda::{
     operation::update_function_configuration::builders::UpdateFunctionConfigurationFluentBuilder as Update,
     types::{
-        DeadLetterConfig, EphemeralStorage, FileSystemConfig, FunctionConfiguration, SnapStart, SnapStartApplyOn,
-        TracingConfig, TracingMode,
+        DeadLetterConfig, EphemeralStorage, FileSystemConfig, FunctionConfiguration, LogFormat, LoggingConfig,
+        SnapStart, SnapStartApplyOn, TracingConfig, TracingMode,
     },
 };
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ pub(super) const LAYERS: &str = "layers";
 /// MB.
 const EPHEMERAL_STORAGE: i32 = 512;
 
-pub(super) const FIELDS: [Field; 6] = [
+pub(super) const FIELDS: [Field; 8] = [
     Field {
         name: "dead_letter_target",
         default: || json!(""),
@@ -45,10 +45,28 @@ pub(super) const FIELDS: [Field; 6] = [
         reset: |update| update.set_file_system_configs(Some(Vec::new())),
     },
     Field {
+        // The key of the environment. Who may disable it may stop the function.
+        name: "kms_key",
+        default: || json!(""),
+        observe: |it| json!(it.kms_key_arn().unwrap_or_default()),
+        reset: |update| update.kms_key_arn(""),
+    },
+    Field {
         name: LAYERS,
         default: || json!([]),
         observe: |it| it.layers().iter().map(|layer| layer.arn()).collect(),
         reset: |update| update.set_layers(Some(Vec::new())),
+    },
+    Field {
+        // Empty: text, in the log group that bears the function's name. The role may write to no other one.
+        name: "logging",
+        default: || json!(""),
+        observe: |it| json!(it.logging_config().map(|logging| other_logging(it, logging)).unwrap_or_default()),
+        reset: |update| {
+            let group = update.get_function_name().as_deref().map(log_group);
+            let logging = LoggingConfig::builder().log_format(LogFormat::Text).set_log_group(group);
+            update.logging_config(logging.build())
+        },
     },
     Field {
         name: "snap_start",
@@ -69,6 +87,22 @@ pub(super) const FIELDS: [Field; 6] = [
         reset: |update| update.tracing_config(TracingConfig::builder().mode(TracingMode::PassThrough).build()),
     },
 ];
+
+fn log_group(function: &str) -> String {
+    format!("/aws/lambda/{function}")
+}
+
+/// How and where the function logs, if that is not Lambda's default.
+fn other_logging(function: &FunctionConfiguration, logging: &LoggingConfig) -> String {
+    let default = function.function_name().map(log_group);
+    let group = logging.log_group().filter(|group| Some(*group) != default.as_deref());
+    let format = logging.log_format().filter(|format| **format != LogFormat::Text).map(LogFormat::as_str);
+    match (format, group) {
+        (None, None) => String::new(),
+        (format, None) => format.unwrap_or_default().to_owned(),
+        (format, Some(group)) => format!("{} in {group}", format.unwrap_or(LogFormat::Text.as_str())),
+    }
+}
 
 /// The fields that stay at Lambda's defaults.
 pub(in crate::kinds) fn defaults() -> impl Iterator<Item = (&'static str, Value)> {

@@ -7,7 +7,7 @@ use aws_sdk_lambda::{
     primitives::Blob,
     types::{
         DeadLetterConfig, Environment, EphemeralStorage, FileSystemConfig, FunctionUrlAuthType,
-        LayerVersionContentInput, TracingConfig, TracingMode, VpcConfig,
+        LayerVersionContentInput, LogFormat, LoggingConfig, TracingConfig, TracingMode, VpcConfig,
     },
 };
 
@@ -29,6 +29,18 @@ pub(super) async fn another_memory(deployed: &Deployed) -> Made {
 
 pub(super) async fn another_timeout(deployed: &Deployed) -> Made {
     configure(deployed).timeout(3).send().await?;
+    Ok(())
+}
+
+/// The role may write to no other group, so that nothing is logged any more.
+pub(super) async fn another_log_group(deployed: &Deployed) -> Made {
+    let elsewhere = LoggingConfig::builder().log_format(LogFormat::Json).log_group("/team/x").build();
+    configure(deployed).logging_config(elsewhere).send().await?;
+    Ok(())
+}
+
+pub(super) async fn another_kms_key(deployed: &Deployed) -> Made {
+    configure(deployed).kms_key_arn(format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/theirs")).send().await?;
     Ok(())
 }
 
