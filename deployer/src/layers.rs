@@ -38,7 +38,7 @@ const LAYERS: &[&[&str]] = &[
     &["engine/"],
     &["kinds/"],
     &["stack.rs", "leftovers.rs", "planning.rs", "sizes.rs", "terraform/"],
-    &["lease.rs", "overview.rs", "rotation/", "saved_plan.rs", "saved_plan/", "status.rs"],
+    &["lease.rs", "overview/", "rotation/", "saved_plan/", "status.rs"],
     &["doctor/"],
     &["screen/"],
     &["commands/"],

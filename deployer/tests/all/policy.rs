@@ -1,4 +1,4 @@
-//! Whoever runs the deployer needs exactly what `deployer policy` prints. `drift.rs` shows it for `apply`, since it makes every change
+//! Whoever runs the deployer needs exactly what `deployer policy` prints. `drift/` shows it for `apply`, since it makes every change
 //! that `apply` puts right.
 
 use std::{
