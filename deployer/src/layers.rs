@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// Lowest first. A file may import files of its own layer and of those below.
 const LAYERS: &[&[&str]] = &[
-    &["date.rs", "digest.rs", "error.rs", "exit.rs", "config/", "cli.rs"],
+    &["date.rs", "digest.rs", "error.rs", "exit.rs", "config/", "cli.rs", "credentials.rs"],
     &[
         "answers.rs",
         "aws.rs",

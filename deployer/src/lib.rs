@@ -8,6 +8,7 @@
 
 pub mod cli;
 pub mod config;
+mod credentials;
 
 mod answers;
 mod aws;

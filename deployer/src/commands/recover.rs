@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_iam::types::StatusType;
 use contract::{AWSPENDING, Command, Report, Text, text};
+use futures_util::future::BoxFuture;
 
 use super::{
     approve::approve,
@@ -164,14 +165,14 @@ enum Taken {
 }
 
 async fn take(session: &Session, remedy: &Remedy, report: &Report, args: &RecoverArgs) -> Result<Taken, Shown> {
-    if *remedy == Remedy::Rotate {
+    let Some(change) = change(&session.aws, &session.deployment, remedy) else {
         session.or_show(rotate::check_sender(session).await)?;
         return rotate::rotate(session, report, args.watch, args.patience).await.map(|_| Taken::Done);
-    }
+    };
     let _draining = rotate::drain(session)?;
     let lease = session.take_lease("recover", args.patience.lease_timeout).await?;
     let waited = lease.waited;
-    let changed = if waited { Ok(()) } else { change(&session.aws, &session.deployment, remedy).await };
+    let changed = if waited { Ok(()) } else { change.await };
     lease.give_up().await;
     session.or_show(changed)?;
     if !waited {
@@ -191,16 +192,19 @@ async fn take(session: &Session, remedy: &Remedy, report: &Report, args: &Recove
     Ok(Taken::Done)
 }
 
-/// Makes the change of a remedy, under the lease.
-async fn change(aws: &Aws, deployment: &Deployment, remedy: &Remedy) -> Result<(), Error> {
+/// The change of a remedy, which begins once it is awaited, under the lease. None for a rotation, which takes the lease by itself.
+fn change<'a>(
+    aws: &'a Aws,
+    deployment: &'a Deployment,
+    remedy: &'a Remedy,
+) -> Option<BoxFuture<'a, Result<(), Error>>> {
     let secret = &deployment.names.secret;
-    match remedy {
-        Remedy::ClearPending { version, .. } => labels::move_label(aws, secret, AWSPENDING, version, None).await,
-        Remedy::MoveLabel { label, from, to } => labels::move_label(aws, secret, label, from, Some(to)).await,
-        Remedy::DeleteOrphan { key, .. } => function::delete_orphan(aws, deployment, key).await,
-        // A rotation takes the lease by itself.
-        Remedy::Rotate => Ok(()),
-    }
+    Some(match remedy {
+        Remedy::ClearPending { version, .. } => Box::pin(labels::move_label(aws, secret, AWSPENDING, version, None)),
+        Remedy::MoveLabel { label, from, to } => Box::pin(labels::move_label(aws, secret, label, from, Some(to))),
+        Remedy::DeleteOrphan { key, .. } => Box::pin(function::delete_orphan(aws, deployment, key)),
+        Remedy::Rotate => return None,
+    })
 }
 
 /// Makes a key Active that a person has named. Returns how many changes that took.

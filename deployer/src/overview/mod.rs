@@ -12,7 +12,7 @@ use crate::{
     date::{relative, with_distance},
     engine::op::{Address, ResourceKind},
     rotation::{
-        diagnosis::{Diagnosis, Known, Way, again, diagnose, first_credential, left_open_by_an_edit, unread},
+        diagnosis::{Diagnosis, Known, Way, diagnose, first_credential, left_open_by_an_edit, unread},
         log::LastSign,
         retirement,
     },
@@ -54,8 +54,8 @@ pub(crate) struct Row {
 
 /// `keep_inactive`: how long a superseded key is Inactive before it is deleted.
 pub(crate) fn overview(status: &Status, keep_inactive: Duration, now: SystemTime) -> Overview {
-    let mut for_a_person = Vec::new();
-    let rotation = rotation(status, &mut for_a_person);
+    let (mut for_a_person, mut once_that_is_done) = (Vec::new(), Vec::new());
+    let rotation = rotation(status, &mut for_a_person, &mut once_that_is_done);
     let resources = resources(status, &mut for_a_person);
     for_a_person.extend(status.notes.iter().cloned());
     let unread = match status.unread.as_slice() {
@@ -63,7 +63,7 @@ pub(crate) fn overview(status: &Status, keep_inactive: Duration, now: SystemTime
         [error] => Some(Text::from(error.what.clone())),
         [error, others @ ..] => Some(format!("{}, and {} more (below)", error.what, others.len()).into()),
     };
-    let notes = match for_a_person.len() {
+    let notes = match for_a_person.len() + once_that_is_done.len() {
         0 => None,
         1 => Some(Text::from("1 point below needs a person")),
         count => Some(format!("{count} points below need a person").into()),
@@ -74,9 +74,7 @@ pub(crate) fn overview(status: &Status, keep_inactive: Duration, now: SystemTime
         (None, Some(reason)) => (Safety::Look, reason),
         (None, None) => (Safety::Yes, well(status)),
     };
-    // What has to wait for another point comes after it.
-    let (last, first): (Vec<_>, Vec<_>) = for_a_person.into_iter().partition(|point| *point == told(again()));
-    let for_a_person: Vec<_> = first.into_iter().chain(last).collect();
+    for_a_person.append(&mut once_that_is_done);
     Overview { mail_is_safe, reason, rows: rows(status, keep_inactive, now), for_a_person }
 }
 
@@ -127,8 +125,8 @@ pub(crate) fn unusable(report: &Report) -> Option<Text> {
     stopped(report)
 }
 
-/// What is wrong with the rotation. Adds what a person can do.
-fn rotation(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
+/// What is wrong with the rotation. Adds what a person can do, and what only once something else is done.
+fn rotation(status: &Status, for_a_person: &mut Vec<Text>, once_that_is_done: &mut Vec<Text>) -> Option<Text> {
     let Some(report) = &status.report else {
         // Else the resources say it.
         let is_deployed = is_deployed(&status.resources);
@@ -162,13 +160,15 @@ fn rotation(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
             Some(found)
         }
         Diagnosis::Person { found, ways } => {
-            for_a_person.extend(ways.into_iter().map(told));
+            let (waits, now): (Vec<_>, Vec<_>) = ways.into_iter().partition(|way| way.waits);
+            for_a_person.extend(now.into_iter().map(told));
+            once_that_is_done.extend(waits.into_iter().map(told));
             Some(found)
         }
     }
 }
 
-fn told(Way { when, command }: Way) -> Text {
+fn told(Way { when, command, .. }: Way) -> Text {
     text![format!("{when}: "), command]
 }
 

@@ -427,7 +427,7 @@ fn needs_a_person(report: &Report) -> Option<Finding> {
         }
         Diagnosis::Person { found, ways } => Some(
             ways.into_iter()
-                .fold(wrong(found), |it, Way { when, command }| it.fix(text![format!("{when}: "), command])),
+                .fold(wrong(found), |it, Way { when, command, .. }| it.fix(text![format!("{when}: "), command])),
         ),
     }
 }

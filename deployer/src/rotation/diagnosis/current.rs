@@ -4,7 +4,7 @@ use contract::{AWSCURRENT, Command, DEPLOYING, RefusalKind, Report, TOLD, Text, 
 
 use super::{
     credential::{Credential, credential},
-    next::{person_about_next, rotation_would_fail, would_fail},
+    next::{person_about_next, would_fail},
     obstacle::{Obstacle, obstacle, refusal, why_a_new_one_would_fail},
     remedy::{Diagnosis, Remedy, Way, again, curable, was_an_accident},
     told::move_between,
@@ -23,21 +23,22 @@ pub(super) fn current_is_inactive(report: &Report) -> Option<Diagnosis> {
         let move_it = Way {
             when: format!("if the hosts use access key {works}, which every host has confirmed and SES accepts"),
             command: move_between(report, AWSCURRENT, version, told),
+            waits: false,
         };
         return Some(Diagnosis::Person { found: found.into(), ways: vec![move_it, was_an_accident(key)] });
     }
-    let leaked = if obstacle(report) == Some(Obstacle::NoSafeSlot) {
-        // It makes room itself: nobody can send with it, and there is no slot for its successor.
-        Way {
+    let leaked =
+        if obstacle(report) == Some(Obstacle::NoSafeSlot) {
+            // It makes room itself: nobody can send with it, and there is no slot for its successor.
+            Way {
             when:
                 "if somebody made it Inactive because it leaked (then run recover again: it gives the hosts a new one)"
                     .to_owned(),
-            command: Command::delete_key(&report.user, key),
-        }
-    } else {
-        let when = "if somebody made it Inactive because it leaked".to_owned();
-        Way { when, command: Command::rotate_leaked(key) }
-    };
+            command: Command::delete_key(&report.user, key), waits: false }
+        } else {
+            let when = "if somebody made it Inactive because it leaked".to_owned();
+            Way { when, command: Command::rotate_leaked(key), waits: false }
+        };
     Some(Diagnosis::Person { found: found.into(), ways: vec![leaked, was_an_accident(key)] })
 }
 
@@ -47,7 +48,11 @@ pub(super) fn a_value_is_unusable(report: &Report) -> Option<Diagnosis> {
         let found = format!("the value of AWSCURRENT's version {} cannot be used: {problem}", current.version);
         let works = |version: &&VersionReport| matches!(credential(report, version), Credential::Works(_));
         let Some(told) = [TOLD, DEPLOYING].iter().filter_map(|label| report.labelled(label)).find(works) else {
-            return Some(rotation_would_fail(report, None).unwrap_or_else(|| person_about_next(report, found.into())));
+            let found = match why_a_new_one_would_fail(report) {
+                None => found.into(),
+                Some(why) => Text::from(format!("{found}. A rotation would fail: ")).then(why),
+            };
+            return Some(person_about_next(report, found));
         };
         let found = format!(
             "{found}. The hosts were told of version {}{}, which works; the other value stays stored, as AWSPREVIOUS",
@@ -64,6 +69,7 @@ pub(super) fn a_value_is_unusable(report: &Report) -> Option<Diagnosis> {
     let without = version.labels.iter().map(|label| Way {
         when: format!("if nobody needs version {}, take {label} off it", version.version),
         command: Command::move_label(&report.secret, label, Some(&version.version), None),
+        waits: false,
     });
     let found = would_fail(refused.finding().into());
     Some(Diagnosis::Person { found, ways: without.chain([again()]).collect() })

@@ -67,6 +67,7 @@ pub(super) fn person_about_next(report: &Report, found: Text) -> Diagnosis {
             key.key
         ),
         command: Command::rotate_leaked(&key.key),
+        waits: false,
     });
     Diagnosis::Person { found, ways: std::iter::once(again()).chain(leaked).collect() }
 }

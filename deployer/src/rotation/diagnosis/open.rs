@@ -103,10 +103,12 @@ fn stored_by_another(report: &Report, version: &VersionReport, key: &str) -> Dia
             Way {
                 when: "if a host may have it, so that the rotation continues with it".to_owned(),
                 command: Command::move_label(&report.secret, DEPLOYING, deploying, Some(id)),
+                waits: false,
             },
             Way {
                 when: "if no host has it".to_owned(),
                 command: Command::move_label(&report.secret, AWSPENDING, Some(id), None),
+                waits: false,
             },
         ],
     }

@@ -50,6 +50,8 @@ pub(crate) struct Way {
     /// The condition under which it is right.
     pub(crate) when: String,
     pub(crate) command: Command,
+    /// Whether something else has to be done first.
+    pub(crate) waits: bool,
 }
 
 impl Remedy {
@@ -83,10 +85,10 @@ pub(super) fn curable(found: impl Into<Text>, first: Remedy, then: impl IntoIter
 
 /// After something else was corrected.
 pub(crate) fn again() -> Way {
-    Way { when: "once that is corrected".to_owned(), command: Command::deployer("recover") }
+    Way { when: "once that is corrected".to_owned(), command: Command::deployer("recover"), waits: true }
 }
 
 /// A key may be Inactive because it leaked: only a person makes it Active again.
 pub(super) fn was_an_accident(key: &str) -> Way {
-    Way { when: "if that was an accident".to_owned(), command: Command::reactivate(key) }
+    Way { when: "if that was an accident".to_owned(), command: Command::reactivate(key), waits: false }
 }

@@ -449,8 +449,11 @@ fn a_value_that_is_no_credential_is_never_offered() {
     assert_eq!(remedies(&left_open), back);
     // Nothing else works: only the value can be corrected.
     let (found, commands) = person(&malformed(broken(&[AWSPREVIOUS])), None);
-    assert!(found.contains("MalformedSecret"), "{found}");
+    assert!(found.contains("MalformedSecret") && found.contains("cannot be used: it is not JSON"), "{found}");
     assert_eq!(commands, ["deployer recover"]);
+    // Also if a rotation would only have to wait.
+    let waits = broken(&[AWSPREVIOUS]).next(fails(Obstacle::NoSafeSlot, Some("2026-01-02T00:00:00Z")));
+    assert!(person(&waits, None).0.contains("cannot be used: it is not JSON"));
     // After AWSCURRENT has moved back, the broken value is AWSPREVIOUS, and a rotation still refuses it.
     let moved = broken(&[]).label("broken", &[AWSPREVIOUS]).label("now", &[AWSCURRENT, DEPLOYING, TOLD]);
     let (_, commands) = person(&malformed(moved), None);

@@ -49,10 +49,12 @@ pub(super) fn labels_are_crossed(report: &Report, reactivated: Option<&str>) -> 
                 Way {
                     when: "if the hosts use the one labelled DEPLOYING".to_owned(),
                     command: move_between(report, AWSCURRENT, current, deploying),
+                    waits: false,
                 },
                 Way {
                     when: "if every host uses AWSCURRENT".to_owned(),
                     command: move_between(report, DEPLOYING, deploying, current),
+                    waits: false,
                 },
             ],
         },
@@ -94,8 +96,11 @@ pub(super) fn told_but_not_current(report: &Report) -> Option<Diagnosis> {
 
 /// Hosts may have been told of a key that is Inactive, and AWSCURRENT names another one.
 pub(super) fn told_is_inactive(report: &Report, key: &str, found: &str) -> Diagnosis {
-    let delete =
-        Way { when: "if it leaked, or no host has it".to_owned(), command: Command::delete_key(&report.user, key) };
+    let delete = Way {
+        when: "if it leaked, or no host has it".to_owned(),
+        command: Command::delete_key(&report.user, key),
+        waits: false,
+    };
     Diagnosis::Person { found: found.into(), ways: vec![delete, was_an_accident(key), again()] }
 }
 
@@ -110,8 +115,7 @@ pub(super) fn refused(report: &Report, version: &VersionReport, key: &str, words
         when: format!(
             "if it is never accepted, and no host uses access key {key} (setSecret tells hosts only after SES accepted it)"
         ),
-        command: Command::delete_key(&report.user, key),
-    });
+        command: Command::delete_key(&report.user, key), waits: false });
     Diagnosis::Person { found: found.into(), ways: std::iter::once(again()).chain(delete).collect() }
 }
 
