@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use aws_sdk_cloudwatch::types::MetricAlarm;
@@ -32,11 +32,11 @@ pub(crate) struct Answers {
     pub(crate) ses: Once<GetAccountOutput>,
 }
 
-type Cell<T> = Arc<OnceCell<Result<T, Error>>>;
+type Answer<T> = OnceCell<Result<T, Error>>;
 
 /// Answers by the name of what was read.
 #[derive(Debug)]
-pub(crate) struct Once<T>(Mutex<HashMap<String, Cell<T>>>);
+pub(crate) struct Once<T>(Mutex<HashMap<String, Arc<Answer<T>>>>);
 
 impl<T> Default for Once<T> {
     fn default() -> Self {
@@ -52,6 +52,32 @@ impl<T: Clone> Once<T> {
             Arc::clone(cells.entry(name.to_owned()).or_default())
         };
         cell.get_or_init(|| read).await.clone()
+    }
+}
+
+/// Answers for those who ask at the same moment: whoever asks while a read goes on gets its answer. The next one reads anew.
+#[derive(Debug)]
+pub(crate) struct Together<T>(Mutex<HashMap<String, Weak<Answer<T>>>>);
+
+impl<T> Default for Together<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Together<T> {
+    /// Reads, unless somebody does so now.
+    pub(crate) async fn get(&self, name: &str, read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let answer = {
+            let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            // An answer is dropped by the last one who waits for it.
+            answers.get(name).and_then(Weak::upgrade).unwrap_or_else(|| {
+                let answer = Arc::default();
+                answers.insert(name.to_owned(), Arc::downgrade(&answer));
+                answer
+            })
+        };
+        answer.get_or_init(|| read).await.clone()
     }
 }
 
@@ -74,6 +100,11 @@ mod tests {
         };
         let both = tokio::join!(once.get("a", read(Ok(1))), once.get("a", read(Ok(2))));
         assert_eq!((both.0.unwrap(), both.1.unwrap(), reads.get()), (1, 1, 1));
+        let together = Together::default();
+        let both = tokio::join!(together.get("a", read(Ok(1))), together.get("a", read(Ok(2))));
+        assert_eq!((both.0.unwrap(), both.1.unwrap(), reads.get()), (1, 1, 2));
+        assert_eq!((together.get("a", read(Ok(3))).await.unwrap(), reads.get()), (3, 3), "nobody waited any more");
+        reads.set(1);
         let failed = once.get("b", read(Err(Error::new("denied")))).await.unwrap_err();
         assert_eq!(failed.what, once.get("b", read(Ok(3))).await.unwrap_err().what);
         assert_eq!(reads.get(), 2);

@@ -13,6 +13,7 @@ use aws_config::{
     timeout::TimeoutConfig,
 };
 use aws_credential_types::provider::ProvideCredentials;
+use aws_sdk_cloudwatch::types::MetricAlarm;
 use aws_smithy_http_client::{
     Builder, Connector,
     proxy::ProxyConfig,
@@ -31,7 +32,7 @@ use rustls::{
 };
 
 use crate::{
-    answers::Answers,
+    answers::{Answers, Together},
     changes::Changes,
     config::Config,
     credentials,
@@ -53,6 +54,8 @@ macro_rules! client {
 pub(crate) struct Aws {
     /// While everything is read for one plan: what was read already.
     pub(crate) round: Option<Arc<Answers>>,
+    /// Outside a round too, one call reads all alarms of a deployment, which are put at the same moment.
+    pub(crate) alarms: Arc<Together<Vec<MetricAlarm>>>,
     pub(crate) cloudwatch: aws_sdk_cloudwatch::Client,
     pub(crate) events: aws_sdk_eventbridge::Client,
     pub(crate) iam: aws_sdk_iam::Client,
@@ -69,6 +72,7 @@ impl Aws {
     fn new(sdk: &SdkConfig, silence: &Silence) -> Self {
         Self {
             round: None,
+            alarms: Arc::default(),
             cloudwatch: client!(aws_sdk_cloudwatch, sdk, silence),
             events: client!(aws_sdk_eventbridge, sdk, silence),
             iam: client!(aws_sdk_iam, sdk, silence),

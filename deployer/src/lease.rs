@@ -99,6 +99,8 @@ pub(crate) struct Lease {
 struct Held {
     /// The version that this run wrote last.
     version: i64,
+    /// When that write began.
+    written: Instant,
     /// Who took the lease, since it was not renewed in time.
     lost_to: Option<Holder>,
 }
@@ -126,9 +128,9 @@ pub(crate) async fn take(
     let mut told: Option<Option<Holder>> = None;
     loop {
         let seen = parameter.read().await?;
-        let is_free = seen.as_ref().is_none_or(Seen::is_free);
+        let (is_free, written) = (seen.as_ref().is_none_or(Seen::is_free), Instant::now());
         if is_free && let Some(version) = parameter.try_to_take(seen.as_ref(), tags).await? {
-            let held = Arc::new(Mutex::new(Held { version, lost_to: None }));
+            let held = Arc::new(Mutex::new(Held { version, written, lost_to: None }));
             let renewal = tokio::spawn(renew(parameter.clone(), Arc::clone(&held)));
             return Ok(Lease { parameter, held, renewal, waited: told.is_some() });
         }
@@ -173,9 +175,10 @@ async fn renew(parameter: Parameter, held: Arc<Mutex<Held>>) {
             locked(&held).lost_to = seen.holder().cloned();
             return;
         }
-        let last = newer(&seen, &held);
+        let (last, written) = (newer(&seen, &held), Instant::now());
         if let Ok(version) = parameter.put(last, Some(&parameter.holder), None).await {
-            locked(&held).version = version;
+            let mut held = locked(&held);
+            (held.version, held.written) = (version, written);
         }
     }
 }
@@ -197,6 +200,18 @@ impl Lease {
 
     /// Lets the next run begin. A failure is no error: the lease ends by itself.
     pub(crate) async fn give_up(self) {
+        self.renewal.abort();
+        let young = {
+            let held = locked(&self.held);
+            (held.lost_to.is_none() && held.written.elapsed() < RENEW_EVERY).then_some(held.version)
+        };
+        // Nobody takes a lease that was just written, so it need not be read. Only a run that lost against this one may have written
+        // after it: then the version tells, and the lease is given up once more.
+        if let Some(version) = young
+            && self.parameter.put(version, None, None).await.is_ok_and(|now| now == version + 1)
+        {
+            return;
+        }
         if let Some(version) = self.last_version().await {
             let _ = self.parameter.put(version, None, None).await;
         }

@@ -84,7 +84,10 @@ pub(crate) async fn alarms(aws: &Aws, names: &[String]) -> Result<Vec<MetricAlar
         let answer = aws.cloudwatch.describe_alarms().set_alarm_names(Some(names.to_vec())).send().await;
         Ok(answer.failed_to(|| format!("read alarms {all}"))?.metric_alarms.unwrap_or_default())
     });
-    once(aws, |answers| &answers.alarms, &all, read).await
+    match &aws.round {
+        Some(answers) => answers.alarms.get(&all, read).await,
+        None => aws.alarms.get(&all, read).await,
+    }
 }
 
 /// Lists the access keys of a user, of which no user has more than one page; none if there is no user of that name.

@@ -69,6 +69,8 @@ impl Tagged for Upkeep {
     const TAG_ACTIONS: [&'static str; 2] = ["events:TagResource", "events:UntagResource"];
     // PutRule replaces a rule.
     const IS_MADE_ONLY_IF_ABSENT: bool = false;
+    // PutTargets and RemoveTargets name each target that failed.
+    const IS_PROVEN_BY_ANSWERS: bool = true;
     const CONFLICTS: &'static [&'static str] = &["ConcurrentModificationException", "ResourceNotFoundException"];
 
     fn address(&self) -> Address {
