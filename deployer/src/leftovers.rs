@@ -44,7 +44,7 @@ fn add(stack: &mut Stack<'_>, deployment: &Arc<Deployment>, Entry { kind, name, 
     match kind {
         ResourceKind::Alarm => {
             let (arn, together) = (names.arn_of_alarm(&name), vec![name.clone()]);
-            stack.add_owned(Alarm { name, arn, together }, no_goal);
+            stack.add_owned(Alarm { name, arn, together, going: true }, no_goal);
         }
         ResourceKind::Document => stack.add_owned(Document { name }, no_goal),
         ResourceKind::EventInvoke => stack.add(EventInvoke { function: name }, no_goal),

@@ -136,7 +136,7 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
         stack.add_owned(topic, move |_, _| Ok(topic::Goal { email: email.clone() }));
         for (name, watches) in names.alarms.iter().zip(Watches::ALL) {
             let (arn, together) = (names.arn_of_alarm(name), names.alarms.to_vec());
-            let alarm = Alarm { name: name.clone(), arn, together };
+            let alarm = Alarm { name: name.clone(), arn, together, going };
             stack.add_owned(alarm, move |deployment, _| Ok(alarm_goal(&deployment.names, watches)));
         }
     }

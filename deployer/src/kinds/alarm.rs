@@ -27,6 +27,14 @@ pub(crate) struct Alarm {
     pub(crate) arn: String,
     /// The alarms that one call reads together with it, and itself.
     pub(crate) together: Vec<String>,
+    /// Whether it is to be deleted: only then is it read which composite alarms depend on it.
+    pub(crate) going: bool,
+}
+
+pub(crate) struct Observed {
+    pub(super) alarm: MetricAlarm,
+    /// Names of the composite alarms whose rules name this one. Empty unless it is to be deleted.
+    pub(super) parents: Vec<String>,
 }
 
 #[derive(Clone, Serialize)]
@@ -146,7 +154,7 @@ fn with_fields(op: Op, from: &BTreeMap<&'static str, Value>, to: &BTreeMap<&'sta
 
 impl Tagged for Alarm {
     type Goal = Goal;
-    type Observed = MetricAlarm;
+    type Observed = Observed;
     type Call = Call;
 
     const TAG_ACTIONS: [&'static str; 2] = ["cloudwatch:TagResource", "cloudwatch:UntagResource"];
@@ -164,13 +172,14 @@ impl Tagged for Alarm {
         "choose other names with names.alarms, or delete the alarm first if nobody needs it".into()
     }
 
-    async fn observe(&self, aws: &Aws) -> Result<Option<Found<MetricAlarm>>, Error> {
+    async fn observe(&self, aws: &Aws) -> Result<Option<Found<Observed>>, Error> {
         let alarms = read_once::alarms(aws, &self.together).await?;
         let named = |alarm: &MetricAlarm| alarm.alarm_name() == Some(&*self.name);
         let Some(alarm) = alarms.into_iter().find(named) else { return Ok(None) };
         let tags = aws.cloudwatch.list_tags_for_resource().resource_arn(&self.arn).send().await;
         let tags = tags.failed_to(|| format!("read the tags of alarm {}", self.name))?.tags;
-        Ok(Some(Found { tags: tags::read(tags, |tag| (tag.key, tag.value)), observed: alarm }))
+        let observed = Observed { alarm, parents: self.parents(aws).await? };
+        Ok(Some(Found { tags: tags::read(tags, |tag| (tag.key, tag.value)), observed }))
     }
 
     fn create(&self, goal: &Goal, tags: Tags) -> Vec<(Op, Call)> {
@@ -179,13 +188,17 @@ impl Tagged for Alarm {
         vec![(op.sets("tags", tags::shown(&tags)), Call::Put(Box::new(alarm), Some(tags)))]
     }
 
-    fn update(&self, goal: &Goal, found: &Found<MetricAlarm>) -> Result<Vec<(Op, Call)>, Error> {
+    fn update(&self, goal: &Goal, found: &Found<Observed>) -> Result<Vec<(Op, Call)>, Error> {
         let alarm = goal.alarm();
-        let op = with_fields(Op::new(Verb::Update, PUT), &fields(&found.observed), &fields(&alarm));
+        let op = with_fields(Op::new(Verb::Update, PUT), &fields(&found.observed.alarm), &fields(&alarm));
         Ok(if op.changes.is_empty() { Vec::new() } else { vec![(op, Call::Put(Box::new(alarm), None))] })
     }
 
-    fn delete(&self, _: &Found<MetricAlarm>, _: Going<'_>) -> Result<Vec<(Op, Call)>, Error> {
+    fn delete(&self, found: &Found<Observed>, _: Going<'_>) -> Result<Vec<(Op, Call)>, Error> {
+        let Observed { parents, .. } = &found.observed;
+        if !parents.is_empty() {
+            return Err(self.is_depended_on(parents));
+        }
         Ok(vec![(Op::new(Verb::Delete, "cloudwatch:DeleteAlarms"), Call::Delete)])
     }
 
@@ -222,6 +235,30 @@ impl Tagged for Alarm {
     async fn remove_tags(&self, aws: &Aws, keys: Vec<String>) -> Result<(), Error> {
         let request = aws.cloudwatch.untag_resource().resource_arn(&self.arn).set_tag_keys(Some(keys));
         request.send().await.failed_to(|| format!("untag alarm {}", self.name)).map(drop)
+    }
+}
+
+impl Alarm {
+    /// Read for a plan alone: right before the deletion, CloudWatch's refusal proves as much.
+    async fn parents(&self, aws: &Aws) -> Result<Vec<String>, Error> {
+        if !self.going || aws.round.is_none() {
+            return Ok(Vec::new());
+        }
+        // Beside this parameter, CloudWatch takes no other (API reference of DescribeAlarms).
+        let request = aws.cloudwatch.describe_alarms().parents_of_alarm_name(&self.name).into_paginator().send();
+        let pages = request.collect::<Result<Vec<_>, _>>().await;
+        let pages = pages.failed_to(|| format!("read the composite alarms that depend on alarm {}", self.name))?;
+        let alarms = pages.into_iter().flat_map(|page| page.composite_alarms.unwrap_or_default());
+        Ok(alarms.filter_map(|alarm| alarm.alarm_name).collect())
+    }
+
+    fn is_depended_on(&self, parents: &[String]) -> Error {
+        let (name, parents) = (&self.name, parents.join(" and "));
+        Error::new(format!("the rule of composite alarm {parents} names alarm {name}"))
+            .cause(
+                "CloudWatch deletes no alarm that a composite alarm depends on, and the deployer did not make that one",
+            )
+            .hint(format!("take {name} out of the rule, or delete the composite alarm, then run this command again"))
     }
 }
 

@@ -156,7 +156,7 @@ fn no_owned_kind_touches_what_is_not_ours() {
         },
     );
     let alarm = || alarm::Goal { function: "f".into(), topic_arn: "t".into(), watches: Watches::Errors };
-    check_ownership(an_alarm, alarm(), || alarm().alarm());
+    check_ownership(an_alarm, alarm(), || alarm::Observed { alarm: alarm().alarm(), parents: Vec::new() });
     check_ownership(
         || Topic { name: "t".into(), arn: "arn".into() },
         topic::Goal { email: "ops@example.com".into() },
@@ -186,7 +186,7 @@ fn an_alarm_that_somebody_silenced_is_put_right() {
     for watches in Watches::ALL {
         let goal = alarm::Goal { function: "f".into(), topic_arn: "t".into(), watches };
         let changed = |alarm| -> Vec<String> {
-            let found = Found { tags: Tags::new(), observed: alarm };
+            let found = Found { tags: Tags::new(), observed: alarm::Observed { alarm, parents: Vec::new() } };
             let ops = an_alarm().update(&goal, &found).unwrap();
             ops.iter().flat_map(|(op, _)| &op.changes).map(|change| change.field.clone()).collect()
         };
@@ -218,7 +218,7 @@ fn the_first_apply_raises_no_alarm_and_an_upkeep_that_stops_for_26_hours_is_told
 }
 
 fn an_alarm() -> Alarm {
-    Alarm { name: "a".into(), arn: "arn".into(), together: vec!["a".into()] }
+    Alarm { name: "a".into(), arn: "arn".into(), together: vec!["a".into()], going: false }
 }
 
 fn declared<Goal>(goal: Goal) -> Declared<Goal> {

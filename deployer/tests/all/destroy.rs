@@ -5,7 +5,7 @@ use aws_sdk_secretsmanager::types::ReplicaRegionType;
 use crate::support::{
     calls::NOTHING,
     deployed::Deployed,
-    example::{ROTATE_LATER, SECRET, USER},
+    example::{ROTATE_LATER, SECRET, USER, without_block},
     faults::Fault,
 };
 
@@ -110,6 +110,32 @@ async fn a_secret_with_replicas_is_refused_before_anything_is_deleted() {
 
     assert_eq!(deployed.sandbox.mutations(before), NOTHING);
     deployed.run(&["plan", "--detailed-exitcode"]).expect(0);
+}
+
+#[tokio::test]
+async fn an_alarm_that_a_composite_alarm_depends_on_is_refused_before_anything_is_deleted() {
+    let deployed = Deployed::example(&[ROTATE_LATER]).await;
+    let cloudwatch = &deployed.aws.cloudwatch;
+    let put = cloudwatch.put_composite_alarm().alarm_name("mail").alarm_rule("ALARM(\"mail-prod-errors\")");
+    put.send().await.unwrap();
+    assert!(cloudwatch.delete_alarms().alarm_names("mail-prod-errors").send().await.is_err(), "as CloudWatch does");
+    let before = deployed.mark();
+
+    let refused = |command: &[&str]| {
+        let refused = deployed.run(command).expect(1).stderr;
+        assert!(refused.contains("the rule of composite alarm mail names alarm mail-prod-errors\n"), "{refused}");
+    };
+    refused(&PLAN);
+    refused(&DESTROY);
+    // So it is if the file alone no longer declares the alarm.
+    let example = std::fs::read_to_string(deployed.sandbox.path("config.yaml")).unwrap();
+    deployed.sandbox.file("config.yaml", &without_block(&example, "notify"));
+    refused(&["apply", "--auto-approve"]);
+
+    assert_eq!(deployed.sandbox.mutations(before), NOTHING);
+    deployed.sandbox.file("config.yaml", &example);
+    cloudwatch.delete_alarms().alarm_names("mail").send().await.unwrap();
+    deployed.run(&DESTROY).expect(0);
 }
 
 #[tokio::test]

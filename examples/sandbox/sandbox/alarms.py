@@ -53,12 +53,24 @@ def _put_metric_alarm(call: Call) -> dict[str, Any] | None:
 
 
 def _describe_alarms(call: Call) -> dict[str, Any] | None:
-    """ministack answers a caller of the query protocol with less than half of an alarm."""
+    """ministack knows no ParentsOfAlarmName, and answers a caller of the query protocol with less than half of an alarm."""
+    child = call.params.get("ParentsOfAlarmName")
+    if child:
+        return _parents(call, child)
     if not call.is_query:
         return None
     names = _members(call, "AlarmNames")
     alarms = [alarm for name, alarm in sorted(cloudwatch._alarms.items()) if not names or name in names]
     return {"MetricAlarms": [_described(alarm) for alarm in alarms], "CompositeAlarms": []}
+
+
+def _parents(call: Call, child: str) -> dict[str, Any]:
+    """Only names and ARNs (API reference of DescribeAlarms, ParentsOfAlarmName)."""
+    if set(call.params) - {"ParentsOfAlarmName", "MaxRecords", "NextToken", "Action", "Version"}:
+        raise AwsError("ValidationError", "ParentsOfAlarmName takes no other parameters than MaxRecords and NextToken")
+    parents = [alarm for alarm in cloudwatch._composite_alarms.values() if child in cloudwatch._composite_children(alarm)]
+    described = [{name: alarm[name] for name in ("AlarmName", "AlarmArn")} for alarm in parents]
+    return {"MetricAlarms": [], "CompositeAlarms": described}
 
 
 def _described(alarm: dict[str, Any]) -> dict[str, Any]:

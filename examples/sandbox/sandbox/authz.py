@@ -301,7 +301,8 @@ _CHECKS: dict[str, Callable[[Call], list[Check]]] = {
     "sns:Unsubscribe": _anything,
     **_by_action(
         "cloudwatch",
-        "DeleteAlarms DisableAlarmActions ListTagsForResource PutMetricAlarm SetAlarmState TagResource UntagResource",
+        "DeleteAlarms DisableAlarmActions ListTagsForResource PutCompositeAlarm PutMetricAlarm SetAlarmState TagResource"
+        " UntagResource",
         _alarms,
     ),
     "cloudwatch:DescribeAlarms": _anything,

@@ -87,6 +87,8 @@ def answer(call: Call, result: dict[str, Any]) -> Response:
             f"<ResponseMetadata><RequestId>{uuid.uuid4()}</RequestId></ResponseMetadata></{name}Response>"
         )
         return 200, {"Content-Type": "text/xml"}, text.encode()
+    if call.is_cbor:
+        return 200, {"Content-Type": _CBOR, "smithy-protocol": "rpc-v2-cbor"}, cbor2.dumps(result)
     content_type = "application/json" if call.service == "lambda" else "application/x-amz-json-1.1"
     return 200, {"Content-Type": content_type}, json.dumps(result).encode()
 

@@ -51,6 +51,19 @@ class Alarms(SandboxTest):
         with self.assert_error("ValidationError"):
             self.put(Period=300, EvaluationPeriods=26 * 12)
 
+    def test_an_alarm_that_a_composite_alarm_depends_on_is_not_deleted_and_its_parents_are_told(self) -> None:
+        self.put()
+        parent = unique("parent")
+        self.cloudwatch.put_composite_alarm(AlarmName=parent, AlarmRule=f'ALARM("{self.name}")')
+        with self.assert_error("ValidationError", "composite alarm(s) depending on it"):
+            self.cloudwatch.delete_alarms(AlarmNames=[self.name])
+        told = self.cloudwatch.describe_alarms(ParentsOfAlarmName=self.name)
+        self.assertEqual(([it["AlarmName"] for it in told["CompositeAlarms"]], told["MetricAlarms"]), ([parent], []))
+        with self.assert_error("ValidationError"):
+            self.cloudwatch.describe_alarms(ParentsOfAlarmName=self.name, AlarmNames=[self.name])
+        for name in (parent, self.name):
+            self.cloudwatch.delete_alarms(AlarmNames=[name])
+
     def test_an_alarm_tells_its_topic_of_the_state_that_it_goes_to(self) -> None:
         topic = client("sns").create_topic(Name=unique("topic"))["TopicArn"]
         self.put(InsufficientDataActions=[topic])
