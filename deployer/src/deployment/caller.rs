@@ -121,7 +121,7 @@ const TABLE: &[Line] = &[
         On::OwnedUser,
         DELETES,
         &[
-            "iam:GetLoginProfile",
+    line(On::OwnedUser, &[Plan, Doctor, Destroy], &["iam:GetLoginProfile"]),
             "iam:ListMFADevices",
             "iam:ListSSHPublicKeys",
             "iam:ListServiceSpecificCredentials",

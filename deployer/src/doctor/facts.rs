@@ -13,7 +13,7 @@ use crate::{
         kind::{Aim, Kind as _},
         op::ResourceKind,
     },
-    error::Error,
+    error::{Error, FailedTo as _, absent_is_none},
     kinds::{sender::Sender, topic::Topic},
     read_once,
     rotation::function,
@@ -41,6 +41,8 @@ pub(crate) struct Facts {
     pub(crate) hosts: Option<Result<BTreeMap<String, Host>, Error>>,
     /// What a host needs and the instances' role may not do; none if the file names no role.
     pub(crate) instance_role: Option<Result<Option<Simulated>, Error>>,
+    /// Whether somebody can sign in to the console as the user that the deployment owns; false for an existing one.
+    pub(crate) has_password: Result<bool, Error>,
     /// Whether the address of `notify` has confirmed its subscription; none if there is no subscription.
     pub(crate) confirmed: Result<Option<bool>, Error>,
 }
@@ -63,18 +65,31 @@ impl Facts {
 /// Reads everything.
 pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>, identity: &Identity) -> Facts {
     let round = &aws.for_one_round();
-    let (status, permissions, ses, sender, hosts, instance_role, confirmed) = tokio::join!(
+    let (status, permissions, ses, sender, hosts, instance_role, has_password, confirmed) = tokio::join!(
         Box::pin(status::read(round, deployment)),
         Box::pin(permissions(round, deployment, identity)),
         sending::account(round),
         sender(round, deployment),
         hosts(round, deployment),
         Box::pin(instance_role(round, deployment)),
+        has_password(round, deployment),
         confirmed(round, deployment)
     );
     let (caller, expires) = (identity.arn.clone(), identity.expires);
-    let mut facts =
-        Facts { caller, expires, permissions, ses, sender, status, report: None, hosts, instance_role, confirmed };
+    let report = None;
+    let mut facts = Facts {
+        caller,
+        expires,
+        permissions,
+        ses,
+        sender,
+        status,
+        report,
+        hosts,
+        instance_role,
+        has_password,
+        confirmed,
+    };
     if matches!(facts.state_of(ResourceKind::Function), Some(State::AsDeclared | State::Differs)) {
         facts.report = Some(Box::pin(function::report(aws, deployment, true)).await);
     }
@@ -114,6 +129,17 @@ async fn instance_role(aws: &Aws, deployment: &Deployment) -> Option<Result<Opti
         simulate(aws, &role.arn, &[needed], &BTreeMap::new()).await.map(Some)
     };
     Some(read.await)
+}
+
+/// Whether the user has a password. A plan does not ask: it costs a call, and nothing of the plan follows from it.
+async fn has_password(aws: &Aws, deployment: &Deployment) -> Result<bool, Error> {
+    if deployment.config.iam_user.existing {
+        return Ok(false);
+    }
+    let user = &deployment.names.user;
+    let answer = aws.iam.get_login_profile().user_name(user).send().await;
+    let answer = answer.failed_to(|| format!("read whether user {user} has a console password"));
+    Ok(absent_is_none(answer, &["NoSuchEntity"])?.is_some())
 }
 
 async fn confirmed(aws: &Aws, deployment: &Deployment) -> Result<Option<bool>, Error> {

@@ -111,6 +111,7 @@ pub(crate) fn findings(deployment: &Deployment, facts: &Facts, now: SystemTime) 
     found.extend(facts.sender.as_ref().map(|sender| self::sender(sender, config)));
     found.extend(user(deployment, facts));
     found.extend(may_send(facts));
+    found.extend(password(&deployment.names.user, &facts.has_password));
     // After a destroy, the secret in its recovery window is what the person asked for.
     let of_foreign = if nothing_is_deployed(&facts.status) { Verdict::NotYet } else { Verdict::Wrong };
     found.extend(facts.status.foreign.iter().map(|told| Finding::new(Check::User, of_foreign, told.clone())));
@@ -129,6 +130,21 @@ pub(crate) fn findings(deployment: &Deployment, facts: &Facts, now: SystemTime) 
     let others = facts.status.unread.iter().filter(|error| !told.contains(&&error.what));
     found.extend(others.map(|error| Finding::of(Check::Resources, verdict_of(error), error)));
     found
+}
+
+/// Nobody needs a password to send mail, and with one a person has the user's permissions.
+fn password(user: &str, has_password: &Result<bool, Error>) -> Option<Finding> {
+    match has_password {
+        Ok(false) => None,
+        Ok(true) => {
+            let evidence =
+                format!("user {user} has a console password: somebody can sign in as the user, and destroy is refused");
+            let remove = Command::aws(&["iam", "delete-login-profile", "--user-name", user]);
+            let finding = Finding::new(Check::User, Verdict::Wrong, evidence);
+            Some(finding.fix(text!["if nobody signs in with the password, run ", remove]))
+        }
+        Err(error) => Some(Finding::of(Check::User, verdict_of(error), error)),
+    }
 }
 
 fn apply() -> Text {

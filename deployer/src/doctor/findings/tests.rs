@@ -96,6 +96,7 @@ fn healthy() -> Facts {
         report: Some(Ok(report())),
         hosts: Some(Ok(BTreeMap::from([("i-0123456789abcdef0".to_owned(), host)]))),
         instance_role: Some(Ok(Some(Simulated { asked: 1, denied: vec![] }))),
+        has_password: Ok(false),
         confirmed: Ok(Some(true)),
     }
 }
@@ -426,6 +427,15 @@ fn a_user_that_somebody_deleted_is_wrong() {
     let found = not_ok(&facts);
     let (_, said) = found.iter().find(|(what, _)| what == "User Wrong").unwrap();
     assert!(said.contains("no host can send") && said.contains("`deployer recover`"), "{said}");
+}
+
+#[test]
+fn a_console_password_of_the_user_is_wrong_and_one_that_cannot_be_read_is_told() {
+    let found = not_ok(&Facts { has_password: Ok(true), ..healthy() });
+    assert!(found[0].0 == "User Wrong" && found[0].1.contains("delete-login-profile"), "{found:?}");
+    let denied = Error::new("failed to read it").aws(Some("AccessDenied".to_owned()), None);
+    let found = not_ok(&Facts { has_password: Err(denied), ..healthy() });
+    assert_eq!(found[0].0, "User Unknown");
 }
 
 #[test]
