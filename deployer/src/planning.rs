@@ -46,6 +46,7 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
     if toward == Toward::Present && !moves {
         keep_the_credential_readable(deployment, &facts, &mut more.resources);
     }
+    keep_what_is_protected(deployment, &facts, &mut more.resources);
     let deleted = if nodes.is_empty() { Vec::new() } else { deleted(&more.resources) };
     if moves {
         notes.extend(note_of_the_move(deployment, toward));
@@ -114,12 +115,11 @@ fn left_over(
     }
     let Ok(Some(record)) = facts.recorded() else { return Vec::new() };
     let declared: Vec<_> = declared.iter().map(|(address, _)| address.clone()).collect();
-    let owner = deployment.owner();
-    let (owner, stop_mail) = match toward {
-        Toward::Present => (owner.who_applies(), deployment.allowed.stop_mail),
-        Toward::Absent { stop_mail } => (owner, stop_mail),
+    let stop_mail = match toward {
+        Toward::Present => deployment.allowed.stop_mail,
+        Toward::Absent { stop_mail } => stop_mail,
     };
-    leftovers(deployment, &record, &declared, owner, stop_mail)
+    leftovers(deployment, &record, &declared, deployment.owner(), stop_mail)
 }
 
 /// What of the leftovers the plan changes.
@@ -139,6 +139,15 @@ fn note_of_deletions(deleted: &[Address], facts: &Facts) -> Option<Text> {
             names.join(", ")
         )]
     })
+}
+
+/// What carries no tag is protected with the record.
+fn keep_what_is_protected(deployment: &Deployment, facts: &Facts, leftovers: &mut [(Address, Result<Vec<Op>, Error>)]) {
+    let owner = deployment.owner();
+    if facts.record().ok().flatten().is_some_and(|kept| owner.keeps(&kept.tags)) {
+        let goes = |ops: &Result<Vec<Op>, Error>| ops.as_ref().is_ok_and(|ops| !ops.is_empty());
+        leftovers.iter_mut().filter(|(_, ops)| goes(ops)).for_each(|(_, ops)| *ops = Err(owner.is_protected()));
+    }
 }
 
 /// Refuses another secret for a user whose keys hosts may be using: only the secret before has their credential, and a host that boots before
@@ -222,7 +231,7 @@ fn former_record_node(deployment: &Deployment, facts: &Facts) -> Option<(Node, R
     let found = facts.former_record.as_ref().ok()?.clone()?;
     let kind = || {
         let (name, lease) = (former.record.clone(), Some(former.lease.clone()));
-        Owned::new(record::Record { name, lease }, &deployment.owner().who_applies())
+        Owned::new(record::Record { name, lease }, &deployment.owner())
     };
     let ops = kind().decide(Aim::Absent(Going::of(false, facts)), &Some(Found::from(found)));
     let ops = ops.map(|ops| ops.into_iter().map(|(op, _)| op).collect());

@@ -1,9 +1,14 @@
 //! What one YAML document declares, and what follows from it.
 
-use contract::TAG_DEPLOYMENT;
+use contract::{Command, TAG_DEPLOYMENT, text};
 
 use self::names::Names;
-use crate::{config::Config, engine::tags::Tags, error::Error, package::Package};
+use crate::{
+    config::Config,
+    engine::tags::Tags,
+    error::{Error, ErrorKind},
+    package::Package,
+};
 
 pub(crate) mod caller;
 pub(crate) mod facts;
@@ -61,7 +66,6 @@ impl Deployment {
             former_id: self.names.former.as_ref().map(|former| former.owner.clone()),
             tags: self.config.tags.clone(),
             protects: self.config.protect,
-            lifts_protection: false,
             adopts: self.allowed.adopt,
         }
     }
@@ -86,8 +90,6 @@ pub(crate) struct Owner {
     tags: Tags,
     /// Whether everything that it owns is protected from deletion.
     protects: bool,
-    /// Whether this run may delete what is protected.
-    lifts_protection: bool,
     /// Whether this run takes over what no deployment owns.
     adopts: bool,
 }
@@ -113,15 +115,24 @@ impl Owner {
         tags
     }
 
-    /// The owner as who applies a file: unless it protects too, a person who approves it lifts the protection.
-    #[must_use]
-    pub(crate) fn who_applies(self) -> Self {
-        Self { lifts_protection: !self.protects, ..self }
+    /// Whether a resource with these tags must not be deleted. Only an apply of a file without `protect` takes the tag off, and it deletes
+    /// nothing that still has the tag: so to lift the protection and to delete are two runs.
+    pub(crate) fn keeps(&self, tags: &Tags) -> bool {
+        self.protects || tags.contains_key(TAG_PROTECT)
     }
 
-    /// Whether a resource with these tags must not be deleted.
-    pub(crate) fn keeps(&self, tags: &Tags) -> bool {
-        (self.protects || tags.contains_key(TAG_PROTECT)) && !self.lifts_protection
+    /// In the same words for every resource, so that it is told once.
+    pub(crate) fn is_protected(&self) -> Error {
+        Error::new(format!("deployment {} is protected", self.id))
+            .of_kind(ErrorKind::Protected)
+            .cause(format!(
+                "the file says protect: true, or its resources carry the tag {TAG_PROTECT} from an apply of such a file"
+            ))
+            .hint(text![
+                "apply the file as it was applied last, but without protect: true (",
+                Command::deployer("apply"),
+                "), then run this command again"
+            ])
     }
 
     /// Whether this run takes over a resource with these tags: only what no deployment owns.
@@ -132,7 +143,7 @@ impl Owner {
     #[cfg(test)]
     pub(crate) fn of(id: &str) -> Self {
         let (former_id, tags) = (None, Tags::new());
-        Self { id: id.to_owned(), former_id, tags, protects: false, lifts_protection: false, adopts: false }
+        Self { id: id.to_owned(), former_id, tags, protects: false, adopts: false }
     }
 
     #[cfg(test)]

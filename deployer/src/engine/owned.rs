@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::{
     aws::Aws,
-    deployment::{Owner, TAG_ADOPTED, TAG_PROTECT},
+    deployment::{Owner, TAG_ADOPTED},
     engine::{
         kind::{Aim, Context, Going, Kind},
         op::{Address, Effect, Op},
@@ -196,7 +196,7 @@ impl<T: Tagged> Kind for Owned<T> {
                 }
                 self.check_owner(&found.tags)?;
                 if self.owner.keeps(&found.tags) {
-                    return Err(self.is_protected());
+                    return Err(self.owner.is_protected());
                 }
                 Ok(of_kind(self.kind.delete(found, going)?).collect())
             }
@@ -291,20 +291,6 @@ impl<T: Tagged> Owned<T> {
     fn adopting(&self, op: Op, tags: &Tags) -> Op {
         let from = if tags.is_empty() { "(no tags)".to_owned() } else { format!("(tags: {})", tags::pairs(tags)) };
         op.with("owner", Some(from.into()), Some(self.owner.id().into())).effect(Effect::Adopts)
-    }
-
-    /// In the same words for every resource, so that it is told once.
-    fn is_protected(&self) -> Error {
-        Error::new(format!("deployment {} is protected", self.owner.id()))
-            .of_kind(ErrorKind::Protected)
-            .cause(format!(
-                "the file says protect: true, or its resources carry the tag {TAG_PROTECT} from an apply of such a file"
-            ))
-            .hint(text![
-                "remove protect: true from the file, run ",
-                Command::deployer("apply"),
-                ", then run this command again"
-            ])
     }
 
     /// The record only explains: whose a resource is, its tag alone says.

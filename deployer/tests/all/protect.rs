@@ -25,7 +25,7 @@ async fn a_protected_deployment_goes_only_after_a_file_without_the_line_was_appl
     let before = deployed.mark();
     let refused = deployed.run(&DESTROY).expect(1).stderr;
     assert_eq!(refused.matches("error:").count(), 1, "{refused}");
-    assert!(refused.contains(REFUSED) && refused.contains("remove protect: true from the file"), "{refused}");
+    assert!(refused.contains(REFUSED) && refused.contains("without protect: true"), "{refused}");
     // The line is gone from the file, or the file itself is: the tags protect.
     deployed.sandbox.config(&[ROTATE_LATER]);
     assert!(deployed.run(&DESTROY).expect(1).stderr.contains(REFUSED));
@@ -38,12 +38,22 @@ async fn a_protected_deployment_goes_only_after_a_file_without_the_line_was_appl
     assert!(deployed.run(&["plan"]).expect(1).stderr.contains(REFUSED));
     assert_eq!(deployed.sandbox.mutations(before), NOTHING);
 
+    // To lift the protection and to delete are two runs: of the topic, of a policy, which carries no tag, and of the secret.
     deployed.sandbox.file("config.yaml", &without_notify);
+    let refused = deployed.run(&["apply", "--auto-approve"]).expect(1).stderr;
+    assert!(refused.contains(REFUSED) && refused.contains("without protect: true"), "{refused}");
+    deployed.sandbox.config(&[ROTATE_LATER, ("  role: mail-prod-instance\n", "")]);
+    assert!(deployed.run(&["plan"]).expect(1).stderr.contains(REFUSED));
+    deployed.sandbox.config(&[ROTATE_LATER, ("name: mail-prod/smtp", "name: mail-prod/other")]);
+    assert!(deployed.run(&["apply", "--auto-approve", "--stop-mail"]).expect(1).stderr.contains(REFUSED));
+    assert_eq!(deployed.sandbox.mutations(before), NOTHING);
+    deployed.sandbox.config(&[ROTATE_LATER]);
     let planned = deployed.run(&["plan"]).expect(0).stdout;
-    assert!(
-        planned.contains("tags.deployer:protect  true → (none)") && planned.contains("sns:DeleteTopic"),
-        "{planned}"
-    );
+    assert!(planned.contains("tags.deployer:protect  true → (none)"), "{planned}");
+    deployed.run(&["apply", "--auto-approve"]).expect(0);
+
+    deployed.sandbox.file("config.yaml", &without_notify);
+    assert!(deployed.run(&["plan"]).expect(0).stdout.contains("sns:DeleteTopic"));
     deployed.run(&["apply", "--auto-approve"]).expect(0);
     deployed.run(&["plan", "--detailed-exitcode"]).expect(0);
     deployed.run(&DESTROY).expect(0);
