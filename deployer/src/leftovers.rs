@@ -1,6 +1,6 @@
 //! What only the record names: resources of the deployment that the configuration no longer declares.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     deployment::{
@@ -90,7 +90,10 @@ fn add(stack: &mut Stack<'_>, deployment: &Arc<Deployment>, Entry { kind, name, 
         }
         ResourceKind::User if *existing => {
             let serves = names.secret_of_user.clone();
-            stack.add(ReferencedUser { name, serves, going: true, allow_privileged: false }, no_goal);
+            let (owner, policy_name) = (deployment.owner(), names.user_policy.clone());
+            let (allow_privileged, known) = (false, BTreeSet::new());
+            let user = ReferencedUser { name, owner, policy_name, serves, going: true, allow_privileged, known };
+            stack.add(user, no_goal);
         }
         ResourceKind::User => {
             stack.add_owned(

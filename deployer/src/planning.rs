@@ -37,7 +37,8 @@ pub(crate) struct Surveyed {
 pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: Vec<Node>, toward: Toward) -> Surveyed {
     let aws = &aws.for_one_round();
     let reading = Box::pin(facts::read(aws, deployment, toward));
-    let Survey { facts, mut resources, mut notes, mentions, foreign, .. } = plan::survey(aws, &nodes, reading).await;
+    let Survey { facts, mut resources, mut notes, mut mentions, foreign, .. } =
+        plan::survey(aws, &nodes, reading).await;
     let left = left_over(deployment, &facts, &resources, toward);
     let mut more = plan::survey(aws, &left, Box::pin(async { facts })).await;
     let facts = more.facts;
@@ -56,6 +57,7 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
     }
     let deletes_most_of_the_record = !moves && are_most(&deleted, &facts);
     resources.extend(more.resources);
+    mentions.extend(more.mentions);
 
     let has_ops = resources.iter().any(|(_, ops)| ops.as_ref().is_ok_and(|ops| !ops.is_empty()));
     let record = match toward {

@@ -1,6 +1,9 @@
 //! The whole system on one page: every resource of a deployment, its goal, and the kinds of resources that it depends on.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use contract::{Consumer, Instances, KEYS_PER_USER, Settings};
 
@@ -25,7 +28,7 @@ use crate::{
         log_group::{self, LogGroup},
         permissions::{Permissions, Statement},
         referenced_role::ReferencedRole,
-        referenced_secret::ReferencedSecret,
+        referenced_secret::{self, ReferencedSecret},
         referenced_user::{self, ReferencedUser},
         role::{self, Role},
         rotation::{self, Rotation},
@@ -83,7 +86,9 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
         stack.add(sender, |_, _| Ok(()));
     }
     if config.secret.existing {
-        stack.add(ReferencedSecret { name: names.secret.clone(), user: names.user.clone() }, |_, _| Ok(()));
+        let secret =
+            ReferencedSecret { name: names.secret.clone(), owner: deployment.owner(), user: names.user.clone() };
+        stack.add(secret, |_, facts| Ok(referenced_secret::Goal { recorded_tags: facts.recorded_tags()? }));
     } else {
         let recovery_window_days = deployment.recovery_window_days();
         stack.add_owned(Secret { name: names.secret.clone(), recovery_window_days }, secret_goal);
@@ -91,11 +96,17 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
     if config.iam_user.existing {
         let user = ReferencedUser {
             name: names.user.clone(),
+            owner: deployment.owner(),
+            policy_name: names.user_policy.clone(),
             serves: names.secret_of_user.clone(),
             going,
             allow_privileged: config.iam_user.allow_privileged,
+            known: known_policies(config),
         };
-        stack.add(user, |_, facts| Ok(referenced_user::Goal { former_secrets: facts.former()?.secrets.clone() }));
+        stack.add(user, |_, facts| {
+            let (former_secrets, recorded_tags) = (facts.former()?.secrets.clone(), facts.recorded_tags()?);
+            Ok(referenced_user::Goal { former_secrets, recorded_tags })
+        });
     } else {
         let user = User {
             name: names.user.clone(),
@@ -107,7 +118,7 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
         stack.add_owned(user, |deployment, _| Ok(user_goal(deployment)));
     }
     if config.function.role.is_some() {
-        stack.add(ReferencedRole { name: names.role.clone() }, |_, _| Ok(()));
+        stack.add(ReferencedRole { name: names.role.clone(), owner: deployment.owner() }, |_, _| Ok(()));
     } else {
         let role = Role { name: names.role.clone(), policy_name: names.role_policy.clone(), going };
         stack.add_owned(role, role_goal);
@@ -179,7 +190,12 @@ fn user_goal(Deployment { config, names, .. }: &Deployment) -> user::Goal {
         policy: policy::user_permissions(config, names),
         serves: names.secret_of_user.clone(),
         sends_as_anybody: config.ses.from.is_empty(),
+        known: known_policies(config),
     }
+}
+
+fn known_policies(config: &Config) -> BTreeSet<String> {
+    config.iam_user.known_policies.iter().map(ToString::to_string).collect()
 }
 
 fn role_goal(Deployment { config, names, .. }: &Deployment, facts: &Facts) -> Result<role::Goal, Error> {

@@ -21,8 +21,8 @@ pub use self::{
     schedule::Schedule,
     schema::json_schema,
     text::{
-        AccessKeyId, AccountId, DocumentName, IamPath, InstanceId, InvalidValue, KmsKey, Name, PolicyArn, Region,
-        ResourceName, RoleName, SecretName, SecurityGroupId, SubnetId, UserName,
+        AccessKeyId, AccountId, DocumentName, IamPath, InstanceId, InvalidValue, KmsKey, KnownPolicy, Name, PolicyArn,
+        Region, ResourceName, RoleName, SecretName, SecurityGroupId, SubnetId, UserName,
     },
 };
 
@@ -131,6 +131,8 @@ pub struct IamUser {
     pub path: Option<IamPath>,
     /// The policy that limits what an owned user may do; none: the user keeps the boundary that it has.
     pub permissions_boundary: Option<PolicyArn>,
+    /// Policies and groups that others gave the user on purpose.
+    pub known_policies: Vec<KnownPolicy>,
 }
 
 /// The hosts that are told of a new credential.

@@ -13,8 +13,8 @@ use super::{
     mail,
     schedule::Schedule,
     text::{
-        AccessKeyId, AccountId, DocumentName, IamPath, InstanceId, KmsKey, Name, PolicyArn, Region, ResourceName,
-        RoleName, SecretName, SecurityGroupId, SubnetId, UserName,
+        AccessKeyId, AccountId, DocumentName, IamPath, InstanceId, KmsKey, KnownPolicy, Name, PolicyArn, Region,
+        ResourceName, RoleName, SecretName, SecurityGroupId, SubnetId, UserName,
     },
 };
 
@@ -49,6 +49,8 @@ pub(super) const MAX_TAG_VALUE: usize = 256;
 
 /// `SendCommand` takes at most 50 instance ids.
 pub(super) const MAX_INSTANCES: usize = 50;
+/// More than IAM attaches to one user by default: 10 managed policies and 10 groups (IAM quotas).
+pub(super) const MAX_KNOWN_POLICIES: usize = 50;
 
 /// For a shorter limit, Systems Manager's agent takes an hour.
 pub(super) const SHORTEST_SCRIPT: Duration = Duration::from_secs(5);
@@ -201,6 +203,11 @@ groups! {
         #[serde(default)]
         #[schemars(regex(pattern = PolicyArn::PATTERN))]
         permissions_boundary: Optional<Leaf<String>>,
+        /// What others gave the user on purpose: names of inline policies and of groups, and ARNs of managed policies. `plan` and `status`
+        /// tell of every other one. Nothing compares what a policy says.
+        #[serde(default)]
+        #[schemars(inner(regex(pattern = KnownPolicy::PATTERN)), length(min = 1, max = MAX_KNOWN_POLICIES))]
+        known_policies: Optional<Leaf<Vec<String>>>,
     }
 
     /// The hosts that are told of a new credential.

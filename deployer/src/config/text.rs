@@ -187,6 +187,17 @@ checked_text!(
 );
 
 checked_text!(
+    /// The name of a user's inline policy or of a group, or the ARN of a managed policy (IAM: names of at most 128 characters).
+    KnownPolicy,
+    "^([A-Za-z0-9_+=,.@-]{1,128}|arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[A-Za-z0-9_+=,.@/-]{1,640})$",
+    |text| ensure(
+        is_policy_arn(text) || is_made_of(text, alphanumeric, "_+=,.@-") && text.len() <= 128,
+        || format!("`{text}` is neither the name of a policy or a group nor the ARN of a managed policy"),
+        "write the name or the ARN as plan and status tell it",
+    )
+);
+
+checked_text!(
     /// Id of a long-lived access key. Temporary credentials, which begin with ASIA, cannot be SMTP credentials.
     AccessKeyId,
     "^AKIA[A-Z0-9]{12,60}$",

@@ -23,7 +23,9 @@ enum On {
     Alarms,
     AnyAlarm,
     Document,
-    /// Of a user that the configuration declares existing.
+    /// A secret that the configuration declares existing.
+    ExistingSecret,
+    /// A user that the configuration declares existing.
     ExistingUser,
     Function,
     FunctionInVpc,
@@ -103,6 +105,8 @@ const TABLE: &[Line] = &[
         ],
     ),
     line(On::OwnedSecret, &[Destroy], &["secretsmanager:DeleteSecret"]),
+    // The deployment may have made it before, here and of the user.
+    line(On::ExistingSecret, &[Apply, Destroy], &["secretsmanager:UntagResource"]),
     // Secrets Manager uses the key as the caller (guide, "Secret encryption and decryption"). Without kms:Encrypt it silently encrypts
     // no version again after a change of the key.
     line(On::KeyOfSecret, &[Apply], &["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"]),
@@ -117,11 +121,11 @@ const TABLE: &[Line] = &[
     line(On::OwnedUser, SURVEYS, &["iam:GetUserPolicy", "iam:ListGroupsForUser", "iam:ListUserPolicies"]),
     line(On::OwnedUser, &[Apply], &["iam:CreateUser", "iam:PutUserPolicy", "iam:TagUser", "iam:UntagUser"]),
     line(On::OwnedUserWithBoundary, &[Apply], &["iam:PutUserPermissionsBoundary"]),
+    line(On::OwnedUser, &[Plan, Doctor, Destroy], &["iam:GetLoginProfile"]),
     line(
         On::OwnedUser,
         DELETES,
         &[
-    line(On::OwnedUser, &[Plan, Doctor, Destroy], &["iam:GetLoginProfile"]),
             "iam:ListMFADevices",
             "iam:ListSSHPublicKeys",
             "iam:ListServiceSpecificCredentials",
@@ -141,8 +145,9 @@ const TABLE: &[Line] = &[
     // It is authorised on the group, not on the user.
     line(On::Groups, &[Destroy], &["iam:RemoveUserFromGroup"]),
     line(On::ExistingUser, COMPARES, &["iam:ListGroupsForUser", "iam:ListUserPolicies", "iam:SimulatePrincipalPolicy"]),
-    line(On::ExistingUser, &[Apply], &["iam:TagUser"]),
-    line(On::ExistingUser, &[Destroy], &["iam:UntagUser"]),
+    line(On::ExistingUser, &[Apply], &["iam:TagUser", "iam:UntagUser"]),
+    line(On::ExistingUser, DELETES, &["iam:GetUserPolicy"]),
+    line(On::ExistingUser, &[Destroy], &["iam:DeleteUserPolicy", "iam:UntagUser"]),
     // A name of IAM's that differs only in case is taken.
     line(On::Account, COMPARES, &["iam:ListRoles", "iam:ListUsers"]),
     // The function and its role.
@@ -396,6 +401,7 @@ fn resources(on: On, config: &Config, names: &Names) -> Option<Vec<String>> {
         On::Document => {
             when(instance.is_some_and(|it| it.document.is_none()), vec![names.document_arn(&names.document)])
         }
+        On::ExistingSecret => when(config.secret.existing, names.secret_arns()),
         On::ExistingUser => when(user.existing, names.with_any_path("user", &names.user)),
         On::Function => Some(vec![names.function_arn()]),
         On::FunctionInVpc => when(config.function.vpc.is_some(), everything()),

@@ -1,5 +1,7 @@
 //! What one YAML document declares, and what follows from it.
 
+use std::collections::BTreeSet;
+
 use contract::{Command, TAG_DEPLOYMENT, text};
 
 use self::names::Names;
@@ -133,6 +135,16 @@ impl Owner {
                 Command::deployer("apply"),
                 "), then run this command again"
             ])
+    }
+
+    /// The tags that an apply has set on a resource that the file declares existing now. None if the deployment does not own it.
+    pub(crate) fn own(&self, tags: &Tags, of_file: &BTreeSet<String>) -> Tags {
+        if !tags.get(TAG_DEPLOYMENT).is_some_and(|id| self.is(id)) {
+            return Tags::new();
+        }
+        let ours = [TAG_DEPLOYMENT, TAG_ADOPTED, TAG_PROTECT];
+        let is_ours = |key: &String| ours.contains(&key.as_str()) || of_file.contains(key);
+        tags.iter().filter(|(key, _)| is_ours(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     /// Whether this run takes over a resource with these tags: only what no deployment owns.

@@ -110,7 +110,7 @@ impl Record {
 
     /// Whether an apply has made this resource. One that a run was about to make may be somebody else's.
     pub(crate) fn made(&self, address: &Address) -> bool {
-        self.resources.iter().any(|entry| entry.declared.is_some() && entry.address() == *address)
+        self.resources.iter().any(|entry| !entry.existing && entry.declared.is_some() && entry.address() == *address)
     }
 
     /// Name of the resource of this kind; the first one if there are several.

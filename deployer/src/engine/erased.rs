@@ -60,6 +60,8 @@ pub(crate) trait Observation: Send {
     /// As of [`Kind`].
     fn mention(&self) -> Option<Text>;
     /// As of [`Kind`].
+    fn stays(&self) -> Option<Text>;
+    /// As of [`Kind`].
     fn foreign(&self, facts: &Facts) -> Vec<Text>;
 }
 
@@ -167,6 +169,10 @@ impl<K: Kind> Observation for Seen<K> {
 
     fn mention(&self) -> Option<Text> {
         self.kind.mention(&self.observed)
+    }
+
+    fn stays(&self) -> Option<Text> {
+        self.kind.stays(&self.observed)
     }
 
     fn foreign(&self, facts: &Facts) -> Vec<Text> {

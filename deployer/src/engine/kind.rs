@@ -4,7 +4,7 @@
 //! value, which [`crate::stack`] makes from the configuration and the facts. So a resource that the configuration no longer
 //! declares needs only its name to be removed.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use contract::Text;
 use serde::Serialize;
@@ -80,6 +80,11 @@ pub(crate) trait Kind: Send + Sync + Sized + 'static {
         None
     }
 
+    /// What of ours stays although the deployment goes, and why. Pure.
+    fn stays(&self, _observed: &Self::Observed) -> Option<Text> {
+        None
+    }
+
     /// What somebody else gave a resource of ours, and no apply takes away. Pure.
     fn foreign(&self, _goal: Option<&Self::Goal>, _observed: &Self::Observed) -> Vec<Text> {
         Vec::new()
@@ -125,6 +130,11 @@ impl<'a> Going<'a> {
     pub(crate) fn of(stop_mail: bool, facts: &'a Facts) -> Self {
         let record = facts.record().ok().flatten().map(|kept| &kept.record);
         Self { stop_mail, former: facts.former().unwrap_or(&NOTHING), record }
+    }
+
+    /// Keys of the tags of the file, as the record says.
+    pub(crate) fn recorded_tags(&self) -> BTreeSet<String> {
+        self.record.map(|record| record.tags.iter().cloned().collect()).unwrap_or_default()
     }
 }
 

@@ -136,10 +136,14 @@ pub(crate) async fn survey(aws: &Aws, stack: &[Node], reading: BoxFuture<'_, Fac
     let (mut resources, mut mentions, mut foreign) = (Vec::new(), Vec::new(), Vec::new());
     let mut notes: Vec<Text> = facts.quarantine.clone().into_iter().collect();
     for (node, observed) in stack.iter().zip(observed) {
-        if let (Toward::Present, Ok(observed)) = (node.toward, &observed) {
-            notes.extend(observed.note(&facts));
-            mentions.extend(observed.mention());
-            foreign.extend(observed.foreign(&facts));
+        match (node.toward, &observed) {
+            (Toward::Present, Ok(observed)) => {
+                notes.extend(observed.note(&facts));
+                mentions.extend(observed.mention());
+                foreign.extend(observed.foreign(&facts));
+            }
+            (Toward::Absent { .. }, Ok(observed)) => mentions.extend(observed.stays()),
+            (_, Err(_)) => {}
         }
         resources.push((node.resource.address(), decide(node, observed, &facts)));
     }

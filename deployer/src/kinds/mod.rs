@@ -12,6 +12,7 @@ mod network_interfaces;
 pub(crate) mod permissions;
 pub(crate) mod powers;
 pub(crate) mod record;
+mod referenced;
 pub(crate) mod referenced_role;
 pub(crate) mod referenced_secret;
 pub(crate) mod referenced_user;

@@ -1,13 +1,15 @@
 //! What gives a user its permissions, beside the deployment's policy: whoever has the credential has them too.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use aws_sdk_iam::types::PolicyEvaluationDecisionType;
 use contract::Command;
+use serde_json::Value;
 
 use crate::{
     aws::Aws,
-    error::{Error, ErrorKind, FailedTo as _},
+    deployment::policy,
+    error::{Error, ErrorKind, FailedTo as _, absent_is_none},
     read_once,
 };
 
@@ -32,6 +34,13 @@ pub(crate) struct Powers {
 const OF_ADMINISTRATORS: [&str; 2] = ["iam:AttachUserPolicy", "iam:PutUserPolicy"];
 
 impl Attached {
+    /// What of it the file does not name.
+    pub(super) fn without(&self, known: &BTreeSet<String>) -> Self {
+        let [inline_policies, managed_policies, groups] = [&self.inline_policies, &self.managed_policies, &self.groups]
+            .map(|names| names.iter().filter(|name| !known.contains(*name)).cloned().collect());
+        Self { inline_policies, managed_policies, groups }
+    }
+
     /// `policy arn:aws:iam::aws:policy/AdministratorAccess, group admins`; none if there is nothing.
     pub(super) fn named(&self) -> Option<String> {
         let all =
@@ -88,6 +97,13 @@ pub(super) async fn read(aws: &Aws, name: &str, arn: &str) -> Result<Powers, Err
         }
     };
     Ok(Powers { attached: attached?, is_administrator })
+}
+
+/// Reads an inline policy of a user; none if there is none of that name.
+pub(super) async fn read_policy(aws: &Aws, name: &str, policy: &str) -> Result<Option<Value>, Error> {
+    let answer = aws.iam.get_user_policy().user_name(name).policy_name(policy).send().await;
+    let answer = answer.failed_to(|| format!("read the policy of user {name}"));
+    Ok(absent_is_none(answer, &["NoSuchEntity"])?.map(|answer| policy::parse(&answer.policy_document)))
 }
 
 pub(super) async fn read_attached(aws: &Aws, name: &str) -> Result<Attached, Error> {

@@ -5,7 +5,7 @@ use contract::TAG_DEPLOYMENT;
 
 use crate::{
     aws::Aws,
-    deployment::policy,
+    deployment::{Owner, policy},
     engine::{
         kind::{Aim, Context, Kind, Stake},
         op::{Address, Op, ResourceKind},
@@ -17,6 +17,7 @@ use crate::{
 
 pub(crate) struct ReferencedRole {
     pub(crate) name: String,
+    pub(crate) owner: Owner,
 }
 
 pub(crate) enum Observed {
@@ -60,11 +61,13 @@ impl Kind for ReferencedRole {
     }
 
     fn decide(&self, aim: Aim<'_, ()>, observed: &Observed) -> Result<Vec<(Op, Call)>, Error> {
-        if matches!(aim, Aim::Absent(_)) {
-            return Ok(Vec::new());
-        }
         let name = &self.name;
         let (what, hint) = match observed {
+            Observed::OfDeployment(deployment) if self.owner.is(deployment) => (
+                format!("this deployment made role {name}, and function.role names it"),
+                "remove function.role: the deployment keeps its own role, and destroy deletes the role",
+            ),
+            _ if matches!(aim, Aim::Absent(_)) => return Ok(Vec::new()),
             Observed::There => return Ok(Vec::new()),
             Observed::Missing => (
                 format!("role {name} does not exist, and function.role names it"),

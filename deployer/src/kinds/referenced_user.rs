@@ -1,43 +1,60 @@
 //! An IAM user that the configuration declares existing. It gets one tag of ours: the secret that it serves. Its keys stay
 //! when the deployment is destroyed.
+//!
+//! The deployment may have made the user before the file declared it existing. Then an apply takes its tags off. Its inline policy, which it
+//! owns by its name, stays for as long as the user has an access key: hosts send by it.
 
-use contract::{TAG_SECRET, Text};
+use std::collections::BTreeSet;
+
+use contract::{Command, TAG_SECRET, Text, text};
 use serde::Serialize;
 
 use crate::{
     aws::Aws,
+    deployment::Owner,
     engine::{
         kind::{Aim, Context, Kind, Stake},
-        op::{Address, Op, ResourceKind},
+        op::{Address, Op, ResourceKind, Verb},
         tags::{self, Tags},
     },
     error::{Error, FailedTo as _},
     kinds::{
         iam,
         powers::{self, Powers},
+        referenced,
     },
     read_once,
 };
 
 pub(crate) struct ReferencedUser {
     pub(crate) name: String,
+    pub(crate) owner: Owner,
+    /// Name of the inline policy that the user has if the deployment made it.
+    pub(crate) policy_name: String,
     /// The tag's value: `<region>/<secret name>`.
     pub(crate) serves: String,
     /// Whether the deployment goes: then the user need not be there.
     pub(crate) going: bool,
     /// Whether the user may be an administrator.
     pub(crate) allow_privileged: bool,
+    /// Policies and groups that the file names.
+    pub(crate) known: BTreeSet<String>,
 }
 
 pub(crate) struct Observed {
     pub(super) tags: Tags,
     /// Nothing if the deployment goes.
     pub(super) powers: Powers,
+    /// Whether it has the deployment's inline policy. False unless the deployment goes.
+    pub(super) has_policy: bool,
+    /// Its access keys, if it has that policy.
+    pub(super) key_ids: Vec<String>,
 }
 
 pub(crate) enum Call {
     Claim,
-    Release,
+    RemoveTags(Vec<String>),
+    DeletePolicy,
 }
 
 /// The tag that the user should have follows from the kind.
@@ -46,6 +63,9 @@ pub(crate) struct Goal {
     /// Names of secrets that this deployment rotated before, as its record says: their tag is replaced.
     #[serde(skip)]
     pub(crate) former_secrets: Vec<String>,
+    /// Keys of the tags of the file, as the record says.
+    #[serde(skip)]
+    pub(crate) recorded_tags: BTreeSet<String>,
 }
 
 impl Kind for ReferencedUser {
@@ -72,7 +92,11 @@ impl Kind for ReferencedUser {
         let Some(user) = user else { return Ok(None) };
         let powers =
             if self.going { Powers::default() } else { Box::pin(powers::read(aws, &self.name, &user.arn)).await? };
-        Ok(Some(Observed { tags: iam::read_tags(user.tags), powers }))
+        let has_policy = self.going && powers::read_policy(aws, &self.name, &self.policy_name).await?.is_some();
+        let keys =
+            if has_policy { read_once::access_keys(aws, &self.name).await?.unwrap_or_default() } else { Vec::new() };
+        let key_ids = keys.into_iter().filter_map(|key| key.access_key_id).collect();
+        Ok(Some(Observed { tags: iam::read_tags(user.tags), powers, has_policy, key_ids }))
     }
 
     fn decide(&self, aim: Aim<'_, Goal>, observed: &Option<Observed>) -> Result<Vec<(Op, Call)>, Error> {
@@ -86,13 +110,45 @@ impl Kind for ReferencedUser {
                 let error = powers::is_an_administrator(&self.name, &user.powers);
                 Err(error.hint("use a user that may only send, or write allow_privileged: true under iam_user"))
             }
-            (Aim::Present(goal), Some(user)) => self.claim(&user.tags, &goal.former_secrets),
-            (Aim::Absent(going), Some(user)) => Ok(self.release(&user.tags, &going.former.secrets)),
+            (Aim::Present(goal), Some(user)) => {
+                let claim = self.claim(&user.tags, &goal.former_secrets)?;
+                let ours = self.owner.own(&user.tags, &goal.recorded_tags);
+                Ok(claim.into_iter().chain(remove_tags(&ours)).collect())
+            }
+            (Aim::Absent(going), Some(user)) => {
+                let mut ours = self.owner.own(&user.tags, &going.recorded_tags());
+                ours.extend(self.serves(&user.tags, &going.former.secrets));
+                Ok(self.delete_policy(user).into_iter().chain(remove_tags(&ours)).collect())
+            }
         }
     }
 
     fn note(&self, _: Option<&Goal>, observed: &Option<Observed>) -> Option<Text> {
-        Some(powers::told(&self.name, &observed.as_ref()?.powers).into())
+        let powers = &observed.as_ref()?.powers;
+        let is_meant = powers.attached.named().is_some() && powers.attached.without(&self.known).named().is_none();
+        let is_known = is_meant && powers.is_administrator == Some(false);
+        (!is_known).then(|| powers::told(&self.name, powers).into())
+    }
+
+    fn mention(&self, observed: &Option<Observed>) -> Option<Text> {
+        let was_ours = !self.owner.own(&observed.as_ref()?.tags, &BTreeSet::new()).is_empty();
+        was_ours.then(|| {
+            let policy = &self.policy_name;
+            let stays = format!(". Its inline policy {policy} stays, because hosts send by it: ");
+            let only_if = " deletes the policy only if the user has no access key";
+            referenced::is_handed_over(&self.address()).then(text![stays, Command::deployer("destroy"), only_if])
+        })
+    }
+
+    fn stays(&self, observed: &Option<Observed>) -> Option<Text> {
+        let user = observed.as_ref().filter(|user| user.has_policy && !user.key_ids.is_empty())?;
+        let (name, policy, keys) = (&self.name, &self.policy_name, user.key_ids.join(" and "));
+        Some(text![
+            format!(
+                "user {name} stays with access key {keys}, and so does its inline policy {policy}, by which hosts send. Once none does, run "
+            ),
+            Command::aws(&["iam", "delete-user-policy", "--user-name", name, "--policy-name", policy])
+        ])
     }
 
     async fn run(&self, context: &Context, call: Call) -> Result<(), Error> {
@@ -103,9 +159,14 @@ impl Kind for ReferencedUser {
                 let request = client.tag_user().user_name(name).set_tags(Some(iam::tags(&tags)));
                 request.send().await.failed_to(|| format!("tag user {name}")).map(drop)
             }
-            Call::Release => {
-                let request = client.untag_user().user_name(name).tag_keys(TAG_SECRET);
+            Call::RemoveTags(keys) => {
+                let request = client.untag_user().user_name(name).set_tag_keys(Some(keys));
                 request.send().await.failed_to(|| format!("untag user {name}")).map(drop)
+            }
+            Call::DeletePolicy => {
+                let policy = &self.policy_name;
+                let request = client.delete_user_policy().user_name(name).policy_name(policy);
+                request.send().await.failed_to(|| format!("delete policy {policy} of user {name}")).map(drop)
             }
         }
     }
@@ -133,10 +194,20 @@ impl ReferencedUser {
         former_secrets.iter().any(|name| serves == format!("{region}/{name}"))
     }
 
-    fn release(&self, tags: &Tags, former_secrets: &[String]) -> Vec<(Op, Call)> {
+    /// The tag that names the secret, if that is this deployment's.
+    fn serves(&self, tags: &Tags, former_secrets: &[String]) -> Tags {
         let is_ours = |value: &String| *value == self.serves || self.is_former(value, former_secrets);
         let ours = tags.iter().filter(|(key, value)| *key == TAG_SECRET && is_ours(value));
-        let ours = ours.map(|(key, value)| (key.clone(), value.clone())).collect();
-        tags::remove_op("iam:UntagUser", &ours).map(|op| (op, Call::Release)).into_iter().collect()
+        ours.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
+
+    fn delete_policy(&self, user: &Observed) -> Option<(Op, Call)> {
+        let op = Op::new(Verb::Update, "iam:DeleteUserPolicy");
+        (user.has_policy && user.key_ids.is_empty())
+            .then(|| (op.with("inline_policy", Some(self.policy_name.as_str().into()), None), Call::DeletePolicy))
+    }
+}
+
+fn remove_tags(ours: &Tags) -> Option<(Op, Call)> {
+    tags::remove_op("iam:UntagUser", ours).map(|op| (op, Call::RemoveTags(ours.keys().cloned().collect())))
 }

@@ -18,6 +18,7 @@ use super::{
     log_group::{self, LogGroup},
     permissions::{self, Permissions},
     powers::Attached,
+    referenced_role::{self, ReferencedRole},
     referenced_secret::{self, ReferencedSecret},
     referenced_user::{self, ReferencedUser},
     role::{self, Role},
@@ -31,7 +32,7 @@ use super::{
 use crate::{
     config::Architecture,
     deployment::{
-        Owner,
+        Owner, TAG_PROTECT,
         facts::Former,
         record::{Entry, Record, VERSION},
     },
@@ -118,7 +119,13 @@ fn no_owned_kind_touches_what_is_not_ours() {
     );
     check_ownership(
         || User { name: "u".into(), policy_name: "p".into(), former_policy: None, going: true, adopts: false },
-        user::Goal { placement: placement(), policy: json!({}), serves: "eu-west-1/s".into(), sends_as_anybody: false },
+        user::Goal {
+            placement: placement(),
+            policy: json!({}),
+            serves: "eu-west-1/s".into(),
+            sends_as_anybody: false,
+            known: BTreeSet::new(),
+        },
         || keys_only(&["AKIA"]),
     );
     check_ownership(
@@ -378,12 +385,11 @@ fn check_decision<K: Kind>(kind: &K, goal: &K::Goal, reached: &K::Observed, chan
 
 #[test]
 fn a_referenced_user_gets_one_tag_and_a_user_of_another_secret_is_refused() {
-    use super::powers::Powers;
     use referenced_user::Observed;
-    let user = ReferencedUser { name: "u".into(), serves: "eu-west-1/s".into(), going: false, allow_privileged: false };
-    let with = |tags: Tags| Some(Observed { tags, powers: Powers::default() });
+    let user = referenced_user();
+    let with = |tags: Tags| Some(Observed { tags, ..nobodys_user() });
     let tags = |secret: &str| with(Tags::from([(TAG_SECRET.to_owned(), secret.to_owned())]));
-    let goal = referenced_user::Goal { former_secrets: vec!["before".into()] };
+    let goal = referenced_user::Goal { former_secrets: vec!["before".into()], recorded_tags: BTreeSet::new() };
     check_decision(&user, &goal, &tags("eu-west-1/s"), &with(Tags::new()), "iam:TagUser");
     check_decision(&user, &goal, &tags("eu-west-1/s"), &tags("eu-west-1/before"), "iam:TagUser");
     assert!(user.decide(Aim::Present(&goal), &tags("eu-west-1/other")).is_err());
@@ -393,12 +399,120 @@ fn a_referenced_user_gets_one_tag_and_a_user_of_another_secret_is_refused() {
     assert!(user.decide(absent, &tags("eu-west-1/other")).unwrap().is_empty(), "another deployment's tag stays");
 }
 
+fn referenced_user() -> ReferencedUser {
+    ReferencedUser {
+        name: "u".into(),
+        owner: Owner::of("eu-west-1/m"),
+        policy_name: "m-send".into(),
+        serves: "eu-west-1/s".into(),
+        going: false,
+        allow_privileged: false,
+        known: BTreeSet::new(),
+    }
+}
+
+fn nobodys_user() -> referenced_user::Observed {
+    let powers = super::powers::Powers::default();
+    referenced_user::Observed { tags: Tags::new(), powers, has_policy: false, key_ids: Vec::new() }
+}
+
+/// The tags of what deployment `m` made with a tag `team` in the file, and one of somebody else's.
+fn tags_of_ours() -> Tags {
+    let tags = [(TAG_DEPLOYMENT, "eu-west-1/m"), (TAG_PROTECT, "true"), ("team", "mail"), ("theirs", "x")];
+    tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
+fn removed_tags(op: &Op) -> Vec<&str> {
+    op.changes.iter().filter_map(|change| change.field.strip_prefix("tags.")).collect()
+}
+
+#[test]
+fn what_the_deployment_made_and_the_file_declares_existing_loses_our_tags_and_no_other() {
+    let recorded_tags = BTreeSet::from(["team".to_owned()]);
+    let ours = [TAG_DEPLOYMENT, TAG_PROTECT, "team"];
+    let user = referenced_user();
+    let mut tags = tags_of_ours();
+    tags.insert(TAG_SECRET.to_owned(), "eu-west-1/s".to_owned());
+    let made = || Some(referenced_user::Observed { tags: tags.clone(), ..nobodys_user() });
+    let goal = referenced_user::Goal { former_secrets: Vec::new(), recorded_tags: recorded_tags.clone() };
+    let ops = user.decide(Aim::Present(&goal), &made()).unwrap();
+    assert_eq!(ops.iter().map(|(op, _)| removed_tags(op)).collect::<Vec<_>>(), [ours]);
+    assert!(user.mention(&made()).unwrap().to_string().contains("m-send stays, because hosts send by it"));
+    // Without a record, as far as is known.
+    let ops = user.decide(absent(true), &made()).unwrap();
+    assert_eq!(removed_tags(&ops[0].0), [TAG_DEPLOYMENT, TAG_PROTECT, TAG_SECRET]);
+
+    let secret = ReferencedSecret { name: "s".into(), owner: Owner::of("eu-west-1/m"), user: "u".into() };
+    let made = referenced_secret::Observed {
+        tags: tags_of_ours(),
+        standing: referenced_secret::Standing::There,
+        policy: SecretPolicy::None,
+    };
+    let ops = secret.decide(Aim::Present(&referenced_secret::Goal { recorded_tags }), &made).unwrap();
+    assert_eq!(ops.iter().map(|(op, _)| removed_tags(op)).collect::<Vec<_>>(), [ours]);
+    assert!(secret.mention(&made).unwrap().to_string().contains("it is yours from this apply on"));
+    let of_another = ReferencedSecret { owner: Owner::of("eu-west-1/other"), ..secret };
+    assert!(of_another.decide(absent(true), &made).unwrap().is_empty() && of_another.mention(&made).is_none());
+}
+
+#[test]
+fn the_policy_by_which_hosts_send_stays_on_a_user_that_stays_and_has_a_key() {
+    let user = ReferencedUser { going: true, ..referenced_user() };
+    let with = |keys: &[&str]| {
+        let key_ids = keys.iter().map(|key| (*key).to_owned()).collect();
+        Some(referenced_user::Observed { has_policy: true, key_ids, ..nobodys_user() })
+    };
+    assert!(user.decide(absent(true), &with(&["AKIA"])).unwrap().is_empty());
+    let told = user.stays(&with(&["AKIA"])).unwrap().to_string();
+    assert!(told.contains("with access key AKIA") && told.contains("delete-user-policy"), "{told}");
+    assert_eq!(user.decide(absent(true), &with(&[])).unwrap()[0].0.call, "iam:DeleteUserPolicy");
+    assert_eq!(user.stays(&with(&[])), None);
+}
+
+#[test]
+fn what_the_file_names_as_known_is_not_told_and_everything_else_is() {
+    let attached = || Attached {
+        inline_policies: vec!["audit".into()],
+        managed_policies: vec!["arn:aws:iam::aws:policy/ReadOnlyAccess".into()],
+        groups: vec!["staff".into()],
+    };
+    let named = |known: &[&str]| {
+        attached().without(&known.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>()).named()
+    };
+    assert_eq!(named(&["audit", "staff"]).as_deref(), Some("policy arn:aws:iam::aws:policy/ReadOnlyAccess"));
+    let all = ["audit", "arn:aws:iam::aws:policy/ReadOnlyAccess", "staff"];
+    assert_eq!(named(&all), None);
+    let user = |is_administrator| ReferencedUser {
+        known: all.map(str::to_owned).into(),
+        allow_privileged: is_administrator == Some(true),
+        ..referenced_user()
+    };
+    for (is_administrator, told) in [(Some(false), false), (Some(true), true), (None, true)] {
+        let powers = super::powers::Powers { attached: attached(), is_administrator };
+        let observed = Some(referenced_user::Observed { powers, ..nobodys_user() });
+        assert_eq!(user(is_administrator).note(None, &observed).is_some(), told, "{is_administrator:?}");
+        assert!(referenced_user().note(None, &observed).is_some());
+    }
+}
+
+#[test]
+fn the_deployments_own_role_is_not_declared_existing_also_if_the_deployment_goes() {
+    let role = ReferencedRole { name: "r".into(), owner: Owner::of("eu-west-1/m") };
+    let of = |id: &str| referenced_role::Observed::OfDeployment(id.to_owned());
+    for aim in [Aim::Present(&()), absent(true)] {
+        let error = role.decide(aim, &of("eu-west-1/m")).err().unwrap();
+        assert!(error.hints[0].to_string().contains("remove function.role"), "{error:?}");
+    }
+    assert!(role.decide(absent(true), &of("eu-west-1/other")).unwrap().is_empty());
+}
+
 #[test]
 fn a_referenced_secret_has_to_be_there_and_is_never_changed() {
     use referenced_secret::{Observed, Standing};
-    let secret = ReferencedSecret { name: "s".into(), user: "u".into() };
+    let secret = ReferencedSecret { name: "s".into(), owner: Owner::of("eu-west-1/m"), user: "u".into() };
     let absent = absent(true);
-    let observed = |standing| Observed { standing, policy: SecretPolicy::None };
+    let goal = referenced_secret::Goal { recorded_tags: BTreeSet::new() };
+    let observed = |standing| Observed { tags: Tags::new(), standing, policy: SecretPolicy::None };
     let without_current =
         || Standing::from(DescribeSecretOutput::builder().arn("arn:aws:sm:eu-west-1:1:secret:s-1").build());
     let replica = DescribeSecretOutput::builder().arn("arn:aws:sm:eu-west-1:1:secret:s-1").primary_region("us-east-1");
@@ -408,11 +522,11 @@ fn a_referenced_secret_has_to_be_there_and_is_never_changed() {
         (without_current(), "has no version that is AWSCURRENT"),
         (Standing::from(replica.build()), "is a replica of the secret in us-east-1"),
     ] {
-        let error = secret.decide(Aim::Present(&()), &observed(standing.clone())).err().unwrap();
+        let error = secret.decide(Aim::Present(&goal), &observed(standing.clone())).err().unwrap();
         assert!(error.what.contains(said), "{error:?}");
         assert!(secret.decide(absent, &observed(standing)).unwrap().is_empty());
     }
-    assert!(secret.decide(Aim::Present(&()), &observed(Standing::There)).unwrap().is_empty());
+    assert!(secret.decide(Aim::Present(&goal), &observed(Standing::There)).unwrap().is_empty());
 }
 
 #[test]

@@ -3,13 +3,14 @@
 //! The deployer never makes a key. It deletes keys only with an owned user that is destroyed, and only with `--stop-mail`.
 //! A deleted key cannot be restored: before the first one is deleted, nothing is left that would make IAM refuse DeleteUser.
 
+use std::collections::BTreeSet;
+
 use contract::{Command, TAG_DEPLOYMENT, TAG_SECRET, Text, text};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
     aws::Aws,
-    deployment::policy,
     engine::{
         eventually::{CONSISTENT_WITHIN, eventually},
         kind::{Context, Going},
@@ -45,6 +46,9 @@ pub(crate) struct Goal {
     pub(crate) serves: String,
     /// Whether it may send as any verified identity.
     pub(crate) sends_as_anybody: bool,
+    /// Policies and groups that others gave it on purpose.
+    #[serde(skip)]
+    pub(crate) known: BTreeSet<String>,
 }
 
 pub(crate) struct Observed {
@@ -106,7 +110,7 @@ impl Tagged for User {
         };
         let former = async {
             match &self.former_policy {
-                Some(former) => Ok(self.read_policy(aws, former).await?.is_some()),
+                Some(former) => Ok(powers::read_policy(aws, name, former).await?.is_some()),
                 None => Ok::<_, Error>(false),
             }
         };
@@ -119,7 +123,7 @@ impl Tagged for User {
         let powers = async { if adopted { powers::read(aws, name, &user.arn).await.map(Some) } else { Ok(None) } };
         let (keys, policy, has_former_policy, credentials, attached, powers) = tokio::join!(
             read_once::access_keys(aws, name),
-            self.read_policy(aws, &self.policy_name),
+            powers::read_policy(aws, name, &self.policy_name),
             former,
             credentials,
             Box::pin(attached),
@@ -221,6 +225,7 @@ impl Tagged for User {
     // Hosts may send by it, so it stays.
     fn foreign(&self, goal: &Goal, found: &Found<Observed>) -> Vec<Text> {
         let Observed { attached, placement, .. } = &found.observed;
+        let attached = attached.without(&goal.known);
         let given = attached.named().map(|named| {
             let removals = attached.removals(&self.name).into_iter().map(Text::from);
             text![format!(
@@ -228,6 +233,7 @@ impl Tagged for User {
                  needs: "
             )]
             .then(Text::join(removals, ", "))
+            .then("; name under iam_user.known_policies what is meant")
         });
         let removal = ["delete-user-permissions-boundary", "--user-name"];
         let key = "iam_user.permissions_boundary";
@@ -293,13 +299,6 @@ impl Tagged for User {
 }
 
 impl User {
-    async fn read_policy(&self, aws: &Aws, policy: &str) -> Result<Option<Value>, Error> {
-        let name = &self.name;
-        let answer = aws.iam.get_user_policy().user_name(name).policy_name(policy).send().await;
-        let answer = answer.failed_to(|| format!("read the policy of user {name}"));
-        Ok(absent_is_none(answer, &["NoSuchEntity"])?.map(|answer| policy::parse(&answer.policy_document)))
-    }
-
     /// Without the deployment's own policy. Of a user that stays, also without the policy of the former name, which `update` removes, and
     /// without AWS's own quarantine, which is told before everything else.
     async fn read_attached(&self, aws: &Aws) -> Result<Attached, Error> {

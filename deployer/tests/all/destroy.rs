@@ -5,7 +5,7 @@ use aws_sdk_secretsmanager::types::ReplicaRegionType;
 use crate::support::{
     calls::NOTHING,
     deployed::Deployed,
-    example::{ROTATE_LATER, SECRET, USER, without_block},
+    example::{EXISTING_SECRET, EXISTING_USER, ROLE, ROTATE_LATER, SECRET, USER, without_block},
     faults::Fault,
 };
 
@@ -183,4 +183,56 @@ async fn a_secret_is_deleted_for_good_only_if_its_name_is_typed() {
     assert!(code == 0 && screen.contains("Destroy complete: 1 destroyed"), "{screen}");
     let there = deployed.sandbox.inventory();
     assert!(!there.iter().any(|line| line.starts_with("secret")), "{there:?}");
+}
+
+#[tokio::test]
+async fn what_the_deployment_made_and_the_file_declares_existing_stays_without_anything_of_ours() {
+    let deployed = Deployed::new().await;
+    deployed.sandbox.config(&[&EXISTING_USER[..], &EXISTING_SECRET].concat());
+    let planned = deployed.run(&["plan"]).expect(0).stdout;
+    for part in
+        ["iam:UntagUser", "secretsmanager:UntagResource", "it is yours from this apply on", "mail-prod-send stays"]
+    {
+        assert!(planned.contains(part), "{part}: {planned}");
+    }
+    deployed.run(&["apply", "--auto-approve"]).expect(0);
+    deployed.run(&["plan", "--detailed-exitcode"]).expect(0);
+    deployed.run(&["rotate"]).expect(0);
+    deployed.mail_works().await;
+
+    let told = deployed.run(&DESTROY).expect(0).in_one_line();
+    assert!(told.contains("inline policy mail-prod-send, by which hosts send"), "{told}");
+    deployed.mail_works().await;
+    let user = deployed.aws.iam.get_user().user_name(USER).send().await.unwrap().user.unwrap();
+    assert_eq!(user.tags.unwrap_or_default(), []);
+    let secret = deployed.aws.secrets.describe_secret().secret_id(SECRET).send().await.unwrap();
+    assert!(secret.tags.unwrap_or_default().is_empty() && secret.deleted_date.is_none());
+    let policies = deployed.aws.iam.list_user_policies().user_name(USER).send().await.unwrap().policy_names;
+    assert_eq!(policies, ["mail-prod-send"]);
+}
+
+#[tokio::test]
+async fn a_flip_that_no_apply_has_made_leaves_nothing_of_ours_either() {
+    let deployed = Deployed::not_yet_rotated().await;
+    deployed.sandbox.config(&[&EXISTING_USER[..], &EXISTING_SECRET].concat());
+    deployed.run(&DESTROY).expect(0);
+    let user = deployed.aws.iam.get_user().user_name(USER).send().await.unwrap().user.unwrap();
+    assert_eq!(user.tags.unwrap_or_default(), []);
+    // Without a key, nobody sends by it.
+    let policies = deployed.aws.iam.list_user_policies().user_name(USER).send().await.unwrap().policy_names;
+    assert_eq!(policies, [""; 0]);
+    let secret = deployed.aws.secrets.describe_secret().secret_id(SECRET).send().await.unwrap();
+    assert_eq!(secret.tags.unwrap_or_default(), []);
+}
+
+#[tokio::test]
+async fn the_deployments_own_role_is_not_declared_existing() {
+    let deployed = Deployed::example(&[ROTATE_LATER]).await;
+    let before = deployed.mark();
+    deployed.sandbox.config(&[ROTATE_LATER, ("  # role: lambda-mail", &format!("  role: {ROLE}"))]);
+    for command in [&["plan"][..], &PLAN, &DESTROY] {
+        let refused = deployed.run(command).expect(1).stderr;
+        assert!(refused.contains("remove function.role"), "{command:?}: {refused}");
+    }
+    assert_eq!(deployed.sandbox.mutations(before), NOTHING);
 }

@@ -4,7 +4,7 @@ use contract::KEYS_PER_USER;
 
 use crate::config::{
     IamUser,
-    raw::RawIamUser,
+    raw::{MAX_KNOWN_POLICIES, RawIamUser},
     reader::{Reader, if_given, or_default, required},
 };
 
@@ -24,6 +24,9 @@ impl Reader<'_> {
         let path = if_given(&raw.path, |leaf| self.parsed("iam_user.path", leaf));
         let permissions_boundary =
             if_given(&raw.permissions_boundary, |leaf| self.parsed("iam_user.permissions_boundary", leaf));
+        let known_policies = or_default(&raw.known_policies, Vec::new(), |leaf| {
+            self.list("iam_user.known_policies", leaf, MAX_KNOWN_POLICIES, str::parse)
+        });
         if existing == Some(true) {
             let given = [("path", &raw.path), ("permissions_boundary", &raw.permissions_boundary)];
             for (key, leaf) in given.into_iter().filter_map(|(key, leaf)| Some((key, leaf.get()?))) {
@@ -38,6 +41,7 @@ impl Reader<'_> {
             replaces: replaces?,
             path: path?,
             permissions_boundary: permissions_boundary?,
+            known_policies: known_policies?,
         })
     }
 }

@@ -157,9 +157,16 @@ fn what_the_example_comments_out_can_be_used_instead() {
     };
     let ids = one(&uncommented("ids", without("id", example())));
     assert_eq!(ids.instance.unwrap().ids.len(), 2);
-    for key in
-        ["fields", "replaces", "document", "package", "permissions_boundary", "role_path", "role_permissions_boundary"]
-    {
+    for key in [
+        "fields",
+        "replaces",
+        "known_policies",
+        "document",
+        "package",
+        "permissions_boundary",
+        "role_path",
+        "role_permissions_boundary",
+    ] {
         one(&uncommented(key, example()));
     }
     let keys = ["role", "function", "document", "rule", "topic", "alarms"];
@@ -427,6 +434,7 @@ fn ids_keys_and_arns_are_checked_by_their_shape() {
         "secret: {name: a, kms_key: \"arn:aws:s3:::bucket\"}",
         "secret: {name: a, kms_key: \"arn:aws:kms:us-east-1:123456789012:alias/mail\"}",
         "iam_user: {name: a, replaces: [ASIAIOSFODNN7EXAMPLE]}",
+        "iam_user: {name: a, known_policies: [policy/theirs]}",
         "iam_user: {name: a, replaces: [AKIAIOSFODNN7EXAMPLE, AKIAIOSFODNN7EXAMPLE]}",
         "iam_user: {name: a, replaces: [AKIAIOSFODNN7EXAMPL1, AKIAIOSFODNN7EXAMPL2, AKIAIOSFODNN7EXAMPL3]}",
         "instance: {id: 0123456789abcdef0, script: /bin/rotate}",
@@ -1084,6 +1092,7 @@ proptest! {
             described_text(AccountId::PATTERN, str::parse::<AccountId>),
             described_text(SecretName::PATTERN, str::parse::<SecretName>),
             described_text(UserName::PATTERN, str::parse::<UserName>),
+            described_text(KnownPolicy::PATTERN, str::parse::<KnownPolicy>),
             described_text(RoleName::PATTERN, str::parse::<RoleName>),
             described_text(AccessKeyId::PATTERN, str::parse::<AccessKeyId>),
             described_text(InstanceId::PATTERN, str::parse::<InstanceId>),

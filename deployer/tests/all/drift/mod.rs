@@ -184,6 +184,10 @@ async fn what_somebody_attached_to_the_user_is_told_and_stays() {
     let before = deployed.sandbox.mark();
     deployed.run(&["apply", "--auto-approve"]).expect(0);
     assert_eq!(deployed.sandbox.mutations(before), NOTHING);
+    let known = "  known_policies: [arn:aws:iam::aws:policy/AdministratorAccess]";
+    deployed.sandbox.config(&[("  # known_policies: [audit, arn:aws:iam::aws:policy/ReadOnlyAccess]", known)]);
+    let planned = deployed.run(&["plan", "--detailed-exitcode"]).expect(0).in_one_line();
+    assert!(!planned.contains("somebody gave the user") && planned.contains("in quarantine"), "{planned}");
 }
 
 /// Whoever may add a layer and replace the code may also set the tags by which the deployer knows its code.
