@@ -95,6 +95,13 @@ pub(crate) fn allows_network(policy: &Value) -> bool {
     policy.to_string().contains("ec2:DeleteNetworkInterface")
 }
 
+/// Whether a policy has statements, and each of them denies.
+pub(crate) fn only_denies(policy: &Value) -> bool {
+    let normalized = normalized(policy);
+    let statements = normalized["Statement"].as_array();
+    statements.is_some_and(|all| !all.is_empty() && all.iter().all(|statement| statement["Effect"] == "Deny"))
+}
+
 /// What the user may do: send as the configured addresses. SES also authorises the identity's default configuration set (SES
 /// guide, "Controlling access"), so identities alone are not enough.
 pub(crate) fn user_permissions(config: &Config, names: &Names) -> Value {

@@ -181,7 +181,7 @@ proptest! {
             |goal| user::Observed {
                 placement: placement(), policy: Some(observed(&goal.policy)), key_ids: vec![],
                 powers: None,
-                attached: Attached::default(), credentials: vec![], has_former_policy: false,
+                attached: Attached::default(), denying: Attached::default(), credentials: vec![], has_former_policy: false,
             },
             none_of, seeds,
         );

@@ -298,6 +298,7 @@ fn keys_only(ids: &[&str]) -> user::Observed {
         key_ids,
         powers: None,
         attached: Attached::default(),
+        denying: Attached::default(),
         credentials: vec![],
     }
 }

@@ -6,11 +6,13 @@
 use std::collections::BTreeSet;
 
 use contract::{Command, TAG_DEPLOYMENT, TAG_SECRET, Text, text};
+use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
     aws::Aws,
+    deployment::policy::only_denies,
     engine::{
         eventually::{CONSISTENT_WITHIN, eventually},
         kind::{Context, Going},
@@ -61,6 +63,8 @@ pub(crate) struct Observed {
     pub(super) powers: Option<Powers>,
     /// What somebody else attached to our user. IAM wants it removed before DeleteUser (API reference of DeleteUser).
     pub(super) attached: Attached,
+    /// Those of the inline policies of somebody else that only deny. Empty if the user is to be deleted.
+    pub(super) denying: Attached,
     /// Other credentials than access keys, which IAM wants removed too. Empty unless the user is to be deleted.
     pub(super) credentials: Vec<Credential>,
 }
@@ -131,6 +135,8 @@ impl Tagged for User {
         );
         let keys = keys?.unwrap_or_default();
         let key_ids = keys.into_iter().filter_map(|key| key.access_key_id).collect();
+        let (denying, attached) =
+            if going { (Attached::default(), attached?) } else { self.split_denying(aws, attached?).await };
         let placement = iam::Placement {
             path: user.path,
             boundary: user.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn),
@@ -141,7 +147,8 @@ impl Tagged for User {
             has_former_policy: has_former_policy?,
             key_ids,
             powers: powers?,
-            attached: attached?,
+            attached,
+            denying,
             credentials: credentials?,
         };
         Ok(Some(Found { tags, observed }))
@@ -222,23 +229,28 @@ impl Tagged for User {
         })
     }
 
-    // Hosts may send by it, so it stays.
+    // Hosts may send by it, or somebody denies on purpose, so it stays.
     fn foreign(&self, goal: &Goal, found: &Found<Observed>) -> Vec<Text> {
-        let Observed { attached, placement, .. } = &found.observed;
-        let attached = attached.without(&goal.known);
-        let given = attached.named().map(|named| {
-            let removals = attached.removals(&self.name).into_iter().map(Text::from);
-            text![format!(
-                "somebody gave the user {named}: every host's credential may use it, and hosts may send by it. Take away what no host \
-                 needs: "
-            )]
-            .then(Text::join(removals, ", "))
-            .then("; name under iam_user.known_policies what is meant")
-        });
+        let Observed { attached, denying, placement, .. } = &found.observed;
+        let (attached, denying) = (attached.without(&goal.known), denying.without(&goal.known));
+        let of = |powers: &Attached, told: &str| {
+            let removals = powers.removals(&self.name).into_iter().map(Text::from);
+            let named = powers.named()?;
+            let note = text![format!("somebody gave the user {named}{told}: ")].then(Text::join(removals, ", "));
+            Some(note.then("; name under iam_user.known_policies what is meant"))
+        };
+        let given = of(
+            &attached,
+            ": every host's credential may use it, and hosts may send by it, or it denies them mail. Take away what no host needs",
+        );
+        let denied = of(
+            &denying,
+            ", which only denies: it may stop mail, whatever the user's own policy allows. If nobody wants that, take it away",
+        );
         let removal = ["delete-user-permissions-boundary", "--user-name"];
         let key = "iam_user.permissions_boundary";
         let boundary = iam::foreign_boundary(&self.address(), &goal.placement, placement, key, removal);
-        given.into_iter().chain(boundary).collect()
+        given.into_iter().chain(denied).chain(boundary).collect()
     }
 
     async fn run(&self, context: &Context, call: Call) -> Result<(), Error> {
@@ -309,6 +321,19 @@ impl User {
             attached.managed_policies.retain(|arn| contract::quarantine([arn.clone()]).is_none());
         }
         Ok(attached)
+    }
+
+    /// Takes those inline policies out that only deny. One that cannot be read is not known to.
+    async fn split_denying(&self, aws: &Aws, attached: Attached) -> (Attached, Attached) {
+        let read = attached.inline_policies.into_iter().map(async |name| {
+            let document = powers::read_policy(aws, &self.name, &name).await.ok().flatten();
+            (name, document.as_ref().is_some_and(only_denies))
+        });
+        let (denying, others): (Vec<_>, Vec<_>) =
+            join_all(read).await.into_iter().partition(|(_, only_denies)| *only_denies);
+        let names = |policies: Vec<(String, bool)>| policies.into_iter().map(|(name, _)| name).collect();
+        let denying = Attached { inline_policies: names(denying), ..Attached::default() };
+        (denying, Attached { inline_policies: names(others), ..attached })
     }
 
     /// No user has more of a kind than fit into one answer: two certificates and credentials per service, five SSH keys,

@@ -172,7 +172,7 @@ async fn what_somebody_attached_to_the_user_is_told_and_stays() {
         attach.send().await.unwrap();
     }
     let told = "somebody gave the user policy arn:aws:iam::aws:policy/AdministratorAccess: every host's credential may use it, and \
-                hosts may send by it. Take away what no host needs: `aws iam detach-user-policy --user-name mail-prod-smtp \
+                hosts may send by it, or it denies them mail. Take away what no host needs: `aws iam detach-user-policy --user-name mail-prod-smtp \
                 --policy-arn arn:aws:iam::aws:policy/AdministratorAccess`";
     let planned = deployed.run(&["plan", "--detailed-exitcode"]).expect(0).in_one_line();
     assert!(planned.contains(told) && planned.contains("in quarantine"), "{planned}");
