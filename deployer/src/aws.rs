@@ -160,6 +160,17 @@ pub(crate) async fn connect(region: &str, silence: &Silence) -> Result<(Aws, Ide
     Ok((Aws::new(&sdk, silence), identity))
 }
 
+/// The region of the environment, or of the profile: what the AWS CLI uses if none is given.
+pub(crate) async fn own_region() -> Option<String> {
+    let is_given = |region: &String| !region.is_empty();
+    let of_environment =
+        ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().filter_map(|name| env::var(name).ok()).find(is_given);
+    match of_environment {
+        Some(region) => Some(region),
+        None => credentials::profiles().await.ok()?.get("region").map(str::to_owned).filter(is_given),
+    }
+}
+
 /// Refuses any account but the configured one.
 pub(crate) fn check_account(config: &Config, identity: &Identity) -> Result<(), Error> {
     if let Some(expected) = config.account_id.as_ref().filter(|expected| ***expected != identity.account_id) {

@@ -321,9 +321,9 @@ pub struct StatusArgs {
 /// Arguments of `list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// The region, such as eu-west-1.
+    /// The region, such as eu-west-1. Default: that of AWS_REGION, or of the profile.
     #[arg(long, value_name = "REGION", value_parser = region)]
-    pub region: String,
+    pub region: Option<String>,
 }
 
 /// Arguments of `destroy`.

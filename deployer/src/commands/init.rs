@@ -26,6 +26,11 @@ pub(super) async fn run(screen: &Screen, args: &InitArgs) -> Result<Done, Shown>
         screen.error(&error);
         Shown::FAILED
     };
+    // Elsewhere it stands for standard output.
+    if args.file == Path::new("-") {
+        let error = Error::new("init writes a file, and nothing to standard output");
+        return Err(fail(error.hint(format!("give the name of a file in place of -, such as {DEFAULT_CONFIG}"))));
+    }
     if args.file.exists() {
         return Err(fail(is_there(&args.file)));
     }
@@ -48,9 +53,16 @@ fn is_there(file: &Path) -> Error {
 /// Another run may have written the file meanwhile.
 fn write(file: &Path, text: &str) -> Result<(), Error> {
     let made = fs::File::create_new(file).and_then(|mut file| file.write_all(text.as_bytes()));
-    made.map_err(|error| match error.kind() {
+    made.map_err(|problem| match problem.kind() {
         ErrorKind::AlreadyExists => is_there(file),
-        _ => Error::new(format!("failed to write {}", file.display())).cause(error),
+        ErrorKind::NotFound => {
+            let folder = file.parent().unwrap_or(file).display().to_string();
+            let command = shell_words::join(["mkdir", "-p", &folder]);
+            Error::new(format!("failed to write {}", file.display()))
+                .cause(format!("folder {folder} does not exist"))
+                .hint(format!("make the folder first: `{command}`"))
+        }
+        _ => Error::new(format!("failed to write {}", file.display())).cause(problem),
     })
 }
 

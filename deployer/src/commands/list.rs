@@ -1,9 +1,15 @@
 //! `deployer list`: the deployments of a region, as their records and secrets have them.
 
-use super::session::{Done, Shown, connect, show_all};
-use crate::{cli::ListArgs, screen::Screen, status};
+use contract::{Command, text};
+
+use super::session::{Done, Shown, connect, show, show_all};
+use crate::{aws, cli::ListArgs, config, error::Error, screen::Screen, status};
 
 pub(super) async fn run(screen: &Screen, ListArgs { region }: &ListArgs) -> Result<Done, Shown> {
+    let region = &match region {
+        Some(region) => region.clone(),
+        None => own_region().await.map_err(|error| show(screen, &error))?,
+    };
     let (aws, _) = connect(screen, region).await?;
     let (listed, unread) = status::list(&aws).await.map_err(|error| show_all(screen, &[error]))?;
     screen.list(region, &listed);
@@ -11,4 +17,14 @@ pub(super) async fn run(screen: &Screen, ListArgs { region }: &ListArgs) -> Resu
         return Ok(Done::NothingToDo);
     }
     Err(show_all(screen, &unread))
+}
+
+/// The region that the AWS CLI would use too.
+async fn own_region() -> Result<String, Error> {
+    let hint = || text![Command::complete(&["list", "--region", "REGION"]), " names it"];
+    let Some(region) = aws::own_region().await else {
+        return Err(Error::new("no region is given, and neither AWS_REGION nor the profile has one").hint(hint()));
+    };
+    let checked = region.parse::<config::Region>().map(|region| region.to_string());
+    checked.map_err(|why| Error::new(format!("the region of AWS_REGION or of the profile is none: {why}")).hint(hint()))
 }

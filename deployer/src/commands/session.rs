@@ -101,14 +101,14 @@ impl Session {
         let (aws, identity) = connect(&screen, region).await?;
         let kept = record::read(&aws, &names::record(name)).await.map_err(|error| show(&screen, &error))?;
         let Some(Kept { record, .. }) = kept else {
-            let error = Error::new(format!("deployment {name} has no record in {region}"));
-            return Err(show(
-                &screen,
-                &error.hint(text![
+            let error = Error::new(format!("deployment {name} has no record in {region}"))
+                .cause("it is destroyed already, or there never was one of this name: without a record, both look the same")
+                .hint(text![
                     Command::complete(&["list", "--region", region]),
-                    " shows which have one; with its file, a deployment needs none to be destroyed"
-                ]),
-            ));
+                    " shows which deployments have a record. If this one is not there and was there before, nothing is left to destroy"
+                ])
+                .hint("if only its record was deleted, destroy it with its file, which needs none");
+            return Err(show(&screen, &error));
         };
         // Every deployment has a rotation, a user and a function. Nothing else of the configuration matters to what goes.
         let name_of = |kind| record.name_of(kind).unwrap_or(name);

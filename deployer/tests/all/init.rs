@@ -38,6 +38,16 @@ fn init_writes_a_file_that_is_valid_can_be_planned_and_is_never_overwritten() {
     assert!(nobody.stderr.contains("--name and --region"), "{}", nobody.stderr);
 }
 
+#[test]
+fn a_folder_that_is_not_there_is_named_with_what_makes_it_and_a_dash_is_no_file() {
+    let sandbox = Sandbox::start();
+    let init = |file| sandbox.deployer(&["init", "--name", "mail-x", "--region", "eu-west-1", file]).expect(1).stderr;
+    let (folder, dash) = (init("a folder/prod.yaml"), init("-"));
+    assert!(folder.contains("folder a folder does not exist") && folder.contains("`mkdir -p 'a folder'`"), "{folder}");
+    assert!(dash.contains("nothing to standard output") && dash.contains("such as config.yaml"), "{dash}");
+    assert!(!sandbox.path("-").exists());
+}
+
 #[tokio::test]
 async fn init_offers_on_a_terminal_what_the_account_has_and_asks_for_the_rest() {
     let sandbox = Sandbox::start();

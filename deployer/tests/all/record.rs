@@ -284,6 +284,8 @@ async fn a_deployment_is_listed_and_destroyed_without_its_file() {
 
     let start = sandbox.mark();
     assert_shown!("list", &sandbox, &without_digests(&list(&[]).stdout));
+    let elsewhere = sandbox.deployer_with(&["list"], &[("AWS_REGION", "eu-north-1")]).expect(0).stdout;
+    assert!(elsewhere.contains("No deployment has a record in eu-north-1."), "{elsewhere}");
     let json = &list(&["--json"]).json_of("deployment")[0];
     assert_eq!((json["deployment"].as_str(), json["region"].as_str()), (Some("mail-prod"), Some(REGION)));
     assert_eq!((json["rotation_enabled"].as_bool(), json["drift"].as_str()), (Some(true), Some("unknown")));
@@ -305,6 +307,9 @@ async fn a_deployment_is_listed_and_destroyed_without_its_file() {
     assert!(code == 0 && screen.contains("Destroy complete"), "{screen}");
     assert_eq!(added(&sandbox, &before), [format!("secret {SECRET} (deleted)")]);
     assert!(list(&[]).stdout.contains("No deployment has a record"));
+    let again = sandbox.deployer(&destroy("mail-prod")).expect(1).in_one_line();
+    assert!(again.contains("it is destroyed already, or there never was one of this name"), "{again}");
+    assert!(again.contains("nothing is left to destroy"), "{again}");
 }
 
 #[tokio::test]
