@@ -6,7 +6,7 @@ use std::{
 };
 
 use aws_smithy_types::DateTime;
-use contract::{AWSCURRENT, Command, KEYS_PER_USER, Next, Report, TOLD, Text, text};
+use contract::{AWSCURRENT, Command, KEYS_PER_USER, Next, RefusalKind, Report, TOLD, Text, text};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -21,6 +21,7 @@ use crate::{
     rotation::{
         diagnosis::{Diagnosis, Known, Way, diagnose},
         function::is_gone,
+        log::{Failure, LastSign},
     },
     sending::{MaySend, Refused, SesAccount},
     simulation::{Denied, DeniedBy, Simulated},
@@ -347,6 +348,12 @@ fn script(config: &Config, facts: &Facts) -> Finding {
     let script = config.instance.as_ref().map_or("", |instance| &instance.script);
     let report = facts.report.as_ref().and_then(|report| report.as_ref().ok());
     let labelled = |label| report.and_then(|report| report.labelled(label));
+    if let Some(code) = cannot_run(facts) {
+        let evidence = format!(
+            "the open rotation failed on a host with exit code {code}, with which a shell says that a command is not there, or not executable"
+        );
+        return Finding::new(Check::Script, Verdict::Wrong, evidence).fix(test_script(script));
+    }
     if let Some(version) = labelled(TOLD) {
         let is_in_use = labelled(AWSCURRENT).is_some_and(|current| current.key == version.key);
         let but = if is_in_use { "" } else { ", which has another access key than AWSCURRENT" };
@@ -362,8 +369,28 @@ fn script(config: &Config, facts: &Facts) -> Finding {
         _ => "cannot be seen before the first rotation",
     };
     let evidence = format!("whether the hosts have {script} {why}");
-    Finding::new(Check::Script, Verdict::Unseen, evidence)
-        .fix(format!("run `test -x {script}` on each host: it fails if the script is not there, or not executable"))
+    Finding::new(Check::Script, Verdict::Unseen, evidence).fix(test_script(script))
+}
+
+fn test_script(script: &str) -> String {
+    format!("run `test -x {script}` on each host: it fails if the script is not there, or not executable")
+}
+
+/// The exit code with which a host's shell said that it could not run the script, or what the script runs; none if the open rotation, if there
+/// is one, did not fail so.
+fn cannot_run(facts: &Facts) -> Option<&'static str> {
+    let Some(LastSign::Failure { failure: Failure::Refused(refusal), .. }) = &facts.status.sign else { return None };
+    if refusal.kind != RefusalKind::HostsFailed {
+        return None;
+    }
+    // POSIX, "Exit Status for Commands": 126 is not executable, 127 is not found.
+    let found = refusal.finding();
+    let failed_with = |code: &&str| {
+        found
+            .match_indices(&format!("exit code {code}"))
+            .any(|(at, words)| !found[at + words.len()..].starts_with(|next: char| next.is_ascii_digit()))
+    };
+    ["127", "126"].into_iter().find(|code| failed_with(code))
 }
 
 fn instance_role(deployment: &Deployment, facts: &Facts) -> Option<Finding> {

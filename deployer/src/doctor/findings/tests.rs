@@ -404,6 +404,33 @@ fn what_status_calls_no_safe_state_is_wrong_although_a_rotation_would_begin() {
 }
 
 #[test]
+fn a_script_that_a_host_could_not_run_is_wrong_whatever_an_earlier_rotation_shows() {
+    let script = |kind, results: &str| {
+        let refusal = contract::Refusal {
+            kind,
+            found: format!("the script did not succeed on every host: {results}"),
+            not_done: "AWSCURRENT was not moved".into(),
+            next: vec![],
+            until: None,
+        };
+        let failure = Failure::Refused(refusal);
+        let mut facts = healthy();
+        facts.status.sign = Some(LastSign::Failure { step: "setSecret".into(), failure });
+        of(&facts).into_iter().find(|finding| finding.check == Check::Script).unwrap()
+    };
+    for code in ["126", "127"] {
+        let found = script(RefusalKind::HostsFailed, &format!("i-1: Success; i-2: Failed, exit code {code}"));
+        assert_eq!(found.verdict, Verdict::Wrong);
+        assert!(found.evidence.to_string().contains(&format!("exit code {code}")), "{found:?}");
+        assert!(found.fix[0].to_string().contains("test -x /usr/local/bin/s.sh"), "{found:?}");
+    }
+    for other in ["i-1: Failed, exit code 1", "i-1: Failed, exit code 1270", "i-1: TimedOut"] {
+        assert_eq!(script(RefusalKind::HostsFailed, other).verdict, Verdict::Ok, "{other}");
+    }
+    assert_eq!(script(RefusalKind::HostsOffline, "exit code 127").verdict, Verdict::Ok);
+}
+
+#[test]
 fn what_somebody_deleted_is_wrong_and_not_yet_to_come() {
     let mut facts = healthy();
     let gone = [ResourceKind::Function, ResourceKind::Upkeep];
