@@ -12,7 +12,10 @@ use crate::{
     date::{relative, with_distance},
     engine::op::{Address, ResourceKind},
     rotation::{
-        diagnosis::{Diagnosis, Known, Way, diagnose, first_credential, left_open_by_an_edit, unread},
+        diagnosis::{
+            Diagnosis, Known, Obstacle, Way, diagnose, first_credential, left_open_by_an_edit, obstacle, unread,
+            was_never_rotated,
+        },
         log::LastSign,
         retirement,
     },
@@ -57,7 +60,9 @@ pub(crate) fn overview(status: &Status, keep_inactive: Duration, now: SystemTime
     let (mut for_a_person, mut once_that_is_done) = (Vec::new(), Vec::new());
     let rotation = rotation(status, &mut for_a_person, &mut once_that_is_done);
     let resources = resources(status, &mut for_a_person);
-    for_a_person.extend(status.notes.iter().cloned());
+    // Without a deployment, no host and no address waits for anything: what a destroy leaves is told alone.
+    let is_left = |note: &&Text| !nothing_is_deployed(status) || status.foreign.contains(note);
+    for_a_person.extend(status.notes.iter().filter(is_left).cloned());
     let unread = match status.unread.as_slice() {
         [] => None,
         [error] => Some(Text::from(error.what.clone())),
@@ -160,12 +165,20 @@ fn rotation(status: &Status, for_a_person: &mut Vec<Text>, once_that_is_done: &m
             Some(found)
         }
         Diagnosis::Person { found, ways } => {
-            let (waits, now): (Vec<_>, Vec<_>) = ways.into_iter().partition(|way| way.waits);
+            let is_needed = |way: &Way| !way.waits || is_left_to_recover(report);
+            let (waits, now): (Vec<_>, Vec<_>) = ways.into_iter().filter(is_needed).partition(|way| way.waits);
             for_a_person.extend(now.into_iter().map(told));
             once_that_is_done.extend(waits.into_iter().map(told));
             Some(found)
         }
     }
+}
+
+/// Whether something is left to do once what is in the way of the next rotation was corrected. If only that is wrong, nothing is: Secrets
+/// Manager rotates on schedule.
+fn is_left_to_recover(report: &Report) -> bool {
+    let next_alone = obstacle(report) == Some(Obstacle::Other) && stopped(report).is_none();
+    !next_alone || report.open.is_some() || report.overdue.is_some() || was_never_rotated(report)
 }
 
 fn told(Way { when, command, .. }: Way) -> Text {

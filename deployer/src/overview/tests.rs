@@ -271,6 +271,22 @@ fn what_waits_for_another_point_comes_after_it() {
         },
     };
     let notes = vec!["start host i-1".into(), "confirm the subscription".into()];
-    let points = points(&Status { report: Some(report), notes, ..healthy() });
-    assert_eq!(points, ["start host i-1", "confirm the subscription", "once that is corrected: `deployer recover`"]);
+    let of = |report: &Report| points(&Status { report: Some(report.clone()), notes: notes.clone(), ..healthy() });
+    // Nothing is left to recover then.
+    report.last_rotated = Some("2026-01-01T00:00:00Z".into());
+    assert_eq!(of(&report), ["start host i-1", "confirm the subscription"]);
+    report.overdue = Some("the rotation is overdue".into());
+    let waits = "once that is corrected: `deployer recover`";
+    assert_eq!(of(&report), ["start host i-1", "confirm the subscription", waits]);
+}
+
+#[test]
+fn after_a_destroy_only_what_it_left_is_told() {
+    let resources = [ResourceKind::Function, ResourceKind::Rotation, ResourceKind::Record];
+    let resources = resources.map(|kind| (Address::new(kind, "x"), State::Missing)).into();
+    let left = Text::from("the secret is scheduled for deletion");
+    let (notes, foreign) = (vec!["start host i-1".into(), left.clone()], vec![left]);
+    let points = points(&Status { resources, notes, foreign, report: None, ..healthy() });
+    let [plan, left] = points.as_slice() else { panic!("{points:?}") };
+    assert!(plan.starts_with("`deployer plan`") && left == "the secret is scheduled for deletion", "{points:?}");
 }
