@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use contract::{Command, TAG_DEPLOYMENT, Text, text};
+use futures_util::future::join_all;
 
 use crate::{
     aws::Aws,
@@ -20,9 +21,10 @@ use crate::{
         owned::{Declared, Found, Owned},
         plan::{self, ChangedBy, Survey},
     },
-    error::Error,
+    error::{Error, ErrorKind},
     kinds::record,
     leftovers::leftovers,
+    stack::stack,
 };
 
 /// What was found of every resource, with the nodes that executing a plan needs.
@@ -39,6 +41,9 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
     let reading = Box::pin(facts::read(aws, deployment, toward));
     let Survey { facts, mut resources, mut notes, mut mentions, foreign, .. } =
         plan::survey(aws, &nodes, reading).await;
+    if toward == Toward::Present {
+        mentions.extend(note_of_unknown_keys(deployment, &facts));
+    }
     let left = left_over(deployment, &facts, &resources, toward);
     let mut more = plan::survey(aws, &left, Box::pin(async { facts })).await;
     let facts = more.facts;
@@ -85,6 +90,25 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
         survey: Survey { facts, resources, changed_by, notes, mentions, foreign, deletes_most_of_the_record },
         record,
     }
+}
+
+/// Why a rotation that begins now would fail at what the hosts and Secrets Manager need, which neither the function's report nor IAM's
+/// simulator tells. What may not be read is left out: who may only rotate still rotates.
+///
+/// # Errors
+/// A read that failed otherwise.
+pub(crate) async fn stops_rotations(aws: &Aws, deployment: &Arc<Deployment>) -> Result<Vec<Error>, Error> {
+    let nodes = stack(deployment, Toward::Present);
+    let needed = nodes.iter().filter(|node| node.resource.may_stop_rotations());
+    let facts = facts::least();
+    let mut found = Vec::new();
+    for observed in join_all(needed.map(|node| node.resource.observe(aws))).await {
+        match observed {
+            Err(error) if error.kind() == ErrorKind::Denied => {}
+            observed => found.extend(observed?.stops_rotations(&facts)),
+        }
+    }
+    Ok(found)
 }
 
 /// Who made each resource differ, if it does. Without a record of an apply, nobody can tell.
@@ -194,6 +218,20 @@ fn note_of_keys_left(deployment: &Deployment, deleted: &[Address], facts: &Facts
     Some(Text::from(stays).then(Text::join(delete, " and ")).then(why))
 }
 
+/// A mistyped key is replaced by nothing, and one that a rotation has deleted needs no line any more.
+fn note_of_unknown_keys(deployment: &Deployment, facts: &Facts) -> Option<Text> {
+    let has = facts.user_keys().ok()?;
+    let unknown = deployment.config.iam_user.replaces.iter().map(ToString::to_string).filter(|key| !has.contains(key));
+    let unknown = unknown.collect::<Vec<_>>().join(" and ");
+    (!unknown.is_empty()).then(|| {
+        format!(
+            "iam_user.replaces lists {unknown}, which user {} does not have: correct it if it is mistyped, and take it out if it is deleted",
+            deployment.names.user
+        )
+        .into()
+    })
+}
+
 fn note_of_the_move(deployment: &Deployment, toward: Toward) -> Option<Text> {
     let (former, name) = (deployment.config.moved_from.as_ref()?, &deployment.config.name);
     (toward == Toward::Present).then(|| {
@@ -279,4 +317,29 @@ fn record_node(
     let ops = decide();
     let node = Node { resource: erase(kind(), declared), toward, after: Vec::new(), stage: Stage::Record };
     (node, ops)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{config::parse, deployment::names::Names};
+
+    #[test]
+    fn a_key_under_replaces_that_the_user_does_not_have_is_told() {
+        let said = |has: &[&str]| {
+            let yaml = "name: m\nregion: eu-west-1\nsecret: {name: m/smtp}\n\
+                        iam_user: {name: m, existing: true, replaces: [AKIAIOSFODNN7EXAMPLE, AKIAI44QH8DHBEXAMPLE]}\n";
+            let config = parse(Path::new("config.yaml"), yaml).unwrap().remove(0);
+            let names = Names::in_account(&config, "123456789012".into());
+            let user_keys = Ok(has.iter().map(|&key| key.to_owned()).collect());
+            let facts = Facts { user_keys, ..facts::unread() };
+            note_of_unknown_keys(&Deployment::new(config, names, "c".into()), &facts).map(|note| note.to_string())
+        };
+        assert_eq!(said(&["AKIAIOSFODNN7EXAMPLE", "AKIAI44QH8DHBEXAMPLE"]), None);
+        let one = said(&["AKIAIOSFODNN7EXAMPLE"]).unwrap();
+        assert!(one.contains("lists AKIAI44QH8DHBEXAMPLE, which user m does not have"), "{one}");
+        assert!(said(&[]).unwrap().contains("AKIAIOSFODNN7EXAMPLE and AKIAI44QH8DHBEXAMPLE"));
+    }
 }

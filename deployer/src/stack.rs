@@ -26,7 +26,7 @@ use crate::{
         iam::Placement,
         instance_access::InstanceAccess,
         log_group::{self, LogGroup},
-        permissions::{Permissions, Statement},
+        permissions::{self, Permissions, Statement},
         referenced_role::ReferencedRole,
         referenced_secret::{self, ReferencedSecret},
         referenced_user::{self, ReferencedUser},
@@ -271,7 +271,7 @@ fn statements(names: &Names) -> Vec<Statement> {
     vec![
         Statement {
             id: secretsmanager,
-            principal: "secretsmanager.amazonaws.com",
+            principal: permissions::SECRETS_MANAGER,
             source_account: Some(names.account_id().to_owned()),
             source_arn: names.secret_arn_pattern(),
         },

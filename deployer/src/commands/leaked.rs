@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     approve::approve,
-    rotate::{check_sender, current_key, read, refusal, rotate, wait_while_tested},
+    rotate::{check_its_way, current_key, read, refusal, rotate, wait_while_tested},
     session::{Done, Session, Shown, check_key_id, for_each_deployment},
 };
 use crate::{
@@ -48,7 +48,7 @@ async fn replace(session: &Session, args: &RotateArgs, leaked: &str) -> Result<D
             break;
         }
         if is_used {
-            session.or_show(check_sender(session).await)?;
+            session.or_show(check_its_way(session).await)?;
         }
         let others = make_way(session, &report, leaked, is_used)?;
         if !args.auto_approve && (rotations == 0 || !others.is_empty()) {

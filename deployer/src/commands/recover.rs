@@ -17,9 +17,9 @@ use crate::{
     deployment::Deployment,
     engine::events::Progress,
     error::{Error, ErrorKind, FailedTo as _},
-    interrupt,
+    interrupt, planning,
     rotation::{
-        diagnosis::{Diagnosis, Known, Owed, Remedy, diagnose, was_never_rotated},
+        diagnosis::{Diagnosis, Known, Owed, Remedy, again, diagnose, was_never_rotated},
         function, labels,
         watch::{self, Standstill},
     },
@@ -59,13 +59,13 @@ async fn recover(
         wait_while_a_step_runs(session, taken.is_empty()).await?;
         let report = session.or_show(function::report(&session.aws, deployment, true).await)?;
         let known = Known { owed: owed(session, taken, &report), reactivated: args.reactivate.as_deref() };
-        let diagnosis = diagnose(&report, known);
+        let diagnosis = match diagnose(&report, known) {
+            Diagnosis::Healthy { note } => outside(session).await?.unwrap_or(Diagnosis::Healthy { note }),
+            other => other,
+        };
         screen.report(deployment, &report);
         screen.diagnosis(&diagnosis);
         let remedy = match diagnosis {
-            Diagnosis::Healthy { .. } if is_refused(session).await? => {
-                return session.or_show(Err(not_ours_to_do(taken.len() + done_before)));
-            }
             Diagnosis::Healthy { .. } if taken.len() + done_before == 0 => return Ok(Done::NothingToDo),
             Diagnosis::Healthy { .. } => {
                 say_the_end(session, taken.len() + done_before, began.elapsed());
@@ -87,20 +87,27 @@ async fn recover(
     }
 }
 
-/// Whether SES sends none of the user's mail, though nothing is wrong with the rotation. Tells what a person can do.
-async fn is_refused(session: &Session) -> Result<bool, Shown> {
-    let Session { screen, deployment, aws, .. } = session;
-    let aws = &aws.for_one_round();
-    let (account, user) = tokio::join!(sending::account(aws), Box::pin(sending::of_user(aws, deployment)));
+/// What is wrong outside of the rotation, though its labels and keys are as they should be: SES sends none of the user's mail, or the next
+/// rotation would fail at what the function cannot see.
+async fn outside(session: &Session) -> Result<Option<Diagnosis>, Shown> {
+    let Session { deployment, aws, .. } = session;
+    let round = &aws.for_one_round();
+    let (account, user, stops) = tokio::join!(
+        sending::account(round),
+        Box::pin(sending::of_user(round, deployment)),
+        Box::pin(planning::stops_rotations(aws, deployment))
+    );
     let of_user = match session.or_show(user)? {
         Some(MaySend::No(refused)) => Some(refused),
         Some(MaySend::Yes | MaySend::Unseen(_)) | None => None,
     };
     let refused = session.or_show(account)?.stopped().or(of_user);
-    if let Some(Refused { found, ways }) = &refused {
-        screen.note(Text::join([found.clone()].into_iter().chain(ways.iter().cloned()), ": "));
-    }
-    Ok(refused.is_some())
+    let refused = refused.map(|Refused { found, ways }| [found].into_iter().chain(ways));
+    let would_fail =
+        |error: Error| [format!("a rotation would fail: {}", error.what).into()].into_iter().chain(error.hints);
+    let found: Vec<_> =
+        refused.into_iter().chain(session.or_show(stops)?.into_iter().map(would_fail)).flatten().collect();
+    Ok((!found.is_empty()).then(|| Diagnosis::Person { found: Text::join(found, ". "), ways: vec![again()] }))
 }
 
 fn say_the_end(session: &Session, changes: usize, took: Duration) {
@@ -166,7 +173,7 @@ enum Taken {
 
 async fn take(session: &Session, remedy: &Remedy, report: &Report, args: &RecoverArgs) -> Result<Taken, Shown> {
     let Some(change) = change(&session.aws, &session.deployment, remedy) else {
-        session.or_show(rotate::check_sender(session).await)?;
+        session.or_show(rotate::check_its_way(session).await)?;
         return rotate::rotate(session, report, args.watch, args.patience).await.map(|_| Taken::Done);
     };
     let _draining = rotate::drain(session)?;

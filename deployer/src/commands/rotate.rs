@@ -19,6 +19,7 @@ use crate::{
     error::{Error, ErrorKind},
     interrupt::{self, Draining},
     kinds::sender::Sender,
+    planning,
     rotation::{
         diagnosis::{self, Diagnosis},
         function, watch,
@@ -32,7 +33,7 @@ pub(super) async fn run(screen: &Screen, args: &RotateArgs) -> Result<Done, Show
         wait_while_tested(&session).await?;
         let report = read(&session).await?;
         session.or_show(refusal(&session, &report).map_or(Ok(()), Err))?;
-        session.or_show(check_sender(&session).await)?;
+        session.or_show(check_its_way(&session).await)?;
         let began = Instant::now();
         rotate(&session, &report, args.watch, args.patience).await?;
         if let Some(note) = previous_key(&session, &report) {
@@ -176,9 +177,21 @@ pub(super) fn refusal(session: &Session, report: &Report) -> Option<Error> {
     Some(hint.into_iter().fold(error, Error::hint))
 }
 
+/// Refuses a rotation that would fail between Secrets Manager and the hosts, at what the function cannot see.
+pub(super) async fn check_its_way(session: &Session) -> Result<(), Error> {
+    let found = planning::stops_rotations(&session.aws, &session.deployment).await?;
+    if found.is_empty() {
+        return check_sender(session).await;
+    }
+    let what = format!("a rotation of secret {} would fail, so none was started", session.deployment.names.secret);
+    let (found, hints): (Vec<_>, Vec<_>) = found.into_iter().map(|error| (error.what, error.hints)).unzip();
+    let error = Error::new(what).of_kind(ErrorKind::RotationFailed).cause(found.join("; "));
+    Err(hints.into_iter().flatten().fold(error, Error::hint))
+}
+
 /// Refuses a rotation whose test mail SES would not take: it would make a key, and tell no host. The function may not ask SES; who may
 /// not ask either rotates without this check.
-pub(super) async fn check_sender(session: &Session) -> Result<(), Error> {
+async fn check_sender(session: &Session) -> Result<(), Error> {
     let config = &session.deployment.config;
     let Some(mail) = &config.ses.test_mail else { return Ok(()) };
     let sender = Sender { address: mail.sender.clone(), region: config.region.to_string() };

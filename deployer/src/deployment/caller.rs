@@ -210,6 +210,9 @@ const TABLE: &[Line] = &[
             "lambda:UpdateFunctionConfiguration",
         ],
     ),
+    // What a rotation needs, and the function cannot see.
+    line(On::Function, &[Rotate, Recover], &["lambda:GetPolicy"]),
+    line(On::InstanceRole, &[Rotate, Recover], &["iam:GetRole", "iam:GetRolePolicy"]),
     // A rollback is an apply that first reads a version of the function.
     line(On::Function, &[Rollback], &["lambda:ListVersionsByFunction"]),
     line(On::FunctionVersions, &[Rollback], &["lambda:GetFunction"]),

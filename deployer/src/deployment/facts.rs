@@ -193,6 +193,11 @@ pub(crate) async fn read(aws: &Aws, deployment: &Deployment, toward: Toward) -> 
     with_former(facts, names)
 }
 
+/// The facts with which a goal is the least that a rotation needs: no key of KMS.
+pub(crate) fn least() -> Facts {
+    Facts { kms_key_arn: Ok(None), under_older_keys: Ok(Vec::new()), ..unread() }
+}
+
 /// No fact at all.
 pub(crate) fn unread() -> Facts {
     fn unread<T>() -> Fact<T> {

@@ -102,6 +102,44 @@ pub(crate) fn only_denies(policy: &Value) -> bool {
     statements.is_some_and(|all| !all.is_empty() && all.iter().all(|statement| statement["Effect"] == "Deny"))
 }
 
+/// Whether a policy allows every action that `needed` allows. Its conditions and what it denies are not looked at.
+pub(crate) fn allows(policy: &Value, needed: &Value) -> bool {
+    let list = |statement: &Value, field: &str| {
+        let values = statement[field].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+        values.collect::<Vec<_>>()
+    };
+    let statements = |policy: &Value| {
+        let all = normalized(policy)["Statement"].as_array().cloned().unwrap_or_default();
+        all.into_iter().filter(|statement| statement["Effect"] == "Allow").collect::<Vec<_>>()
+    };
+    // A statement with NotAction or NotResource lacks the field.
+    let names = |statement: &Value, field: &str, one: &str| {
+        statement[field].is_null() || list(statement, field).iter().any(|pattern| covers(pattern, one))
+    };
+    let allowing = statements(policy);
+    statements(needed).iter().all(|needed| {
+        let resources = list(needed, "Resource");
+        let pairs =
+            list(needed, "Action").into_iter().flat_map(|action| resources.iter().map(move |it| (action.clone(), it)));
+        pairs.into_iter().all(|(action, resource)| {
+            allowing.iter().any(|it| names(it, "Action", &action) && names(it, "Resource", resource))
+        })
+    })
+}
+
+/// Whether IAM's pattern, in which `*` stands for any text and `?` for a character, covers a text. The text may be a pattern itself.
+fn covers(pattern: &str, text: &str) -> bool {
+    let mut rest = text.chars();
+    match pattern.chars().next() {
+        None => text.is_empty(),
+        Some('*') => covers(&pattern[1..], text) || rest.next().is_some_and(|_| covers(pattern, rest.as_str())),
+        Some(first) => {
+            let is_covered = rest.next().is_some_and(|it| first == '?' || first.eq_ignore_ascii_case(&it));
+            is_covered && covers(&pattern[first.len_utf8()..], rest.as_str())
+        }
+    }
+}
+
 /// What the user may do: send as the configured addresses. SES also authorises the identity's default configuration set (SES
 /// guide, "Controlling access"), so identities alone are not enough.
 pub(crate) fn user_permissions(config: &Config, names: &Names) -> Value {

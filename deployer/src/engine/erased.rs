@@ -49,6 +49,8 @@ pub(crate) trait ErasedKind: Send + Sync {
     fn absent(&self) -> Option<Box<dyn Observation>>;
     /// As of [`Kind`].
     fn is_proven_by_answers(&self) -> bool;
+    /// Whether the resource is read before a rotation.
+    fn may_stop_rotations(&self) -> bool;
 }
 
 /// What was observed of a resource, ready to be decided on.
@@ -63,6 +65,8 @@ pub(crate) trait Observation: Send {
     fn stays(&self) -> Option<Text>;
     /// As of [`Kind`].
     fn foreign(&self, facts: &Facts) -> Vec<Text>;
+    /// As of [`Kind`]; nothing if a fact is missing.
+    fn stops_rotations(&self, facts: &Facts) -> Option<Error>;
 }
 
 /// An op with the call that it stands for.
@@ -142,6 +146,10 @@ impl<K: Kind> ErasedKind for Resource<K> {
     fn is_proven_by_answers(&self) -> bool {
         K::IS_PROVEN_BY_ANSWERS
     }
+
+    fn may_stop_rotations(&self) -> bool {
+        K::STOPS_ROTATIONS.is_some()
+    }
 }
 
 impl<K: Kind> Observation for Seen<K> {
@@ -177,6 +185,10 @@ impl<K: Kind> Observation for Seen<K> {
 
     fn foreign(&self, facts: &Facts) -> Vec<Text> {
         self.kind.foreign((self.goal)(facts).ok().as_ref(), &self.observed)
+    }
+
+    fn stops_rotations(&self, facts: &Facts) -> Option<Error> {
+        K::STOPS_ROTATIONS?(&self.kind, &(self.goal)(facts).ok()?, &self.observed)
     }
 }
 

@@ -50,6 +50,10 @@ pub(crate) trait Kind: Send + Sync + Sized + 'static {
     /// What the deployment has of a resource of this kind.
     const STAKE: Stake = Stake::Whole;
 
+    /// Why a rotation that begins now would fail at the resource, and what to do. Only of a kind that neither the function's report nor
+    /// IAM's simulator tells of: then it is read before a rotation. Pure.
+    const STOPS_ROTATIONS: Option<StopsRotations<Self>> = None;
+
     fn address(&self) -> Address;
 
     /// Tells whether the configuration declares the resource as it did before. What of the goal follows from what is there, and not
@@ -93,6 +97,9 @@ pub(crate) trait Kind: Send + Sync + Sized + 'static {
     /// Makes one call. It is safe to run twice: a conflict makes the engine observe again.
     fn run(&self, context: &Context, call: Self::Call) -> impl Future<Output = Result<(), Error>> + Send;
 }
+
+/// From the goal and what was observed to why a rotation would fail.
+pub(crate) type StopsRotations<K> = fn(&K, &<K as Kind>::Goal, &<K as Kind>::Observed) -> Option<Error>;
 
 /// What a deployment may own of a resource, so that its record names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

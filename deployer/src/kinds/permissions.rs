@@ -4,7 +4,7 @@
 //! One resource for all, because AddPermission calls at the same time lose statements. A statement carries no tags: the policy is
 //! the deployment's as a part of its own function.
 
-use contract::Text;
+use contract::{Command, Text, text};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use crate::{
     deployment::policy,
     engine::{
         eventually::{CONSISTENT_WITHIN, eventually},
-        kind::{Aim, Context, Kind},
+        kind::{Aim, Context, Kind, StopsRotations},
         op::{Address, Effect, Op, ResourceKind, Verb},
     },
     error::{Error, FailedTo as _, absent_is_none},
@@ -26,6 +26,9 @@ pub(crate) struct Permissions {
     /// Ids of our statements.
     pub(crate) ids: [String; 2],
 }
+
+/// The principal that invokes the function for a rotation.
+pub(crate) const SECRETS_MANAGER: &str = "secretsmanager.amazonaws.com";
 
 /// A statement of ours.
 #[derive(Clone, Serialize)]
@@ -49,6 +52,8 @@ impl Kind for Permissions {
 
     const CONFLICTS: &'static [&'static str] = &["ResourceConflictException", "ResourceNotFoundException"];
     const EFFECTS: &'static [Effect] = &[Effect::DisturbsRotation];
+    const STOPS_ROTATIONS: Option<StopsRotations<Self>> =
+        Some(|it, goals, observed| it.stops_rotations(goals, observed));
 
     fn address(&self) -> Address {
         Address::new(ResourceKind::Permission, &self.function)
@@ -143,6 +148,22 @@ impl Permissions {
         }
     }
 
+    /// Secrets Manager invokes the function for each step. The deployer, which asks the function for its report, needs no such permission.
+    fn stops_rotations(&self, goals: &[Statement], observed: &[Value]) -> Option<Error> {
+        let rotates = goals.iter().find(|goal| goal.principal == SECRETS_MANAGER)?;
+        let ours = self.document(rotates);
+        // Without our conditions it allows more.
+        let lets = |it: &&Value| {
+            let services = it["Principal"]["Service"].as_array();
+            let is_it = services.is_some_and(|services| services.iter().any(|service| service == SECRETS_MANAGER));
+            is_it && it["Effect"] == "Allow" && is_part_of(&it["Condition"], &ours["Condition"])
+        };
+        observed.iter().find(lets).is_none().then(|| {
+            Error::new(format!("Secrets Manager may not invoke function {} for the secret", self.function))
+                .hint(text![Command::deployer("apply"), " puts the permission back"])
+        })
+    }
+
     /// As Lambda writes it.
     pub(super) fn document(&self, statement: &Statement) -> Value {
         let mut document = json!({
@@ -160,7 +181,48 @@ impl Permissions {
     }
 }
 
+/// Whether all that `part` has is in `whole`, with the same values.
+fn is_part_of(part: &Value, whole: &Value) -> bool {
+    match part {
+        Value::Null => true,
+        Value::Object(fields) => fields.iter().all(|(field, value)| is_part_of(value, &whole[field])),
+        other => other == whole,
+    }
+}
+
 fn remove(verb: Verb, id: &str, statement: &Value) -> (Op, Call) {
     let op = Op::new(verb, "lambda:RemovePermission").with("statement", Some(statement.clone()), None);
     (op, Call::Remove(id.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rotation_fails_without_the_permission_of_secrets_manager_and_not_without_that_of_the_rule() {
+        let permissions =
+            Permissions { function: "f".into(), function_arn: "arn:f".into(), ids: ["s".into(), "e".into()] };
+        let statement = |id: &str, principal, source_account: Option<&str>| Statement {
+            id: id.into(),
+            principal,
+            source_account: source_account.map(str::to_owned),
+            source_arn: format!("arn:{id}"),
+        };
+        let goals = vec![statement("s", SECRETS_MANAGER, Some("1")), statement("e", "events.amazonaws.com", None)];
+        let [ours, rules] = [0, 1].map(|at| permissions.document(&goals[at]));
+        let stops = |observed: &[&Value]| {
+            permissions.stops_rotations(&goals, &observed.iter().map(|it| (*it).clone()).collect::<Vec<_>>()).is_some()
+        };
+        let changed = |field: &str, to: Value| {
+            let mut statement = ours.clone();
+            statement[field] = to;
+            statement
+        };
+        let wider = changed("Condition", json!({"StringEquals": {"AWS:SourceAccount": "1"}}));
+        let narrower = changed("Condition", json!({"ArnLike": {"AWS:SourceArn": "arn:other"}}));
+        assert!(!stops(&[&ours, &rules]) && !stops(&[&ours]) && !stops(&[&changed("Sid", json!("theirs"))]));
+        assert!(!stops(&[&wider]) && !stops(&[&changed("Condition", Value::Null)]));
+        assert!(stops(&[]) && stops(&[&rules]) && stops(&[&narrower]) && stops(&[&changed("Effect", json!("Deny"))]));
+    }
 }

@@ -170,7 +170,11 @@ impl<'a> Watched<'a> {
         }
         let (end, failure) = log.standing_failure()?;
         self.first_failure.get_or_insert_with(Instant::now);
-        (self.watched_since_the_failure(end) >= self.retries).then(|| Err(failed(self.names, &end.step, failure)))
+        let is_old = end.age() > self.started.elapsed();
+        (self.watched_since_the_failure(end) >= self.retries).then(|| {
+            let failed = if is_old { failed_before } else { failed };
+            Err(failed(self.names, &end.step, failure))
+        })
     }
 
     /// How long it was watched since its first failure, or since this end of a step if that is longer ago.
@@ -235,6 +239,18 @@ fn failed(names: &Names, step: &str, failure: &Failure) -> Error {
         Command::deployer("recover"),
         "; Secrets Manager also tries again by itself during its window"
     ])
+}
+
+/// What failed before this run watched: the run may have removed the cause.
+fn failed_before(names: &Names, step: &str, failure: &Failure) -> Error {
+    Error::new(format!("the rotation of secret {} is still open: it failed in {step} before this run", names.secret))
+        .of_kind(ErrorKind::RotationFailed)
+        .cause(failure.finding())
+        .hint(text![
+            "if this run removed the cause, run ",
+            Command::deployer("recover"),
+            ", which takes the rotation to its end; Secrets Manager also tries again by itself during its window"
+        ])
 }
 
 fn given_up(names: &Names, version: &str) -> Error {

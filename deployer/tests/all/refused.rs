@@ -7,7 +7,7 @@ use crate::support::{
     calls::NOTHING,
     controls::Ses,
     deployed::Deployed,
-    example::{ACCOUNT, FUNCTION, SECRET, TOPIC, USER},
+    example::{ACCOUNT, FUNCTION, INSTANCE_ROLE, REGION, SECRET, TOPIC, USER},
     faults::Fault,
     rotation::SET,
 };
@@ -23,6 +23,19 @@ fn says_that_mail_is_refused(deployed: &Deployed, why: &str, way: &str) {
         let ran = deployed.run(&[verb]).expect(code);
         let said = format!("{}{}", ran.stdout, ran.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(said.contains(why) && said.contains(way), "{verb}: {said}");
+        assert!(!said.contains("Healthy"), "{verb}: {said}");
+    }
+}
+
+/// Every verb that rotates, before it begins, and `recover`.
+async fn says_that_a_rotation_would_fail(deployed: &Deployed, why: &str, way: &str) {
+    let current = deployed.key_labelled("AWSCURRENT").await;
+    for arguments in [&["rotate"][..], &["rotate", "--leaked", &current, "--auto-approve"], &["recover"]] {
+        let (ran, mutations) = deployed.run_watched(arguments);
+        let said = ran.expect(14).in_one_line();
+        assert!(said.contains("would fail") && said.contains(why) && said.contains(way), "{arguments:?}: {said}");
+        assert!(!said.contains("Healthy"), "{arguments:?}: {said}");
+        assert_eq!(mutations, NOTHING, "{arguments:?}");
     }
 }
 
@@ -84,7 +97,20 @@ async fn a_policy_that_denies_the_users_mail_is_told_unless_it_depends_on_what_i
     for (verb, code) in [("plan", 0), ("drift", 0), ("status", 0)] {
         let said = deployed.run(&[verb]).expect(code).in_one_line();
         assert!(said.contains(&detach), "{verb}: {said}");
+        assert!(said.contains("hosts may send by it, or it denies them mail"), "{verb}: {said}");
     }
+    let inline = deployed.aws.iam.put_user_policy().user_name(USER).policy_name("denies").policy_document(
+        json!({"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "ses:*", "Resource": "*"}})
+            .to_string(),
+    );
+    inline.send().await.unwrap();
+    let said = deployed.run(&["plan"]).expect(0).in_one_line();
+    assert!(
+        said.contains("somebody gave the user inline policy denies, which only denies: it may stop mail"),
+        "{said}"
+    );
+    let delete = format!("aws iam delete-user-policy --user-name {USER} --policy-name denies");
+    assert!(said.contains(&delete), "{said}");
 }
 
 #[tokio::test]
@@ -191,7 +217,10 @@ async fn the_users_own_policy_that_somebody_deleted_is_told_and_that_apply_gives
     says_that_mail_is_refused(&deployed, "no policy allows ses:SendRawEmail", apply);
     let failure = deployed.rotate().await.failed(SET, "TestMailRefused");
     failure.says(&["if the deployment owns the user, run", apply]);
-    deployed.run(&["apply", "--auto-approve", "--during-rotation"]);
+    let applied = deployed.run(&["apply", "--auto-approve", "--during-rotation"]).expect(14).in_one_line();
+    assert!(applied.contains("is still open: it failed in setSecret before this run"), "{applied}");
+    assert!(applied.contains("if this run removed the cause, run `deployer recover"), "{applied}");
+    assert!(!applied.contains("if the deployment owns the user"), "{applied}");
     deployed.completes_when_tried_again().await;
 }
 
@@ -212,9 +241,37 @@ async fn a_function_that_secrets_manager_may_not_invoke_is_told_with_the_way_to_
     let deployed = Deployed::example(&[]).await;
     let remove = deployed.aws.lambda.remove_permission().function_name(FUNCTION);
     remove.statement_id("mail-prod-secretsmanager").send().await.unwrap();
-    let refused = deployed.run(&["rotate"]).expect(1).in_one_line();
-    assert!(refused.contains("deployer apply") && refused.contains("invoke the function again"), "{refused}");
+    let why = "Secrets Manager may not invoke function";
+    says_that_a_rotation_would_fail(&deployed, why, "`deployer apply` puts the permission back").await;
     deployed.run(&["apply", "--auto-approve"]).expect(0);
+    deployed.run(&["rotate"]).expect(0);
+}
+
+#[tokio::test]
+async fn hosts_that_may_not_read_the_secret_are_told_before_a_rotation() {
+    let deployed = Deployed::with(&[]).await;
+    let name = format!("mail-prod-read-secret-{REGION}");
+    let way = "`deployer apply` puts the policy back";
+    let (iam, role) = (&deployed.aws.iam, INSTANCE_ROLE);
+
+    iam.delete_role_policy().role_name(role).policy_name(&name).send().await.unwrap();
+    says_that_a_rotation_would_fail(&deployed, &format!("role {role} lacks policy {name}"), way).await;
+    deployed.run(&["apply", "--auto-approve"]).expect(0);
+    deployed.run(&["recover"]).expect(0);
+
+    let other = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "arn:aws:secretsmanager:*:*:secret:other"}
+    ]});
+    let put = iam.put_role_policy().role_name(role).policy_name(&name).policy_document(other.to_string());
+    put.send().await.unwrap();
+    says_that_a_rotation_would_fail(&deployed, "no longer allows it", way).await;
+    deployed.run(&["apply", "--auto-approve"]).expect(0);
+    deployed.run(&["rotate"]).expect(0);
+
+    // Whoever may only rotate still rotates.
+    let message = "User: u is not authorized to perform: iam:GetRolePolicy on resource: r";
+    deployed.sandbox.faults(&[Fault::fail("iam:GetRolePolicy", 403, "AccessDenied", message).times(99)]);
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     deployed.run(&["rotate"]).expect(0);
 }
 

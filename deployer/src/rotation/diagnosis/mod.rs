@@ -18,13 +18,12 @@ mod told;
 pub(crate) use next::{Owed, first_credential, way_out};
 pub(crate) use obstacle::{Obstacle, obstacle, unread};
 pub(crate) use open::left_open_by_an_edit;
-pub(crate) use remedy::{Diagnosis, Remedy, Way};
+pub(crate) use remedy::{Diagnosis, Remedy, Way, again};
 
 use self::{
     current::{a_value_is_unusable, current_does_not_work, current_is_inactive},
     next::{orphan_takes_the_slot, rotation_is_due, rotation_would_fail},
     open::{rotation_is_open, was_complete},
-    remedy::again,
     told::{labels_are_crossed, not_every_host_is_told, told_but_not_current},
 };
 
