@@ -183,7 +183,11 @@ impl Error {
 const DENIED: [&str; 3] = ["AccessDenied", "AccessDeniedException", "AuthorizationError"];
 const EXPIRED: [&str; 2] = ["ExpiredToken", "ExpiredTokenException"];
 const TIMES: [&str; 2] = ["Signature expired", "Signature not yet current"];
-const INVALID: [&str; 3] = ["InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch"];
+const INVALID: [&str; 4] =
+    ["InvalidClientTokenId", "InvalidSignatureException", "SignatureDoesNotMatch", "UnrecognizedClientException"];
+/// A request that AWS got too long after, or before, the time that it bears.
+const OUT_OF_TIME: [&str; 2] = ["RequestExpired", "RequestTimeTooSkewed"];
+const THROTTLED: [&str; 4] = ["RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException"];
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -303,15 +307,25 @@ fn hint_for(cause: &Cause) -> Option<Text> {
                 "the credentials have expired; sign in again, for example with ",
                 Command::aws(&["sso", "login"])
             ]),
-            code if INVALID.contains(&code) && TIMES.iter().any(|words| message.contains(words)) => {
+            code if OUT_OF_TIME.contains(&code)
+                || INVALID.contains(&code) && TIMES.iter().any(|words| message.contains(words)) =>
+            {
                 Some("this machine's clock is wrong, and AWS takes no request of another time: set the clock".into())
             }
             code if INVALID.contains(&code) => Some(text![
                 "the credentials are not valid here; check AWS_PROFILE and ",
                 Command::aws(&["sts", "get-caller-identity"])
             ]),
+            code if THROTTLED.contains(&code) => {
+                Some("AWS throttles the calls of this account: run the command again in a minute".into())
+            }
             _ => None,
         },
+        Cause::NoAnswer(text) if text.contains("UnknownIssuer") => Some(
+            "something between here and AWS answers with a certificate of its own, such as a company's proxy: let AWS_CA_BUNDLE name the \
+             file with the certificate of its authority"
+                .into(),
+        ),
         Cause::NoAnswer(_) => {
             let proxy = proxy_variable(|name| env::var(name).ok());
             Some(check_the_network(proxy).into())
@@ -363,6 +377,22 @@ mod tests {
         let expired = "Signature expired: 20261128T000000Z is now earlier than 20261128T060000Z";
         assert!(hint(expired).contains("set the clock"));
         assert!(hint("The request signature we calculated does not match").contains("AWS_PROFILE"));
+        let of_code = |code: &str| {
+            let cause = Cause::Aws { code: code.to_owned(), message: expired.to_owned(), request_id: None };
+            hint_for(&cause).unwrap().to_string()
+        };
+        for code in ["InvalidSignatureException", "RequestExpired"] {
+            assert!(of_code(code).contains("set the clock"), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_throttled_call_and_a_foreign_certificate_are_told_what_helps() {
+        let throttled =
+            Cause::Aws { code: "ThrottlingException".into(), message: "Rate exceeded".into(), request_id: None };
+        assert!(hint_for(&throttled).unwrap().to_string().contains("again in a minute"));
+        let foreign = Cause::NoAnswer("invalid peer certificate: UnknownIssuer".into());
+        assert!(hint_for(&foreign).unwrap().to_string().contains("AWS_CA_BUNDLE"));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::{
         plan::{self, ChangedBy, Survey},
     },
     error::{Error, ErrorKind},
-    kinds::record,
+    kinds::{record, rotation::Rotation},
     leftovers::leftovers,
     stack::stack,
 };
@@ -101,7 +101,14 @@ pub(crate) async fn stops_rotations(aws: &Aws, deployment: &Arc<Deployment>) -> 
     let nodes = stack(deployment, Toward::Present);
     let needed = nodes.iter().filter(|node| node.resource.may_stop_rotations());
     let facts = facts::least();
-    let mut found = Vec::new();
+    let names = &deployment.names;
+    let rotation = Rotation {
+        secret: names.secret.clone(),
+        function_arn: names.function_arn(),
+        deployment: Arc::clone(deployment),
+    };
+    let observed = rotation.observe(aws).await?;
+    let mut found: Vec<Error> = rotation.check_function(observed.as_ref(), &[]).err().into_iter().collect();
     for observed in join_all(needed.map(|node| node.resource.observe(aws))).await {
         match observed {
             Err(error) if error.kind() == ErrorKind::Denied => {}

@@ -36,16 +36,32 @@ pub(super) async fn run(screen: &Screen, args: &RotateArgs) -> Result<Done, Show
         session.or_show(check_its_way(&session).await)?;
         let began = Instant::now();
         rotate(&session, &report, args.watch, args.patience).await?;
-        if let Some(note) = previous_key(&session, &report) {
+        let secret = &session.deployment.names.secret;
+        let (sentence, next) = match kept_key(&report) {
+            Some(key) => (
+                format!(
+                    "Rotation complete: every host has confirmed access key {key}, which secret {secret} had already"
+                ),
+                text![Command::deployer("rotate"), " makes a new access key now"],
+            ),
+            None => (
+                format!("Rotation complete: secret {secret} has a new credential"),
+                text![Command::deployer("status"), " shows the keys, and when the previous one goes"],
+            ),
+        };
+        if let Some(note) = previous_key(&session, &report).filter(|_| kept_key(&report).is_none()) {
             session.screen.note(note);
         }
-        let secret = &session.deployment.names.secret;
-        let next = text![Command::deployer("status"), " shows the keys, and when the previous one goes"];
-        let sentence = format!("Rotation complete: secret {secret} has a new credential");
         session.screen.complete(&sentence, began.elapsed(), &next);
         Ok(Done::Changes)
     })
     .await
+}
+
+/// The key of AWSCURRENT, if the rotation only tells the hosts of it.
+fn kept_key(before: &Report) -> Option<&str> {
+    let key = current_key(before)?;
+    matches!(&before.next, Next::RollForward { key: told, .. } if told == key).then_some(key)
 }
 
 /// Rotating does not delete a leaked key at once; say so. Of one that was Inactive or deleted before, there is nothing to say.

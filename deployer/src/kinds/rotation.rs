@@ -129,16 +129,13 @@ impl Kind for Rotation {
             Aim::Present(goal) => &goal.former_functions,
             Aim::Absent(going) => &going.former.functions,
         };
-        let foreign =
-            enabled.and_then(|rotation| rotation.function_arn.as_ref()).filter(|arn| !self.is_ours(arn, former));
+        let checked = self.check_function(observed, former);
         let goal = match aim {
-            Aim::Absent(_) if foreign.is_some() => return Ok(Vec::new()),
+            Aim::Absent(_) if checked.is_err() => return Ok(Vec::new()),
             Aim::Absent(_) => return Ok(observed.map(disable).unwrap_or_default()),
             Aim::Present(goal) => goal,
         };
-        if let Some(foreign) = foreign {
-            return Err(self.is_rotated_by(foreign, enabled.and_then(|rotation| rotation.of_another.as_deref())));
-        }
+        checked?;
         if goal.is_new && goal.rotate_when_enabled && !goal.no_free_slot.is_empty() {
             return Err(has_no_free_slot(goal));
         }
@@ -198,9 +195,23 @@ impl Kind for Rotation {
 }
 
 impl Rotation {
-    /// Whether the function of this ARN is the deployment's, or was it under a former name.
+    /// Refuses a secret that another function rotates. That of a former name of the deployment is none.
+    pub(crate) fn check_function(&self, observed: Option<&Observed>, former: &[String]) -> Result<(), Error> {
+        let enabled = observed.filter(|rotation| rotation.labels.rotation_enabled);
+        let function = enabled.and_then(|rotation| rotation.function_arn.as_ref());
+        match function.filter(|arn| !self.is_ours(arn, former)) {
+            Some(foreign) => {
+                Err(self.is_rotated_by(foreign, enabled.and_then(|rotation| rotation.of_another.as_deref())))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the function of this ARN is the deployment's, or was it under a former name. It may be a version or an alias of it.
     fn is_ours(&self, arn: &str, former: &[String]) -> bool {
-        arn == self.function_arn || former.iter().any(|name| arn.ends_with(&format!(":function:{name}")))
+        let is_it = |suffix: &str| suffix.is_empty() || suffix.starts_with(':');
+        arn.strip_prefix(self.function_arn.as_str()).is_some_and(is_it)
+            || former.iter().any(|name| arn.ends_with(&format!(":function:{name}")))
     }
 
     /// Whether a secret with these tags is one that the deployment did not make. It keeps its credential, whatever

@@ -158,7 +158,7 @@ fn rotation(status: &Status, for_a_person: &mut Vec<Text>, once_that_is_done: &m
         Diagnosis::Person { found, .. } if unread(report).is_some() => Some(found),
         Diagnosis::Healthy { .. } => {
             for_a_person.extend(first_credential(report));
-            None
+            hosts_are_not_known(report)
         }
         Diagnosis::Curable { found, first, .. } => {
             for_a_person.push(text![recover, format!(" offers to {}", first.sentence())]);
@@ -172,6 +172,13 @@ fn rotation(status: &Status, for_a_person: &mut Vec<Text>, once_that_is_done: &m
             Some(found)
         }
     }
+}
+
+/// Without the label, nothing shows which credential the hosts have.
+fn hosts_are_not_known(report: &Report) -> Option<Text> {
+    let is_known = report.last_rotated.is_none() || report.hosts.is_empty() || report.labelled(TOLD).is_some();
+    let found = "it is not known whether the hosts have the key in use (no version is labelled TOLD): the daily upkeep asks them";
+    (!is_known).then(|| found.into())
 }
 
 /// Whether something is left to do once what is in the way of the next rotation was corrected. If only that is wrong, nothing is: Secrets

@@ -258,6 +258,15 @@ fn a_host_that_may_have_either_key_is_not_told() {
 }
 
 #[test]
+fn hosts_of_whom_no_label_tells_anything_have_confirmed_nothing() {
+    let mut report = report();
+    report.versions = vec![version("now", &[AWSCURRENT], "NOW"), version("old", &[AWSPREVIOUS], "OLD")];
+    let (safety, reason) = judged(&Status { report: Some(report), ..healthy() });
+    assert_eq!(safety, Safety::Look);
+    assert!(reason.contains("the daily upkeep asks them"), "{reason}");
+}
+
+#[test]
 fn what_waits_for_another_point_comes_after_it() {
     let mut report = report();
     report.keys.retain(|key| key.key == "NOW");

@@ -1,13 +1,18 @@
 //! What stops mail, or readers of the secret, though the rotation is healthy: the user's policies, its permissions boundary, the account's
 //! standing with SES, the KMS key, and a deletion by hand.
 
+use aws_sdk_lambda::{
+    primitives::Blob,
+    types::{FunctionCode, Runtime},
+};
 use serde_json::json;
 
 use crate::support::{
+    aws::zip_of,
     calls::NOTHING,
     controls::Ses,
     deployed::Deployed,
-    example::{ACCOUNT, FUNCTION, INSTANCE_ROLE, REGION, SECRET, TOPIC, USER},
+    example::{ACCOUNT, FUNCTION, INSTANCE_ROLE, REGION, ROLE, SECRET, TOPIC, USER},
     faults::Fault,
     rotation::SET,
 };
@@ -288,4 +293,22 @@ async fn a_topic_that_no_alarm_can_publish_to_is_told_and_its_deletion_names_who
     }
     let planned = deployed.run(&["plan", "--destroy", "--stop-mail"]).expect(0).in_one_line();
     assert!(planned.contains("email boss@example.com"), "{planned}");
+}
+
+#[tokio::test]
+async fn a_rotation_that_another_function_would_run_is_not_started() {
+    let deployed = Deployed::example(&[]).await;
+    let code = FunctionCode::builder().zip_file(Blob::new(zip_of("#!/bin/sh\n"))).build();
+    let create = deployed.aws.lambda.create_function().function_name("theirs").code(code);
+    let create = create.role(format!("arn:aws:iam::{ACCOUNT}:role/{ROLE}"));
+    create.runtime(Runtime::Providedal2023).handler("bootstrap").send().await.unwrap();
+    let allow = deployed.aws.lambda.add_permission().function_name("theirs").statement_id("s");
+    let allow = allow.action("lambda:InvokeFunction").principal("secretsmanager.amazonaws.com");
+    allow.send().await.unwrap();
+    let theirs = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:theirs");
+    let take = deployed.aws.secrets.rotate_secret().secret_id(SECRET).rotation_lambda_arn(&theirs);
+    take.rotate_immediately(false).send().await.unwrap();
+    deployed.ended().await;
+
+    says_that_a_rotation_would_fail(&deployed, "is rotated by another function", "cancel-rotate-secret").await;
 }
