@@ -1,6 +1,8 @@
 //! Who is asked before something changes, and what they are asked.
 
-use crate::support::{calls::NOTHING, deployed::Deployed, example::FUNCTION, faults::Fault, sandbox::Sandbox};
+use crate::support::{
+    calls::NOTHING, deployed::Deployed, example::FUNCTION, faults::Fault, sandbox::Sandbox, terminal::screen,
+};
 
 #[tokio::test]
 async fn the_question_names_account_alias_region_and_caller_and_only_who_asks_reads_the_alias() {
@@ -47,10 +49,12 @@ async fn a_plan_that_aws_overtakes_while_it_is_read_is_shown_and_asked_about_aga
     configure.memory_size(512).send().await.unwrap();
     let before = deployed.mark();
     terminal.types("yes\n");
-    terminal.wait_for("memory_size was 128, and is 512");
+    terminal.wait_for("changed while you read");
     terminal.types("no\n");
     let (code, written) = terminal.end();
     assert_eq!(code, 10, "{written}");
+    let said = screen(&written).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("memory_size was 128, and is 512"), "{said}");
     let changed = deployed.sandbox.mutations(before);
     assert!(changed.iter().all(|call| call.starts_with("ssm:")), "only the lease: {changed:?}");
 }
