@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use contract::{LOG_MESSAGE_FINISHED, Refusal, Text};
+use contract::{LOG_MESSAGE_FINISHED, Refusal, RefusalKind, Text};
 use serde::Deserialize;
 
 use crate::{
@@ -74,6 +74,12 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// Whether a host, or what runs on the hosts, is the cause.
+    pub(crate) fn is_at_the_hosts(&self) -> bool {
+        let kinds = [RefusalKind::HostsOffline, RefusalKind::HostsFailed, RefusalKind::HostDidNotConfirm];
+        matches!(self, Self::Refused(refusal) if kinds.contains(&refusal.kind))
+    }
+
     /// This failure as the cause of an error, with the function's next steps as its hints.
     pub(crate) fn cause_of(&self, error: Error) -> Error {
         match self {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use contract::{Command, Text, text};
+use contract::{Command, text};
 
 use crate::{
     aws::Aws,
@@ -374,15 +374,25 @@ pub(crate) async fn watch_open(
 /// # Errors
 /// The rotation failed and waits for Secrets Manager's next attempt, or takes longer than its steps may.
 pub(crate) async fn wait_until_closed(aws: &Aws, deployment: &Deployment, progress: &Progress) -> Result<(), Error> {
-    let error = match stand_still(aws, deployment, progress).await? {
+    let now = || Command::deployer("apply --during-rotation");
+    let otherwise = text!["to change now what it runs on, run ", now()];
+    Err(match stand_still(aws, deployment, progress).await? {
         Standstill::Closed => return Ok(()),
         Standstill::Failed { version, step, failure } => {
             let error = open(&deployment.names, &version).cause(format!("it failed in {step}: {}", failure.finding()));
-            failure.next().iter().cloned().fold(error, Error::hint)
+            let mut error = failure.next().iter().cloned().fold(error, Error::hint);
+            if failure.is_at_the_hosts() {
+                // `recover` would tell the hosts of before, until the function gets those of the file.
+                let first =
+                    text!["if this change takes away what it failed at, such as a host that is gone, run ", now()];
+                error.hints.insert(0, first);
+                error
+            } else {
+                error.hint(otherwise)
+            }
         }
-        Standstill::Silent { version } => open(&deployment.names, &version).cause(NO_STEP_RUNS),
-    };
-    Err(error.hint(Text::from("to change now what it runs on, add --during-rotation")))
+        Standstill::Silent { version } => open(&deployment.names, &version).cause(NO_STEP_RUNS).hint(otherwise),
+    })
 }
 
 /// Four steps, each at most the function's timeout; usually all four take seconds.

@@ -113,7 +113,8 @@ async fn an_apply_whose_rotation_fails_says_which_step_and_why() {
     assert!(again.stderr.contains("HostsOffline"), "{}", again.stderr);
     let changed = sandbox.config(&[("memory: 128", "memory: 256")]);
     let refused = sandbox.deployer(&["apply", "--auto-approve", &changed]).expect(14);
-    assert!(refused.stderr.contains("--during-rotation"), "{}", refused.stderr);
+    let first = refused.stderr.split("hint: ").nth(1).unwrap();
+    assert!(first.contains("a host that is gone") && first.contains("--during-rotation"), "{}", refused.stderr);
     sandbox.deployer(&["apply", "--auto-approve", "--during-rotation", &changed]).expect(14);
     sandbox.deployer(&["plan", "--detailed-exitcode", &changed]).expect(0);
     let iam = sandbox.aws().await.iam;
