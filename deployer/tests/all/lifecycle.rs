@@ -373,14 +373,9 @@ fn the_plan_tells_a_host_that_is_offline_from_one_that_does_not_exist() {
     sandbox.control(&Instance { id: Some("i-0123456789abcdef0"), online: false });
     let config =
         sandbox.config(&[("  id: i-0123456789abcdef0\n", "  ids: [i-0123456789abcdef0, i-00000000deadbeef0]\n")]);
-    for command in ["plan", "status"] {
-        let said = sandbox.deployer(&[command, &config]).expect(0).in_one_line();
-        assert!(said.contains("does not reach host i-0123456789abcdef0 (ConnectionLost)"), "{command}: {said}");
-        assert!(
-            said.contains("host i-00000000deadbeef0 is unknown to Systems Manager in eu-west-1"),
-            "{command}: {said}"
-        );
-    }
+    let said = sandbox.deployer(&["plan", &config]).expect(0).in_one_line();
+    assert!(said.contains("does not reach host i-0123456789abcdef0 (ConnectionLost)"), "{said}");
+    assert!(said.contains("host i-00000000deadbeef0 is unknown to Systems Manager in eu-west-1"), "{said}");
 }
 
 #[test]
