@@ -161,7 +161,7 @@ proptest! {
         check_owned(
             LogGroup { name: "g".into(), arn: "arn".into() },
             |(days, _)| log_group::Goal { retention_days: days.into() },
-            |goal| log_group::Observed { retention: Some(goal.retention_days.try_into().unwrap()) },
+            |goal| log_group::Observed { retention: Some(goal.retention_days.try_into().unwrap()), is_protected: false },
             none_of, seeds,
         );
         check_owned(

@@ -33,6 +33,8 @@ pub(crate) struct Goal {
 pub(crate) struct Observed {
     /// Days; none keeps everything.
     pub(super) retention: Option<i32>,
+    /// Somebody protects it from deletion: CloudWatch Logs refuses DeleteLogGroup (user guide, "Protecting log groups from deletion").
+    pub(super) is_protected: bool,
 }
 
 pub(crate) enum Call {
@@ -86,7 +88,8 @@ impl Tagged for LogGroup {
         let answer = aws.logs.list_tags_for_resource().resource_arn(&self.arn).send().await;
         let tags = answer.failed_to(|| format!("read the tags of log group {name}"))?.tags;
         let tags = tags.unwrap_or_default().into_iter().collect();
-        Ok(Some(Found { tags, observed: Observed { retention: group.retention_in_days } }))
+        let is_protected = group.deletion_protection_enabled == Some(true);
+        Ok(Some(Found { tags, observed: Observed { retention: group.retention_in_days, is_protected } }))
     }
 
     fn create(&self, goal: &Goal, tags: Tags) -> Vec<(Op, Call)> {
@@ -99,7 +102,21 @@ impl Tagged for LogGroup {
         Ok(if now == Some(goal.days()) { Vec::new() } else { vec![set_retention(now, goal)] })
     }
 
-    fn delete(&self, _: &Found<Observed>, _: Going<'_>) -> Result<Vec<(Op, Call)>, Error> {
+    fn delete(&self, found: &Found<Observed>, _: Going<'_>) -> Result<Vec<(Op, Call)>, Error> {
+        if found.observed.is_protected {
+            let lift = Command::aws(&[
+                "logs",
+                "put-log-group-deletion-protection",
+                "--region",
+                region_of(&self.arn),
+                "--log-group-identifier",
+                &self.name,
+                "--no-deletion-protection-enabled",
+            ]);
+            return Err(Error::new(format!("log group {} is protected from deletion", self.name))
+                .cause("somebody turned its deletion protection on, and AWS refuses to delete it")
+                .hint(text!["if it may go, run ", lift]));
+        }
         Ok(vec![(Op::new(Verb::Delete, "logs:DeleteLogGroup"), Call::Delete)])
     }
 

@@ -136,7 +136,7 @@ fn no_owned_kind_touches_what_is_not_ours() {
     check_ownership(
         || LogGroup { name: "g".into(), arn: "arn".into() },
         log_group::Goal { retention_days: 30 },
-        || log_group::Observed { retention: None },
+        || log_group::Observed { retention: None, is_protected: false },
     );
     check_ownership(
         function,
@@ -596,16 +596,31 @@ fn an_owned_kind_that_is_as_declared_has_no_op() {
         Some(Found { tags: Tags::from([(TAG_DEPLOYMENT.to_owned(), OURS.to_owned())]), observed })
     };
     let group = Owned::new(LogGroup { name: "g".into(), arn: "arn".into() }, &Owner::of(OURS));
-    let (reached, changed) = (log_group::Observed { retention: Some(30) }, log_group::Observed { retention: None });
+    let (reached, changed) = (
+        log_group::Observed { retention: Some(30), is_protected: false },
+        log_group::Observed { retention: None, is_protected: false },
+    );
     let goal = declared(log_group::Goal { retention_days: 30 });
     check_decision(&group, &goal, &found(reached), &found(changed), "logs:PutRetentionPolicy");
     // A foreign tag is left alone, whoever set it.
     let tagged = |extra: &str| {
         let mut tags = Tags::from([(TAG_DEPLOYMENT.to_owned(), OURS.to_owned())]);
         tags.insert(extra.to_owned(), "x".into());
-        Some(Found { tags, observed: log_group::Observed { retention: Some(30) } })
+        Some(Found { tags, observed: log_group::Observed { retention: Some(30), is_protected: false } })
     };
     for foreign in ["aws:cloudformation:stack-name", "other"] {
         assert!(group.decide(Aim::Present(&goal), &tagged(foreign)).unwrap().is_empty(), "{foreign}");
     }
+}
+
+#[test]
+fn a_log_group_that_is_protected_is_seen_before_anything_is_deleted() {
+    let group =
+        LogGroup { name: "/aws/lambda/f".into(), arn: "arn:aws:logs:eu-west-1:1:log-group:/aws/lambda/f".into() };
+    let of =
+        |is_protected| Found { tags: Tags::new(), observed: log_group::Observed { retention: None, is_protected } };
+    let going = Going { stop_mail: false, former: &NOTHING, record: None };
+    assert_eq!(group.delete(&of(false), going).unwrap().len(), 1);
+    let error = group.delete(&of(true), going).map(drop).unwrap_err();
+    assert!(error.hints[0].to_string().contains("--no-deletion-protection-enabled"), "{error}");
 }
