@@ -6,6 +6,7 @@ the mapping of `/usr/local/bin/` (`map_host_paths`).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ministack.core.responses import request_scope
 from ministack.services import iam
@@ -119,7 +120,8 @@ def map_host_paths(host: Host, script: str) -> str:
 
 def run(host: Host, script: str, variables: dict[str, str], timeout: float, cancelled: threading.Event) -> Result:
     """Runs a script as the agent does: writes it to a file, starts it with `sh -c`, and kills it with its children when
-    it is cancelled or `timeout` seconds have passed."""
+    it is cancelled or `timeout` seconds have passed. It has ended once nobody holds its output any more: what a script
+    leaves running with it keeps the agent waiting (Go's `exec.Cmd.Wait`, golang/go#13155)."""
     with tempfile.TemporaryDirectory(dir=host.folder / "var") as folder:
         file = Path(folder) / "_script.sh"
         _install(file, map_host_paths(host, script))
@@ -129,12 +131,22 @@ def run(host: Host, script: str, variables: dict[str, str], timeout: float, canc
                 cwd=host.folder,
                 env=_environment(host) | variables,
                 stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 start_new_session=True,
             )
-            stopped = _supervise(process, timeout, cancelled)
+            pipes = ((process.stdout, stdout), (process.stderr, stderr))
+            readers = [threading.Thread(target=_copy, args=pipe, daemon=True) for pipe in pipes]
+            for reader in readers:
+                reader.start()
+            stopped = _supervise(process, readers, timeout, cancelled)
             return Result(process.returncode, _text(stdout), _text(stderr), stopped)
+
+
+def _copy(pipe: IO[bytes], file: IO[bytes]) -> None:
+    # What outlives a killed script may write when the file is closed.
+    with pipe, contextlib.suppress(ValueError):
+        shutil.copyfileobj(pipe, file)
 
 
 def _install(file: Path, text: str) -> None:
@@ -143,22 +155,23 @@ def _install(file: Path, text: str) -> None:
     subprocess.run(["install", "-m", "700", "/dev/stdin", str(file)], input=text.encode(), check=True)
 
 
-def _supervise(process: subprocess.Popen[bytes], timeout: float, cancelled: threading.Event) -> str | None:
+def _supervise(
+    process: subprocess.Popen[bytes], readers: list[threading.Thread], timeout: float, cancelled: threading.Event
+) -> str | None:
     deadline = time.monotonic() + timeout
     stopped = None
-    while stopped is None:
-        try:
-            process.wait(0.05)
-            break
-        except subprocess.TimeoutExpired:
-            if cancelled.is_set():
-                stopped = "cancelled"
-            elif time.monotonic() >= deadline:
-                stopped = "timeout"
+    while stopped is None and (process.poll() is None or any(reader.is_alive() for reader in readers)):
+        if cancelled.wait(0.05):
+            stopped = "cancelled"
+        elif time.monotonic() >= deadline:
+            stopped = "timeout"
     if stopped:
         # Kills the session's group: the script's children end too, so none of them runs late.
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        for reader in readers:
+            reader.join(1)
     return stopped
 
 

@@ -371,6 +371,14 @@ class Timeouts(SsmTest):
         self.assertEqual(found["StandardOutputContent"], "started\n")
         self.assertEqual(self.wait(self.shell("sleep 2; test ! -e late"))["Status"], "Success")
 
+    def test_what_a_script_leaves_running_keeps_it_from_ending_only_while_it_holds_the_output(self) -> None:
+        with mock.patch.object(ssm, "MIN_EXECUTION_SECONDS", 1):
+            parameters = {"executionTimeout": ["2"]}
+            holds = self.wait(self.shell("sleep 30 & echo done", Parameters=parameters))
+            left = self.wait(self.shell("sleep 30 >/dev/null 2>&1 & echo done", Parameters=parameters))
+        self.assertEqual((holds["StatusDetails"], holds["StandardOutputContent"]), ("Execution Timed Out", "done\n"))
+        self.assertEqual((left["Status"], left["StandardOutputContent"]), ("Success", "done\n"))
+
     def test_a_steps_timeout_out_of_range_is_the_agents_default(self) -> None:
         for text, seconds in {"120": 120, "5": 5, "172800": 172800, "4": 3600, "172801": 3600, "2m": 3600}.items():
             with self.subTest(text=text):
