@@ -53,6 +53,13 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
         keep_the_credential_readable(deployment, &facts, &mut more.resources);
     }
     keep_what_is_protected(deployment, &facts, &mut more.resources);
+    // The record is then another deployment's too: how to delete what it names is no help.
+    let is_not_ours = |(_, ops): &(Address, Result<Vec<Op>, Error>)| {
+        ops.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotOurs)
+    };
+    if resources.iter().any(is_not_ours) {
+        more.resources.retain(|(_, ops)| ops.is_ok());
+    }
     let deleted = if nodes.is_empty() { Vec::new() } else { deleted(&more.resources) };
     if moves {
         notes.extend(note_of_the_move(deployment, toward));

@@ -65,6 +65,10 @@ async fn recover(
         };
         screen.report(deployment, &report);
         screen.diagnosis(&diagnosis);
+        let in_file = deployment.config.instance.as_ref().map_or(&[][..], |instance| &instance.ids);
+        if let Some(note) = taken_out(&report, |host| in_file.iter().any(|id| **id == *host)) {
+            screen.note(note);
+        }
         let remedy = match diagnosis {
             Diagnosis::Healthy { .. } if taken.len() + done_before == 0 => return Ok(Done::NothingToDo),
             Diagnosis::Healthy { .. } => {
@@ -108,6 +112,20 @@ async fn outside(session: &Session) -> Result<Option<Diagnosis>, Shown> {
     let found: Vec<_> =
         refused.into_iter().chain(session.or_show(stops)?.into_iter().map(would_fail)).flatten().collect();
     Ok((!found.is_empty()).then(|| Diagnosis::Person { found: Text::join(found, ". "), ways: vec![again()] }))
+}
+
+/// Hosts that the file does not name any more: the function tells them until an apply. Of a rotation that fails at one of them, no remedy
+/// is the end.
+fn taken_out(report: &Report, is_in_file: impl Fn(&str) -> bool) -> Option<Text> {
+    let gone: Vec<_> =
+        report.hosts.iter().map(|host| host.instance.as_str()).filter(|host| !is_in_file(host)).collect();
+    (!gone.is_empty()).then(|| {
+        text![
+            format!("the file does not name {} any more, and the function still tells it: run ", gone.join(" and ")),
+            Command::deployer("apply --during-rotation"),
+            " first"
+        ]
+    })
 }
 
 fn say_the_end(session: &Session, changes: usize, took: Duration) {
@@ -248,4 +266,18 @@ fn did_not_help(remedy: &Remedy) -> Error {
             Command::deployer("recover"),
             " again"
         ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rotation::fixture;
+
+    #[test]
+    fn a_host_that_the_file_does_not_name_any_more_is_told_with_what_takes_it_out() {
+        let report = fixture::report(vec![], vec![]);
+        let note = taken_out(&report, |_| false).unwrap().to_string();
+        assert!(note.contains("i-1") && note.contains("apply --during-rotation"), "{note}");
+        assert_eq!(taken_out(&report, |host| host == "i-1"), None);
+    }
 }

@@ -61,7 +61,8 @@ impl Kind for Hosts {
             )),
         };
         let problems: Vec<_> = self.ids.iter().filter_map(problem).map(Text::from).collect();
-        (!problems.is_empty()).then(|| Text::join(problems, "; ").then(". Until then no rotation begins"))
+        (!problems.is_empty())
+            .then(|| Text::join(problems, "; ").then(". Until then every rotation fails, before it makes a key"))
     }
 
     async fn run(&self, _: &Context, call: Call) -> Result<(), Error> {

@@ -183,6 +183,8 @@ async fn a_second_deployment_of_the_same_name_is_refused_and_told_whose_function
         assert!(refused.contains(error), "{command:?}: {refused}");
         let last = "user/administrator applied a deployment mail-prod in this region last, at 20";
         assert!(refused.contains(last), "{command:?}: {refused}");
+        // How to delete what is the other file's.
+        assert!(!refused.contains("--stop-mail"), "{command:?}: {refused}");
     }
 
     assert_eq!(sandbox.mutations(before), NOTHING);

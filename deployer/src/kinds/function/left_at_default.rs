@@ -21,6 +21,8 @@ pub(super) struct Field {
 
 /// Code that runs in the function beside ours.
 pub(super) const LAYERS: &str = "layers";
+/// With which Lambda encrypts the environment if no other key is set.
+const AWS_KEY: &str = "alias/aws/lambda";
 /// MB.
 const EPHEMERAL_STORAGE: i32 = 512;
 
@@ -47,8 +49,8 @@ pub(super) const FIELDS: [Field; 8] = [
     Field {
         // The key of the environment. Who may disable it may stop the function.
         name: "kms_key",
-        default: || json!(""),
-        observe: |it| json!(it.kms_key_arn().unwrap_or_default()),
+        default: || json!(AWS_KEY),
+        observe: |it| json!(it.kms_key_arn().filter(|arn| !arn.is_empty()).unwrap_or(AWS_KEY)),
         reset: |update| update.kms_key_arn(""),
     },
     Field {
@@ -58,10 +60,10 @@ pub(super) const FIELDS: [Field; 8] = [
         reset: |update| update.set_layers(Some(Vec::new())),
     },
     Field {
-        // Empty: text, in the log group that bears the function's name. The role may write to no other one.
+        // The role may write to no other group than that of the function's name.
         name: "logging",
-        default: || json!(""),
-        observe: |it| json!(it.logging_config().map(|logging| other_logging(it, logging)).unwrap_or_default()),
+        default: || json!(logging(None, None)),
+        observe: |it| json!(it.logging_config().map_or_else(|| logging(None, None), |logging| logging_of(it, logging))),
         reset: |update| {
             let group = update.get_function_name().as_deref().map(log_group);
             let logging = LoggingConfig::builder().log_format(LogFormat::Text).set_log_group(group);
@@ -92,16 +94,16 @@ fn log_group(function: &str) -> String {
     format!("/aws/lambda/{function}")
 }
 
-/// How and where the function logs, if that is not Lambda's default.
-fn other_logging(function: &FunctionConfiguration, logging: &LoggingConfig) -> String {
+/// How and where the function logs.
+fn logging_of(function: &FunctionConfiguration, config: &LoggingConfig) -> String {
     let default = function.function_name().map(log_group);
-    let group = logging.log_group().filter(|group| Some(*group) != default.as_deref());
-    let format = logging.log_format().filter(|format| **format != LogFormat::Text).map(LogFormat::as_str);
-    match (format, group) {
-        (None, None) => String::new(),
-        (format, None) => format.unwrap_or_default().to_owned(),
-        (format, Some(group)) => format!("{} in {group}", format.unwrap_or(LogFormat::Text.as_str())),
-    }
+    let group = config.log_group().filter(|group| Some(*group) != default.as_deref());
+    logging(config.log_format(), group)
+}
+
+fn logging(format: Option<&LogFormat>, group: Option<&str>) -> String {
+    let format = format.unwrap_or(&LogFormat::Text).as_str();
+    format!("{format} in {}", group.unwrap_or("the log group of the function's name"))
 }
 
 /// The fields that stay at Lambda's defaults.
