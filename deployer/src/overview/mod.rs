@@ -88,6 +88,8 @@ pub(crate) fn stopped(report: &Report) -> Option<Text> {
     let version = report.labelled(AWSCURRENT);
     let Some(key) = version.and_then(|version| version.key.as_ref()) else {
         let why = match version.and_then(|version| version.problem.as_ref()) {
+            // A program keeps its own credential there, and sends with it: nothing has rotated it.
+            Some(_) if report.last_rotated.is_none() => return None,
             Some(problem) => format!("the credential of AWSCURRENT cannot be read: {problem}"),
             None if report.last_rotated.is_some() => "AWSCURRENT holds no credential".to_owned(),
             None => "AWSCURRENT holds no credential: no rotation has completed".to_owned(),
@@ -229,14 +231,18 @@ fn resources(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
     })
 }
 
-/// Whether no apply has begun, or a destroy has ended: what exists anyway may be there.
+/// Whether no apply has begun, or a destroy has ended: what exists anyway may be there. A rotation whose first run is refused already is
+/// not known to be there.
 pub(crate) fn nothing_is_deployed(status: &Status) -> bool {
-    let is_missing = |kind| {
+    let all = |kind, is: fn(&State) -> bool| {
         let mut of_kind = status.resources.iter().filter(move |(address, _)| address.kind == kind).peekable();
-        of_kind.peek().is_some() && of_kind.all(|(_, state)| *state == State::Missing)
+        of_kind.peek().is_some() && of_kind.all(|(_, state)| is(state))
     };
+    let is_missing = |state: &State| *state == State::Missing;
     status.renamed_from.is_none()
-        && [ResourceKind::Function, ResourceKind::Rotation, ResourceKind::Record].into_iter().all(is_missing)
+        && all(ResourceKind::Function, is_missing)
+        && all(ResourceKind::Record, is_missing)
+        && all(ResourceKind::Rotation, |state| matches!(state, State::Missing | State::Unknown))
 }
 
 /// Whether there is a function.

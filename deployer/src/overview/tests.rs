@@ -123,6 +123,18 @@ fn mail_is_not_safe_once_the_key_in_use_is_inactive_or_deleted_or_was_never_made
     assert!(reason.contains("access key NOW, which AWSCURRENT names, is Inactive"), "{reason}");
     assert!(with(|report| drop(report.keys.pop())).1.contains("is deleted"));
     assert!(with(|report| report.versions[0].key = None).1.contains("holds no credential"));
+    let unreadable = |report: &mut Report| {
+        let version = &mut report.versions[0];
+        (version.key, version.problem) = (None, Some("not ours".into()));
+    };
+    assert_eq!(with(unreadable).0, Safety::No);
+    // Nothing has rotated it: whoever stored it sends with it as before.
+    let (safety, reason) = with(|report| {
+        report.last_rotated = None;
+        let version = &mut report.versions[0];
+        (version.key, version.problem) = (None, Some("not ours".into()));
+    });
+    assert!(safety == Safety::Look && reason.contains("not ours"), "{reason}");
 }
 
 #[test]
@@ -195,6 +207,12 @@ fn before_the_first_apply_nothing_is_said_to_differ_but_to_be_missing() {
     assert_eq!(judged(&status), (Safety::Look, "nothing is deployed".to_owned()));
     let points = points(&status);
     assert!(points[0].starts_with("`deployer plan` shows what would be deployed, and `deployer apply`"), "{points:?}");
+    let with_rotation = |state| {
+        let mut status = Status { resources: status.resources.clone(), report: None, ..healthy() };
+        status.resources[1].1 = state;
+        nothing_is_deployed(&status)
+    };
+    assert!(with_rotation(State::Unknown) && !with_rotation(State::AsDeclared));
     let (_, reason) = judged(&Status { renamed_from: Some("mail".into()), ..status });
     assert!(reason.ends_with("deployment mail rotates the credential until then"), "{reason}");
 }
