@@ -37,21 +37,18 @@ pub(super) async fn run(screen: &Screen, args: &RotateArgs) -> Result<Done, Show
         let began = Instant::now();
         rotate(&session, &report, args.watch, args.patience).await?;
         let secret = &session.deployment.names.secret;
-        let (sentence, next) = match kept_key(&report) {
-            Some(key) => (
-                format!(
-                    "Rotation complete: every host has confirmed access key {key}, which secret {secret} had already"
-                ),
-                text![Command::deployer("rotate"), " makes a new access key now"],
-            ),
-            None => (
-                format!("Rotation complete: secret {secret} has a new credential"),
-                text![Command::deployer("status"), " shows the keys, and when the previous one goes"],
-            ),
+        let (sentence, next) = if let Some(key) = kept_key(&report) {
+            let sentence = format!(
+                "Rotation complete: every host has confirmed access key {key}, which secret {secret} had already"
+            );
+            (sentence, text![Command::deployer("rotate"), " makes a new access key now"])
+        } else {
+            if let Some(note) = previous_key(&session, &report) {
+                session.screen.note(note);
+            }
+            let next = text![Command::deployer("status"), " shows the keys, and when the previous one goes"];
+            (format!("Rotation complete: secret {secret} has a new credential"), next)
         };
-        if let Some(note) = previous_key(&session, &report).filter(|_| kept_key(&report).is_none()) {
-            session.screen.note(note);
-        }
         session.screen.complete(&sentence, began.elapsed(), &next);
         Ok(Done::Changes)
     })

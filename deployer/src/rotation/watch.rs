@@ -374,8 +374,7 @@ pub(crate) async fn watch_open(
 /// # Errors
 /// The rotation failed and waits for Secrets Manager's next attempt, or takes longer than its steps may.
 pub(crate) async fn wait_until_closed(aws: &Aws, deployment: &Deployment, progress: &Progress) -> Result<(), Error> {
-    let now = || Command::deployer("apply --during-rotation");
-    let otherwise = text!["to change now what it runs on, run ", now()];
+    let otherwise = "to change now what it runs on, add --during-rotation";
     Err(match stand_still(aws, deployment, progress).await? {
         Standstill::Closed => return Ok(()),
         Standstill::Failed { version, step, failure } => {
@@ -384,8 +383,8 @@ pub(crate) async fn wait_until_closed(aws: &Aws, deployment: &Deployment, progre
             if failure.is_at_the_hosts() {
                 // `recover` would tell the hosts of before, until the function gets those of the file.
                 let first =
-                    text!["if this change takes away what it failed at, such as a host that is gone, run ", now()];
-                error.hints.insert(0, first);
+                    "if this change takes away what it failed at, such as a host that is gone, add --during-rotation";
+                error.hints.insert(0, first.into());
                 error
             } else {
                 error.hint(otherwise)

@@ -1,6 +1,6 @@
 //! AWSCURRENT and another labelled version name one access key with different passwords: somebody stored a wrong one by hand.
 
-use contract::{AWSCURRENT, Command, Login, Text, text};
+use contract::{AWSCURRENT, Command, Login, SecretValue, Text, text};
 use tracing::warn;
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 
 /// A version that names AWSCURRENT's key with another password.
 pub(super) struct Other<'a> {
-    key: &'a str,
+    current: &'a SecretValue,
     version: &'a str,
 }
 
@@ -24,13 +24,13 @@ pub(super) fn other<'a>(
     secret: &Secret,
     values: impl IntoIterator<Item = (&'a str, &'a Version)> + Clone,
 ) -> Option<Other<'a>> {
-    let (_, current) = values.clone().into_iter().find(|(id, _)| secret.has(id, AWSCURRENT))?;
-    let key = &current.value.access_key_id;
-    let is_other = |version: &Version| {
-        version.value.access_key_id == *key && version.value.smtp_password != current.value.smtp_password
+    let (_, Version { value: current, .. }) = values.clone().into_iter().find(|(id, _)| secret.has(id, AWSCURRENT))?;
+    let is_other = |Version { value, .. }: &Version| {
+        value.access_key_id == current.access_key_id && value.smtp_password != current.smtp_password
     };
-    let (version, _) = values.into_iter().find(|(_, version)| !key.is_empty() && is_other(version))?;
-    Some(Other { key, version })
+    let (version, _) =
+        values.into_iter().find(|(_, version)| !current.access_key_id.is_empty() && is_other(version))?;
+    Some(Other { current, version })
 }
 
 impl Other<'_> {
@@ -40,7 +40,7 @@ impl Other<'_> {
             format!(
                 "{AWSCURRENT} and version {} name access key {} with different passwords, and one of the two is wrong: whoever has \
                  it cannot send. ",
-                self.version, self.key
+                self.version, self.current.access_key_id
             ),
             Command::deployer("recover"),
             " asks SES about them"
@@ -60,16 +60,15 @@ pub(super) async fn tell_if_wrong(invocation: &Invocation<'_>, secret: &Secret) 
         }
     }
     let Some(other) = other(secret, values.iter().map(|(id, version)| (*id, version))) else { return Ok(()) };
-    let Some((_, current)) = values.iter().find(|(id, _)| secret.has(id, AWSCURRENT)) else { return Ok(()) };
-    let credential = Credential::of(&current.value);
+    let key = &other.current.access_key_id;
+    let credential = Credential::of(other.current);
     let Login::Refused(words) = Smtp::new(&clients.ses, &settings.smtp_endpoint)?.ask(&credential).await else {
         return Ok(());
     };
-    warn!(key = other.key, "SES refuses the password in {AWSCURRENT}");
+    warn!(key, "SES refuses the password in {AWSCURRENT}");
     let message = format!(
-        "SES refuses the password that {AWSCURRENT} has for access key {}: {words}. Version {} has another one. Somebody stored a \
+        "SES refuses the password that {AWSCURRENT} has for access key {key}: {words}. Version {} has another one. Somebody stored a \
          wrong password by hand, and whoever reads the secret cannot send.\n\nRun `{}`.\n",
-        other.key,
         other.version,
         Command::deployer("recover")
     );
