@@ -268,6 +268,33 @@ def _check_role(call: Call) -> None:
         )
 
 
+def lost_grant(func: dict[str, Any]) -> AwsError | None:
+    """Lambda's grant lets one role decrypt the environment. A role that is made anew under its name has another id, and gets
+    no grant until the function was given another role (AWS's knowledge center, "lambda-kmsaccessdeniedexception-errors")."""
+    role_id = _role_id(func["config"]["Role"])
+    granted = func.setdefault("RoleId", role_id)
+    if granted == role_id or not lambda_svc._runtime_env_vars(func["config"]):
+        return None
+    return AwsError(
+        "KMSAccessDeniedException",
+        "Lambda was unable to decrypt the environment variables because KMS access was denied. Please check the function's "
+        "KMS key settings. KMS Exception: UnrecognizedClientException KMS Message: The security token included in the "
+        "request is invalid.",
+        502,
+    )
+
+
+def _role_id(role_arn: str) -> str | None:
+    role = iam_service._roles.get(role_arn.rsplit("/", 1)[-1])
+    return role["RoleId"] if role else None
+
+
+def _invoke(call: Call) -> None:
+    func = _function(call)
+    if func is not None and (error := lost_grant(func)) is not None:
+        raise error
+
+
 _NEEDS_OF_THE_ROLE = (
     ("VpcConfig", lambda it: it.get("SubnetIds"), "ec2", ("CreateNetworkInterface", "DescribeNetworkInterfaces")),
     ("DeadLetterConfig", lambda it: ":sqs:" in it.get("TargetArn", ""), "sqs", ("SendMessage",)),
@@ -348,6 +375,9 @@ def _update_configuration(call: Call) -> None:
     _check_role(call)
     _check_what_the_role_may(call)
     _check_file_systems(call)
+    func, role = _function(call), call.params.get("Role")
+    if func is not None and role is not None and role != func["config"]["Role"]:
+        func["RoleId"] = _role_id(role)
 
 
 def _get_function(call: Call) -> dict[str, Any] | None:
@@ -356,6 +386,7 @@ def _get_function(call: Call) -> dict[str, Any] | None:
     func, qualifier = _function(call), call.params.get("Qualifier")
     if func is None:
         return None
+    func.setdefault("RoleId", _role_id(func["config"]["Role"]))
     status, _, body = lambda_svc._get_function(func["config"]["FunctionName"], qualifier)
     if status != 200:
         return None
@@ -430,6 +461,7 @@ def _put_event_invoke_config(call: Call) -> dict[str, Any] | None:
 
 OVERRIDES = {
     "lambda:CreateFunction": _check_role,
+    "lambda:InvokeFunction": _invoke,
     "lambda:UpdateFunctionCode": _update_code,
     "lambda:UpdateFunctionConfiguration": _update_configuration,
     "lambda:PublishVersion": _check_settled,

@@ -7,6 +7,7 @@ from typing import Any
 from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
 from ministack.services import lambda_svc
 
+from . import functions
 from .api import AwsError
 from .calls import CallLog
 
@@ -39,7 +40,9 @@ def may_invoke(principal: str, source_arn: str, function_arn: str, account: str,
 def invoke(principal: str, function_arn: str, event: Any) -> tuple[Any, AwsError | None]:
     """Invokes the function and waits. Returns its result or its error."""
     name = function_arn.partition(":function:")[2].partition(":")[0]
-    answer = lambda_svc._execute_function(lambda_svc._functions[name], event)
+    func = lambda_svc._functions[name]
+    denied = functions.lost_grant(func)
+    answer = {"error": True} if denied else lambda_svc._execute_function(func, event)
     failed = bool(answer.get("error") or answer.get("throttle"))
     _call_log.record(
         caller=principal,
@@ -47,9 +50,11 @@ def invoke(principal: str, function_arn: str, event: Any) -> tuple[Any, AwsError
         action="InvokeFunction",
         resource=function_arn,
         status=200,
-        error="FunctionError: Unhandled" if failed else None,
+        error=denied.code if denied else "FunctionError: Unhandled" if failed else None,
         fault=None,
     )
+    if denied:
+        return None, denied
     body = answer.get("body")
     if not failed:
         return body, None

@@ -85,6 +85,23 @@ class Running(SandboxTest):
         expected = f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{arn.rpartition(':')[2]}"
         self.assertEqual(invoke(arn), (expected, None))
 
+    def test_it_does_not_start_under_a_role_that_was_made_anew_until_it_had_another_one(self) -> None:
+        role, other = (make_role({"Service": "lambda.amazonaws.com"}) for _ in range(2))
+        arn = make_function(ECHO, role, Environment={"Variables": {"A": "1"}})
+        self.assertEqual(invoke(arn, 1), (1, None))
+        iam, functions = client("iam"), client("lambda")
+        trusts = json.dumps(iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"])
+        iam.delete_role(RoleName=role)
+        iam.create_role(RoleName=role, AssumeRolePolicyDocument=trusts)
+        functions.update_function_configuration(FunctionName=arn, Role=role_arn(role), MemorySize=256)
+        settled(arn)
+        with self.assert_error("KMSAccessDeniedException", "unable to decrypt the environment"):
+            invoke(arn)
+        for name in (other, role):
+            functions.update_function_configuration(FunctionName=arn, Role=role_arn(name))
+            settled(arn)
+        self.assertEqual(invoke(arn, 1), (1, None))
+
     def test_it_is_killed_at_its_timeout(self) -> None:
         source = """
             import os, time
