@@ -17,7 +17,7 @@ impl Sensitive {
     }
 
     /// The text with the secret taken out, for words of others that may quote it, or a piece of it: Systems Manager
-    /// cuts a script's output anywhere.
+    /// cuts a script's output anywhere. A script may also print it URL-encoded, or broken over lines.
     #[must_use]
     pub(crate) fn redact(&self, text: &str) -> String {
         let secret: Vec<char> = self.0.chars().collect();
@@ -27,9 +27,9 @@ impl Sensitive {
         let mut at = 0;
         while at < text.len() {
             let pieces = (0..secret.len()).map(|from| common_start(&secret[from..], &text[at..]));
-            if let Some(length) = pieces.max().filter(|length| *length >= shortest) {
+            if let Some(piece) = pieces.max_by_key(|piece| piece.spelled).filter(|piece| piece.spelled >= shortest) {
                 clean.push_str(REDACTED);
-                at += length;
+                at += piece.read;
             } else {
                 clean.push(text[at]);
                 at += 1;
@@ -45,8 +45,39 @@ impl fmt::Debug for Sensitive {
     }
 }
 
-fn common_start(one: &[char], other: &[char]) -> usize {
-    one.iter().zip(other).take_while(|(one, other)| one == other).count()
+/// A piece of a secret that a text begins with.
+#[derive(Clone, Copy, Default)]
+struct Piece {
+    /// Characters of the secret.
+    spelled: usize,
+    /// Characters of the text in which they stand.
+    read: usize,
+}
+
+fn common_start(secret: &[char], text: &[char]) -> Piece {
+    let (mut piece, mut at) = (Piece::default(), 0);
+    while piece.spelled < secret.len() && at < text.len() {
+        let (next, length) = url_decoded(&text[at..]);
+        if next == secret[piece.spelled] {
+            at += length;
+            piece = Piece { spelled: piece.spelled + 1, read: at };
+        } else if piece.spelled > 0 && next.is_whitespace() {
+            at += length;
+        } else {
+            break;
+        }
+    }
+    piece
+}
+
+/// The first character of a text that is not empty, which may be written as `%2B`, and how many characters of the text it takes.
+fn url_decoded(text: &[char]) -> (char, usize) {
+    if let ['%', high, low, ..] = text
+        && let (Some(high), Some(low)) = (high.to_digit(16), low.to_digit(16))
+    {
+        return (char::from_u32(high * 16 + low).unwrap_or('%'), 3);
+    }
+    (text[0], 1)
 }
 
 /// Length from which a piece of a known secret is taken out, in characters: a shorter one is likely to be a word.
@@ -103,6 +134,18 @@ mod tests {
         for piece in ["BMXhUYlu5Z3g", "SXVQORxlVa7XPaz91a", "HxvkOZdWZ2", "hello"] {
             let expected = if piece.len() < SHORTEST_PIECE { piece } else { REDACTED };
             assert_eq!(password.redact(&format!("é {piece}\n")), format!("é {expected}\n"));
+        }
+    }
+
+    #[test]
+    fn a_secret_that_is_url_encoded_or_broken_over_lines_is_taken_out_of_a_text() {
+        let password = Sensitive::new("BMXhU+lu5Z3g/XVQO+xlVa7XPaz91aGWdfHxvkOZdWZ2");
+        for written in [
+            "BMXhU%2Blu5Z3g%2fXVQO%2BxlVa7XPaz91aGWdfHxvkOZdWZ2",
+            "BMXhU+lu5Z\n3g/XVQO+xl\nVa7XPaz91a\nGWdfHxvkOZ\ndWZ2",
+            "XhU%2Blu5Z3g%2fXVQO",
+        ] {
+            assert_eq!(password.redact(&format!("pass={written}&x 100%")), "pass=[redacted]&x 100%");
         }
     }
 

@@ -44,6 +44,13 @@ pub(crate) async fn label_if_moved(invocation: &Invocation<'_>, secret: &Secret)
     }
 }
 
+/// As [`label_if_moved`], in a step. Where nothing was noted before, the upkeep makes the first note.
+pub(crate) async fn follow_current(invocation: &Invocation<'_>, secret: &Secret) {
+    if labelled(secret).is_some() {
+        label_if_moved(invocation, secret).await;
+    }
+}
+
 /// The new note first: of two, the later one counts.
 async fn move_label(invocation: &Invocation<'_>, secret: &Secret, current: &str, at: SystemTime) -> Result<(), Error> {
     let clients = invocation.clients;

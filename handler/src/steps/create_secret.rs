@@ -17,7 +17,7 @@ use crate::{
         smtp::{Credential, Smtp},
         user,
     },
-    since, slot,
+    slot,
     steps::{
         consistent, preflight,
         usable::{check_pending, unusable},
@@ -55,9 +55,6 @@ pub(crate) enum Decision {
 /// Takes the step.
 pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), Error> {
     let Rotation { invocation, request } = rotation;
-    if since::labelled(secret).is_some() {
-        since::label_if_moved(invocation, secret).await;
-    }
     let decision = consistent::read(invocation.time, async || decide(invocation, secret, Some(&request.token)).await);
     let decision = Box::pin(decision).await?;
     carry_out(rotation, secret, decision).await

@@ -20,10 +20,11 @@ use crate::{
     guard::{Standing, guard},
     invocation::{Invocation, Rotation},
     services::secret::{self, Secret},
+    since,
 };
 
 /// Checks that the step may run, and returns the labels; None if nothing is left to do. Also writes: it moves DONE to a version that
-/// was rolled back or is current, and takes AWSPENDING off a completed rotation. An error here is not sent to the topic.
+/// was rolled back or is current, notes since when AWSCURRENT is where it is, also for a step that may not run, and takes AWSPENDING off a completed rotation. An error here is not sent to the topic.
 pub(crate) async fn admit(rotation: &Rotation<'_>) -> Result<Option<Secret>, Error> {
     let Rotation { invocation: Invocation { clients, settings, .. }, request } = *rotation;
     if !settings.is_our_secret(&request.secret_arn) {
@@ -40,6 +41,7 @@ pub(crate) async fn admit(rotation: &Rotation<'_>) -> Result<Option<Secret>, Err
             // If rotation is off, only the daily upkeep changes labels.
             if secret.rotation_enabled {
                 done::mark_rolled_back(&rotation.invocation, &secret).await;
+                since::follow_current(&rotation.invocation, &secret).await;
             }
             if !matches!(refused, Error::RolledBack(_)) {
                 return Err(refused);
@@ -49,6 +51,7 @@ pub(crate) async fn admit(rotation: &Rotation<'_>) -> Result<Option<Secret>, Err
         }
     };
     done::mark_rolled_back(&rotation.invocation, &secret).await;
+    since::follow_current(&rotation.invocation, &secret).await;
     if secret.has(&request.token, AWSCURRENT) {
         // DONE records that this version was AWSCURRENT. If somebody moves AWSCURRENT away later, the guard sees a rollback and
         // does not undo it.
@@ -136,6 +139,20 @@ mod tests {
             aws.take(Step::Create, async |rotation, _| run(*rotation).await).await.unwrap_err();
             assert!(aws.labels("new").contains(&DONE.to_owned()), "{:?}", aws.labels("new"));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_that_is_refused_notes_where_awscurrent_was_moved() {
+        let since = "SINCE/2023-01-01T00:00:00Z";
+        let rolled_back = FakeAws::new()
+            .version("old", &[AWSCURRENT], "OLD")
+            .version("new", &[AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, since], "NEW")
+            .keys(&["OLD", "NEW"]);
+        let error = rolled_back.take(Step::Create, async |rotation, _| run(*rotation).await).await.unwrap_err();
+        assert_eq!(error.kind(), RefusalKind::RolledBack);
+        assert!(!rolled_back.labels("new").contains(&since.to_owned()), "{:?}", rolled_back.labels("new"));
+        // Whoever reads AWSCURRENT has keep_previous from now on, though somebody moves it forward again before the next step.
+        assert_eq!(rolled_back.labels("old").len(), 2, "{:?}", rolled_back.labels("old"));
     }
 
     #[tokio::test(start_paused = true)]

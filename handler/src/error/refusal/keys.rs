@@ -309,6 +309,12 @@ fn after_cause(cause: &Cause) -> Vec<Text> {
         vec!["ask whoever runs the organisation to let the function's role make the call".into()]
     } else if cause.message.contains("permissions boundary") {
         vec!["allow the call in the permissions boundary of the function's role".into()]
+    } else if cause.message.contains("marked for deletion") {
+        vec![text![
+            "if the deployment owns the secret, run ",
+            Command::deployer("apply"),
+            ", which restores it; else restore it in Secrets Manager"
+        ]]
     } else if cause.message.contains("resource-based policy") {
         vec!["find the resource policy that denies the call to the function's role: that of the secret, or of its KMS key".into()]
     } else if cause.is("InvalidDocument") {
