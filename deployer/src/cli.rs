@@ -68,7 +68,7 @@ pub enum Command {
     )]
     Destroy(DestroyArgs),
     /// Show what somebody else changed in AWS since the last apply; reads only. Exit code 0: nothing changed, 2: something changed,
-    /// another one: it could not be found out.
+    /// any other code: it could not be determined.
     #[command(
         after_help = "Examples:\n  deployer drift\n  deployer drift --ignore log_group --ignore function.memory_size prod.yaml"
     )]
@@ -321,7 +321,7 @@ pub struct StatusArgs {
 /// Arguments of `list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// The region, such as eu-west-1. Default: that of AWS_REGION, or of the profile.
+    /// The region, such as eu-west-1. Default: that of AWS_REGION, of AWS_DEFAULT_REGION, or of the profile.
     #[arg(long, value_name = "REGION", value_parser = region)]
     pub region: Option<String>,
 }

@@ -40,7 +40,7 @@ pub(crate) enum ErrorKind {
     Denied,
     /// Anything else.
     Failed,
-    /// Ctrl-C or SIGTERM ended the run where no call was under way.
+    /// Ctrl-C, SIGTERM or SIGHUP ended the run where no call was under way.
     Interrupted,
     /// Another run holds the lease.
     LeaseHeld,
@@ -125,6 +125,13 @@ impl Error {
         self
     }
 
+    /// Adds the error, unless another one of the same sentence is there: several resources may have met it.
+    pub(crate) fn push_new(self, errors: &mut Vec<Self>) {
+        if errors.iter().all(|other| other.what != self.what) {
+            errors.push(self);
+        }
+    }
+
     /// Whether a call failed, and not what the deployer made of its answer.
     pub(crate) fn cause_is_aws(&self) -> bool {
         matches!(self.cause.as_deref(), Some(Cause::Aws { .. } | Cause::NoAnswer(_)))
@@ -162,8 +169,6 @@ impl Error {
     /// Whether the same call may succeed a moment later: no answer came, or AWS throttles.
     #[must_use]
     pub(crate) fn is_passing(&self) -> bool {
-        const THROTTLED: [&str; 4] =
-            ["Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"];
         self.is_ambiguous() || self.code().is_some_and(|code| THROTTLED.contains(&code))
     }
 
@@ -319,6 +324,10 @@ fn hint_for(cause: &Cause) -> Option<Text> {
             code if THROTTLED.contains(&code) => {
                 Some("AWS throttles the calls of this account: run the command again in a minute".into())
             }
+            code if is_quota(code) => Some(
+                "a quota of the account is used up: delete what nobody needs, or ask AWS for more (Service Quotas), then run the command again"
+                    .into(),
+            ),
             _ => None,
         },
         Cause::NoAnswer(text) if text.contains("UnknownIssuer") => Some(
@@ -332,6 +341,13 @@ fn hint_for(cause: &Cause) -> Option<Text> {
         }
         Cause::Function(..) | Cause::Other(_) => None,
     }
+}
+
+/// Whether the code says that the account may have no more of something. Each service has a code of its own.
+fn is_quota(code: &str) -> bool {
+    const OTHERS: [&str; 2] = ["CodeStorageExceededException", "ServiceQuotaExceededException"];
+    let code_of_limit = code.strip_suffix("Exception").unwrap_or(code);
+    code_of_limit.ends_with("LimitExceeded") || OTHERS.contains(&code)
 }
 
 fn check_the_network(proxy: Option<&str>) -> String {
@@ -387,10 +403,16 @@ mod tests {
     }
 
     #[test]
-    fn a_throttled_call_and_a_foreign_certificate_are_told_what_helps() {
+    fn a_throttled_call_a_quota_and_a_foreign_certificate_are_told_what_helps() {
         let throttled =
             Cause::Aws { code: "ThrottlingException".into(), message: "Rate exceeded".into(), request_id: None };
         assert!(hint_for(&throttled).unwrap().to_string().contains("again in a minute"));
+        for code in
+            ["LimitExceeded", "LimitExceededException", "ParameterLimitExceeded", "CodeStorageExceededException"]
+        {
+            let used_up = Cause::Aws { code: code.into(), message: String::new(), request_id: None };
+            assert!(hint_for(&used_up).unwrap().to_string().contains("quota"), "{code}");
+        }
         let foreign = Cause::NoAnswer("invalid peer certificate: UnknownIssuer".into());
         assert!(hint_for(&foreign).unwrap().to_string().contains("AWS_CA_BUNDLE"));
     }

@@ -54,7 +54,7 @@ impl Exit {
             Self::Credentials => "the credentials are missing, expired, or of another account",
             Self::RotationFailed => "a rotation failed, did not end, is open and in the way, or would fail",
             Self::Unread => "something could not be read",
-            Self::Interrupted => "Ctrl-C or SIGTERM; run the command again",
+            Self::Interrupted => "Ctrl-C, SIGTERM or SIGHUP; run the command again",
             Self::ChangedSincePlan => "AWS, the file or the function changed since the plan, and nothing was changed",
         }
     }

@@ -1,10 +1,10 @@
-//! The first Ctrl-C or SIGTERM asks a run that changes something to end where no call is under way; the second one ends the program
-//! at once. While a command only reads, the first one does.
+//! The first Ctrl-C, SIGTERM or SIGHUP asks a run that changes something to end where no call is under way; the second one ends the
+//! program at once. While a command only reads, the first one does.
 //!
 //! A signal is the whole process's, so this is the one thing that the parts of a run share without being given it.
 
 use std::{
-    process,
+    fs, future, process,
     sync::{
         LazyLock, Mutex, Once, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -63,9 +63,23 @@ pub(crate) fn before_exit(clean: impl Fn() + Send + 'static) {
 }
 
 fn hear() -> std::io::Result<()> {
+    // A later listener finds the signals as the first one has left them.
+    static NOHUP: LazyLock<bool> = LazyLock::new(is_under_nohup);
     let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    LISTENING.call_once(|| drop(tokio::spawn(listen(interrupt, terminate))));
+    let hang_up = if *NOHUP { None } else { Some(signal(SignalKind::hangup())?) };
+    LISTENING.call_once(|| drop(tokio::spawn(listen(interrupt, terminate, hang_up))));
     Ok(())
+}
+
+/// Whether whoever started the program wants it to outlive the terminal. Where nothing tells, it is left as it is.
+fn is_under_nohup() -> bool {
+    fs::read_to_string("/proc/self/status").map_or(true, |status| ignores_hangup(&status))
+}
+
+/// Whether the mask of ignored signals has SIGHUP, which is 1 (proc(5), `SigIgn`).
+fn ignores_hangup(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_none_or(|mask| mask & 1 == 1)
 }
 
 fn call(told: &Mutex<Option<Told>>) {
@@ -80,11 +94,17 @@ impl Drop for Draining {
     }
 }
 
-async fn listen(mut interrupt: Signal, mut terminate: Signal) {
+async fn listen(mut interrupt: Signal, mut terminate: Signal, mut hang_up: Option<Signal>) {
     loop {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            _ = async {
+                match &mut hang_up {
+                    Some(hang_up) => hang_up.recv().await,
+                    None => future::pending().await,
+                }
+            } => {}
         }
         if is_asked() {
             call(&BEFORE_EXIT);
@@ -125,4 +145,17 @@ pub(crate) async fn unless_asked<T>(work: impl Future<Output = Result<T, Error>>
 /// The error of what was not done because the run was to end.
 pub(crate) fn interrupted() -> Error {
     Error::new("interrupted").of_kind(ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_under_nohup_outlives_its_terminal() {
+        let status = |mask: &str| format!("Name:\tdeployer\nSigBlk:\t0000000000000000\nSigIgn:\t{mask}\n");
+        assert!(!ignores_hangup(&status("0000000000001000")));
+        assert!(ignores_hangup(&status("0000000000001001")));
+        assert!(ignores_hangup("Name:\tdeployer\n"));
+    }
 }

@@ -39,10 +39,11 @@ pub(crate) struct Surveyed {
 pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: Vec<Node>, toward: Toward) -> Surveyed {
     let aws = &aws.for_one_round();
     let reading = Box::pin(facts::read(aws, deployment, toward));
-    let Survey { facts, mut resources, mut notes, mut mentions, foreign, .. } =
+    let Survey { facts, mut resources, stops_rotations, mut notes, mut mentions, foreign, .. } =
         plan::survey(aws, &nodes, reading).await;
     if toward == Toward::Present {
         mentions.extend(note_of_unknown_keys(deployment, &facts));
+        mentions.extend(note_of_any_sender(deployment));
     }
     let left = left_over(deployment, &facts, &resources, toward);
     let mut more = plan::survey(aws, &left, Box::pin(async { facts })).await;
@@ -71,6 +72,10 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
     resources.extend(more.resources);
     mentions.extend(more.mentions);
 
+    if let (Some(former), Err(error)) = (&deployment.names.former, &facts.former_record) {
+        resources.push((Address::new(ResourceKind::Record, &former.record), Err(error.clone())));
+    }
+
     let has_ops = resources.iter().any(|(_, ops)| ops.as_ref().is_ok_and(|ops| !ops.is_empty()));
     let record = match toward {
         Toward::Present => goal(deployment, &nodes, &facts, has_ops),
@@ -94,7 +99,16 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
     }
     Surveyed {
         nodes,
-        survey: Survey { facts, resources, changed_by, notes, mentions, foreign, deletes_most_of_the_record },
+        survey: Survey {
+            facts,
+            resources,
+            stops_rotations,
+            changed_by,
+            notes,
+            mentions,
+            foreign,
+            deletes_most_of_the_record,
+        },
         record,
     }
 }
@@ -222,7 +236,7 @@ fn note_of_keys_left(deployment: &Deployment, deleted: &[Address], facts: &Facts
     let secret = deleted.iter().find(|address| address.kind == ResourceKind::Secret)?;
     let keys = facts.user_keys().ok().filter(|keys| !keys.is_empty() && toward == Toward::Present)?;
     let (user, new) = (&deployment.config.iam_user.name, &deployment.config.secret.name);
-    let delete = keys.iter().map(|key| Command::deployer(&format!("rotate --leaked {key}")).into());
+    let delete = keys.iter().map(|key| Command::rotate_leaked(key).into());
     let stays = format!(
         "user {user} keeps access key {}, whose credential is in {secret}, and no rotation deletes it: hosts use it until a rotation of \
          secret {new} has told them. Then run ",
@@ -240,6 +254,18 @@ fn note_of_unknown_keys(deployment: &Deployment, facts: &Facts) -> Option<Text> 
     (!unknown.is_empty()).then(|| {
         format!(
             "iam_user.replaces lists {unknown}, which user {} does not have: correct it if it is mistyped, and take it out if it is deleted",
+            deployment.names.user
+        )
+        .into()
+    })
+}
+
+/// The file's own choice, which nobody has to change.
+fn note_of_any_sender(deployment: &Deployment) -> Option<Text> {
+    let config = &deployment.config;
+    (!config.iam_user.existing && config.ses.from.is_empty()).then(|| {
+        format!(
+            "user {} may send as any verified identity; name addresses or domains under ses.from to limit it",
             deployment.names.user
         )
         .into()

@@ -64,6 +64,15 @@ pub(crate) enum MaySend {
     No(Refused),
 }
 
+impl MaySend {
+    pub(crate) fn refused(&self) -> Option<&Refused> {
+        match self {
+            Self::No(refused) => Some(refused),
+            Self::Yes | Self::Unseen(_) => None,
+        }
+    }
+}
+
 pub(crate) async fn account(aws: &Aws) -> Result<SesAccount, Error> {
     read_once::ses_account(aws).await.map(SesAccount::from)
 }

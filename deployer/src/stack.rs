@@ -189,7 +189,6 @@ fn user_goal(Deployment { config, names, .. }: &Deployment) -> user::Goal {
         placement: Placement { path: names.user_path.clone(), boundary },
         policy: policy::user_permissions(config, names),
         serves: names.secret_of_user.clone(),
-        sends_as_anybody: config.ses.from.is_empty(),
         known: known_policies(config),
     }
 }

@@ -47,13 +47,15 @@ pub(crate) struct Status {
     pub(crate) sign: Option<LastSign>,
     /// The function's own report; none if it could not be asked.
     pub(crate) report: Option<Report>,
+    /// Why a rotation would fail at what somebody changed outside of the function.
+    pub(crate) would_fail: Vec<Error>,
     /// What needs a person.
     pub(crate) notes: Vec<Text>,
     /// Which access keys go soon.
     pub(crate) retirements: Vec<Text>,
     /// What somebody else gave a resource of ours, and no apply takes away.
     pub(crate) foreign: Vec<Text>,
-    /// As of [`Survey`].
+    /// What a reviewer should know, and nobody has to act on.
     pub(crate) mentions: Vec<Text>,
     /// Whether the user may send; none if there is no user, or if that could not be read.
     pub(crate) may_send: Option<MaySend>,
@@ -117,11 +119,7 @@ pub(crate) struct Key {
 impl Status {
     /// Why SES sends none of the user's mail.
     pub(crate) fn refused(&self) -> Option<&Refused> {
-        let of_user = match &self.may_send {
-            Some(MaySend::No(refused)) => Some(refused),
-            Some(MaySend::Yes | MaySend::Unseen(_)) | None => None,
-        };
-        self.stopped.as_ref().or(of_user)
+        self.stopped.as_ref().or_else(|| self.may_send.as_ref()?.refused())
     }
 }
 
@@ -147,6 +145,10 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     let survey = surveyed.survey;
     let moves = matches!(survey.facts.former_record, Ok(Some(_)));
     let renamed_from = deployment.config.moved_from.as_ref().filter(|_| moves).map(ToString::to_string);
+    // What the file declares otherwise since the last apply, a rotation does not use yet.
+    let is_others = |address: &Address| survey.changed_by.get(address) == Some(&ChangedBy::SomebodyElse);
+    let would_fail = survey.stops_rotations.into_iter().filter(|(address, _)| is_others(address));
+    let would_fail = would_fail.map(|(_, error)| error).collect();
     let mut unread = Vec::new();
     let (mut resources, mut differ_in_tags) = (Vec::new(), Vec::new());
     for (address, ops) in survey.resources {
@@ -220,6 +222,7 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
         keys,
         sign,
         report,
+        would_fail,
         notes: told,
         mentions,
         retirements,
@@ -316,9 +319,7 @@ fn value_or_keep<T>(result: Result<T, Error>, unread: &mut Vec<Error>) -> Option
     match result {
         Ok(found) => Some(found),
         Err(error) => {
-            if !unread.iter().any(|other| other.what == error.what) {
-                unread.push(error);
-            }
+            error.push_new(unread);
             None
         }
     }

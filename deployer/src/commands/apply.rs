@@ -58,6 +58,10 @@ pub(super) async fn apply(
     let executed = run_plan::run(session, plan, approval, lease_timeout, watched).await?;
     let plan = &executed.plan;
     let told = function::notes(&session.aws, &session.deployment).await;
+    if let Some(error) = told.does_not_start() {
+        let failed = session.or_show(Err(error));
+        return if executed.done == Done::Changes { failed.map_err(Shown::after_changes) } else { failed };
+    }
     // Mail is still down after a run that made the user again, whatever the plan told.
     let still = unusable_key(&told).filter(|_| executed.done == Done::Changes);
     let is_new = |note: &Text| !plan.notes.contains(note) || still.as_ref() == Some(note);

@@ -14,7 +14,7 @@ use crate::{
 
 /// How the run of a plan is approved.
 pub(super) struct Approval<'a> {
-    /// The words that were typed, without `deployer`, CONFIG and `--auto-approve`.
+    /// The verb, and the flags that decide what the run does.
     pub(super) typed: &'a [&'a str],
     /// The plan that was given in place of CONFIG, if one was.
     pub(super) plan_file: Option<&'a str>,

@@ -26,7 +26,7 @@ pub(super) async fn run(screen: &Screen, args: &InitArgs) -> Result<Done, Shown>
         screen.error(&error);
         Shown::FAILED
     };
-    // Elsewhere it stands for standard output.
+    // Other programs take it for standard output.
     if args.file == Path::new("-") {
         let error = Error::new("init writes a file, and nothing to standard output");
         return Err(fail(error.hint(format!("give the name of a file in place of -, such as {DEFAULT_CONFIG}"))));

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     cli::RotateArgs,
     date,
+    error::Error,
     rotation::{
         diagnosis::{self, Obstacle},
         function,
@@ -158,10 +159,13 @@ async fn read_once_current(session: &Session, version: &str) -> Result<Report, S
     let began = Instant::now();
     loop {
         let report = read(session).await?;
-        if report.labelled(AWSCURRENT).is_some_and(|current| current.version == version)
-            || began.elapsed() > CONSISTENT_WITHIN
-        {
+        if report.labelled(AWSCURRENT).is_some_and(|current| current.version == version) {
             return Ok(report);
+        }
+        if began.elapsed() > CONSISTENT_WITHIN {
+            let error =
+                Error::new(format!("the rotation has completed, and no read shows version {version} as AWSCURRENT"));
+            return session.or_show(Err(error.hint("run the command again: the leaked key is not deleted yet")));
         }
         tokio::time::sleep(POLL_EVERY).await;
     }

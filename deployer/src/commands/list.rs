@@ -12,7 +12,9 @@ pub(super) async fn run(screen: &Screen, ListArgs { region }: &ListArgs) -> Resu
     };
     let (aws, _) = connect(screen, region).await?;
     let (listed, unread) = status::list(&aws).await.map_err(|error| show_all(screen, &[error]))?;
-    screen.list(region, &listed);
+    if unread.is_empty() || !listed.is_empty() {
+        screen.list(region, &listed);
+    }
     if unread.is_empty() {
         return Ok(Done::NothingToDo);
     }
@@ -23,8 +25,13 @@ pub(super) async fn run(screen: &Screen, ListArgs { region }: &ListArgs) -> Resu
 async fn own_region() -> Result<String, Error> {
     let hint = || text![Command::complete(&["list", "--region", "REGION"]), " names it"];
     let Some(region) = aws::own_region().await else {
-        return Err(Error::new("no region is given, and neither AWS_REGION nor the profile has one").hint(hint()));
+        return Err(Error::new(
+            "no region is given, and neither AWS_REGION, AWS_DEFAULT_REGION nor the profile has one",
+        )
+        .hint(hint()));
     };
     let checked = region.parse::<config::Region>().map(|region| region.to_string());
-    checked.map_err(|why| Error::new(format!("the region of AWS_REGION or of the profile is none: {why}")).hint(hint()))
+    checked.map_err(|why| {
+        Error::new(format!("the region that the environment or the profile names is not valid: {why}")).hint(hint())
+    })
 }

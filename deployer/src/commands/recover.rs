@@ -24,7 +24,7 @@ use crate::{
         watch::{self, Standstill},
     },
     screen::Screen,
-    sending::{self, MaySend, Refused},
+    sending::{self, Refused},
 };
 
 /// The longest way back to health takes five remedies; more would mean that somebody works against us.
@@ -81,6 +81,10 @@ async fn recover(
         if taken.contains(&remedy) || taken.len() == MOST_REMEDIES {
             return session.or_show(Err(did_not_help(&remedy)));
         }
+        // What a failed rotation has left is worth more than nothing, which is all that the next one would leave.
+        if matches!(remedy, Remedy::Rotate | Remedy::ClearPending { owes_a_rotation: true, .. }) {
+            session.or_show(rotate::check_its_way(session).await)?;
+        }
         if !args.auto_approve {
             approve(session, &question(&remedy, &report), &["recover"], taken.len() + done_before).await?;
         }
@@ -101,16 +105,15 @@ async fn outside(session: &Session) -> Result<Option<Diagnosis>, Shown> {
         Box::pin(sending::of_user(round, deployment)),
         Box::pin(planning::stops_rotations(aws, deployment))
     );
-    let of_user = match session.or_show(user)? {
-        Some(MaySend::No(refused)) => Some(refused),
-        Some(MaySend::Yes | MaySend::Unseen(_)) | None => None,
-    };
-    let refused = session.or_show(account)?.stopped().or(of_user);
-    let refused = refused.map(|Refused { found, ways }| [found].into_iter().chain(ways));
-    let would_fail =
-        |error: Error| [format!("a rotation would fail: {}", error.what).into()].into_iter().chain(error.hints);
-    let found: Vec<_> =
-        refused.into_iter().chain(session.or_show(stops)?.into_iter().map(would_fail)).flatten().collect();
+    let user = session.or_show(user)?;
+    let stopped = session.or_show(account)?.stopped();
+    let refused = stopped.as_ref().or_else(|| user.as_ref()?.refused());
+    let mut found: Vec<Text> =
+        refused.into_iter().flat_map(|Refused { found, ways }| [found].into_iter().chain(ways)).cloned().collect();
+    for error in session.or_show(stops)? {
+        found.push(format!("a rotation would fail: {}", error.what).into());
+        found.extend(error.hints);
+    }
     Ok((!found.is_empty()).then(|| Diagnosis::Person { found: Text::join(found, ". "), ways: vec![again()] }))
 }
 
@@ -191,7 +194,6 @@ enum Taken {
 
 async fn take(session: &Session, remedy: &Remedy, report: &Report, args: &RecoverArgs) -> Result<Taken, Shown> {
     let Some(change) = change(&session.aws, &session.deployment, remedy) else {
-        session.or_show(rotate::check_its_way(session).await)?;
         return rotate::rotate(session, report, args.watch, args.patience).await.map(|_| Taken::Done);
     };
     let _draining = rotate::drain(session)?;

@@ -173,8 +173,7 @@ pub(super) fn refusal(session: &Session, report: &Report) -> Option<Error> {
         return Some(watch::open(names, pending));
     }
     let Next::Fail { refusal } = &report.next else { return None };
-    let what = format!("a rotation of secret {} would fail, so none was started", names.secret);
-    let mut error = Error::new(what).of_kind(ErrorKind::RotationFailed).refused(refusal);
+    let mut error = would_fail(session).of_kind(ErrorKind::RotationFailed).refused(refusal);
     if let Some(until) = &refusal.until {
         error = error.hint(format!("it cannot run before {until}"));
     }
@@ -190,15 +189,18 @@ pub(super) fn refusal(session: &Session, report: &Report) -> Option<Error> {
     Some(hint.into_iter().fold(error, Error::hint))
 }
 
+fn would_fail(session: &Session) -> Error {
+    Error::new(format!("a rotation of secret {} would fail, so none was started", session.deployment.names.secret))
+}
+
 /// Refuses a rotation that would fail between Secrets Manager and the hosts, at what the function cannot see.
 pub(super) async fn check_its_way(session: &Session) -> Result<(), Error> {
     let found = planning::stops_rotations(&session.aws, &session.deployment).await?;
     if found.is_empty() {
         return check_sender(session).await;
     }
-    let what = format!("a rotation of secret {} would fail, so none was started", session.deployment.names.secret);
     let (found, hints): (Vec<_>, Vec<_>) = found.into_iter().map(|error| (error.what, error.hints)).unzip();
-    let error = Error::new(what).of_kind(ErrorKind::RotationFailed).cause(found.join("; "));
+    let error = would_fail(session).of_kind(ErrorKind::RotationFailed).cause(found.join("; "));
     Err(hints.into_iter().flatten().fold(error, Error::hint))
 }
 
@@ -212,10 +214,10 @@ async fn check_sender(session: &Session) -> Result<(), Error> {
         Err(error) if error.kind() == ErrorKind::Denied => return Ok(()),
         observed => observed?,
     };
-    let refused = observed.account.stopped().map(|Refused { found, ways }| {
-        let what = format!("a rotation of secret {} would fail, so none was started", session.deployment.names.secret);
-        ways.into_iter().fold(Error::new(what).cause(found), Error::hint)
-    });
+    let refused = observed
+        .account
+        .stopped()
+        .map(|Refused { found, ways }| ways.into_iter().fold(would_fail(session).cause(found), Error::hint));
     refused.map_or(Ok(()), Err)?;
     let none_was_started = |error: Error| error.hint("no rotation was started: its test mail would be refused");
     sender.decide(Aim::Present(&()), &observed).map_err(none_was_started)?;

@@ -101,7 +101,7 @@ pub(super) async fn run(
 /// Shows a plan and asks; returns false if there is nothing to do.
 async fn ask(session: &Session, prepared: &Prepared, approval: &Approval<'_>) -> Result<bool, Shown> {
     let plan = &prepared.plan;
-    // Who is asked has to see what about.
+    // Whoever is asked sees the plan, with --quiet too.
     if !(approval.auto_approve && session.screen.is_quiet()) {
         session.screen.plan(&session.deployment, &session.identity, plan);
     }

@@ -154,10 +154,11 @@ impl Session {
         let surveying = Box::pin(planning::survey(&self.aws, &self.deployment, declared, toward));
         let Surveyed { nodes, survey, record } = surveying.await;
         let applied = survey.facts.recorded().ok().flatten().and_then(|record| record.applied);
+        let applied_as_named = survey.facts.record().ok().flatten().and_then(|kept| kept.record.applied.clone());
         let (mut plan, facts) = plan::plan(survey, toward).map_err(|errors| {
             let shown = show_all(&self.screen, &errors);
             let is_not_ours = errors.iter().any(|error| error.kind() == ErrorKind::NotOurs);
-            if let Some(Applied { by, at, .. }) = applied.as_ref().filter(|_| is_not_ours) {
+            if let Some(Applied { by, at, .. }) = applied_as_named.filter(|_| is_not_ours) {
                 let name = &self.deployment.config.name;
                 self.screen.note(format!("{by} applied a deployment {name} in this region last, at {at}"));
             }

@@ -4,9 +4,10 @@ use std::{borrow::Borrow, collections::BTreeMap};
 
 use super::{
     leaf::{Leaf, Optional, Required},
+    nearest::nearest,
     node::{At, Found, Node},
     problem::Code,
-    reader::{Reader, nearest},
+    reader::Reader,
     schema, yaml,
 };
 

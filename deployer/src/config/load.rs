@@ -12,9 +12,9 @@ use contract::Command;
 use super::{
     Config, ConfigError,
     check::{self, Placed, Places},
+    nearest::nearest,
     node::At,
     problem::{Code, Place, Problem, Problems, Source},
-    reader::nearest,
     yaml,
 };
 
@@ -142,6 +142,15 @@ fn conflicts(earlier: &Placed, later: &Placed) -> Vec<Problem> {
     if a.region == b.region && a.name == b.name {
         let message = format!("there are two deployments `{}` in {}", b.name, b.region);
         problems.push(problem(|places| &places.name, message, "rename one of them"));
+    }
+    let was = |new: &Config, old: &Config| new.region == old.region && new.moved_from.as_ref() == Some(&old.name);
+    if was(a, b) || was(b, a) {
+        let message = format!(
+            "the deployment `{}` gets another name here, and is declared too",
+            if was(a, b) { &b.name } else { &a.name }
+        );
+        let hint = "if it has its new name already, remove `moved_from`; else declare it under its new name only";
+        problems.push(problem(|places| &places.name, message, hint));
     }
     if a.region == b.region && a.secret.name == b.secret.name {
         let message = format!("two deployments rotate the secret `{}`", b.secret.name);

@@ -1,5 +1,7 @@
 //! E-mail addresses, and the patterns of them that an IAM policy compares senders with.
 
+use wildmatch::WildMatch;
+
 use super::text::InvalidValue;
 
 /// Regular expression of an address, for the JSON Schema.
@@ -66,14 +68,7 @@ fn is_domain(text: &str) -> bool {
     text.len() <= 253 && text.contains('.') && text.split('.').all(label)
 }
 
-/// Whether an IAM policy with this pattern (`StringLike`: case matters, `*` is any text) allows the sender.
+/// Whether an IAM policy with this pattern (`StringLike`: case matters, `*` is any text, `?` is one character) allows the sender.
 pub(super) fn covers(pattern: &str, sender: &str) -> bool {
-    let Some((start, rest)) = pattern.split_once('*') else { return pattern == sender };
-    let (middle, end) = rest.rsplit_once('*').unwrap_or(("", rest));
-    let between = sender.strip_prefix(start).and_then(|sender| sender.strip_suffix(end));
-    // The first occurrence of a piece leaves the most text for the pieces after it.
-    let unmatched = middle
-        .split('*')
-        .try_fold(between, |text, piece| text.map(|text| text.split_once(piece).map(|(_, after)| after)));
-    unmatched.flatten().is_some()
+    WildMatch::new(pattern).matches(sender)
 }

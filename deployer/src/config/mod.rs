@@ -32,6 +32,7 @@ mod group;
 mod leaf;
 mod load;
 mod mail;
+mod nearest;
 mod node;
 mod problem;
 mod raw;

@@ -274,7 +274,8 @@ groups! {
         /// rate in hours, else until the end of the UTC day; shorter if keep_previous would not end before the next window.
         #[serde(default)]
         window: Optional<Leaf<DurationText>>,
-        /// Rotate as soon as the deployment is created.
+        /// Rotate as soon as the deployment is created. With false, the first rotation comes with the schedule's next window, which
+        /// may be today's.
         #[serde(default)]
         #[schemars(extend("default" = DEFAULT_ROTATE_ON_CREATE))]
         rotate_on_create: Optional<Leaf<bool>>,

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, ops::RangeInclusive, str::FromStr, time::Durati
 use super::{
     duration::{self, DAY, DurationText},
     leaf::{Leaf, Optional, Required},
+    nearest::nearest,
     node::{At, Found, Node},
     problem::{Code, Problem, Problems, Source},
     text::InvalidValue,
@@ -261,17 +262,6 @@ fn invisible(text: &str) -> Option<String> {
         };
         Some(format!("{name} (U+{:04X})", u32::from(c)))
     })
-}
-
-/// The nearest candidate, if it is only a few typing mistakes away.
-pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let word = word.to_lowercase().replace('-', "_");
-    let tolerated = 1.max(word.chars().count() / 3);
-    candidates
-        .map(|candidate| (strsim::damerau_levenshtein(&word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= tolerated)
-        .min()
-        .map(|(_, candidate)| candidate)
 }
 
 /// Reads a key that has to be there.

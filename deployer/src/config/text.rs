@@ -4,6 +4,8 @@ use std::{fmt, ops::Deref, str::FromStr};
 
 use serde::Serialize;
 
+use super::nearest::nearest;
+
 /// Why a text is refused, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidValue {
@@ -114,7 +116,7 @@ checked_text!(
 checked_text!(
     /// A region by its shape: AWS adds regions, so no list of them is complete.
     Region,
-    "^[a-z]{2,4}(-[a-z]{2,12}){1,2}-[0-9]{1,2}$",
+    "^[a-z]{2,4}(-[a-z]{2,8})?-(north|south|east|west|central|northeast|northwest|southeast|southwest)-[0-9]{1,2}$",
     check_region
 );
 
@@ -153,9 +155,9 @@ checked_text!(
     |text| ensure(
         (3..=64).contains(&text.len())
             && is_made_of(text, alphanumeric, "_-")
-            && !["aws", "amazon"].iter().any(|awss| text.to_ascii_lowercase().starts_with(awss)),
+            && !RESERVED_DOCUMENT_PREFIXES.iter().any(|prefix| text.to_ascii_lowercase().starts_with(prefix)),
         || format!("`{text}` does not suit a function, a document, a rule and a topic"),
-        "use 3 to 64 letters, digits, - and _, and do not begin with aws or amazon",
+        "use 3 to 64 letters, digits, - and _, and do not begin with aws, amazon or amzn",
     )
 );
 
@@ -293,14 +295,20 @@ fn is_policy_arn(text: &str) -> bool {
             .is_some_and(|name| name.len() <= 640 && is_made_of(name, alphanumeric, "_+=,.@/-"))
 }
 
+/// Where in its area a region is: the last word of its code.
+const DIRECTIONS: [&str; 9] =
+    ["north", "south", "east", "west", "central", "northeast", "northwest", "southeast", "southwest"];
+
 fn is_region(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
-    let [area, places @ .., number] = parts.as_slice() else { return false };
+    let [area, country @ .., direction, number] = parts.as_slice() else { return false };
+    let lowercase = |word: &str| word.chars().all(|c| c.is_ascii_lowercase());
     (2..=4).contains(&area.len())
-        && (1..=2).contains(&places.len())
+        && lowercase(area)
+        && country.len() <= 1
+        && country.iter().all(|word| (2..=8).contains(&word.len()) && lowercase(word))
+        && DIRECTIONS.contains(direction)
         && (1..=2).contains(&number.len())
-        && places.iter().all(|place| (2..=12).contains(&place.len()))
-        && parts[..=places.len()].iter().all(|part| part.chars().all(|c| c.is_ascii_lowercase()))
         && number.chars().all(|c| c.is_ascii_digit())
         // The role `<name>-rotation-<region>` has 64 characters, 48 of them for the rest.
         && text.len() <= 16
@@ -313,7 +321,14 @@ fn check_region(text: &str) -> Result<(), InvalidValue> {
     let lower = text.to_ascii_lowercase().replace('_', "-");
     let without_zone = lower.trim_end_matches(|c: char| c.is_ascii_lowercase());
     let (words, number) = without_zone.split_at(without_zone.trim_end_matches(|c: char| c.is_ascii_digit()).len());
-    let meant = format!("{}-{number}", words.trim_end_matches('-'));
+    let words = words.trim_end_matches('-');
+    let meant = match words.rsplit_once('-') {
+        Some((area, direction)) => {
+            let direction = nearest(direction, DIRECTIONS.into_iter()).unwrap_or(direction);
+            format!("{area}-{direction}-{number}")
+        }
+        None => format!("{words}-{number}"),
+    };
     let hint = if !is_region(&meant) {
         "write the region's code, such as eu-west-1".to_owned()
     } else if lower.len() > without_zone.len() {

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use aws_sdk_kms::types::{KeyMetadata, KeyState};
+use aws_sdk_kms::types::{KeyMetadata, KeySpec, KeyState, KeyUsageType};
 use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, Command, TAG_DEPLOYMENT, Text, is_quarantined, text};
 
 use crate::{
@@ -223,10 +223,30 @@ pub(crate) fn unread() -> Facts {
 async fn records(aws: &Aws, names: &Names) -> (Fact<Option<Kept>>, Fact<Option<Kept>>) {
     let former = async {
         let Some(former) = &names.former else { return Ok(None) };
-        let is_ours = |kept: &Kept| kept.tags.get(TAG_DEPLOYMENT) == Some(&former.owner);
-        Ok(record::read(aws, &former.record).await?.filter(is_ours))
+        let is_its_own = |kept: &Kept| kept.tags.get(TAG_DEPLOYMENT) == Some(&former.owner);
+        match record::read(aws, &former.record).await?.filter(is_its_own) {
+            Some(kept) if !is_of_the_same_credential(&kept.record, names) => {
+                Err(is_another(&former.owner, &kept.record))
+            }
+            found => Ok(found),
+        }
     };
     tokio::join!(record::read(aws, &names.record), former)
+}
+
+/// Whether a record of the former name is that of this deployment. Once the move is done, somebody may give the name to another one.
+fn is_of_the_same_credential(record: &Record, names: &Names) -> bool {
+    let has = |kind, name: &String| record.resources.iter().any(|entry| entry.kind == kind && entry.name == *name);
+    has(ResourceKind::Rotation, &names.secret) && has(ResourceKind::User, &names.user)
+}
+
+fn is_another(owner: &str, record: &Record) -> Error {
+    let name = |kind| record.name_of(kind).unwrap_or("none");
+    Error::new(format!("moved_from names deployment {owner}, which is another deployment"))
+        .of_kind(ErrorKind::NotOurs)
+        .cause(format!("its secret is {}, and its user is {}", name(ResourceKind::Rotation), name(ResourceKind::User)))
+        .hint("if this deployment has its new name already, remove the line moved_from: it does nothing any more")
+        .hint("to give a deployment another name, keep its secret.name and iam_user.name")
 }
 
 fn with_former(facts: Facts, names: &Names) -> Facts {
@@ -333,7 +353,7 @@ async fn under_older_keys(
         let mut labels = version.version_stages.unwrap_or_default();
         labels.retain(|label| labels::is_shown(label));
         // Secrets Manager encrypts these again when the key changes (API reference, UpdateSecret).
-        let is_encrypted_again = changes && labels.iter().any(|label| AWSS_OWN.contains(&label.as_str()));
+        let is_encrypted_again = changes && labels.iter().any(|label| AWS_LABELS.contains(&label.as_str()));
         if is_encrypted_again {
             continue;
         }
@@ -348,15 +368,16 @@ async fn under_older_keys(
 }
 
 /// Labels that Secrets Manager knows.
-const AWSS_OWN: [&str; 3] = [AWSCURRENT, AWSPENDING, AWSPREVIOUS];
+const AWS_LABELS: [&str; 3] = [AWSCURRENT, AWSPENDING, AWSPREVIOUS];
 
-fn is_awss(key: &str) -> bool {
+/// Whether this names the key that Secrets Manager uses where nobody names one.
+pub(crate) fn is_aws_managed_key(key: &str) -> bool {
     key.ends_with("alias/aws/secretsmanager") || key == "DefaultEncryptionKey" || key.is_empty()
 }
 
 /// The ARN of a customer-managed key that is named by its id, its alias or its ARN; none for AWS's own key.
 async fn arn_of_key(aws: &Aws, names: &Names, key: String) -> Fact<Option<String>> {
-    if is_awss(&key) {
+    if is_aws_managed_key(&key) {
         return Ok(None);
     }
     if key.contains(":key/") {
@@ -371,8 +392,9 @@ async fn arn_of_key(aws: &Aws, names: &Names, key: String) -> Fact<Option<String
 /// # Errors
 /// KMS uses it for nothing: it is disabled, say. Then the secret can neither be read nor stored.
 async fn usable_key(aws: &Aws, key: Option<String>) -> Fact<Option<String>> {
-    let Some(key) = key.filter(|key| !is_awss(key)) else { return Ok(None) };
+    let Some(key) = key.filter(|key| !is_aws_managed_key(key)) else { return Ok(None) };
     let Some(metadata) = described(aws, &key).await? else { return Ok(Some(key)) };
+    check_that_it_encrypts(&key, &metadata)?;
     let arn = metadata.arn.clone().unwrap_or_else(|| key.clone());
     // Updating: the primary region of a multi-region key changes, and the key is used meanwhile (KMS guide, "Key states").
     let Some(state) = metadata.key_state.as_ref().filter(|it| !matches!(it, KeyState::Enabled | KeyState::Updating))
@@ -394,6 +416,22 @@ async fn usable_key(aws: &Aws, key: Option<String>) -> Fact<Option<String>> {
         ]),
         _ => error.hint("wait until the key is Enabled, or correct secret.kms_key"),
     })
+}
+
+/// Secrets Manager takes only symmetric keys that encrypt (Secrets Manager guide, "Secret encryption and decryption").
+fn check_that_it_encrypts(key: &str, metadata: &KeyMetadata) -> Result<(), Error> {
+    let is_symmetric = metadata.key_spec.as_ref().is_none_or(|spec| *spec == KeySpec::SymmetricDefault);
+    let encrypts = metadata.key_usage.as_ref().is_none_or(|usage| *usage == KeyUsageType::EncryptDecrypt);
+    if is_symmetric && encrypts {
+        return Ok(());
+    }
+    let spec = metadata.key_spec.as_ref().map_or("unknown", KeySpec::as_str);
+    let usage = metadata.key_usage.as_ref().map_or("unknown", KeyUsageType::as_str);
+    Err(Error::new(format!("KMS key {key} cannot encrypt a secret"))
+        .cause(format!(
+            "Secrets Manager needs a SYMMETRIC_DEFAULT key for ENCRYPT_DECRYPT, and this is a {spec} key for {usage}"
+        ))
+        .hint("name another key under secret.kms_key"))
 }
 
 async fn described(aws: &Aws, key: &str) -> Fact<Option<KeyMetadata>> {

@@ -103,7 +103,7 @@ pub(crate) fn record(deployment: &str) -> String {
 }
 
 /// The log group that Lambda derives from a function's name.
-fn log_group_of(function: &str) -> String {
+pub(crate) fn log_group_of(function: &str) -> String {
     format!("/aws/lambda/{function}")
 }
 

@@ -1,6 +1,7 @@
 //! IAM policy documents: pure functions of the configuration, and how two are compared.
 
 use serde_json::{Value, json};
+use wildmatch::WildMatch;
 
 use crate::{config::Config, deployment::names::Names};
 
@@ -11,10 +12,21 @@ pub(crate) fn role_trust() -> Value {
     document([json!({
         "Sid": "Lambda",
         "Effect": "Allow",
-        "Principal": {"Service": "lambda.amazonaws.com"},
+        "Principal": {"Service": LAMBDA},
         "Action": "sts:AssumeRole",
     })])
 }
+
+/// Whether a role's trust policy lets Lambda assume the role. Conditions, and what is denied, are not looked at.
+pub(crate) fn trusts_lambda(trust: &Value) -> bool {
+    let normalized = normalized(trust);
+    let is_lambda =
+        |services: &Value| services.as_array().is_some_and(|all| all.iter().any(|service| service == LAMBDA));
+    let statements = normalized["Statement"].as_array().into_iter().flatten();
+    statements.filter(|it| it["Effect"] == "Allow").any(|it| is_lambda(&it["Principal"]["Service"]))
+}
+
+const LAMBDA: &str = "lambda.amazonaws.com";
 
 /// What the function may do: rotate this secret's credential with this user, these instances and this document, publish to
 /// this topic, and nothing else.
@@ -129,15 +141,7 @@ pub(crate) fn allows(policy: &Value, needed: &Value) -> bool {
 
 /// Whether IAM's pattern, in which `*` stands for any text and `?` for a character, covers a text. The text may be a pattern itself.
 fn covers(pattern: &str, text: &str) -> bool {
-    let mut rest = text.chars();
-    match pattern.chars().next() {
-        None => text.is_empty(),
-        Some('*') => covers(&pattern[1..], text) || rest.next().is_some_and(|_| covers(pattern, rest.as_str())),
-        Some(first) => {
-            let is_covered = rest.next().is_some_and(|it| first == '?' || first.eq_ignore_ascii_case(&it));
-            is_covered && covers(&pattern[first.len_utf8()..], rest.as_str())
-        }
-    }
+    WildMatch::new(&pattern.to_ascii_lowercase()).matches(&text.to_ascii_lowercase())
 }
 
 /// What the user may do: send as the configured addresses. SES also authorises the identity's default configuration set (SES

@@ -1,6 +1,6 @@
 //! The Markdown files of the repository, as tests see them.
 //!
-//! The unit tests and the end-to-end tests include this file; it is part of no crate.
+//! The unit tests have this file as a module, and the end-to-end tests include it.
 
 use std::{
     fs,

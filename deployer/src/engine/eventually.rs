@@ -1,4 +1,4 @@
-//! The one bounded loop that waits for AWS to become consistent.
+//! The bounded loop in which a call is tried again until AWS has become consistent.
 
 use std::time::Duration;
 

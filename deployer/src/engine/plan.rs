@@ -117,6 +117,8 @@ impl Plan {
 pub(crate) struct Survey {
     pub(crate) facts: Facts,
     pub(crate) resources: Vec<(Address, Result<Vec<Op>, Error>)>,
+    /// Why rotations would fail, of each resource that they fail at as it is.
+    pub(crate) stops_rotations: Vec<(Address, Error)>,
     /// Of those resources of which the record knows the last apply.
     pub(crate) changed_by: BTreeMap<Address, ChangedBy>,
     /// What people should know.
@@ -134,6 +136,7 @@ pub(crate) async fn survey(aws: &Aws, stack: &[Node], reading: BoxFuture<'_, Fac
     let observing = join_all(stack.iter().map(|node| node.resource.observe(aws)));
     let (facts, observed) = tokio::join!(reading, observing);
     let (mut resources, mut mentions, mut foreign) = (Vec::new(), Vec::new(), Vec::new());
+    let mut stops_rotations = Vec::new();
     let mut notes: Vec<Text> = facts.quarantine.clone().into_iter().collect();
     for (node, observed) in stack.iter().zip(observed) {
         match (node.toward, &observed) {
@@ -141,6 +144,8 @@ pub(crate) async fn survey(aws: &Aws, stack: &[Node], reading: BoxFuture<'_, Fac
                 notes.extend(observed.note(&facts));
                 mentions.extend(observed.mention());
                 foreign.extend(observed.foreign(&facts));
+                let stops = observed.stops_rotations(&facts);
+                stops_rotations.extend(stops.map(|error| (node.resource.address(), error)));
             }
             (Toward::Absent { .. }, Ok(observed)) => mentions.extend(observed.stays()),
             (_, Err(_)) => {}
@@ -149,7 +154,16 @@ pub(crate) async fn survey(aws: &Aws, stack: &[Node], reading: BoxFuture<'_, Fac
     }
     notes.extend(foreign.iter().cloned());
     let changed_by = BTreeMap::new();
-    Survey { facts, resources, changed_by, notes, mentions, foreign, deletes_most_of_the_record: false }
+    Survey {
+        facts,
+        resources,
+        stops_rotations,
+        changed_by,
+        notes,
+        mentions,
+        foreign,
+        deletes_most_of_the_record: false,
+    }
 }
 
 fn decide(node: &Node, observed: Result<Box<dyn Observation>, Error>, facts: &Facts) -> Result<Vec<Op>, Error> {
@@ -162,15 +176,9 @@ fn decide(node: &Node, observed: Result<Box<dyn Observation>, Error>, facts: &Fa
 /// # Errors
 /// A read that AWS refuses, a resource of that name that is not ours, a referenced resource that is not there.
 pub(crate) fn plan(survey: Survey, toward: Toward) -> Result<(Plan, Facts), Vec<Error>> {
-    let Survey { facts, resources, changed_by, mut notes, mentions, foreign, deletes_most_of_the_record } = survey;
+    let Survey { facts, resources, changed_by, mut notes, mentions, foreign, deletes_most_of_the_record, .. } = survey;
     notes.extend(mentions);
-    // Several resources may have met the same error, in a fact that they share.
     let mut errors: Vec<Error> = Vec::new();
-    let keep = |errors: &mut Vec<Error>, error: Error| {
-        if errors.iter().all(|other| other.what != error.what) {
-            errors.push(error);
-        }
-    };
     let mut planned = Vec::new();
     for (address, ops) in resources {
         match ops {
@@ -178,13 +186,13 @@ pub(crate) fn plan(survey: Survey, toward: Toward) -> Result<(Plan, Facts), Vec<
                 let changed_by = changed_by.get(&address).copied().filter(|_| !ops.is_empty());
                 planned.push(Planned { address, changed_by, ops });
             }
-            Err(error) => keep(&mut errors, error),
+            Err(error) => error.push_new(&mut errors),
         }
     }
     let open_rotation = match &facts.labels {
         Ok(labels) => labels.open_and_enabled().map(str::to_owned),
         Err(error) => {
-            keep(&mut errors, error.clone());
+            error.clone().push_new(&mut errors);
             None
         }
     };

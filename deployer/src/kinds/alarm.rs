@@ -27,7 +27,7 @@ pub(crate) struct Alarm {
     pub(crate) arn: String,
     /// The alarms that one call reads together with it, and itself.
     pub(crate) together: Vec<String>,
-    /// Whether it is to be deleted: only then is it read which composite alarms depend on it.
+    /// Whether it is to be deleted: which composite alarms depend on it is read only then.
     pub(crate) going: bool,
 }
 

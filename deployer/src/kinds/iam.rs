@@ -12,7 +12,7 @@ use crate::{
         op::{Address, Op, Verb},
         tags::Tags,
     },
-    error::Error,
+    error::{Error, ErrorKind},
 };
 
 /// How the user is spelled that IAM takes for this one. IAM ignores case when it makes users and roles, and not when it reads
@@ -104,8 +104,15 @@ impl Placement {
     }
 }
 
-/// What a boundary that the file does not name means. `key`: the configuration's key that would name it. `option`: the AWS CLI's for
-/// the user or the role.
+/// The tag of a user names another secret than the deployment's.
+pub(super) fn serves_another_secret(user: &str) -> Error {
+    Error::new(format!("user {user} serves another secret"))
+        .of_kind(ErrorKind::NotOurs)
+        .hint("use one user per secret: the rotations of two secrets would delete each other's keys")
+}
+
+/// What a boundary that the file does not name means. `key`: the configuration's key that would name it. `removal`: the AWS CLI's command
+/// that removes it, and the option that names the user or the role.
 pub(super) fn foreign_boundary(
     address: &Address,
     goal: &Placement,

@@ -176,7 +176,7 @@ proptest! {
         check_owned(
             User { name: "u".into(), policy_name: "p".into(), former_policy: None, going: false, adopts: false },
             |seed| user::Goal {
-                placement: placement(), policy: a_policy(seed), serves: "eu-west-1/s".into(), sends_as_anybody: false, known: BTreeSet::new(),
+                placement: placement(), policy: a_policy(seed), serves: "eu-west-1/s".into(), known: BTreeSet::new(),
             },
             |goal| user::Observed {
                 placement: placement(), policy: Some(observed(&goal.policy)), key_ids: vec![],

@@ -1,6 +1,7 @@
 //! The record of the deployment, which is written last: it then says what was applied.
 //!
-//! Before the first resource is made, [`note`] notes every resource that this run may make, so that a run that is killed forgets none.
+//! Before the first resource is made, [`Record::add_entries`] adds every resource that this run may make, so that a run that is killed
+//! forgets none.
 
 use aws_sdk_ssm::types::{ParameterTier, ParameterType, ResourceTypeForTagging};
 use contract::{Command, TAG_DEPLOYMENT, Text, text};

@@ -36,7 +36,7 @@ impl From<Role> for Observed {
             return Self::OfDeployment(deployment.clone());
         }
         let trust = policy::parse(&role.assume_role_policy_document.unwrap_or_default());
-        if trust.to_string().contains("lambda.amazonaws.com") { Self::There } else { Self::NotForLambda }
+        if policy::trusts_lambda(&trust) { Self::There } else { Self::NotForLambda }
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     aws::Aws,
-    deployment::Owner,
+    deployment::{Owner, names::region_of},
     engine::{
         kind::{Aim, Context, Kind, Stake},
         op::{Address, Op, ResourceKind},
@@ -58,8 +58,7 @@ pub(crate) enum Standing {
 
 impl From<DescribeSecretOutput> for Standing {
     fn from(secret: DescribeSecretOutput) -> Self {
-        // arn:PARTITION:secretsmanager:REGION:…
-        let region = secret.arn().and_then(|arn| arn.split(':').nth(3));
+        let region = secret.arn().map(region_of);
         if secret.deleted_date.is_some() {
             return Self::ScheduledForDeletion;
         }

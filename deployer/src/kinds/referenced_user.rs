@@ -177,9 +177,8 @@ impl ReferencedUser {
         match tags.get(TAG_SECRET) {
             Some(secret) if *secret == self.serves => Ok(Vec::new()),
             Some(secret) if !self.is_former(secret, former_secrets) => {
-                Err(Error::new(format!("user {} serves another secret", self.name))
-                    .cause(format!("its tag {TAG_SECRET} is {secret}, not {}", self.serves))
-                    .hint("use one user per secret: the rotations of two secrets would delete each other's keys"))
+                let cause = format!("its tag {TAG_SECRET} is {secret}, not {}", self.serves);
+                Err(iam::serves_another_secret(&self.name).cause(cause))
             }
             _ => {
                 let missing = Tags::from([(TAG_SECRET.to_owned(), self.serves.clone())]);

@@ -24,7 +24,7 @@ pub(crate) struct Role {
     pub(crate) name: String,
     /// Name of its one inline policy.
     pub(crate) policy_name: String,
-    /// Whether it is to be deleted: only then is it read what IAM wants removed before.
+    /// Whether it is to be deleted: what IAM wants removed before is read only then.
     pub(crate) going: bool,
 }
 

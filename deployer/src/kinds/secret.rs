@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::{
     aws::Aws,
     date::rfc3339,
+    deployment::facts::is_aws_managed_key,
     engine::{
         eventually::{CONSISTENT_WITHIN, eventually},
         kind::{Context, Going},
@@ -266,7 +267,7 @@ fn set_key(goal: &Goal, observed: &Observed) -> Option<(Op, Call)> {
     let same = match (&observed.kms_key, &goal.kms_key_arn) {
         (None, None) => true,
         (Some(now), Some(arn)) => now == arn || arn.ends_with(&format!(":key/{now}")) || is_as_configured(now),
-        (Some(now), None) => now.ends_with("alias/aws/secretsmanager"),
+        (Some(now), None) => is_aws_managed_key(now),
         (None, Some(_)) => false,
     };
     if same {

@@ -119,13 +119,7 @@ fn no_owned_kind_touches_what_is_not_ours() {
     );
     check_ownership(
         || User { name: "u".into(), policy_name: "p".into(), former_policy: None, going: true, adopts: false },
-        user::Goal {
-            placement: placement(),
-            policy: json!({}),
-            serves: "eu-west-1/s".into(),
-            sends_as_anybody: false,
-            known: BTreeSet::new(),
-        },
+        user::Goal { placement: placement(), policy: json!({}), serves: "eu-west-1/s".into(), known: BTreeSet::new() },
         || keys_only(&["AKIA"]),
     );
     check_ownership(

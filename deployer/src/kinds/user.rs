@@ -20,7 +20,7 @@ use crate::{
         owned::{Found, Tagged},
         tags::{self, Tags},
     },
-    error::{Error, ErrorKind, FailedTo as _, absent_is_none},
+    error::{Error, FailedTo as _, absent_is_none},
     kinds::{
         iam,
         powers::{self, Attached, Powers},
@@ -34,9 +34,9 @@ pub(crate) struct User {
     pub(crate) policy_name: String,
     /// The name of that policy under the former name of the deployment.
     pub(crate) former_policy: Option<String>,
-    /// Whether it is to be deleted: only then is it read what IAM wants removed before.
+    /// Whether it is to be deleted: what IAM wants removed before is read only then.
     pub(crate) going: bool,
-    /// Whether a user that nobody owns is taken over: only then is it read what it may do.
+    /// Whether a user that nobody owns is taken over: what it may do is read only then.
     pub(crate) adopts: bool,
 }
 
@@ -46,8 +46,6 @@ pub(crate) struct Goal {
     pub(crate) policy: Value,
     /// Value of its tag: `<region>/<secret name>`.
     pub(crate) serves: String,
-    /// Whether it may send as any verified identity.
-    pub(crate) sends_as_anybody: bool,
     /// Policies and groups that others gave it on purpose.
     #[serde(skip)]
     pub(crate) known: BTreeSet<String>,
@@ -165,10 +163,8 @@ impl Tagged for User {
         }
         let other = found.tags.get(TAG_SECRET).filter(|secret| **secret != goal.serves);
         let Some(other) = other else { return Ok(()) };
-        Err(Error::new(format!("user {} serves another secret", self.name))
-            .of_kind(ErrorKind::NotOurs)
-            .cause(format!("its tag {TAG_SECRET} is {other}: a deployment declares the user existing"))
-            .hint("use one user per secret: the rotations of two secrets would delete each other's keys"))
+        let cause = format!("its tag {TAG_SECRET} is {other}: a deployment declares the user existing");
+        Err(iam::serves_another_secret(&self.name).cause(cause))
     }
 
     fn note_of_adoption(&self, found: &Found<Observed>) -> Option<Text> {
@@ -221,12 +217,6 @@ impl Tagged for User {
         });
         let user = (Op::new(Verb::Delete, "iam:DeleteUser"), Call::Delete);
         Ok(removals(attached).into_iter().chain(policy).chain(keys).chain([user]).collect())
-    }
-
-    fn note(&self, goal: &Goal, _: Option<&Found<Observed>>) -> Option<Text> {
-        goal.sends_as_anybody.then(|| {
-            "the user may send as any verified identity; name addresses or domains under ses.from to limit it".into()
-        })
     }
 
     // Hosts may send by it, or somebody denies on purpose, so it stays.
@@ -349,7 +339,7 @@ impl User {
         );
         let failed = |what: &str| format!("list the {what} of user {name}");
         let password = password.failed_to(|| format!("read whether user {name} has a console password"));
-        let password = absent_is_none(password, &["NoSuchEntity"])?.map(|_| self.credential("a console password", &[]));
+        let password = absent_is_none(password, &["NoSuchEntity"])?.map(|_| self.credential("console password", &[]));
         let devices = devices.failed_to(|| failed("MFA devices"))?.mfa_devices.into_iter().map(|device| {
             self.credential("MFA device", &["deactivate-mfa-device", "--serial-number", &device.serial_number])
         });
@@ -384,7 +374,7 @@ impl User {
     fn used_otherwise(&self, credentials: &[Credential]) -> Error {
         let names: Vec<&str> = credentials.iter().map(|credential| credential.name.as_str()).collect();
         let error = Error::new(format!("user {} has other credentials than access keys", self.name)).cause(format!(
-            "it has {}; IAM deletes no user that has one, and the deployer made none of them",
+            "IAM deletes no user that has one, and the deployer made none of them: {}",
             names.join(", ")
         ));
         let error = credentials.iter().fold(error, |error, credential| {

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use contract::{
-    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Command, DEPLOYING, KeyReport, KeyVerdict, Login, Report, TOLD, Text, text,
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Command, DEPLOYING, KeyReport, KeyVerdict, Report, TOLD, Text, text,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -13,8 +13,8 @@ use crate::{
     engine::op::{Address, ResourceKind},
     rotation::{
         diagnosis::{
-            Diagnosis, Known, Obstacle, Way, diagnose, first_credential, left_open_by_an_edit, obstacle, unread,
-            was_never_rotated,
+            Credential, Diagnosis, Known, Obstacle, Way, credential, diagnose, first_credential, left_open_by_an_edit,
+            obstacle, unread, was_never_rotated,
         },
         log::LastSign,
         retirement,
@@ -58,6 +58,7 @@ pub(crate) struct Row {
 /// `keep_inactive`: how long a superseded key is Inactive before it is deleted.
 pub(crate) fn overview(status: &Status, keep_inactive: Duration, now: SystemTime) -> Overview {
     let (mut for_a_person, mut once_that_is_done) = (Vec::new(), Vec::new());
+    let would_fail = would_fail(status, &mut for_a_person);
     let rotation = rotation(status, &mut for_a_person, &mut once_that_is_done);
     let resources = resources(status, &mut for_a_person);
     // Without a deployment, no host and no address waits for anything: what a destroy leaves is told alone.
@@ -74,7 +75,7 @@ pub(crate) fn overview(status: &Status, keep_inactive: Duration, now: SystemTime
         count => Some(format!("{count} points below need a person").into()),
     };
     let stopped = status.report.as_ref().and_then(stopped).or_else(|| refused(status, &mut for_a_person));
-    let (mail_is_safe, reason) = match (stopped, unread.or(rotation).or(resources).or(notes)) {
+    let (mail_is_safe, reason) = match (stopped, unread.or(would_fail).or(rotation).or(resources).or(notes)) {
         (Some(stopped), _) => (Safety::No, stopped),
         (None, Some(reason)) => (Safety::Look, reason),
         (None, None) => (Safety::Yes, well(status)),
@@ -85,9 +86,9 @@ pub(crate) fn overview(status: &Status, keep_inactive: Duration, now: SystemTime
 
 /// Why a host that uses AWSCURRENT's credential cannot send.
 pub(crate) fn stopped(report: &Report) -> Option<Text> {
-    let version = report.labelled(AWSCURRENT);
-    let Some(key) = version.and_then(|version| version.key.as_ref()) else {
-        let why = match version.and_then(|version| version.problem.as_ref()) {
+    let labelled = report.labelled(AWSCURRENT);
+    let Some(version) = labelled.filter(|version| version.key.is_some()) else {
+        let why = match labelled.and_then(|version| version.problem.as_ref()) {
             // A program keeps its own credential there, and sends with it: nothing has rotated it.
             Some(_) if report.last_rotated.is_none() => return None,
             Some(problem) => format!("the credential of AWSCURRENT cannot be read: {problem}"),
@@ -96,34 +97,29 @@ pub(crate) fn stopped(report: &Report) -> Option<Text> {
         };
         return Some(why.into());
     };
-    let state = match report.keys.iter().find(|it| it.key == *key) {
-        Some(KeyReport { active: true, .. }) => return refused_login(report, key),
-        Some(_) => "Inactive",
+    match credential(report, version) {
         // The function could not list the keys, or the list may be old.
-        None if unread(report).is_some() => return None,
-        None => "deleted",
-    };
-    Some(format!("access key {key}, which AWSCURRENT names, is {state}: a host that uses it cannot send").into())
-}
-
-/// What SES answered to a login with AWSCURRENT's credential, if SES was asked and refused it.
-fn refused_login(report: &Report, key: &str) -> Option<Text> {
-    let Some(Login::Refused(words)) = &report.labelled(AWSCURRENT)?.login else { return None };
-    let found = format!(
-        "SES does not accept the credential of AWSCURRENT (access key {key}), though the key is Active: {words}: a host that uses it cannot \
-         send"
-    );
-    Some(found.into())
+        Credential::Deleted(_) if unread(report).is_some() => None,
+        credential => credential.why_no_mail().map(Text::from),
+    }
 }
 
 /// Why SES sends none of the user's mail. Adds what a person can do.
 fn refused(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
     let Refused { found, ways } = status.refused()?;
-    let is_told = status.notes.iter().any(|note| note.to_string().contains(&found.to_string()));
-    if !is_told {
+    // The sender's own note tells of an account that SES has stopped.
+    let has_sender = |(address, _): &(Address, State)| address.kind == ResourceKind::Sender;
+    if status.stopped.is_none() || !status.resources.iter().any(has_sender) {
         for_a_person.extend(ways.iter().cloned());
     }
     Some(found.clone())
+}
+
+/// Why a rotation would fail at what no remedy of the rotation mends. Adds what a person has to do before all else.
+fn would_fail(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
+    for_a_person.extend(status.would_fail.iter().flat_map(|error| error.hints.iter().cloned()));
+    let first = status.would_fail.first()?;
+    Some(format!("a rotation would fail: {}", first.what).into())
 }
 
 /// As [`stopped`], if AWSCURRENT holds a credential: before the first rotation there is none, and nothing is wrong.

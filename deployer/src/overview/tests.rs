@@ -1,4 +1,4 @@
-use contract::{DONE, Next, Refusal, RefusalKind, VersionReport, WayOut};
+use contract::{DONE, Login, Next, Refusal, RefusalKind, VersionReport, WayOut};
 
 use super::*;
 use crate::{
@@ -53,6 +53,7 @@ fn healthy() -> Status {
         keys: vec![],
         sign: None,
         report: Some(report()),
+        would_fail: vec![],
         notes: vec![],
         retirements: vec![],
         foreign: vec![],
@@ -80,9 +81,22 @@ fn mail_that_ses_refuses_is_not_safe_though_the_key_is_active() {
     assert_eq!(judged(&status), (Safety::No, "SES refuses it".to_owned()));
     assert_eq!(shown(&status).for_a_person, [Text::from("do that")]);
     let note = Text::from("SES refuses it: do that");
-    let stopped = Status { stopped: Some(refused), notes: vec![note.clone()], ..healthy() };
+    let mut stopped = Status { stopped: Some(refused), notes: vec![note.clone()], ..healthy() };
+    stopped.resources.push((Address::new(ResourceKind::Sender, "s"), State::AsDeclared));
     assert_eq!(shown(&stopped).for_a_person, [note], "it is told once");
     assert_eq!(judged(&Status { may_send: Some(MaySend::Unseen("why".into())), ..healthy() }).0, Safety::Yes);
+}
+
+#[test]
+fn what_a_rotation_would_fail_at_comes_before_what_a_remedy_of_the_rotation_does() {
+    let mut report = report();
+    report.versions[0].labels.push(AWSPENDING.into());
+    report.open = Some("now".into());
+    let would_fail = vec![Error::new("the hosts may not read the secret").hint("put the policy back")];
+    let mut status = Status { report: Some(report), would_fail, ..healthy() };
+    status.credential.pending = Some("now".into());
+    assert_eq!(judged(&status), (Safety::Look, "a rotation would fail: the hosts may not read the secret".to_owned()));
+    assert_eq!(points(&status), ["put the policy back", "`deployer recover` shows how the rotation stands"]);
 }
 
 fn lines(status: &Status, subject: &str) -> Vec<String> {
@@ -173,6 +187,14 @@ fn an_inactive_key_in_use_is_told_with_the_commands_to_choose_from() {
     let points = points(&Status { report: Some(report), ..healthy() });
     assert!(points.iter().any(|point| point.contains("`deployer rotate --leaked NOW`")), "{points:?}");
     assert!(points.iter().any(|point| point.contains("`deployer recover --reactivate NOW`")), "{points:?}");
+}
+
+#[test]
+fn a_key_that_ses_accepts_is_not_called_deleted_though_an_old_list_lacks_it() {
+    let mut report = report();
+    report.keys.retain(|key| key.key != "NOW");
+    report.versions[0].login = Some(Login::Accepted);
+    assert_eq!(stopped(&report), None);
 }
 
 #[test]

@@ -59,6 +59,13 @@ impl Notes {
         };
         self.standing.iter().cloned().chain(self.unread.iter().map(unknown)).collect()
     }
+
+    /// Why no rotation can run, whatever the resources are: Lambda does not start the function.
+    pub(crate) fn does_not_start(&self) -> Option<Error> {
+        let unread = self.unread.as_ref().filter(|error| error.code().is_some_and(|code| NO_START.contains(&code)))?;
+        let error = Error::new("no rotation can run: Lambda does not start the function").cause(unread.in_one_line());
+        Some(unread.hints.iter().cloned().fold(error, Error::hint))
+    }
 }
 
 /// What the function's report tells a person. Nothing if the function is not there yet.
@@ -245,10 +252,10 @@ async fn invoke<T: DeserializeOwned>(aws: &Aws, deployment: &Deployment, event: 
     let answer = answer.failed_to(|| format!("invoke function {name}")).map_err(|error| match error.code() {
         _ if is_stopped => {
             let arn = deployment.names.function_arn();
-            error.hint(text![
-                "the function is stopped: its reserved concurrency is used up or 0. If nobody did that on purpose, run ",
-                Command::start_function(&arn)
-            ])
+            error.hint(
+                Text::from("the function is stopped: its reserved concurrency is used up or 0. ")
+                    .then(start_again(&arn)),
+            )
         }
         Some("ResourceNotFoundException") => error.hint(text!["run ", Command::deployer("apply"), " first"]),
         Some(NO_GRANT) => error.hint(lost_grant(name, &deployment.names.role)),
@@ -261,8 +268,29 @@ async fn invoke<T: DeserializeOwned>(aws: &Aws, deployment: &Deployment, event: 
     read_answer(name, payload.as_ref())
 }
 
+/// How to start a function whose reserved concurrency is 0.
+pub(crate) fn start_again(arn: &str) -> Text {
+    let (apply, start) = (Command::deployer("apply"), Command::start_function(arn));
+    text!["If nobody stopped it on purpose, run ", apply, ", which starts it again, or ", start]
+}
+
 /// Lambda's code if it may not decrypt the environment.
 const NO_GRANT: &str = "KMSAccessDeniedException";
+
+/// Lambda's codes for a function that it cannot start until somebody changes what the function runs on (API reference of Invoke).
+const NO_START: [&str; 11] = [
+    NO_GRANT,
+    "EC2AccessDeniedException",
+    "ENILimitReachedException",
+    "InvalidRuntimeException",
+    "InvalidSecurityGroupIDException",
+    "InvalidSubnetIDException",
+    "InvalidZipFileException",
+    "KMSDisabledException",
+    "KMSInvalidStateException",
+    "KMSNotFoundException",
+    "SubnetIPAddressLimitReachedException",
+];
 
 /// Lambda lets a role decrypt the environment by a grant for this role alone (Lambda guide, "Securing environment variables"). A role that is
 /// deleted and made anew has another id, and no grant.

@@ -136,6 +136,11 @@ impl RotationLog {
         &self.ends[before..]
     }
 
+    /// Whether the step that moves AWSCURRENT has ended.
+    pub(super) fn has_finished(&self) -> bool {
+        self.ends.iter().any(|end| end.step == LAST_STEP && end.failure.is_none())
+    }
+
     /// The failure of the last step, unless another step has begun since.
     pub(super) fn standing_failure(&self) -> Option<(&StepEnd, &Failure)> {
         let last = self.ends.last().filter(|_| !self.has_begun_another)?;

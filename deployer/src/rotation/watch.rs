@@ -22,6 +22,8 @@ use crate::{
 const POLL_EVERY: Duration = Duration::from_secs(1);
 /// How long Secrets Manager may answer from before the last change: it caches what it reads.
 const STALE_FOR: Duration = Duration::from_secs(20);
+/// How long the log's last line may come after the move of AWSCURRENT. Without it, the last step would not be shown.
+const LOG_IS_LATE_BY: Duration = Duration::from_secs(5);
 
 const NO_STEP_RUNS: &str = "no step of it runs, and none has failed";
 
@@ -125,6 +127,8 @@ struct Watched<'a> {
     first_failure: Option<Instant>,
     /// Since when the version has no label.
     without_label: Option<Instant>,
+    /// Since when the version is AWSCURRENT.
+    current_since: Option<Instant>,
 }
 
 impl<'a> Watched<'a> {
@@ -141,6 +145,7 @@ impl<'a> Watched<'a> {
             was_pending: false,
             first_failure: None,
             without_label: None,
+            current_since: None,
         }
     }
 
@@ -166,7 +171,8 @@ impl<'a> Watched<'a> {
     /// How the rotation ended; none while it goes on.
     fn outcome(&mut self, labels: Option<&Labels>, log: &RotationLog) -> Option<Result<(), Error>> {
         if labels.is_some_and(|labels| labels.current() == Some(&*self.version)) {
-            return Some(Ok(()));
+            let seen = self.current_since.get_or_insert_with(Instant::now).elapsed();
+            return (log.has_finished() || self.log_is_missing || seen > LOG_IS_LATE_BY).then_some(Ok(()));
         }
         let (end, failure) = log.standing_failure()?;
         self.first_failure.get_or_insert_with(Instant::now);
@@ -259,7 +265,7 @@ fn given_up(names: &Names, version: &str) -> Error {
         .cause(format!("version {version} carries neither AWSPENDING nor AWSCURRENT: somebody moved a label"))
         .hint(text![
             Command::deployer("status"),
-            " shows the labels; ",
+            " shows the labels, and whether somebody has destroyed the deployment meanwhile. If not, ",
             Command::deployer("rotate"),
             " starts a new rotation"
         ])

@@ -2,6 +2,7 @@
 
 use crate::support::{
     aws::TRUST_OF_LAMBDA,
+    calls::NOTHING,
     deployed::Deployed,
     example::{FUNCTION, INSTANCE_ROLE, ROLE, SECRET, USER},
     faults::Fault,
@@ -138,4 +139,38 @@ async fn a_deployment_gets_another_name_and_nothing_of_the_former_one_is_left_an
     deployed.run(&["rotate"]).expect(0);
     deployed.mail_works().await;
     deployed.run(&["destroy", "--auto-approve", "--stop-mail"]).expect(0);
+}
+
+/// The line of a rename stays in many files, and some day the former name is free for another deployment.
+#[tokio::test]
+async fn a_deployment_that_has_the_former_name_by_now_is_left_alone() {
+    let deployed = Deployed::new().await;
+    let renamed = [("name: mail-prod\n", "name: shop\n"), ("# moved_from: mail-old", "moved_from: mail-prod")];
+    deployed.sandbox.config(&renamed);
+    deployed.run(&APPLY).expect(0);
+    let other = [
+        ("mail-prod/smtp", "other/smtp"),
+        ("mail-prod-smtp", "other"),
+        ("rotate_on_create: true", "rotate_on_create: false"),
+    ];
+    deployed.sandbox.config(&other);
+    deployed.run(&APPLY).expect(0);
+    deployed.sandbox.config(&renamed);
+    let before = deployed.mark();
+
+    let destroy = ["destroy", "--auto-approve", "--stop-mail"];
+    for arguments in [&PLAN[..], &APPLY, &["apply", "--auto-approve", "--stop-mail"], &destroy] {
+        let refused = deployed.run(arguments).expect(1).in_one_line();
+        assert!(
+            refused.contains("moved_from names deployment eu-west-1/mail-prod, which is another deployment"),
+            "{refused}"
+        );
+        assert!(
+            refused.contains("its secret is other/smtp") && refused.contains("remove the line moved_from"),
+            "{refused}"
+        );
+    }
+    assert_eq!(deployed.sandbox.mutations(before), NOTHING);
+    deployed.sandbox.config(&renamed[..1]);
+    deployed.run(&PLAN).expect(0);
 }

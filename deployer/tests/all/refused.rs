@@ -1,14 +1,16 @@
 //! What stops mail, or readers of the secret, though the rotation is healthy: the user's policies, its permissions boundary, the account's
 //! standing with SES, the KMS key, and a deletion by hand.
 
+use aws_sdk_kms::types::{KeySpec, KeyUsageType};
 use aws_sdk_lambda::{
+    client::Waiters as _,
     primitives::Blob,
     types::{FunctionCode, Runtime},
 };
 use serde_json::json;
 
 use crate::support::{
-    aws::zip_of,
+    aws::{TRUST_OF_LAMBDA, zip_of},
     calls::NOTHING,
     controls::Ses,
     deployed::Deployed,
@@ -121,17 +123,32 @@ async fn a_policy_that_denies_the_users_mail_is_told_unless_it_depends_on_what_i
 #[tokio::test]
 async fn a_function_whose_role_was_made_anew_is_told_with_the_way_to_a_new_grant() {
     let deployed = Deployed::example(&[]).await;
-    let message = "Lambda was unable to decrypt the environment variables because KMS access was denied.";
+    let (iam, lambda) = (&deployed.aws.iam, &deployed.aws.lambda);
+    for policy in iam.list_role_policies().role_name(ROLE).send().await.unwrap().policy_names {
+        iam.delete_role_policy().role_name(ROLE).policy_name(policy).send().await.unwrap();
+    }
+    iam.delete_role().role_name(ROLE).send().await.unwrap();
+    let update = format!("aws lambda update-function-configuration --function-name {FUNCTION} --role ROLE");
+    // The second apply changes nothing, and does not call that well either.
+    for code in [11, 1] {
+        let said = deployed.run(&["apply", "--auto-approve"]).expect(code).in_one_line();
+        assert!(said.contains("no rotation can run: Lambda does not start the function"), "{said}");
+        assert!(said.contains(&update) && !said.contains("Apply complete"), "{said}");
+    }
     for verb in ["status", "rotate", "recover"] {
-        deployed
-            .sandbox
-            .faults(&[Fault::fail("lambda:InvokeFunction", 502, "KMSAccessDeniedException", message).times(9)]);
-        let ran = deployed.run(&[verb]);
-        deployed.sandbox.end_faults();
-        let said = ran.in_one_line();
-        let update = format!("aws lambda update-function-configuration --function-name {FUNCTION} --role ROLE");
+        let said = deployed.run(&[verb]).in_one_line();
         assert!(said.contains(&update), "{verb}: {said}");
     }
+
+    iam.create_role().role_name("another").assume_role_policy_document(TRUST_OF_LAMBDA).send().await.unwrap();
+    for role in ["another", ROLE] {
+        let arn = format!("arn:aws:iam::{ACCOUNT}:role/{role}");
+        lambda.update_function_configuration().function_name(FUNCTION).role(arn).send().await.unwrap();
+        let updated = lambda.wait_until_function_updated().function_name(FUNCTION);
+        updated.wait(std::time::Duration::from_mins(1)).await.unwrap();
+    }
+    deployed.run(&["apply", "--auto-approve"]).expect(0);
+    deployed.completes().await;
 }
 
 #[tokio::test]
@@ -166,6 +183,20 @@ async fn a_kms_key_that_nobody_may_use_is_told_before_anything_changes() {
     deployed.aws.kms.cancel_key_deletion().key_id(&key).send().await.unwrap();
     deployed.aws.kms.enable_key().key_id(&key).send().await.unwrap();
     deployed.run(&["apply", "--auto-approve"]).expect(0);
+}
+
+#[tokio::test]
+async fn a_kms_key_that_signs_is_told_before_anything_changes() {
+    let deployed = Deployed::example(&[]).await;
+    let create = deployed.aws.kms.create_key().key_spec(KeySpec::Rsa2048).key_usage(KeyUsageType::SignVerify);
+    let arn = create.send().await.unwrap().key_metadata.unwrap().arn.unwrap();
+    deployed.sandbox.config(&[("kms_key: alias/mail", &format!("kms_key: {arn}"))]);
+    let before = deployed.mark();
+    for arguments in [&["plan"][..], &["apply", "--auto-approve"]] {
+        let said = deployed.run(arguments).expect(1).in_one_line();
+        assert!(said.contains("cannot encrypt a secret") && said.contains("RSA_2048 key for SIGN_VERIFY"), "{said}");
+    }
+    assert_eq!(deployed.sandbox.mutations(before), NOTHING);
 }
 
 #[tokio::test]
@@ -270,6 +301,10 @@ async fn hosts_that_may_not_read_the_secret_are_told_before_a_rotation() {
     let put = iam.put_role_policy().role_name(role).policy_name(&name).policy_document(other.to_string());
     put.send().await.unwrap();
     says_that_a_rotation_would_fail(&deployed, "no longer allows it", way).await;
+    let status = &deployed.run(&["status", "--json"]).expect(0).json_of("status")[0];
+    assert_eq!(status["mail_is_safe"], "look", "{status}");
+    assert!(status["reason"].to_string().contains("a rotation would fail: the hosts may not read"), "{status}");
+    assert!(status["for_a_person"][0].to_string().contains("puts the policy back"), "{status}");
     deployed.run(&["apply", "--auto-approve"]).expect(0);
     deployed.run(&["rotate"]).expect(0);
 
@@ -278,6 +313,24 @@ async fn hosts_that_may_not_read_the_secret_are_told_before_a_rotation() {
     deployed.sandbox.faults(&[Fault::fail("iam:GetRolePolicy", 403, "AccessDenied", message).times(99)]);
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     deployed.run(&["rotate"]).expect(0);
+}
+
+#[tokio::test]
+async fn recover_gives_no_rotation_up_while_the_next_one_would_fail_outside_of_the_function() {
+    let deployed = Deployed::example(&[]).await;
+    deployed.rotation_fails_after_the_host_was_told().await;
+    let name = format!("mail-prod-read-secret-{REGION}");
+    let request = deployed.aws.iam.delete_role_policy().role_name(INSTANCE_ROLE).policy_name(&name);
+    request.send().await.unwrap();
+
+    let (ran, mutations) = deployed.run_watched(&["recover", "--auto-approve"]);
+
+    let said = ran.expect(14).in_one_line();
+    assert!(said.contains("would fail") && said.contains(&format!("lacks policy {name}")), "{said}");
+    assert_eq!(mutations, NOTHING);
+    deployed.run(&["apply", "--auto-approve", "--during-rotation"]).expect(14);
+    deployed.run(&["recover", "--auto-approve"]).expect(0);
+    deployed.mail_works().await;
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ impl Reader<'_> {
         let at = raw.keep_previous.get().map(|leaf| leaf.at).or(raw.schedule.get().map(|leaf| leaf.at))?;
         let message = format!(
             "the previous key would still be kept when the next window opens: `keep_previous` is {}, a rotation may begin up \
-             to {} after its window opens, and the next window opens {} after the last one",
+             to {} after its window opens, and the next window may open {} after the last one",
             spell(keep),
             spell(open),
             spell(period),

@@ -391,6 +391,7 @@ fn a_region_that_is_nearly_right_is_corrected() {
     assert_snapshot!(errors_with([
         "region: eu-west1",
         "region: eu-west-1a",
+        "region: eu-wst-1",
         "region: EU_WEST_1",
         "region: eu_west_1b",
         "region: Ireland",
@@ -965,6 +966,7 @@ fn several_deployments_share_nothing_that_rotates() {
         format!("{LEAST}{}", other.replace("mail-test/smtp", "mail-prod/smtp")),
         format!("{LEAST}{}", other.replace("mail-test-smtp", "Mail-Prod-SMTP").replace("eu-west-1", "eu-west-2")),
         format!("{LEAST}---\n{LEAST}"),
+        format!("{LEAST}{other}moved_from: mail-prod\n"),
     ]));
 
     // In another region or account, the same names belong to other resources.

@@ -14,7 +14,7 @@ use super::facts::{Facts, Host};
 use crate::{
     config::Config,
     date::rfc3339,
-    deployment::Deployment,
+    deployment::{Deployment, names::Names},
     engine::op::ResourceKind,
     error::Error,
     overview::{nothing_is_deployed, stopped, unusable},
@@ -119,6 +119,7 @@ pub(crate) fn findings(deployment: &Deployment, facts: &Facts, now: SystemTime) 
     found.extend(hosts(config, facts));
     found.extend(instance_role(deployment, facts));
     found.extend(function(deployment, facts));
+    found.extend(value(deployment, facts));
     found.push(rotation(deployment, facts));
     found.push(upkeep(deployment, facts));
     found.extend(notifications(config, facts));
@@ -483,8 +484,11 @@ fn next(name: &str, report: &Report) -> Finding {
         Next::MakeKey { frees } => {
             said(format!("a rotation would make a new access key, and delete {}", frees.join(", ")))
         }
-        Next::RollForward { key, .. } | Next::Resume { key } => {
+        Next::RollForward { key, .. } => {
             said(format!("a rotation would continue with access key {key}, which hosts may know"))
+        }
+        Next::Resume { key } => {
+            said(format!("a rotation would continue with access key {key}, which is stored already"))
         }
         Next::Fail { refusal } => {
             // A grace ends by itself before the next rotation.
@@ -497,6 +501,18 @@ fn next(name: &str, report: &Report) -> Finding {
             fix.fold(finding, Finding::fix)
         }
     }
+}
+
+/// Only the function reads a secret's value, and before the first apply there is none.
+fn value(deployment: &Deployment, facts: &Facts) -> Option<Finding> {
+    let is_before = facts.state_of(ResourceKind::Function) == Some(State::Missing);
+    (deployment.config.secret.existing && is_before).then(|| {
+        let Names { secret, user, .. } = &deployment.names;
+        let evidence = format!("what secret {secret} holds cannot be seen: the function reads it, and apply makes the function");
+        Finding::new(Check::Rotation, Verdict::Unseen, evidence).fix(format!(
+            "its value has to be a JSON object with \"username\": \"{user}\": else apply makes everything, and does not enable the rotation"
+        ))
+    })
 }
 
 fn rotation(deployment: &Deployment, facts: &Facts) -> Finding {
@@ -545,7 +561,9 @@ fn upkeep(deployment: &Deployment, facts: &Facts) -> Finding {
         }
         Some(State::Differs) if facts.status.differ_in_tags.iter().any(|it| it.kind == ResourceKind::Upkeep) => works(),
         Some(State::Differs) => {
-            let evidence = format!("rule {rule} is not as it was made: no key may be retired, and nobody told");
+            let evidence = format!(
+                "rule {rule} is not as it was made: the daily upkeep may not run, or something may run beside it"
+            );
             Finding::new(check, Verdict::Wrong, evidence).fix(apply())
         }
         Some(State::Unknown) | None => {

@@ -19,7 +19,11 @@ const YAML: &str = "name: m\nregion: eu-west-1\nsecret: {name: m/smtp}\niam_user
                     notify: {email: ops@example.com}\n";
 
 fn deployment() -> Deployment {
-    let config = parse(Path::new("config.yaml"), YAML).unwrap().remove(0);
+    deployment_of(YAML)
+}
+
+fn deployment_of(yaml: &str) -> Deployment {
+    let config = parse(Path::new("config.yaml"), yaml).unwrap().remove(0);
     let names = Names::in_account(&config, "123456789012".into());
     Deployment::new(config, names, "c".into())
 }
@@ -85,6 +89,7 @@ fn healthy() -> Facts {
             keys: vec![],
             sign: None,
             report: None,
+            would_fail: vec![],
             notes: vec![],
             retirements: vec![],
             foreign: vec![],
@@ -191,6 +196,18 @@ fn what_the_first_apply_makes_is_not_yet_there_and_not_wrong() {
         "Resources NotYet",
     ];
     assert_eq!(checks, expected);
+}
+
+#[test]
+fn what_an_existing_secret_holds_is_unseen_until_the_function_can_read_it() {
+    let existing = deployment_of(&YAML.replace("m/smtp}", "m/smtp, existing: true}"));
+    let unseen = |facts: &Facts| {
+        let found = findings(&existing, facts, SystemTime::UNIX_EPOCH);
+        let of_value = |finding: &&Finding| finding.check == Check::Rotation && finding.verdict == Verdict::Unseen;
+        found.iter().filter(of_value).map(|finding| finding.fix[0].to_string()).collect::<Vec<_>>()
+    };
+    assert!(unseen(&fresh())[0].contains("\"username\": \"m\""), "{:?}", unseen(&fresh()));
+    assert_eq!(unseen(&healthy()), [""; 0]);
 }
 
 /// What is changed in the facts, and words of the finding and of its fix.

@@ -85,6 +85,6 @@ pub(super) fn upload() -> aws_sdk_lambda::config::Builder {
 
 pub(super) fn zip(context: &Context) -> Result<&[u8], Error> {
     let missing =
-        || Error::new("the handler's zip was not built").hint("run apply again: the code changed since the plan");
+        || Error::new("the function's zip was not built").hint("run apply again: the code changed since the plan");
     context.package.as_deref().map(Vec::as_slice).ok_or_else(missing)
 }

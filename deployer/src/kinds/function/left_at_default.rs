@@ -10,6 +10,8 @@ use aws_sdk_lambda::{
 };
 use serde_json::{Value, json};
 
+use crate::deployment::names::log_group_of;
+
 /// A field that is to have Lambda's default.
 pub(super) struct Field {
     pub(super) name: &'static str,
@@ -65,7 +67,7 @@ pub(super) const FIELDS: [Field; 8] = [
         default: || json!(logging(None, None)),
         observe: |it| json!(it.logging_config().map_or_else(|| logging(None, None), |logging| logging_of(it, logging))),
         reset: |update| {
-            let group = update.get_function_name().as_deref().map(log_group);
+            let group = update.get_function_name().as_deref().map(log_group_of);
             let logging = LoggingConfig::builder().log_format(LogFormat::Text).set_log_group(group);
             update.logging_config(logging.build())
         },
@@ -90,13 +92,9 @@ pub(super) const FIELDS: [Field; 8] = [
     },
 ];
 
-fn log_group(function: &str) -> String {
-    format!("/aws/lambda/{function}")
-}
-
 /// How and where the function logs.
 fn logging_of(function: &FunctionConfiguration, config: &LoggingConfig) -> String {
-    let default = function.function_name().map(log_group);
+    let default = function.function_name().map(log_group_of);
     let group = config.log_group().filter(|group| Some(*group) != default.as_deref());
     logging(config.log_format(), group)
 }

@@ -25,6 +25,7 @@ use crate::{
     error::{Error, ErrorKind, FailedTo as _, absent_is_none},
     package::description_of_version,
     read_once,
+    rotation::function,
 };
 
 mod call;
@@ -282,14 +283,9 @@ impl Function {
     }
 
     fn is_stopped(&self) -> Text {
-        text![
-            format!(
-                "function {} is stopped: its reserved concurrency is 0, so no rotation can run. If nobody stopped it on \
-                 purpose, apply lifts that, or ",
-                self.name
-            ),
-            Command::start_function(&self.arn)
-        ]
+        let found =
+            format!("function {} is stopped: its reserved concurrency is 0, so no rotation can run. ", self.name);
+        Text::from(found).then(function::start_again(&self.arn))
     }
 
     fn check_that_no_other_secret_needs_it(&self, observed: &Observed, former: &[String]) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use contract::{KeyReport, Login, Report, VersionReport};
 
 /// How the credential of a labelled version stands.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Credential<'a> {
+pub(crate) enum Credential<'a> {
     None,
     /// Its key is deleted.
     Deleted(&'a str),
@@ -33,6 +33,19 @@ impl Credential<'_> {
         }
     }
 
+    /// Why a host that uses it as AWSCURRENT's cannot send; none if it may.
+    pub(crate) fn why_no_mail(self) -> Option<String> {
+        let why = match self {
+            Self::None | Self::Works(_) | Self::Unclear { .. } => return None,
+            Self::Deleted(key) => format!("access key {key}, which AWSCURRENT names, is deleted"),
+            Self::Inactive(key) => format!("access key {key}, which AWSCURRENT names, is Inactive"),
+            Self::Refused { key, words } => format!(
+                "SES does not accept the credential of AWSCURRENT (access key {key}), though the key is Active: {words}"
+            ),
+        };
+        Some(format!("{why}: a host that uses it cannot send"))
+    }
+
     pub(super) fn in_brackets(self) -> String {
         match self {
             Self::None => " (no credential)".to_owned(),
@@ -43,7 +56,8 @@ impl Credential<'_> {
     }
 }
 
-pub(super) fn credential<'a>(report: &'a Report, version: &'a VersionReport) -> Credential<'a> {
+/// How the credential of this version of the report stands.
+pub(crate) fn credential<'a>(report: &'a Report, version: &'a VersionReport) -> Credential<'a> {
     let Some(key) = version.key.as_deref() else { return Credential::None };
     match (&version.login, report.keys.iter().find(|it| it.key == key)) {
         (Some(Login::Accepted), _) => Credential::Works(key),

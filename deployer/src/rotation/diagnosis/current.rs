@@ -13,8 +13,9 @@ use super::{
 /// Mail is down: before everything else.
 pub(super) fn current_is_inactive(report: &Report) -> Option<Diagnosis> {
     let version = report.labelled(AWSCURRENT)?;
-    let Credential::Inactive(key) = credential(report, version) else { return None };
-    let found = format!("access key {key}, which AWSCURRENT names, is Inactive: a host that uses it cannot send");
+    let now = credential(report, version);
+    let Credential::Inactive(key) = now else { return None };
+    let found = now.why_no_mail()?;
     // Somebody moved AWSCURRENT onto a key that was Inactive, or made the key Inactive after a rollback.
     if let Some(told) = report.labelled(TOLD)
         && let Credential::Works(works) = credential(report, told)
@@ -82,18 +83,11 @@ fn with_problem(version: &VersionReport) -> Option<(&VersionReport, &str)> {
 pub(super) fn current_does_not_work(report: &Report) -> Option<Diagnosis> {
     let version = report.labelled(AWSCURRENT)?;
     let now = credential(report, version);
-    let found = match now {
-        Credential::Deleted(key) => format!("access key {key}, which AWSCURRENT names, is deleted"),
-        Credential::Refused { words, .. } => {
-            format!("SES does not accept the credential of AWSCURRENT{}: {words}", now.in_brackets())
-        }
-        Credential::Unclear { words, .. } => {
-            let found = format!("SES gave no answer to the credential of AWSCURRENT{}: {words}", now.in_brackets());
-            return Some(Diagnosis::Person { found: found.into(), ways: vec![again()] });
-        }
-        _ => return None,
-    };
-    let found = format!("{found}: a host that uses it cannot send");
+    if let Credential::Unclear { words, .. } = now {
+        let found = format!("SES gave no answer to the credential of AWSCURRENT{}: {words}", now.in_brackets());
+        return Some(Diagnosis::Person { found: found.into(), ways: vec![again()] });
+    }
+    let found = now.why_no_mail()?;
     Some(match why_a_new_one_would_fail(report) {
         None => curable(found, Remedy::Rotate, []),
         Some(why) => person_about_next(report, Text::from(format!("{found}. A rotation would fail: ")).then(why)),

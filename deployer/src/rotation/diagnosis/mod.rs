@@ -15,6 +15,7 @@ mod remedy;
 mod tests;
 mod told;
 
+pub(crate) use credential::{Credential, credential};
 pub(crate) use next::{Owed, first_credential, way_out};
 pub(crate) use obstacle::{Obstacle, obstacle, unread};
 pub(crate) use open::left_open_by_an_edit;

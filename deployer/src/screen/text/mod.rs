@@ -72,8 +72,8 @@ pub(super) fn event(event: &Event, config: Option<&str>, columns: usize) -> Stri
         text
     };
     match event {
-        Event::Building => "building the handler with cargo lambda; this takes minutes the first time\n".to_owned(),
-        Event::Built { bytes, took } => format!("built the handler: {} KiB in {}\n", bytes / 1024, seconds(*took)),
+        Event::Building => "building the function with cargo lambda; this takes minutes the first time\n".to_owned(),
+        Event::Built { bytes, took } => format!("built the function: {} KiB in {}\n", bytes / 1024, seconds(*took)),
         Event::BuildSays(line) => format!("    {}\n", printable(line)),
         Event::Started(address, op) => format!("    {address}: {}\n", op.call),
         Event::Reached(_) => String::new(),

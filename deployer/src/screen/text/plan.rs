@@ -119,10 +119,10 @@ pub(in crate::screen) fn drift(
     if !drift.unclear.is_empty() {
         let names: Vec<_> = drift.unclear.iter().map(ToString::to_string).collect();
         let unclear = format!(
-            "{YELLOW}Unclear:{YELLOW:#} the file declares something else than was applied of {}. `{}` with the file that was applied \
+            "{YELLOW}Unclear:{YELLOW:#} the file declares something else than was applied of {}. `{}`, with the file that was applied, \
              tells whether it drifted.",
             printable(&names.join(", ")),
-            Command::deployer("drift")
+            Command::complete(&["drift", "APPLIED-FILE"])
         );
         push_wrapped(&mut text, columns, 0, &unclear);
     }
