@@ -32,7 +32,7 @@ class Deployer < Formula
     bash_completion.install "completions/deployer.bash" => "deployer"
     fish_completion.install "completions/deployer.fish"
     zsh_completion.install "completions/deployer.zsh" => "_deployer"
-    pkgshare.install "config.example.yaml", "rotate_smtp.sh", "rotate_smtp_file.sh", "rotate-smtp-boot.service"
+    pkgshare.install "config.example.yaml", "examples"
   end
 
   test do

@@ -20,7 +20,7 @@ provider "aws" {
 variable "package" {
   type        = string
   default     = "x86_64.zip"
-  description = "The function, as `deployer build --out .` writes it."
+  description = "The function's zip: that of a release, or what `deployer build --out .` writes in a checkout."
 }
 
 module "mail_prod" {

@@ -82,7 +82,7 @@ variable "function" {
       security_groups = list(string)
     }))
   })
-  description = "package: the zip that `deployer build --out FOLDER` writes."
+  description = "package: the function's zip, of a release or of `deployer build --out FOLDER` in a checkout."
 }
 
 variable "notify" {
