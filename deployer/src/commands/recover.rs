@@ -81,7 +81,7 @@ async fn recover(
         if taken.contains(&remedy) || taken.len() == MOST_REMEDIES {
             return session.or_show(Err(did_not_help(&remedy)));
         }
-        // What a failed rotation has left is worth more than nothing, which is all that the next one would leave.
+        // Nothing is given up for a rotation that would fail.
         if matches!(remedy, Remedy::Rotate | Remedy::ClearPending { owes_a_rotation: true, .. }) {
             session.or_show(rotate::check_its_way(session).await)?;
         }
