@@ -11,8 +11,9 @@
 #
 # The script reads Postfix's own configuration: relayhost, which must be [HOST] or [HOST]:PORT, and
 # smtp_sasl_password_maps, one table of type texthash (which every Postfix has), hash, btree, lmdb or cdb. In the table,
-# the script replaces only the relay host's line. For an instance that is not the system's, set Postfix's own variable,
-# MAIL_CONFIG.
+# the script replaces the relay host's credential wherever it stands: transport_maps may name the same host with another
+# port, or in another spelling. Other lines stay as they are. For an instance that is not the system's, set Postfix's own
+# variable, MAIL_CONFIG.
 #
 # The proof is a test mail, which Postfix's log must call sent by the relay host. If it does not in time, the script
 # restores the map from before and exits with 1. You may run it again: with the same credential, only the proof repeats.
@@ -26,13 +27,16 @@
 set -euo pipefail
 umask 077
 cd /
-PATH=$PATH:/usr/local/bin:/usr/sbin:/sbin
+PATH=$PATH:/usr/local/bin:/usr/sbin:/sbin:/snap/bin
 
 fail() {
   echo "rotate_smtp: $*" >&2
   exit 1
 }
 command -v postconf >/dev/null || fail "Postfix is not installed"
+for program in aws python3; do
+  command -v "$program" >/dev/null || fail "$program is not installed"
+done
 
 # Settings. The sender must be one that the IAM user may send as (ses.from of the deployment).
 sender=${PROBE_SENDER:-no-reply@$(postconf -xh mydomain)}
@@ -73,15 +77,21 @@ relay_name=${BASH_REMATCH[1]} relay_port=${BASH_REMATCH[3]:-25}
 for parameter in sender_dependent_relayhost_maps sender_dependent_default_transport_maps; do
   [[ -z $(postconf -xh "$parameter") ]] || fail "$parameter is set: mail of some senders would keep an old credential"
 done
+[[ $(postconf -M) != *smtp_sasl_password_maps* ]] ||
+  fail "master.cf has smtp_sasl_password_maps for a service of its own: its mail would keep an old credential"
+[[ -z $(postconf -xh smtp_sasl_auth_cache_name) ]] ||
+  fail "smtp_sasl_auth_cache_name is set: Postfix would remember one refusal of a new key long after SES knows the key"
 maps=$(postconf -xh smtp_sasl_password_maps)
 [[ $maps =~ ^(texthash|hash|btree|lmdb|cdb):(/[^ ,]+)$ ]] ||
   fail "smtp_sasl_password_maps is '$maps', not one of texthash:, hash:, btree:, lmdb: or cdb: with an absolute path"
-type=${BASH_REMATCH[1]} map=${BASH_REMATCH[2]}
+type=${BASH_REMATCH[1]} map=${BASH_REMATCH[2]} index=.${BASH_REMATCH[1]}
+[[ $type != hash && $type != btree ]] || index=.db
 [[ $(postconf -h smtp_sasl_auth_soft_bounce) == yes ]] ||
   fail "smtp_sasl_auth_soft_bounce is not yes: mail would bounce while SES does not know a new key everywhere"
 if [[ -z $log ]]; then
+  # Postfix logs when it starts. A file that is older than that is left from before the host logged to the journal.
   for log in /var/log/mail.log /var/log/maillog journal; do
-    [[ ! -e $log ]] || break
+    [[ ! -e $log || $log -ot $(postconf -xh queue_directory)/pid/master.pid ]] || break
   done
 fi
 if [[ $log == journal ]]; then
@@ -92,7 +102,7 @@ fi
 
 # The credential. Programs get it on standard input: every user of the host can see arguments.
 
-fetch() { # LABEL [VERSION-ID]: prints the map's line; returns 2 if no version has the label, or that version has not
+fetch() { # LABEL [VERSION-ID]: prints KEY-ID:PASSWORD; returns 2 if no version has the label, or that version has not
   local secret
   if ! secret=$(aws secretsmanager get-secret-value --region "$region" --secret-id "$arn" --version-stage "$1" \
     ${2:+--version-id "$2"} --cli-connect-timeout 5 --cli-read-timeout 10 --query SecretString --output text \
@@ -105,7 +115,7 @@ fetch() { # LABEL [VERSION-ID]: prints the map's line; returns 2 if no version h
   echo "its value is not the JSON of an SMTP credential" >"$errors"
   printf '%s' "$secret" | python3 -I -c 'import json, sys
 secret = json.load(sys.stdin)
-print(sys.argv[1], secret["AccessKeyId"] + ":" + secret["SMTPPassword"])' "$relay" 2>/dev/null || return 1
+print(secret["AccessKeyId"] + ":" + secret["SMTPPassword"])' 2>/dev/null || return 1
 }
 
 fetch_told() { # LABEL SECONDS: as fetch, for the version of this run
@@ -119,12 +129,12 @@ fetch_told() { # LABEL SECONDS: as fetch, for the version of this run
   done
 }
 
-key_of() { # LABEL LINE-OF-THE-MAP: prints the access key's id
-  [[ ${2#"$relay "} =~ ^([A-Z0-9]{16,128}):[A-Za-z0-9+/=]{20,}$ ]] || fail "$1 of $arn is not an SMTP credential"
+key_of() { # LABEL CREDENTIAL: prints the access key's id
+  [[ $2 =~ ^([A-Z0-9]{16,128}):[A-Za-z0-9+/=]{20,}$ ]] || fail "$1 of $arn is not an SMTP credential"
   printf '%s\n' "${BASH_REMATCH[1]}"
 }
 
-refuses() { # LINE-OF-THE-MAP: whether the relay host definitely refuses this credential: three answers of 535
+refuses() { # CREDENTIAL: whether the relay host definitely refuses this credential: three answers of 535
   local attempt status implicit cafile capath
   implicit=$(postconf -h smtp_tls_wrappermode) || return 1
   cafile=$(postconf -xh smtp_tls_CAfile) capath=$(postconf -xh smtp_tls_CApath)
@@ -132,7 +142,7 @@ refuses() { # LINE-OF-THE-MAP: whether the relay host definitely refuses this cr
     ((attempt == 1)) || sleep 5
     status=0
     # The credential goes only to a host with the right certificate, whatever smtp_tls_security_level is.
-    printf '%s\n' "${1#"$relay "}" | timeout 20 python3 -I -c 'import os, smtplib, ssl, sys
+    printf '%s\n' "$1" | timeout 20 python3 -I -c 'import os, smtplib, ssl, sys
 host, port, implicit, cafile, capath = sys.argv[1:]
 user, _, password = sys.stdin.readline().rstrip("\n").partition(":")
 tls = ssl.create_default_context(cafile=cafile or None, capath=capath or None)
@@ -156,32 +166,118 @@ except smtplib.SMTPAuthenticationError as error:
 
 exec 9>"$map.lock"
 flock --wait 60 9 || fail "another run has held $map.lock for a minute"
+# What the script keeps beside the map has names of its own: nobody else's copy is touched.
+own=$map.rotate_smtp
 # This run has the lock, so a killed run left these files.
-rm -f "$map".new* "$map".errors
-errors=$map.errors
-trap 'rm -f "$errors"' EXIT
+rm -f "$own".new* "$own.errors"
+errors=$own.errors
+trap 'rm -f "$errors" "$own".new*' EXIT
 # Also if somebody made them wider.
-for file in "$map.before" "$map.previous"; do
+for file in "$own.before" "$own.previous"; do
   [[ ! -e $file ]] || chmod 600 "$file"
 done
-line=$(fetch_told "$label" 30) || fail "cannot read $label of $arn: $(tr '\n' ' ' <"$errors")"
-key=$(key_of "$label" "$line")
+credential=$(fetch_told "$label" 30) || fail "cannot read $label of $arn: $(tr '\n' ' ' <"$errors")"
+key=$(key_of "$label" "$credential")
 
-# The map. $map.before is the last proven map. It exists only until its successor is proven too. So if a run is killed
-# before that, the next run can still restore it.
+# The map. $own.before is the last proven map. It exists only until its successor is proven too. So if a run is killed
+# before that, the next run can still restore it. $own.unproven has the digests of such successors: somebody who has
+# changed the map since wants that one, and no older one back.
+if [[ -e $own.before && -e $map ]] && ! cmp -s "$own.before" "$map" &&
+  ! grep -qxF "$(sha256sum <"$map")" "$own.unproven" 2>/dev/null; then
+  rm -f "$own.before"
+fi
+[[ -e $own.before ]] || rm -f "$own.unproven"
 
-lines_of_relay() { # == or !=: prints the relay host's lines of the map, or all others
-  [[ ! -e $map ]] || awk -v relay="$relay" "\$1 $1 relay" "$map"
+# Prints what is to be known, or the new text. It reads the map's text as postmap does.
+map_program='import os, sys
+sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="")
+action, relay, text_file, index_file = sys.argv[1:]
+host = relay[1 : relay.index("]")]
+
+class Entry:
+    def __init__(self, raw):
+        self.raw, self.text = raw, raw.rstrip("\r\n")
+
+    def split(self):
+        self.key, self.value = (self.text.split(None, 1) + [""])[:2]
+        self.key, self.value = self.key.strip("\""), self.value.rstrip()
+        # Postfix looks keys up in small letters.
+        self.folded = self.key.lower()
+
+def read(file):
+    with open(file, encoding="utf-8", errors="surrogateescape", newline="") as lines:
+        return lines.read().splitlines(keepends=True)
+
+# A line that begins with white space continues the entry before it. Comments and empty lines may come between.
+parts, entries = [], []
+for raw in read(text_file):
+    is_nothing = not raw.strip() or raw.lstrip().startswith("#")
+    if not is_nothing and raw[0].isspace() and entries:
+        entries[-1].raw += raw
+        entries[-1].text += raw.rstrip("\r\n")
+    elif is_nothing:
+        parts.append(raw)
+    else:
+        entries.append(Entry(raw))
+        parts.append(entries[-1])
+for entry in entries:
+    entry.split()
+known = {entry.folded for entry in entries}
+lost = [line.split(None, 1)[0] for line in read(index_file) if line.strip() and line.split(None, 1)[0].lower() not in known]
+if lost:
+    sys.exit("the index of the map has " + ", ".join(lost) + ", and its text has not: add it, or run postmap")
+
+# Postfix looks for the host before it looks for the relay host as it is written.
+of_host = [entry for entry in entries if entry.folded == host.lower()]
+of_relay = [entry for entry in entries if entry.folded == relay.lower()]
+now = {entry.value for entry in of_host + of_relay}
+new = os.environ.get("CREDENTIAL", "")
+if len(now) > 1 and new not in now:
+    sys.exit("the map has one credential for " + host + " and another for " + relay + ": remove one of the two lines")
+current = (of_host + of_relay)[0].value if now else ""
+if action == "current":
+    print(current)
+    sys.exit()
+key = current.partition(":")[0]
+for entry in entries:
+    if entry in of_host + of_relay or entry.value and entry.value in now:
+        if entry.value != new:
+            entry.raw = entry.key + " " + new + "\n"
+    elif key and entry.value.partition(":")[0] == key:
+        sys.exit("the line of " + entry.key + " has access key " + key + " with another password, and would keep it")
+text = "".join(part if isinstance(part, str) else part.raw for part in parts)
+if not now:
+    text += ("" if not text or text.endswith("\n") else "\n") + relay + " " + new + "\n"
+sys.stdout.write(text)'
+
+# The text of a password map is often deleted once it is indexed. Then the index has what Postfix uses.
+text=$map indexed=/dev/null
+if [[ $type != texthash && -e $map$index ]]; then
+  indexed=$own.new.indexed
+  postmap -s "$type:$map" >"$indexed" 2>/dev/null || indexed=/dev/null # cdb cannot list what it has
+  if [[ ! -e $map ]]; then
+    [[ -s $indexed ]] || fail "$map is gone, and postmap cannot list its index: write the map again, with all of its lines"
+    text=$indexed
+  fi
+elif [[ ! -e $map ]]; then
+  text=/dev/null
+fi
+
+read_map() { # current: prints the relay host's credential; edit: prints the map with $credential
+  CREDENTIAL=$credential python3 -I -c "$map_program" "$1" "$relay" "$text" "$indexed" 2>"$errors" ||
+    fail "$map stays as it is: $(tail -n 1 "$errors")"
+}
+
+looked_up() { # FILE: prints the credential that Postfix would find in it
+  postmap -q "$relay_name" "$type:$1" || postmap -q "$relay" "$type:$1"
 }
 
 take_into_use() { # FILE: renames the file and its index to the map
-  local suffix=.$type
-  [[ $type != hash && $type != btree ]] || suffix=.db
   if [[ $type != texthash ]]; then
     postmap "$type:$1"
-    sync "$1$suffix"
+    sync "$1$index"
     # First the index, which Postfix reads. If the run is killed here, the next finds the old text and repeats both.
-    mv -f "$1$suffix" "$map$suffix"
+    mv -f "$1$index" "$map$index"
   fi
   sync "$1"
   mv -f "$1" "$map"
@@ -247,7 +343,7 @@ in_queue() { # Whether this very mail is in the queue, whatever the log says
 }
 
 prove() {
-  local gone deadline=$((SECONDS + proof_seconds))
+  local gone found deadline=$((SECONDS + proof_seconds))
   [[ $log == journal ]] || log_size=$(stat -c %s "$log")
   # -N never: a bounce of this mail would reach nobody.
   "$(postconf -xh sendmail_path)" -i -N never -f "$sender" -- "$recipient" <<MAIL || return
@@ -263,7 +359,8 @@ MAIL
     # Before the log is read: Postfix removes a mail from the queue after it has logged what became of it.
     gone=''
     [[ -z $queue_id ]] || in_queue || gone=yes
-    read -r queue_id status answer < <(fate) || continue
+    found=$(fate) || continue
+    read -r queue_id status answer <<<"$found"
     case $status in
     sent) [[ -z $gone ]] || return 0 ;;
     queued | elsewhere) ;;
@@ -277,12 +374,13 @@ MAIL
 
 take_back() {
   local outcome="no proven map is there to go back to"
-  rm -f "$map".new* "$errors"
+  rm -f "$own".new* "$errors"
   if [[ $label != AWSPENDING ]]; then
     # The credential before may be of a key that was deleted long ago.
     outcome="the map stays as it is, since every host should have $label"
-  elif [[ -e $map.before ]]; then
-    take_into_use "$map.before"
+  elif [[ -e $own.before ]]; then
+    take_into_use "$own.before"
+    rm -f "$own.unproven"
     outcome="the map before is back"
   fi
   # Mail that waits because of the refused credential leaves at once with the old one, not after minutes.
@@ -297,15 +395,16 @@ take_back() {
 
 state=unchanged
 trap 'exit 1' HUP INT TERM
-if [[ $label == AWSPENDING && $(lines_of_relay '==') != "$line" ]]; then
+current=$(read_map current)
+if [[ $label == AWSPENDING && $current != "$credential" ]]; then
   # A rotation puts both labels on its version. Once DEPLOYING is elsewhere, the rotation cannot end, and no label would
   # protect the key that this host takes. The script of the next rotation may already wait for the lock.
   deploying=$(fetch_told DEPLOYING 5) || fail "cannot read DEPLOYING of $arn: $(tr '\n' ' ' <"$errors")"
-  [[ $deploying == "$line" ]] || fail "DEPLOYING of $arn names another credential: the rotation was given up"
+  [[ $deploying == "$credential" ]] || fail "DEPLOYING of $arn names another credential: the rotation was given up"
 fi
 # During a rotation AWSCURRENT is the old credential until every host has the new one. A host that took the old one then
 # would keep it: the rotation has told its hosts already, and deletes the old key later.
-if [[ -n $boots || ($label == AWSCURRENT && $(lines_of_relay '==') != "$line") ]]; then
+if [[ -n $boots || ($label == AWSCURRENT && $current != "$credential") ]]; then
   status_of_fetch=0
   deploying=$(fetch DEPLOYING) || status_of_fetch=$?
   # Only a label that does not exist means that there is no such credential. A read that failed does not.
@@ -315,29 +414,36 @@ if [[ -n $boots || ($label == AWSCURRENT && $(lines_of_relay '==') != "$line") ]
   if [[ $deploying_key == "$key" ]]; then
     : # No rotation is under way, or it is about to end.
   elif [[ -z $boots ]]; then
-    [[ $(lines_of_relay '==') != "$deploying" ]] ||
+    [[ $current != "$deploying" ]] ||
       fail "$map keeps the credential that a rotation has brought (DEPLOYING)"
   elif refuses "$deploying"; then
     echo "rotate_smtp: $relay refuses access key $deploying_key of DEPLOYING; taking AWSCURRENT" >&2
   else
-    label=DEPLOYING line=$deploying key=$deploying_key
+    label=DEPLOYING credential=$deploying key=$deploying_key
   fi
 fi
-if [[ $(lines_of_relay '==') != "$line" ]]; then
+read_map edit >"$own.new"
+if [[ $text != "$map" ]] || ! cmp -s "$own.new" "$map"; then
+  # Nothing has changed yet. What Postfix would not find is no credential of its.
+  [[ $type == texthash ]] || postmap "$type:$own.new"
+  [[ $(looked_up "$own.new") == "$credential" ]] ||
+    fail "$map stays as it is: Postfix would find another line than that of $relay"
   state=installed
-  if [[ -e $map && ! -e $map.before ]]; then
+  if [[ $text != /dev/null && ! -e $own.before ]]; then
     # Not cp: a copy of a map that everybody can read would be readable by everybody, too.
-    cat "$map" >"$map.new.before"
-    sync "$map.new.before"
-    mv -f "$map.new.before" "$map.before"
+    cat "$text" >"$own.new.before"
+    sync "$own.new.before"
+    mv -f "$own.new.before" "$own.before"
   fi
+  sha256sum <"$own.new" >>"$own.unproven"
+  sync "$own.unproven"
   trap take_back EXIT
-  { lines_of_relay '!=' && printf '%s\n' "$line"; } >"$map.new"
-  take_into_use "$map.new"
+  take_into_use "$own.new"
 fi
+rm -f "$own".new*
 if [[ -n $boots ]] && ! postfix status >/dev/null 2>&1; then
   trap - EXIT
-  rm -f "$map.before" "$errors"
+  rm -f "$own.before" "$own.unproven" "$errors"
   echo "$state: $map has $label, access key $key; Postfix does not run, so there is no proof"
   exit 0
 fi
@@ -350,7 +456,8 @@ fi
 prove || exit 1
 trap - EXIT
 rm -f "$errors"
-[[ ! -e $map.before ]] || mv -f "$map.before" "$map.previous"
+[[ ! -e $own.before ]] || mv -f "$own.before" "$own.previous"
+rm -f "$own.unproven"
 # Other mail may have been deferred while some servers of SES did not know the key.
 [[ -z $was_deferred ]] || postqueue -f
 echo "$state: $map has $label, access key $key; Postfix delivered with it: $answer"

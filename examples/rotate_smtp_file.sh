@@ -10,8 +10,9 @@
 # script installs exactly that version: a read by label alone can return an older version for some seconds.
 #
 # Writes /etc/mail/smtp-credentials, two lines: AccessKeyId=… and SMTPPassword=…, readable only by its owner. Give
-# the file to the application's user once; that user stays the owner. The script keeps the previous credential beside
-# the file, as .previous. You may run it again: with the same credential it changes nothing. On success the last line
+# the file to the application's user or group once: owner, group, mode and access list stay as they are. A link is
+# followed. The file itself is replaced, so mount its folder into a container, and not the file. The script keeps the
+# previous credential beside the file, as .previous. You may run it again: with the same credential it changes nothing. On success the last line
 # on standard output names the access key that the file has now.
 #
 # A host that boots during a rotation logs in to SMTP_ENDPOINT, smtps://HOST[:PORT] or smtp://HOST[:PORT] (STARTTLS), by
@@ -65,14 +66,17 @@ endpoint=${SMTP_ENDPOINT:-smtps://email-smtp.$region.amazonaws.com:465}
 
 file=${HOST_ROOT:-}/etc/mail/smtp-credentials
 [[ -d ${file%/*} ]] || install -d -m 755 "${file%/*}"
+# Who reads the file by its other name would keep the old credential.
+[[ ! -L $file ]] || file=$(readlink -f "$file")
+[[ ! -e $file || $(stat -c %h "$file") == 1 ]] || fail "$file has another name, a hard link, which this would not change"
 exec 9>"$file.lock"
 flock --wait 60 9 || fail "another run has held $file.lock for a minute"
 
 # This run has the lock, so a killed run left these files.
-rm -f "$file".new.??????
-new=$(mktemp "$file.new.XXXXXX")
-old=$(mktemp "$file.new.XXXXXX")
-errors=$(mktemp "$file.new.XXXXXX")
+rm -f "$file".rotate_smtp.??????
+new=$(mktemp "$file.rotate_smtp.XXXXXX")
+old=$(mktemp "$file.rotate_smtp.XXXXXX")
+errors=$(mktemp "$file.rotate_smtp.XXXXXX")
 trap 'rm -f "$new" "$old" "$errors"' EXIT
 
 credential_pattern=$'^AccessKeyId=[A-Z0-9]{16,128}\nSMTPPassword=[A-Za-z0-9+/=]{20,}$'
@@ -163,16 +167,19 @@ if [[ $installed == "$credential" ]]; then
   echo "unchanged: $file already has $label, access key $key"
   exit 0
 fi
-printf '%s\n' "$credential" >"$new"
 if [[ -e $file ]]; then
-  chown --reference="$file" "$new" "$old"
+  # The application may be one that the group or an access list lets in.
+  cp --attributes-only --preserve=all "$file" "$new"
+  chown --reference="$file" "$old"
   # A copy, not a second name: only the owner may read it, whoever may read the file.
   cat "$file" >"$old"
   sync "$old"
   mv -f "$old" "$file.previous"
 fi
+printf '%s\n' "$credential" >"$new"
 sync "$new"
 mv -f "$new" "$file"
 sync "${file%/*}"
+[[ ! $(stat -c %A "$file") =~ r..$ ]] || echo "rotate_smtp_file: every user of the host can read $file" >&2
 # If the application reads the file only once, tell it here, for example: systemctl reload myapp
 echo "installed: $file has $label, access key $key"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import pwd
 import re
@@ -52,6 +53,10 @@ class RotateSmtp(unittest.TestCase):
     def build_index(self) -> None:
         """Builds the map's index, if the map's type needs one."""
 
+    def kept(self, name: str) -> Path:
+        """A file that the script keeps beside the map."""
+        return self.map.with_name(f"sasl_passwd.rotate_smtp.{name}")
+
     def line(self, credential: Credential) -> str:
         return f"{self.relay} {credential.key}:{credential.password}\n"
 
@@ -84,7 +89,7 @@ class RotateSmtp(unittest.TestCase):
         self.assertNotRegex(text, r"rotate-smtp\.[0-9a-f]{32}", "the Message-ID is shown")
 
     def assert_copies_are_private(self) -> None:
-        for copy in self.map.parent.glob("sasl_passwd.[bpn]*"):  # .before, .previous, .new
+        for copy in self.map.parent.glob("sasl_passwd.rotate_smtp.*"):
             try:
                 self.assertEqual(copy.stat().st_mode & 0o077, 0, copy)
             except FileNotFoundError:
@@ -99,7 +104,7 @@ class RotateSmtp(unittest.TestCase):
         self.assertEqual(err.count("\n"), 1, err)
         self.assertIn(reason, err)
         self.assertEqual(self.map.read_text(), self.old_map)
-        self.assertFalse(self.map.with_suffix(".before").exists())
+        self.assertFalse(self.kept("before").exists())
         self.assert_private()
 
     def assert_installed(self, result: tuple[int, str, str]) -> None:
@@ -108,7 +113,7 @@ class RotateSmtp(unittest.TestCase):
         self.assertEqual(out.count("\n"), 1, out)
         self.assertIn(f"access key {secret.pending.key}; Postfix delivered with it: (250 Ok ", out)
         self.assertEqual(self.map.read_text(), FOREIGN_LINE + self.line(secret.pending))
-        self.assertFalse(self.map.with_suffix(".before").exists())
+        self.assertFalse(self.kept("before").exists())
         self.assert_private()
 
     def assert_private(self) -> None:
@@ -162,7 +167,7 @@ class TextTable(RotateSmtp):
     def test_a_new_credential_is_installed_and_a_mail_goes_out_with_it(self) -> None:
         self.assert_installed(self.run_script())
         self.assertTrue(self.arrived(f"X-Access-Key-Id: {secret.pending.key}"))
-        self.assertEqual(self.map.with_suffix(".previous").read_text(), self.old_map)
+        self.assertEqual(self.kept("previous").read_text(), self.old_map)
 
     def test_a_second_run_leaves_the_map_alone_and_proves_again(self) -> None:
         self.assert_installed(self.run_script())
@@ -227,12 +232,24 @@ class TextTable(RotateSmtp):
         self.assert_restored(self.run_script(PROOF_SECONDS="3"), "the map before is back")
 
     def test_the_way_back_is_to_the_last_map_that_was_proven(self) -> None:
-        before = self.map.with_suffix(".before")
-        before.touch(0o600)
-        before.write_text(self.old_map)
-        self.map.write_text(self.line(Credential("AKIAUNPROVENUNPROVEN", "x" * 44)))
+        unproven = self.line(Credential("AKIAUNPROVENUNPROVEN", "x" * 44))
+        for name, text in (("before", self.old_map), ("unproven", f"{hashlib.sha256(unproven.encode()).hexdigest()}  -\n")):
+            self.kept(name).touch(0o600)
+            self.kept(name).write_text(text)
+        self.map.write_text(unproven)
         tell_endpoint(refuse_logins=1000)
         self.assert_restored(self.run_script(PROOF_SECONDS="3"), "the map before is back")
+
+    def test_a_map_that_somebody_has_changed_since_goes_back_to_no_older_one(self) -> None:
+        for name in ("before", "unproven"):
+            self.kept(name).touch(0o600)
+            self.kept(name).write_text("very old\n")
+        others = [self.map.with_name(f"sasl_passwd.{name}") for name in ("before", "newer", "new", "errors")]
+        for other in others:
+            other.touch(0o600)
+        tell_endpoint(refuse_logins=1000)
+        self.assert_restored(self.run_script(PROOF_SECONDS="3"), "the map before is back")
+        self.assertEqual([other.exists() for other in others], [True] * 4)
 
     def test_a_postfix_that_would_bounce_on_a_refused_login_is_not_touched(self) -> None:
         self.postfix.set("smtp_sasl_auth_soft_bounce = no")
@@ -248,6 +265,52 @@ class TextTable(RotateSmtp):
                 self.postfix.set(f"{name} = {value}")
                 self.assert_untouched(self.run_script(), f"{name} is ")
                 self.postfix.set(f"{name} = {unset}")
+
+    def test_a_service_with_a_map_of_its_own_is_not_touched(self) -> None:
+        services = self.postfix.config / "master.cf"
+        services.write_text(services.read_text() + "other unix - - n - - smtp\n  -o smtp_sasl_password_maps=texthash:/x\n")
+        self.assert_untouched(self.run_script(), "its mail would keep an old credential")
+
+    def test_a_postfix_that_remembers_refusals_is_not_touched(self) -> None:
+        self.postfix.set("smtp_sasl_auth_cache_name = btree:/x")
+        self.assert_untouched(self.run_script(), "smtp_sasl_auth_cache_name is set")
+
+    def test_the_credential_is_replaced_wherever_the_map_has_it(self) -> None:
+        old, new = (f"{it.key}:{it.password}" for it in (secret.current, secret.pending))
+        others = "# ours\nLocalHost.localdomain:2587 OLD\n[other.example]:25 a:b"
+        for before, after in (
+            (f"localhost OLD\n{self.relay} OLD\n{others}\n", f"localhost NEW\n{self.relay} NEW\n{others}\n"),
+            ("LOCALHOST OLD\n", "LOCALHOST NEW\n"),
+            (f"{self.relay.upper()}  OLD \r\n{others}", f"{self.relay.upper()} NEW\n{others}"),
+            (f"{self.relay}\n  # ours\n\tOLD\n{others}\n", f"{self.relay} NEW\n  # ours\n{others}\n"),
+            (f"[other.example]:25 a:b\n{self.relay}\n   OLD", f"[other.example]:25 a:b\n{self.relay} NEW\n"),
+            ("[other.example]:25 a:b", f"[other.example]:25 a:b\n{self.relay} NEW\n"),
+        ):
+            with self.subTest(before=before):
+                after = after.replace("2587 OLD", "2587 NEW").replace("NEW", new)
+                self.map.write_bytes(before.replace("OLD", old).encode())
+                self.build_index()
+                code, _, err = self.run_script()
+                self.assertEqual((code, err), (0, ""))
+                self.assertEqual(self.map.read_bytes().decode(), after)
+
+    def test_a_map_that_cannot_be_changed_as_a_whole_stays_as_it_is(self) -> None:
+        key = secret.current.key
+        for text, reason in (
+            (f"localhost a:b\n{self.old_map}", "one credential for localhost and another for [localhost]:"),
+            (f"{self.old_map}[other.example]:25 {key}:other\n", f"has access key {key} with another password"),
+        ):
+            with self.subTest(reason=reason):
+                self.map.write_text(text)
+                self.build_index()
+                code, out, err = self.run_script()
+                self.assertEqual((code, out, err.count("\n"), self.map.read_text()), (1, "", 1, text), err)
+                self.assertIn(reason, err)
+                self.assertEqual(list(self.map.parent.glob("sasl_passwd.rotate_smtp.*")), [])
+
+    def test_a_mail_that_the_log_does_not_mention_is_told(self) -> None:
+        self.postfix.set("header_checks = regexp:{{/^Message-ID:/ IGNORE}}")
+        self.assert_restored(self.run_script(PROOF_SECONDS="3"), "its log does not mention the mail")
 
     def test_a_postfix_that_does_not_run_proves_nothing(self) -> None:
         self.postfix.stop()
@@ -281,7 +344,7 @@ class TextTable(RotateSmtp):
         self.map.chmod(0o644)
         tell_endpoint(refuse_logins=0)
         self.assert_installed(self.run_script())
-        previous = self.map.with_suffix(".previous")
+        previous = self.kept("previous")
         previous.chmod(0o644)
         process = self.start()
         process.communicate()
@@ -544,8 +607,8 @@ class IndexedTable(RotateSmtp):
     def instance(self) -> dict[str, str]:
         return {"MAIL_CONFIG": str(self.postfix.config)}
 
-    def looked_up(self) -> str:
-        command = ["postmap", "-q", self.relay, f"hash:{self.map}"]
+    def looked_up(self, destination: str | None = None) -> str:
+        command = ["postmap", "-q", destination or self.relay, f"hash:{self.map}"]
         return subprocess.run(
             command, check=True, capture_output=True, text=True, env=os.environ | self.instance()
         ).stdout
@@ -553,6 +616,30 @@ class IndexedTable(RotateSmtp):
     def test_the_index_has_the_new_credential(self) -> None:
         self.assert_installed(self.run_script())
         self.assertEqual(self.looked_up(), f"{secret.pending.key}:{secret.pending.password}\n")
+
+    def test_a_text_that_was_deleted_once_it_was_indexed_is_read_from_the_index(self) -> None:
+        self.map.unlink()
+        code, _, err = self.run_script()
+        self.assertEqual((code, err), (0, ""))
+        self.assertEqual(self.looked_up(), f"{secret.pending.key}:{secret.pending.password}\n")
+        self.assertEqual(self.looked_up("[other.example]:587"), "someone:else\n")
+        self.assert_private()
+
+    def test_an_index_whose_text_was_deleted_goes_back(self) -> None:
+        self.map.unlink()
+        tell_endpoint(refuse_logins=1000)
+        code, _, err = self.run_script(PROOF_SECONDS="3")
+        self.assertEqual(code, 1)
+        self.assertIn("the map before is back", err)
+        self.assertEqual(self.looked_up(), f"{secret.current.key}:{secret.current.password}\n")
+        self.assertEqual(self.looked_up("[other.example]:587"), "someone:else\n")
+
+    def test_an_entry_that_only_the_index_has_is_not_lost(self) -> None:
+        self.map.write_text(self.line(secret.current))
+        code, out, err = self.run_script()
+        self.assertEqual((code, out), (1, ""))
+        self.assertIn("the index of the map has [other.example]:587, and its text has not", err)
+        self.assertEqual(self.looked_up("[other.example]:587"), "someone:else\n")
 
     def test_the_index_goes_back_with_the_map(self) -> None:
         tell_endpoint(refuse_logins=1000)

@@ -131,15 +131,45 @@ class RotateSmtpFile(unittest.TestCase):
         self.assertIn("cannot read DEPLOYING", err)
         self.assertFalse(self.file.exists())
 
-    def test_the_previous_credential_is_private_though_the_file_was_not(self) -> None:
+    def test_who_may_read_the_file_still_may_and_the_previous_credential_is_private(self) -> None:
         self.file.parent.mkdir(parents=True)
-        self.file.write_text(file_of(secret.current))
-        self.file.chmod(0o644)
-        self.assert_has(self.run_script(), "installed", "AWSPENDING", secret.pending)
-        previous = self.file.with_name("smtp-credentials.previous")
-        self.assertEqual(previous.read_text(), file_of(secret.current))
-        for made in (self.file, previous):
-            self.assertEqual(made.stat().st_mode & 0o777, 0o600)
+        for mode in (0o600, 0o640, 0o644):
+            with self.subTest(mode=oct(mode)):
+                self.file.write_text(file_of(secret.current))
+                os.chown(self.file, 1, 12)
+                self.file.chmod(mode)
+                code, out, err = self.run_script()
+                self.assertEqual((code, "every user of the host can read" in err), (0, mode == 0o644), err)
+                self.assertEqual(self.file.read_text(), file_of(secret.pending))
+                previous = self.file.with_name("smtp-credentials.previous")
+                self.assertEqual(previous.read_text(), file_of(secret.current))
+                for file, expected in ((self.file, mode), (previous, 0o600)):
+                    made = file.stat()
+                    self.assertEqual((made.st_uid, made.st_gid, made.st_mode & 0o777), (1, 12, expected))
+
+    def test_a_link_is_followed_and_a_second_name_is_refused(self) -> None:
+        self.file.parent.mkdir(parents=True)
+        real = self.folder / "real"
+        real.write_text(file_of(secret.current))
+        self.file.symlink_to(real)
+        self.assertEqual(self.run_script()[0], 0)
+        self.assertTrue(self.file.is_symlink())
+        self.assertEqual(real.read_text(), file_of(secret.pending))
+
+        self.file.unlink()
+        real.write_text(file_of(secret.current))
+        self.file.hardlink_to(real)
+        code, out, err = self.run_script()
+        self.assertEqual((code, out), (1, ""))
+        self.assertIn("has another name, a hard link", err)
+        self.assertEqual(real.read_text(), file_of(secret.current))
+
+    def test_files_of_others_stay(self) -> None:
+        self.file.parent.mkdir(parents=True)
+        other = self.file.with_name("smtp-credentials.new.backup")
+        other.touch()
+        self.assertEqual(self.run_script()[0], 0)
+        self.assertTrue(other.exists())
 
     def test_a_module_in_the_current_folder_is_not_run(self) -> None:
         ran = self.folder / "ran"

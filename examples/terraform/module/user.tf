@@ -1,4 +1,6 @@
 locals {
+  domain = var.ses.sender == null ? "" : element(split("@", var.ses.sender), 1)
+  from   = length(var.ses.from) > 0 ? var.ses.from : [var.ses.sender == null ? "*" : "*@${local.domain}"]
   send = merge(
     {
       Sid    = "Send"
@@ -9,7 +11,7 @@ locals {
         "arn:${local.partition}:ses:${local.region}:${local.account}:configuration-set/*",
       ]
     },
-    length(var.ses.from) == 0 ? {} : { Condition = { StringLike = { "ses:FromAddress" = var.ses.from } } },
+    contains(local.from, "*") ? {} : { Condition = { StringLike = { "ses:FromAddress" = local.from } } },
   )
 }
 

@@ -38,7 +38,7 @@ variable "iam_user" {
 variable "instance" {
   type = object({
     ids     = list(string)
-    script  = string
+    script  = optional(string, "/usr/local/bin/rotate_smtp.sh")
     timeout = optional(number, 120)
     role    = optional(string)
   })
@@ -65,6 +65,15 @@ variable "rotation" {
     keep_inactive    = optional(number, 259200)
   })
   default = {}
+
+  # The previous key's grace has to end before the next window opens. The period of a cron() is not computed here.
+  validation {
+    condition = !can(regex("^rate\\(", var.rotation.schedule)) || (
+      var.rotation.keep_previous + 3600 * coalesce(var.rotation.window_hours, can(regex("hour", var.rotation.schedule)) ? 1 : 24)
+      <= tonumber(regex("[0-9]+", var.rotation.schedule)) * (can(regex("hour", var.rotation.schedule)) ? 3600 : 86400)
+    )
+    error_message = "With this schedule, the previous key would still be kept when the next window opens: set a shorter keep_previous, or window_hours."
+  }
 }
 
 variable "function" {
