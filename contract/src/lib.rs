@@ -5,6 +5,7 @@
 //! handler reads them back; neither defines a name of its own.
 
 mod answer;
+mod aws_codes;
 mod command;
 mod consumer;
 mod event;
@@ -21,10 +22,12 @@ mod report;
 mod secret_value;
 mod settings;
 mod smtp_endpoint;
+mod step;
 mod text;
 pub mod variable;
 
 pub use answer::Answer;
+pub use aws_codes::{DENIED, THROTTLED};
 pub use command::Command;
 pub use consumer::{Consumer, Instances};
 pub use event::Event;
@@ -42,6 +45,7 @@ pub use report::{Denial, HostReport, KeyReport, KeyVerdict, Login, Next, Report,
 pub use secret_value::{SecretValue, SecretValueError};
 pub use settings::{Settings, SettingsError, TestMail, user_name};
 pub use smtp_endpoint::{SmtpEndpoint, SmtpEndpointError, Tls};
+pub use step::Step;
 pub use text::{Piece, Text};
 
 /// Tag on everything that a deployment owns; its value is `<region>/<deployment name>`.

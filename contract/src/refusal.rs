@@ -22,9 +22,19 @@ pub struct Refusal {
     /// From when on the clock alone lets it go on. RFC 3339, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+    /// How the script ended on the hosts on which it failed: exit codes of a shell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exit_codes: Vec<i32>,
 }
 
 impl Refusal {
+    /// A refusal that knows no next step.
+    #[must_use]
+    pub fn new(kind: RefusalKind, found: impl Into<String>, not_done: impl Into<String>) -> Self {
+        let (found, not_done) = (found.into(), not_done.into());
+        Self { kind, found, not_done, next: Vec::new(), until: None, exit_codes: Vec::new() }
+    }
+
     /// What was found and what was not done, without the next steps.
     #[must_use]
     pub fn finding(&self) -> String {
@@ -302,6 +312,7 @@ mod tests {
             not_done: "nothing was changed".into(),
             next: vec![text!["run ", Command::deployer("rotate")]],
             until: None,
+            exit_codes: vec![127],
         }
     }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Refusal, Text};
@@ -37,9 +39,18 @@ pub struct Report {
     /// What IAM denied the function while it made this report; none if the function is too old to tell it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denied: Option<Vec<Denial>>,
+    /// For how many seconds a superseded key is Inactive before it is deleted; none if the function is too old to tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_inactive_seconds: Option<u64>,
 }
 
 impl Report {
+    /// For how long a superseded key is Inactive before it is deleted: the file may declare another time, and not be applied.
+    #[must_use]
+    pub fn keep_inactive(&self) -> Option<Duration> {
+        self.keep_inactive_seconds.map(Duration::from_secs)
+    }
+
     /// The version that carries a label.
     #[must_use]
     pub fn labelled(&self, label: &str) -> Option<&VersionReport> {

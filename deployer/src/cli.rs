@@ -13,7 +13,10 @@ use clap::{
 };
 use clap_complete::Shell;
 
-use crate::config::{self, Architecture};
+use crate::{
+    config::{self, Architecture},
+    exit::Exit,
+};
 
 /// Deploys the rotation of Amazon SES SMTP credentials from one YAML file.
 ///
@@ -143,6 +146,33 @@ impl Command {
             Self::List(_) | Self::Schema(_) | Self::Build(_) | Self::Completions(_) | Self::ManPages(_) => return None,
         };
         Some(&target.config)
+    }
+
+    /// How the program ends if the command found something that differs, or changed something.
+    pub(crate) fn on_differences(&self) -> Exit {
+        let is_asked_for = match self {
+            Self::Plan(args) => args.detailed_exitcode,
+            Self::Apply(args) => args.detailed_exitcode,
+            Self::Destroy(args) => args.detailed_exitcode,
+            Self::Status(args) => args.detailed_exitcode,
+            // That is what it looks for.
+            Self::Drift(_) => true,
+            Self::Init(_)
+            | Self::Validate(_)
+            | Self::Doctor(_)
+            | Self::Policy(_)
+            | Self::Rotate(_)
+            | Self::Rollback(_)
+            | Self::Recover(_)
+            | Self::Output(_)
+            | Self::Export(_)
+            | Self::List(_)
+            | Self::Schema(_)
+            | Self::Build(_)
+            | Self::Completions(_)
+            | Self::ManPages(_) => false,
+        };
+        if is_asked_for { Exit::Changes } else { Exit::Success }
     }
 }
 

@@ -7,7 +7,7 @@ use aws_smithy_runtime_api::client::{
     result::{ConnectorError, SdkError},
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use contract::{Command, Refusal, RefusalKind, Text, text};
+use contract::{Command, DENIED, Refusal, RefusalKind, THROTTLED, Text, text};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -185,14 +185,12 @@ impl Error {
     }
 }
 
-const DENIED: [&str; 3] = ["AccessDenied", "AccessDeniedException", "AuthorizationError"];
 const EXPIRED: [&str; 2] = ["ExpiredToken", "ExpiredTokenException"];
 const TIMES: [&str; 2] = ["Signature expired", "Signature not yet current"];
 const INVALID: [&str; 4] =
     ["InvalidClientTokenId", "InvalidSignatureException", "SignatureDoesNotMatch", "UnrecognizedClientException"];
 /// A request that AWS got too long after, or before, the time that it bears.
 const OUT_OF_TIME: [&str; 2] = ["RequestExpired", "RequestTimeTooSkewed"];
-const THROTTLED: [&str; 4] = ["RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException"];
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -319,8 +317,12 @@ fn hint_for(cause: &Cause) -> Option<Text> {
             }
             code if INVALID.contains(&code) => Some(text![
                 "the credentials are not valid here; check AWS_PROFILE and ",
-                Command::aws(&["sts", "get-caller-identity"])
+                Command::aws(&["sts", "get-caller-identity"]),
+                ". If they are valid in other regions, enable this region for the account"
             ]),
+            "RegionDisabledException" => {
+                Some("enable the region for the account (IAM, Account settings), or name another region".into())
+            }
             code if THROTTLED.contains(&code) => {
                 Some("AWS throttles the calls of this account: run the command again in a minute".into())
             }
@@ -332,16 +334,24 @@ fn hint_for(cause: &Cause) -> Option<Text> {
         },
         Cause::NoAnswer(text) if text.contains("UnknownIssuer") => Some(
             "something between here and AWS answers with a certificate of its own, such as a company's proxy: let AWS_CA_BUNDLE name the \
-             file with the certificate of its authority"
+             file with the certificate of its authority. Or this machine has no certificates of authorities: install ca-certificates"
                 .into(),
         ),
+        Cause::NoAnswer(text) if NOT_VALID_NOW.iter().any(|words| text.contains(words)) => Some(
+            "the certificate is not valid now: check this machine's clock, and what answers in the place of AWS, such as a proxy".into(),
+        ),
         Cause::NoAnswer(_) => {
-            let proxy = proxy_variable(|name| env::var(name).ok());
-            Some(check_the_network(proxy).into())
+            let value_of = |name: &str| env::var(name).ok();
+            let proxy = proxy_variable(value_of).map(|name| (name, value_of(name).unwrap_or_default()));
+            Some(check_the_network(proxy.as_ref().map(|(name, value)| (*name, value.as_str()))).into())
         }
         Cause::Function(..) | Cause::Other(_) => None,
     }
 }
+
+/// How rustls says that a certificate is of another time.
+const NOT_VALID_NOW: [&str; 4] =
+    ["certificate: Expired", "certificate: NotValidYet", "certificate expired", "certificate not valid yet"];
 
 /// Whether the code says that the account may have no more of something. Each service has a code of its own.
 fn is_quota(code: &str) -> bool {
@@ -350,11 +360,13 @@ fn is_quota(code: &str) -> bool {
     code_of_limit.ends_with("LimitExceeded") || OTHERS.contains(&code)
 }
 
-fn check_the_network(proxy: Option<&str>) -> String {
+/// `proxy`: the variable that names it, and the variable's value, of which a password is not shown.
+fn check_the_network(proxy: Option<(&str, &str)>) -> String {
     let places = match proxy {
         None => "the region's name and AWS_ENDPOINT_URL".to_owned(),
-        Some(name) => format!(
-            "the region's name, AWS_ENDPOINT_URL, and the proxy that {name} names (NO_PROXY lists the hosts that are reached without it)"
+        Some((name, value)) => format!(
+            "the region's name, AWS_ENDPOINT_URL, and the proxy {} of {name} (NO_PROXY lists the hosts that are reached without it)",
+            value.rsplit('@').next().unwrap_or_default()
         ),
     };
     format!("check the network, {places}, then run the command again")
@@ -379,8 +391,8 @@ mod tests {
         assert_eq!(with("HTTPS_PROXY"), Some("HTTPS_PROXY"));
         assert_eq!(with("HTTP_PROXY"), None, "the calls of AWS use TLS");
         assert_eq!(proxy_variable(|_| Some(" ".into())), None);
-        let hint = check_the_network(Some("HTTPS_PROXY"));
-        assert!(hint.contains("the proxy that HTTPS_PROXY names"), "{hint}");
+        let hint = check_the_network(Some(("HTTPS_PROXY", "http://me:secret@proxy:3128")));
+        assert!(hint.contains("the proxy proxy:3128 of HTTPS_PROXY") && !hint.contains("secret"), "{hint}");
         assert!(check_the_network(None).contains("AWS_ENDPOINT_URL, then run"));
     }
 

@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 
 use crate::{
     aws::Aws,
+    config::RoleName,
     date,
     deployment::{
         Deployment, TAG_PROTECT,
@@ -19,11 +20,13 @@ use crate::{
         kind::{Aim, Going, Kind as _},
         op::{Address, Op, ResourceKind, Toward},
         owned::{Declared, Found, Owned},
-        plan::{self, ChangedBy, Survey},
+        plan::{self, ChangedBy, Decided, Survey},
     },
     error::{Error, ErrorKind},
-    kinds::{record, rotation::Rotation},
+    kinds::{record, rotation::Rotation, sender::Sender},
     leftovers::leftovers,
+    sending::{self, MaySend},
+    simulation::{self, DeniedBy},
     stack::stack,
 };
 
@@ -44,6 +47,7 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
     if toward == Toward::Present {
         mentions.extend(note_of_unknown_keys(deployment, &facts));
         mentions.extend(note_of_any_sender(deployment));
+        mentions.extend(note_of_no_role(deployment));
     }
     let left = left_over(deployment, &facts, &resources, toward);
     let mut more = plan::survey(aws, &left, Box::pin(async { facts })).await;
@@ -55,11 +59,9 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
     }
     keep_what_is_protected(deployment, &facts, &mut more.resources);
     // The record is then another deployment's too: how to delete what it names is no help.
-    let is_not_ours = |(_, ops): &(Address, Result<Vec<Op>, Error>)| {
-        ops.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotOurs)
-    };
+    let is_not_ours = |it: &Decided| it.ops.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotOurs);
     if resources.iter().any(is_not_ours) {
-        more.resources.retain(|(_, ops)| ops.is_ok());
+        more.resources.retain(|it| it.ops.is_ok());
     }
     let deleted = if nodes.is_empty() { Vec::new() } else { deleted(&more.resources) };
     if moves {
@@ -73,16 +75,17 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
     mentions.extend(more.mentions);
 
     if let (Some(former), Err(error)) = (&deployment.names.former, &facts.former_record) {
-        resources.push((Address::new(ResourceKind::Record, &former.record), Err(error.clone())));
+        let address = Address::new(ResourceKind::Record, &former.record);
+        resources.push(Decided { address, ops: Err(error.clone()) });
     }
 
-    let has_ops = resources.iter().any(|(_, ops)| ops.as_ref().is_ok_and(|ops| !ops.is_empty()));
+    let has_ops = resources.iter().any(Decided::changes);
     let record = match toward {
         Toward::Present => goal(deployment, &nodes, &facts, has_ops),
         Toward::Absent { .. } => None,
     };
     let (node, ops) = record_node(deployment, &facts, record.clone(), toward);
-    resources.push((node.resource.address(), ops));
+    resources.push(Decided { address: node.resource.address(), ops });
     // Their ids begin after those of what is declared.
     let first = nodes.len();
     let shifted = |node: Node| Node { after: node.after.iter().map(|id| id + first).collect(), ..node };
@@ -94,7 +97,7 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
     };
     nodes.push(node);
     if let Some((node, ops)) = former_record_node(deployment, &facts) {
-        resources.push((node.resource.address(), ops));
+        resources.push(Decided { address: node.resource.address(), ops });
         nodes.push(node);
     }
     Surveyed {
@@ -113,15 +116,23 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
     }
 }
 
-/// Why a rotation that begins now would fail at what the hosts and Secrets Manager need, which neither the function's report nor IAM's
-/// simulator tells. What may not be read is left out: who may only rotate still rotates.
+/// Why a rotation that begins now would fail at what the hosts, Secrets Manager and the test mail need, which the function's report does
+/// not tell. What may not be read is left out: who may only rotate still rotates.
 ///
 /// # Errors
 /// A read that failed otherwise.
 pub(crate) async fn stops_rotations(aws: &Aws, deployment: &Arc<Deployment>) -> Result<Vec<Error>, Error> {
+    let (way, mail) = tokio::join!(
+        Box::pin(stops_before_the_hosts(aws, deployment)),
+        Box::pin(refuses_the_test_mail(aws, deployment))
+    );
+    Ok([way?, mail?].concat())
+}
+
+async fn stops_before_the_hosts(aws: &Aws, deployment: &Arc<Deployment>) -> Result<Vec<Error>, Error> {
     let nodes = stack(deployment, Toward::Present);
-    let needed = nodes.iter().filter(|node| node.resource.may_stop_rotations());
-    let facts = facts::least();
+    let needed: Vec<_> = nodes.iter().filter(|node| node.resource.may_stop_rotations()).collect();
+    let facts = facts::least(aws, &deployment.names).await?;
     let names = &deployment.names;
     let rotation = Rotation {
         secret: names.secret.clone(),
@@ -130,11 +141,70 @@ pub(crate) async fn stops_rotations(aws: &Aws, deployment: &Arc<Deployment>) -> 
     };
     let observed = rotation.observe(aws).await?;
     let mut found: Vec<Error> = rotation.check_function(observed.as_ref(), &[]).err().into_iter().collect();
-    for observed in join_all(needed.map(|node| node.resource.observe(aws))).await {
-        match observed {
-            Err(error) if error.kind() == ErrorKind::Denied => {}
-            observed => found.extend(observed?.stops_rotations(&facts)),
-        }
+    let observed = join_all(needed.iter().map(|node| node.resource.observe(aws))).await;
+    for (node, observed) in needed.into_iter().zip(observed) {
+        let stops = match observed {
+            Err(error) if error.kind() == ErrorKind::Denied => None,
+            observed => observed?.stops_rotations(&facts),
+        };
+        found.extend(match node.resource.address().kind {
+            ResourceKind::InstanceAccess => by_all_policies(aws, deployment, &facts, stops).await,
+            _ => stops,
+        });
+    }
+    Ok(found)
+}
+
+/// What our policy alone says of the hosts' role is not all: another policy may allow the same, or deny it.
+async fn by_all_policies(aws: &Aws, deployment: &Deployment, facts: &Facts, ours: Option<Error>) -> Option<Error> {
+    let Some(role) = role_of_hosts(deployment) else { return ours };
+    match simulation::of_instance_role(aws, role, &deployment.names).await {
+        // IAM's simulator is not asked about the key.
+        Ok(Some(simulated)) if simulated.denied.is_empty() => ours.filter(|_| !matches!(facts.kms_key_arn(), Ok(None))),
+        Ok(Some(simulated)) => ours.or_else(|| Some(may_not_read(role, simulated.denied.first()?.by))),
+        Ok(None) | Err(_) => ours,
+    }
+}
+
+/// What keeps the hosts' role from reading the secret, although our policy allows it. None if that cannot be asked.
+pub(crate) async fn denied_to_hosts(aws: &Aws, deployment: &Deployment) -> Option<Error> {
+    let role = role_of_hosts(deployment)?;
+    let simulated = simulation::of_instance_role(aws, role, &deployment.names).await.ok()??;
+    let by = simulated.denied.first()?.by;
+    (by != DeniedBy::NoPolicy).then(|| may_not_read(role, by))
+}
+
+fn role_of_hosts(deployment: &Deployment) -> Option<&RoleName> {
+    deployment.config.instance.as_ref()?.role.as_ref()
+}
+
+fn may_not_read(role: &str, by: DeniedBy) -> Error {
+    let why = match by {
+        DeniedBy::PermissionsBoundary => "its permissions boundary does not allow it",
+        DeniedBy::ServiceControlPolicy => "a service control policy denies it",
+        DeniedBy::Statement => "a policy denies it",
+        DeniedBy::NoPolicy => "no policy allows it",
+    };
+    Error::new(format!("the hosts may not read the secret as role {role}: {why}"))
+        .hint(text![Command::deployer("policy --for instance"), " prints what the role needs"])
+}
+
+/// A rotation whose test mail SES would not take makes a key, and tells no host. The function may not ask SES.
+async fn refuses_the_test_mail(aws: &Aws, deployment: &Deployment) -> Result<Vec<Error>, Error> {
+    let config = &deployment.config;
+    let Some(mail) = &config.ses.test_mail else { return Ok(Vec::new()) };
+    let sender = Sender { address: mail.sender.clone(), region: config.region.to_string() };
+    let observed = match sender.observe(aws).await {
+        Err(error) if error.kind() == ErrorKind::Denied => return Ok(Vec::new()),
+        observed => observed?,
+    };
+    if let Some(refused) = observed.account.stopped() {
+        return Ok(vec![refused.into()]);
+    }
+    let mut found: Vec<Error> = sender.decide(Aim::Present(&()), &observed).err().into_iter().collect();
+    match sending::of_user(aws, deployment).await {
+        Err(error) if error.kind() == ErrorKind::Denied => {}
+        may_send => found.extend(may_send?.as_ref().and_then(MaySend::refused).cloned().map(Error::from)),
     }
     Ok(found)
 }
@@ -157,18 +227,13 @@ fn changed_by(nodes: &[Node], facts: &Facts) -> BTreeMap<Address, ChangedBy> {
 }
 
 /// The nodes of what only the record names. Another owner's record names nothing of ours.
-fn left_over(
-    deployment: &Arc<Deployment>,
-    facts: &Facts,
-    declared: &[(Address, Result<Vec<Op>, Error>)],
-    toward: Toward,
-) -> Vec<Node> {
+fn left_over(deployment: &Arc<Deployment>, facts: &Facts, declared: &[Decided], toward: Toward) -> Vec<Node> {
     let is_ours = |kept: &Kept| kept.tags.get(TAG_DEPLOYMENT) == Some(&deployment.names.owner);
     if !facts.record().is_ok_and(|kept| kept.is_none_or(is_ours)) {
         return Vec::new();
     }
     let Ok(Some(record)) = facts.recorded() else { return Vec::new() };
-    let declared: Vec<_> = declared.iter().map(|(address, _)| address.clone()).collect();
+    let declared: Vec<_> = declared.iter().map(|it| it.address.clone()).collect();
     let stop_mail = match toward {
         Toward::Present => deployment.allowed.stop_mail,
         Toward::Absent { stop_mail } => stop_mail,
@@ -177,9 +242,8 @@ fn left_over(
 }
 
 /// What of the leftovers the plan changes.
-fn deleted(leftovers: &[(Address, Result<Vec<Op>, Error>)]) -> Vec<Address> {
-    let changes = |ops: &Result<Vec<Op>, Error>| ops.as_ref().is_ok_and(|ops| !ops.is_empty());
-    leftovers.iter().filter(|(_, ops)| changes(ops)).map(|(address, _)| address.clone()).collect()
+fn deleted(leftovers: &[Decided]) -> Vec<Address> {
+    leftovers.iter().filter(|it| it.changes()).map(|it| it.address.clone()).collect()
 }
 
 /// Two files of one name and region look like one file that changed: only a person can tell.
@@ -196,31 +260,23 @@ fn note_of_deletions(deleted: &[Address], facts: &Facts) -> Option<Text> {
 }
 
 /// What carries no tag is protected with the record.
-fn keep_what_is_protected(deployment: &Deployment, facts: &Facts, leftovers: &mut [(Address, Result<Vec<Op>, Error>)]) {
+fn keep_what_is_protected(deployment: &Deployment, facts: &Facts, leftovers: &mut [Decided]) {
     let owner = deployment.owner();
     if facts.record().ok().flatten().is_some_and(|kept| owner.keeps(&kept.tags)) {
-        let goes = |ops: &Result<Vec<Op>, Error>| ops.as_ref().is_ok_and(|ops| !ops.is_empty());
-        leftovers.iter_mut().filter(|(_, ops)| goes(ops)).for_each(|(_, ops)| *ops = Err(owner.is_protected()));
+        leftovers.iter_mut().filter(|it| it.changes()).for_each(|it| it.ops = Err(owner.is_protected()));
     }
 }
 
 /// Refuses another secret for a user whose keys hosts may be using: only the secret before has their credential, and a host that boots before
 /// it was told of another one reads it there.
-fn keep_the_credential_readable(
-    deployment: &Deployment,
-    facts: &Facts,
-    leftovers: &mut [(Address, Result<Vec<Op>, Error>)],
-) {
+fn keep_the_credential_readable(deployment: &Deployment, facts: &Facts, leftovers: &mut [Decided]) {
     let has_keys = facts.user_keys().is_ok_and(|keys| !keys.is_empty());
     if !has_keys || deployment.allowed.stop_mail {
         return;
     }
     let holds_it = |address: &Address| matches!(address.kind, ResourceKind::Secret | ResourceKind::Rotation);
-    let goes = |(address, ops): &&mut (Address, Result<Vec<Op>, Error>)| {
-        holds_it(address) && ops.as_ref().is_ok_and(|ops| !ops.is_empty())
-    };
-    let Some((address, ops)) = leftovers.iter_mut().find(goes) else { return };
-    let (secret, new) = (&address.name, &deployment.config.secret.name);
+    let Some(gone) = leftovers.iter_mut().find(|it| holds_it(&it.address) && it.changes()) else { return };
+    let (secret, new) = (&gone.address.name, &deployment.config.secret.name);
     let error = Error::new(format!("secret {secret} holds the credential that hosts may be using, and the file names secret {new}"))
         .cause("the run would take the rotation and the hosts' access from it, and a host that boots before a rotation could not send")
         .hint(
@@ -228,7 +284,7 @@ fn keep_the_credential_readable(
              its credential. Then destroy this deployment",
         )
         .hint("if no host and no program reads the secret, run the command again with --stop-mail");
-    *ops = Err(error);
+    gone.ops = Err(error);
 }
 
 /// Another secret for the same user: no version of it names the keys that were made for the secret before.
@@ -269,6 +325,18 @@ fn note_of_any_sender(deployment: &Deployment) -> Option<Text> {
             deployment.names.user
         )
         .into()
+    })
+}
+
+/// A host that may not read the secret is found out only by its script.
+fn note_of_no_role(deployment: &Deployment) -> Option<Text> {
+    let instance = deployment.config.instance.as_ref()?;
+    instance.role.is_none().then(|| {
+        text![
+            "the file names no instance.role: the role of the hosts has to let them read the secret. ",
+            Command::deployer("policy --for instance"),
+            " prints what it needs"
+        ]
     })
 }
 

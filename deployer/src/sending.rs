@@ -19,6 +19,12 @@ pub(crate) struct Refused {
     pub(crate) ways: Vec<Text>,
 }
 
+impl From<Refused> for Error {
+    fn from(Refused { found, ways }: Refused) -> Self {
+        ways.into_iter().fold(Self::new(found.to_string()), Self::hint)
+    }
+}
+
 /// The account's standing with SES, in the deployment's region.
 #[derive(Clone, Debug)]
 pub(crate) struct SesAccount {
@@ -61,6 +67,8 @@ pub(crate) enum MaySend {
     Yes,
     /// The simulator lacks what a policy asks about.
     Unseen(Text),
+    /// Something beside the user's policies denied it an address that the file does not name. It may allow others.
+    Doubtful(Text),
     No(Refused),
 }
 
@@ -68,7 +76,7 @@ impl MaySend {
     pub(crate) fn refused(&self) -> Option<&Refused> {
         match self {
             Self::No(refused) => Some(refused),
-            Self::Yes | Self::Unseen(_) => None,
+            Self::Yes | Self::Unseen(_) | Self::Doubtful(_) => None,
         }
     }
 }
@@ -91,15 +99,29 @@ fn sender(config: &Config) -> (String, bool) {
     let named = config.ses.test_mail.as_ref().map(|mail| mail.sender.clone());
     let named = named.or_else(|| config.ses.from.first().map(|pattern| pattern.replace(['*', '?'], "a")));
     let is_named = named.is_some();
-    (named.unwrap_or_else(|| "a@example.com".to_owned()), is_named)
+    (named.unwrap_or_else(|| ANY.to_owned()), is_named)
 }
+
+/// Asked about if the file names no address.
+const ANY: &str = "a@example.com";
 
 /// A denial may be due to what the simulator was not told: the address, or the value of a condition key, such as the host's own address.
 fn judged(denied: &Denied, user: &str, is_existing: bool, is_named: bool) -> MaySend {
     if !is_named {
-        return MaySend::Unseen(
+        let limit = match denied.by {
+            DeniedBy::PermissionsBoundary => "its permissions boundary denies",
+            DeniedBy::Statement => "a policy denies",
+            DeniedBy::ServiceControlPolicy => "a service control policy denies",
+            DeniedBy::NoPolicy => {
+                return MaySend::Unseen(
+                    format!("whether user {user} may send cannot be seen: the file names no address under ses.sender or ses.from")
+                        .into(),
+                );
+            }
+        };
+        return MaySend::Doubtful(
             format!(
-                "whether user {user} may send cannot be seen: the file names no address under ses.sender or ses.from"
+                "whether user {user} may send is in doubt: {limit} it to send as {ANY}; name its address under ses.from"
             )
             .into(),
         );
@@ -174,7 +196,10 @@ mod tests {
             let unseen = judged(&denied(by, &["aws:SourceIp"]), "mail", false, true);
             assert!(matches!(&unseen, MaySend::Unseen(why) if why.to_string().contains("aws:SourceIp")), "{unseen:?}");
         }
-        assert!(matches!(judged(&denied(DeniedBy::Statement, &[]), "mail", true, false), MaySend::Unseen(_)));
+        assert!(matches!(judged(&denied(DeniedBy::NoPolicy, &[]), "mail", true, false), MaySend::Unseen(_)));
+        for by in [DeniedBy::Statement, DeniedBy::PermissionsBoundary, DeniedBy::ServiceControlPolicy] {
+            assert!(matches!(judged(&denied(by, &[]), "mail", true, false), MaySend::Doubtful(_)), "{by:?}");
+        }
     }
 
     #[test]

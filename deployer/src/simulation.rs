@@ -10,7 +10,10 @@ use serde::Serialize;
 
 use crate::{
     aws::Aws,
-    deployment::caller::{self, Permission},
+    deployment::{
+        caller::{self, Permission},
+        names::Names,
+    },
     error::{Error, ErrorKind, FailedTo as _},
     read_once,
 };
@@ -90,6 +93,12 @@ pub(crate) async fn sending(aws: &Aws, principal: &str, send: &Permission) -> Re
     // One that is allowed is enough.
     let denials: Option<Vec<_>> = results.iter().map(denied).collect();
     Ok(denials.unwrap_or_default().into_iter().next())
+}
+
+/// Whether the instances' role may read the secret; none if there is no such role.
+pub(crate) async fn of_instance_role(aws: &Aws, role: &str, names: &Names) -> Result<Option<Simulated>, Error> {
+    let Some(role) = read_once::role(aws, role).await? else { return Ok(None) };
+    simulate(aws, &role.arn, &[caller::of_instance(names)], &BTreeMap::new()).await.map(Some)
 }
 
 /// What one call asks.

@@ -42,7 +42,7 @@ pub(crate) fn excess(config: &Config) -> Vec<Excess> {
         (Part::Senders, "the user's policy", length(&user), USER_POLICY, senders),
         (Part::Instances, "the role's policy", length(&role), ROLE_POLICY, "name fewer instances in instance.ids"),
         (Part::Deployment, "the function's environment", variables.len(), ENVIRONMENT, lines),
-        (Part::Deployment, "the record of the deployment", record(config, names).to_json().len(), MOST_BYTES, tags),
+        (Part::Tags, "the record of the deployment", record(config, names).to_json().len(), MOST_BYTES, tags),
     ];
     let too_long = limits.into_iter().filter(|(_, _, length, limit, _)| length > limit);
     too_long

@@ -17,7 +17,7 @@ use crate::{
     },
     engine::{
         op::{Address, Op, ResourceKind, Toward, Verb},
-        plan::{ChangedBy, Plan, Planned},
+        plan::{ChangedBy, Decided, Plan, Planned},
     },
     error::{Error, ErrorKind, FailedTo as _},
     planning, read_once,
@@ -129,18 +129,47 @@ fn was_only_edited(report: &Report) -> bool {
     key(AWSCURRENT).is_some() && key(AWSCURRENT) == key(DEPLOYING)
 }
 
+/// How each resource stands, and which of them differ in their tags alone.
+fn states(resources: Vec<Decided>, unread: &mut Vec<Error>) -> (Vec<(Address, State)>, Vec<Address>) {
+    let (mut states, mut differ_in_tags) = (Vec::new(), Vec::new());
+    for Decided { address, ops } in resources {
+        let state = match value_or_keep(ops, unread) {
+            None => State::Unknown,
+            Some(ops) => {
+                differ_in_tags.extend(change_tags_alone(&ops).then(|| address.clone()));
+                state(Planned { address: address.clone(), changed_by: None, ops }.verb())
+            }
+        };
+        states.push((address, state));
+    }
+    (states, differ_in_tags)
+}
+
+/// The senders that the file declares otherwise since the last apply are not yet those of the user's policy.
+fn by_the_last_apply(may_send: MaySend, user: &str, changed_by: &BTreeMap<Address, ChangedBy>) -> MaySend {
+    let was_changed = changed_by.get(&Address::new(ResourceKind::User, user)) == Some(&ChangedBy::File);
+    if !was_changed || may_send.refused().is_none() {
+        return may_send;
+    }
+    let unseen = format!(
+        "whether user {user} may send cannot be seen: the file declares other senders than the last apply, and was not applied"
+    );
+    MaySend::Unseen(unseen.into())
+}
+
 /// Reads everything. A failed read is part of the status: people ask for the status when something is wrong.
 pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     let aws = &aws.for_one_round();
     let nodes = stack(deployment, Toward::Present);
     let surveying = Box::pin(planning::survey(aws, deployment, nodes, Toward::Present));
-    let (surveyed, labels, pending, keys, account, may_send) = tokio::join!(
+    let (surveyed, labels, pending, keys, account, may_send, denied_to_hosts) = tokio::join!(
         surveying,
         labels::read(aws, &deployment.names.secret),
         Box::pin(watch::last_sign(aws, deployment)),
         keys(aws, deployment),
         sending::account(aws),
-        Box::pin(sending::of_user(aws, deployment))
+        Box::pin(sending::of_user(aws, deployment)),
+        Box::pin(planning::denied_to_hosts(aws, deployment))
     );
     let survey = surveyed.survey;
     let moves = matches!(survey.facts.former_record, Ok(Some(_)));
@@ -148,19 +177,9 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     // What the file declares otherwise since the last apply, a rotation does not use yet.
     let is_others = |address: &Address| survey.changed_by.get(address) == Some(&ChangedBy::SomebodyElse);
     let would_fail = survey.stops_rotations.into_iter().filter(|(address, _)| is_others(address));
-    let would_fail = would_fail.map(|(_, error)| error).collect();
+    let mut would_fail: Vec<_> = would_fail.map(|(_, error)| error).collect();
     let mut unread = Vec::new();
-    let (mut resources, mut differ_in_tags) = (Vec::new(), Vec::new());
-    for (address, ops) in survey.resources {
-        let state = match value_or_keep(ops, &mut unread) {
-            None => State::Unknown,
-            Some(ops) => {
-                differ_in_tags.extend(change_tags_alone(&ops).then(|| address.clone()));
-                state(Planned { address: address.clone(), changed_by: None, ops }.verb())
-            }
-        };
-        resources.push((address, state));
-    }
+    let (resources, differ_in_tags) = states(survey.resources, &mut unread);
     let labels = value_or_keep(labels, &mut unread).flatten().unwrap_or_default();
     let elsewhere = labels.told_elsewhere(&deployment.names.secret);
     let mut credential = CredentialStatus::from(labels);
@@ -171,15 +190,7 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     }
     let keys = value_or_keep(keys, &mut unread).unwrap_or_default();
     let may_send = value_or_keep(may_send, &mut unread).flatten();
-    let user = Address::new(ResourceKind::User, &deployment.names.user);
-    let may_send = match may_send {
-        // The addresses of the file are not yet those of the user's policy.
-        Some(MaySend::No(_)) if survey.changed_by.get(&user) == Some(&ChangedBy::File) => Some(MaySend::Unseen(format!(
-            "whether user {} may send cannot be seen: the file declares other senders than the last apply, and was not applied",
-            deployment.names.user
-        ).into())),
-        other => other,
-    };
+    let may_send = may_send.map(|may_send| by_the_last_apply(may_send, &deployment.names.user, &survey.changed_by));
     let stopped = value_or_keep(account, &mut unread).and_then(|account| account.stopped());
     // The record of a former name is of another function.
     let was_applied = survey.facts.record().is_ok_and(|kept| kept.is_some_and(|kept| kept.record.applied.is_some()));
@@ -212,6 +223,8 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
             told.push(note);
         }
     }
+    // Nobody rotates before there is a function.
+    would_fail.extend(denied_to_hosts.filter(|_| report.is_some()));
     let (mentions, foreign) = (survey.mentions, survey.foreign);
     Status {
         resources,

@@ -14,15 +14,15 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::{DateTime, date_time::Format};
 use contract::{
-    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Consumer, Fields, Instances, SecretValue, Settings, SmtpEndpoint, TAG_SECRET,
-    TOLD, TestMail,
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Consumer, Fields, Instances, SecretValue, Settings, SmtpEndpoint, Step,
+    TAG_SECRET, TOLD, TestMail,
 };
 use serde_json::{Value, json};
 
 use crate::{
     decide::told_hosts,
     error::Error,
-    event::{Request, Step},
+    event::Request,
     fake_http::{self, Answer, Call},
     invocation::{Invocation, Rotation},
     sensitive::Sensitive,

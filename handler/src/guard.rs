@@ -2,11 +2,11 @@
 
 use crate::{
     error::Error,
-    event::{Request, Step},
+    event::Request,
     invocation::Rotation,
     services::secret::{self, Secret},
 };
-use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, TOLD};
+use contract::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, Step, TOLD};
 
 /// Refuses to go on with a rotation that somebody ended since this step began: waits are long enough for that. Returns the
 /// labels as they are now.
@@ -85,8 +85,6 @@ mod tests {
 
     use super::*;
 
-    const STEPS: [Step; 4] = [Step::Create, Step::Set, Step::Test, Step::Finish];
-
     fn verdict(step: Step, enabled: bool, versions: &[(&str, &[&str])]) -> Result<Standing, RefusalKind> {
         let request = Request { step, secret_arn: "arn".into(), token: "new".into(), rotation_token: None };
         let labels = |labels: &[&str]| labels.iter().map(|&label| label.into()).collect();
@@ -103,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_rotation_that_is_turned_off_is_refused_in_every_step() {
-        for step in STEPS {
+        for step in Step::ALL {
             let versions: [(&str, &[&str]); 1] = [("new", &[AWSPENDING, DEPLOYING, TOLD])];
             assert_eq!(verdict(step, false, &versions), Err(RefusalKind::RotationDisabled));
             assert_eq!(verdict(step, true, &versions), Ok(Standing::Pending));
@@ -112,14 +110,14 @@ mod tests {
 
     #[test]
     fn a_token_that_no_version_has_is_refused_in_every_step() {
-        for step in STEPS {
+        for step in Step::ALL {
             assert_eq!(verdict(step, true, &[("old", &[AWSCURRENT, AWSPENDING])]), Err(RefusalKind::UnknownToken));
         }
     }
 
     #[test]
     fn a_version_that_is_not_pending_is_refused_in_every_step() {
-        for step in STEPS {
+        for step in Step::ALL {
             for labels in [&[][..], &[DEPLOYING], &["AWSPREVIOUS"]] {
                 assert_eq!(verdict(step, true, &[("new", labels)]), Err(RefusalKind::NotPending));
             }
@@ -128,14 +126,14 @@ mod tests {
 
     #[test]
     fn a_version_that_is_current_is_done() {
-        for step in STEPS {
+        for step in Step::ALL {
             assert_eq!(verdict(step, true, &[("new", &[AWSCURRENT, DEPLOYING])]), Ok(Standing::Done));
         }
     }
 
     #[test]
     fn a_version_that_is_current_and_pending_still_runs_set_and_test() {
-        for step in STEPS {
+        for step in Step::ALL {
             let left = if matches!(step, Step::Set | Step::Test) { Standing::Pending } else { Standing::Done };
             let versions: [(&str, &[&str]); 1] = [("new", &[AWSCURRENT, AWSPENDING, DEPLOYING])];
             assert_eq!(verdict(step, true, &versions), Ok(left));
@@ -144,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_version_that_was_current_before_is_not_made_current_again() {
-        for step in STEPS {
+        for step in Step::ALL {
             let versions: [(&str, &[&str]); 1] = [("new", &[AWSPENDING, DEPLOYING, AWSPREVIOUS])];
             assert_eq!(verdict(step, true, &versions), Err(RefusalKind::RolledBack));
             let versions: [(&str, &[&str]); 1] = [("new", &[AWSPENDING, AWSPREVIOUS])];
@@ -154,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_version_that_finishsecret_made_current_once_is_not_made_current_again_wherever_awsprevious_is() {
-        for step in STEPS {
+        for step in Step::ALL {
             let versions: [(&str, &[&str]); 1] = [("new", &[AWSPENDING, DEPLOYING, TOLD, DONE])];
             assert_eq!(verdict(step, true, &versions), Err(RefusalKind::RolledBack));
         }

@@ -120,13 +120,12 @@ async fn end(work: impl Future<Output = Result<Value, Error>>, ending: Ending) -
 mod tests {
     use super::*;
     use crate::{
-        event::Step,
         fake_aws::{FakeAws, Fault},
         log::tests::lines,
     };
     use contract::{
         AWSCURRENT, AWSPENDING, DEPLOYING, Event, LOG_FIELD_ERROR, LOG_FIELD_LEVEL, LOG_FIELD_MESSAGE,
-        LOG_FIELD_REFUSAL, LOG_FIELD_ROTATION, LOG_FIELD_STEP, Refusal, TOLD,
+        LOG_FIELD_REFUSAL, LOG_FIELD_ROTATION, LOG_FIELD_STEP, Refusal, Step, TOLD,
     };
 
     /// A step that is refused by its guard, or that fails after it.

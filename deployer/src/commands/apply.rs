@@ -5,11 +5,10 @@ use contract::{Command, KeyReport, KeyVerdict, Report, Text, text};
 
 use super::{
     approve::Approval,
+    each::{for_each_deployment, say_if_the_function_cannot_be_built},
+    ended::{Done, Shown},
     run_plan,
-    session::{
-        Done, Prepared, Session, Shown, for_each_deployment, say_if_the_function_cannot_be_built, standing,
-        unusable_key,
-    },
+    session::{Prepared, Session, standing, unusable_key},
     watched::watched,
 };
 use crate::{
@@ -34,7 +33,7 @@ pub(super) async fn run(screen: &Screen, args: &ApplyArgs) -> Result<Done, Shown
         delete_leftovers: args.leftovers.delete_leftovers.as_deref(),
         ..Approval::by_yes(&typed)
     };
-    say_if_the_function_cannot_be_built(screen, &args.config)?;
+    say_if_the_function_cannot_be_built(screen, &args.config);
     for_each_deployment(screen, &args.config, async |session: Session| {
         let session = session.allowing(Allowed { stop_mail: args.stop_mail, purge_secret: false, adopt: args.adopt });
         let plan = async || prepare(&session, args.during_rotation).await;
@@ -74,7 +73,10 @@ pub(super) async fn apply(
     if executed.done == Done::Changes {
         let [create, change, destroy] = plan.counts();
         let counts = format!("{create} created, {change} changed, {destroy} destroyed");
-        let next = text![Command::deployer("status"), " shows whether mail is safe, and when the credential rotates"];
+        let next = match still {
+            Some(_) => text![Command::deployer("recover"), " shows what to do about the key in use"],
+            None => text![Command::deployer("status"), " shows whether mail is safe, and when the credential rotates"],
+        };
         session.screen.complete(&format!("Apply complete: {counts}"), executed.took, &next);
     }
     Ok(executed.done)

@@ -8,7 +8,9 @@ use super::{
     apply::{self, prepare},
     approve::Approval,
     destroy::destroy,
-    session::{Done, Prepared, Session, Shown, for_each, load, show, show_all},
+    each::{for_each, load},
+    ended::{Done, Shown, show, show_all},
+    session::{Prepared, Session},
 };
 use crate::{
     cli::ApplyArgs,

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 
 use contract::{Command, text};
 
-use super::session::{Session, Shown};
+use super::{ended::Shown, session::Session};
 use crate::{
     aws::Identity,
     error::{Error, ErrorKind},

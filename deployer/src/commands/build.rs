@@ -1,6 +1,9 @@
 //! `deployer build`: builds the function from a checkout, without one AWS call.
 
-use super::session::{Done, Shown, with_events};
+use super::{
+    ended::{Done, Shown},
+    session::with_events,
+};
 use crate::{
     cli::BuildArgs,
     config::Architecture,

@@ -8,7 +8,7 @@ use clap::{
 };
 use clap_complete::Shell;
 
-use super::session::{Done, Shown};
+use super::ended::{Done, Shown};
 use crate::{
     cli::Cli,
     error::{Error, ErrorKind},

@@ -4,8 +4,11 @@ use contract::{Command, text};
 
 use super::{
     approve::Approval,
+    each::for_each_deployment,
+    ended::{Done, Shown},
+    rotate::stand_still,
     run_plan,
-    session::{Done, Prepared, Session, Shown, for_each_deployment},
+    session::{Prepared, Session},
 };
 use crate::{
     cli::{DestroyArgs, Patience},
@@ -51,6 +54,7 @@ pub(super) async fn destroy(
     patience: Patience,
 ) -> Result<Done, Shown> {
     let nothing = async |_: &Plan, _: &str| Ok(());
+    let plan = async || prepare(session, &plan).await;
     let executed = run_plan::run(session, plan, approval, patience.lease_timeout, nothing).await?;
     if executed.done == Done::Changes {
         let [.., destroyed] = executed.plan.counts();
@@ -62,4 +66,15 @@ pub(super) async fn destroy(
         session.screen.complete(&format!("Destroy complete: {destroyed} destroyed"), executed.took, &next);
     }
     Ok(executed.done)
+}
+
+/// Plans. A step that runs is waited for: without the function's role it could not store the key that it has just made. A rotation of
+/// which no step runs ends with the deployment.
+async fn prepare(session: &Session, plan: impl AsyncFn() -> Result<Prepared, Shown>) -> Result<Prepared, Shown> {
+    let prepared = plan().await?;
+    if !prepared.plan.disturbs_a_rotation() {
+        return Ok(prepared);
+    }
+    stand_still(session).await?;
+    plan().await
 }

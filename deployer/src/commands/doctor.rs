@@ -2,7 +2,11 @@
 
 use std::time::SystemTime;
 
-use super::session::{Done, READING, Session, Shown, for_each_deployment};
+use super::{
+    each::read_each_deployment,
+    ended::{Done, Shown},
+    session::{READING, Session},
+};
 use crate::{
     cli::Target,
     doctor::{
@@ -14,7 +18,7 @@ use crate::{
 };
 
 pub(super) async fn run(screen: &Screen, target: &Target) -> Result<Done, Shown> {
-    for_each_deployment(screen, &target.config, async |session: Session| {
+    read_each_deployment(screen, &target.config, async |session: Session| {
         let Session { screen, deployment, aws, identity } = &session;
         let reading = screen.live(READING);
         let facts = Box::pin(facts::read(aws, deployment, identity)).await;

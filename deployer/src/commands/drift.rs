@@ -5,7 +5,11 @@ use std::{cell::RefCell, collections::BTreeSet};
 use contract::{Command, text};
 use serde_json::json;
 
-use super::session::{Done, Session, Shown, for_each_deployment};
+use super::{
+    each::read_each_deployment,
+    ended::{Done, Shown},
+    session::Session,
+};
 use crate::{
     cli::DriftArgs,
     deployment::Deployment,
@@ -27,7 +31,7 @@ pub(super) async fn run(screen: &Screen, args: &DriftArgs) -> Result<Done, Shown
             ));
         return Err(Shown::FAILED);
     }
-    for_each_deployment(screen, &args.target.config, async |session: Session| {
+    read_each_deployment(screen, &args.target.config, async |session: Session| {
         let prepared = session.plan(Toward::Present).await?;
         let applied = match prepared.facts.record.ok().flatten().map(|kept| kept.record.applied) {
             Some(Some(applied)) => applied,

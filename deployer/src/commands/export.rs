@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, fs, io, path::Path};
 
 use contract::{Command, text};
 
-use super::session::{Done, Session, Shown, for_each, load, show, with_events};
+use super::{
+    each::{for_each, load},
+    ended::{Done, Shown, show},
+    session::{Session, with_events},
+};
 use crate::{
     cli::ExportArgs,
     config::Config,
@@ -21,11 +25,12 @@ pub(super) async fn run(screen: &Screen, args: &ExportArgs) -> Result<Done, Show
     let folder = &args.terraform;
     let configs = load(screen, &args.target.config)?;
     let region = check(folder, &configs).map_err(|error| show(screen, &error))?;
-    let provider = terraform::provider(&region).map_err(|error| show(screen, &error))?;
+    let account = configs.iter().find_map(|config| config.account_id.as_ref()).map(ToString::to_string);
+    let provider = terraform::provider(&region, account.as_deref()).map_err(|error| show(screen, &error))?;
     let (mut texts, mut packages) = (vec![provider], BTreeMap::new());
     for_each(screen, configs, async |session: Session| {
-        let package = format!("{}.zip", session.deployment.config.function.architecture.as_str());
         let (zip, known) = read(&session).await?;
+        let package = package_name(&session.deployment.config, &zip, &packages);
         texts.push(session.or_show(terraform::deployment(&session.deployment, &package, &known))?);
         packages.insert(package, zip);
         Ok(Done::NothingToDo)
@@ -38,6 +43,13 @@ pub(super) async fn run(screen: &Screen, args: &ExportArgs) -> Result<Done, Show
     let path = folder.display();
     screen.done(&format!("wrote {path}: run `terraform fmt`, `terraform init` and `terraform plan` there"));
     Ok(Done::NothingToDo)
+}
+
+/// Deployments with the same code have one zip.
+fn package_name(config: &Config, zip: &[u8], packages: &BTreeMap<String, Vec<u8>>) -> String {
+    let name = format!("{}.zip", config.function.architecture.as_str());
+    let is_other_code = packages.get(&name).is_some_and(|other| other != zip);
+    if is_other_code { format!("{}-{name}", config.name) } else { name }
 }
 
 /// Returns the region of the deployments: a provider of Terraform's has one.

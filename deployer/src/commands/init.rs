@@ -9,7 +9,10 @@ use std::{
 use contract::{Command, text};
 use dialoguer::{Input, MultiSelect, Select};
 
-use super::session::{Done, Shown, connect};
+use super::{
+    ended::{Done, Shown},
+    session::connect,
+};
 use crate::{
     cli::{DEFAULT_CONFIG, InitArgs},
     config::{

@@ -3,18 +3,21 @@
 
 use std::time::Duration;
 
-use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, KeyReport, Next, Report, TOLD, WayOut};
+use contract::{AWSCURRENT, AWSPENDING, Command, DEPLOYING, KeyReport, Next, Report, TOLD, WayOut, text};
 use tokio::time::Instant;
 
 use super::{
     approve::approve,
-    rotate::{check_its_way, current_key, read, refusal, rotate, wait_while_tested},
-    session::{Done, Session, Shown, check_key_id, for_each_deployment},
+    each::{for_each, load, read_each_deployment},
+    ended::{Done, Shown, show},
+    rotate::{check_its_way, current_key, read, refusal, rotate, stand_still},
+    session::{Session, check_key_id},
 };
 use crate::{
     cli::RotateArgs,
+    config::Config,
     date,
-    error::Error,
+    error::{Error, ErrorKind},
     rotation::{
         diagnosis::{self, Obstacle},
         function,
@@ -33,12 +36,45 @@ const POLL_EVERY: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(screen: &Screen, args: &RotateArgs, leaked: &str) -> Result<Done, Shown> {
     check_key_id(screen, "--leaked", leaked)?;
-    for_each_deployment(screen, &args.target.config, async |session: Session| replace(&session, args, leaked).await)
-        .await
+    let mut configs = load(screen, &args.target.config)?;
+    if configs.len() > 1 {
+        configs = of_the_key(screen, args, leaked, configs).await?;
+    }
+    for_each(screen, configs, async |session: Session| replace(&session, args, leaked).await).await
+}
+
+/// The deployment whose user has the key. One that cannot be asked does not keep another's key from being replaced.
+async fn of_the_key(
+    screen: &Screen,
+    args: &RotateArgs,
+    leaked: &str,
+    mut configs: Vec<Config>,
+) -> Result<Vec<Config>, Shown> {
+    let mut has_it = Vec::new();
+    let asked = read_each_deployment(screen, &args.target.config, async |session: Session| {
+        if function::find_key(&read(&session).await?, leaked).is_ok() {
+            has_it.push((session.deployment.config.name.clone(), session.deployment.config.region.clone()));
+        }
+        Ok(Done::NothingToDo)
+    })
+    .await;
+    configs.retain(|config| has_it.iter().any(|(name, region)| (name, region) == (&config.name, &config.region)));
+    if configs.is_empty() {
+        asked?;
+        let error = Error::new(format!("no IAM user of these deployments has access key {leaked}"));
+        let hint = text![
+            "it is deleted already, or any other user has it: if it is of this account, the answer of ",
+            Command::aws(&["iam", "get-access-key-last-used", "--access-key-id", leaked]),
+            " names the user"
+        ];
+        return Err(show(screen, &error.of_kind(ErrorKind::Refused).hint(hint)));
+    }
+    Ok(configs)
 }
 
 async fn replace(session: &Session, args: &RotateArgs, leaked: &str) -> Result<Done, Shown> {
-    wait_while_tested(session).await?;
+    // A rotation that runs may replace the key, or somebody else just does so: there is nothing to refuse.
+    stand_still(session).await?;
     let mut report = read(session).await?;
     let key = session.or_show(function::find_key(&report, leaked))?.clone();
     let mut timeline = Timeline::of(&key);

@@ -2,7 +2,10 @@
 
 use contract::{Command, text};
 
-use super::session::{Done, Shown, connect, show, show_all};
+use super::{
+    ended::{Done, Shown, show, show_all},
+    session::connect,
+};
 use crate::{aws, cli::ListArgs, config, error::Error, screen::Screen, status};
 
 pub(super) async fn run(screen: &Screen, ListArgs { region }: &ListArgs) -> Result<Done, Shown> {

@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub use self::command_line::{command, parse, show_mistake_as_json};
-use self::session::{Done, Shown, show};
+use self::ended::{Done, Shown, show};
 
 mod apply;
 mod apply_saved;
@@ -24,6 +24,8 @@ mod command_line;
 mod destroy;
 mod doctor;
 mod drift;
+mod each;
+mod ended;
 mod export;
 mod init;
 mod leaked;
@@ -51,43 +53,44 @@ pub async fn run(Cli { command, json, verbose, quiet }: Cli) -> ExitCode {
     // What is itself a JSON document, or a script, begins with no line of a screen.
     let offline = || Screen::new(json, verbosity, config.as_deref());
     let screen = || until_interrupted(offline());
-    let (detailed, outcome) = match command {
-        Command::Init(args) => (false, init::run(&offline(), &args).await),
-        Command::Validate(args) => (false, validate::run(&offline(), &args)),
-        Command::Plan(args) => (args.detailed_exitcode, plan::run(&screen(), &args).await),
-        Command::Apply(args) => (
-            args.detailed_exitcode,
-            match SavedPlan::read(&args.config) {
-                Ok(None) => apply::run(&screen(), &args).await,
-                Ok(Some(saved)) => Box::pin(apply_saved::run(&screen(), &args, &saved)).await,
-                Err(error) => Err(show(&screen(), &error)),
-            },
-        ),
-        Command::Rollback(args) => (false, rollback::run(&screen(), &args).await),
-        Command::Destroy(args) => (args.detailed_exitcode, destroy::run(&screen(), &args).await),
-        Command::Drift(args) => (true, drift::run(&screen(), &args).await),
-        Command::List(args) => (false, list::run(&screen(), &args).await),
-        Command::Status(args) => (args.detailed_exitcode, status::run(&screen(), &args.target).await),
-        Command::Rotate(args) => match &args.leaked {
-            Some(key) => (false, leaked::run(&screen(), &args, key).await),
-            None => (false, rotate::run(&screen(), &args).await),
+    let on_differences = command.on_differences();
+    let outcome = match command {
+        Command::Init(args) => init::run(&offline(), &args).await,
+        Command::Validate(args) => validate::run(&offline(), &args),
+        Command::Plan(args) => plan::run(&screen(), &args).await,
+        Command::Apply(args) => match SavedPlan::read(&args.config) {
+            Ok(None) => apply::run(&screen(), &args).await,
+            Ok(Some(saved)) => Box::pin(apply_saved::run(&screen(), &args, &saved)).await,
+            Err(error) => Err(show(&screen(), &error)),
         },
-        Command::Recover(args) => (false, recover::run(&screen(), &args).await),
-        Command::Output(args) => (false, output::run(&screen(), &args).await),
-        Command::Doctor(target) => (false, doctor::run(&screen(), &target).await),
-        Command::Export(args) => (false, export::run(&screen(), &args).await),
-        Command::Policy(args) => (false, policy::run(&screen(), &args).await),
-        Command::Build(args) => (false, build::run(&offline(), &args).await),
-        Command::ManPages(args) => (false, command_line::man_pages(&offline(), &args.folder)),
+        Command::Rollback(args) => rollback::run(&screen(), &args).await,
+        Command::Destroy(args) => destroy::run(&screen(), &args).await,
+        Command::Drift(args) => drift::run(&screen(), &args).await,
+        Command::List(args) => list::run(&screen(), &args).await,
+        Command::Status(args) => status::run(&screen(), &args.target).await,
+        Command::Rotate(args) => match &args.leaked {
+            Some(key) => leaked::run(&screen(), &args, key).await,
+            None => rotate::run(&screen(), &args).await,
+        },
+        Command::Recover(args) => recover::run(&screen(), &args).await,
+        Command::Output(args) => output::run(&screen(), &args).await,
+        Command::Doctor(target) => doctor::run(&screen(), &target).await,
+        Command::Export(args) => export::run(&screen(), &args).await,
+        Command::Policy(args) => policy::run(&screen(), &args).await,
+        Command::Build(args) => build::run(&offline(), &args).await,
+        Command::ManPages(args) => command_line::man_pages(&offline(), &args.folder),
         Command::Schema(args) => {
             let schema = if args.json_lines { screen::json_lines_schema() } else { config::json_schema() };
-            (false, Ok(printed(&format!("{schema:#}\n"))))
+            Ok(printed(&format!("{schema:#}\n")))
         }
-        Command::Completions(args) => (false, Ok(printed(&command_line::script(args.shell)))),
+        Command::Completions(args) => Ok(printed(&command_line::script(args.shell))),
     };
-    exit_code(match outcome {
-        Ok(Done::Differences | Done::Changes) if detailed => Exit::Changes,
-        Ok(_) => Exit::Success,
+    ExitCode::from(match outcome {
+        // An output that is not complete must not look like a success.
+        Ok(_) if screen::output_is_incomplete() && changes::have_begun() => Exit::Partial,
+        Ok(_) if screen::output_is_incomplete() => Exit::Failed,
+        Ok(Done::Differences | Done::Changes) => on_differences,
+        Ok(Done::NothingToDo) => Exit::Success,
         Err(Shown(exit)) => exit,
     })
 }
@@ -112,9 +115,4 @@ fn interrupted(was_anything_changed: bool) -> Error {
 fn printed(text: &str) -> Done {
     Screen::raw(text);
     Done::NothingToDo
-}
-
-/// An output that is not complete must not look like a success.
-fn exit_code(exit: Exit) -> ExitCode {
-    if screen::output_is_incomplete() { Exit::Failed.into() } else { exit.into() }
 }

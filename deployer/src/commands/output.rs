@@ -2,7 +2,11 @@
 
 use contract::{Command, text};
 
-use super::session::{Done, Session, Shown, for_each_deployment};
+use super::{
+    each::read_each_deployment,
+    ended::{Done, Shown},
+    session::Session,
+};
 use crate::{
     cli::{ALL_OUTPUTS, OutputArgs},
     error::Error,
@@ -14,7 +18,7 @@ use crate::{
 type Output = (&'static str, String);
 
 pub(super) async fn run(screen: &Screen, args: &OutputArgs) -> Result<Done, Shown> {
-    for_each_deployment(screen, &args.config, async |session: Session| {
+    read_each_deployment(screen, &args.config, async |session: Session| {
         let mut outputs = session.or_show(read(&session).await)?;
         if args.name != ALL_OUTPUTS {
             outputs.retain(|(name, _)| *name == args.name);

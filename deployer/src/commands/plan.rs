@@ -5,8 +5,10 @@ use std::path::Path;
 use contract::{Command, text};
 
 use super::{
+    each::{read_each_deployment, say_if_the_function_cannot_be_built},
+    ended::{Done, Shown, show},
     run_plan::check_purge,
-    session::{Done, Prepared, Session, Shown, for_each_deployment, say_if_the_function_cannot_be_built, show},
+    session::{Prepared, Session},
 };
 use crate::{
     cli::PlanArgs,
@@ -30,11 +32,11 @@ pub(super) async fn run(screen: &Screen, args: &PlanArgs) -> Result<Done, Shown>
         return Err(show(screen, &error.hint("with --out, write --purge-secret=SECRET")));
     }
     if toward == Toward::Present {
-        say_if_the_function_cannot_be_built(screen, &args.target.config)?;
+        say_if_the_function_cannot_be_built(screen, &args.target.config);
     }
     let allowed = Allowed { stop_mail: args.stop_mail, purge_secret: args.purge_secret.is_some(), adopt: args.adopt };
     let mut planned = Vec::new();
-    let done = for_each_deployment(screen, &args.target.config, async |session: Session| {
+    let done = read_each_deployment(screen, &args.target.config, async |session: Session| {
         let session = session.allowing(allowed);
         let prepared = session.plan(toward).await?;
         if purged.is_some() {

@@ -2,7 +2,11 @@
 
 use serde_json::Value;
 
-use super::session::{Done, Shown, connect, load};
+use super::{
+    each::load,
+    ended::{Done, Shown},
+    session::connect,
+};
 use crate::{
     cli::{PolicyArgs, PolicyFor},
     config::Config,
@@ -34,10 +38,13 @@ pub(super) async fn run(screen: &Screen, args: &PolicyArgs) -> Result<Done, Show
 
 /// A file that names its account needs no AWS call: whoever writes a policy may have no credentials for the account yet.
 async fn names(screen: &Screen, config: &Config) -> Result<Names, Shown> {
-    Ok(match &config.account_id {
-        Some(account_id) => Names::in_account(config, account_id.to_string()),
-        None => Names::new(config, &connect(screen, &config.region).await?.1),
-    })
+    if let Some(account_id) = &config.account_id {
+        return Ok(Names::in_account(config, account_id.to_string()));
+    }
+    let connected = connect(screen, &config.region).await;
+    let connected =
+        connected.inspect_err(|_| screen.note("if the file has account_id, this command needs no credentials"));
+    Ok(Names::new(config, &connected?.1))
 }
 
 /// None if nothing has to be allowed.

@@ -8,20 +8,21 @@ use futures_util::future::BoxFuture;
 
 use super::{
     approve::approve,
+    each::for_each_deployment,
+    ended::{Done, Shown},
     rotate,
-    session::{Done, Session, Shown, check_key_id, for_each_deployment},
+    session::{Session, check_key_id},
 };
 use crate::{
     aws::Aws,
     cli::RecoverArgs,
     deployment::Deployment,
-    engine::events::Progress,
     error::{Error, ErrorKind, FailedTo as _},
     interrupt, planning,
     rotation::{
         diagnosis::{Diagnosis, Known, Owed, Remedy, again, diagnose, was_never_rotated},
         function, labels,
-        watch::{self, Standstill},
+        watch::Standstill,
     },
     screen::Screen,
     sending::{self, Refused},
@@ -58,6 +59,7 @@ async fn recover(
     loop {
         wait_while_a_step_runs(session, taken.is_empty()).await?;
         let report = session.or_show(function::report(&session.aws, deployment, true).await)?;
+        session.or_show(rotate::check_secret(&deployment.names, &report))?;
         let known = Known { owed: owed(session, taken, &report), reactivated: args.reactivate.as_deref() };
         let diagnosis = match diagnose(&report, known) {
             Diagnosis::Healthy { note } => outside(session).await?.unwrap_or(Diagnosis::Healthy { note }),
@@ -110,8 +112,9 @@ async fn outside(session: &Session) -> Result<Option<Diagnosis>, Shown> {
     let refused = stopped.as_ref().or_else(|| user.as_ref()?.refused());
     let mut found: Vec<Text> =
         refused.into_iter().flat_map(|Refused { found, ways }| [found].into_iter().chain(ways)).cloned().collect();
-    for error in session.or_show(stops)? {
-        found.push(format!("a rotation would fail: {}", error.what).into());
+    let is_new = |error: &Error| refused.is_none_or(|refused| refused.found.to_string() != error.what);
+    for error in session.or_show(stops)?.into_iter().filter(is_new) {
+        found.push(format!("a rotation would fail: {}", error.in_one_line()).into());
         found.extend(error.hints);
     }
     Ok((!found.is_empty()).then(|| Diagnosis::Person { found: Text::join(found, ". "), ways: vec![again()] }))
@@ -164,11 +167,7 @@ fn owed(session: &Session, taken: &[Remedy], report: &Report) -> Option<Owed> {
 
 /// A rotation whose steps run is not stuck: it is left alone. The first time, says why the rotation ended.
 async fn wait_while_a_step_runs(session: &Session, is_first: bool) -> Result<(), Shown> {
-    let standstill = session.with_events(async |events| {
-        let progress = Progress { events, address: session.secret() };
-        watch::stand_still(&session.aws, &session.deployment, &progress).await
-    });
-    let note = match session.or_show(standstill.await)? {
+    let note = match rotate::stand_still(session).await? {
         Standstill::Closed => None,
         Standstill::Failed { version, step, failure } => {
             let failed = format!("the rotation to version {version} failed in {step}: ");

@@ -5,7 +5,9 @@ use contract::{Command, text};
 use super::{
     apply,
     approve::Approval,
-    session::{Done, Session, Shown, for_each_deployment},
+    each::for_each_deployment,
+    ended::{Done, Shown},
+    session::Session,
 };
 use crate::{cli::RollbackArgs, deployment::Deployment, package::Package, screen::Screen};
 

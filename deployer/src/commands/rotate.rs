@@ -6,26 +6,24 @@ use std::time::Instant;
 use contract::{AWSCURRENT, Command, KeyReport, KeyVerdict, Next, Report, Text, WayOut, text};
 
 use super::{
-    session::{Done, Session, Shown, for_each_deployment},
+    each::for_each_deployment,
+    ended::{Done, Shown},
+    session::Session,
     watched::watched,
 };
 use crate::{
     cli::{Patience, RotateArgs, Watch},
-    config,
-    engine::{
-        events::Progress,
-        kind::{Aim, Kind as _},
-    },
+    deployment::names::Names,
+    engine::events::Progress,
     error::{Error, ErrorKind},
     interrupt::{self, Draining},
-    kinds::sender::Sender,
     planning,
     rotation::{
         diagnosis::{self, Diagnosis},
-        function, watch,
+        function,
+        watch::{self, Standstill},
     },
     screen::Screen,
-    sending::{self, MaySend, Refused},
 };
 
 pub(super) async fn run(screen: &Screen, args: &RotateArgs) -> Result<Done, Shown> {
@@ -34,6 +32,9 @@ pub(super) async fn run(screen: &Screen, args: &RotateArgs) -> Result<Done, Show
         let report = read(&session).await?;
         session.or_show(refusal(&session, &report).map_or(Ok(()), Err))?;
         session.or_show(check_its_way(&session).await)?;
+        if let Some(note) = untold(&session, &report) {
+            session.screen.note(note);
+        }
         let began = Instant::now();
         rotate(&session, &report, args.watch, args.patience).await?;
         let secret = &session.deployment.names.secret;
@@ -43,7 +44,7 @@ pub(super) async fn run(screen: &Screen, args: &RotateArgs) -> Result<Done, Show
             );
             (sentence, text![Command::deployer("rotate"), " makes a new access key now"])
         } else {
-            if let Some(note) = previous_key(&session, &report) {
+            if let Some(note) = previous_key(&session, &report).await {
                 session.screen.note(note);
             }
             let next = text![Command::deployer("status"), " shows the keys, and when the previous one goes"];
@@ -62,14 +63,22 @@ fn kept_key(before: &Report) -> Option<&str> {
 }
 
 /// Rotating does not delete a leaked key at once; say so. Of one that was Inactive or deleted before, there is nothing to say.
-fn previous_key(session: &Session, before: &Report) -> Option<Text> {
+///
+/// How long the key stays the function knows: the file may declare another time, and not be applied.
+async fn previous_key(session: &Session, before: &Report) -> Option<Text> {
     let key = current_key(before)?;
     before.keys.iter().find(|it| it.key == key && it.active)?;
-    let keep_previous = config::spell(session.deployment.config.rotation.keep_previous);
+    let after = function::report(&session.aws, &session.deployment, false).await.ok();
+    let verdict = after.as_ref().and_then(|after| after.keys.iter().find(|it| it.key == key)).map(|it| &it.verdict);
+    let stays = match verdict {
+        Some(KeyVerdict::MayGo(_)) => "goes with the next daily upkeep".to_owned(),
+        Some(KeyVerdict::MustStay { until: Some(until), .. }) => {
+            format!("stays usable until {until} at least (rotation.keep_previous)")
+        }
+        _ => "stays usable for now".to_owned(),
+    };
     Some(text![
-        format!(
-            "access key {key}, in use until now, stays usable for at least {keep_previous} more (rotation.keep_previous). If it leaked, "
-        ),
+        format!("access key {key}, in use until now, {stays}. If it leaked, "),
         Command::rotate_leaked(key),
         " deletes it now"
     ])
@@ -80,8 +89,35 @@ pub(super) fn current_key(report: &Report) -> Option<&str> {
     report.labelled(AWSCURRENT)?.key.as_deref()
 }
 
+/// The function's report. A function of another secret is refused: the file was changed since the last apply, or is another one.
 pub(super) async fn read(session: &Session) -> Result<Report, Shown> {
-    session.or_show(function::report(&session.aws, &session.deployment, false).await)
+    let report = session.or_show(function::report(&session.aws, &session.deployment, false).await)?;
+    session.or_show(check_secret(&session.deployment.names, &report)).map(|()| report)
+}
+
+pub(super) fn check_secret(names: &Names, report: &Report) -> Result<(), Error> {
+    if names.is_arn_of_secret(&report.secret) {
+        return Ok(());
+    }
+    Err(Error::new(format!("function {} rotates another secret than the file names", names.function))
+        .cause(format!("it rotates {}, and the file names {}", report.secret, names.secret))
+        .hint("use the file as it was applied last, or apply the changed one first"))
+}
+
+/// Hosts that the file names and the function does not tell, because the file was not applied since.
+fn untold(session: &Session, report: &Report) -> Option<Text> {
+    let in_file = session.deployment.config.instance.iter().flat_map(|instance| &instance.ids);
+    let untold = in_file.filter(|id| !report.hosts.iter().any(|host| host.instance == id.as_str()));
+    let untold: Vec<_> = untold.map(ToString::to_string).collect();
+    (!untold.is_empty()).then(|| {
+        text![
+            format!(
+                "the file names {}, and the rotation does not tell it of the new credential before ",
+                untold.join(" and ")
+            ),
+            Command::deployer("apply")
+        ]
+    })
 }
 
 /// A test of the configuration ends by itself, and would be refused as an open rotation.
@@ -91,6 +127,15 @@ pub(super) async fn wait_while_tested(session: &Session) -> Result<(), Shown> {
         watch::wait_while_tested(&session.aws, &session.deployment, &progress).await
     });
     session.or_show(waited.await).map(drop)
+}
+
+/// Waits while a step of a rotation runs: it is left alone. Says how the rotation stands then.
+pub(super) async fn stand_still(session: &Session) -> Result<Standstill, Shown> {
+    let standstill = session.with_events(async |events| {
+        let progress = Progress { events, address: session.secret() };
+        watch::stand_still(&session.aws, &session.deployment, &progress).await
+    });
+    session.or_show(standstill.await)
 }
 
 /// Rotates, and watches to the end. Returns the version that is AWSCURRENT then.
@@ -193,41 +238,15 @@ fn would_fail(session: &Session) -> Error {
     Error::new(format!("a rotation of secret {} would fail, so none was started", session.deployment.names.secret))
 }
 
-/// Refuses a rotation that would fail between Secrets Manager and the hosts, at what the function cannot see.
+/// Refuses a rotation that would fail at what the function cannot see.
 pub(super) async fn check_its_way(session: &Session) -> Result<(), Error> {
     let found = planning::stops_rotations(&session.aws, &session.deployment).await?;
     if found.is_empty() {
-        return check_sender(session).await;
+        return Ok(());
     }
-    let (found, hints): (Vec<_>, Vec<_>) = found.into_iter().map(|error| (error.what, error.hints)).unzip();
-    let error = would_fail(session).of_kind(ErrorKind::RotationFailed).cause(found.join("; "));
-    Err(hints.into_iter().flatten().fold(error, Error::hint))
-}
-
-/// Refuses a rotation whose test mail SES would not take: it would make a key, and tell no host. The function may not ask SES; who may
-/// not ask either rotates without this check.
-async fn check_sender(session: &Session) -> Result<(), Error> {
-    let config = &session.deployment.config;
-    let Some(mail) = &config.ses.test_mail else { return Ok(()) };
-    let sender = Sender { address: mail.sender.clone(), region: config.region.to_string() };
-    let observed = match sender.observe(&session.aws).await {
-        Err(error) if error.kind() == ErrorKind::Denied => return Ok(()),
-        observed => observed?,
-    };
-    let refused = observed
-        .account
-        .stopped()
-        .map(|Refused { found, ways }| ways.into_iter().fold(would_fail(session).cause(found), Error::hint));
-    refused.map_or(Ok(()), Err)?;
-    let none_was_started = |error: Error| error.hint("no rotation was started: its test mail would be refused");
-    sender.decide(Aim::Present(&()), &observed).map_err(none_was_started)?;
-    match sending::of_user(&session.aws, &session.deployment).await {
-        Err(error) if error.kind() == ErrorKind::Denied => Ok(()),
-        Ok(Some(MaySend::No(Refused { found, ways }))) => {
-            Err(none_was_started(ways.into_iter().fold(Error::new(found.to_string()), Error::hint)))
-        }
-        answer => answer.map(drop),
-    }
+    let causes: Vec<_> = found.iter().map(Error::in_one_line).collect();
+    let error = would_fail(session).of_kind(ErrorKind::RotationFailed).cause(causes.join("; "));
+    Err(found.into_iter().flat_map(|error| error.hints).fold(error, Error::hint))
 }
 
 /// The command that may make it succeed, beside those that the function names.

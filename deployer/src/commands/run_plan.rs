@@ -9,7 +9,8 @@ use contract::text;
 
 use super::{
     approve::{Approval, approve_by},
-    session::{Done, Prepared, Session, Shown},
+    ended::{Done, Shown},
+    session::{Prepared, Session},
 };
 use crate::{
     engine::{
@@ -159,8 +160,7 @@ fn declined_deletion(name: &str, approval: &Approval<'_>) -> Error {
 /// Whether a rotation began after the plan was made: while a person reads the plan, and before the lease is taken, `rotate` and Secrets
 /// Manager may begin one.
 async fn a_rotation_began(session: &Session, Prepared { plan, facts, .. }: &Prepared) -> Result<bool, Shown> {
-    let may_disturb =
-        plan.toward == Toward::Present && plan.open_rotation.is_none() && plan.has(Effect::DisturbsRotation);
+    let may_disturb = plan.open_rotation.is_none() && plan.has(Effect::DisturbsRotation);
     let is_new = facts.labels.as_ref().is_ok_and(|labels| labels.versions.is_empty());
     if !may_disturb || is_new {
         return Ok(false);

@@ -1,9 +1,10 @@
 //! A deployment, connected to its AWS account: what every verb works with.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use contract::{Command, Text, text};
 
+use super::ended::{Shown, show, show_all};
 use crate::{
     aws::{self, Aws, Identity},
     config::{self, AccessKeyId, Config},
@@ -21,43 +22,16 @@ use crate::{
         plan::{self, Plan},
     },
     error::{Error, ErrorKind},
-    exit::Exit,
     interrupt::unless_asked,
     lease::{self, Holder, Lease},
     overview::unusable,
     package::Package,
     planning::{self, Surveyed},
     rotation::function::{self, Notes},
-    saved_plan::SavedPlan,
-    screen::Screen,
+    screen::{self, Screen},
     silence::Silence,
-    sizes,
     stack::stack,
 };
-
-/// How a command ended that did not fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Done {
-    /// Everything was as it should be.
-    NothingToDo,
-    /// There are changes to make. Nothing was changed.
-    Differences,
-    /// Changes were made.
-    Changes,
-}
-
-/// The error was shown already: how the program ends.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Shown(pub(super) Exit);
-
-impl Shown {
-    pub(super) const FAILED: Self = Self(Exit::Failed);
-
-    /// How the program ends if it changed something before.
-    pub(super) fn after_changes(self) -> Self {
-        Self(self.0.after_changes())
-    }
-}
 
 /// A deployment and the AWS account that it is in.
 pub(super) struct Session {
@@ -88,7 +62,7 @@ impl Prepared {
 }
 
 impl Session {
-    async fn open(screen: &Screen, config: Config) -> Result<Self, Shown> {
+    pub(super) async fn open(screen: &Screen, config: Config) -> Result<Self, Shown> {
         let screen = screen.of_deployment(&config.name, &config.region);
         let (aws, identity) = connect(&screen, &config.region).await?;
         aws::check_account(&config, &identity).map_err(|error| show(&screen, &error))?;
@@ -199,6 +173,7 @@ impl Session {
 
     /// Takes the lease of the deployment for a run of this verb, and waits if another run holds it.
     pub(super) async fn take_lease(&self, verb: &str, timeout: Duration) -> Result<Lease, Shown> {
+        self.or_show(check_that_it_was_announced())?;
         let holder = Holder {
             id: uuid::Uuid::new_v4().to_string(),
             who: self.identity.arn.clone(),
@@ -223,6 +198,15 @@ impl Session {
     pub(super) async fn with_events<T>(&self, work: impl AsyncFnOnce(Events) -> T) -> T {
         with_events(&self.screen, work).await
     }
+}
+
+/// Nothing is changed that could not be shown before.
+fn check_that_it_was_announced() -> Result<(), Error> {
+    if !screen::output_is_incomplete() {
+        return Ok(());
+    }
+    Err(Error::new("what was to be done could not be written to standard output, so it was not done")
+        .hint("give standard output the space that it needs, then run the command again"))
 }
 
 /// What has to be attended to, and first of all whether the key in use can be used.
@@ -263,88 +247,4 @@ pub(super) fn check_key_id(screen: &Screen, flag: &str, typed: &str) -> Result<(
         let hint = "an access key id begins with AKIA, and has capital letters and digits only, such as AKIAIOSFODNN7EXAMPLE; ";
         show(screen, &error.hint(text![hint, Command::deployer("status"), " shows those of the user"]))
     })
-}
-
-/// Shows an error. Returns that it was shown.
-pub(super) fn show(screen: &Screen, error: &Error) -> Shown {
-    screen.error(error);
-    Shown(error.into())
-}
-
-/// Shows errors that were found together while reading. Returns that they were shown.
-pub(super) fn show_all(screen: &Screen, errors: &[Error]) -> Shown {
-    screen.errors(errors);
-    Shown(Exit::of_reading(errors))
-}
-
-/// Reads every deployment that a file or a folder declares.
-pub(super) fn load(screen: &Screen, path: &Path) -> Result<Vec<Config>, Shown> {
-    if let Some(error) = is_a_plan(path) {
-        return Err(show(screen, &error));
-    }
-    config::load(path, sizes::excess).map_err(|error| {
-        screen.config_error(&error);
-        Shown::FAILED
-    })
-}
-
-/// Only `apply` takes a saved plan in place of CONFIG.
-fn is_a_plan(path: &Path) -> Option<Error> {
-    let error = match SavedPlan::read(path) {
-        Ok(None) => return None,
-        Ok(Some(plan)) => {
-            let what = format!("{} is a saved plan and no configuration", path.display());
-            Error::new(what).hint(format!("give the file that it was made from: {}", plan.config.display()))
-        }
-        Err(error) => error,
-    };
-    let path = path.display().to_string();
-    Some(error.hint(text![Command::complete(&["apply", &path]), " runs what is in the plan"]))
-}
-
-/// Says, before anything is read from AWS, that the function could not be built. Whether it has to be is not known yet.
-pub(super) fn say_if_the_function_cannot_be_built(screen: &Screen, path: &Path) -> Result<(), Shown> {
-    let configs = load(screen, path)?;
-    if let Some(error) = configs.iter().find_map(|config| Package::check_tools(config).err()) {
-        screen.note(Text::join([error.in_one_line().into()].into_iter().chain(error.hints), ": "));
-    }
-    Ok(())
-}
-
-/// Runs `work` on one deployment after the other, and stops at the first that fails. Then it names those that it did not reach.
-pub(super) async fn for_each_deployment(
-    screen: &Screen,
-    path: &Path,
-    work: impl AsyncFnMut(Session) -> Result<Done, Shown>,
-) -> Result<Done, Shown> {
-    for_each(screen, load(screen, path)?, work).await
-}
-
-/// As [`for_each_deployment`], of configurations that were read already.
-pub(super) async fn for_each(
-    screen: &Screen,
-    configs: Vec<Config>,
-    mut work: impl AsyncFnMut(Session) -> Result<Done, Shown>,
-) -> Result<Done, Shown> {
-    let mut done = Done::NothingToDo;
-    let mut configs = configs.into_iter();
-    while let Some(config) = configs.next() {
-        let worked = Box::pin(async { work(Session::open(screen, config).await?).await });
-        match worked.await {
-            Ok(Done::NothingToDo) => {}
-            Ok(other) => done = other,
-            Err(Shown(exit)) => {
-                say_what_was_not_reached(screen, configs.as_slice());
-                return Err(Shown(if done == Done::Changes { exit.after_changes() } else { exit }));
-            }
-        }
-    }
-    Ok(done)
-}
-
-fn say_what_was_not_reached(screen: &Screen, rest: &[Config]) {
-    let names: Vec<String> = rest.iter().map(|config| format!("{} in {}", config.name, config.region)).collect();
-    if !names.is_empty() {
-        screen.note(format!("the run stopped here, and did not reach {}", names.join(", ")));
-    }
 }

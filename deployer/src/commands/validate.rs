@@ -1,6 +1,9 @@
 //! `deployer validate`: checks the configuration without one AWS call.
 
-use super::session::{Done, Shown, load};
+use super::{
+    each::load,
+    ended::{Done, Shown},
+};
 use crate::{
     cli::{Format, ValidateArgs},
     screen::Screen,

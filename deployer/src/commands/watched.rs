@@ -2,7 +2,7 @@
 
 use contract::{Command, text};
 
-use super::session::{Session, Shown};
+use super::{ended::Shown, session::Session};
 use crate::{
     engine::events::Events,
     error::{Error, ErrorKind},

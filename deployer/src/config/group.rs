@@ -88,6 +88,11 @@ impl<'r, 'a> Keys<'r, 'a> {
         Some(keys)
     }
 
+    /// Where the group begins.
+    pub(super) fn at(&self) -> At {
+        self.at
+    }
+
     fn add(&mut self, key: &Node, value: Node, known: &'static [&'static str]) {
         match &key.found {
             Found::Text(text) if known.contains(&text.as_str()) => {
@@ -138,7 +143,13 @@ macro_rules! groups {
         #[derive(schemars::JsonSchema)]
         $(#[$about])*
         #[serde(deny_unknown_fields)]
-        pub(super) struct $group { $($(#[$about_key])* pub(super) $key: $type,)* }
+        pub(super) struct $group {
+            $($(#[$about_key])* pub(super) $key: $type,)*
+            /// Where the group begins.
+            #[schemars(skip)]
+            #[allow(dead_code, reason = "few groups have a mistake that no key of theirs has")]
+            pub(super) at: $crate::config::node::At,
+        }
 
         impl $crate::config::group::Value for $group {
             fn of(
@@ -148,7 +159,7 @@ macro_rules! groups {
             ) -> Option<Self> {
                 const KEYS: &[&str] = &[$(stringify!($key)),*];
                 let mut keys = $crate::config::group::Keys::of(node, path, KEYS, reader)?;
-                Some(Self { $($key: $crate::config::group::Key::take(stringify!($key), &mut keys),)* })
+                Some(Self { $($key: $crate::config::group::Key::take(stringify!($key), &mut keys),)* at: keys.at() })
             }
         }
     )*};
@@ -232,8 +243,7 @@ fn missing_key_hint(group: &str, key: &str) -> String {
         ("iam_user", _) => "name: mail-prod-smtp",
         ("notify", _) => "email: ops@example.com",
         (_, "subnets") => "subnets: [subnet-0123456789abcdef0]",
-        (_, "security_groups") => "security_groups: [sg-0123456789abcdef0]",
-        _ => "script: /usr/local/bin/rotate_smtp.sh",
+        _ => "security_groups: [sg-0123456789abcdef0]",
     };
     format!("add `{example}`")
 }
@@ -247,6 +257,40 @@ fn first_key(group: &str) -> &'static str {
         "function" => "timeout",
         "function.vpc" => "subnets",
         "notify" => "email",
+        "names" => "function",
         _ => "name",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Every group, with the keys that lead to it joined by dots.
+    fn groups(group: &Value, path: &str, found: &mut Vec<(String, Value)>) {
+        let Some(keys) = group["properties"].as_object() else { return };
+        found.push((path.to_owned(), group.clone()));
+        for (key, value) in keys {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            groups(value, &path, found);
+        }
+    }
+
+    #[test]
+    fn the_examples_in_hints_are_of_the_key_that_is_missing_and_of_the_group_that_is_none() {
+        let mut found = Vec::new();
+        groups(&schema::json_schema(), "", &mut found);
+        assert!(found.len() > 8, "{found:?}");
+        for (path, group) in found {
+            for key in group["required"].as_array().into_iter().flatten() {
+                let key = key.as_str().unwrap();
+                let hint = missing_key_hint(&path, key);
+                assert!(hint.starts_with(&format!("add `{key}: ")), "{path} {key}: {hint}");
+            }
+            let example = first_key(&path);
+            assert!(group["properties"].get(example).is_some(), "{path} has no {example}");
+        }
     }
 }

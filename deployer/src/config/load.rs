@@ -1,7 +1,7 @@
 //! Files and folders → [`Config`]s that do not conflict.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs::{self, File},
     io::{self, ErrorKind, Read},
     path::{Path, PathBuf},
@@ -10,7 +10,7 @@ use std::{
 use contract::Command;
 
 use super::{
-    Config, ConfigError,
+    Config, ConfigError, ResourceNames,
     check::{self, Placed, Places},
     nearest::nearest,
     node::At,
@@ -20,6 +20,25 @@ use super::{
 
 /// Limit on a file's size; config.example.yaml, with every key and comments, has a few thousand bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// What follows from a deployment's file, and is not computed here.
+pub(crate) struct Derived {
+    /// What would be too long for AWS.
+    pub(crate) excess: fn(&Config) -> Vec<Excess>,
+    /// The names of its resources that a file may choose.
+    pub(crate) taken: fn(&Config) -> Vec<Taken>,
+}
+
+/// The name of a resource, which no other deployment may have.
+#[derive(PartialEq, Eq, Hash)]
+pub(crate) struct Taken {
+    /// Its key under `names`.
+    pub(crate) key: &'static str,
+    /// As AWS compares it with others.
+    pub(crate) name: String,
+    /// The region that it belongs to; none: it belongs to the account.
+    pub(crate) region: Option<String>,
+}
 
 /// What AWS would refuse because it is too long, and which part of the file decides how long it is.
 pub(crate) struct Excess {
@@ -35,16 +54,31 @@ pub(crate) enum Part {
     Senders,
     /// `instance.ids`.
     Instances,
+    /// `tags`.
+    Tags,
     /// Several keys together.
     Deployment,
 }
 
 /// Reads the deployments of a file, or those of every `*.yaml` and `*.yml` file in a folder, in any case, in order of their names.
-/// `excess` computes what follows from a deployment and would be too long for AWS.
 ///
 /// # Errors
-/// Every mistake in every file; two deployments that have the same name and region, or share a secret or a user.
-pub(crate) fn load(path: &Path, excess: impl Fn(&Config) -> Vec<Excess>) -> Result<Vec<Config>, ConfigError> {
+/// Every mistake in every file; two deployments that have the same name and region, or share a secret, a user, or a name that the files
+/// choose.
+pub(crate) fn load(path: &Path, derived: &Derived) -> Result<Vec<Config>, ConfigError> {
+    let (configs, error) = load_what_is_valid(path, derived);
+    error.map_or(Ok(configs), Err)
+}
+
+/// As [`load`], with the deployments that can be read although others have mistakes.
+pub(crate) fn load_what_is_valid(path: &Path, derived: &Derived) -> (Vec<Config>, Option<ConfigError>) {
+    match found_in(path, derived) {
+        Ok((found, problems)) => (found.into_iter().map(|placed| placed.config).collect(), problems.or(()).err()),
+        Err(problem) => (Vec::new(), Some(problem.into())),
+    }
+}
+
+fn found_in(path: &Path, derived: &Derived) -> Result<(Vec<Placed>, Problems), Problem> {
     let files = if path.is_dir() { files_in(path)? } else { vec![path.to_owned()] };
     let mut found = Vec::new();
     let mut problems = Problems::default();
@@ -56,12 +90,14 @@ pub(crate) fn load(path: &Path, excess: impl Fn(&Config) -> Vec<Excess>) -> Resu
     }
     let mut too_long = Problems::default();
     for Placed { config, places } in &found {
-        for Excess { of, message, hint } in excess(config) {
+        for Excess { of, message, hint } in (derived.excess)(config) {
             too_long.add(|| Problem::at(places.of(of).clone(), Code::AwsLimit, message, hint));
         }
     }
     problems.append(too_long);
-    configs(found, problems)
+    problems.append(taken_twice(&found, derived.taken));
+    problems.append(shared(&found));
+    Ok((found, problems))
 }
 
 /// Reads the deployments of a text; `source` is the path that errors show.
@@ -69,8 +105,9 @@ pub(crate) fn load(path: &Path, excess: impl Fn(&Config) -> Vec<Excess>) -> Resu
 /// # Errors
 /// Every mistake in the text.
 pub fn parse(source: &Path, text: &str) -> Result<Vec<Config>, ConfigError> {
-    let (found, problems) = documents(source, text)?;
-    configs(found, problems)
+    let (found, mut problems) = documents(source, text)?;
+    problems.append(shared(&found));
+    problems.or(found.into_iter().map(|placed| placed.config).collect())
 }
 
 /// The smallest configuration of a deployment, for one whose file is not at hand. Everything else has its default.
@@ -104,7 +141,8 @@ fn documents(path: &Path, text: &str) -> Result<(Vec<Placed>, Problems), Problem
     Ok((found, problems.sorted()))
 }
 
-fn configs(found: Vec<Placed>, mut problems: Problems) -> Result<Vec<Config>, ConfigError> {
+/// What deployments have in common and must not.
+fn shared(found: &[Placed]) -> Problems {
     let mut shared = Problems::default();
     for (index, later) in found.iter().enumerate() {
         // One of the others is enough to find the rest.
@@ -112,8 +150,7 @@ fn configs(found: Vec<Placed>, mut problems: Problems) -> Result<Vec<Config>, Co
         let conflicts = others.into_iter().find(|conflicts| !conflicts.is_empty());
         conflicts.into_iter().flatten().for_each(|conflict| shared.add(|| conflict));
     }
-    problems.append(shared);
-    problems.or(found.into_iter().map(|placed| placed.config).collect())
+    shared
 }
 
 impl Places {
@@ -121,19 +158,51 @@ impl Places {
         let part = match part {
             Part::Senders => self.senders.as_ref(),
             Part::Instances => self.instances.as_ref(),
+            Part::Tags => self.tags.as_ref(),
             Part::Deployment => None,
         };
         part.unwrap_or(&self.name)
     }
 }
 
+/// Finds resources that two deployments would have in common because a file chooses their names. Derived names are different.
+fn taken_twice(found: &[Placed], taken: fn(&Config) -> Vec<Taken>) -> Problems {
+    let mut problems = Problems::default();
+    if found.iter().all(|placed| placed.config.names == ResourceNames::default()) {
+        return problems;
+    }
+    let mut owners: HashMap<Taken, Vec<&Placed>> = HashMap::new();
+    for later in found {
+        for taken in taken(&later.config) {
+            let (key, message) = (taken.key, format!("two deployments have the {} `{}`", taken.key, taken.name));
+            let owners = owners.entry(taken).or_default();
+            if let Some(earlier) = owners.iter().find(|earlier| may_share_an_account(earlier, later)) {
+                // The other may have derived the name.
+                let is_chosen = |placed: &Placed| placed.places.names.contains_key(key);
+                let (wrong, other) = if is_chosen(later) { (later, *earlier) } else { (*earlier, later) };
+                let place = |placed: &Placed| placed.places.names.get(key).unwrap_or(&placed.places.name).clone();
+                let hint = "each would change the other's: choose another name, or remove the line";
+                problems.add(|| {
+                    Problem::at(place(wrong), Code::Shared, message, hint).beside(place(other), "the other deployment")
+                });
+            }
+            owners.push(later);
+        }
+    }
+    problems
+}
+
+fn may_share_an_account(a: &Placed, b: &Placed) -> bool {
+    let (a, b) = (&a.config.account_id, &b.config.account_id);
+    a.is_none() || b.is_none() || a == b
+}
+
 /// Finds what two deployments share and must not. Deployments in different accounts share nothing.
 fn conflicts(earlier: &Placed, later: &Placed) -> Vec<Problem> {
-    let (a, b) = (&earlier.config, &later.config);
-    let other_account = a.account_id.is_some() && b.account_id.is_some() && a.account_id != b.account_id;
-    if other_account {
+    if !may_share_an_account(earlier, later) {
         return Vec::new();
     }
+    let (a, b) = (&earlier.config, &later.config);
     let problem = |place: fn(&Places) -> &Place, message: String, hint: &str| {
         Problem::at(place(&later.places).clone(), Code::Shared, message, hint)
             .beside(place(&earlier.places).clone(), "the other deployment")

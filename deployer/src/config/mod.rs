@@ -7,11 +7,12 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
+use contract::Step;
 use serde::{Serialize, Serializer};
 
 pub(crate) use self::{
     duration::{parse as duration, spell},
-    load::{Excess, Part, least, load},
+    load::{Derived, Excess, Part, Taken, least, load, load_what_is_valid},
     problem::{Code, Place, Problem, Spot},
     schema::join_description_lines,
 };
@@ -216,6 +217,13 @@ pub struct Function {
     /// Path of the zip to deploy, relative to the working directory; none: the function that a released
     /// deployer carries, else one built from the checkout.
     pub package: Option<PathBuf>,
+}
+
+impl Function {
+    /// How long a rotation takes at most, if each of its steps takes as long as an invocation may; usually all of them take seconds.
+    pub(crate) fn longest_rotation(&self) -> Duration {
+        Step::ALL.iter().map(|_| self.timeout).sum()
+    }
 }
 
 /// The network that the function is in.

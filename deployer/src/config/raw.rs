@@ -19,6 +19,7 @@ use super::{
 };
 
 pub(super) const DEFAULT_RECOVERY_WINDOW: &str = "30d";
+pub(super) const DEFAULT_SCRIPT: &str = "/usr/local/bin/rotate_smtp.sh";
 pub(super) const DEFAULT_INSTANCE_TIMEOUT: &str = "2m";
 pub(super) const DEFAULT_SCHEDULE: &str = "rate(30 days)";
 pub(super) const DEFAULT_ROTATE_ON_CREATE: bool = true;
@@ -222,8 +223,9 @@ groups! {
         #[schemars(inner(regex(pattern = InstanceId::PATTERN)), length(min = 1, max = MAX_INSTANCES))]
         ids: Optional<Leaf<Vec<String>>>,
         /// Absolute path of the script that installs the new credential on a host. Its argument is the secret's ARN.
-        #[schemars(regex(pattern = SCRIPT_PATTERN))]
-        script: Required<Leaf<String>>,
+        #[serde(default)]
+        #[schemars(regex(pattern = SCRIPT_PATTERN), extend("default" = DEFAULT_SCRIPT))]
+        script: Optional<Leaf<String>>,
         /// How long the script may run, at least 5s.
         #[serde(default)]
         #[schemars(extend("default" = DEFAULT_INSTANCE_TIMEOUT))]

@@ -80,6 +80,26 @@ impl FromStr for Schedule {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        Self::exactly(text).map_err(|error| match respelled(text) {
+            Some(meant) if Self::exactly(&meant).is_ok() => {
+                InvalidValue { hint: format!("did you mean {meant}?"), ..error }
+            }
+            _ => error,
+        })
+    }
+}
+
+/// The text as Secrets Manager would accept it, if only letters and spaces are wrong.
+fn respelled(text: &str) -> Option<String> {
+    let (function, arguments) = text.trim().strip_suffix(')')?.split_once('(')?;
+    let arguments = arguments.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+    let function = function.trim().to_lowercase();
+    let arguments = if function == "rate" { arguments.to_lowercase() } else { arguments.to_uppercase() };
+    Some(format!("{function}({arguments})"))
+}
+
+impl Schedule {
+    fn exactly(text: &str) -> Result<Self, InvalidValue> {
         let arguments = |function: &str| text.strip_prefix(function)?.strip_prefix('(')?.strip_suffix(')');
         let schedule = match (arguments("rate"), arguments("cron")) {
             (Some(rate), _) => rate_schedule(text, rate)?,

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use super::raw::DEFAULT_SCRIPT;
+
 const EXAMPLE: &str = include_str!("../../../config.example.yaml");
 
 /// What a new configuration names.
@@ -85,7 +87,7 @@ fn active(values: &Values) -> BTreeMap<&'static str, String> {
         set("ses.recipient", "success@simulator.amazonses.com".to_owned());
     }
     if !values.instances.is_empty() {
-        set("instance.script", "/usr/local/bin/rotate_smtp.sh".to_owned());
+        set("instance.script", DEFAULT_SCRIPT.to_owned());
         if let Some(role) = &values.instance_role {
             set("instance.role", scalar(role));
         }

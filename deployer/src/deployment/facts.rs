@@ -193,9 +193,18 @@ pub(crate) async fn read(aws: &Aws, deployment: &Deployment, toward: Toward) -> 
     with_former(facts, names)
 }
 
-/// The facts with which a goal is the least that a rotation needs: no key of KMS.
-pub(crate) fn least() -> Facts {
-    Facts { kms_key_arn: Ok(None), under_older_keys: Ok(Vec::new()), ..unread() }
+/// The facts with which a goal is the least that a rotation needs: of KMS's keys the one that the secret has now. One that may not be
+/// read is left out.
+pub(crate) async fn least(aws: &Aws, names: &Names) -> Result<Facts, Error> {
+    let key = read_once::secret(aws, &names.secret).await?.and_then(|secret| secret.kms_key_id);
+    let kms_key_arn = match key {
+        None => Ok(None),
+        Some(key) => match arn_of_key(aws, names, key).await {
+            Err(error) if error.kind() == ErrorKind::Denied => Ok(None),
+            arn => arn,
+        },
+    };
+    Ok(Facts { kms_key_arn, under_older_keys: Ok(Vec::new()), ..unread() })
 }
 
 /// No fact at all.

@@ -6,8 +6,6 @@ use crate::config::Config;
 
 /// The upkeep comes once a day: `rate(1 day)` of `kinds/upkeep.rs`.
 const UPKEEP_EVERY: Duration = Duration::from_hours(24);
-/// createSecret, setSecret, testSecret, finishSecret: each takes at most the function's timeout.
-const STEPS: u32 = 4;
 
 /// The longest times of a key that no host goes on using, if rotations succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +29,7 @@ impl KeyLife {
         let rotation = &config.rotation;
         let period = rotation.schedule.fixed_period()?;
         let window = rotation.window.unwrap_or_else(|| rotation.schedule.default_window());
-        let superseded = period + window + config.function.timeout * STEPS;
+        let superseded = period + window + config.function.longest_rotation();
         let active = superseded + rotation.keep_previous + UPKEEP_EVERY;
         let inactive =
             if rotation.keep_inactive.is_zero() { Duration::ZERO } else { rotation.keep_inactive + UPKEEP_EVERY };

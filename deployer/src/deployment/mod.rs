@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use contract::{Command, TAG_DEPLOYMENT, text};
+use contract::TAG_DEPLOYMENT;
 
 use self::names::Names;
 use crate::{
@@ -125,16 +125,19 @@ impl Owner {
 
     /// In the same words for every resource, so that it is told once.
     pub(crate) fn is_protected(&self) -> Error {
-        Error::new(format!("deployment {} is protected", self.id))
+        let why = if self.protects {
+            "the file says protect: true".to_owned()
+        } else {
+            format!("its resources carry the tag {TAG_PROTECT} from an apply of a file with protect: true")
+        };
+        let (id, without) = match &self.former_id {
+            Some(former) => (former, "under its former name, without moved_from and without protect: true"),
+            None => (&self.id, "but without protect: true"),
+        };
+        Error::new(format!("deployment {id} is protected"))
             .of_kind(ErrorKind::Protected)
-            .cause(format!(
-                "the file says protect: true, or its resources carry the tag {TAG_PROTECT} from an apply of such a file"
-            ))
-            .hint(text![
-                "apply the file as it was applied last, but without protect: true (",
-                Command::deployer("apply"),
-                "), then run this command again"
-            ])
+            .cause(why)
+            .hint(format!("apply the file as it was applied last, {without}; then run this command again"))
     }
 
     /// The tags that an apply has set on a resource that the file declares existing now. None if the deployment does not own it.

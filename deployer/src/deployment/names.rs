@@ -6,7 +6,7 @@ use contract::Partition;
 
 use crate::{
     aws::Identity,
-    config::{Config, IamPath, ResourceName},
+    config::{Config, IamPath, ResourceName, Taken},
 };
 
 /// The names of one deployment's resources.
@@ -116,6 +116,26 @@ pub(crate) fn identities_of(address: &str) -> Vec<String> {
         domain = domain.split_once('.').map_or("", |(_, parent)| parent);
     }
     identities
+}
+
+/// The names that a file may choose. Another deployment may have chosen, or derived, the same ones.
+pub(crate) fn taken(config: &Config) -> Vec<Taken> {
+    let names = Names::in_account(config, "0".repeat(12));
+    let here = |key, name: &str| Taken { key, name: name.to_owned(), region: Some(names.region.clone()) };
+    let mut taken = vec![here("function", &names.function), here("rule", &names.upkeep)];
+    if config.function.role.is_none() {
+        // IAM ignores the case of a role's name.
+        taken.push(Taken { key: "role", name: names.role.to_lowercase(), region: None });
+    }
+    if config.instance.as_ref().is_some_and(|instance| instance.document.is_none()) {
+        taken.push(here("document", &names.document));
+    }
+    if config.notify.is_some() {
+        taken.push(here("topic", &names.topic));
+        // All three begin alike.
+        taken.push(here("alarms", &names.alarms[0]));
+    }
+    taken
 }
 
 fn path(configured: Option<&IamPath>) -> String {
@@ -257,6 +277,11 @@ impl Names {
     /// Without the hyphen and the six random characters that Secrets Manager appends.
     pub(crate) fn secret_arn_prefix(&self) -> String {
         self.regional("secretsmanager", &format!("secret:{}", self.secret))
+    }
+
+    /// Whether this is the ARN of the secret, whatever its random characters are.
+    pub(crate) fn is_arn_of_secret(&self, arn: &str) -> bool {
+        arn.strip_prefix(&self.secret_arn_prefix()).is_some_and(|rest| rest.starts_with('-') && rest.len() == 7)
     }
 
     /// Matches the secret whatever its random characters are, and no secret of a longer name.

@@ -51,6 +51,19 @@ fn every_page_of_docs_is_in_the_readmes_list() {
 }
 
 #[test]
+fn every_verb_has_a_row_in_the_readme_and_a_heading_of_its_own() {
+    let page = |name: &str| for_users(&root()).into_iter().find(|page| page.path == Path::new(name)).unwrap().text;
+    let (readme, commands) = (page("README.md"), page("docs/commands.md"));
+    let rows = readme.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let rows = rows.collect::<Vec<_>>().join(" `");
+    for verb in Cli::command().get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        let name = verb.get_name();
+        assert!(rows.contains(&format!("{name}`")), "README.md has no row for `{name}`");
+        assert!(commands.contains(&format!("\n## {name}\n")), "docs/commands.md has no heading for {name}");
+    }
+}
+
+#[test]
 fn every_command_of_the_deployer_in_the_docs_is_one_that_it_takes() {
     let mut refused = Vec::new();
     for page in for_users(&root()) {

@@ -18,7 +18,7 @@ use crate::{
     read_once,
     rotation::function,
     sending::{self, SesAccount},
-    simulation::{Simulated, principal, simulate},
+    simulation::{self, Simulated, principal, simulate},
     status::{self, State, Status},
 };
 
@@ -123,12 +123,7 @@ async fn hosts(aws: &Aws, deployment: &Deployment) -> Option<Result<BTreeMap<Str
 /// What the host's script needs. The rest of the role is Systems Manager's.
 async fn instance_role(aws: &Aws, deployment: &Deployment) -> Option<Result<Option<Simulated>, Error>> {
     let role = deployment.config.instance.as_ref()?.role.as_ref()?;
-    let read = async {
-        let Some(role) = read_once::role(aws, role).await? else { return Ok(None) };
-        let needed = caller::of_instance(&deployment.names);
-        simulate(aws, &role.arn, &[needed], &BTreeMap::new()).await.map(Some)
-    };
-    Some(read.await)
+    Some(simulation::of_instance_role(aws, role, &deployment.names).await)
 }
 
 /// Whether the user has a password. A plan does not ask: it costs a call, and nothing of the plan follows from it.

@@ -113,10 +113,23 @@ impl Plan {
     }
 }
 
-/// What was found of each resource: its ops, or why there are none to name.
+/// What is decided for a resource: its ops, or why there are none to name.
+pub(crate) struct Decided {
+    pub(crate) address: Address,
+    pub(crate) ops: Result<Vec<Op>, Error>,
+}
+
+impl Decided {
+    /// Whether it would be changed.
+    pub(crate) fn changes(&self) -> bool {
+        self.ops.as_ref().is_ok_and(|ops| !ops.is_empty())
+    }
+}
+
+/// What was found of each resource.
 pub(crate) struct Survey {
     pub(crate) facts: Facts,
-    pub(crate) resources: Vec<(Address, Result<Vec<Op>, Error>)>,
+    pub(crate) resources: Vec<Decided>,
     /// Why rotations would fail, of each resource that they fail at as it is.
     pub(crate) stops_rotations: Vec<(Address, Error)>,
     /// Of those resources of which the record knows the last apply.
@@ -150,7 +163,7 @@ pub(crate) async fn survey(aws: &Aws, stack: &[Node], reading: BoxFuture<'_, Fac
             (Toward::Absent { .. }, Ok(observed)) => mentions.extend(observed.stays()),
             (_, Err(_)) => {}
         }
-        resources.push((node.resource.address(), decide(node, observed, &facts)));
+        resources.push(Decided { address: node.resource.address(), ops: decide(node, observed, &facts) });
     }
     notes.extend(foreign.iter().cloned());
     let changed_by = BTreeMap::new();
@@ -180,7 +193,7 @@ pub(crate) fn plan(survey: Survey, toward: Toward) -> Result<(Plan, Facts), Vec<
     notes.extend(mentions);
     let mut errors: Vec<Error> = Vec::new();
     let mut planned = Vec::new();
-    for (address, ops) in resources {
+    for Decided { address, ops } in resources {
         match ops {
             Ok(ops) => {
                 let changed_by = changed_by.get(&address).copied().filter(|_| !ops.is_empty());

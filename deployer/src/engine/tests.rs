@@ -333,7 +333,7 @@ async fn a_fact_that_cannot_be_read_hides_only_the_resources_that_need_it() {
     let resource = erase(Fake { name: "b", world, fault: Fault::None }, |facts| facts.user_arn().map(|_| "goal"));
     fakes.nodes.push(Node { resource, toward: Toward::Present, after: vec![], stage: Stage::Declared });
     let survey = fakes.survey().await;
-    let readable: Vec<bool> = survey.resources.iter().map(|(_, ops)| ops.is_ok()).collect();
+    let readable: Vec<bool> = survey.resources.iter().map(|it| it.ops.is_ok()).collect();
     assert_eq!(readable, [true, false]);
     assert_eq!(survey.notes, [Text::from("a is to be goal")]);
 }

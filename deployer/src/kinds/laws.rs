@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
+    alarm::{self, Alarm},
     document::{self, Document},
     event_invoke::{self, EventInvoke},
     function::{self, Function},
@@ -20,6 +21,7 @@ use super::{
     log_group::{self, LogGroup},
     permissions::{Permissions, Statement},
     powers::Attached,
+    record,
     role::{self, Role},
     secret::{self, Secret},
     secret_policy::SecretPolicy,
@@ -29,7 +31,12 @@ use super::{
 };
 use crate::{
     config::Architecture,
-    deployment::{Owner, facts::Former, policy},
+    deployment::{
+        Owner,
+        facts::Former,
+        policy,
+        record::{Record, VERSION},
+    },
     engine::{
         kind::{Aim, Going, Kind},
         owned::{Declared, Found, Owned, Tagged},
@@ -221,6 +228,22 @@ proptest! {
             Upkeep { name: "u".into(), arn: "arn".into() },
             |(name, _)| upkeep::Goal { function_arn: format!("arn{name}") },
             |goal| upkeep::Observed { rule: upkeep::goal_rule(), targets: vec![goal.target()] },
+            none_of, seeds,
+        );
+        check_owned(
+            Alarm { name: "a".into(), arn: "arn".into(), together: vec![], going: false },
+            |(topic, _)| alarm::Goal {
+                function: "f".into(), topic_arn: format!("arn{topic}"), watches: alarm::Watches::Errors,
+            },
+            |goal| alarm::Observed { alarm: goal.alarm(), parents: vec![] },
+            none_of, seeds,
+        );
+        check_owned(
+            record::Record { name: "/deployer/m".into(), lease: None },
+            |(tag, _)| Record {
+                version: VERSION, resources: vec![], tags: BTreeSet::from([tag.to_string()]), applied: None,
+            },
+            Clone::clone,
             none_of, seeds,
         );
         check_owned(

@@ -48,6 +48,8 @@ pub(crate) struct Target {
     arn: String,
     /// None if the target's input is made from the event.
     input: Option<String>,
+    /// How often EventBridge tries again, and the queue that gets what it gave up, if somebody set one of the two.
+    delivery: Option<String>,
 }
 
 pub(crate) enum Call {
@@ -170,13 +172,13 @@ impl Tagged for Upkeep {
 impl Goal {
     pub(super) fn target(&self) -> Target {
         let input = serde_json::json!(contract::Event::Upkeep).to_string();
-        Target { id: TARGET.to_owned(), arn: self.function_arn.clone(), input: Some(input) }
+        Target { id: TARGET.to_owned(), arn: self.function_arn.clone(), input: Some(input), delivery: None }
     }
 }
 
 impl Upkeep {
     /// PutTargets returns 200 with the entries that failed.
-    async fn run_put_target(&self, context: &Context, Target { id, arn, input }: Target) -> Result<(), Error> {
+    async fn run_put_target(&self, context: &Context, Target { id, arn, input, .. }: Target) -> Result<(), Error> {
         let (events, name) = (&context.aws.events, &self.name);
         let what = || format!("set the target of rule {name}");
         let target = SdkTarget::builder().id(id).arn(arn).set_input(input);
@@ -193,7 +195,8 @@ fn put_target(goal: &Goal, observed: Option<&Target>) -> (Op, Call) {
     let target = goal.target();
     let op = Op::new(Verb::Update, "events:PutTargets")
         .with("target", observed.map(|target| target.arn.as_str().into()), Some(target.arn.as_str().into()))
-        .with("input", observed.and_then(|target| value(target.input.as_ref())), value(target.input.as_ref()));
+        .with("input", observed.and_then(|target| value(target.input.as_ref())), value(target.input.as_ref()))
+        .with("delivery", observed.and_then(|target| value(target.delivery.as_ref())), None);
     (op, Call::PutTarget(target))
 }
 
@@ -223,7 +226,15 @@ fn remove_targets(targets: &[&Target]) -> Option<(Op, Call)> {
 }
 
 fn read_target(target: SdkTarget) -> Target {
-    Target { id: target.id, arn: target.arn, input: target.input }
+    let retries = target.retry_policy.map(|it| {
+        let (attempts, age) = (it.maximum_retry_attempts, it.maximum_event_age_in_seconds);
+        let number = |value: Option<i32>| value.map_or_else(|| "by default".to_owned(), |value| value.to_string());
+        format!("retries: {}, seconds: {}", number(attempts), number(age))
+    });
+    let queue = target.dead_letter_config.and_then(|it| it.arn).map(|arn| format!("dead-letter queue: {arn}"));
+    let delivery: Vec<_> = retries.into_iter().chain(queue).collect();
+    let delivery = (!delivery.is_empty()).then(|| delivery.join(", "));
+    Target { id: target.id, arn: target.arn, input: target.input, delivery }
 }
 
 fn value(text: Option<&String>) -> Option<Value> {

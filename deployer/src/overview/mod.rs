@@ -19,7 +19,7 @@ use crate::{
         log::LastSign,
         retirement,
     },
-    sending::Refused,
+    sending::{MaySend, Refused},
     status::{Key, State, Status, of_apply},
 };
 
@@ -75,7 +75,8 @@ pub(crate) fn overview(status: &Status, keep_inactive: Duration, now: SystemTime
         count => Some(format!("{count} points below need a person").into()),
     };
     let stopped = status.report.as_ref().and_then(stopped).or_else(|| refused(status, &mut for_a_person));
-    let (mail_is_safe, reason) = match (stopped, unread.or(would_fail).or(rotation).or(resources).or(notes)) {
+    let reason = unread.or(would_fail).or(rotation).or(resources).or_else(|| doubt(status)).or(notes);
+    let (mail_is_safe, reason) = match (stopped, reason) {
         (Some(stopped), _) => (Safety::No, stopped),
         (None, Some(reason)) => (Safety::Look, reason),
         (None, None) => (Safety::Yes, well(status)),
@@ -113,6 +114,14 @@ fn refused(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
         for_a_person.extend(ways.iter().cloned());
     }
     Some(found.clone())
+}
+
+/// Why SES may refuse the user's mail.
+fn doubt(status: &Status) -> Option<Text> {
+    match status.may_send.as_ref()? {
+        MaySend::Doubtful(why) => Some(why.clone()),
+        MaySend::Yes | MaySend::Unseen(_) | MaySend::No(_) => None,
+    }
 }
 
 /// Why a rotation would fail at what no remedy of the rotation mends. Adds what a person has to do before all else.

@@ -85,6 +85,8 @@ fn mail_that_ses_refuses_is_not_safe_though_the_key_is_active() {
     stopped.resources.push((Address::new(ResourceKind::Sender, "s"), State::AsDeclared));
     assert_eq!(shown(&stopped).for_a_person, [note], "it is told once");
     assert_eq!(judged(&Status { may_send: Some(MaySend::Unseen("why".into())), ..healthy() }).0, Safety::Yes);
+    let doubtful = Status { may_send: Some(MaySend::Doubtful("why".into())), ..healthy() };
+    assert_eq!(judged(&doubtful), (Safety::Look, "why".to_owned()));
 }
 
 #[test]
@@ -153,13 +155,7 @@ fn mail_is_not_safe_once_the_key_in_use_is_inactive_or_deleted_or_was_never_made
 
 #[test]
 fn a_key_that_the_function_could_not_list_is_not_called_deleted() {
-    let refusal = Refusal {
-        kind: RefusalKind::Aws,
-        found: "iam:ListAccessKeys failed: AccessDenied".into(),
-        not_done: String::new(),
-        next: vec![],
-        until: None,
-    };
+    let refusal = Refusal::new(RefusalKind::Aws, "iam:ListAccessKeys failed: AccessDenied", "");
     let report = Report { keys: vec![], next: Next::Fail { refusal }, ..report() };
     let (safety, reason) = judged(&Status { report: Some(report), ..healthy() });
     assert_eq!(safety, Safety::Look);
@@ -274,11 +270,8 @@ fn a_running_rotation_or_test_is_no_reason_to_look_and_a_failed_one_is() {
 #[test]
 fn a_rotation_that_would_fail_is_looked_at_before_it_does() {
     let refusal = Refusal {
-        kind: RefusalKind::HostsOffline,
-        found: "i-1 is not online".into(),
-        not_done: "no key was made".into(),
         next: vec!["start it".into()],
-        until: None,
+        ..Refusal::new(RefusalKind::HostsOffline, "i-1 is not online", "no key was made")
     };
     let report = Report { next: Next::Fail { refusal }, ..report() };
     let (safety, reason) = judged(&Status { report: Some(report), ..healthy() });
@@ -311,13 +304,7 @@ fn what_waits_for_another_point_comes_after_it() {
     let mut report = report();
     report.keys.retain(|key| key.key == "NOW");
     report.next = Next::Fail {
-        refusal: Refusal {
-            kind: RefusalKind::HostsOffline,
-            found: "Systems Manager does not reach i-1".into(),
-            not_done: "no key was made".into(),
-            next: vec![],
-            until: None,
-        },
+        refusal: Refusal::new(RefusalKind::HostsOffline, "Systems Manager does not reach i-1", "no key was made"),
     };
     let notes = vec!["start host i-1".into(), "confirm the subscription".into()];
     let of = |report: &Report| points(&Status { report: Some(report.clone()), notes: notes.clone(), ..healthy() });

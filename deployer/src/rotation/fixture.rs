@@ -19,6 +19,7 @@ pub(crate) fn report(versions: Vec<VersionReport>, keys: Vec<KeyReport>) -> Repo
         hosts: vec![HostReport { instance: "i-1".into(), status: "Online".into(), online: true }],
         next: Next::MakeKey { frees: vec![] },
         denied: Some(vec![]),
+        keep_inactive_seconds: None,
     }
 }
 

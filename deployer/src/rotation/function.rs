@@ -72,7 +72,10 @@ impl Notes {
 pub(crate) async fn notes(aws: &Aws, deployment: &Deployment) -> Notes {
     match report(aws, deployment, false).await {
         Ok(report) => Notes {
-            retirements: retirement::coming(&report, deployment.config.rotation.keep_inactive),
+            retirements: retirement::coming(
+                &report,
+                report.keep_inactive().unwrap_or(deployment.config.rotation.keep_inactive),
+            ),
             standing: report.notes.clone(),
             report: Some(report),
             unread: None,

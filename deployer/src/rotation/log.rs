@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use contract::{LOG_MESSAGE_FINISHED, Refusal, RefusalKind, Text};
+use contract::{LOG_MESSAGE_FINISHED, Refusal, RefusalKind, Step, Text};
 use serde::Deserialize;
 
 use crate::{
@@ -14,10 +14,6 @@ use crate::{
     rotation::labels::Labels,
 };
 
-/// The one step of a test of the configuration.
-const TEST_STEP: &str = "testSecret";
-/// The step after which AWSCURRENT has moved.
-const LAST_STEP: &str = "finishSecret";
 /// From the call that opens a rotation to the first line of its log: Secrets Manager invokes the function within seconds.
 const FIRST_SIGN_WITHIN: Duration = Duration::from_mins(1);
 /// How far back the log of a rotation is searched: longer than a window with its retries.
@@ -138,7 +134,7 @@ impl RotationLog {
 
     /// Whether the step that moves AWSCURRENT has ended.
     pub(super) fn has_finished(&self) -> bool {
-        self.ends.iter().any(|end| end.step == LAST_STEP && end.failure.is_none())
+        self.ends.iter().any(|end| end.step == Step::Finish.name() && end.failure.is_none())
     }
 
     /// The failure of the last step, unless another step has begun since.
@@ -166,7 +162,7 @@ impl RotationLog {
             return LastSign::Failure { step: step.clone(), failure: failure.clone() };
         }
         // It completed, and somebody moved AWSCURRENT back.
-        let completed = !self.has_begun_another && self.ends.last().is_some_and(|end| end.step == LAST_STEP);
+        let completed = !self.has_begun_another && self.ends.last().is_some_and(|end| end.step == Step::Finish.name());
         if is_fresh && !completed { LastSign::Fresh } else { LastSign::Old }
     }
 }
@@ -249,7 +245,7 @@ fn rotation_log(lines: Vec<LogLine>, version: &str) -> RotationLog {
                 invocations.insert(ours.request_id, ours.step.clone());
                 log.last_line = at;
                 log.has_begun_another = true;
-                log.rotates |= ours.step != TEST_STEP;
+                log.rotates |= ours.step != Step::Test.name();
                 let ends = failure.is_some() || ours.message == LOG_MESSAGE_FINISHED;
                 if let Some(what) = what.filter(|_| !ends) {
                     log.says.push(StepSays { step: ours.step.clone(), what });

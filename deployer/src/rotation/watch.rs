@@ -88,7 +88,7 @@ pub(crate) async fn watch(
     retries: Duration,
     events: &Events,
 ) -> Result<(), Error> {
-    let limit = longest_rotation(deployment) + retries;
+    let limit = deployment.config.function.longest_rotation() + retries;
     let mut watched = Watched::new(&deployment.names, version, retries, events);
     loop {
         let (labels, log) = watched.read(aws).await?;
@@ -298,7 +298,7 @@ pub(crate) enum Standstill {
 
 /// Waits while a step of a rotation runs, or a test of the configuration. Secrets Manager does not tell; the function's log does.
 pub(crate) async fn stand_still(aws: &Aws, deployment: &Deployment, progress: &Progress) -> Result<Standstill, Error> {
-    let limit = longest_rotation(deployment);
+    let limit = deployment.config.function.longest_rotation();
     let runs = |sign: &LastSign| matches!(sign, LastSign::Fresh | LastSign::Opened | LastSign::Tested);
     let what = "a rotation runs, or a test of the configuration";
     Ok(match wait_while(aws, deployment, progress, limit, what, runs).await? {
@@ -398,9 +398,4 @@ pub(crate) async fn wait_until_closed(aws: &Aws, deployment: &Deployment, progre
         }
         Standstill::Silent { version } => open(&deployment.names, &version).cause(NO_STEP_RUNS).hint(otherwise),
     })
-}
-
-/// Four steps, each at most the function's timeout; usually all four take seconds.
-fn longest_rotation(deployment: &Deployment) -> Duration {
-    deployment.config.function.timeout * 4
 }

@@ -76,9 +76,13 @@ const IGNORED_TAGS: [&str; 7] =
     [TAG_ADOPTED, TAG_CODE, TAG_DEPLOYMENT, TAG_EMAIL, TAG_KEPT_SINCE, TAG_PROTECT, TAG_SOURCE];
 
 /// The provider of the region.
-pub(crate) fn provider(region: &str) -> Result<String, Error> {
+pub(crate) fn provider(region: &str, account: Option<&str>) -> Result<String, Error> {
     let ignored = Block::builder("ignore_tags").add_attribute(("keys", IGNORED_TAGS.to_vec())).build();
-    let provider = Block::builder("provider").add_label("aws").add_attribute(("region", region)).add_block(ignored);
+    let mut provider = Block::builder("provider").add_label("aws").add_attribute(("region", region));
+    if let Some(account) = account {
+        provider = provider.add_attribute(("allowed_account_ids", vec![account]));
+    }
+    let provider = provider.add_block(ignored);
     written([provider.build()]).map_err(cannot_be_written)
 }
 
@@ -157,7 +161,8 @@ fn arguments(config: &Config, package: &str) -> Vec<(&'static str, Value)> {
         (
             "ses",
             json!({
-                "from": ses.from,
+                // Without any, the module names the domain of the sender.
+                "from": if ses.from.is_empty() { json!(["*"]) } else { json!(ses.from) },
                 "sender": mail.map(|mail| &mail.sender),
                 "recipient": mail.map(|mail| &mail.recipient),
                 "endpoint": ses.endpoint.to_string(),

@@ -55,7 +55,8 @@ fn an_export_is_written_in_terraforms_language() {
     let mut example = example();
     example.config.tags.insert("cost-centre".to_owned(), "${no} %{template}".to_owned());
     let arns = Arns { secret: "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a".into(), subscription: None };
-    let texts = [provider("eu-west-1"), deployment(&example, "x86_64.zip", &arns)].map(Result::unwrap);
+    let texts =
+        [provider("eu-west-1", Some("123456789012")), deployment(&example, "x86_64.zip", &arns)].map(Result::unwrap);
     insta::assert_snapshot!(texts.join("\n"));
 }
 

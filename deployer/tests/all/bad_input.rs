@@ -68,7 +68,7 @@ fn missing_credentials_a_wrong_account_and_a_broken_network_are_refused_before_a
     // Whoever set the variable may not know that it counts here.
     let proxied = [("AWS_ENDPOINT_URL", "https://iam.example.com"), ("HTTPS_PROXY", &*no_network), ("NO_PROXY", "")];
     let error = refused(&sandbox, &config, &proxied);
-    assert!(error.contains("the proxy that HTTPS_PROXY names"), "{error}");
+    assert!(error.contains(" of HTTPS_PROXY (NO_PROXY lists"), "{error}");
 
     let garbage = answering("HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello");
     assert_shown!("garbage", &sandbox, &refused(&sandbox, &config, &[("AWS_ENDPOINT_URL", &garbage)]));
@@ -272,6 +272,23 @@ fn output_that_cannot_be_written_is_an_error_and_a_closed_pipe_is_none() {
 }
 
 #[test]
+fn nothing_is_changed_that_could_not_be_shown() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    let before = sandbox.mark();
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let mut apply = Command::new(env!("CARGO_BIN_EXE_deployer"));
+    sandbox.environment_of(apply.args(["apply", "--auto-approve", &config])).stdout(full);
+
+    let ran = apply.output().unwrap();
+
+    assert_eq!(ran.status.code(), Some(1));
+    let told = String::from_utf8(ran.stderr).unwrap();
+    assert!(told.contains("could not be written to standard output, so it was not done"), "{told}");
+    assert_eq!(sandbox.mutations(before), NOTHING);
+}
+
+#[test]
 fn a_proxy_in_the_environment_is_used_unless_no_proxy_names_the_host() {
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
@@ -361,6 +378,30 @@ fn a_run_over_several_files_that_stops_names_the_deployments_that_it_did_not_rea
 
     assert!(ran.stdout.contains("one in eu-west-1"), "{}", ran.stdout);
     assert!(ran.stderr.contains("the run stopped here, and did not reach three in eu-west-1"), "{}", ran.stderr);
+}
+
+#[test]
+fn one_broken_deployment_keeps_no_other_from_being_shown() {
+    let sandbox = Sandbox::start();
+    let document = |name: &str| {
+        format!(
+            "name: {name}\nregion: eu-west-1\nsecret: {{name: {name}}}\niam_user: {{name: {}}}\n",
+            name.to_lowercase()
+        )
+    };
+    // Nobody has made the role that the third names.
+    let missing = format!("{}function: {{role: nobodys}}\n", document("three"));
+    let documents = [document("one"), document("Two"), missing, document("four")];
+    let config = sandbox.file("config.yaml", &documents.join("---\n"));
+
+    let ran = sandbox.deployer(&["plan", &config]).expect(1);
+
+    for name in ["one", "four"] {
+        assert!(ran.stdout.contains(&format!("{name} in eu-west-1")), "{name}: {}", ran.stdout);
+    }
+    assert!(ran.stderr.contains("`Two` is not a deployment name") && ran.stderr.contains("nobodys"), "{}", ran.stderr);
+    sandbox.deployer(&["apply", "--auto-approve", &config]).expect(1);
+    assert!(!sandbox.inventory().iter().any(|line| line.starts_with("function")), "{:?}", sandbox.inventory());
 }
 
 #[test]

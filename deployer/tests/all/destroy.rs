@@ -7,6 +7,7 @@ use crate::support::{
     deployed::Deployed,
     example::{EXISTING_SECRET, EXISTING_USER, ROLE, ROTATE_LATER, SECRET, USER, without_block},
     faults::Fault,
+    rotation::{SET, Status},
 };
 
 const DESTROY: [&str; 3] = ["destroy", "--auto-approve", "--stop-mail"];
@@ -235,4 +236,34 @@ async fn the_deployments_own_role_is_not_declared_existing() {
         assert!(refused.contains("remove function.role"), "{command:?}: {refused}");
     }
     assert_eq!(deployed.sandbox.mutations(before), NOTHING);
+}
+
+/// Without the function's role, a step could not store the key that it has just made.
+#[tokio::test]
+async fn a_step_that_runs_is_waited_for() {
+    let deployed = Deployed::new().await;
+    deployed.held_before(SET).await;
+    let destroy = deployed.sandbox.start_deployer(&DESTROY);
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    deployed.release();
+
+    let destroyed = deployed.sandbox.end_of(destroy).expect(0).stderr;
+
+    assert!(destroyed.contains("waiting up to") && destroyed.contains("a rotation runs"), "{destroyed}");
+    assert_eq!(deployed.ended().await.status, Status::Complete);
+    assert!(!deployed.sandbox.inventory().contains(&format!("user {USER}")), "and no key that was just made");
+}
+
+#[tokio::test]
+async fn a_rotation_that_is_open_is_told_and_ends_with_the_deployment() {
+    let deployed = Deployed::new().await;
+    deployed.rotation_fails_after_the_host_was_told().await;
+
+    let version = deployed.labelled("AWSPENDING").await.unwrap();
+    deployed.sandbox.config(&[&EXISTING_USER[..], &EXISTING_SECRET].concat());
+    let planned = deployed.run(&["plan", "--destroy"]).expect(0).in_one_line();
+
+    assert!(planned.contains(&format!("A rotation is open (version {version}) and does not end")), "{planned}");
+    deployed.run(&["destroy", "--auto-approve"]).expect(0);
+    assert_eq!(deployed.keys().await.len(), 2, "the hosts have the newer one");
 }

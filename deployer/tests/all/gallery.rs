@@ -134,6 +134,11 @@ fn every_mistake_of_every_file_is_told_in_one_run() {
             VALID.replace("region", "regoin")
         ),
     );
+    let other = VALID.replace("mail-prod", "mail-test");
+    gallery.refuses(
+        "names that two deployments would share",
+        format!("{VALID}---\n{other}names: {{function: mail-prod-rotation, rule: mail-upkeep}}\n"),
+    );
     gallery.refuses("a mistyped group, whose keys are right", VALID.replace("iam_user:", "iam_usr:"));
     gallery.refuses(
         "a file for a newer deployer, with a key that only that one knows",

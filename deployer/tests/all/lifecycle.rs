@@ -408,7 +408,7 @@ async fn an_existing_secret_without_a_value_is_told_by_plan_with_the_command_tha
 }
 
 #[tokio::test]
-async fn a_key_that_an_adopted_user_had_is_told_by_the_first_apply_and_not_by_the_second_rotation() {
+async fn a_key_that_an_existing_user_had_is_told_by_the_first_apply_and_not_by_the_second_rotation() {
     let sandbox = Sandbox::start();
     sandbox.make_user_by_hand("/").await;
     let key = sandbox.make_key_by_hand().await.access_key_id.clone();
@@ -422,7 +422,7 @@ async fn a_key_that_an_adopted_user_had_is_told_by_the_first_apply_and_not_by_th
 }
 
 #[tokio::test]
-async fn an_adopted_user_with_two_keys_is_refused_by_plan_with_the_commands_that_free_a_slot() {
+async fn an_existing_user_with_two_keys_is_refused_by_plan_with_the_commands_that_free_a_slot() {
     let sandbox = Sandbox::start();
     sandbox.make_user_by_hand("/").await;
     let keys = [sandbox.make_key_by_hand().await, sandbox.make_key_by_hand().await].map(|key| key.access_key_id);

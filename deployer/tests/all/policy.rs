@@ -93,9 +93,9 @@ async fn every_verb_runs_under_exactly_its_policy() {
     life.needed_all_but("export", &["iam:ListRoles", "iam:ListUsers"]);
     life.needed_all_but("list", &[]);
     life.needed_all_but("output", &[]);
-    // These make the lease if there is none, and read the hosts' role only if its policy is gone.
-    life.needed_all_but("rotate", &["iam:GetRole", "ssm:AddTagsToResource"]);
-    life.needed_all_but("recover", &["iam:GetRole", "ssm:AddTagsToResource"]);
+    // These make the lease if there is none, and ask for the ARN of a key only if the secret names it by an alias.
+    life.needed_all_but("rotate", &["kms:DescribeKey", "ssm:AddTagsToResource"]);
+    life.needed_all_but("recover", &["kms:DescribeKey", "ssm:AddTagsToResource"]);
     // It takes AWSPENDING off an open rotation as well.
     life.needed_all_but("destroy", &["secretsmanager:UpdateSecretVersionStage", "ssm:AddTagsToResource"]);
 }

@@ -1,7 +1,13 @@
 //! `deployer rotate` starts nothing that would fail.
 
 use crate::support::{
-    calls::NOTHING, controls::Upkeep, deployed::Deployed, example::RULE, faults::Fault, sandbox::Sandbox,
+    calls::NOTHING,
+    controls::Upkeep,
+    deployed::Deployed,
+    example::{INSTANCE_ROLE, RULE},
+    faults::Fault,
+    rotation::SET,
+    sandbox::Sandbox,
     shown::assert_shown,
 };
 
@@ -100,6 +106,23 @@ async fn the_previous_key_leaked() {
 
     assert_shown!("leaked_previous", &deployed.sandbox, &deleted.stderr);
     assert_eq!(deployed.keys().await, [(current, true)], "no rotation is needed");
+    deployed.expect_health().await;
+}
+
+#[tokio::test]
+async fn a_key_leaked_while_a_rotation_replaces_it() {
+    let deployed = Deployed::example(&[]).await;
+    let leaked = deployed.key_labelled("AWSCURRENT").await;
+    let version = deployed.held_before(SET).await;
+    let replace = deployed.sandbox.start_deployer(&["rotate", "--leaked", &leaked, "--auto-approve"]);
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    deployed.release();
+
+    let replaced = deployed.sandbox.end_of(replace).expect(0).stderr;
+
+    assert!(replaced.contains("a rotation runs"), "{replaced}");
+    assert_eq!(deployed.labelled("AWSCURRENT").await, Some(version), "no second rotation is needed");
+    assert!(!deployed.has_key(&leaked).await);
     deployed.expect_health().await;
 }
 
@@ -206,4 +229,50 @@ async fn no_rotation_starts_if_the_function_cannot_be_asked() {
 
     assert!(refused.expect(1).stderr.contains("allow lambda:InvokeFunction for these credentials"));
     assert_eq!(mutations, NOTHING);
+}
+
+/// Our own policy is as it was.
+#[tokio::test]
+async fn a_rotation_whose_hosts_are_denied_the_secret_by_something_else_is_not_started() {
+    let deployed = Deployed::example(&[]).await;
+    let denies = r#"{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"secretsmanager:*","Resource":"*"}}"#;
+    let put = deployed.aws.iam.put_role_policy().role_name(INSTANCE_ROLE).policy_name("deny").policy_document(denies);
+    put.send().await.unwrap();
+    let why = "the hosts may not read the secret as role mail-prod-instance: a policy denies it";
+
+    let status = deployed.run(&["status"]).expect(0).in_one_line();
+    assert!(status.contains("Is mail safe? look: a rotation would fail: ") && status.contains(why), "{status}");
+    let recover = deployed.run(&["recover", "--auto-approve"]).expect(14).in_one_line();
+    assert!(recover.contains(why), "{recover}");
+    let (refused, mutations) = deployed.run_watched(&["rotate"]);
+    let refused = refused.expect(14).in_one_line();
+    assert!(refused.contains(why) && refused.contains("deployer policy --for instance"), "{refused}");
+    assert_eq!(mutations, NOTHING);
+}
+
+#[tokio::test]
+async fn a_file_of_another_secret_than_that_of_the_function_rotates_nothing() {
+    let deployed = Deployed::example(&[]).await;
+    deployed.sandbox.config(&[("mail-prod/smtp", "mail-new/smtp")]);
+    let key = deployed.key_labelled("AWSCURRENT").await;
+    for verb in [&["rotate"][..], &["rotate", "--leaked", &key, "--auto-approve"], &["recover", "--auto-approve"]] {
+        let (refused, mutations) = deployed.run_watched(verb);
+        let refused = refused.expect(1).in_one_line();
+        assert!(refused.contains("rotates another secret than the file names"), "{verb:?}: {refused}");
+        assert_eq!(mutations, NOTHING);
+    }
+}
+
+#[tokio::test]
+async fn a_leaked_key_is_found_in_the_deployment_that_has_it() {
+    let deployed = Deployed::example(&[]).await;
+    let key = deployed.key_labelled("AWSCURRENT").await;
+    let other = "name: other\nregion: eu-west-1\nsecret: {name: other/smtp}\niam_user: {name: other-smtp}\n";
+    let example = std::fs::read_to_string(deployed.sandbox.path("config.yaml")).unwrap();
+    let both = deployed.sandbox.file("both.yaml", &format!("{other}---\n{example}"));
+
+    deployed.sandbox.deployer(&["rotate", "--leaked", &key, "--auto-approve", &both]).expect(0);
+
+    assert!(!deployed.has_key(&key).await);
+    deployed.expect_health().await;
 }

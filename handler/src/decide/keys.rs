@@ -18,7 +18,8 @@ pub(crate) const PROTECTING: [&str; 4] = [AWSCURRENT, TOLD, DEPLOYING, AWSPENDIN
 /// use is told once a week. It must end at some time, because a login by `deployer recover` is a use, too.
 const LATE_USE_KEEPS: Duration = Duration::from_hours(45 * 24);
 
-const SECOND: Duration = Duration::from_secs(1);
+/// Dates are told in whole seconds.
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// One of the user's access keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub(crate) struct Situation {
     pub(crate) versions: Vec<KnownVersion>,
     /// Whether a rotation of this secret ever completed.
     pub(crate) was_rotated: bool,
-    /// The later of the secret's LastRotatedDate and AWSCURRENT's creation.
+    /// The latest of the secret's LastRotatedDate, AWSCURRENT's creation, and a move of AWSCURRENT that was noted (`since`).
     pub(crate) grace_began: Option<SystemTime>,
     /// When anything about the secret last changed, a label's place included, of which AWS keeps no date.
     pub(crate) last_changed: Option<SystemTime>,
@@ -187,7 +188,7 @@ pub(crate) enum MustStay {
     UserNotOwned,
     /// It was made Inactive to be deleted, and somebody made it Active again.
     BroughtBack,
-    /// No version names it and it was never used, but an invocation that still runs may have made it.
+    /// No version names it and it was never used, or only a version without a label names it: an invocation that still runs may have made it.
     TooYoung,
 }
 
@@ -293,7 +294,8 @@ pub(crate) fn judge_with(situation: &Situation, key: &UsedKey, consent: Consent)
 
 /// The second from which on the clock alone lets go of a key that must stay now; none if the clock never does.
 ///
-/// A verdict changes with the date only when one of four times is over: the grace, a use's ageing, a late use's ageing, an orphan's youth.
+/// A verdict changes with the date only when one of five times is over: the grace, a use's ageing, a late use's ageing, a young key's youth,
+/// the time for which a key is Inactive before its last use does not matter any more.
 #[must_use]
 pub(crate) fn until(situation: &Situation, key: &UsedKey) -> Option<SystemTime> {
     let ends = [
@@ -301,6 +303,7 @@ pub(crate) fn until(situation: &Situation, key: &UsedKey) -> Option<SystemTime> 
         key.last_used.map(|used| used + situation.keep_previous),
         key.last_used.map(|used| used + LATE_USE_KEEPS),
         key.key.created.map(|created| created + situation.orphan_age + SECOND),
+        situation.inactive_since.get(&key.key.id).map(|since| *since + situation.keep_inactive),
     ];
     let lets_go = |now: &SystemTime| {
         let then = Situation { now: *now, ..situation.clone() };
@@ -309,7 +312,8 @@ pub(crate) fn until(situation: &Situation, key: &UsedKey) -> Option<SystemTime> 
     ends.into_iter().flatten().map(next_second).filter(|end| *end > situation.now).filter(lets_go).min()
 }
 
-fn next_second(time: SystemTime) -> SystemTime {
+/// The first whole second at or after a time: dates are told without fractions.
+pub(crate) fn next_second(time: SystemTime) -> SystemTime {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs() + u64::from(since.subsec_nanos() > 0))
 }
@@ -451,9 +455,7 @@ impl fmt::Display for MustStay {
                 f.write_str("no version of the secret names it, and the user is not owned by this deployment")
             }
             Self::BroughtBack => f.write_str("it was Inactive, and somebody made it Active again"),
-            Self::TooYoung => f.write_str(
-                "no version of the secret names it and it was never used, but a rotation that still runs may have made it",
-            ),
+            Self::TooYoung => f.write_str("no label protects it, but a rotation that still runs may have made it"),
         }
     }
 }
@@ -913,47 +915,61 @@ pub(crate) mod tests {
         let labels =
             prop::sample::subsequence(vec![AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, TOLD, "custom"], 0..4);
         let versions = prop::collection::vec((labels, prop::option::of(ids())), 0..4);
-        let used = (any::<bool>(), prop::option::of(any_time()), prop::option::of(any_time()));
+        let times = || prop::option::of(any_time());
+        let key = (any::<bool>(), times(), times(), times());
         (
-            prop::collection::vec(used, KEYS_PER_USER),
+            prop::collection::vec(key, KEYS_PER_USER),
             versions,
-            prop::option::of(any_time()),
-            0_u32..60,
+            (times(), times()),
+            (0_u32..60, 0_u32..60),
             any::<bool>(),
             any::<bool>(),
             prop::collection::vec(ids(), 0..2),
         )
-            .prop_map(|(keys, versions, grace_began, keep_hours, was_rotated, user_owned, replaces)| {
-                Situation {
-                    keys: ["a", "b"]
-                        .into_iter()
-                        .zip(keys)
-                        .map(|(id, (active, created, last_used))| UsedKey {
-                            key: AccessKey { id: id.into(), active, created },
-                            last_used,
-                        })
-                        .collect(),
-                    versions: versions
-                        .into_iter()
-                        .enumerate()
-                        .map(|(index, (labels, names_key))| KnownVersion {
-                            id: index.to_string(),
-                            labels: labels.into_iter().map(str::to_owned).collect(),
-                            names_key,
-                        })
-                        .collect(),
+            .prop_map(
+                |(
+                    keys,
+                    versions,
+                    (grace_began, last_changed),
+                    (previous, inactive),
                     was_rotated,
-                    grace_began,
-                    last_changed: grace_began,
-                    keep_previous: keep_hours * HOUR,
-                    keep_inactive: Duration::ZERO,
-                    inactive_since: BTreeMap::new(),
-                    now: now(),
                     user_owned,
                     replaces,
-                    orphan_age: HOUR,
-                }
-            })
+                )| {
+                    let keys: Vec<_> = ["a", "b"].into_iter().zip(keys).collect();
+                    Situation {
+                        inactive_since: keys
+                            .iter()
+                            .filter_map(|(id, (_, _, _, inactive_since))| Some(((*id).to_owned(), (*inactive_since)?)))
+                            .collect(),
+                        keys: keys
+                            .into_iter()
+                            .map(|(id, (active, created, last_used, _))| UsedKey {
+                                key: AccessKey { id: id.into(), active, created },
+                                last_used,
+                            })
+                            .collect(),
+                        versions: versions
+                            .into_iter()
+                            .enumerate()
+                            .map(|(index, (labels, names_key))| KnownVersion {
+                                id: index.to_string(),
+                                labels: labels.into_iter().map(str::to_owned).collect(),
+                                names_key,
+                            })
+                            .collect(),
+                        was_rotated,
+                        grace_began,
+                        last_changed,
+                        keep_previous: previous * HOUR,
+                        keep_inactive: inactive * HOUR,
+                        now: now(),
+                        user_owned,
+                        replaces,
+                        orphan_age: HOUR,
+                    }
+                },
+            )
     }
 
     proptest! {
@@ -971,7 +987,7 @@ pub(crate) mod tests {
                 if grace_is_open {
                     prop_assert!(key.key.created.zip(situation.grace_began).is_some_and(|(made, began)| made > began));
                 }
-                if let Some(used) = key.last_used {
+                if let Some(used) = key.last_used.filter(|_| !situation.was_inactive_for_long(&key)) {
                     let began = situation.grace_began.unwrap();
                     let quiet_since = if grace_is_open { began } else { began + situation.keep_previous };
                     prop_assert!(used < quiet_since);

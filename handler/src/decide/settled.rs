@@ -1,6 +1,6 @@
 //! Whether a key may be deleted although no rotation needs its slot. Pure.
 
-use std::fmt;
+use std::{fmt, time::SystemTime};
 
 use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, TOLD, WayOut};
 
@@ -52,11 +52,19 @@ pub(crate) fn decide(situation: &Situation, key: &UsedKey, consent: Consent) -> 
         }
         _ => match verdict {
             Verdict::MayGo(_) if consent == Consent::None && may_have_been_current(situation, key) => {
-                let ends = situation.last_changed.map(|changed| changed + situation.keep_previous);
-                Err(Held::Key(KeptKey::new(situation, key, MustStay::InGrace { ends })))
+                let ends = may_have_been_current_until(situation, key);
+                let (reason, until) = (MustStay::InGrace { ends }, ends.map(keys::next_second));
+                Err(Held::Key(KeptKey { key: key.clone(), reason, until, now: situation.now }))
             }
             Verdict::MayGo(reason) => Ok(reason),
-            Verdict::MustStay(reason) => Err(Held::Key(KeptKey::new(situation, key, reason))),
+            Verdict::MustStay(reason) => {
+                let kept = KeptKey::new(situation, key, reason);
+                let ends = may_have_been_current_until(situation, key).map(keys::next_second);
+                Err(Held::Key(KeptKey {
+                    until: kept.until.map(|until| ends.map_or(until, |ends| until.max(ends))),
+                    ..kept
+                }))
+            }
         },
     }
 }
@@ -64,9 +72,13 @@ pub(crate) fn decide(situation: &Situation, key: &UsedKey, consent: Consent) -> 
 /// An operator who moves AWSCURRENT makes another key the previous one, and AWS keeps only the date of the secret's last change.
 /// So any key may have been current within a grace of that date. A rotation that needs a slot changes that date itself, and so
 /// does the label of a key that was made Inactive; nobody can use such a key.
-fn may_have_been_current(situation: &Situation, key: &UsedKey) -> bool {
+fn may_have_been_current_until(situation: &Situation, key: &UsedKey) -> Option<SystemTime> {
     let is_waiting = !key.key.active && situation.inactive_since.contains_key(&key.key.id);
-    !is_waiting && situation.last_changed.is_some_and(|changed| situation.now < changed + situation.keep_previous)
+    situation.last_changed.filter(|_| !is_waiting).map(|changed| changed + situation.keep_previous)
+}
+
+fn may_have_been_current(situation: &Situation, key: &UsedKey) -> bool {
+    may_have_been_current_until(situation, key).is_some_and(|ends| situation.now < ends)
 }
 
 /// The event that would delete a key that otherwise stays: the decision of both events, asked beforehand.
@@ -135,7 +147,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::decide::keys::tests::{DAY, HOUR, a_month_later, any_situation, key, now, version};
+    use crate::decide::keys::{
+        SECOND,
+        tests::{DAY, HOUR, a_month_later, any_situation, key, now, version},
+    };
 
     #[test]
     fn a_completed_rotation_whose_credential_works_is_settled() {
@@ -238,6 +253,25 @@ mod tests {
                 if let Ok(reason) = decide(&situation, key, Consent::None) {
                     prop_assert_eq!(keys::judge(&situation, key), Verdict::MayGo(reason));
                     prop_assert_eq!(unsettled(&situation), None);
+                }
+            }
+        }
+
+        #[test]
+        fn the_date_that_is_told_is_the_second_from_which_on_the_key_goes(
+            situation in any_situation(),
+            hours in 0_u32..1500,
+        ) {
+            for key in &situation.keys {
+                let at = |now| decide(&Situation { now, ..situation.clone() }, key, Consent::None);
+                let Err(Held::Key(kept)) = at(situation.now) else { continue };
+                let later = situation.now + hours * HOUR;
+                match kept.until {
+                    None => prop_assert!(at(later).is_err()),
+                    Some(until) => {
+                        prop_assert!(until > situation.now && at(until).is_ok() && at(until - SECOND).is_err());
+                        prop_assert!(later < until || at(later).is_ok());
+                    }
                 }
             }
         }

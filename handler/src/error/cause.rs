@@ -8,6 +8,7 @@ use aws_smithy_runtime_api::{
     http::StatusCode,
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use contract::{DENIED, THROTTLED};
 
 /// Longest text of AWS's that an error quotes, in characters.
 const LONGEST_QUOTE: usize = 1000;
@@ -35,15 +36,13 @@ impl Cause {
     /// Whether AWS asks for fewer calls; it refused this one.
     #[must_use]
     pub(crate) fn is_throttling(&self) -> bool {
-        const THROTTLING: [&str; 4] =
-            ["ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"];
-        self.refused && self.code.as_deref().is_some_and(|code| THROTTLING.contains(&code))
+        self.refused && self.code.as_deref().is_some_and(|code| THROTTLED.contains(&code))
     }
 
     /// Whether AWS says that the role may not do this.
     #[must_use]
     pub(crate) fn is_denied(&self) -> bool {
-        self.code.as_deref().is_some_and(|code| code.starts_with("AccessDenied"))
+        self.code.as_deref().is_some_and(|code| DENIED.contains(&code))
     }
 
     /// Whether the code is this one.

@@ -412,6 +412,17 @@ impl Error {
         }
     }
 
+    /// How the script ended on the hosts on which it failed.
+    #[must_use]
+    pub(crate) fn exit_codes(&self) -> Vec<i32> {
+        match self {
+            Self::HostsFailed { results, .. } => {
+                results.iter().filter(|host| !host.succeeded()).filter_map(|host| host.exit_code).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// The name of its sort.
     #[must_use]
     pub(crate) fn kind(&self) -> RefusalKind {

@@ -73,6 +73,7 @@ pub(crate) async fn run(invocation: &Invocation<'_>, with_logins: bool) -> Resul
         hosts,
         next,
         denied: Some(denied.0),
+        keep_inactive_seconds: Some(invocation.settings.keep_inactive.as_secs()),
         secret: secret.arn,
     })
 }
@@ -309,11 +310,10 @@ mod tests {
         time::{Duration, SystemTime},
     };
 
-    use contract::{AWSPENDING, AWSPREVIOUS, DEPLOYING, TOLD, WayOut};
+    use contract::{AWSPENDING, AWSPREVIOUS, DEPLOYING, Step, TOLD, WayOut};
 
     use super::*;
     use crate::{
-        event::Step,
         fake_aws::{FakeAws, Fault, LONG_AGO},
         services::ses::fake::Count,
     };

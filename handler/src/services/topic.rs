@@ -117,14 +117,13 @@ fn subject_of(secret: &str, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use contract::{AWSCURRENT, AWSPENDING, DEPLOYING};
+    use contract::{AWSCURRENT, AWSPENDING, DEPLOYING, Step};
 
     use std::time::SystemTime;
 
     use super::*;
     use crate::{
         error::HostResult,
-        event::Step,
         fake_aws::{FakeAws, Fault},
         steps::finish_secret,
         time::{Clock, TimeLimit},

@@ -11,12 +11,11 @@ mod test_secret;
 pub(crate) mod told;
 mod usable;
 
-use contract::AWSCURRENT;
+use contract::{AWSCURRENT, Step};
 use tracing::info;
 
 use crate::{
     error::Error,
-    event::Step,
     guard::{Standing, guard},
     invocation::{Invocation, Rotation},
     services::secret::{self, Secret},

@@ -82,11 +82,10 @@ async fn tell_hosts(rotation: &Rotation<'_>, credential: &Credential) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use contract::{DEPLOYING, DONE, RefusalKind};
+    use contract::{DEPLOYING, DONE, RefusalKind, Step};
 
     use super::*;
     use crate::{
-        event::Step,
         fake_aws::{FakeAws, Fault},
         sensitive::Sensitive,
     };

@@ -6,7 +6,7 @@ use crate::config::{
     leaf::Optional,
     problem::Code,
     raw::{self, RawInstance},
-    reader::{Reader, if_given, required},
+    reader::{Reader, if_given, or_default},
     text::InvalidValue,
 };
 
@@ -21,14 +21,12 @@ impl Reader<'_> {
             }
             (Optional::Missing, Optional::Missing) => {
                 let hint = "add `id: i-0123456789abcdef0`, or remove `instance` if no host needs to be told";
-                if let Some(script) = raw.script.get() {
-                    self.refuse_as(Code::MissingKey, script.at, "`instance` has neither `id` nor `ids`", hint);
-                }
+                self.refuse_as(Code::MissingKey, raw.at, "`instance` has neither `id` nor `ids`", hint);
                 None
             }
             _ => None,
         };
-        let script = required(&raw.script, |leaf| {
+        let script = or_default(&raw.script, raw::DEFAULT_SCRIPT.to_owned(), |leaf| {
             let script = self.text("instance.script", leaf)?;
             self.accept(leaf.at, check_script(script)).map(|()| script.to_owned())
         });

@@ -41,6 +41,10 @@ pub(super) struct Places {
     pub(super) senders: Option<Place>,
     /// `instance.ids`, if it is there.
     pub(super) instances: Option<Place>,
+    /// `tags`, if they are there.
+    pub(super) tags: Option<Place>,
+    /// The names under `names`, by their keys.
+    pub(super) names: BTreeMap<&'static str, Place>,
 }
 
 /// Checks one document. `None`: all of its problems were recorded.
@@ -48,6 +52,14 @@ pub(super) fn check(source: &Source<'_>, document: Node, problems: &mut Problems
     let before = problems.count();
     let placed = Reader { source, problems }.deployment(document);
     placed.filter(|_| problems.count() == before)
+}
+
+/// The names that the file chooses, by their keys.
+fn chosen(names: &RawNames) -> impl Iterator<Item = (&'static str, &Node)> {
+    let RawNames { role, function, document, rule, topic, alarms, .. } = names;
+    let keys = ["role", "function", "document", "rule", "topic", "alarms"];
+    let leaves = [role.get(), function.get(), document.get(), rule.get(), topic.get(), alarms.get()];
+    keys.into_iter().zip(leaves).filter_map(|(key, leaf)| Some((key, &**leaf?)))
 }
 
 impl Reader<'_> {
@@ -68,6 +80,8 @@ impl Reader<'_> {
             user: place(user.name.get()?),
             senders: raw.ses.get().and_then(|ses| ses.from.get()).map(|leaf| place(leaf)),
             instances: raw.instance.get().and_then(|instance| instance.ids.get()).map(|leaf| place(leaf)),
+            tags: raw.tags.get().map(|leaf| place(leaf)),
+            names: raw.names.get().map(chosen).into_iter().flatten().map(|(key, leaf)| (key, place(leaf))).collect(),
         };
         Some(Placed { config, places })
     }

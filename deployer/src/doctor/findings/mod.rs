@@ -6,7 +6,7 @@ use std::{
 };
 
 use aws_smithy_types::DateTime;
-use contract::{AWSCURRENT, Command, KEYS_PER_USER, Next, RefusalKind, Report, TOLD, Text, text};
+use contract::{AWSCURRENT, Command, KEYS_PER_USER, Next, Report, TOLD, Text, text};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -294,7 +294,7 @@ fn may_send(facts: &Facts) -> Option<Finding> {
     match facts.status.may_send.as_ref()? {
         MaySend::Yes => None,
         MaySend::No(refused) => Some(Finding::of_refused(Check::User, refused)),
-        MaySend::Unseen(why) => {
+        MaySend::Unseen(why) | MaySend::Doubtful(why) => {
             let finding = Finding::new(Check::User, Verdict::Unseen, why.clone());
             Some(
                 finding.fix(
@@ -379,19 +379,10 @@ fn test_script(script: &str) -> String {
 
 /// The exit code with which a host's shell said that it could not run the script, or what the script runs; none if the open rotation, if there
 /// is one, did not fail so.
-fn cannot_run(facts: &Facts) -> Option<&'static str> {
+fn cannot_run(facts: &Facts) -> Option<i32> {
     let Some(LastSign::Failure { failure: Failure::Refused(refusal), .. }) = &facts.status.sign else { return None };
-    if refusal.kind != RefusalKind::HostsFailed {
-        return None;
-    }
     // POSIX, "Exit Status for Commands": 126 is not executable, 127 is not found.
-    let found = refusal.finding();
-    let failed_with = |code: &&str| {
-        found
-            .match_indices(&format!("exit code {code}"))
-            .any(|(at, words)| !found[at + words.len()..].starts_with(|next: char| next.is_ascii_digit()))
-    };
-    ["127", "126"].into_iter().find(|code| failed_with(code))
+    [127, 126].into_iter().find(|code| refusal.exit_codes.contains(code))
 }
 
 fn instance_role(deployment: &Deployment, facts: &Facts) -> Option<Finding> {

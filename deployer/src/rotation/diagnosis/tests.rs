@@ -54,8 +54,7 @@ fn fails(obstacle: Obstacle, until: Option<&str>) -> Next {
         Obstacle::Unread => RefusalKind::Aws,
         Obstacle::Other => RefusalKind::HostsOffline,
     };
-    let (found, not_done, until) = ("no.".into(), String::new(), until.map(Into::into));
-    Next::Fail { refusal: Refusal { kind, found, not_done, next: Vec::new(), until } }
+    Next::Fail { refusal: Refusal { until: until.map(Into::into), ..Refusal::new(kind, "no.", "") } }
 }
 
 trait Changed {

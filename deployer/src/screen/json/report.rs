@@ -197,7 +197,8 @@ impl<'a> NextLine<'a> {
 }
 
 impl<'a> RefusalLine<'a> {
-    fn new(Refusal { kind, found, not_done, next, until }: &'a Refusal, config: Option<&str>) -> Self {
+    /// A rotation that has not begun has no exit codes.
+    fn new(Refusal { kind, found, not_done, next, until, exit_codes: _ }: &'a Refusal, config: Option<&str>) -> Self {
         Self { kind: kind.name(), found, not_done, next: TextLine::all(next, config), until: until.as_deref() }
     }
 }

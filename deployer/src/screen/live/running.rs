@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use contract::printable;
+use contract::{Step, printable};
 
 use crate::{
     engine::events::{Event, RotationEvent},
@@ -129,12 +129,7 @@ impl Running {
 }
 
 fn next_step(finished: &str) -> &'static str {
-    match finished {
-        "createSecret" => "setSecret",
-        "setSecret" => "testSecret",
-        "testSecret" => "finishSecret",
-        _ => "its last step is done",
-    }
+    Step::parse(finished).and_then(Step::next).map_or("its last step is done", Step::name)
 }
 
 /// A clock that shows tenths would be hard to read.

@@ -196,6 +196,14 @@ fn credential_line(deployment: &Deployment, plan: &Plan) -> String {
              reads it when it starts cannot send."
                 .to_owned()
         }
-        Toward::Absent { .. } => "The credential stays as it is, and does not rotate any more.".to_owned(),
+        Toward::Absent { .. } => {
+            let stays = "The credential stays as it is, and does not rotate any more.";
+            plan.open_rotation.as_ref().map_or(stays.to_owned(), |version| {
+                format!(
+                    "{stays} {YELLOW}A rotation is open{YELLOW:#} (version {version}) and does not end: hosts may have its key, and \
+                     no key is deleted."
+                )
+            })
+        }
     }
 }

@@ -48,7 +48,7 @@ type Made = Result<(), Box<dyn Error>>;
 const WIDE: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
 
 #[rustfmt::skip]
-const CHANGES: [Change; 59] = [
+const CHANGES: [Change; 60] = [
     Change { name: "secret: tag changed", make: |it| Box::pin(secret::tag(it, "team")), planned: "secretsmanager:TagResource" },
     Change { name: "secret: tag removed", make: |it| Box::pin(secret::untag(it, "team")), planned: "secretsmanager:TagResource" },
     Change { name: "secret: KMS key", make: |it| Box::pin(secret::another_kms_key(it)), planned: "secretsmanager:UpdateSecret" },
@@ -114,6 +114,7 @@ const CHANGES: [Change; 59] = [
     Change { name: "upkeep: disabled", make: |it| Box::pin(upkeep::disable(it)), planned: "events:PutRule" },
     Change { name: "upkeep: target removed", make: |it| Box::pin(upkeep::remove_target(it)), planned: "events:PutTargets" },
     Change { name: "upkeep: input", make: |it| Box::pin(upkeep::put_target(it, "function")), planned: "events:PutTargets" },
+    Change { name: "upkeep: delivery", make: |it| Box::pin(upkeep::try_once(it)), planned: "events:PutTargets" },
     Change { name: "upkeep: target added", make: |it| Box::pin(upkeep::put_target(it, "other")), planned: "events:RemoveTargets" },
     Change { name: "upkeep: tag changed", make: |it| Box::pin(upkeep::tag(it, "team")), planned: "events:TagResource" },
 ];

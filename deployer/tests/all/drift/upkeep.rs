@@ -1,6 +1,6 @@
 //! The upkeep rule, changed from outside.
 
-use aws_sdk_eventbridge::types::{Tag, Target};
+use aws_sdk_eventbridge::types::{RetryPolicy, Tag, Target};
 
 use super::Made;
 use crate::support::{
@@ -33,6 +33,14 @@ pub(super) async fn remove_target(deployed: &Deployed) -> Made {
 pub(super) async fn put_target(deployed: &Deployed, id: &str) -> Made {
     let target = Target::builder().id(id).arn(FUNCTION_ARN).input(r#"{"event":"report"}"#).build()?;
     deployed.aws.events.put_targets().rule(RULE).targets(target).send().await?;
+    Ok(())
+}
+
+/// Puts the same target, which EventBridge does not invoke a second time.
+pub(super) async fn try_once(deployed: &Deployed) -> Made {
+    let once = RetryPolicy::builder().maximum_retry_attempts(0).build();
+    let target = Target::builder().id("function").arn(FUNCTION_ARN).input(r#"{"event":"upkeep"}"#).retry_policy(once);
+    deployed.aws.events.put_targets().rule(RULE).targets(target.build()?).send().await?;
     Ok(())
 }
 

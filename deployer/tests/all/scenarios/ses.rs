@@ -148,14 +148,16 @@ async fn a_rotation_whose_test_mail_ses_would_not_take_is_not_started() {
     deployed.aws.sesv2.delete_email_identity().email_identity("example.com").send().await.unwrap();
     let key = deployed.key_on(INSTANCES[0]).unwrap();
     for verb in [&["rotate"][..], &["rotate", "--auto-approve", "--leaked", &key]] {
-        let refused = deployed.run(verb).expect(1).in_one_line();
+        let refused = deployed.run(verb).expect(14).in_one_line();
         assert!(
-            refused.contains("SES does not accept mail from") && refused.contains("no rotation was started"),
+            refused.contains("SES does not accept mail from") && refused.contains("so none was started"),
             "{refused}"
         );
     }
+    let recover = deployed.run(&["recover", "--auto-approve"]).expect(14).in_one_line();
+    assert!(recover.contains("a rotation would fail: SES does not accept mail from"), "{recover}");
     deployed.sandbox.control(&Ses { sending: false });
-    assert!(deployed.run(&["rotate"]).expect(1).in_one_line().contains("SES sends nothing for this account"));
+    assert!(deployed.run(&["rotate"]).expect(14).in_one_line().contains("SES sends nothing for this account"));
     assert_eq!(deployed.keys().await, keys);
     assert_eq!(deployed.sandbox.mutations(before).len(), 1, "the test's own");
 }

@@ -18,7 +18,8 @@ impl Error {
         let Parts { found, not_done, next } = self.parts();
         // Text of AWS, of scripts and of SES is in it, and the log, the mails and the screen show it.
         let [found, not_done] = [found, not_done].map(|text| printable(&text).into_owned());
-        Refusal { kind: self.kind(), found, not_done, next, until: self.until().map(date) }
+        let (until, exit_codes) = (self.until().map(date), self.exit_codes());
+        Refusal { next, until, exit_codes, ..Refusal::new(self.kind(), found, not_done) }
     }
 
     fn parts(&self) -> Parts {

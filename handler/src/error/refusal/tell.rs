@@ -27,8 +27,18 @@ pub(super) fn hosts_failed(command: &str, results: &[HostResult]) -> Parts {
         .iter()
         .any(HostResult::has_not_begun)
         .then(|| "check that the hosts run, and that their Systems Manager agents are online".into());
+    // The AWS CLI's word, in the end of the script's output.
+    let denied = results.iter().any(|host| !host.succeeded() && host.output.contains("AccessDenied")).then(|| {
+        text![
+            "let the hosts' role read the secret: name the role as instance.role and run ",
+            Command::deployer("apply --during-rotation"),
+            ", or give it what ",
+            Command::deployer("policy --for instance"),
+            " prints"
+        ]
+    });
     let correct = format!("correct the script or the host (Run Command {command}); Secrets Manager tries again").into();
-    let next: Vec<_> = slow.into_iter().chain(away).chain([correct]).collect();
+    let next: Vec<_> = slow.into_iter().chain(away).chain(denied).chain([correct]).collect();
     parts(format!("the script did not succeed on every host: {}", list(results)), NO_KEY_CHANGED, next)
 }
 

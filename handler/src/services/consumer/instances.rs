@@ -251,11 +251,10 @@ fn end_of(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use contract::{AWSPENDING, Consumer, RefusalKind};
+    use contract::{AWSPENDING, Consumer, RefusalKind, Step};
 
     use super::*;
     use crate::{
-        event::Step,
         fake_aws::{FakeAws, Fault},
         sensitive::Sensitive,
         services::smtp::Credential,

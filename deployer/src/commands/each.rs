@@ -1,0 +1,131 @@
+//! CONFIG → its deployments, one after the other.
+
+use std::path::Path;
+
+use contract::{Command, Text, text};
+
+use super::{
+    ended::{Done, Shown, show},
+    session::Session,
+};
+use crate::{
+    config::{self, Config, Derived},
+    deployment::names,
+    error::Error,
+    exit::Exit,
+    package::Package,
+    saved_plan::SavedPlan,
+    screen::Screen,
+    sizes,
+};
+
+/// Reads every deployment that a file or a folder declares.
+pub(super) fn load(screen: &Screen, path: &Path) -> Result<Vec<Config>, Shown> {
+    if let Some(error) = is_a_plan(path) {
+        return Err(show(screen, &error));
+    }
+    config::load(path, &DERIVED).map_err(|error| {
+        screen.config_error(&error);
+        Shown::FAILED
+    })
+}
+
+const DERIVED: Derived = Derived { excess: sizes::excess, taken: names::taken };
+
+/// Only `apply` takes a saved plan in place of CONFIG.
+fn is_a_plan(path: &Path) -> Option<Error> {
+    let error = match SavedPlan::read(path) {
+        Ok(None) => return None,
+        Ok(Some(plan)) => {
+            let what = format!("{} is a saved plan and no configuration", path.display());
+            Error::new(what).hint(format!("give the file that it was made from: {}", plan.config.display()))
+        }
+        Err(error) => error,
+    };
+    let path = path.display().to_string();
+    Some(error.hint(text![Command::complete(&["apply", &path]), " runs what is in the plan"]))
+}
+
+/// Says, before anything is read from AWS, that the function could not be built. Whether it has to be is not known yet.
+pub(super) fn say_if_the_function_cannot_be_built(screen: &Screen, path: &Path) {
+    // Its mistakes are shown by what reads it next.
+    let (configs, _) = config::load_what_is_valid(path, &DERIVED);
+    if let Some(error) = configs.iter().find_map(|config| Package::check_tools(config).err()) {
+        screen.note(Text::join([error.in_one_line().into()].into_iter().chain(error.hints), ": "));
+    }
+}
+
+/// Runs `work` on one deployment after the other, and stops at the first that fails. Then it names those that it did not reach.
+pub(super) async fn for_each_deployment(
+    screen: &Screen,
+    path: &Path,
+    work: impl AsyncFnMut(Session) -> Result<Done, Shown>,
+) -> Result<Done, Shown> {
+    for_each(screen, load(screen, path)?, work).await
+}
+
+/// As [`for_each_deployment`], of configurations that were read already.
+pub(super) async fn for_each(
+    screen: &Screen,
+    configs: Vec<Config>,
+    mut work: impl AsyncFnMut(Session) -> Result<Done, Shown>,
+) -> Result<Done, Shown> {
+    let mut done = Done::NothingToDo;
+    let mut configs = configs.into_iter();
+    while let Some(config) = configs.next() {
+        match run_one(screen, config, &mut work).await {
+            Ok(Done::NothingToDo) => {}
+            Ok(other) => done = other,
+            Err(Shown(exit)) => {
+                say_what_was_not_reached(screen, configs.as_slice());
+                return Err(Shown(if done == Done::Changes { exit.after_changes() } else { exit }));
+            }
+        }
+    }
+    Ok(done)
+}
+
+/// Runs `work`, which only reads, on one deployment after the other, also on those after one that fails or whose file has a mistake. Ends
+/// as the first that failed did. Without AWS credentials, all would fail alike: then it stops.
+pub(super) async fn read_each_deployment(
+    screen: &Screen,
+    path: &Path,
+    mut work: impl AsyncFnMut(Session) -> Result<Done, Shown>,
+) -> Result<Done, Shown> {
+    if let Some(error) = is_a_plan(path) {
+        return Err(show(screen, &error));
+    }
+    let (configs, error) = config::load_what_is_valid(path, &DERIVED);
+    let mut ended = Ok(Done::NothingToDo);
+    if let Some(error) = error {
+        screen.config_error(&error);
+        ended = Err(Shown::FAILED);
+    }
+    let mut configs = configs.into_iter();
+    while let Some(config) = configs.next() {
+        match (run_one(screen, config, &mut work).await, &ended) {
+            (Err(Shown(exit)), _) if exit == Exit::Credentials => {
+                say_what_was_not_reached(screen, configs.as_slice());
+                return Err(Shown(exit));
+            }
+            (Ok(Done::NothingToDo), _) | (_, Err(_)) => {}
+            (other, Ok(_)) => ended = other,
+        }
+    }
+    ended
+}
+
+async fn run_one(
+    screen: &Screen,
+    config: Config,
+    work: &mut impl AsyncFnMut(Session) -> Result<Done, Shown>,
+) -> Result<Done, Shown> {
+    Box::pin(async { work(Session::open(screen, config).await?).await }).await
+}
+
+fn say_what_was_not_reached(screen: &Screen, rest: &[Config]) {
+    let names: Vec<String> = rest.iter().map(|config| format!("{} in {}", config.name, config.region)).collect();
+    if !names.is_empty() {
+        screen.note(format!("the run stopped here, and did not reach {}", names.join(", ")));
+    }
+}
