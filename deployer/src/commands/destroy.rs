@@ -13,7 +13,10 @@ use super::{
 use crate::{
     cli::{DestroyArgs, Patience},
     deployment::Allowed,
-    engine::{op::Toward, plan::Plan},
+    engine::{
+        op::{Effect, Toward},
+        plan::Plan,
+    },
     kinds::event_invoke,
     screen::Screen,
 };
@@ -62,6 +65,9 @@ pub(super) async fn destroy(
         let next = text![Command::complete(&["list", "--region", region]), " shows the deployments that are left"];
         if let Some(with) = event_invoke::goes_with_its_function(&executed.plan) {
             session.screen.note(with);
+        }
+        if executed.plan.has(Effect::HidesSecret) && !executed.plan.has(Effect::PurgesSecret) {
+            session.screen.note("until its recovery window ends, an apply of the file restores the secret");
         }
         session.screen.complete(&format!("Destroy complete: {destroyed} destroyed"), executed.took, &next);
     }
