@@ -77,13 +77,18 @@ relay_name=${BASH_REMATCH[1]} relay_port=${BASH_REMATCH[3]:-25}
 for parameter in sender_dependent_relayhost_maps sender_dependent_default_transport_maps; do
   [[ -z $(postconf -xh "$parameter") ]] || fail "$parameter is set: mail of some senders would keep an old credential"
 done
-[[ $(postconf -M) != *smtp_sasl_password_maps* ]] ||
-  fail "master.cf has smtp_sasl_password_maps for a service of its own: its mail would keep an old credential"
 [[ -z $(postconf -xh smtp_sasl_auth_cache_name) ]] ||
   fail "smtp_sasl_auth_cache_name is set: Postfix would remember one refusal of a new key long after SES knows the key"
 maps=$(postconf -xh smtp_sasl_password_maps)
 [[ $maps =~ ^(texthash|hash|btree|lmdb|cdb):(/[^ ,]+)$ ]] ||
   fail "smtp_sasl_password_maps is '$maps', not one of texthash:, hash:, btree:, lmdb: or cdb: with an absolute path"
+# postconf -P needs Postfix 2.11.
+services=$(postconf -P '*/*/smtp_sasl_password_maps' 2>/dev/null || postconf -M)
+while read -r table; do
+  [[ -z $table || $table == "$maps" ]] ||
+    fail "master.cf gives a service another smtp_sasl_password_maps, $table: its mail would keep an old credential"
+done < <(sed -n 's/.*smtp_sasl_password_maps *= *\([^ }]*\).*/\1/p' <<<"$services")
+[[ $maps =~ ^(texthash|hash|btree|lmdb|cdb):(/[^ ,]+)$ ]]
 type=${BASH_REMATCH[1]} map=${BASH_REMATCH[2]} index=.${BASH_REMATCH[1]}
 [[ $type != hash && $type != btree ]] || index=.db
 [[ $(postconf -h smtp_sasl_auth_soft_bounce) == yes ]] ||
@@ -100,7 +105,7 @@ else
   [[ -f $log ]] || fail "cannot find Postfix's log, which the proof reads; set MAIL_LOG"
 fi
 
-# The credential. Programs get it on standard input: every user of the host can see arguments.
+# The credential. No program gets it as an argument, which every user of the host can see.
 
 fetch() { # LABEL [VERSION-ID]: prints KEY-ID:PASSWORD; returns 2 if no version has the label, or that version has not
   local secret
@@ -182,79 +187,88 @@ key=$(key_of "$label" "$credential")
 # The map. $own.before is the last proven map. It exists only until its successor is proven too. So if a run is killed
 # before that, the next run can still restore it. $own.unproven has the digests of such successors: somebody who has
 # changed the map since wants that one, and no older one back.
-if [[ -e $own.before && -e $map ]] && ! cmp -s "$own.before" "$map" &&
-  ! grep -qxF "$(sha256sum <"$map")" "$own.unproven" 2>/dev/null; then
+if [[ -e $own.before ]] && ! cmp -s "$own.before" "$map" &&
+  ! { [[ -e $map ]] && grep -qxF "$(sha256sum <"$map")" "$own.unproven" 2>/dev/null; }; then
   rm -f "$own.before"
 fi
 [[ -e $own.before ]] || rm -f "$own.unproven"
 
-# Prints what is to be known, or the new text. It reads the map's text as postmap does.
-map_program='import os, sys
-sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="")
+# Prints the relay host's credential, or the map with the new one. It reads the text as postmap does.
+map_program='import os, re, sys
 action, relay, text_file, index_file = sys.argv[1:]
-host = relay[1 : relay.index("]")]
+host = relay[1 : relay.index("]")].lower()
+new = os.environ.get("CREDENTIAL", "")
+# Of old versions of Python too; every byte is a character.
+out = open(1, "w", encoding="latin-1", newline="", closefd=False)
+space = " \t\r\n\v\f"
+form = re.compile(r"((?:\\.|\"(?:\\.|[^\"\\])*\"|[^\s\"\\])+)\s*(.*)", re.ASCII | re.DOTALL)
+
+def read(file):
+    with open(file, encoding="latin-1", newline="") as lines:
+        return re.findall(r"[^\n]*\n|[^\n]+", lines.read())
+
+def split(line):
+    found = form.match(line.strip(space))
+    return found.groups() if found else (line.strip(space), "")
 
 class Entry:
     def __init__(self, raw):
         self.raw, self.text = raw, raw.rstrip("\r\n")
 
-    def split(self):
-        self.key, self.value = (self.text.split(None, 1) + [""])[:2]
-        self.key, self.value = self.key.strip("\""), self.value.rstrip()
-        # Postfix looks keys up in small letters.
-        self.folded = self.key.lower()
-
-def read(file):
-    with open(file, encoding="utf-8", errors="surrogateescape", newline="") as lines:
-        return lines.read().splitlines(keepends=True)
-
 # A line that begins with white space continues the entry before it. Comments and empty lines may come between.
 parts, entries = [], []
 for raw in read(text_file):
-    is_nothing = not raw.strip() or raw.lstrip().startswith("#")
-    if not is_nothing and raw[0].isspace() and entries:
+    is_nothing = not raw.strip(space) or raw.lstrip(space).startswith("#")
+    if not is_nothing and raw[0] in space and entries:
         entries[-1].raw += raw
         entries[-1].text += raw.rstrip("\r\n")
-    elif is_nothing:
+    elif is_nothing or raw[0] in space:
         parts.append(raw)
     else:
         entries.append(Entry(raw))
         parts.append(entries[-1])
 for entry in entries:
-    entry.split()
-known = {entry.folded for entry in entries}
-lost = [line.split(None, 1)[0] for line in read(index_file) if line.strip() and line.split(None, 1)[0].lower() not in known]
+    entry.key, entry.value = split(entry.text)
+    # Postfix looks keys up in small letters.
+    entry.folded = entry.key.lower()
+# The line of the relay host may be in the index alone, if a run was killed.
+known = {entry.folded for entry in entries} | {host, relay.lower()}
+lost = [key for key, _ in map(split, read(index_file)) if key.lower() not in known]
 if lost:
     sys.exit("the index of the map has " + ", ".join(lost) + ", and its text has not: add it, or run postmap")
 
 # Postfix looks for the host before it looks for the relay host as it is written.
-of_host = [entry for entry in entries if entry.folded == host.lower()]
-of_relay = [entry for entry in entries if entry.folded == relay.lower()]
-now = {entry.value for entry in of_host + of_relay}
-new = os.environ.get("CREDENTIAL", "")
+of_relay = [entry for name in (host, relay.lower()) for entry in entries if entry.folded == name]
+now = {entry.value for entry in of_relay}
 if len(now) > 1 and new not in now:
     sys.exit("the map has one credential for " + host + " and another for " + relay + ": remove one of the two lines")
-current = (of_host + of_relay)[0].value if now else ""
+current = of_relay[0].value if now else ""
 if action == "current":
-    print(current)
+    out.write(current + "\n")
+    out.flush()
     sys.exit()
 key = current.partition(":")[0]
+same_host = re.compile(r"(\[" + re.escape(host) + r"\]|" + re.escape(host) + r")(:\w+)?$")
 for entry in entries:
-    if entry in of_host + of_relay or entry.value and entry.value in now:
+    if entry in of_relay or entry.value and entry.value in now:
         if entry.value != new:
             entry.raw = entry.key + " " + new + "\n"
     elif key and entry.value.partition(":")[0] == key:
         sys.exit("the line of " + entry.key + " has access key " + key + " with another password, and would keep it")
+    elif same_host.match(entry.folded) and entry.value != new:
+        print("rotate_smtp: the line of " + entry.key + " has another credential, and keeps it", file=sys.stderr)
 text = "".join(part if isinstance(part, str) else part.raw for part in parts)
 if not now:
     text += ("" if not text or text.endswith("\n") else "\n") + relay + " " + new + "\n"
-sys.stdout.write(text)'
+out.write(text)
+out.flush()'
 
 # The text of a password map is often deleted once it is indexed. Then the index has what Postfix uses.
 text=$map indexed=/dev/null
 if [[ $type != texthash && -e $map$index ]]; then
   indexed=$own.new.indexed
-  postmap -s "$type:$map" >"$indexed" 2>/dev/null || indexed=/dev/null # cdb cannot list what it has
+  # cdb cannot list what it has.
+  postmap -s "$type:$map" >"$indexed" 2>/dev/null || [[ $type == cdb ]] || fail "postmap cannot read the index of $map"
   if [[ ! -e $map ]]; then
     [[ -s $indexed ]] || fail "$map is gone, and postmap cannot list its index: write the map again, with all of its lines"
     text=$indexed
@@ -263,6 +277,7 @@ elif [[ ! -e $map ]]; then
   text=/dev/null
 fi
 
+# The credential is in the environment, which only root can read.
 read_map() { # current: prints the relay host's credential; edit: prints the map with $credential
   CREDENTIAL=$credential python3 -I -c "$map_program" "$1" "$relay" "$text" "$indexed" 2>"$errors" ||
     fail "$map stays as it is: $(tail -n 1 "$errors")"
@@ -276,7 +291,7 @@ take_into_use() { # FILE: renames the file and its index to the map
   if [[ $type != texthash ]]; then
     postmap "$type:$1"
     sync "$1$index"
-    # First the index, which Postfix reads. If the run is killed here, the next finds the old text and repeats both.
+    # First the index, which Postfix reads. If the run is killed here, text and index differ, and the next run repeats both.
     mv -f "$1$index" "$map$index"
   fi
   sync "$1"
@@ -373,10 +388,13 @@ MAIL
 }
 
 take_back() {
+  # Nothing cuts this short.
+  trap '' HUP INT TERM
   local outcome="no proven map is there to go back to"
   rm -f "$own".new* "$errors"
   if [[ $label != AWSPENDING ]]; then
     # The credential before may be of a key that was deleted long ago.
+    rm -f "$own.before" "$own.unproven"
     outcome="the map stays as it is, since every host should have $label"
   elif [[ -e $own.before ]]; then
     take_into_use "$own.before"
@@ -423,13 +441,19 @@ if [[ -n $boots || ($label == AWSCURRENT && $current != "$credential") ]]; then
   fi
 fi
 read_map edit >"$own.new"
-if [[ $text != "$map" ]] || ! cmp -s "$own.new" "$map"; then
-  # Nothing has changed yet. What Postfix would not find is no credential of its.
+cat "$errors" >&2
+if [[ $text != "$map" || $(looked_up "$map" 2>/dev/null) != "$credential" ]] || ! cmp -s "$own.new" "$map"; then
+  # Before anything changes: Postfix has to find the new credential in the new map.
   [[ $type == texthash ]] || postmap "$type:$own.new"
   [[ $(looked_up "$own.new") == "$credential" ]] ||
     fail "$map stays as it is: Postfix would find another line than that of $relay"
   state=installed
-  if [[ $text != /dev/null && ! -e $own.before ]]; then
+  if [[ $label != AWSPENDING ]]; then
+    # There is no way back to it. A person may want to see it.
+    rm -f "$own.before" "$own.unproven"
+    cat "$text" >"$own.new.previous"
+    mv -f "$own.new.previous" "$own.previous"
+  elif [[ $text != /dev/null && ! -e $own.before ]]; then
     # Not cp: a copy of a map that everybody can read would be readable by everybody, too.
     cat "$text" >"$own.new.before"
     sync "$own.new.before"

@@ -9,10 +9,10 @@
 # The rotation function sets SECRET_VERSION_ID and SECRET_VERSION_STAGE (AWSPENDING or AWSCURRENT). With them, the
 # script installs exactly that version: a read by label alone can return an older version for some seconds.
 #
-# Writes /etc/mail/smtp-credentials, two lines: AccessKeyId=… and SMTPPassword=…, readable only by its owner. Give
-# the file to the application's user or group once: owner, group, mode and access list stay as they are. A link is
-# followed. The file itself is replaced, so mount its folder into a container, and not the file. The script keeps the
-# previous credential beside the file, as .previous. You may run it again: with the same credential it changes nothing. On success the last line
+# Writes /etc/mail/smtp-credentials, two lines: AccessKeyId=… and SMTPPassword=…. A new file only its owner can read.
+# Give it to the application's user or group once: owner, group, mode and access list stay as they are. A link into a
+# folder that only root can change is followed. The file is replaced, so mount its folder into a container, and not the
+# file. The script keeps the previous credential beside the file, as .previous. You may run it again: with the same credential it changes nothing. On success the last line
 # on standard output names the access key that the file has now.
 #
 # A host that boots during a rotation logs in to SMTP_ENDPOINT, smtps://HOST[:PORT] or smtp://HOST[:PORT] (STARTTLS), by
@@ -67,7 +67,13 @@ endpoint=${SMTP_ENDPOINT:-smtps://email-smtp.$region.amazonaws.com:465}
 file=${HOST_ROOT:-}/etc/mail/smtp-credentials
 [[ -d ${file%/*} ]] || install -d -m 755 "${file%/*}"
 # Who reads the file by its other name would keep the old credential.
-[[ ! -L $file ]] || file=$(readlink -f "$file")
+if [[ -L $file ]]; then
+  link=$file
+  file=$(readlink -f "$link") || fail "$link is a link into a folder that does not exist"
+  # Whoever can change the folder could make this script, which is root, change another file.
+  [[ $(stat -Lc '%u %A' "${file%/*}") =~ ^$EUID\ d....-..-. ]] ||
+    fail "$link is a link into ${file%/*}, which other users can change"
+fi
 [[ ! -e $file || $(stat -c %h "$file") == 1 ]] || fail "$file has another name, a hard link, which this would not change"
 exec 9>"$file.lock"
 flock --wait 60 9 || fail "another run has held $file.lock for a minute"
@@ -168,8 +174,6 @@ if [[ $installed == "$credential" ]]; then
   exit 0
 fi
 if [[ -e $file ]]; then
-  # The application may be one that the group or an access list lets in.
-  cp --attributes-only --preserve=all "$file" "$new"
   chown --reference="$file" "$old"
   # A copy, not a second name: only the owner may read it, whoever may read the file.
   cat "$file" >"$old"
@@ -177,6 +181,11 @@ if [[ -e $file ]]; then
   mv -f "$old" "$file.previous"
 fi
 printf '%s\n' "$credential" >"$new"
+if [[ -e $file ]]; then
+  # The application may be one that the group or an access list lets in.
+  cp --attributes-only --preserve=all "$file" "$new"
+  touch "$new"
+fi
 sync "$new"
 mv -f "$new" "$file"
 sync "${file%/*}"

@@ -294,6 +294,22 @@ class TextTable(RotateSmtp):
                 self.assertEqual((code, err), (0, ""))
                 self.assertEqual(self.map.read_bytes().decode(), after)
 
+    def test_a_line_of_the_same_host_with_another_credential_is_told_and_stays(self) -> None:
+        other = "[localhost]:2587 a:b\n"
+        self.map.write_text(other + self.old_map)
+        self.build_index()
+        code, _, err = self.run_script()
+        self.assertEqual((code, err), (0, "rotate_smtp: the line of [localhost]:2587 has another credential, and keeps it\n"))
+        self.assertIn(other, self.map.read_text())
+
+    def test_after_a_current_credential_that_could_not_be_proven_no_older_one_comes_back(self) -> None:
+        tell_endpoint(refuse_logins=1000)
+        self.map.write_text(self.line(Credential("AKIALONGDELETEDKEY00", "x" * 44)))
+        code, _, err = self.run_script("--current", PROOF_SECONDS="3")
+        self.assertEqual(code, 1)
+        self.assertIn("the map stays as it is", err)
+        self.assertEqual([self.kept(name).exists() for name in ("before", "unproven")], [False, False])
+
     def test_a_map_that_cannot_be_changed_as_a_whole_stays_as_it_is(self) -> None:
         key = secret.current.key
         for text, reason in (
@@ -640,6 +656,16 @@ class IndexedTable(RotateSmtp):
         self.assertEqual((code, out), (1, ""))
         self.assertIn("the index of the map has [other.example]:587, and its text has not", err)
         self.assertEqual(self.looked_up("[other.example]:587"), "someone:else\n")
+
+    def test_a_run_that_was_killed_between_index_and_text_leaves_none_of_them_behind(self) -> None:
+        old, new = self.line(secret.current), self.line(secret.pending)
+        for indexed, text in ((new, old), (old, new), (new, "")):
+            with self.subTest(indexed=indexed == new, text=text == new):
+                self.map.write_text(FOREIGN_LINE + indexed)
+                self.build_index()
+                self.map.write_text(FOREIGN_LINE + text)
+                self.assert_installed(self.run_script())
+                self.assertEqual(self.looked_up(), f"{secret.pending.key}:{secret.pending.password}\n")
 
     def test_the_index_goes_back_with_the_map(self) -> None:
         tell_endpoint(refuse_logins=1000)

@@ -311,18 +311,7 @@ impl<T: Tagged> Owned<T> {
         }
         let address = self.address();
         // A hint to delete the resource would break the deployment that owns it.
-        let is_of_another_region = |owner: &str| {
-            let name = |id: &str| id.split_once('/').map(|(_, name)| name.to_owned());
-            name(owner).is_some() && name(owner) == name(self.owner.id())
-        };
         let (cause, hints) = match owner {
-            Some(owner) if is_of_another_region(owner) => (
-                format!("deployment {owner} owns it, and IAM's names belong to all regions"),
-                vec![
-                    "a deployment stays in its region: to move it, destroy it with the file as it was applied last, then apply this one".into(),
-                    format!("to have both, change {} in the configuration", T::NAME_KEY).into(),
-                ],
-            ),
             Some(owner) => (
                 format!("deployment {owner} owns it"),
                 vec![

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -97,6 +98,8 @@ async def serve(directory: Path, listener: socket.socket, command: Command | Non
         _write_environment(directory / "env", environment)
         code = await (command.run(environment) if command else _until_terminated())
 
+    # What is imported stays: the collector need not look at it again and again.
+    gc.freeze()
     application = _telling_when_started(Sandbox(access, call_log, injected, MODULES, _smtp_passwords), started)
     try:
         await hypercorn_serve(application, _config(listener), shutdown_trigger=until_done)
