@@ -26,7 +26,7 @@ use crate::{
     kinds::{record, rotation::Rotation, sender::Sender},
     leftovers::leftovers,
     sending::{self, MaySend},
-    simulation::{self, DeniedBy},
+    simulation::{self, DeniedBy, Simulated},
     stack::stack,
 };
 
@@ -161,7 +161,7 @@ async fn by_all_policies(aws: &Aws, deployment: &Deployment, facts: &Facts, ours
     match simulation::of_instance_role(aws, role, &deployment.names).await {
         // IAM's simulator is not asked about the key.
         Ok(Some(simulated)) if simulated.denied.is_empty() => ours.filter(|_| !matches!(facts.kms_key_arn(), Ok(None))),
-        Ok(Some(simulated)) => ours.or_else(|| Some(may_not_read(role, simulated.denied.first()?.by))),
+        Ok(Some(simulated)) => ours.or_else(|| Some(may_not_read(role, certain(&simulated)?))),
         Ok(None) | Err(_) => ours,
     }
 }
@@ -170,8 +170,13 @@ async fn by_all_policies(aws: &Aws, deployment: &Deployment, facts: &Facts, ours
 pub(crate) async fn denied_to_hosts(aws: &Aws, deployment: &Deployment) -> Option<Error> {
     let role = role_of_hosts(deployment)?;
     let simulated = simulation::of_instance_role(aws, role, &deployment.names).await.ok()??;
-    let by = simulated.denied.first()?.by;
+    let by = certain(&simulated)?;
     (by != DeniedBy::NoPolicy).then(|| may_not_read(role, by))
+}
+
+/// What denies, whatever the request has: a policy may ask for the network of the host, which IAM's simulator is not told.
+fn certain(simulated: &Simulated) -> Option<DeniedBy> {
+    simulated.denied.iter().find(|denied| denied.unknown_keys.is_empty()).map(|denied| denied.by)
 }
 
 fn role_of_hosts(deployment: &Deployment) -> Option<&RoleName> {
@@ -185,8 +190,16 @@ fn may_not_read(role: &str, by: DeniedBy) -> Error {
         DeniedBy::Statement => "a policy denies it",
         DeniedBy::NoPolicy => "no policy allows it",
     };
-    Error::new(format!("the hosts may not read the secret as role {role}: {why}"))
-        .hint(text![Command::deployer("policy --for instance"), " prints what the role needs"])
+    let action = "secretsmanager:GetSecretValue";
+    let way = match by {
+        DeniedBy::NoPolicy => text![Command::deployer("policy --for instance"), " prints what the role needs"],
+        DeniedBy::PermissionsBoundary => format!("allow {action} in the boundary of role {role}").into(),
+        DeniedBy::Statement => format!("find the policy of role {role} that denies {action}, and take it away").into(),
+        DeniedBy::ServiceControlPolicy => {
+            format!("ask whoever runs the organisation to allow {action} in this account").into()
+        }
+    };
+    Error::new(format!("the hosts may not read the secret as role {role}: {why}")).hint(way)
 }
 
 /// A rotation whose test mail SES would not take makes a key, and tells no host. The function may not ask SES.

@@ -107,11 +107,18 @@ const ANY: &str = "a@example.com";
 
 /// A denial may be due to what the simulator was not told: the address, or the value of a condition key, such as the host's own address.
 fn judged(denied: &Denied, user: &str, is_existing: bool, is_named: bool) -> MaySend {
+    if !denied.unknown_keys.is_empty() {
+        let keys: Vec<_> = denied.unknown_keys.iter().map(String::as_str).collect();
+        let keys = keys.join(", ");
+        return MaySend::Unseen(
+            format!("whether user {user} may send cannot be seen: its policies depend on {keys}").into(),
+        );
+    }
     if !is_named {
         let limit = match denied.by {
-            DeniedBy::PermissionsBoundary => "its permissions boundary denies",
-            DeniedBy::Statement => "a policy denies",
-            DeniedBy::ServiceControlPolicy => "a service control policy denies",
+            DeniedBy::PermissionsBoundary => "its permissions boundary does",
+            DeniedBy::Statement => "a policy does",
+            DeniedBy::ServiceControlPolicy => "a service control policy does",
             DeniedBy::NoPolicy => {
                 return MaySend::Unseen(
                     format!("whether user {user} may send cannot be seen: the file names no address under ses.sender or ses.from")
@@ -121,16 +128,9 @@ fn judged(denied: &Denied, user: &str, is_existing: bool, is_named: bool) -> May
         };
         return MaySend::Doubtful(
             format!(
-                "whether user {user} may send is in doubt: {limit} it to send as {ANY}; name its address under ses.from"
+                "whether user {user} may send is in doubt: {limit} not let it send as {ANY}. Name its address under ses.from"
             )
             .into(),
-        );
-    }
-    if !denied.unknown_keys.is_empty() {
-        let keys: Vec<_> = denied.unknown_keys.iter().map(String::as_str).collect();
-        let keys = keys.join(", ");
-        return MaySend::Unseen(
-            format!("whether user {user} may send cannot be seen: its policies depend on {keys}").into(),
         );
     }
     let action = "ses:SendRawEmail";

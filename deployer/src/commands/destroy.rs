@@ -17,6 +17,7 @@ use crate::{
         op::{Effect, Toward},
         plan::Plan,
     },
+    error::ErrorKind,
     kinds::event_invoke,
     screen::Screen,
 };
@@ -81,6 +82,11 @@ async fn prepare(session: &Session, plan: impl AsyncFn() -> Result<Prepared, Sho
     if !prepared.plan.disturbs_a_rotation() {
         return Ok(prepared);
     }
-    stand_still(session).await?;
+    match stand_still(session).await {
+        Err(error) if error.kind() == ErrorKind::Denied => {
+            session.screen.note(format!("whether a step of the rotation runs is not known: {}", error.in_one_line()));
+        }
+        stands => session.or_show(stands).map(drop)?,
+    }
     plan().await
 }

@@ -73,7 +73,8 @@ pub(super) async fn for_each(
     let mut done = Done::NothingToDo;
     let mut configs = configs.into_iter();
     while let Some(config) = configs.next() {
-        match run_one(screen, config, &mut work).await {
+        let worked = Box::pin(async { work(Session::open(screen, config).await?).await });
+        match worked.await {
             Ok(Done::NothingToDo) => {}
             Ok(other) => done = other,
             Err(Shown(exit)) => {
@@ -85,42 +86,52 @@ pub(super) async fn for_each(
     Ok(done)
 }
 
-/// Runs `work`, which only reads, on one deployment after the other, also on those after one that fails or whose file has a mistake. Ends
-/// as the first that failed did. Without AWS credentials, all would fail alike: then it stops.
-pub(super) async fn read_each_deployment(
-    screen: &Screen,
-    path: &Path,
-    mut work: impl AsyncFnMut(Session) -> Result<Done, Shown>,
-) -> Result<Done, Shown> {
+/// Every deployment without a mistake, after the mistakes of the others were shown. Whether there are such.
+pub(super) fn load_what_is_valid(screen: &Screen, path: &Path) -> Result<(Vec<Config>, bool), Shown> {
     if let Some(error) = is_a_plan(path) {
         return Err(show(screen, &error));
     }
     let (configs, error) = config::load_what_is_valid(path, &DERIVED);
-    let mut ended = Ok(Done::NothingToDo);
-    if let Some(error) = error {
-        screen.config_error(&error);
-        ended = Err(Shown::FAILED);
+    if let Some(error) = &error {
+        screen.config_error(error);
     }
+    Ok((configs, error.is_some()))
+}
+
+/// Runs `work`, which only reads, on one deployment after the other, also on those after one that fails or whose file has a mistake. Ends
+/// as the first that failed did.
+pub(super) async fn read_each_deployment(
+    screen: &Screen,
+    path: &Path,
+    work: impl AsyncFnMut(Session) -> Result<Done, Shown>,
+) -> Result<Done, Shown> {
+    let (configs, has_mistakes) = load_what_is_valid(screen, path)?;
+    let read = read_each(screen, configs, work).await;
+    if has_mistakes { Err(Shown::FAILED) } else { read }
+}
+
+/// As [`read_each_deployment`], of configurations that were read already. Without an answer to whom the credentials belong, all would fail
+/// alike: then it stops.
+pub(super) async fn read_each(
+    screen: &Screen,
+    configs: Vec<Config>,
+    mut work: impl AsyncFnMut(Session) -> Result<Done, Shown>,
+) -> Result<Done, Shown> {
+    let mut ended = Ok(Done::NothingToDo);
     let mut configs = configs.into_iter();
     while let Some(config) = configs.next() {
-        match (run_one(screen, config, &mut work).await, &ended) {
-            (Err(Shown(exit)), _) if exit == Exit::Credentials => {
-                say_what_was_not_reached(screen, configs.as_slice());
-                return Err(Shown(exit));
-            }
+        let connected = Session::connect(screen, config).await;
+        if let Err(Shown(Exit::Credentials)) = connected {
+            say_what_was_not_reached(screen, configs.as_slice());
+            return Err(Shown(Exit::Credentials));
+        }
+        let worked = Box::pin(async { work(connected?.of_the_named_account()?).await }).await;
+        match (worked, &ended) {
             (Ok(Done::NothingToDo), _) | (_, Err(_)) => {}
             (other, Ok(_)) => ended = other,
         }
     }
     ended
-}
-
-async fn run_one(
-    screen: &Screen,
-    config: Config,
-    work: &mut impl AsyncFnMut(Session) -> Result<Done, Shown>,
-) -> Result<Done, Shown> {
-    Box::pin(async { work(Session::open(screen, config).await?).await }).await
 }
 
 fn say_what_was_not_reached(screen: &Screen, rest: &[Config]) {

@@ -47,9 +47,11 @@ pub(super) async fn run(screen: &Screen, args: &ExportArgs) -> Result<Done, Show
 
 /// Deployments with the same code have one zip.
 fn package_name(config: &Config, zip: &[u8], packages: &BTreeMap<String, Vec<u8>>) -> String {
-    let name = format!("{}.zip", config.function.architecture.as_str());
-    let is_other_code = packages.get(&name).is_some_and(|other| other != zip);
-    if is_other_code { format!("{}-{name}", config.name) } else { name }
+    let same = packages.iter().find(|(_, other)| *other == zip).map(|(name, _)| name.clone());
+    same.unwrap_or_else(|| {
+        let name = format!("{}.zip", config.function.architecture.as_str());
+        if packages.contains_key(&name) { format!("{}-{name}", config.name) } else { name }
+    })
 }
 
 /// Returns the region of the deployments: a provider of Terraform's has one.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     approve::approve,
-    each::{for_each, load, read_each_deployment},
+    each::{for_each, load_what_is_valid, read_each},
     ended::{Done, Shown, show},
     rotate::{check_its_way, current_key, read, refusal, rotate, stand_still},
     session::{Session, check_key_id},
@@ -36,22 +36,20 @@ const POLL_EVERY: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(screen: &Screen, args: &RotateArgs, leaked: &str) -> Result<Done, Shown> {
     check_key_id(screen, "--leaked", leaked)?;
-    let mut configs = load(screen, &args.target.config)?;
-    if configs.len() > 1 {
-        configs = of_the_key(screen, args, leaked, configs).await?;
+    let (mut configs, has_mistakes) = load_what_is_valid(screen, &args.target.config)?;
+    if configs.is_empty() {
+        return Err(Shown::FAILED);
+    }
+    if configs.len() > 1 || has_mistakes {
+        configs = of_the_key(screen, leaked, configs).await?;
     }
     for_each(screen, configs, async |session: Session| replace(&session, args, leaked).await).await
 }
 
-/// The deployment whose user has the key. One that cannot be asked does not keep another's key from being replaced.
-async fn of_the_key(
-    screen: &Screen,
-    args: &RotateArgs,
-    leaked: &str,
-    mut configs: Vec<Config>,
-) -> Result<Vec<Config>, Shown> {
+/// The deployment whose user has the key. One that cannot be read or asked does not keep another's key from being replaced.
+async fn of_the_key(screen: &Screen, leaked: &str, mut configs: Vec<Config>) -> Result<Vec<Config>, Shown> {
     let mut has_it = Vec::new();
-    let asked = read_each_deployment(screen, &args.target.config, async |session: Session| {
+    let asked = read_each(screen, configs.clone(), async |session: Session| {
         if function::find_key(&read(&session).await?, leaked).is_ok() {
             has_it.push((session.deployment.config.name.clone(), session.deployment.config.region.clone()));
         }
@@ -74,7 +72,7 @@ async fn of_the_key(
 
 async fn replace(session: &Session, args: &RotateArgs, leaked: &str) -> Result<Done, Shown> {
     // A rotation that runs may replace the key, or somebody else just does so: there is nothing to refuse.
-    stand_still(session).await?;
+    session.or_show(stand_still(session).await)?;
     let mut report = read(session).await?;
     let key = session.or_show(function::find_key(&report, leaked))?.clone();
     let mut timeline = Timeline::of(&key);

@@ -49,11 +49,13 @@ pub(super) async fn run(screen: &Screen, args: &PlanArgs) -> Result<Done, Shown>
         planned.push((session, prepared));
         Ok(done)
     })
-    .await?;
+    .await;
     if args.markdown {
         let plans = planned.iter().map(|(session, it)| (&*session.deployment, &session.identity, &it.plan));
         screen.markdown(&plans.collect::<Vec<_>>());
     }
+    // Only a whole plan is saved.
+    let done = done?;
     if let Some(out) = &args.out {
         let reviewed = planned.into_iter().map(reviewed).collect();
         let saved = SavedPlan::new(&args.target.config, allowed, purged, reviewed);

@@ -167,7 +167,7 @@ fn owed(session: &Session, taken: &[Remedy], report: &Report) -> Option<Owed> {
 
 /// A rotation whose steps run is not stuck: it is left alone. The first time, says why the rotation ended.
 async fn wait_while_a_step_runs(session: &Session, is_first: bool) -> Result<(), Shown> {
-    let note = match rotate::stand_still(session).await? {
+    let note = match session.or_show(rotate::stand_still(session).await)? {
         Standstill::Closed => None,
         Standstill::Failed { version, step, failure } => {
             let failed = format!("the rotation to version {version} failed in {step}: ");

@@ -111,10 +111,7 @@ fn untold(session: &Session, report: &Report) -> Option<Text> {
     let untold: Vec<_> = untold.map(ToString::to_string).collect();
     (!untold.is_empty()).then(|| {
         text![
-            format!(
-                "the file names {}, and the rotation does not tell it of the new credential before ",
-                untold.join(" and ")
-            ),
+            format!("this rotation does not tell {}: the function learns of it by ", untold.join(" and ")),
             Command::deployer("apply")
         ]
     })
@@ -130,12 +127,12 @@ pub(super) async fn wait_while_tested(session: &Session) -> Result<(), Shown> {
 }
 
 /// Waits while a step of a rotation runs: it is left alone. Says how the rotation stands then.
-pub(super) async fn stand_still(session: &Session) -> Result<Standstill, Shown> {
+pub(super) async fn stand_still(session: &Session) -> Result<Standstill, Error> {
     let standstill = session.with_events(async |events| {
         let progress = Progress { events, address: session.secret() };
         watch::stand_still(&session.aws, &session.deployment, &progress).await
     });
-    session.or_show(standstill.await)
+    standstill.await
 }
 
 /// Rotates, and watches to the end. Returns the version that is AWSCURRENT then.

@@ -63,10 +63,19 @@ impl Prepared {
 
 impl Session {
     pub(super) async fn open(screen: &Screen, config: Config) -> Result<Self, Shown> {
+        Self::connect(screen, config).await?.of_the_named_account()
+    }
+
+    /// A session in whatever account the credentials are of.
+    pub(super) async fn connect(screen: &Screen, config: Config) -> Result<Self, Shown> {
         let screen = screen.of_deployment(&config.name, &config.region);
         let (aws, identity) = connect(&screen, &config.region).await?;
-        aws::check_account(&config, &identity).map_err(|error| show(&screen, &error))?;
         Ok(Self::new(screen, config, aws, identity))
+    }
+
+    /// Refuses another account than the file names.
+    pub(super) fn of_the_named_account(self) -> Result<Self, Shown> {
+        self.or_show(aws::check_account(&self.deployment.config, &self.identity)).map(|()| self)
     }
 
     /// The deployment of this name, as its record has it.

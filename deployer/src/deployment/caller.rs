@@ -224,7 +224,7 @@ const TABLE: &[Line] = &[
     // Whatever prefix the call names, AWS authorises it on all log groups (terraform-provider-aws, issue 8804).
     line(On::Account, SURVEYS, &["logs:DescribeLogGroups"]),
     line(On::LogGroup, SURVEYS, &["logs:ListTagsForResource"]),
-    line(On::LogGroup, &[Apply, Status, Doctor, Rotate, Recover], &["logs:FilterLogEvents"]),
+    line(On::LogGroup, &[Apply, Status, Doctor, Rotate, Recover, Destroy], &["logs:FilterLogEvents"]),
     line(
         On::LogGroup,
         &[Apply],

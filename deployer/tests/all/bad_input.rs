@@ -375,7 +375,11 @@ fn a_run_over_several_files_that_stops_names_the_deployments_that_it_did_not_rea
     let config = sandbox.file("config.yaml", &documents.join("---\n"));
 
     let ran = sandbox.deployer(&["plan", &config]).expect(13);
+    for name in ["one", "three"] {
+        assert!(ran.stdout.contains(&format!("{name} in eu-west-1")), "{name}: {}", ran.stdout);
+    }
 
+    let ran = sandbox.deployer(&["destroy", "--auto-approve", &config]).expect(13);
     assert!(ran.stdout.contains("one in eu-west-1"), "{}", ran.stdout);
     assert!(ran.stderr.contains("the run stopped here, and did not reach three in eu-west-1"), "{}", ran.stderr);
 }

@@ -243,8 +243,9 @@ async fn the_deployments_own_role_is_not_declared_existing() {
 async fn a_step_that_runs_is_waited_for() {
     let deployed = Deployed::new().await;
     deployed.held_before(SET).await;
+    let before = deployed.mark();
     let destroy = deployed.sandbox.start_deployer(&DESTROY);
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    deployed.is_looked_at(before).await;
     deployed.release();
 
     let destroyed = deployed.sandbox.end_of(destroy).expect(0).stderr;

@@ -114,8 +114,9 @@ async fn a_key_leaked_while_a_rotation_replaces_it() {
     let deployed = Deployed::example(&[]).await;
     let leaked = deployed.key_labelled("AWSCURRENT").await;
     let version = deployed.held_before(SET).await;
+    let before = deployed.mark();
     let replace = deployed.sandbox.start_deployer(&["rotate", "--leaked", &leaked, "--auto-approve"]);
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    deployed.is_looked_at(before).await;
     deployed.release();
 
     let replaced = deployed.sandbox.end_of(replace).expect(0).stderr;
@@ -246,7 +247,10 @@ async fn a_rotation_whose_hosts_are_denied_the_secret_by_something_else_is_not_s
     assert!(recover.contains(why), "{recover}");
     let (refused, mutations) = deployed.run_watched(&["rotate"]);
     let refused = refused.expect(14).in_one_line();
-    assert!(refused.contains(why) && refused.contains("deployer policy --for instance"), "{refused}");
+    assert!(
+        refused.contains(why) && refused.contains("find the policy of role mail-prod-instance that denies"),
+        "{refused}"
+    );
     assert_eq!(mutations, NOTHING);
 }
 

@@ -214,6 +214,13 @@ impl Deployed {
         self.wait_for("the held calls", || (held() == number).then_some(())).await;
     }
 
+    /// Waits until the deployer has read the log of a held rotation since, twice.
+    pub(crate) async fn is_looked_at(&self, since: usize) {
+        let looks =
+            || self.sandbox.calls()[since..].iter().filter(|call| call.name() == "logs:FilterLogEvents").count();
+        self.wait_for("the deployer's looks at the log", || (looks() > 1).then_some(())).await;
+    }
+
     async fn wait_for<T>(&self, what: &str, condition: impl Fn() -> Option<T>) -> T {
         let began = Instant::now();
         loop {

@@ -27,12 +27,14 @@ pub(super) fn hosts_failed(command: &str, results: &[HostResult]) -> Parts {
         .iter()
         .any(HostResult::has_not_begun)
         .then(|| "check that the hosts run, and that their Systems Manager agents are online".into());
-    // The AWS CLI's word, in the end of the script's output.
-    let denied = results.iter().any(|host| !host.succeeded() && host.output.contains("AccessDenied")).then(|| {
+    // The words of AWS, as the AWS CLI prints them at the end of the script's output.
+    let is_denied =
+        |host: &HostResult| ["AccessDenied", "GetSecretValue"].iter().all(|word| host.output.contains(word));
+    let denied = results.iter().any(|host| !host.succeeded() && is_denied(host)).then(|| {
         text![
-            "let the hosts' role read the secret: name the role as instance.role and run ",
+            "let the hosts' role read the secret: if the file names no instance.role, name it and run ",
             Command::deployer("apply --during-rotation"),
-            ", or give it what ",
+            "; or give the role what ",
             Command::deployer("policy --for instance"),
             " prints"
         ]
