@@ -252,6 +252,14 @@ async fn a_rotation_whose_hosts_are_denied_the_secret_by_something_else_is_not_s
         "{refused}"
     );
     assert_eq!(mutations, NOTHING);
+
+    // What depends on the host's network is not known here.
+    let denies = r#"{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"secretsmanager:*","Resource":"*",
+        "Condition":{"StringNotEquals":{"aws:SourceVpc":"vpc-1"}}}}"#;
+    let put = deployed.aws.iam.put_role_policy().role_name(INSTANCE_ROLE).policy_name("deny").policy_document(denies);
+    put.send().await.unwrap();
+    let status = deployed.run(&["status"]).expect(0).in_one_line();
+    assert!(!status.contains("may not read the secret"), "{status}");
 }
 
 #[tokio::test]
