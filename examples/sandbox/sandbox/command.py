@@ -23,6 +23,20 @@ class Command:
 
     async def run(self, additional_environment: dict[str, str]) -> int:
         """Runs the command to its end. Returns its exit code, or, like a shell, 128 plus the signal that ended it."""
+        process, early = None, []
+
+        def forward(number: int) -> None:
+            if process:
+                process.send_signal(number)
+            else:
+                early.append(number)
+
+        # Before the command starts: a signal that came earlier would end the sandbox alone.
+        loop = asyncio.get_running_loop()
+        # Ctrl-C reaches the command by itself: the terminal sends it to every process in the foreground.
+        loop.add_signal_handler(signal.SIGINT, lambda: None)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, forward, number)
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._arguments,
@@ -33,11 +47,8 @@ class Command:
         except OSError as problem:
             self.tell(f"with-sandbox: {self._arguments[0]}: {problem.strerror}")
             return 127
-        loop = asyncio.get_running_loop()
-        # Ctrl-C reaches the command by itself: the terminal sends it to every process in the foreground.
-        loop.add_signal_handler(signal.SIGINT, lambda: None)
-        for forwarded in (signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(forwarded, process.send_signal, forwarded)
+        for number in early:
+            process.send_signal(number)
         code = await process.wait()
         return code if code >= 0 else 128 - code
 

@@ -210,7 +210,7 @@ class ExampleOnTheInstance(SandboxTest):
 class Example(unittest.TestCase):
     """rotate_smtp_file.sh alone, with a fake `aws` whose answers the test sets."""
 
-    COMMANDS = ("bash", "chown", "cmp", "flock", "install", "ln", "mktemp", "mv", "rm", "sync", "cat")
+    COMMANDS = tuple("bash cat chown cmp cp flock install ln mktemp mv readlink rm stat sync touch".split())
 
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory()
