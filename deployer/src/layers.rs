@@ -37,7 +37,7 @@ const LAYERS: &[&[&str]] = &[
     &["deployment/facts.rs"],
     &["engine/"],
     &["kinds/"],
-    &["stack.rs", "leftovers.rs", "planning.rs", "sizes.rs", "terraform/"],
+    &["stack.rs", "leftovers.rs", "planning.rs", "sizes.rs", "terraform/", "would_fail.rs"],
     &["lease.rs", "overview/", "rotation/", "saved_plan/", "status.rs"],
     &["doctor/"],
     &["screen/"],

@@ -41,6 +41,7 @@ mod sizes;
 mod stack;
 mod status;
 mod terraform;
+mod would_fail;
 
 #[cfg(test)]
 mod docs;

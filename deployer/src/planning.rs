@@ -4,11 +4,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use contract::{Command, TAG_DEPLOYMENT, Text, text};
-use futures_util::future::join_all;
 
 use crate::{
     aws::Aws,
-    config::RoleName,
     date,
     deployment::{
         Deployment, TAG_PROTECT,
@@ -23,11 +21,8 @@ use crate::{
         plan::{self, ChangedBy, Decided, Survey},
     },
     error::{Error, ErrorKind},
-    kinds::{record, rotation::Rotation, sender::Sender},
+    kinds::record,
     leftovers::leftovers,
-    sending::{self, MaySend},
-    simulation::{self, Denied, DeniedBy, Simulated},
-    stack::stack,
 };
 
 /// What was found of every resource, with the nodes that executing a plan needs.
@@ -114,114 +109,6 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
         },
         record,
     }
-}
-
-/// Why a rotation that begins now would fail at what the hosts, Secrets Manager and the test mail need, which the function's report does
-/// not tell. What may not be read is left out: who may only rotate still rotates.
-///
-/// # Errors
-/// A read that failed otherwise.
-pub(crate) async fn stops_rotations(aws: &Aws, deployment: &Arc<Deployment>) -> Result<Vec<Error>, Error> {
-    let (way, mail) = tokio::join!(
-        Box::pin(stops_before_the_hosts(aws, deployment)),
-        Box::pin(refuses_the_test_mail(aws, deployment))
-    );
-    Ok([way?, mail?].concat())
-}
-
-async fn stops_before_the_hosts(aws: &Aws, deployment: &Arc<Deployment>) -> Result<Vec<Error>, Error> {
-    let nodes = stack(deployment, Toward::Present);
-    let needed: Vec<_> = nodes.iter().filter(|node| node.resource.may_stop_rotations()).collect();
-    let facts = facts::least(aws, &deployment.names).await?;
-    let names = &deployment.names;
-    let rotation = Rotation {
-        secret: names.secret.clone(),
-        function_arn: names.function_arn(),
-        deployment: Arc::clone(deployment),
-    };
-    let observed = rotation.observe(aws).await?;
-    let mut found: Vec<Error> = rotation.check_function(observed.as_ref(), &[]).err().into_iter().collect();
-    let observed = join_all(needed.iter().map(|node| node.resource.observe(aws))).await;
-    for (node, observed) in needed.into_iter().zip(observed) {
-        let stops = match observed {
-            Err(error) if error.kind() == ErrorKind::Denied => None,
-            observed => observed?.stops_rotations(&facts),
-        };
-        found.extend(match node.resource.address().kind {
-            ResourceKind::InstanceAccess => by_all_policies(aws, deployment, &facts, stops).await,
-            _ => stops,
-        });
-    }
-    Ok(found)
-}
-
-/// What our policy alone says of the hosts' role is not all: another policy may allow the same, or deny it.
-async fn by_all_policies(aws: &Aws, deployment: &Deployment, facts: &Facts, ours: Option<Error>) -> Option<Error> {
-    let Some(role) = role_of_hosts(deployment) else { return ours };
-    match simulation::of_instance_role(aws, role, &deployment.names).await {
-        // IAM's simulator is not asked about the key.
-        Ok(Some(simulated)) if simulated.denied.is_empty() => ours.filter(|_| !matches!(facts.kms_key_arn(), Ok(None))),
-        Ok(Some(simulated)) => ours.or_else(|| Some(may_not_read(role, certain(&simulated)?))),
-        Ok(None) | Err(_) => ours,
-    }
-}
-
-/// What keeps the hosts' role from reading the secret, although our policy allows it. None if that cannot be asked.
-pub(crate) async fn denied_to_hosts(aws: &Aws, deployment: &Deployment) -> Option<Error> {
-    let role = role_of_hosts(deployment)?;
-    let simulated = simulation::of_instance_role(aws, role, &deployment.names).await.ok()??;
-    let by = certain(&simulated)?;
-    (by != DeniedBy::NoPolicy).then(|| may_not_read(role, by))
-}
-
-/// What denies, whatever the request has: a policy may ask for the network of the host, which IAM's simulator is not told.
-fn certain(simulated: &Simulated) -> Option<DeniedBy> {
-    // Our own policy asks about the use of the key, which is another call.
-    let is_certain = |denied: &&Denied| denied.unknown_keys.iter().all(|key| key.starts_with("kms:"));
-    simulated.denied.iter().find(is_certain).map(|denied| denied.by)
-}
-
-fn role_of_hosts(deployment: &Deployment) -> Option<&RoleName> {
-    deployment.config.instance.as_ref()?.role.as_ref()
-}
-
-fn may_not_read(role: &str, by: DeniedBy) -> Error {
-    let why = match by {
-        DeniedBy::PermissionsBoundary => "its permissions boundary does not allow it",
-        DeniedBy::ServiceControlPolicy => "a service control policy denies it",
-        DeniedBy::Statement => "a policy denies it",
-        DeniedBy::NoPolicy => "no policy allows it",
-    };
-    let action = "secretsmanager:GetSecretValue";
-    let way = match by {
-        DeniedBy::NoPolicy => text![Command::deployer("policy --for instance"), " prints what the role needs"],
-        DeniedBy::PermissionsBoundary => format!("allow {action} in the boundary of role {role}").into(),
-        DeniedBy::Statement => format!("find the policy of role {role} that denies {action}, and take it away").into(),
-        DeniedBy::ServiceControlPolicy => {
-            format!("ask whoever runs the organisation to allow {action} in this account").into()
-        }
-    };
-    Error::new(format!("the hosts may not read the secret as role {role}: {why}")).hint(way)
-}
-
-/// A rotation whose test mail SES would not take makes a key, and tells no host. The function may not ask SES.
-async fn refuses_the_test_mail(aws: &Aws, deployment: &Deployment) -> Result<Vec<Error>, Error> {
-    let config = &deployment.config;
-    let Some(mail) = &config.ses.test_mail else { return Ok(Vec::new()) };
-    let sender = Sender { address: mail.sender.clone(), region: config.region.to_string() };
-    let observed = match sender.observe(aws).await {
-        Err(error) if error.kind() == ErrorKind::Denied => return Ok(Vec::new()),
-        observed => observed?,
-    };
-    if let Some(refused) = observed.account.stopped() {
-        return Ok(vec![refused.into()]);
-    }
-    let mut found: Vec<Error> = sender.decide(Aim::Present(&()), &observed).err().into_iter().collect();
-    match sending::of_user(aws, deployment).await {
-        Err(error) if error.kind() == ErrorKind::Denied => {}
-        may_send => found.extend(may_send?.as_ref().and_then(MaySend::refused).cloned().map(Error::from)),
-    }
-    Ok(found)
 }
 
 /// Who made each resource differ, if it does. Without a record of an apply, nobody can tell.

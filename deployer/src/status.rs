@@ -29,6 +29,7 @@ use crate::{
     },
     sending::{self, MaySend, Refused},
     stack::stack,
+    would_fail,
 };
 
 /// How a deployment stands.
@@ -169,7 +170,7 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
         keys(aws, deployment),
         sending::account(aws),
         Box::pin(sending::of_user(aws, deployment)),
-        Box::pin(planning::denied_to_hosts(aws, deployment))
+        Box::pin(would_fail::denied_to_hosts(aws, deployment))
     );
     let survey = surveyed.survey;
     let moves = matches!(survey.facts.former_record, Ok(Some(_)));

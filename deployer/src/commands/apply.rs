@@ -88,10 +88,8 @@ pub(super) async fn prepare(session: &Session, during_rotation: bool) -> Result<
     if during_rotation || !prepared.plan.disturbs_a_rotation() {
         return Ok(prepared);
     }
-    let closed = session.with_events(async |events| {
-        let progress = Progress { events, address: session.secret() };
-        watch::wait_until_closed(&session.aws, &session.deployment, &progress).await
-    });
+    let closed = session
+        .with_progress(async |progress| watch::wait_until_closed(&session.aws, &session.deployment, &progress).await);
     session.or_show(closed.await)?;
     session.plan(Toward::Present).await
 }

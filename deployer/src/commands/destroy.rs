@@ -6,9 +6,9 @@ use super::{
     approve::Approval,
     each::for_each_deployment,
     ended::{Done, Shown},
-    rotate::stand_still,
     run_plan,
     session::{Prepared, Session},
+    watched::stand_still,
 };
 use crate::{
     cli::{DestroyArgs, Patience},

@@ -12,13 +12,14 @@ use super::{
     ended::{Done, Shown},
     rotate,
     session::{Session, check_key_id},
+    watched::stand_still,
 };
 use crate::{
     aws::Aws,
     cli::RecoverArgs,
     deployment::Deployment,
     error::{Error, ErrorKind, FailedTo as _},
-    interrupt, planning,
+    interrupt,
     rotation::{
         diagnosis::{Diagnosis, Known, Owed, Remedy, again, diagnose, was_never_rotated},
         function, labels,
@@ -26,6 +27,7 @@ use crate::{
     },
     screen::Screen,
     sending::{self, Refused},
+    would_fail,
 };
 
 /// The longest way back to health takes five remedies; more would mean that somebody works against us.
@@ -105,7 +107,7 @@ async fn outside(session: &Session) -> Result<Option<Diagnosis>, Shown> {
     let (account, user, stops) = tokio::join!(
         sending::account(round),
         Box::pin(sending::of_user(round, deployment)),
-        Box::pin(planning::stops_rotations(aws, deployment))
+        Box::pin(would_fail::reasons(aws, deployment))
     );
     let user = session.or_show(user)?;
     let stopped = session.or_show(account)?.stopped();
@@ -167,7 +169,7 @@ fn owed(session: &Session, taken: &[Remedy], report: &Report) -> Option<Owed> {
 
 /// A rotation whose steps run is not stuck: it is left alone. The first time, says why the rotation ended.
 async fn wait_while_a_step_runs(session: &Session, is_first: bool) -> Result<(), Shown> {
-    let note = match session.or_show(rotate::stand_still(session).await)? {
+    let note = match session.or_show(stand_still(session).await)? {
         Standstill::Closed => None,
         Standstill::Failed { version, step, failure } => {
             let failed = format!("the rotation to version {version} failed in {step}: ");

@@ -9,21 +9,19 @@ use super::{
     each::for_each_deployment,
     ended::{Done, Shown},
     session::Session,
-    watched::watched,
+    watched::{wait_while_tested, watched},
 };
 use crate::{
     cli::{Patience, RotateArgs, Watch},
     deployment::names::Names,
-    engine::events::Progress,
     error::{Error, ErrorKind},
     interrupt::{self, Draining},
-    planning,
     rotation::{
         diagnosis::{self, Diagnosis},
-        function,
-        watch::{self, Standstill},
+        function, watch,
     },
     screen::Screen,
+    would_fail,
 };
 
 pub(super) async fn run(screen: &Screen, args: &RotateArgs) -> Result<Done, Shown> {
@@ -117,24 +115,6 @@ fn untold(session: &Session, report: &Report) -> Option<Text> {
     })
 }
 
-/// A test of the configuration ends by itself, and would be refused as an open rotation.
-pub(super) async fn wait_while_tested(session: &Session) -> Result<(), Shown> {
-    let waited = session.with_events(async |events| {
-        let progress = Progress { events, address: session.secret() };
-        watch::wait_while_tested(&session.aws, &session.deployment, &progress).await
-    });
-    session.or_show(waited.await).map(drop)
-}
-
-/// Waits while a step of a rotation runs: it is left alone. Says how the rotation stands then.
-pub(super) async fn stand_still(session: &Session) -> Result<Standstill, Error> {
-    let standstill = session.with_events(async |events| {
-        let progress = Progress { events, address: session.secret() };
-        watch::stand_still(&session.aws, &session.deployment, &progress).await
-    });
-    standstill.await
-}
-
 /// Rotates, and watches to the end. Returns the version that is AWSCURRENT then.
 ///
 /// A rotation must not begin while an apply changes what it runs on, so it begins under the lease. An apply that comes after that waits
@@ -215,7 +195,7 @@ pub(super) fn refusal(session: &Session, report: &Report) -> Option<Error> {
         return Some(watch::open(names, pending));
     }
     let Next::Fail { refusal } = &report.next else { return None };
-    let mut error = would_fail(session).of_kind(ErrorKind::RotationFailed).refused(refusal);
+    let mut error = none_was_started(session).of_kind(ErrorKind::RotationFailed).refused(refusal);
     if let Some(until) = &refusal.until {
         error = error.hint(format!("it cannot run before {until}"));
     }
@@ -231,18 +211,18 @@ pub(super) fn refusal(session: &Session, report: &Report) -> Option<Error> {
     Some(hint.into_iter().fold(error, Error::hint))
 }
 
-fn would_fail(session: &Session) -> Error {
+fn none_was_started(session: &Session) -> Error {
     Error::new(format!("a rotation of secret {} would fail, so none was started", session.deployment.names.secret))
 }
 
 /// Refuses a rotation that would fail at what the function cannot see.
 pub(super) async fn check_its_way(session: &Session) -> Result<(), Error> {
-    let found = planning::stops_rotations(&session.aws, &session.deployment).await?;
+    let found = would_fail::reasons(&session.aws, &session.deployment).await?;
     if found.is_empty() {
         return Ok(());
     }
     let causes: Vec<_> = found.iter().map(Error::in_one_line).collect();
-    let error = would_fail(session).of_kind(ErrorKind::RotationFailed).cause(causes.join("; "));
+    let error = none_was_started(session).of_kind(ErrorKind::RotationFailed).cause(causes.join("; "));
     Err(found.into_iter().flat_map(|error| error.hints).fold(error, Error::hint))
 }
 

@@ -203,6 +203,11 @@ impl Session {
         Address::new(ResourceKind::Secret, &self.deployment.names.secret)
     }
 
+    /// As [`Self::with_events`], for work on the rotation of the secret.
+    pub(super) async fn with_progress<T>(&self, work: impl AsyncFnOnce(Progress) -> T) -> T {
+        self.with_events(async |events| work(Progress { events, address: self.secret() }).await).await
+    }
+
     /// Runs `work` and renders its events as they come.
     pub(super) async fn with_events<T>(&self, work: impl AsyncFnOnce(Events) -> T) -> T {
         with_events(&self.screen, work).await

@@ -1,6 +1,12 @@
 //! Reads groups of keys: unknown, missing and duplicate keys, and groups that are none.
 
-use std::{borrow::Borrow, collections::BTreeMap};
+use std::{
+    borrow::{Borrow, Cow},
+    collections::BTreeMap,
+    ops::Deref,
+};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::{
     leaf::{Leaf, Optional, Required},
@@ -20,6 +26,41 @@ pub(super) trait Value: Sized {
 impl<T> Value for Leaf<T> {
     fn of(node: Node, _: &str, _: &mut Reader<'_>) -> Option<Self> {
         Some(node.into())
+    }
+}
+
+/// A value, and where it begins: for a mistake that no key of a group has.
+pub(super) struct Beginning<V> {
+    pub(super) at: At,
+    value: V,
+}
+
+impl<V: Value> Value for Beginning<V> {
+    fn of(node: Node, path: &str, reader: &mut Reader<'_>) -> Option<Self> {
+        let at = node.at.beginning();
+        Some(Self { at, value: V::of(node, path, reader)? })
+    }
+}
+
+impl<V> Deref for Beginning<V> {
+    type Target = V;
+
+    fn deref(&self) -> &V {
+        &self.value
+    }
+}
+
+impl<V: JsonSchema> JsonSchema for Beginning<V> {
+    fn inline_schema() -> bool {
+        V::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        V::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        V::json_schema(generator)
     }
 }
 
@@ -88,11 +129,6 @@ impl<'r, 'a> Keys<'r, 'a> {
         Some(keys)
     }
 
-    /// Where the group begins.
-    pub(super) fn at(&self) -> At {
-        self.at
-    }
-
     fn add(&mut self, key: &Node, value: Node, known: &'static [&'static str]) {
         match &key.found {
             Found::Text(text) if known.contains(&text.as_str()) => {
@@ -143,13 +179,7 @@ macro_rules! groups {
         #[derive(schemars::JsonSchema)]
         $(#[$about])*
         #[serde(deny_unknown_fields)]
-        pub(super) struct $group {
-            $($(#[$about_key])* pub(super) $key: $type,)*
-            /// Where the group begins.
-            #[schemars(skip)]
-            #[allow(dead_code, reason = "few groups have a mistake that no key of theirs has")]
-            pub(super) at: $crate::config::node::At,
-        }
+        pub(super) struct $group { $($(#[$about_key])* pub(super) $key: $type,)* }
 
         impl $crate::config::group::Value for $group {
             fn of(
@@ -159,7 +189,7 @@ macro_rules! groups {
             ) -> Option<Self> {
                 const KEYS: &[&str] = &[$(stringify!($key)),*];
                 let mut keys = $crate::config::group::Keys::of(node, path, KEYS, reader)?;
-                Some(Self { $($key: $crate::config::group::Key::take(stringify!($key), &mut keys),)* at: keys.at() })
+                Some(Self { $($key: $crate::config::group::Key::take(stringify!($key), &mut keys),)* })
             }
         }
     )*};

@@ -19,7 +19,7 @@ impl Node {
 }
 
 /// A range of bytes of the text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct At {
     pub(super) start: usize,
     pub(super) end: usize,

@@ -8,7 +8,7 @@ use contract::KEYS_PER_USER;
 use super::{
     Architecture, LogLevel,
     duration::DurationText,
-    group::groups,
+    group::{Beginning, groups},
     leaf::{Leaf, Optional, Required},
     mail,
     schedule::Schedule,
@@ -102,7 +102,7 @@ groups! {
         iam_user: Required<RawIamUser>,
         /// The hosts that are told of a new credential before it becomes current. Leave out if no host needs to be told.
         #[serde(default)]
-        instance: Optional<RawInstance>,
+        instance: Optional<Beginning<RawInstance>>,
         /// Who sends, and the test mail of each rotation.
         #[serde(default)]
         ses: Optional<RawSes>,

@@ -3,6 +3,7 @@
 use crate::config::{
     Instance,
     duration::spell,
+    group::Beginning,
     leaf::Optional,
     problem::Code,
     raw::{self, RawInstance},
@@ -11,7 +12,7 @@ use crate::config::{
 };
 
 impl Reader<'_> {
-    pub(super) fn instance(&mut self, raw: &RawInstance) -> Option<Instance> {
+    pub(super) fn instance(&mut self, raw: &Beginning<RawInstance>) -> Option<Instance> {
         let ids = match (&raw.id, &raw.ids) {
             (Optional::Given(id), Optional::Missing) => self.parsed("instance.id", id).map(|id| vec![id]),
             (Optional::Missing, Optional::Given(ids)) => self.list("instance.ids", ids, raw::MAX_INSTANCES, str::parse),

@@ -56,7 +56,7 @@ pub(super) fn check(source: &Source<'_>, document: Node, problems: &mut Problems
 
 /// The names that the file chooses, by their keys.
 fn chosen(names: &RawNames) -> impl Iterator<Item = (&'static str, &Node)> {
-    let RawNames { role, function, document, rule, topic, alarms, .. } = names;
+    let RawNames { role, function, document, rule, topic, alarms } = names;
     let keys = ["role", "function", "document", "rule", "topic", "alarms"];
     let leaves = [role.get(), function.get(), document.get(), rule.get(), topic.get(), alarms.get()];
     keys.into_iter().zip(leaves).filter_map(|(key, leaf)| Some((key, &**leaf?)))
