@@ -245,7 +245,9 @@ fn not_a_group_hint(path: &str, text: &str) -> String {
         return yaml::other_language(text).unwrap_or(FIRST_LINES).to_owned();
     }
     let example = first_key(path);
-    format!("write the keys on indented lines below it, such as `  {example}: …`, or remove `{path}`")
+    let below = format!("write the keys on indented lines below it, such as `  {example}: …`");
+    let is_required = ["secret", "iam_user"].contains(&path);
+    if is_required { below } else { format!("{below}, or remove `{path}`") }
 }
 
 fn unknown_key_hint(key: &str, known: &[&str]) -> String {

@@ -68,7 +68,21 @@ fn is_domain(text: &str) -> bool {
     text.len() <= 253 && text.contains('.') && text.split('.').all(label)
 }
 
-/// Whether an IAM policy with this pattern (`StringLike`: case matters, `*` is any text, `?` is one character) allows the sender.
-pub(super) fn covers(pattern: &str, sender: &str) -> bool {
+/// How a pattern stands in the user's policy: as it is written, with its domain in lower case, and all in lower case.
+///
+/// IAM tells letters apart (`StringLike`), and mail servers and DNS do not: a file that says `*@Example.COM` means the sender
+/// app@example.com too.
+pub(super) fn spellings(pattern: &str) -> Vec<String> {
+    let domain = pattern.rfind('@').unwrap_or_default();
+    let (local, domain) = pattern.split_at(domain);
+    let mut spellings =
+        vec![pattern.to_owned(), format!("{local}{}", domain.to_ascii_lowercase()), pattern.to_ascii_lowercase()];
+    spellings.dedup();
+    spellings
+}
+
+/// Whether an IAM policy with this pattern (`StringLike`: case matters, `*` is any text, `?` is one character) allows the sender, which
+/// may be a pattern itself.
+pub(crate) fn covers_sender(pattern: &str, sender: &str) -> bool {
     WildMatch::new(pattern).matches(sender)
 }

@@ -13,6 +13,7 @@ use serde::{Serialize, Serializer};
 pub(crate) use self::{
     duration::{parse as duration, spell},
     load::{Derived, Excess, Part, Taken, least, load, load_what_is_valid},
+    mail::covers_sender,
     problem::{Code, Place, Problem, Spot},
     schema::join_description_lines,
 };
@@ -165,6 +166,16 @@ pub struct Ses {
     /// Where SES listens for SMTP.
     #[serde(serialize_with = "displayed")]
     pub endpoint: contract::SmtpEndpoint,
+}
+
+impl Ses {
+    /// The senders of the user's policy: the patterns of [`Ses::from`], each also in lower case; empty means any verified identity.
+    pub(crate) fn senders(&self) -> Vec<String> {
+        let mut senders: Vec<_> = self.from.iter().flat_map(|pattern| mail::spellings(pattern)).collect();
+        senders.sort();
+        senders.dedup();
+        senders
+    }
 }
 
 /// When the credential rotates.

@@ -245,8 +245,9 @@ groups! {
     #[derive(Default)]
     #[schemars(extend("dependentRequired" = { "sender": ["recipient"], "recipient": ["sender"] }))]
     struct RawSes {
-        /// The addresses that the user may send from, or patterns such as "*@example.com"; "*" alone is any verified identity. If
-        /// left out: the domain of `sender`, or any verified identity if there is no sender.
+        /// The addresses that the user may send from, or patterns such as "*@example.com"; "*" alone is any verified identity. IAM
+        /// compares letters exactly: mail may be sent with an address as it is written here, or with the same in lower case. If left
+        /// out: the domain of `sender`, or any verified identity if there is no sender.
         #[serde(default)]
         #[schemars(inner(regex(pattern = mail::SENDER_PATTERN)), length(min = 1))]
         from: Optional<Leaf<Vec<String>>>,

@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 use wildmatch::WildMatch;
 
-use crate::{config::Config, deployment::names::Names};
+use crate::{
+    config::{Config, covers_sender},
+    deployment::names::Names,
+};
 
 /// Who may assume the function's role. The Lambda service principal is enough. The condition keys that AWS documents for
 /// other services do not apply to execution roles, and with a wrong one Lambda's error is the same as for a role that has
@@ -116,17 +119,13 @@ pub(crate) fn only_denies(policy: &Value) -> bool {
 
 /// Whether a policy allows every action that `needed` allows. Its conditions and what it denies are not looked at.
 pub(crate) fn allows(policy: &Value, needed: &Value) -> bool {
-    let list = |statement: &Value, field: &str| {
-        let values = statement[field].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
-        values.collect::<Vec<_>>()
-    };
     let statements = |policy: &Value| {
         let all = normalized(policy)["Statement"].as_array().cloned().unwrap_or_default();
         all.into_iter().filter(|statement| statement["Effect"] == "Allow").collect::<Vec<_>>()
     };
     // A statement with NotAction or NotResource lacks the field.
     let names = |statement: &Value, field: &str, one: &str| {
-        statement[field].is_null() || list(statement, field).iter().any(|pattern| covers(pattern, one))
+        statement[field].is_null() || list(statement, field).iter().any(|pattern| covers_name(pattern, one))
     };
     let allowing = statements(policy);
     statements(needed).iter().all(|needed| {
@@ -139,8 +138,18 @@ pub(crate) fn allows(policy: &Value, needed: &Value) -> bool {
     })
 }
 
-/// Whether IAM's pattern, in which `*` stands for any text and `?` for a character, covers a text. The text may be a pattern itself.
-fn covers(pattern: &str, text: &str) -> bool {
+/// A field that [`normalized`] has made a list.
+fn list(statement: &Value, field: &str) -> Vec<String> {
+    texts(&statement[field])
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// Whether IAM's pattern of actions or resources, in which `*` stands for any text and `?` for a character, covers one. That may be a
+/// pattern itself.
+fn covers_name(pattern: &str, text: &str) -> bool {
     WildMatch::new(&pattern.to_ascii_lowercase()).matches(&text.to_ascii_lowercase())
 }
 
@@ -149,10 +158,50 @@ fn covers(pattern: &str, text: &str) -> bool {
 pub(crate) fn user_permissions(config: &Config, names: &Names) -> Value {
     let mut statement =
         allow("Send", &["ses:SendRawEmail"], [names.ses_arn("identity/*"), names.ses_arn("configuration-set/*")]);
-    if !config.ses.from.is_empty() {
-        statement["Condition"] = json!({"StringLike": {"ses:FromAddress": config.ses.from}});
+    let senders = config.ses.senders();
+    if !senders.is_empty() {
+        statement["Condition"] = json!({"StringLike": {SENDER: senders}});
     }
     document([statement])
+}
+
+/// The condition key of the address in the mail's From header.
+const SENDER: &str = "ses:FromAddress";
+
+/// Whether a user with the policy `goal` may not send as somebody as whom it may with the policy `now`.
+pub(crate) fn takes_senders_away(now: &Value, goal: &Value) -> bool {
+    match (senders(now), senders(goal)) {
+        (_, Senders::Any) => false,
+        (Senders::Any, Senders::Like(_)) => true,
+        (Senders::Like(now), Senders::Like(goal)) => {
+            !now.iter().all(|sender| goal.iter().any(|pattern| covers_sender(pattern, sender)))
+        }
+    }
+}
+
+/// Whom a policy lets a user send as.
+enum Senders {
+    Any,
+    Like(Vec<String>),
+}
+
+/// Conditions other than on the sender are not looked at: then the policy counts as one that allows anybody.
+fn senders(policy: &Value) -> Senders {
+    let policy = normalized(policy);
+    let mut patterns = Vec::new();
+    for statement in policy["Statement"].as_array().into_iter().flatten() {
+        let sends = list(statement, "Action").iter().any(|action| covers_name(action, "ses:SendRawEmail"));
+        if statement["Effect"] != "Allow" || !sends {
+            continue;
+        }
+        let operators = ["StringLike", "StringEquals"].map(|operator| &statement["Condition"][operator][SENDER]);
+        match operators.into_iter().find(|values| !values.is_null()) {
+            Some(Value::String(one)) => patterns.push(one.clone()),
+            Some(values) => patterns.extend(texts(values)),
+            None => return Senders::Any,
+        }
+    }
+    Senders::Like(patterns)
 }
 
 /// What the instance's role gets: this one secret.
@@ -244,6 +293,29 @@ mod tests {
         let written = json!({"Statement": [{"Sid": "a", "Action": ["x:B", "x:A"], "Resource": ["*"]}]});
         let answered = "%7B%22Statement%22%3A%7B%22Resource%22%3A%22*%22%2C%22Action%22%3A%5B%22x%3AA%22%2C%22x%3AB%22%5D%2C%22Sid%22%3A%22a%22%7D%7D";
         assert_eq!(parse(answered), normalized(&written));
+    }
+
+    #[test]
+    fn senders_are_taken_away_by_whatever_allows_fewer_of_them() {
+        let of = |from: &[&str]| match from {
+            [] => json!({"Statement": [{"Effect": "Allow", "Action": "ses:SendRawEmail", "Resource": "*"}]}),
+            from => json!({"Statement": [{"Effect": "Allow", "Action": ["ses:Send*"], "Resource": "*",
+                "Condition": {"StringLike": {"ses:FromAddress": from}}}]}),
+        };
+        for (now, goal, expected) in [
+            (&[][..], &[][..], false),
+            (&[], &["*@example.com"], true),
+            (&["*@example.com"], &[], false),
+            (&["*@example.com"], &["*@example.com", "*@example.org"], false),
+            (&["app@example.com", "*@eu.example.com"], &["*@*example.com"], false),
+            (&["*@example.com", "*@example.org"], &["*@example.com"], true),
+            (&["*@example.com"], &["app@example.com"], true),
+            (&["*@Example.com"], &["*@example.com"], true),
+        ] {
+            assert_eq!(takes_senders_away(&of(now), &of(goal)), expected, "{now:?} {goal:?}");
+        }
+        let one = json!({"Statement": {"Effect": "Allow", "Action": "ses:*", "Condition": {"StringEquals": {"ses:FromAddress": "a@b.example"}}}});
+        assert!(!takes_senders_away(&one, &of(&["*@b.example"])) && takes_senders_away(&one, &of(&["b@b.example"])));
     }
 
     #[test]

@@ -108,6 +108,8 @@ pub(crate) enum Effect {
     DisturbsRotation,
     /// The secret can no longer be read.
     HidesSecret,
+    /// SES may refuse mail that the user can send until then.
+    LimitsMail,
     /// The secret is deleted for good.
     PurgesSecret,
     /// The credential rotates at once.

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{
     aws::Aws,
-    deployment::policy::only_denies,
+    deployment::policy::{only_denies, takes_senders_away},
     engine::{
         eventually::{CONSISTENT_WITHIN, eventually},
         kind::{Context, Going},
@@ -187,7 +187,7 @@ impl Tagged for User {
     fn update(&self, goal: &Goal, found: &Found<Observed>) -> Result<Vec<(Op, Call)>, Error> {
         let now = &found.observed.placement;
         let boundary = goal.placement.set_boundary(&self.address(), "iam:PutUserPermissionsBoundary", now)?;
-        let boundary = boundary.map(|(op, arn)| (op, Call::SetBoundary(arn)));
+        let boundary = boundary.map(|(op, arn)| (op.effect(Effect::LimitsMail), Call::SetBoundary(arn)));
         // Last: until the user has the policy of the present name, it needs the other one.
         let former = self.former_policy.as_ref().filter(|_| found.observed.has_former_policy).map(|former| {
             let op = Op::new(Verb::Update, "iam:DeleteUserPolicy");
@@ -397,5 +397,7 @@ fn removals(attached: &Attached) -> Vec<(Op, Call)> {
 }
 
 fn put_policy(observed: Option<&Value>, goal: &Goal) -> Option<(Op, Call)> {
-    iam::put_policy("iam:PutUserPolicy", observed, &goal.policy).map(|(op, goal)| (op, Call::PutPolicy(goal)))
+    let (op, policy) = iam::put_policy("iam:PutUserPolicy", observed, &goal.policy)?;
+    let limits = observed.is_some_and(|now| takes_senders_away(now, &policy));
+    Some((if limits { op.effect(Effect::LimitsMail) } else { op }, Call::PutPolicy(policy)))
 }

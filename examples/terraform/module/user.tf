@@ -1,6 +1,12 @@
 locals {
   domain = var.ses.sender == null ? "" : element(split("@", var.ses.sender), 1)
   from   = length(var.ses.from) > 0 ? var.ses.from : [var.ses.sender == null ? "*" : "*@${local.domain}"]
+  # IAM compares letters exactly: each pattern is allowed as it is written, with its domain in lower case, and all in lower case.
+  senders = sort(distinct(flatten([for from in local.from : [
+    from,
+    try("${split("@", from)[0]}@${lower(split("@", from)[1])}", from),
+    lower(from),
+  ]])))
   send = merge(
     {
       Sid    = "Send"
@@ -11,7 +17,7 @@ locals {
         "arn:${local.partition}:ses:${local.region}:${local.account}:configuration-set/*",
       ]
     },
-    contains(local.from, "*") ? {} : { Condition = { StringLike = { "ses:FromAddress" = local.from } } },
+    contains(local.from, "*") ? {} : { Condition = { StringLike = { "ses:FromAddress" = local.senders } } },
   )
 }
 

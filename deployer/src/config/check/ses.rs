@@ -22,7 +22,10 @@ impl Reader<'_> {
         let from = from.map(|from| from.unwrap_or_else(|| domain_of(sender.as_ref().and_then(Option::as_deref))));
         if let (Some(from), Some(Some(sender)), Some(leaf)) = (&from, &sender, raw.sender.get())
             && !from.is_empty()
-            && !from.iter().any(|pattern| mail::covers(pattern, sender))
+            && !from
+                .iter()
+                .flat_map(|pattern| mail::spellings(pattern))
+                .any(|pattern| mail::covers_sender(&pattern, sender))
         {
             let message = format!("`ses.from` does not allow the sender {sender}");
             let hint = format!("add \"{sender}\" to `ses.from`, or choose a sender that it allows");

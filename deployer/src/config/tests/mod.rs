@@ -530,6 +530,8 @@ fn a_test_mail_has_a_sender_that_is_allowed_and_a_recipient() {
         ("no-reply@example.com", "no-reply@example.com"),
         ("no-*@*.example.com", "no-reply@eu.example.com"),
         ("*r*l*@example.com", "no-reply@example.com"),
+        ("App@Example.COM", "app@example.com"),
+        ("App@Example.COM", "App@example.com"),
     ] {
         let ses = format!("ses: {{from: [\"{pattern}\"], sender: {sender}, recipient: a@example.com}}");
         assert_eq!(one(&with(&ses)).ses.test_mail.unwrap().sender, sender);
@@ -537,7 +539,8 @@ fn a_test_mail_has_a_sender_that_is_allowed_and_a_recipient() {
     for (pattern, sender) in [
         ("*@example.com", "a@example.com.org"),
         ("a*a@example.com", "a@example.com"),
-        ("A@example.com", "a@example.com"),
+        ("a@example.com", "A@example.com"),
+        ("*@example.com", "a@Example.com"),
     ] {
         let ses = format!("ses: {{from: [\"{pattern}\"], sender: {sender}, recipient: a@example.com}}");
         assert!(parsed(&with(&ses)).is_err(), "{pattern} {sender}");
@@ -603,6 +606,19 @@ fn the_default_of_from_is_the_senders_domain_and_any_identity_is_written_as_a_st
     assert_eq!(from("ses: {sender: no-reply@mail.example.com, recipient: a@example.com}"), ["*@mail.example.com"]);
     assert!(from("ses: {from: [\"*\"], sender: no-reply@example.com, recipient: a@example.com}").is_empty());
     assert!(from("ses: {}").is_empty());
+}
+
+/// IAM tells letters apart, and whoever writes a domain in other letters means the same domain.
+#[test]
+fn the_users_policy_allows_each_sender_as_it_is_written_and_in_lower_case() {
+    let senders = |ses: &str| one(&with(ses)).ses.senders();
+    let of_sender = senders("ses: {sender: No-Reply@Example.COM, recipient: a@example.com}");
+    assert_eq!(of_sender, ["*@Example.COM", "*@example.com"]);
+    let written =
+        senders("ses: {from: [\"App@Example.com\", \"*@*.Example.com\", \"*@example.org\", \"*@example.com\"]}");
+    let all = ["*@*.Example.com", "*@*.example.com", "*@example.com", "*@example.org"];
+    assert_eq!(written, [&all[..], &["App@Example.com", "App@example.com", "app@example.com"]].concat());
+    assert!(senders("ses: {from: [\"*\"]}").is_empty());
 }
 
 #[test]

@@ -68,6 +68,9 @@ pub(in crate::screen) fn summary(
     if plan.toward == Toward::Present && plan.has(Effect::StopsMail) {
         let _ = writeln!(text, "{RED}Mail sent with the deleted access keys stops.{RED:#}");
     }
+    if plan.toward == Toward::Present {
+        push_limits_of_mail(&mut text, columns, &deployment.config, plan);
+    }
     if plan.toward == Toward::Present && !plan.is_empty() {
         push_readers(&mut text, columns, deployment);
         push_longest_life(&mut text, columns, &deployment.config);
@@ -138,6 +141,26 @@ pub(in crate::screen) fn drift(
     text
 }
 
+/// What the user may send until this plan runs, and maybe not after it.
+fn push_limits_of_mail(text: &mut String, columns: usize, config: &Config, plan: &Plan) {
+    for op in plan.ops().filter(|op| op.has(Effect::LimitsMail)) {
+        let limit = match &config.iam_user.permissions_boundary {
+            Some(boundary) if op.call == "iam:PutUserPermissionsBoundary" => {
+                format!(
+                    "{RED}Mail may stop:{RED:#} it goes out only if the permissions boundary {boundary} allows ses:SendRawEmail."
+                )
+            }
+            _ => {
+                let senders = config.ses.senders().join(", ");
+                format!(
+                    "{RED}Some mail may stop:{RED:#} until now the user may send as others too, and then only as {senders}."
+                )
+            }
+        };
+        push_wrapped(text, columns, 0, &limit);
+    }
+}
+
 /// Who may read the secret by what this deployment declares.
 fn push_readers(text: &mut String, columns: usize, deployment: &Deployment) {
     let role = deployment.config.instance.as_ref().and_then(|instance| instance.role.as_ref());
@@ -177,8 +200,8 @@ fn credential_line(deployment: &Deployment, plan: &Plan) -> String {
         Toward::Present => match &plan.open_rotation {
             None => format!("The credential does not rotate now; its schedule is {schedule}."),
             Some(version) => format!(
-                "{YELLOW}A rotation is open{YELLOW:#} (version {version}), or a test of the configuration. No other rotation \
-                 starts; the schedule is {schedule}."
+                "{YELLOW}A rotation is open{YELLOW:#} (version {version}), or Secrets Manager tests the rotation settings. No other \
+                 rotation starts; the schedule is {schedule}."
             ),
         },
         Toward::Absent { .. } if plan.has(Effect::StopsMail) => {
