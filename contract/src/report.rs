@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Refusal, Text};
+use crate::{AWSCURRENT, AWSPENDING, DEPLOYING, Refusal, TOLD, Text};
 
 /// How a secret, its user's keys and its hosts stand, and what a rotation would do now. No secret is in it.
 ///
@@ -49,6 +49,14 @@ impl Report {
     #[must_use]
     pub fn keep_inactive(&self) -> Option<Duration> {
         self.keep_inactive_seconds.map(Duration::from_secs)
+    }
+
+    /// Whether a version that a host may be using has a value that could not be read, or that is no credential: then nobody knows which
+    /// key it names.
+    #[must_use]
+    pub fn hides_a_key(&self) -> bool {
+        let in_use = [AWSCURRENT, AWSPENDING, DEPLOYING, TOLD].iter().filter_map(|label| self.labelled(label));
+        in_use.into_iter().any(|version| version.key.is_none() && version.problem.is_some())
     }
 
     /// The version that carries a label.
@@ -105,13 +113,28 @@ pub struct KeyReport {
     pub active: bool,
     /// When it was made.
     pub created: Option<String>,
-    /// When IAM last saw it used.
+    /// When IAM last saw it used; none if it never did, or if that is not known.
     pub last_used: Option<String>,
+    /// Whether the function could not ask IAM for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub last_use_is_unknown: bool,
     /// Since when it is Inactive, if the function made it so in order to delete it later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inactive_since: Option<String>,
     /// Whether it may be deleted, and why.
     pub verdict: KeyVerdict,
+}
+
+impl KeyReport {
+    /// When it was last used, for a sentence.
+    #[must_use]
+    pub fn last_use(&self) -> String {
+        match &self.last_used {
+            Some(date) => format!("last used {date}"),
+            None if self.last_use_is_unknown => "its last use is not known".to_owned(),
+            None => "never used".to_owned(),
+        }
+    }
 }
 
 /// Whether a key may be deleted.

@@ -137,8 +137,8 @@ fn in_the_way(report: &Report) -> impl Iterator<Item = &KeyReport> {
     report.keys.iter().filter(stays)
 }
 
-fn key_from_before(user: &str, KeyReport { key, last_used, .. }: &KeyReport) -> Text {
-    let last = last_used.as_ref().map_or_else(|| "never used".to_owned(), |date| format!("last used {date}"));
+fn key_from_before(user: &str, report: &KeyReport) -> Text {
+    let (key, last) = (&report.key, report.last_use());
     text![
         format!(
             "access key {key} ({last}) is named by no version of the secret, and a later rotation needs its slot and would fail. As \

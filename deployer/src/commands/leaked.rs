@@ -122,7 +122,7 @@ fn make_way(session: &Session, report: &Report, leaked: &str, is_used: bool) -> 
             Some(_) => "no host needs it",
             None => "whoever has not read AWSCURRENT since it was superseded stops sending",
         };
-        session.screen.note(format!("access key {leaked} is deleted now, whatever its last use: {who}"));
+        session.screen.note(format!("this run deletes access key {leaked}, whatever its last use: {who}"));
         return Ok(vec![]);
     }
     let others: Vec<_> = in_the_way(report, leaked).collect();
@@ -143,11 +143,12 @@ fn make_way(session: &Session, report: &Report, leaked: &str, is_used: bool) -> 
     Ok(others.into_iter().map(|key| key.key.clone()).collect())
 }
 
-/// Whether a label says so, or the labels do not agree on what the hosts have.
+/// Whether a label says so, the labels do not agree on what the hosts have, or what they name could not be read.
 fn may_be_used(report: &Report, key: &str) -> bool {
     let named = |label: &str| report.labelled(label).and_then(|version| version.key.as_deref());
     let current = named(AWSCURRENT);
-    [AWSCURRENT, TOLD, DEPLOYING, AWSPENDING].into_iter().any(|label| named(label) == Some(key))
+    report.hides_a_key()
+        || [AWSCURRENT, TOLD, DEPLOYING, AWSPENDING].into_iter().any(|label| named(label) == Some(key))
         || [TOLD, DEPLOYING].into_iter().any(|label| named(label) != current)
 }
 
@@ -158,11 +159,11 @@ fn in_the_way<'a>(report: &'a Report, leaked: &'a str) -> impl Iterator<Item = &
     report.keys.iter().filter(move |_| needs_a_slot).filter(is_in_grace)
 }
 
-fn described(KeyReport { key, active, created, last_used, .. }: &KeyReport) -> String {
+fn described(report: &KeyReport) -> String {
+    let KeyReport { key, active, created, .. } = report;
     let state = if *active { "Active" } else { "Inactive" };
     let created = created.as_deref().unwrap_or("at an unknown date");
-    let last_used = last_used.as_ref().map_or_else(|| "never used".to_owned(), |date| format!("last used {date}"));
-    format!("access key {key} is {state}, was made {created}, {last_used}")
+    format!("access key {key} is {state}, was made {created}, {}", report.last_use())
 }
 
 /// Names every key that goes, and the one that hosts have in the end.
@@ -224,7 +225,10 @@ impl Timeline {
 
 #[cfg(test)]
 mod tests {
+    use contract::VersionReport;
+
     use super::*;
+    use crate::rotation::fixture;
 
     fn report(next: Next) -> Report {
         let report = include_str!("../../../contract/golden/0.1.0/report.json");
@@ -232,6 +236,20 @@ mod tests {
             panic!("it is a report");
         };
         Report { next, ..report }
+    }
+
+    /// Nobody knows which key the hosts have then.
+    #[test]
+    fn while_a_value_that_hosts_may_have_cannot_be_read_every_key_may_be_used() {
+        let labels = [AWSCURRENT, DEPLOYING, TOLD].map(str::to_owned).to_vec();
+        let (version, key) = ("now".to_owned(), Some("NOW".to_owned()));
+        let now = VersionReport { version, labels, created: None, key, problem: None, login: None };
+        let mut report = fixture::report(vec![now], vec![]);
+        assert!(!may_be_used(&report, "OTHER") && may_be_used(&report, "NOW"));
+        for version in &mut report.versions {
+            (version.key, version.problem) = (None, Some("DecryptionFailure".into()));
+        }
+        assert!(may_be_used(&report, "OTHER"));
     }
 
     #[test]

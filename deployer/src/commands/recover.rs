@@ -21,7 +21,7 @@ use crate::{
     error::{Error, ErrorKind, FailedTo as _},
     interrupt,
     rotation::{
-        diagnosis::{Diagnosis, Known, Owed, Remedy, again, diagnose, was_never_rotated},
+        diagnosis::{Diagnosis, Known, Owed, Remedy, Way, again, diagnose, was_never_rotated},
         function, labels,
         watch::Standstill,
     },
@@ -79,7 +79,9 @@ async fn recover(
                 say_the_end(session, taken.len() + done_before, began.elapsed());
                 return Ok(Done::Changes);
             }
-            Diagnosis::Person { .. } => return session.or_show(Err(not_ours_to_do(taken.len() + done_before))),
+            Diagnosis::Person { ways, .. } => {
+                return session.or_show(Err(not_ours_to_do(taken.len() + done_before, &ways)));
+            }
             Diagnosis::Curable { first, .. } => first,
         };
         if taken.contains(&remedy) || taken.len() == MOST_REMEDIES {
@@ -172,11 +174,11 @@ async fn wait_while_a_step_runs(session: &Session, is_first: bool) -> Result<(),
     let note = match session.or_show(stand_still(session).await)? {
         Standstill::Closed => None,
         Standstill::Failed { version, step, failure } => {
-            let failed = format!("the rotation to version {version} failed in {step}: ");
-            Some(Text::from(failed).then(failure.in_full()))
+            // What to do follows from how everything stands now, not from how it stood then.
+            Some(format!("the rotation to version {version} failed in {step}: {}", failure.finding()))
         }
         Standstill::Silent { version } => {
-            Some(format!("no step of the rotation to version {version} runs, and none has failed").into())
+            Some(format!("no step of the rotation to version {version} runs, and none has failed"))
         }
     };
     if let Some(note) = note.filter(|_| is_first) {
@@ -253,11 +255,18 @@ async fn reactivate(session: &Session, key: &str, auto_approve: bool) -> Result<
     Ok(1)
 }
 
-fn not_ours_to_do(done: usize) -> Error {
+fn not_ours_to_do(done: usize, ways: &[Way]) -> Error {
     let more = if done == 0 { "nothing" } else { "nothing more" };
-    Error::new(format!("{more} was changed: you have to correct or decide what is left"))
-        .of_kind(ErrorKind::RotationFailed)
-        .hint(text!["do what the lines below \"Found:\" say, then run ", Command::deployer("recover"), " again"])
+    let left = if ways.iter().all(|way| way.waits) {
+        "what is found has to be corrected, or to pass"
+    } else {
+        "you have to decide"
+    };
+    Error::new(format!("{more} was changed: {left}")).of_kind(ErrorKind::RotationFailed).hint(text![
+        "do what the lines from \"Found:\" on say, then run ",
+        Command::deployer("recover"),
+        " again"
+    ])
 }
 
 fn did_not_help(remedy: &Remedy) -> Error {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use contract::text;
+use contract::{Command, text};
 
 use super::{
     approve::{Approval, approve_by},
@@ -82,6 +82,10 @@ pub(super) async fn run(
             .with_events(async |events| Box::pin(build_and_execute(session, &prepared, &rotation_token, events)).await);
         let summary = session.or_show(executed.await)?;
         if !summary.unfinished.is_empty() {
+            if !interrupt::is_asked() && prepared.plan.began_a_rotation(&summary.unfinished) {
+                // Its own failure is shown; this run has failed anyway.
+                let _ = then(&prepared.plan, &rotation_token).await;
+            }
             return session.or_show(Err(unfinished(&prepared.plan, &summary, approval)));
         }
         let ended = then(&prepared.plan, &rotation_token).await;
@@ -212,12 +216,18 @@ fn unfinished(plan: &Plan, Summary { unfinished, changed, why }: &Summary, appro
     let again = approval.again_with(&[]);
     if interrupt::is_asked() {
         let names: Vec<_> = unfinished.iter().map(ToString::to_string).collect();
-        return Error {
+        let error = Error {
             what: format!("interrupted, not done: {} of {all} resources", names.len()),
             ..interrupt::interrupted()
         }
-        .cause(format!("not done: {}", names.join(", ")))
-        .hint(text!["what is done stays done; ", again, " continues from here"]);
+        .cause(format!("not done: {}", names.join(", ")));
+        let error = if plan.began_a_rotation(unfinished) {
+            let status = Command::deployer("status");
+            error.hint(text!["the rotation that this run started goes on by itself: ", status, " shows how it stands"])
+        } else {
+            error
+        };
+        return error.hint(text!["what is done stays done; ", again, " continues from here"]);
     }
     let kind = match why.as_slice() {
         _ if *changed => ErrorKind::Partial,

@@ -111,6 +111,13 @@ impl Plan {
     pub(crate) fn disturbs_a_rotation(&self) -> bool {
         self.open_rotation.is_some() && self.has(Effect::DisturbsRotation)
     }
+
+    /// Whether a run of it that left these resources unfinished has begun a rotation.
+    #[must_use]
+    pub(crate) fn began_a_rotation(&self, unfinished: &[Address]) -> bool {
+        let is_done = |resource: &&Planned| !unfinished.contains(&resource.address);
+        self.resources.iter().filter(is_done).any(|resource| resource.ops.iter().any(|op| op.has(Effect::RotatesNow)))
+    }
 }
 
 /// What is decided for a resource: its ops, or why there are none to name.

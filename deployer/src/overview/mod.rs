@@ -60,7 +60,7 @@ pub(crate) fn overview(status: &Status, keep_inactive: Duration, now: SystemTime
     let (mut for_a_person, mut once_that_is_done) = (Vec::new(), Vec::new());
     let would_fail = would_fail(status, &mut for_a_person);
     let rotation = rotation(status, &mut for_a_person, &mut once_that_is_done);
-    let resources = resources(status, &mut for_a_person);
+    let resources = resources(status, &mut for_a_person, &mut once_that_is_done);
     // Without a deployment, no host and no address waits for anything: what a destroy leaves is told alone.
     let is_left = |note: &&Text| !nothing_is_deployed(status) || status.foreign.contains(note);
     for_a_person.extend(status.notes.iter().filter(is_left).cloned());
@@ -92,6 +92,8 @@ pub(crate) fn stopped(report: &Report) -> Option<Text> {
         let why = match labelled.and_then(|version| version.problem.as_ref()) {
             // A program keeps its own credential there, and sends with it: nothing has rotated it.
             Some(_) if report.last_rotated.is_none() => return None,
+            // A host that has the credential still sends with it.
+            Some(_) if unread(report).is_some() => return None,
             Some(problem) => format!("the credential of AWSCURRENT cannot be read: {problem}"),
             None if report.last_rotated.is_some() => "AWSCURRENT holds no credential".to_owned(),
             None => "AWSCURRENT holds no credential: no rotation has completed".to_owned(),
@@ -200,7 +202,7 @@ fn told(Way { when, command, .. }: Way) -> Text {
 }
 
 /// Which resources are not as declared, in one sentence.
-fn resources(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
+fn resources(status: &Status, for_a_person: &mut Vec<Text>, once_that_is_done: &mut Vec<Text>) -> Option<Text> {
     let resources = &status.resources;
     let others = of_apply(resources).filter(|(_, state)| matches!(state, State::Missing | State::Differs)).count();
     if others == 0 {
@@ -215,12 +217,18 @@ fn resources(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
         ]);
         return Some("nothing is deployed".into());
     }
-    for_a_person.push(text![
+    let apply = text![
         Command::deployer("plan"),
         " shows the differences, and ",
         Command::deployer("apply"),
         " makes AWS as the file declares"
-    ]);
+    ];
+    // What could not be read or is refused, an apply meets too.
+    if of_apply(resources).any(|(_, state)| *state == State::Unknown) {
+        once_that_is_done.push(Text::from("once every resource can be read: ").then(apply));
+    } else {
+        for_a_person.push(apply);
+    }
     let all = of_apply(resources).count();
     Some(if let Some(former) = &status.renamed_from {
         format!(
@@ -291,7 +299,7 @@ fn rows(status: &Status, keep_inactive: Duration, now: SystemTime) -> Vec<Row> {
                 _ => None,
             };
             let fate = retirement::fate(key, keep_inactive).filter(|_| subject != IN_USE).or(stays);
-            let of_key = describe(&key.key, key.active, key.created.as_ref(), key.last_used.as_ref(), now);
+            let of_key = describe(&key.key, key.active, key.created.as_ref(), &used(key, now), now);
             row(subject, std::iter::once(of_key).chain(fate.map(Text::from)).collect())
         }));
         rows.push(row("read by", readers(report)));
@@ -299,7 +307,8 @@ fn rows(status: &Status, keep_inactive: Duration, now: SystemTime) -> Vec<Row> {
         return rows;
     }
     rows.extend(status.keys.iter().map(|Key { id, status, created, last_used }| {
-        row("access key", vec![describe(id, status == "Active", Some(created), last_used.as_ref(), now)])
+        let used = last_used.as_ref().map_or("never used".to_owned(), |date| format!("used {}", relative(date, now)));
+        row("access key", vec![describe(id, status == "Active", Some(created), &used, now)])
     }));
     if !status.unread.is_empty() {
         rows.push(row("not known", vec![NOT_KNOWN.into()]));
@@ -323,15 +332,20 @@ fn subject(report: &Report, key: &KeyReport) -> &'static str {
         "new key"
     } else if is_labelled(AWSPREVIOUS) {
         "previous key"
+    } else if report.hides_a_key() {
+        "access key"
     } else {
         "other key"
     }
 }
 
-fn describe(id: &str, active: bool, created: Option<&String>, last_used: Option<&String>, now: SystemTime) -> Text {
+fn used(key: &KeyReport, now: SystemTime) -> String {
+    key.last_used.as_ref().map_or_else(|| key.last_use(), |date| format!("used {}", relative(date, now)))
+}
+
+fn describe(id: &str, active: bool, created: Option<&String>, used: &str, now: SystemTime) -> Text {
     let state = if active { "Active" } else { "Inactive" };
     let made = created.map_or("made at an unknown date".to_owned(), |date| format!("made {}", relative(date, now)));
-    let used = last_used.map_or("never used".to_owned(), |date| format!("used {}", relative(date, now)));
     format!("{id} {state}, {made}, {used}").into()
 }
 
@@ -369,6 +383,7 @@ fn readers(report: &Report) -> Vec<Text> {
             "told: has confirmed the key in use"
         }
         (Some(_), Some(_), Some(_)) => "not every host is told: it may have the key in use or the new one",
+        _ if report.hides_a_key() => "it is not known which key it has, because the secret could not be read",
         _ => "not known to be told: no host has confirmed the key in use",
     };
     let of_host = |host: &contract::HostReport| format!("{} {}, {told}", host.instance, host.status).into();

@@ -159,7 +159,40 @@ fn a_key_that_the_function_could_not_list_is_not_called_deleted() {
     let report = Report { keys: vec![], next: Next::Fail { refusal }, ..report() };
     let (safety, reason) = judged(&Status { report: Some(report), ..healthy() });
     assert_eq!(safety, Safety::Look);
-    assert!(reason.contains("could not read everything") && reason.contains("AccessDenied"), "{reason}");
+    assert!(reason.contains("could not read what it needs") && reason.contains("AccessDenied"), "{reason}");
+}
+
+/// Its KMS key is disabled, or somebody denied the function to read it.
+#[test]
+fn while_the_secret_cannot_be_read_nobody_says_that_a_key_is_not_in_use_or_that_mail_is_down() {
+    let refusal = Refusal::new(RefusalKind::Aws, "secretsmanager:GetSecretValue failed: DecryptionFailure", "");
+    let mut report = Report { next: Next::Fail { refusal }, ..report() };
+    for version in &mut report.versions {
+        (version.key, version.problem) = (None, Some("DecryptionFailure".into()));
+    }
+    report.keys[0].last_use_is_unknown = true;
+    report.keys[1].last_used = Some("2026-01-01T00:00:00Z".into());
+    let status = Status { report: Some(report), ..healthy() };
+    let overview = shown(&status);
+    assert_eq!(overview.mail_is_safe, Safety::Look);
+    assert!(overview.reason.to_string().contains("DecryptionFailure"), "{}", overview.reason);
+    let keys: Vec<_> = overview.rows.iter().filter(|row| row.subject == "access key").collect();
+    let [first, second] = keys.as_slice() else { panic!("{:?}", overview.rows) };
+    assert!(first.lines[0].to_string().contains("its last use is not known"), "{first:?}");
+    assert!(second.lines[0].to_string().contains("used "), "{second:?}");
+    let hosts = overview.rows.iter().find(|row| row.subject == "read by").unwrap();
+    assert!(hosts.lines[0].to_string().contains("it is not known which key it has"), "{hosts:?}");
+}
+
+#[test]
+fn an_apply_that_a_resource_would_refuse_is_not_the_next_step() {
+    let unknown = (Address::new(ResourceKind::Rotation, "r"), State::Unknown);
+    let resources = [(ResourceKind::Function, State::AsDeclared), (ResourceKind::Topic, State::Differs)]
+        .map(|(kind, state)| (Address::new(kind, "x"), state));
+    let of = |resources: Vec<_>| points(&Status { resources, ..healthy() }).pop().unwrap();
+    assert!(of(resources.to_vec()).starts_with("`deployer plan` shows the differences"));
+    let refused = of([resources.to_vec(), vec![unknown]].concat());
+    assert!(refused.starts_with("once every resource can be read: `deployer plan`"), "{refused}");
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub(crate) fn key(id: &str, verdict: KeyVerdict) -> KeyReport {
         active: true,
         created: Some("2026-01-01T00:00:00Z".into()),
         last_used: None,
+        last_use_is_unknown: false,
         inactive_since: None,
         verdict,
     }

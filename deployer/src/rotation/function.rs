@@ -203,7 +203,7 @@ fn is_of_another_user(report: &Report, id: &str) -> Error {
     Error::new(format!("the IAM user {} has no access key {id}", report.user))
         .of_kind(ErrorKind::Refused)
         .cause(format!("its access keys: {has}"))
-        .hint("it is deleted already, or any other user of any account may have it")
+        .hint("it may be deleted already, or be another user's")
         .hint(text![
             "if it is of this account, its user is in the answer of ",
             Command::aws(&["iam", "get-access-key-last-used", "--access-key-id", id])
@@ -434,7 +434,7 @@ mod tests {
         assert!(previous.contains("(AWSPREVIOUS), and hosts use another one | nothing is left to do"), "{previous}");
         let unknown = told("AKIA9");
         assert!(
-            unknown.contains("has no access key AKIA9: its access keys: none") && unknown.contains("any other user"),
+            unknown.contains("has no access key AKIA9: its access keys: none") && unknown.contains("be another user's"),
             "{unknown}"
         );
     }

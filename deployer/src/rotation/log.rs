@@ -92,14 +92,6 @@ impl Failure {
         }
     }
 
-    /// What was found and what to do next.
-    pub(crate) fn in_full(&self) -> Text {
-        match self {
-            Self::Refused(refusal) => refusal.in_full(),
-            Self::Other(..) => self.finding().into(),
-        }
-    }
-
     /// What was found, in one sentence.
     pub(crate) fn finding(&self) -> String {
         match self {

@@ -29,7 +29,7 @@ pub(crate) fn fate(key: &KeyReport, keep_inactive: Duration) -> Option<String> {
 
 fn of_key(key: &KeyReport, keep_inactive: Duration) -> Option<Text> {
     let what = fate(key, keep_inactive)?;
-    let used = key.last_used.as_ref().map_or_else(|| "never used".to_owned(), |date| format!("last used {date}"));
+    let used = key.last_use();
     Some(format!("access key {}, {used}, {what}", key.key).into())
 }
 
@@ -43,6 +43,7 @@ mod tests {
             active: inactive_since.is_none(),
             created: None,
             last_used: Some("2026-01-01T00:00:00Z".into()),
+            last_use_is_unknown: false,
             inactive_since: inactive_since.map(str::to_owned),
             verdict,
         };

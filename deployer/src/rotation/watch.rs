@@ -300,7 +300,7 @@ pub(crate) enum Standstill {
 pub(crate) async fn stand_still(aws: &Aws, deployment: &Deployment, progress: &Progress) -> Result<Standstill, Error> {
     let limit = deployment.config.function.longest_rotation();
     let runs = |sign: &LastSign| matches!(sign, LastSign::Fresh | LastSign::Opened | LastSign::Tested);
-    let what = "a rotation runs, or a test of the configuration";
+    let what = "a rotation runs, or Secrets Manager tests the rotation settings";
     Ok(match wait_while(aws, deployment, progress, limit, what, runs).await? {
         None => Standstill::Closed,
         Some((version, LastSign::Failure { step, failure })) => Standstill::Failed { version, step, failure },
@@ -317,8 +317,15 @@ pub(crate) async fn wait_while_tested(
 ) -> Result<Option<(String, LastSign)>, Error> {
     let limit = deployment.config.function.timeout;
     let is_test = |sign: &LastSign| matches!(sign, LastSign::Opened | LastSign::Tested);
-    wait_while(aws, deployment, progress, limit, "a rotation begins, or a test of the configuration runs", is_test)
-        .await
+    wait_while(
+        aws,
+        deployment,
+        progress,
+        limit,
+        "a rotation begins, or Secrets Manager tests the rotation settings",
+        is_test,
+    )
+    .await
 }
 
 /// Polls while the last sign of the open rotation is such, and at most until the limit. Returns the last sign then.

@@ -272,6 +272,60 @@ async fn senders_of_a_file_that_was_not_applied_say_nothing_of_the_mail_that_is_
     assert_eq!(status["mail_is_safe"], "look", "{status}");
 }
 
+/// The user's policy counts at once, for every host.
+#[tokio::test]
+async fn senders_that_an_apply_takes_away_are_told_before_it_and_a_boundary_too() {
+    let deployed = Deployed::example(&[]).await;
+    for (senders, stops) in [("no-*@example.com", true), ("*@example.org\", \"*@example.com", false)] {
+        deployed.sandbox.config(&[("\"*@example.com\"", &format!("\"{senders}\""))]);
+        let plan = deployed.run(&["plan"]).expect(0);
+        assert!(
+            plan.stdout.contains("iam:PutUserPolicy") || plan.stdout.contains("user mail-prod-smtp"),
+            "{}",
+            plan.stdout
+        );
+        let told = "Some mail may stop: until now the user may send as others too, and then only as no-*@example.com.";
+        assert_eq!(plan.in_one_line().contains(told), stops, "{}", plan.stdout);
+    }
+    let arn = attach(&deployed, "sends", "Allow", "ses:*", json!({})).await;
+    let named = "  # permissions_boundary: arn:aws:iam::123456789012:policy/boundary";
+    deployed.sandbox.config(&[(named, &format!("  permissions_boundary: {arn}"))]);
+    let said = deployed.run(&["plan"]).expect(0).in_one_line();
+    let told = format!("Mail may stop: it goes out only if the permissions boundary {arn} allows ses:SendRawEmail.");
+    assert!(said.contains(&told), "{said}");
+}
+
+/// IAM tells letters apart in a sender, and whoever writes a domain does not.
+#[tokio::test]
+async fn mail_from_a_sender_goes_out_in_whatever_letters_the_file_names_its_domain() {
+    let deployed = Deployed::example(&[("\"*@example.com\"", "\"*@Example.COM\"")]).await;
+    let said = deployed.run(&["plan", "--detailed-exitcode"]).expect(0);
+    assert!(said.stdout.contains("No changes."), "{}", said.stdout);
+    deployed.completes().await;
+}
+
+/// Its labels and keys say nothing then: which key the hosts have is not known.
+#[tokio::test]
+async fn while_the_secret_cannot_be_read_no_key_is_called_unused_and_none_is_deleted() {
+    let deployed = Deployed::example(&[]).await;
+    let key = deployed.aws.kms.describe_key().key_id("alias/mail").send().await.unwrap().key_metadata.unwrap().key_id;
+    let current = deployed.key_labelled("AWSCURRENT").await;
+    deployed.aws.kms.disable_key().key_id(&key).send().await.unwrap();
+    let way = "see in KMS whether the secret's key is enabled";
+    for arguments in [&["rotate"][..], &["rotate", "--leaked", &current, "--auto-approve"], &["recover"]] {
+        let (ran, mutations) = deployed.run_watched(arguments);
+        let said = ran.expect(14).in_one_line();
+        assert!(said.contains(way), "{arguments:?}: {said}");
+        assert!(!said.contains("no host needs it"), "{arguments:?}: {said}");
+        assert_eq!(mutations, NOTHING, "{arguments:?}");
+    }
+    let status = deployed.run(&["status", "--json"]);
+    let line = &status.expect(15).json_of("status")[0];
+    assert_eq!(line["mail_is_safe"], "look", "{line}");
+    let status = deployed.run(&["status"]).expect(15).in_one_line();
+    assert!(!status.contains("other key") && status.contains("it is not known which key it has"), "{status}");
+}
+
 #[tokio::test]
 async fn a_function_that_secrets_manager_may_not_invoke_is_told_with_the_way_to_let_it() {
     let deployed = Deployed::example(&[]).await;

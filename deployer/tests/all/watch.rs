@@ -116,3 +116,17 @@ fn an_error_while_the_first_rotation_is_watched_ends_with_the_code_of_a_change()
     sandbox.end_faults();
     sandbox.control(&Rotations::default());
 }
+
+/// What failed has nothing to do with the rotation, which nobody would hear of again.
+#[tokio::test]
+async fn an_apply_that_fails_elsewhere_watches_its_rotation_all_the_same() {
+    let deployed = Deployed::before_apply(&[]).await;
+    deployed
+        .sandbox
+        .faults(&[Fault::refuse("events:PutTargets", "ValidationException").by_the_administrator().times(100)]);
+    let failed = deployed.run(&["apply", "--auto-approve"]).expect(11);
+    assert!(failed.stderr.contains("rotation completed"), "{}", failed.stderr);
+    assert!(failed.stderr.contains("not done: "), "{}", failed.stderr);
+    deployed.sandbox.end_faults();
+    deployed.run(&["apply", "--auto-approve"]).expect(0);
+}

@@ -430,10 +430,10 @@ impl fmt::Display for MustStay {
             Self::Protected { label: AWSCURRENT } => write!(f, "the version labelled {AWSCURRENT} names it, so hosts use it"),
             Self::Protected { label } => write!(f, "the version labelled {label} names it, so a host may use it"),
             Self::InGrace { ends: Some(ends) } => {
-                write!(f, "it is the previous key, or as old, and is kept until {} (rotation.keep_previous)", date(*ends))
+                write!(f, "it is superseded, and is kept until {} for hosts that still use it (rotation.keep_previous)", date(*ends))
             }
             Self::InGrace { ends: None } => {
-                f.write_str("it may be the previous key, and the secret has no date from which its grace counts")
+                f.write_str("it may be superseded, and the secret has no date from which its grace counts")
             }
             Self::StillUsed { last_used } => write!(
                 f,
@@ -871,8 +871,8 @@ pub(crate) mod tests {
         assert_eq!(
             lines,
             [
-                "old (Inactive, 60 days old, last used 2024-09-03T00:00:00Z): it is the previous key, or as old, and is kept \
-                 until 2024-10-04T23:00:00Z (rotation.keep_previous); it can be deleted automatically from \
+                "old (Inactive, 60 days old, last used 2024-09-03T00:00:00Z): it is superseded, and is kept until \
+                 2024-10-04T23:00:00Z for hosts that still use it (rotation.keep_previous); it can be deleted automatically from \
                  2024-10-04T23:00:00Z",
                 "new (Active, 30 days old, last used 2024-10-03T23:00:00Z): the version labelled AWSCURRENT names it, so \
                  hosts use it",

@@ -88,10 +88,9 @@ pub(crate) fn overdue(rotations: Rotations<'_>, now: SystemTime) -> Option<Text>
         )
         .into(),
         None => text![
-            format!("{found}: it was never attempted, or somebody cleared {AWSPENDING}; {last}; check with "),
-            Command::deployer("plan"),
-            " whether Secrets Manager may invoke the function, then run ",
-            Command::deployer("rotate"),
+            format!("{found}: it was never attempted, or somebody cleared {AWSPENDING}; {last}; "),
+            Command::deployer("recover"),
+            " shows what is in the way of one, and makes it",
         ],
     })
 }
@@ -135,7 +134,7 @@ mod tests {
         let late = ten() + hours(100);
         let schedule = at_ten();
         let never = overdue(of(&schedule), late).unwrap().to_string();
-        assert!(never.contains("never attempted") && never.contains("deployer rotate"), "{never}");
+        assert!(never.contains("never attempted") && never.contains("deployer recover"), "{never}");
         let failed = overdue(Rotations { open: Some("v2"), ..of(&schedule) }, late).unwrap().to_string();
         assert!(failed.contains("still open (version v2)") && !failed.contains("never attempted"), "{failed}");
     }

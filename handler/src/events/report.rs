@@ -55,7 +55,8 @@ pub(crate) async fn run(invocation: &Invocation<'_>, with_logins: bool) -> Resul
         (next, _) => next,
     };
     let keys = listed.unwrap_or_default();
-    let situation = situation_of(invocation, &secret, &values, &keys, &mut denied).await;
+    let used = situation::with_last_use(invocation, keys.clone()).await;
+    let situation = situation_of(invocation, &secret, &values, &used, &mut denied).await;
     let logins = if with_logins { log_in(invocation, &secret, &values, &keys).await } else { vec![] };
     let notes = notes(invocation, &secret, &values, &mut denied).await;
     let hosts = hosts(invocation, &mut denied).await;
@@ -69,7 +70,7 @@ pub(crate) async fn run(invocation: &Invocation<'_>, with_logins: bool) -> Resul
         overdue: secret.overdue(time.began),
         notes,
         versions: secret.labelled().map(|(id, labels)| version(id, labels, &values[id], &logins)).collect(),
-        keys: key_reports(keys, &situation),
+        keys: key_reports(keys, used, &situation),
         hosts,
         next,
         denied: Some(denied.0),
@@ -129,7 +130,7 @@ async fn situation_of(
     invocation: &Invocation<'_>,
     secret: &Secret,
     values: &Values<'_>,
-    keys: &[AccessKey],
+    keys: &Result<Vec<UsedKey>, Error>,
     denied: &mut Denied,
 ) -> Result<Situation, String> {
     let mut readable = BTreeMap::new();
@@ -137,7 +138,7 @@ async fn situation_of(
         let value = value.as_ref().map_err(|_| format!("version {id} cannot be read, and it may name this key"))?;
         readable.insert(*id, value.clone());
     }
-    let keys = situation::with_last_use(invocation, keys.to_vec()).await.map_err(|error| denied.finding(&error))?;
+    let keys = keys.as_ref().map_err(|error| denied.finding(error))?.clone();
     let mut situation = situation::of(invocation, secret, keys, &readable);
     let added = situation::add_old_versions(invocation, secret, &mut situation).await;
     added.map_err(|error| denied.finding(&error))?;
@@ -209,7 +210,11 @@ fn not_yet(login: Login) -> Login {
     }
 }
 
-fn key_reports(keys: Vec<AccessKey>, situation: &Result<Situation, String>) -> Vec<KeyReport> {
+fn key_reports(
+    keys: Vec<AccessKey>,
+    used: Result<Vec<UsedKey>, Error>,
+    situation: &Result<Situation, String>,
+) -> Vec<KeyReport> {
     let mut reports: Vec<_> = match situation {
         Ok(situation) => situation
             .keys
@@ -220,8 +225,11 @@ fn key_reports(keys: Vec<AccessKey>, situation: &Result<Situation, String>) -> V
             })
             .collect(),
         Err(problem) => {
-            let unused = keys.into_iter().map(|key| UsedKey { key, last_used: None });
-            unused.map(|used| key_report(&used, None, stays(problem.clone()))).collect()
+            let last_use_is_unknown = used.is_err();
+            let unknown = || keys.into_iter().map(|key| UsedKey { key, last_used: None }).collect();
+            let used = used.unwrap_or_else(|_| unknown());
+            let report = |used| KeyReport { last_use_is_unknown, ..key_report(used, None, stays(problem.clone())) };
+            used.iter().map(report).collect()
         }
     };
     reports.sort_by(|a, b| a.key.cmp(&b.key));
@@ -234,6 +242,7 @@ fn key_report(UsedKey { key, last_used }: &UsedKey, since: Option<SystemTime>, v
         active: key.active,
         created: key.created.map(date),
         last_used: last_used.map(date),
+        last_use_is_unknown: false,
         inactive_since: since.filter(|_| !key.active).map(date),
         verdict,
     }
@@ -441,9 +450,11 @@ mod tests {
         let report = report_in(rotated().fault("GetSecretValue", Fault::RefusedAs("AccessDeniedException"))).await;
         assert_eq!((report.keys.len(), report.versions.len(), report.hosts.len()), (2, 2, 1));
         assert!(matches!(&report.next, Next::Fail { refusal } if refusal.kind == RefusalKind::Aws), "{report:?}");
+        assert!(report.hides_a_key() && report.keys[1].last_used.is_some(), "{report:?}");
 
         let report = report_in(rotated().fault("GetAccessKeyLastUsed", Fault::RefusedAs("AccessDenied"))).await;
         assert_eq!((report.keys.len(), report.keys[0].active), (2, true));
+        assert_eq!(report.keys[1].last_use(), "its last use is not known");
         assert!(matches!(&report.next, Next::Fail { refusal } if refusal.found.contains("iam:GetAccessKeyLastUsed")));
 
         let report = report_in(rotated().fault("DescribeInstanceInformation", Fault::RefusedAs("AccessDenied"))).await;

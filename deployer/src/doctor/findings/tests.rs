@@ -158,6 +158,7 @@ fn key_in_use(facts: &mut Facts, active: bool) -> &mut Report {
         active,
         created: None,
         last_used: None,
+        last_use_is_unknown: false,
         inactive_since: None,
         verdict: contract::KeyVerdict::MustStay { reason: "hosts use it".into(), until: None, way_out: None },
     }];

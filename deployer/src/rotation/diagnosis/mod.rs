@@ -64,7 +64,7 @@ pub(crate) fn diagnose(report: &Report, known: Known<'_>) -> Diagnosis {
 /// What could not be read must not be taken for absent.
 fn something_is_unread(report: &Report) -> Option<Diagnosis> {
     let refusal = unread(report)?;
-    let found = Text::from("the function could not read everything: ").then(refusal.in_full());
+    let found = Text::from("the function could not read what it needs to judge the rotation: ").then(refusal.in_full());
     Some(Diagnosis::Person { found, ways: vec![again()] })
 }
 
@@ -74,5 +74,8 @@ fn rotation_is_off(report: &Report) -> Option<Diagnosis> {
     }
     let when = "to enable it as the configuration declares".to_owned();
     let ways = vec![Way { when, command: Command::deployer("apply"), waits: false }];
-    Some(Diagnosis::Person { found: format!("rotation is not enabled for {}", report.secret).into(), ways })
+    Some(Diagnosis::Person {
+        found: format!("the rotation of secret {} is off in Secrets Manager", report.secret).into(),
+        ways,
+    })
 }

@@ -41,6 +41,8 @@ pub(super) fn rotation_is_open(report: &Report) -> Option<Diagnosis> {
     let give_up = |why: String| {
         let rotate = fails.is_none().then_some(Remedy::Rotate);
         let found = format!("a rotation is open (version {id}), and no host can use its credential: {why}");
+        let then = |fails| Text::from(". After it no other can begin: ").then(fails);
+        let found = Text::from(found).then(fails.clone().map_or_else(Text::default, then));
         Some(curable(found, clear.clone(), rotate))
     };
     let waits = |fails: Text| Diagnosis::Person {

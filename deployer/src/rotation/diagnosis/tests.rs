@@ -219,11 +219,16 @@ fn every_stuck_state_that_can_be_cured_has_its_remedies_in_their_order() {
 #[test]
 fn what_is_not_safe_is_left_to_a_person() {
     let table = [
-        ("rotation off", Report { rotation_enabled: false, ..healthy() }, "is not enabled", "deployer apply"),
+        (
+            "rotation off",
+            Report { rotation_enabled: false, ..healthy() },
+            "is off in Secrets Manager",
+            "deployer apply",
+        ),
         (
             "the keys cannot be read",
             open().without_key("NEW").without_key("NOW").next(fails(Obstacle::Unread, None)),
-            "could not read everything: Aws: no.",
+            "could not read what it needs to judge the rotation: Aws: no.",
             "deployer recover",
         ),
         ("open, refused", open().login("new", refused()), "does not accept", "delete-access-key"),

@@ -39,7 +39,11 @@ pub(in crate::screen) struct KeyLine<'a> {
     key: &'a str,
     active: bool,
     created: Option<&'a str>,
+    /// None if it never was, or if that is not known.
     last_used: Option<&'a str>,
+    /// Whether the function could not ask IAM when it was last used.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    last_use_is_unknown: bool,
     /// Since when it is Inactive, if the function made it so in order to delete it later.
     #[serde(skip_serializing_if = "Option::is_none")]
     inactive_since: Option<&'a str>,
@@ -157,7 +161,8 @@ impl<'a> From<&'a VersionReport> for VersionLine<'a> {
 }
 
 impl<'a> From<&'a KeyReport> for KeyLine<'a> {
-    fn from(KeyReport { key, active, created, last_used, inactive_since, verdict }: &'a KeyReport) -> Self {
+    fn from(report: &'a KeyReport) -> Self {
+        let KeyReport { key, active, created, last_used, last_use_is_unknown, inactive_since, verdict } = report;
         let way_out = |way: WayOut| match way {
             WayOut::Leaked => WayOutLine::Leaked,
             WayOut::RetireOrphan => WayOutLine::RetireOrphan,
@@ -173,6 +178,7 @@ impl<'a> From<&'a KeyReport> for KeyLine<'a> {
             active: *active,
             created: created.as_deref(),
             last_used: last_used.as_deref(),
+            last_use_is_unknown: *last_use_is_unknown,
             inactive_since: inactive_since.as_deref(),
             verdict,
         }

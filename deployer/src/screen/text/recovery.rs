@@ -77,7 +77,7 @@ fn key(key: &KeyReport, now: SystemTime) -> String {
         .created
         .as_ref()
         .map_or_else(|| "made at an unknown date".to_owned(), |date| format!("made {}", with_distance(date, now)));
-    let used = key.last_used.as_ref().map_or_else(|| "never used".to_owned(), |date| format!("last used {date}"));
+    let used = key.last_use();
     let verdict = match &key.verdict {
         KeyVerdict::MayGo(reason) => format!("may go: {}", printable(reason)),
         KeyVerdict::MustStay { reason, .. } => format!("stays: {}", printable(reason)),

@@ -304,6 +304,12 @@ pub(super) fn aws(action: &str, cause: &Cause) -> Parts {
     parts(format!("{action} failed: {cause}"), "nothing further was done", next)
 }
 
+/// Secrets Manager passes on why KMS does not decrypt or encrypt (API reference of GetSecretValue and PutSecretValue).
+fn is_about_kms(cause: &Cause) -> bool {
+    let is_own = ["DecryptionFailure", "EncryptionFailure"].iter().any(|code| cause.is(code));
+    is_own || cause.message.contains("KMS") || cause.message.contains("kms")
+}
+
 fn after_cause(cause: &Cause) -> Vec<Text> {
     if cause.message.contains("service control policy") {
         vec!["ask whoever runs the organisation to let the function's role make the call".into()]
@@ -328,6 +334,10 @@ fn after_cause(cause: &Cause) -> Vec<Text> {
         vec![
             text!["run ", apply, " to give the function's role its policy again"],
             "if that does not help, look for another policy that denies the call".into(),
+        ]
+    } else if is_about_kms(cause) {
+        vec![
+            "see in KMS whether the secret's key is enabled and is not to be deleted; enable it, or cancel its deletion".into(),
         ]
     } else if cause.refused && !cause.is_throttling() {
         vec![]
