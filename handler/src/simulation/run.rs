@@ -99,7 +99,7 @@ fn calm(sim: &Sim) {
     world.tell(|_| "nothing disturbs any more".to_owned());
 }
 
-fn set_up(seed: u64, setup: &Setup, tells: bool) -> Arc<Stage> {
+pub(super) fn set_up(seed: u64, setup: &Setup, tells: bool) -> Arc<Stage> {
     let user = User::new(setup.last_use, seed);
     let mut world = World::new(Secret::new(FIRST), user, setup.boots, seed, tells);
     world.engine.cleans = setup.cleans;

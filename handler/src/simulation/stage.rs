@@ -20,7 +20,7 @@ use super::{
     hosts::sleep,
     recover,
     wire::{self, INVOCATION},
-    world::{Invocation, Sim},
+    world::Sim,
 };
 use crate::{Handler, fake_http, services::ses::Ses, time::Clock};
 
@@ -85,17 +85,7 @@ impl Stage {
     pub(super) async fn invoke(&self, name: &str, event: Value) -> Result<Value, String> {
         let (id, now, instances) = {
             let mut world = self.sim.world();
-            let began = world.changes;
-            world.invocations.push(Invocation {
-                name: name.to_owned(),
-                is_killed: false,
-                began,
-                seen: began,
-                listed: 0,
-                deactivated: vec![],
-            });
-            world.tell(|_| format!("{name} begins"));
-            (u32::try_from(world.invocations.len() - 1).unwrap(), world.now(), world.instances_of_the_file())
+            (world.invoked(name), world.now(), world.instances_of_the_file())
         };
         let handler = self.process(instances);
         let mut context = Context::default();

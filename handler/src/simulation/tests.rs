@@ -12,11 +12,12 @@ use contract::{AWSPENDING, AWSPREVIOUS};
 use super::{
     DAY, HOUR, MINUTE, Millis, SECOND,
     history::{Act, At, Call, Disturbance, FIRST, History, Setup, Start, Target, Which, Who},
-    hosts::{Boots, Mishap},
-    run::{Outcome, run},
+    hosts::{Boots, Mishap, sleep},
+    run::{Outcome, run, set_up},
     shrink::shrink,
-    user::LastUse,
-    watcher::Broken,
+    user::{LastUse, State},
+    watcher::{Broken, Violation},
+    world::World,
 };
 use crate::log::tests::lines;
 
@@ -358,5 +359,47 @@ fn a_rotation_does_not_end_before_a_host_that_is_put_in_place_meanwhile_is_told(
 fn a_key_that_awscurrent_is_moved_back_to_in_the_last_moment_is_not_deleted() {
     for action in ["UpdateAccessKey", "DeleteAccessKey"] {
         is_unbroken(&after(Setup::PLAIN, 10, &[(HOUR, At::Before(action), MOVE_BACK)]));
+    }
+}
+
+/// What was broken, and whether in a race.
+fn broken(violations: &[Violation]) -> Vec<(Broken, bool)> {
+    violations.iter().map(|violation| (violation.broken, violation.in_a_race)).collect()
+}
+
+/// An invocation sets the key that AWSCURRENT names and that every host sends with.
+fn set_key_in_use(world: &mut World, invocation: u32, state: State) {
+    world.acting = Some(invocation);
+    world.set_key(invocation, "K1", state).unwrap();
+    world.acting = None;
+}
+
+#[test]
+fn a_deletion_that_was_a_race_stays_one_whoever_acts_after_it() {
+    let back = (5 * HOUR, At::Before("DeleteAccessKey"), MOVE_BACK);
+    let leaked = (5 * HOUR, At::Once, Act::Invoke(Call::Leaked(Which::Oldest)));
+    let outcome = after(Setup::PLAIN, 3, &[back, leaked, (6 * HOUR, At::Once, Act::Edit)]);
+    let expected = [(Broken::CurrentKeyDeleted, true)];
+    assert_eq!(broken(&outcome.violations), expected, "{}", outcome.story.join("\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_of_a_key_in_use_by_an_invocation_that_could_know_it_is_none_in_a_race() {
+    let deleted = [(Broken::HostsKeyDeleted, false), (Broken::CurrentKeyDeleted, false)];
+    // Whether somebody acted while the key was made Inactive does not excuse the invocation that deletes it later.
+    for is_raced in [false, true] {
+        let stage = set_up(1, &Setup::PLAIN, false);
+        sleep(HOUR).await;
+        let mut world = stage.sim.world();
+        let first = world.invoked("the first");
+        if is_raced {
+            world.disturbed();
+        }
+        set_key_in_use(&mut world, first, State::Inactive);
+        world.invocation_ended(first);
+        assert_eq!(broken(&world.violations), [(Broken::CurrentKeyInactive, is_raced)]);
+        let second = world.invoked("the second");
+        set_key_in_use(&mut world, second, State::Deleted);
+        assert_eq!(broken(&world.violations)[1..], deleted);
     }
 }

@@ -42,6 +42,8 @@ pub(super) struct Key {
     pub(super) by: By,
     /// Whether a person broke it, or put it to use although it was not Active.
     pub(super) excused: bool,
+    /// Whether somebody needed it when the function deleted it, and the function could not know that. A later call does not change it.
+    pub(super) lost_in_a_race: bool,
     /// From when on SES accepts it, while it is Active.
     known: Millis,
     /// Until when SES still accepts it, after that.
@@ -126,6 +128,7 @@ impl User {
             changed: now,
             by,
             excused: false,
+            lost_in_a_race: false,
             known,
             refused: 0,
             uses: vec![],

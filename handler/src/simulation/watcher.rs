@@ -103,7 +103,7 @@ impl World {
             // What a host took up after that is AWSCURRENT's fault.
             if *since < key.changed {
                 let what = format!("{} sends with {}, which is deleted", self.hosts[host].id, key.id);
-                let in_a_race = self.is_raced();
+                let in_a_race = key.lost_in_a_race;
                 self.breaks(Broken::HostsKeyDeleted, in_a_race, what);
             }
         }
@@ -113,7 +113,7 @@ impl World {
             .filter(|key| key.is_broken() && key.state == State::Deleted)
         {
             let what = format!("AWSCURRENT names {}, which is deleted", key.id);
-            let in_a_race = self.is_raced();
+            let in_a_race = key.lost_in_a_race;
             self.breaks(Broken::CurrentKeyDeleted, in_a_race, what);
         }
     }
@@ -148,6 +148,9 @@ impl World {
         let is_needed = self.is_needed(key);
         let is_broken = self.user.key(key).is_some_and(super::user::Key::is_broken);
         let raced = self.is_raced();
+        if let Some(key) = self.user.key_mut(key).filter(|key| key.state == State::Deleted) {
+            key.lost_in_a_race = raced && is_needed;
+        }
         let deactivated = &mut self.invocations[invocation as usize].deactivated;
         match state {
             State::Active => {

@@ -211,7 +211,8 @@ impl World {
         }
     }
 
-    fn set_key(&mut self, invocation: u32, key: &str, state: State) -> Answer {
+    /// UpdateAccessKey and DeleteAccessKey of the function.
+    pub(super) fn set_key(&mut self, invocation: u32, key: &str, state: State) -> Answer {
         let now = self.now();
         if state == State::Deleted {
             self.key_is_to_be_deleted(invocation, key);

@@ -167,6 +167,21 @@ impl World {
         self.hosts.iter().filter_map(|host| host.holds.as_ref()).filter(|(it, _)| **it == *key).map(|(_, at)| *at).min()
     }
 
+    /// An invocation of the function begins. Returns its number.
+    pub(super) fn invoked(&mut self, name: &str) -> u32 {
+        let began = self.changes;
+        self.invocations.push(Invocation {
+            name: name.to_owned(),
+            is_killed: false,
+            began,
+            seen: began,
+            listed: 0,
+            deactivated: vec![],
+        });
+        self.tell(|_| format!("{name} begins"));
+        u32::try_from(self.invocations.len() - 1).unwrap()
+    }
+
     /// Something changed.
     pub(super) fn is_changed(&mut self) {
         self.changes += 1;
