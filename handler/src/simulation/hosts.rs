@@ -55,11 +55,18 @@ pub(super) struct Host {
     mishaps: Vec<Mishap>,
     /// Counts its machines: what runs on one ends with it.
     machine: u32,
+    /// How often it has begun to boot and has not booted yet.
+    boots: u32,
 }
 
 impl Host {
     pub(super) fn new(id: String) -> Self {
-        Self { id, holds: None, told: BTreeSet::new(), offline: 0, mishaps: vec![], machine: 0 }
+        Self { id, holds: None, told: BTreeSet::new(), offline: 0, mishaps: vec![], machine: 0, boots: 0 }
+    }
+
+    /// Whether it boots right now. One that is made anew has no credential until it has booted.
+    pub(super) fn is_booting(&self) -> bool {
+        self.boots > 0
     }
 }
 
@@ -307,6 +314,7 @@ pub(super) async fn boot(sim: Sim, host: usize, anew: bool) {
         let offline = world.now() + takes;
         let it = &mut world.hosts[host];
         it.machine += 1;
+        it.boots += 1;
         it.offline = it.offline.max(offline);
         if anew {
             it.told.clear();
@@ -316,9 +324,11 @@ pub(super) async fn boot(sim: Sim, host: usize, anew: bool) {
     };
     sleep(takes).await;
     let mut world = sim.world();
+    // Another machine is in its place.
     if world.hosts[host].id != id {
         return;
     }
+    world.hosts[host].boots -= 1;
     if let Some(key) = world.boots_with() {
         world.install(host, &key, if anew { "is made anew and boots with" } else { "boots with" });
     }

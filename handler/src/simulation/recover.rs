@@ -10,7 +10,7 @@ use contract::{
 use serde_json::json;
 
 use super::{
-    DAY, HOUR,
+    DAY, HOUR, Millis, SECOND,
     hosts::{Host, sleep},
     stage::Stage,
     user::{By, Key, State},
@@ -28,6 +28,9 @@ const ROUNDS: usize = 30;
 
 /// How often a person comes back after that, every second day: a late use keeps a key for 45 days.
 const LATER_ROUNDS: usize = 24;
+
+/// Longer than a host takes to boot.
+const BOOTED_WITHIN: Millis = 120 * SECOND;
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,7 +184,7 @@ async fn go_to_a_completed_rotation(stage: &Arc<Stage>, answers: &mut Vec<String
             Ended::WaitsForSlot | Ended::Wait(_) => {}
         }
         if stage.sim.world().rotations > before {
-            return all_hosts_send(stage);
+            return all_hosts_send(stage).await;
         }
         sleep(if round < ROUNDS { 7 * HOUR } else { 2 * DAY }).await;
     }
@@ -192,10 +195,17 @@ fn can_rotate(report: &Report) -> bool {
     report.rotation_enabled && report.open.is_none() && !matches!(report.next, Next::Fail { .. })
 }
 
-fn all_hosts_send(stage: &Stage) -> Result<(), String> {
+/// Whether every host has AWSCURRENT's key. One that boots right now is judged once it has booted.
+pub(super) async fn all_hosts_send(stage: &Stage) -> Result<(), String> {
+    for _ in 0..BOOTED_WITHIN / SECOND {
+        if !stage.sim.world().hosts.iter().any(Host::is_booting) {
+            break;
+        }
+        sleep(SECOND).await;
+    }
     let world = stage.sim.world();
     let current = world.current();
-    let has = |host: &&super::hosts::Host| host.holds.as_ref().map(|(key, _)| key) == current.as_ref();
+    let has = |host: &&Host| host.holds.as_ref().map(|(key, _)| key) == current.as_ref();
     match world.hosts.iter().find(|host| !has(host)) {
         Some(host) if !world.is_pulled => {
             Err(format!("{} has {:?} after a completed rotation to {current:?}", host.id, host.holds))

@@ -12,10 +12,11 @@ use contract::{AWSPENDING, AWSPREVIOUS};
 use super::{
     DAY, HOUR, MINUTE, Millis, SECOND,
     history::{Act, At, Call, Disturbance, FIRST, History, Setup, Start, Target, Which, Who},
-    hosts::{Boots, Mishap, sleep},
+    hosts::{Boots, Mishap, boot, sleep},
+    recover::all_hosts_send,
     run::{Outcome, run, set_up},
     shrink::shrink,
-    user::{LastUse, State},
+    user::{By, LastUse, State},
     watcher::{Broken, Violation},
     world::World,
 };
@@ -402,4 +403,23 @@ async fn a_deletion_of_a_key_in_use_by_an_invocation_that_could_know_it_is_none_
         set_key_in_use(&mut world, second, State::Deleted);
         assert_eq!(broken(&world.violations)[1..], deleted);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_boots_as_a_rotation_completes_is_judged_once_it_has_booted() {
+    let stage = set_up(1, &Setup::PLAIN, false);
+    let ((), judged) = tokio::join!(boot(stage.sim.clone(), 1, true), all_hosts_send(&stage));
+    judged.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_has_another_key_after_a_rotation_or_never_boots_is_reported() {
+    let stage = set_up(1, &Setup::PLAIN, false);
+    let never_boots = tokio::time::timeout(Duration::from_secs(1), boot(stage.sim.clone(), 1, true));
+    never_boots.await.unwrap_err();
+    assert!(all_hosts_send(&stage).await.unwrap_err().starts_with("i-1 has None"));
+    let other = stage.sim.world().make_key(true, By::Function(0));
+    stage.sim.world().install(0, &other.id, "installs");
+    let ((), judged) = tokio::join!(boot(stage.sim.clone(), 1, true), all_hosts_send(&stage));
+    assert!(judged.unwrap_err().starts_with("i-0 has Some"));
 }
