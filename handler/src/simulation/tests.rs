@@ -11,7 +11,7 @@ use contract::{AWSPENDING, AWSPREVIOUS};
 
 use super::{
     DAY, HOUR, MINUTE, Millis, SECOND,
-    history::{Act, At, Call, Disturbance, FIRST, History, Setup, Start, Target, Which, Who},
+    history::{Act, At, Call, Disturbance, FIRST, Fault, History, Setup, Start, Target, Which, Who},
     hosts::{Boots, Mishap, boot, sleep},
     recover::all_hosts_send,
     run::{Outcome, run, set_up},
@@ -422,4 +422,20 @@ async fn a_host_that_has_another_key_after_a_rotation_or_never_boots_is_reported
     stage.sim.world().install(0, &other.id, "installs");
     let ((), judged) = tokio::join!(boot(stage.sim.clone(), 1, true), all_hosts_send(&stage));
     assert!(judged.unwrap_err().starts_with("i-0 has Some"));
+}
+
+/// The deployment does not own the user, so the function deletes no key that no version names.
+const KILLED: [(Millis, At, Act); 2] =
+    [(0, At::Before("CreateAccessKey"), Act::Fault(Fault::KilledAfter)), (4 * DAY, At::Once, Act::PutInPlace(1))];
+
+/// The new host needs a rotation, which brings it the credential in use. With AWSCURRENT's new version another grace begins.
+#[test]
+fn a_key_that_a_killed_create_secret_left_needs_no_answer_of_a_person() {
+    let setup = Setup { owned: false, ..Setup::PLAIN };
+    is_unbroken(&after(setup, 5, &KILLED));
+    let recovers = [4 * DAY + HOUR, 6 * DAY].map(|later| (later, At::Once, Act::Recover));
+    let outcome = after(setup, 7, &[&KILLED[..], &recovers].concat());
+    is_unbroken(&outcome);
+    let deletes = |line: &String| line.contains(r#"recover: DeleteOrphan("K2")"#);
+    assert!(outcome.story.iter().any(deletes), "{}", outcome.story.join("\n"));
 }
