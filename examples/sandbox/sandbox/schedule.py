@@ -1,4 +1,4 @@
-"""Rotation rules: which are valid, and when the next rotation is due.
+"""Rotation rules: which are valid, and by when the next rotation is due.
 
 Sources: "Schedule expressions in Secrets Manager rotation", and RotationRulesType in Secrets Manager's reference.
 """
@@ -133,15 +133,37 @@ def check(rules: dict[str, Any]) -> None:
 
 
 def next_rotation(rules: dict[str, Any], after: datetime) -> datetime | None:
-    """The date that DescribeSecret calls NextRotationDate."""
+    """The date that DescribeSecret calls NextRotationDate: the end of the next window.
+
+    "The next rotation is scheduled to occur on or before this date" (DescribeSecret's reference).
+    """
     expression = rules.get("ScheduleExpression")
     if expression is None:
         days = rules.get("AutomaticallyAfterDays")
-        return None if days is None else _end_of_day(after + timedelta(days=days))
-    if expression.startswith("cron("):
-        return _next_of_cron(_parse_cron(expression), after)
-    due = after + _parse_rate(expression)
-    return _end_of_day(due) if "day" in expression else due
+        opens = None if days is None else _midnight(after + timedelta(days=days))
+    elif expression.startswith("cron("):
+        opens = _next_of_cron(_parse_cron(expression), after)
+    else:
+        due = after + _parse_rate(expression)
+        # The window of a rate in days opens at midnight.
+        opens = _midnight(due) if "day" in expression else due
+    return None if opens is None else _end_of_window(rules, opens)
+
+
+def _end_of_window(rules: dict[str, Any], opens: datetime) -> datetime:
+    """Without a Duration, a window of a schedule in hours closes after one hour, and any other at the end of the UTC day.
+
+    AWS does not say which of the two a cron() with several hours is: as in the deployer, the longer one is assumed.
+    """
+    if duration := rules.get("Duration"):
+        return opens + timedelta(hours=int(duration.removesuffix("h")))
+    if re.match(r"rate\(\d+ hour", rules.get("ScheduleExpression", "")):
+        return opens + timedelta(hours=1)
+    return _end_of_day(opens)
+
+
+def _midnight(moment: datetime) -> datetime:
+    return datetime.combine(moment.date(), time(), UTC)
 
 
 def _end_of_day(moment: datetime) -> datetime:
@@ -149,7 +171,8 @@ def _end_of_day(moment: datetime) -> datetime:
 
 
 def _next_of_cron(cron: Cron, after: datetime) -> datetime | None:
-    midnight = datetime.combine(after.date(), time(), UTC)
+    """When the next window opens."""
+    midnight = _midnight(after)
     for offset in range(_DAYS_SEARCHED):
         day = midnight + timedelta(days=offset)
         if cron.is_on(day):

@@ -1,4 +1,4 @@
-"""Rotation rules: what is valid, and when the next rotation is due."""
+"""Rotation rules: what is valid, and by when the next rotation is due."""
 
 from __future__ import annotations
 
@@ -54,19 +54,24 @@ class Validation(unittest.TestCase):
 
 
 class NextRotation(unittest.TestCase):
-    def test_the_next_rotation_follows_from_the_rules(self) -> None:
+    def test_the_end_of_the_next_window_follows_from_the_rules(self) -> None:
         cases: list[tuple[dict[str, Any], str]] = [
             ({"AutomaticallyAfterDays": 30}, "2026-12-23 23:59:59"),
             ({"ScheduleExpression": "rate(10 days)"}, "2026-12-03 23:59:59"),
-            ({"ScheduleExpression": "rate(12 hours)"}, "2026-11-23 18:10:00"),
-            ({"ScheduleExpression": "cron(0 8 * * ? *)"}, "2026-11-23 08:00:00"),
-            ({"ScheduleExpression": "cron(0 6 * * ? *)"}, "2026-11-24 06:00:00"),
-            ({"ScheduleExpression": "cron(0 8 1 * ? *)"}, "2026-12-01 08:00:00"),
-            ({"ScheduleExpression": "cron(0 8 ? * SAT *)"}, "2026-11-28 08:00:00"),
-            ({"ScheduleExpression": "cron(0 8 ? * 2#2 *)"}, "2026-12-14 08:00:00"),
-            ({"ScheduleExpression": "cron(0 8 ? * SUNL *)"}, "2026-11-29 08:00:00"),
-            ({"ScheduleExpression": "cron(0 8 L * ? *)"}, "2026-11-30 08:00:00"),
-            ({"ScheduleExpression": "cron(0 8 29 2 ? *)"}, "2028-02-29 08:00:00"),
+            ({"ScheduleExpression": "rate(12 hours)"}, "2026-11-23 19:10:00"),
+            ({"ScheduleExpression": "cron(0 8 * * ? *)"}, "2026-11-23 23:59:59"),
+            ({"ScheduleExpression": "cron(0 6 * * ? *)"}, "2026-11-24 23:59:59"),
+            ({"ScheduleExpression": "cron(0 8 1 * ? *)"}, "2026-12-01 23:59:59"),
+            ({"ScheduleExpression": "cron(0 8 ? * SAT *)"}, "2026-11-28 23:59:59"),
+            ({"ScheduleExpression": "cron(0 8 ? * 2#2 *)"}, "2026-12-14 23:59:59"),
+            ({"ScheduleExpression": "cron(0 8 ? * SUNL *)"}, "2026-11-29 23:59:59"),
+            ({"ScheduleExpression": "cron(0 8 L * ? *)"}, "2026-11-30 23:59:59"),
+            ({"ScheduleExpression": "cron(0 8 29 2 ? *)"}, "2028-02-29 23:59:59"),
+            ({"ScheduleExpression": "cron(0 8 1 * ? *)", "Duration": "3h"}, "2026-12-01 11:00:00"),
+            ({"ScheduleExpression": "cron(0 6 * * ? *)", "Duration": "18h"}, "2026-11-25 00:00:00"),
+            ({"ScheduleExpression": "rate(10 days)", "Duration": "4h"}, "2026-12-03 04:00:00"),
+            ({"AutomaticallyAfterDays": 30, "Duration": "4h"}, "2026-12-23 04:00:00"),
+            ({"ScheduleExpression": "rate(12 hours)", "Duration": "2h"}, "2026-11-23 20:10:00"),
         ]
         for rules, expected in cases:
             with self.subTest(rules):
