@@ -9,7 +9,9 @@ use aws_sdk_cloudwatch::types::MetricAlarm;
 use aws_sdk_iam::types::{AccessKeyMetadata, Role, User};
 use aws_sdk_kms::types::KeyMetadata;
 use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
-use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
+use aws_sdk_secretsmanager::operation::{
+    describe_secret::DescribeSecretOutput, get_resource_policy::GetResourcePolicyOutput,
+};
 use aws_sdk_sesv2::operation::get_account::GetAccountOutput;
 use aws_sdk_ssm::types::InstanceInformation;
 use tokio::sync::OnceCell;
@@ -20,6 +22,8 @@ use crate::error::Error;
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
     pub(crate) secrets: Once<Option<DescribeSecretOutput>>,
+    /// By the name of the secret.
+    pub(crate) secret_policies: Once<Option<GetResourcePolicyOutput>>,
     pub(crate) users: Once<Option<User>>,
     pub(crate) roles: Once<Option<Role>>,
     pub(crate) functions: Once<Option<GetFunctionOutput>>,

@@ -4,7 +4,9 @@ use aws_sdk_cloudwatch::types::MetricAlarm;
 use aws_sdk_iam::types::{AccessKeyMetadata, Role, User};
 use aws_sdk_kms::types::KeyMetadata;
 use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
-use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
+use aws_sdk_secretsmanager::operation::{
+    describe_secret::DescribeSecretOutput, get_resource_policy::GetResourcePolicyOutput,
+};
 use aws_sdk_sesv2::operation::get_account::GetAccountOutput;
 use aws_sdk_ssm::types::{InstanceInformation, InstanceInformationStringFilter};
 
@@ -34,6 +36,16 @@ pub(crate) async fn secret(aws: &Aws, name: &str) -> Result<Option<DescribeSecre
         absent_is_none(answer.failed_to(|| format!("read secret {name}")), &["ResourceNotFoundException"])
     });
     once(aws, |answers| &answers.secrets, name, read).await
+}
+
+/// Reads the resource policy of a secret; none if there is no secret of that name.
+pub(crate) async fn secret_policy(aws: &Aws, secret: &str) -> Result<Option<GetResourcePolicyOutput>, Error> {
+    let read = Box::pin(async {
+        let answer = aws.secretsmanager.get_resource_policy().secret_id(secret).send().await;
+        let answer = answer.failed_to(|| format!("read the resource policy of secret {secret}"));
+        absent_is_none(answer, &["ResourceNotFoundException"])
+    });
+    once(aws, |answers| &answers.secret_policies, secret, read).await
 }
 
 /// Reads a user; none if there is none of that name.

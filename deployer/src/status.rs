@@ -17,7 +17,7 @@ use crate::{
     },
     engine::{
         op::{Address, Op, ResourceKind, Toward, Verb},
-        plan::{ChangedBy, Decided, Plan, Planned},
+        plan::{ChangedBy, Decided, Plan, Planned, no_apply_mends},
     },
     error::{Error, ErrorKind, FailedTo as _},
     planning, read_once,
@@ -177,8 +177,10 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     let renamed_from = deployment.config.moved_from.as_ref().filter(|_| moves).map(ToString::to_string);
     // What the file declares otherwise since the last apply, a rotation does not use yet.
     let is_others = |address: &Address| survey.changed_by.get(address) == Some(&ChangedBy::SomebodyElse);
-    let would_fail = survey.stops_rotations.into_iter().filter(|(address, _)| is_others(address));
-    let mut would_fail: Vec<_> = would_fail.map(|(_, error)| error).collect();
+    let stops = survey.stops_rotations.into_iter();
+    let (by_policy, by_others): (Vec<_>, Vec<_>) = stops.partition(|(address, _)| no_apply_mends(address));
+    let by_others = by_others.into_iter().filter(|(address, _)| is_others(address));
+    let mut would_fail: Vec<_> = by_others.map(|(_, error)| error).collect();
     let mut unread = Vec::new();
     let (resources, differ_in_tags) = states(survey.resources, &mut unread);
     let labels = value_or_keep(labels, &mut unread).flatten().unwrap_or_default();
@@ -225,7 +227,9 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
         }
     }
     // Nobody rotates before there is a function.
-    would_fail.extend(denied_to_hosts.filter(|_| report.is_some()));
+    if report.is_some() {
+        would_fail.extend(by_policy.into_iter().map(|(_, error)| error).chain(denied_to_hosts));
+    }
     let (mentions, foreign) = (survey.mentions, survey.foreign);
     Status {
         resources,

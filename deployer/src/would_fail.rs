@@ -11,13 +11,18 @@ use crate::{
     deployment::{
         Deployment,
         facts::{self, Facts},
+        policy,
     },
     engine::{
         kind::{Aim, Kind as _},
         op::{ResourceKind, Toward},
     },
     error::{Error, ErrorKind},
-    kinds::{rotation::Rotation, sender::Sender},
+    kinds::{
+        rotation::Rotation,
+        secret_policy::{self, Denial, SecretPolicy},
+        sender::Sender,
+    },
     sending::{self, MaySend},
     simulation::{self, Denied, DeniedBy, Simulated},
     stack::stack,
@@ -29,11 +34,62 @@ use crate::{
 /// # Errors
 /// A read that failed otherwise.
 pub(crate) async fn reasons(aws: &Aws, deployment: &Arc<Deployment>) -> Result<Vec<Error>, Error> {
-    let (way, mail) = tokio::join!(
+    let (way, policy, mail) = tokio::join!(
         Box::pin(stops_before_the_hosts(aws, deployment)),
+        Box::pin(denied_by_the_secret(aws, deployment)),
         Box::pin(refuses_the_test_mail(aws, deployment))
     );
-    Ok([way?, mail?].concat())
+    let policy = policy?.into_iter().map(|denied| denied.error).collect();
+    Ok([way?, policy, mail?].concat())
+}
+
+/// What the secret's resource policy denies, and IAM's simulator does not know.
+#[derive(Clone, Debug)]
+pub(crate) struct DeniedBySecret {
+    /// Whether it denies the hosts.
+    pub(crate) hosts: bool,
+    pub(crate) error: Error,
+}
+
+/// What the secret's resource policy certainly denies the function and the hosts. Nothing if it may not be read.
+///
+/// # Errors
+/// A read that failed otherwise.
+pub(crate) async fn denied_by_the_secret(aws: &Aws, deployment: &Deployment) -> Result<Vec<DeniedBySecret>, Error> {
+    Ok(denied_by(&secret_policy::read(aws, &deployment.names.secret).await?, deployment))
+}
+
+fn denied_by(policy: &SecretPolicy, deployment: &Deployment) -> Vec<DeniedBySecret> {
+    let names = &deployment.names;
+    let denial = |actions: &[&'static str], role| policy.denial(actions, names.account(), role);
+    let function = denial(&policy::ON_SECRET, Some(names.role.as_str()));
+    let hosts = deployment.config.instance.as_ref();
+    let hosts = hosts.and_then(|hosts| denial(&[policy::READ_SECRET], hosts.role.as_deref()));
+    let of = |who, hosts, denial: &Denial| DeniedBySecret { hosts, error: is_denied(who, denial, &names.secret) };
+    match (function, hosts) {
+        // A statement that denies one of the two a read, and everything else the other one, is told once.
+        (Some(function), Some(hosts)) if function.statement == hosts.statement => {
+            vec![of("the function and the hosts", true, &hosts)]
+        }
+        (function, hosts) => {
+            let function = function.map(|denial| of("the function", false, &denial));
+            function.into_iter().chain(hosts.map(|denial| of("the hosts", true, &denial))).collect()
+        }
+    }
+}
+
+fn is_denied(who: &str, Denial { action, statement, is_alone }: &Denial, secret: &str) -> Error {
+    let command = |verb: &str| Command::aws(&["secretsmanager", verb, "--secret-id", secret]);
+    let way = if *is_alone {
+        text!["if nobody needs this policy, delete it: ", command("delete-resource-policy")]
+    } else {
+        text![
+            "take the statement out of the policy: ",
+            command("get-resource-policy"),
+            " shows it, and aws secretsmanager put-resource-policy writes it again"
+        ]
+    };
+    Error::new(format!("the resource policy of secret {secret} denies {who} {action}")).cause(statement).hint(way)
 }
 
 async fn stops_before_the_hosts(aws: &Aws, deployment: &Arc<Deployment>) -> Result<Vec<Error>, Error> {

@@ -212,6 +212,7 @@ const TABLE: &[Line] = &[
     ),
     // What a rotation needs, and the function cannot see.
     line(On::Function, &[Rotate, Recover], &["lambda:GetPolicy"]),
+    line(On::Secret, &[Rotate, Recover], &["secretsmanager:GetResourcePolicy"]),
     line(On::InstanceRole, &[Rotate, Recover], &["iam:GetRole", "iam:GetRolePolicy"]),
     line(On::InstanceRole, &[Status, Rotate, Recover], &["iam:SimulatePrincipalPolicy"]),
     line(On::Keys, &[Rotate, Recover], &["kms:DescribeKey"]),

@@ -31,21 +31,23 @@ pub(crate) fn trusts_lambda(trust: &Value) -> bool {
 
 const LAMBDA: &str = "lambda.amazonaws.com";
 
+/// What the function does with the secret.
+pub(crate) const ON_SECRET: [&str; 5] = [
+    "secretsmanager:DescribeSecret",
+    READ_SECRET,
+    "secretsmanager:ListSecretVersionIds",
+    "secretsmanager:PutSecretValue",
+    "secretsmanager:UpdateSecretVersionStage",
+];
+
+/// What a host does with the secret.
+pub(crate) const READ_SECRET: &str = "secretsmanager:GetSecretValue";
+
 /// What the function may do: rotate this secret's credential with this user, these instances and this document, publish to
 /// this topic, and nothing else.
 pub(crate) fn role_permissions(config: &Config, names: &Names, user_arn: &str, keys: &KmsKeys) -> Value {
     let mut statements = vec![
-        allow(
-            "Secret",
-            &[
-                "secretsmanager:DescribeSecret",
-                "secretsmanager:GetSecretValue",
-                "secretsmanager:ListSecretVersionIds",
-                "secretsmanager:PutSecretValue",
-                "secretsmanager:UpdateSecretVersionStage",
-            ],
-            [names.secret_arn_pattern()],
-        ),
+        allow("Secret", &ON_SECRET, [names.secret_arn_pattern()]),
         allow(
             "User",
             &[
@@ -149,7 +151,7 @@ fn texts(list: &Value) -> Vec<String> {
 
 /// Whether IAM's pattern of actions or resources, in which `*` stands for any text and `?` for a character, covers one. That may be a
 /// pattern itself.
-fn covers_name(pattern: &str, text: &str) -> bool {
+pub(crate) fn covers_name(pattern: &str, text: &str) -> bool {
     WildMatch::new(&pattern.to_ascii_lowercase()).matches(&text.to_ascii_lowercase())
 }
 
@@ -206,7 +208,7 @@ fn senders(policy: &Value) -> Senders {
 
 /// What the instance's role gets: this one secret.
 pub(crate) fn instance_permissions(names: &Names, keys: &KmsKeys) -> Value {
-    let mut statements = vec![allow("Secret", &["secretsmanager:GetSecretValue"], [names.secret_arn_pattern()])];
+    let mut statements = vec![allow("Secret", &[READ_SECRET], [names.secret_arn_pattern()])];
     statements.extend(keys_of_secret(names, keys, &["kms:Decrypt"]));
     document(statements)
 }

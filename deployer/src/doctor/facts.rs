@@ -20,6 +20,7 @@ use crate::{
     sending::{self, SesAccount},
     simulation::{self, Simulated, principal, simulate},
     status::{self, State, Status},
+    would_fail::{self, DeniedBySecret},
 };
 
 /// Everything that the findings follow from.
@@ -41,6 +42,8 @@ pub(crate) struct Facts {
     pub(crate) hosts: Option<Result<BTreeMap<String, Host>, Error>>,
     /// What a host needs and the instances' role may not do; none if the file names no role.
     pub(crate) instance_role: Option<Result<Option<Simulated>, Error>>,
+    /// What the secret's resource policy denies.
+    pub(crate) denied_by_secret: Vec<DeniedBySecret>,
     /// Whether somebody can sign in to the console as the user that the deployment owns; false for an existing one.
     pub(crate) has_password: Result<bool, Error>,
     /// Whether the address of `notify` has confirmed its subscription; none if there is no subscription.
@@ -65,13 +68,14 @@ impl Facts {
 /// Reads everything.
 pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>, identity: &Identity) -> Facts {
     let round = &aws.for_one_round();
-    let (status, permissions, ses, sender, hosts, instance_role, has_password, confirmed) = tokio::join!(
+    let (status, permissions, ses, sender, hosts, instance_role, denied_by_secret, has_password, confirmed) = tokio::join!(
         Box::pin(status::read(round, deployment)),
         Box::pin(permissions(round, deployment, identity)),
         sending::account(round),
         sender(round, deployment),
         hosts(round, deployment),
         Box::pin(instance_role(round, deployment)),
+        Box::pin(would_fail::denied_by_the_secret(round, deployment)),
         has_password(round, deployment),
         confirmed(round, deployment)
     );
@@ -87,6 +91,8 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>, identity: &Ide
         report,
         hosts,
         instance_role,
+        // A read that failed is an error of the status.
+        denied_by_secret: denied_by_secret.unwrap_or_default(),
         has_password,
         confirmed,
     };

@@ -186,6 +186,16 @@ pub(crate) async fn survey(aws: &Aws, stack: &[Node], reading: BoxFuture<'_, Fac
     }
 }
 
+/// Whether what a rotation would fail at stays as it is: no file declares the resource policy of a secret.
+pub(crate) fn no_apply_mends(address: &Address) -> bool {
+    address.kind == ResourceKind::Secret
+}
+
+fn note(error: &Error) -> Text {
+    let found = Text::from(format!("a rotation would fail: {}", error.in_one_line()));
+    Text::join(std::iter::once(found).chain(error.hints.iter().cloned()), ". ")
+}
+
 fn decide(node: &Node, observed: Result<Box<dyn Observation>, Error>, facts: &Facts) -> Result<Vec<Op>, Error> {
     let runnable = observed?.decide(node.toward, facts)?;
     Ok(runnable.into_iter().map(|runnable| runnable.op).collect())
@@ -196,7 +206,17 @@ fn decide(node: &Node, observed: Result<Box<dyn Observation>, Error>, facts: &Fa
 /// # Errors
 /// A read that AWS refuses, a resource of that name that is not ours, a referenced resource that is not there.
 pub(crate) fn plan(survey: Survey, toward: Toward) -> Result<(Plan, Facts), Vec<Error>> {
-    let Survey { facts, resources, changed_by, mut notes, mentions, foreign, deletes_most_of_the_record, .. } = survey;
+    let Survey {
+        facts,
+        resources,
+        stops_rotations,
+        changed_by,
+        mut notes,
+        mentions,
+        foreign,
+        deletes_most_of_the_record,
+    } = survey;
+    notes.extend(stops_rotations.iter().filter(|(address, _)| no_apply_mends(address)).map(|(_, error)| note(error)));
     notes.extend(mentions);
     let mut errors: Vec<Error> = Vec::new();
     let mut planned = Vec::new();

@@ -19,7 +19,7 @@ pub(crate) mod referenced_user;
 pub(crate) mod role;
 pub(crate) mod rotation;
 pub(crate) mod secret;
-mod secret_policy;
+pub(crate) mod secret_policy;
 pub(crate) mod sender;
 pub(crate) mod topic;
 pub(crate) mod upkeep;

@@ -1,38 +1,56 @@
 //! The resource policy of a secret: no file declares it, and it may deny what a rotation needs or let others read the credential.
 
 use contract::{Command, Text, text};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     aws::Aws,
-    error::{Error, ErrorKind, FailedTo as _, absent_is_none},
+    deployment::policy,
+    error::{Error, ErrorKind},
+    read_once,
     sentences::{Home, sentences},
 };
 
 /// What is known of it.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) enum SecretPolicy {
     #[default]
     None,
     /// The caller may not read it.
     Unreadable,
-    /// Its statements as sentences.
-    There(Vec<String>),
+    There {
+        /// ARN of the secret.
+        secret: String,
+        /// A text if it cannot be parsed.
+        document: Value,
+    },
 }
 
-pub(super) async fn read(aws: &Aws, secret: &str) -> Result<SecretPolicy, Error> {
-    let answer = aws.secretsmanager.get_resource_policy().secret_id(secret).send().await;
-    let answer = answer.failed_to(|| format!("read the resource policy of secret {secret}"));
-    let policy = match absent_is_none(answer, &["ResourceNotFoundException"]) {
+pub(crate) async fn read(aws: &Aws, secret: &str) -> Result<SecretPolicy, Error> {
+    // A round knows already whether there is a secret.
+    if aws.round.is_some() && read_once::secret(aws, secret).await?.is_none() {
+        return Ok(SecretPolicy::None);
+    }
+    let answer = match read_once::secret_policy(aws, secret).await {
         Err(error) if error.kind() == ErrorKind::Denied => return Ok(SecretPolicy::Unreadable),
-        answer => answer?.and_then(|answer| answer.resource_policy),
+        answer => answer?,
     };
-    Ok(policy.map_or(SecretPolicy::None, |policy| SecretPolicy::There(said(&policy))))
+    let there = answer.and_then(|answer| Some((answer.arn?, answer.resource_policy?)));
+    Ok(there.map_or(SecretPolicy::None, |(secret, policy)| SecretPolicy::There { secret, document: parsed(policy) }))
 }
 
-fn said(policy: &str) -> Vec<String> {
-    let parsed: Option<Value> = serde_json::from_str(policy).ok();
-    parsed.and_then(|policy| sentences(&policy, Home::NOWHERE)).unwrap_or_else(|| vec![policy.to_owned()])
+fn parsed(policy: String) -> Value {
+    serde_json::from_str(&policy).unwrap_or(Value::String(policy))
+}
+
+/// A statement that denies an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Denial {
+    pub(crate) action: &'static str,
+    /// The statement as a sentence.
+    pub(crate) statement: String,
+    /// Whether the policy has no other statement.
+    pub(crate) is_alone: bool,
 }
 
 impl SecretPolicy {
@@ -40,15 +58,20 @@ impl SecretPolicy {
     pub(super) fn mention(&self, secret: &str) -> Option<Text> {
         let show = || Command::aws(&["secretsmanager", "get-resource-policy", "--secret-id", secret]);
         match self {
-            Self::There(statements) if !statements.is_empty() => Some(text![
-                format!(
-                    "secret {secret} has a resource policy, which no file declares and no apply changes: {}. ",
-                    statements.join("; ")
-                ),
-                show(),
-                " shows it"
-            ]),
-            Self::None | Self::There(_) => None,
+            Self::There { document, .. } => {
+                let statements = sentences(document, Home::NOWHERE).unwrap_or_else(|| vec![text_of(document)]);
+                (!statements.is_empty()).then(|| {
+                    text![
+                        format!(
+                            "secret {secret} has a resource policy, which no file declares and no apply changes: {}. ",
+                            statements.join("; ")
+                        ),
+                        show(),
+                        " shows it"
+                    ]
+                })
+            }
+            Self::None => None,
             Self::Unreadable => Some(
                 format!(
                     "whether secret {secret} has a resource policy is not known: you may not call \
@@ -58,6 +81,59 @@ impl SecretPolicy {
             ),
         }
     }
+
+    /// What denies a role one of these actions on the secret, whatever other policies allow. `role`: its name; none for any role of the
+    /// account. A statement with a condition, or one that names who or what is left out, may not deny: nothing follows from it.
+    pub(crate) fn denial(&self, actions: &[&'static str], account: &str, role: Option<&str>) -> Option<Denial> {
+        let Self::There { secret, document } = self else { return None };
+        let statements = policy::normalized(document)["Statement"].as_array().cloned().unwrap_or_default();
+        let denies = |statement: &Value, action: &str| {
+            statement["Effect"] == "Deny"
+                && statement["Condition"].as_object().is_none_or(Map::is_empty)
+                && names(&statement["Principal"], account, role)
+                && has(&statement["Resource"], secret)
+                && match &statement["NotAction"] {
+                    Value::Null => has(&statement["Action"], action),
+                    others => !has(others, action),
+                }
+        };
+        actions.iter().find_map(|&action| {
+            let statement = statements.iter().find(|statement| denies(statement, action))?;
+            let said = sentences(statement, Home::NOWHERE).unwrap_or_default().join("; ");
+            let statement = if said.is_empty() { statement.to_string() } else { said };
+            Some(Denial { action, statement, is_alone: statements.len() == 1 })
+        })
+    }
+}
+
+fn text_of(document: &Value) -> String {
+    document.as_str().map_or_else(|| document.to_string(), str::to_owned)
+}
+
+/// Whether one of the patterns covers a text.
+fn has(patterns: &Value, text: &str) -> bool {
+    texts(patterns).any(|pattern| policy::covers_name(pattern, text))
+}
+
+/// Whether a statement's principals have the role among them. An account stands for everybody in it (IAM guide, "AWS JSON policy elements:
+/// Principal").
+fn names(principal: &Value, account: &str, role: Option<&str>) -> bool {
+    let is_role = |resource: &str| {
+        let named = resource.strip_prefix("role/").and_then(|path| path.rsplit('/').next());
+        named.is_some_and(|named| Some(named) == role)
+    };
+    let is_it = |text: &str| match text.split(':').collect::<Vec<_>>().as_slice() {
+        ["*"] => true,
+        [id] => *id == account,
+        ["arn", _, "iam", "", id, resource] => *id == account && (*resource == "root" || is_role(resource)),
+        _ => false,
+    };
+    principal == "*" || texts(&principal["AWS"]).any(is_it)
+}
+
+/// A string, or a list of strings.
+fn texts(value: &Value) -> impl Iterator<Item = &str> {
+    value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice).iter().filter_map(Value::as_str)
 }
 
 #[cfg(test)]
@@ -66,6 +142,72 @@ mod tests {
 
     use super::*;
 
+    const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mail/smtp-AbCdEf";
+
+    fn there(document: Value) -> SecretPolicy {
+        SecretPolicy::There { secret: SECRET.to_owned(), document }
+    }
+
+    /// Whether a statement that denies, with these changes, denies role `hosts` to read the secret.
+    fn denies(changes: Value) -> bool {
+        let mut statement = json!({"Effect": "Deny", "Principal": "*", "Action": policy::READ_SECRET, "Resource": "*"});
+        let statement_of = statement.as_object_mut().unwrap();
+        statement_of.extend(changes.as_object().unwrap().clone());
+        statement_of.retain(|_, value| !value.is_null());
+        let there = there(json!({"Version": "2012-10-17", "Statement": statement}));
+        there.denial(&[policy::READ_SECRET], "123456789012", Some("hosts")).is_some()
+    }
+
+    #[test]
+    fn what_certainly_denies_a_role_is_told_from_what_may_not() {
+        let role = |arn: &str| json!({"Principal": {"AWS": arn}});
+        for certain in [
+            json!({}),
+            json!({"Condition": {}}),
+            json!({"Action": "secretsmanager:Get*"}),
+            json!({"Action": ["kms:Decrypt", "*"], "Resource": [SECRET]}),
+            json!({"Action": null, "NotAction": "secretsmanager:DescribeSecret"}),
+            json!({"Principal": {"AWS": ["arn:aws:iam::999999999999:root", "*"]}}),
+            role("123456789012"),
+            role("arn:aws:iam::123456789012:root"),
+            role("arn:aws:iam::123456789012:role/hosts"),
+            role("arn:aws:iam::123456789012:role/of/mail/hosts"),
+        ] {
+            assert!(denies(certain.clone()), "{certain}");
+        }
+        for not in [
+            json!({"Effect": "Allow"}),
+            json!({"Condition": {"StringNotEquals": {"aws:SourceVpce": "vpce-1"}}}),
+            json!({"Action": "secretsmanager:PutSecretValue"}),
+            json!({"Action": null, "NotAction": "secretsmanager:Get*"}),
+            json!({"Resource": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:other-AbCdEf"}),
+            json!({"Resource": null, "NotResource": "arn:aws:s3:::b"}),
+            json!({"Principal": null, "NotPrincipal": {"AWS": "arn:aws:iam::123456789012:role/other"}}),
+            json!({"Principal": {"Service": "lambda.amazonaws.com"}}),
+            role("999999999999"),
+            role("arn:aws:iam::123456789012:role/other"),
+            role("arn:aws:iam::999999999999:role/hosts"),
+            role("arn:aws:iam::123456789012:user/hosts"),
+            role("arn:aws:sts::123456789012:assumed-role/hosts/i-1"),
+        ] {
+            assert!(!denies(not.clone()), "{not}");
+        }
+    }
+
+    #[test]
+    fn a_denial_names_its_action_and_its_statement_and_whether_the_policy_has_another_one() {
+        let deny = json!({"Effect": "Deny", "Principal": "*", "Action": policy::READ_SECRET, "Resource": "*"});
+        let actions = ["secretsmanager:DescribeSecret", policy::READ_SECRET];
+        let denial = there(json!({"Statement": [deny]})).denial(&actions, "1", None).unwrap();
+        let statement = "nobody may secretsmanager:GetSecretValue on everything".to_owned();
+        assert_eq!(denial, Denial { action: policy::READ_SECRET, statement, is_alone: true });
+        let allow = json!({"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"});
+        assert!(!there(json!({"Statement": [allow, deny]})).denial(&actions, "1", None).unwrap().is_alone);
+        for unknown in [SecretPolicy::None, SecretPolicy::Unreadable, there(json!("{"))] {
+            assert_eq!(unknown.denial(&actions, "1", None), None);
+        }
+    }
+
     #[test]
     fn a_policy_is_told_statement_by_statement() {
         let policy = json!({"Version": "2012-10-17", "Statement": [
@@ -73,7 +215,7 @@ mod tests {
              "Condition": {"StringNotEquals": {"aws:SourceVpce": "vpce-1"}}},
             {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::1:role/r"}, "Action": ["secretsmanager:*"], "Resource": "*"},
         ]});
-        let told = SecretPolicy::There(said(&policy.to_string())).mention("mail/smtp").unwrap().to_string();
+        let told = there(policy).mention("mail/smtp").unwrap().to_string();
         let expected = "nobody may secretsmanager:DescribeSecret on everything if aws:SourceVpce StringNotEquals vpce-1; \
                         arn:aws:iam::1:role/r may secretsmanager:* on everything.";
         assert!(told.contains(expected), "{told}");
@@ -82,7 +224,7 @@ mod tests {
     #[test]
     fn no_policy_and_an_empty_one_are_nothing_to_tell() {
         assert!(SecretPolicy::None.mention("s").is_none());
-        assert!(SecretPolicy::There(said(r#"{"Version": "2012-10-17", "Statement": []}"#)).mention("s").is_none());
+        assert!(there(json!({"Version": "2012-10-17", "Statement": []})).mention("s").is_none());
         assert!(SecretPolicy::Unreadable.mention("s").is_some());
     }
 }

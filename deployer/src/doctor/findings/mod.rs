@@ -26,6 +26,7 @@ use crate::{
     sending::{MaySend, Refused, SesAccount},
     simulation::{Denied, DeniedBy, Simulated},
     status::{Pending, State, of_apply},
+    would_fail::DeniedBySecret,
 };
 
 /// The result of one check.
@@ -117,6 +118,7 @@ pub(crate) fn findings(deployment: &Deployment, facts: &Facts, now: SystemTime) 
     let of_foreign = if nothing_is_deployed(&facts.status) { Verdict::NotYet } else { Verdict::Wrong };
     found.extend(facts.status.foreign.iter().map(|told| Finding::new(Check::User, of_foreign, told.clone())));
     found.extend(hosts(config, facts));
+    found.extend(denied_by_secret(facts));
     found.extend(instance_role(deployment, facts));
     found.extend(function(deployment, facts));
     found.extend(value(deployment, facts));
@@ -385,9 +387,17 @@ fn cannot_run(facts: &Facts) -> Option<i32> {
     [127, 126].into_iter().find(|code| refusal.exit_codes.contains(code))
 }
 
+/// What IAM's simulator does not know.
+fn denied_by_secret(facts: &Facts) -> impl Iterator<Item = Finding> {
+    facts.denied_by_secret.iter().map(|DeniedBySecret { hosts, error }| {
+        Finding::of(if *hosts { Check::InstanceRole } else { Check::Function }, Verdict::Wrong, error)
+    })
+}
+
 fn instance_role(deployment: &Deployment, facts: &Facts) -> Option<Finding> {
     let check = Check::InstanceRole;
     let instance = deployment.config.instance.as_ref()?;
+    let is_denied = facts.denied_by_secret.iter().any(|denied| denied.hosts);
     let policy = || text![Command::deployer("policy --for instance"), " prints what it needs"];
     let (Some(role), Some(simulated)) = (&instance.role, &facts.instance_role) else {
         let evidence = "the file names no instance.role: whether the hosts may read the secret cannot be seen";
@@ -398,6 +408,7 @@ fn instance_role(deployment: &Deployment, facts: &Facts) -> Option<Finding> {
         Err(error) => Finding::of(check, Verdict::Unknown, error),
         Ok(None) => Finding::new(check, Verdict::Wrong, format!("there is no role {role}"))
             .fix("correct instance.role, or create the role and give it to the instances"),
+        Ok(Some(simulated)) if simulated.denied.is_empty() && is_denied => return None,
         Ok(Some(simulated)) if simulated.denied.is_empty() => {
             Finding::new(check, Verdict::Ok, format!("role {role} may read secret {}", deployment.names.secret))
         }

@@ -102,6 +102,7 @@ fn healthy() -> Facts {
         report: Some(Ok(report())),
         hosts: Some(Ok(BTreeMap::from([("i-0123456789abcdef0".to_owned(), host)]))),
         instance_role: Some(Ok(Some(Simulated { asked: 1, denied: vec![] }))),
+        denied_by_secret: vec![],
         has_password: Ok(false),
         confirmed: Ok(Some(true)),
     }
