@@ -19,8 +19,9 @@ use crate::{
     },
     error::{Error, ErrorKind},
     kinds::{
+        resource_policy::Denial,
         rotation::Rotation,
-        secret_policy::{self, Denial, SecretPolicy},
+        secret_policy::{self, SecretPolicy},
         sender::Sender,
     },
     sending::{self, MaySend},

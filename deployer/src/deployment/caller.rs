@@ -242,6 +242,7 @@ const TABLE: &[Line] = &[
     line(On::Topic, &[Destroy], &["sns:DeleteTopic"]),
     // It takes no resource, though a subscription's ARN begins with that of its topic.
     line(On::Subscriptions, &[Apply], &["sns:Unsubscribe"]),
+    line(On::Subscriptions, &[Doctor], &["sns:GetSubscriptionAttributes"]),
     // The alarms. DescribeAlarms takes a list of names.
     line(On::AnyAlarm, SURVEYS, &["cloudwatch:DescribeAlarms"]),
     line(On::Alarms, SURVEYS, &["cloudwatch:ListTagsForResource"]),

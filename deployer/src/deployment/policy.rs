@@ -40,6 +40,9 @@ pub(crate) const ON_SECRET: [&str; 5] = [
     "secretsmanager:UpdateSecretVersionStage",
 ];
 
+/// What the function does with the topic.
+pub(crate) const PUBLISH: &str = "sns:Publish";
+
 /// What a host does with the secret.
 pub(crate) const READ_SECRET: &str = "secretsmanager:GetSecretValue";
 
@@ -86,7 +89,7 @@ pub(crate) fn role_permissions(config: &Config, names: &Names, user_arn: &str, k
     if config.function.vpc.is_some() {
         statements.extend(network(names));
     }
-    statements.extend(config.notify.as_ref().map(|_| allow("Notify", &["sns:Publish"], [names.topic_arn()])));
+    statements.extend(config.notify.as_ref().map(|_| allow("Notify", &[PUBLISH], [names.topic_arn()])));
     document(statements)
 }
 

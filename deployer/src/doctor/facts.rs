@@ -14,7 +14,10 @@ use crate::{
         op::ResourceKind,
     },
     error::{Error, FailedTo as _, absent_is_none},
-    kinds::{sender::Sender, topic::Topic},
+    kinds::{
+        sender::Sender,
+        topic::{Subscriber, Topic},
+    },
     read_once,
     rotation::function,
     sending::{self, SesAccount},
@@ -46,8 +49,8 @@ pub(crate) struct Facts {
     pub(crate) denied_by_secret: Vec<DeniedBySecret>,
     /// Whether somebody can sign in to the console as the user that the deployment owns; false for an existing one.
     pub(crate) has_password: Result<bool, Error>,
-    /// Whether the address of `notify` has confirmed its subscription; none if there is no subscription.
-    pub(crate) confirmed: Result<Option<bool>, Error>,
+    /// Whether the address of `notify` is told; none if there is no subscription.
+    pub(crate) subscriber: Result<Option<Subscriber>, Error>,
 }
 
 /// An instance as Systems Manager knows it.
@@ -68,7 +71,7 @@ impl Facts {
 /// Reads everything.
 pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>, identity: &Identity) -> Facts {
     let round = &aws.for_one_round();
-    let (status, permissions, ses, sender, hosts, instance_role, denied_by_secret, has_password, confirmed) = tokio::join!(
+    let (status, permissions, ses, sender, hosts, instance_role, denied_by_secret, has_password, subscriber) = tokio::join!(
         Box::pin(status::read(round, deployment)),
         Box::pin(permissions(round, deployment, identity)),
         sending::account(round),
@@ -77,7 +80,7 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>, identity: &Ide
         Box::pin(instance_role(round, deployment)),
         Box::pin(would_fail::denied_by_the_secret(round, deployment)),
         has_password(round, deployment),
-        confirmed(round, deployment)
+        subscriber(round, deployment)
     );
     let (caller, expires) = (identity.arn.clone(), identity.expires);
     let report = None;
@@ -94,7 +97,7 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>, identity: &Ide
         // A read that failed is an error of the status.
         denied_by_secret: denied_by_secret.unwrap_or_default(),
         has_password,
-        confirmed,
+        subscriber,
     };
     if matches!(facts.state_of(ResourceKind::Function), Some(State::AsDeclared | State::Differs)) {
         facts.report = Some(Box::pin(function::report(aws, deployment, true)).await);
@@ -143,8 +146,8 @@ async fn has_password(aws: &Aws, deployment: &Deployment) -> Result<bool, Error>
     Ok(absent_is_none(answer, &["NoSuchEntity"])?.is_some())
 }
 
-async fn confirmed(aws: &Aws, deployment: &Deployment) -> Result<Option<bool>, Error> {
+async fn subscriber(aws: &Aws, deployment: &Deployment) -> Result<Option<Subscriber>, Error> {
     let Some(notify) = &deployment.config.notify else { return Ok(None) };
     let topic = Topic { name: deployment.names.topic.clone(), arn: deployment.names.topic_arn() };
-    topic.is_confirmed(aws, &notify.email).await
+    topic.subscriber(aws, &notify.email, &deployment.names.role).await
 }

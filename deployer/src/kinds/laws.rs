@@ -210,6 +210,7 @@ proptest! {
                 subscriptions: vec![topic::Subscription { email: goal.email.clone(), arn: Some("arn".into()) }],
                 subscribed: vec![],
                 kms_key: None,
+                policy: Value::Null,
             },
             none_of, seeds,
         );

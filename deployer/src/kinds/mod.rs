@@ -16,6 +16,7 @@ mod referenced;
 pub(crate) mod referenced_role;
 pub(crate) mod referenced_secret;
 pub(crate) mod referenced_user;
+pub(crate) mod resource_policy;
 pub(crate) mod role;
 pub(crate) mod rotation;
 pub(crate) mod secret;

@@ -1,12 +1,12 @@
 //! The resource policy of a secret: no file declares it, and it may deny what a rotation needs or let others read the credential.
 
 use contract::{Command, Text, text};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
     aws::Aws,
-    deployment::policy,
     error::{Error, ErrorKind},
+    kinds::resource_policy::{self, Denial},
     read_once,
     sentences::{Home, sentences},
 };
@@ -43,16 +43,6 @@ fn parsed(policy: String) -> Value {
     serde_json::from_str(&policy).unwrap_or(Value::String(policy))
 }
 
-/// A statement that denies an action.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Denial {
-    pub(crate) action: &'static str,
-    /// The statement as a sentence.
-    pub(crate) statement: String,
-    /// Whether the policy has no other statement.
-    pub(crate) is_alone: bool,
-}
-
 impl SecretPolicy {
     /// What a reviewer should know of it.
     pub(super) fn mention(&self, secret: &str) -> Option<Text> {
@@ -82,27 +72,10 @@ impl SecretPolicy {
         }
     }
 
-    /// What denies a role one of these actions on the secret, whatever other policies allow. `role`: its name; none for any role of the
-    /// account. A statement with a condition, or one that names who or what is left out, may not deny: nothing follows from it.
+    /// What denies a role one of these actions on the secret. `role`: as of [`resource_policy::denial`].
     pub(crate) fn denial(&self, actions: &[&'static str], account: &str, role: Option<&str>) -> Option<Denial> {
         let Self::There { secret, document } = self else { return None };
-        let statements = policy::normalized(document)["Statement"].as_array().cloned().unwrap_or_default();
-        let denies = |statement: &Value, action: &str| {
-            statement["Effect"] == "Deny"
-                && statement["Condition"].as_object().is_none_or(Map::is_empty)
-                && names(&statement["Principal"], account, role)
-                && has(&statement["Resource"], secret)
-                && match &statement["NotAction"] {
-                    Value::Null => has(&statement["Action"], action),
-                    others => !has(others, action),
-                }
-        };
-        actions.iter().find_map(|&action| {
-            let statement = statements.iter().find(|statement| denies(statement, action))?;
-            let said = sentences(statement, Home::NOWHERE).unwrap_or_default().join("; ");
-            let statement = if said.is_empty() { statement.to_string() } else { said };
-            Some(Denial { action, statement, is_alone: statements.len() == 1 })
-        })
+        resource_policy::denial(document, secret, actions, account, role)
     }
 }
 
@@ -110,37 +83,12 @@ fn text_of(document: &Value) -> String {
     document.as_str().map_or_else(|| document.to_string(), str::to_owned)
 }
 
-/// Whether one of the patterns covers a text.
-fn has(patterns: &Value, text: &str) -> bool {
-    texts(patterns).any(|pattern| policy::covers_name(pattern, text))
-}
-
-/// Whether a statement's principals have the role among them. An account stands for everybody in it (IAM guide, "AWS JSON policy elements:
-/// Principal").
-fn names(principal: &Value, account: &str, role: Option<&str>) -> bool {
-    let is_role = |resource: &str| {
-        let named = resource.strip_prefix("role/").and_then(|path| path.rsplit('/').next());
-        named.is_some_and(|named| Some(named) == role)
-    };
-    let is_it = |text: &str| match text.split(':').collect::<Vec<_>>().as_slice() {
-        ["*"] => true,
-        [id] => *id == account,
-        ["arn", _, "iam", "", id, resource] => *id == account && (*resource == "root" || is_role(resource)),
-        _ => false,
-    };
-    principal == "*" || texts(&principal["AWS"]).any(is_it)
-}
-
-/// A string, or a list of strings.
-fn texts(value: &Value) -> impl Iterator<Item = &str> {
-    value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice).iter().filter_map(Value::as_str)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::deployment::policy;
 
     const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mail/smtp-AbCdEf";
 

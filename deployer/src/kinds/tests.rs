@@ -164,7 +164,7 @@ fn no_owned_kind_touches_what_is_not_ours() {
     check_ownership(
         || Topic { name: "t".into(), arn: "arn".into() },
         topic::Goal { email: "ops@example.com".into() },
-        || topic::Observed { subscriptions: vec![], subscribed: vec![], kms_key: None },
+        || topic::Observed { subscriptions: vec![], subscribed: vec![], kms_key: None, policy: Value::Null },
     );
     check_ownership(
         || Document { name: "d".into() },

@@ -6,10 +6,11 @@
 use aws_sdk_sns::types::Tag;
 use contract::{Command, Text, text};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     aws::Aws,
+    deployment::policy,
     digest,
     engine::{
         kind::{Context, Going},
@@ -18,6 +19,7 @@ use crate::{
         tags::{self, Tags},
     },
     error::{Error, FailedTo as _, absent_is_none},
+    kinds::resource_policy::{self, Denial},
 };
 
 pub(crate) struct Topic {
@@ -38,6 +40,17 @@ pub(crate) struct Observed {
     pub(super) subscribed: Vec<String>,
     /// The KMS key of its encryption at rest, if somebody turned that on.
     pub(super) kms_key: Option<String>,
+    /// Its policy; null if it has none.
+    pub(super) policy: Value,
+}
+
+/// Who is told by e-mail.
+#[derive(Clone, Debug)]
+pub(crate) struct Subscriber {
+    /// Whether the address has confirmed its subscription.
+    pub(crate) has_confirmed: bool,
+    /// Why nothing arrives, although it has.
+    pub(crate) silenced: Vec<Error>,
 }
 
 pub(super) struct Subscription {
@@ -60,6 +73,10 @@ pub(crate) const TAG_EMAIL: &str = "deployer:email";
 const PROTOCOL: &str = "email";
 /// The attribute that names the key of the encryption at rest.
 const KMS_KEY: &str = "KmsMasterKeyId";
+/// The attribute of a topic that says who may do what with it.
+const POLICY: &str = "Policy";
+/// The attribute of a subscription that says which messages it gets.
+const FILTER: &str = "FilterPolicy";
 /// AWS's own key for it.
 const AWS_KEY: &str = "alias/aws/sns";
 /// Listed in place of an unconfirmed subscription's ARN.
@@ -93,14 +110,17 @@ impl Tagged for Topic {
         let tags = tags.failed_to(|| format!("read the tags of topic {name}"))?.tags;
         let attributes = sns.get_topic_attributes().topic_arn(arn).send().await;
         let attributes = attributes.failed_to(|| format!("read the attributes of topic {name}"))?.attributes;
-        let kms_key = attributes.and_then(|mut attributes| attributes.remove(KMS_KEY)).filter(|key| !key.is_empty());
+        let mut attributes = attributes.unwrap_or_default();
+        let kms_key = attributes.remove(KMS_KEY).filter(|key| !key.is_empty());
+        let policy =
+            attributes.remove(POLICY).and_then(|policy| serde_json::from_str(&policy).ok()).unwrap_or_default();
         let what = |it: &aws_sdk_sns::types::Subscription| {
             format!("{} {}", it.protocol.as_deref().unwrap_or_default(), it.endpoint.as_deref().unwrap_or_default())
         };
         let subscribed = subscriptions.iter().map(what).collect();
         let subscriptions = subscriptions.into_iter().filter_map(by_email).collect();
         let tags = tags::read(tags, |tag| (Some(tag.key), Some(tag.value)));
-        Ok(Some(Found { tags, observed: Observed { subscriptions, subscribed, kms_key } }))
+        Ok(Some(Found { tags, observed: Observed { subscriptions, subscribed, kms_key, policy } }))
     }
 
     fn further_tags(&self, goal: &Goal) -> Tags {
@@ -128,7 +148,7 @@ impl Tagged for Topic {
     fn note(&self, goal: &Goal, found: Option<&Found<Observed>>) -> Option<Text> {
         let of_email = note_of_email(goal, found);
         let notes: Vec<_> =
-            of_email.into_iter().chain(found.and_then(|found| self.note_of_key(&found.observed))).collect();
+            of_email.into_iter().chain(found.into_iter().flat_map(|found| self.notes_of(&found.observed))).collect();
         (!notes.is_empty()).then(|| Text::join(notes, "; "))
     }
 
@@ -192,11 +212,62 @@ impl Topic {
         Ok(found.and_then(|found| found.observed.subscription_of(email)?.arn.clone()))
     }
 
-    /// Whether this address has confirmed its subscription; none if it has none.
-    pub(crate) async fn is_confirmed(&self, aws: &Aws, email: &str) -> Result<Option<bool>, Error> {
-        let found = Box::pin(self.observe(aws)).await?;
-        Ok(found.and_then(|found| found.observed.subscription_of(email).map(|it| it.arn.is_some())))
+    /// Whether what a role publishes arrives at this address; none if it has no subscription.
+    pub(crate) async fn subscriber(&self, aws: &Aws, email: &str, role: &str) -> Result<Option<Subscriber>, Error> {
+        let Some(found) = Box::pin(self.observe(aws)).await? else { return Ok(None) };
+        let Some(subscription) = found.observed.subscription_of(email) else { return Ok(None) };
+        let Some(arn) = &subscription.arn else {
+            return Ok(Some(Subscriber { has_confirmed: false, silenced: Vec::new() }));
+        };
+        let denied = self.denial(&found.observed, Some(role)).map(|denial| self.is_denied(&denial));
+        let filtered = filter_policy(aws, arn).await?.map(|policy| is_filtered(email, arn, &policy));
+        Ok(Some(Subscriber { has_confirmed: true, silenced: denied.into_iter().chain(filtered).collect() }))
     }
+
+    fn notes_of(&self, observed: &Observed) -> impl Iterator<Item = Text> {
+        let denied = self.denial(observed, None).map(|denial| self.is_denied(&denial));
+        let denied = denied.map(|error| Text::join([error.in_one_line().into()].into_iter().chain(error.hints), ". "));
+        self.note_of_key(observed).into_iter().chain(denied)
+    }
+
+    /// What denies a role to publish; none for any role of the account. An alarm is denied by what denies everybody.
+    fn denial(&self, observed: &Observed, role: Option<&str>) -> Option<Denial> {
+        let account = self.arn.split(':').nth(4).unwrap_or_default();
+        resource_policy::denial(&observed.policy, &self.arn, &[policy::PUBLISH], account, role)
+    }
+
+    fn is_denied(&self, denial: &Denial) -> Error {
+        let show = Command::aws(&["sns", "get-topic-attributes", "--topic-arn", &self.arn]);
+        Error::new(format!(
+            "the function may not publish to topic {}: the topic's policy denies {}",
+            self.name,
+            policy::PUBLISH
+        ))
+        .cause(&denial.statement)
+        .hint(text![
+            "take the statement out of the policy: ",
+            show,
+            " shows it, and aws sns set-topic-attributes writes it again"
+        ])
+    }
+}
+
+/// Which messages a subscription gets; none if it gets all.
+async fn filter_policy(aws: &Aws, subscription: &str) -> Result<Option<String>, Error> {
+    let answer = aws.sns.get_subscription_attributes().subscription_arn(subscription).send().await;
+    let answer = answer.failed_to(|| format!("read the attributes of subscription {subscription}"));
+    let attributes = absent_is_none(answer, &["NotFound"])?.and_then(|answer| answer.attributes);
+    let policy = attributes.and_then(|mut attributes| attributes.remove(FILTER));
+    Ok(policy.filter(|policy| !matches!(policy.trim(), "" | "{}")))
+}
+
+/// The function's messages are text and have no attributes, by which SNS filters.
+fn is_filtered(email: &str, subscription: &str, policy: &str) -> Error {
+    let words = ["sns", "set-subscription-attributes", "--subscription-arn", subscription];
+    let remove = [&words[..], &["--attribute-name", FILTER, "--attribute-value", "{}"]].concat();
+    Error::new(format!("{email} is told only what the filter policy of its subscription lets through"))
+        .cause(format!("SNS filters by {policy}, and the function's messages have no attributes"))
+        .hint(text!["take the filter policy away: ", Command::aws(&remove)])
 }
 
 fn note_of_email(Goal { email }: &Goal, found: Option<&Found<Observed>>) -> Option<Text> {

@@ -5,7 +5,7 @@ use crate::support::{
     calls::NOTHING,
     controls::{Answer, Ses, Smtp, Subscriptions, Time},
     deployed::Deployed,
-    example::{EMAIL, FUNCTION, INSTANCES, LOG_GROUP, RULE},
+    example::{EMAIL, FUNCTION, INSTANCES, LOG_GROUP, RULE, TOPIC},
     faults::Fault,
     shown::assert_shown,
 };
@@ -71,6 +71,40 @@ async fn doctor_names_each_thing_that_is_wrong_with_its_fix() {
     let checks: Vec<_> = wrong.iter().map(|(check, _)| check.as_str()).collect();
     for check in ["ses", "host", "function", "rotation", "upkeep", "notifications", "resources"] {
         assert!(checks.contains(&check), "{check}: {wrong:?}");
+    }
+}
+
+#[tokio::test]
+async fn doctor_calls_no_address_told_that_a_policy_or_a_filter_keeps_every_message_from() {
+    let deployed = Deployed::example(&[]).await;
+    deployed.sandbox.control(&Subscriptions::Confirm(EMAIL));
+    let sns = &deployed.aws.sns;
+    let listed = sns.list_subscriptions_by_topic().topic_arn(TOPIC).send().await.unwrap();
+    let subscription = listed.subscriptions()[0].subscription_arn().unwrap();
+    let filter = async |policy: &str| {
+        let set = sns.set_subscription_attributes().subscription_arn(subscription);
+        set.attribute_name("FilterPolicy").attribute_value(policy).send().await.unwrap();
+    };
+    filter(r#"{"kind":["alarm"]}"#).await;
+    let said = deployed.run(&["doctor"]).expect(1).in_one_line();
+    assert!(said.contains("is told only what the filter policy of its subscription lets through"), "{said}");
+    assert!(
+        said.contains("aws sns set-subscription-attributes") && !said.contains(&format!("{EMAIL} is told ok")),
+        "{said}"
+    );
+    filter("{}").await;
+    deployed.run(&["doctor"]).expect(0);
+
+    let deny = r#"{"Statement":[{"Effect":"Deny","Principal":"*","Action":"sns:*","Resource":"*"}]}"#;
+    let set = sns.set_topic_attributes().topic_arn(TOPIC).attribute_name("Policy").attribute_value(deny);
+    set.send().await.unwrap();
+    for (verb, code) in [("doctor", 1), ("plan", 0), ("status", 0)] {
+        let said = deployed.run(&[verb]).expect(code).in_one_line();
+        assert!(
+            said.contains("the topic's policy denies sns:Publish: nobody may sns:* on everything"),
+            "{verb}: {said}"
+        );
+        assert!(said.contains("aws sns get-topic-attributes"), "{verb}: {said}");
     }
 }
 

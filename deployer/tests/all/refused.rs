@@ -370,6 +370,39 @@ async fn hosts_that_may_not_read_the_secret_are_told_before_a_rotation() {
 }
 
 #[tokio::test]
+async fn a_resource_policy_that_denies_the_hosts_the_secret_is_told_before_a_rotation() {
+    let deployed = Deployed::example(&[]).await;
+    let deny = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Deny", "Principal": {"AWS": format!("arn:aws:iam::{ACCOUNT}:role/{INSTANCE_ROLE}")},
+         "Action": "secretsmanager:GetSecretValue", "Resource": "*"}
+    ]});
+    let put = deployed.aws.secrets.put_resource_policy().secret_id(SECRET).resource_policy(deny.to_string());
+    put.send().await.unwrap();
+
+    let why = format!("the resource policy of secret {SECRET} denies the hosts secretsmanager:GetSecretValue");
+    let way = format!("aws secretsmanager delete-resource-policy --secret-id {SECRET}");
+    says_that_a_rotation_would_fail(&deployed, &why, &way).await;
+    for (verb, code) in [("plan", 0), ("status", 0), ("doctor", 1)] {
+        let said = deployed.run(&[verb]).expect(code).in_one_line();
+        assert!(said.contains(&why) && said.contains(&way), "{verb}: {said}");
+        assert!(!said.contains(&format!("role {INSTANCE_ROLE} may read secret")), "{verb}: {said}");
+    }
+    let status = &deployed.run(&["status", "--json"]).expect(0).json_of("status")[0];
+    assert_eq!(status["mail_is_safe"], "look", "{status}");
+    assert!(status["for_a_person"][0].to_string().contains(&way), "{status}");
+
+    // Whoever may only rotate still rotates, and the host cannot read: the sandbox enforces it.
+    let message = "User: u is not authorized to perform: secretsmanager:GetResourcePolicy on resource: r";
+    deployed.sandbox.faults(&[Fault::fail("secretsmanager:GetResourcePolicy", 403, "AccessDeniedException", message)]);
+    deployed.run(&["rotate"]).expect(14);
+    deployed.mail_works().await;
+    let delete = deployed.aws.secrets.delete_resource_policy().secret_id(SECRET);
+    delete.send().await.unwrap();
+    deployed.run(&["recover", "--auto-approve"]).expect(0);
+    deployed.mail_works().await;
+}
+
+#[tokio::test]
 async fn recover_gives_no_rotation_up_while_the_next_one_would_fail_outside_of_the_function() {
     let deployed = Deployed::example(&[]).await;
     deployed.rotation_fails_after_the_host_was_told().await;

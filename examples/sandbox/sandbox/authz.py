@@ -298,7 +298,7 @@ _CHECKS: dict[str, Callable[[Call], list[Check]]] = {
         " TagResource UntagResource",
         _topic,
     ),
-    "sns:Unsubscribe": _anything,
+    **_by_action("sns", "GetSubscriptionAttributes Unsubscribe", _anything),
     **_by_action(
         "cloudwatch",
         "DeleteAlarms DisableAlarmActions ListTagsForResource PutCompositeAlarm PutMetricAlarm SetAlarmState TagResource"

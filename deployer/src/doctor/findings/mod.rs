@@ -17,6 +17,7 @@ use crate::{
     deployment::{Deployment, names::Names},
     engine::op::ResourceKind,
     error::Error,
+    kinds::topic::Subscriber,
     overview::{nothing_is_deployed, stopped, unusable},
     rotation::{
         diagnosis::{Diagnosis, Known, Way, diagnose},
@@ -576,10 +577,17 @@ fn upkeep(deployment: &Deployment, facts: &Facts) -> Finding {
 
 fn notifications(config: &Config, facts: &Facts) -> Option<Finding> {
     let (check, email) = (Check::Notifications, &config.notify.as_ref()?.email);
-    Some(match &facts.confirmed {
+    Some(match &facts.subscriber {
         Err(error) => Finding::of(check, Verdict::Unknown, error),
-        Ok(Some(true)) => Finding::new(check, Verdict::Ok, format!("{email} is told")),
-        Ok(Some(false)) => Finding::new(
+        Ok(Some(Subscriber { has_confirmed: true, silenced })) if silenced.is_empty() => {
+            Finding::new(check, Verdict::Ok, format!("{email} is told"))
+        }
+        Ok(Some(Subscriber { has_confirmed: true, silenced })) => {
+            let found: Vec<_> = silenced.iter().map(Error::in_one_line).collect();
+            let fixes = silenced.iter().flat_map(|error| error.hints.iter().cloned());
+            fixes.fold(Finding::new(check, Verdict::Wrong, found.join("; ")), Finding::fix)
+        }
+        Ok(Some(Subscriber { has_confirmed: false, .. })) => Finding::new(
             check,
             Verdict::Wrong,
             format!("{email} has not confirmed its subscription, and is told nothing"),

@@ -104,7 +104,7 @@ fn healthy() -> Facts {
         instance_role: Some(Ok(Some(Simulated { asked: 1, denied: vec![] }))),
         denied_by_secret: vec![],
         has_password: Ok(false),
-        confirmed: Ok(Some(true)),
+        subscriber: Ok(Some(Subscriber { has_confirmed: true, silenced: vec![] })),
     }
 }
 
@@ -120,7 +120,7 @@ fn fresh() -> Facts {
         },
         report: None,
         instance_role: Some(Ok(Some(Simulated { asked: 1, denied }))),
-        confirmed: Ok(None),
+        subscriber: Ok(None),
         ..healthy()
     }
 }
@@ -223,7 +223,7 @@ fn each_thing_that_is_wrong_is_one_finding_with_its_evidence_and_its_fix() {
         change(&mut facts);
         not_ok(&facts)
     };
-    let cases: [Case; 15] = [
+    let cases: [Case; 17] = [
         (
             |it| it.expires = Some(SystemTime::UNIX_EPOCH + Duration::from_mins(5)),
             "Credentials Wrong",
@@ -293,7 +293,27 @@ fn each_thing_that_is_wrong_is_one_finding_with_its_evidence_and_its_fix() {
             "Rotation Wrong",
             &["version v2 is AWSPENDING", "`deployer recover`"],
         ),
-        (|it| it.confirmed = Ok(Some(false)), "Notifications Wrong", &["has not confirmed", "follow the link"]),
+        (
+            |it| it.subscriber = Ok(Some(Subscriber { has_confirmed: false, silenced: vec![] })),
+            "Notifications Wrong",
+            &["has not confirmed", "follow the link"],
+        ),
+        (
+            |it| {
+                let silenced = vec![Error::new("the topic's policy denies it").hint("take the statement out")];
+                it.subscriber = Ok(Some(Subscriber { has_confirmed: true, silenced }));
+            },
+            "Notifications Wrong",
+            &["the topic's policy denies it", "take the statement out"],
+        ),
+        (
+            |it| {
+                let error = Error::new("the resource policy denies the hosts").hint("delete it");
+                it.denied_by_secret = vec![DeniedBySecret { hosts: true, error }];
+            },
+            "InstanceRole Wrong",
+            &["denies the hosts", "delete it"],
+        ),
         (
             |it| it.status.unread = vec![Error::new("failed to read role r").aws(None, None)],
             "Resources Unknown",
