@@ -326,6 +326,18 @@ fn hint_for(cause: &Cause) -> Option<Text> {
             code if THROTTLED.contains(&code) => {
                 Some("AWS throttles the calls of this account: run the command again in a minute".into())
             }
+            // "User policy size can't exceed 2,048 characters", all inline policies together, and no quota raises it (IAM guide, "IAM and AWS
+            // STS quotas").
+            code if is_quota(code) && message.contains("policy size") => Some(
+                "IAM limits the inline policies of a user or a role together, and no quota raises that: make another inline policy of it \
+                 shorter, or a managed policy that is attached, or let the file name fewer resources; then run the command again"
+                    .into(),
+            ),
+            code if is_quota(code) && is_of_tags(code, message) => Some(
+                "AWS limits the tags of a resource, and no quota raises that: take tags of the resource away that nobody needs, or write \
+                 fewer under tags; then run the command again"
+                    .into(),
+            ),
             code if is_quota(code) => Some(
                 "a quota of the account is used up: delete what nobody needs, or ask AWS for more (Service Quotas), then run the command again"
                     .into(),
@@ -358,6 +370,11 @@ fn is_quota(code: &str) -> bool {
     const OTHERS: [&str; 2] = ["CodeStorageExceededException", "ServiceQuotaExceededException"];
     let code_of_limit = code.strip_suffix("Exception").unwrap_or(code);
     code_of_limit.ends_with("LimitExceeded") || OTHERS.contains(&code)
+}
+
+/// IAM says it in words (`Cannot exceed quota for TagsPerUser: 50`), and SNS has a code of its own.
+fn is_of_tags(code: &str, message: &str) -> bool {
+    code.starts_with("TagLimitExceeded") || message.contains("TagsPer")
 }
 
 /// `proxy`: the variable that names it, and the variable's value, of which a password is not shown.
@@ -427,6 +444,28 @@ mod tests {
         }
         let foreign = Cause::NoAnswer("invalid peer certificate: UnknownIssuer".into());
         assert!(hint_for(&foreign).unwrap().to_string().contains("AWS_CA_BUNDLE"));
+    }
+
+    #[test]
+    fn a_limit_that_no_quota_raises_is_told_with_what_else_helps() {
+        let hint = |code: &str, message: &str| {
+            let cause = Cause::Aws { code: code.into(), message: message.into(), request_id: None };
+            hint_for(&cause).unwrap().to_string()
+        };
+        for message in [
+            "Maximum policy size of 2048 bytes exceeded for user m",
+            "Maximum policy size of 10240 bytes exceeded for role r",
+        ] {
+            let said = hint("LimitExceeded", message);
+            assert!(said.contains("inline polic") && !said.contains("ask AWS"), "{said}");
+        }
+        for (code, message) in
+            [("TagLimitExceededException", "too many"), ("LimitExceeded", "Cannot exceed quota for TagsPerUser: 50")]
+        {
+            let said = hint(code, message);
+            assert!(said.contains("fewer under tags") && !said.contains("ask AWS"), "{said}");
+        }
+        assert!(hint("LimitExceeded", "Cannot exceed quota for UsersPerAccount: 5000").contains("Service Quotas"));
     }
 
     #[test]
