@@ -255,13 +255,15 @@ async fn invoke<T: DeserializeOwned>(aws: &Aws, deployment: &Deployment, event: 
     let answer = answer.failed_to(|| format!("invoke function {name}")).map_err(|error| match error.code() {
         _ if is_stopped => {
             let arn = deployment.names.function_arn();
-            error.hint(
+            // AWS's code is that of calls which are too many, and to wait helps none.
+            Error { hints: Vec::new(), ..error }.of_kind(ErrorKind::RotationFailed).hint(
                 Text::from("the function is stopped: its reserved concurrency is used up or 0. ")
                     .then(start_again(&arn)),
             )
         }
         Some("ResourceNotFoundException") => error.hint(text!["run ", Command::deployer("apply"), " first"]),
-        Some(NO_GRANT) => error.hint(lost_grant(name, &deployment.names.role)),
+        Some(NO_GRANT) => error.of_kind(ErrorKind::RotationFailed).hint(lost_grant(name, &deployment.names.role)),
+        Some(code) if NO_START.contains(&code) => error.of_kind(ErrorKind::RotationFailed),
         _ => error,
     })?;
     let payload = answer.payload.unwrap_or_else(|| Blob::new([]));
