@@ -6,13 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_ssm::types::ResourceTypeForTagging;
+use aws_sdk_ssm::types::{Parameter, ParameterType, ResourceTypeForTagging};
+use contract::{Command, text};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     aws::Aws,
-    deployment::names::RECORDS,
+    deployment::names::{RECORDS, region_of},
     digest,
     engine::{
         op::{Address, ResourceKind},
@@ -129,23 +130,57 @@ impl Record {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    fn parse(name: &str, text: &str) -> Result<Self, Error> {
-        let unreadable = |cause: String| {
-            Error::new(format!("the record {name} cannot be read")).cause(cause).hint(
-                "somebody else wrote the parameter. Restore the version before from its history, or delete it: then only what the \
-                 file no longer declares is forgotten, and apply writes it again",
-            )
+    /// What a parameter holds. A SecureString is read encrypted, and holds no secret anyway.
+    fn of(parameter: &Parameter) -> Result<Self, Error> {
+        let (name, value) = (parameter.name().unwrap_or_default(), parameter.value().unwrap_or_default());
+        let region = parameter.arn().map(region_of);
+        match parameter.r#type() {
+            Some(ParameterType::String) | None => Self::parse(name, region, value),
+            Some(other) => {
+                let cause = format!("it is a {other}, and apply writes a String: somebody else made the parameter");
+                Err(cannot_be_read(name, region, cause))
+            }
+        }
+    }
+
+    fn parse(name: &str, region: Option<&str>, text: &str) -> Result<Self, Error> {
+        let unreadable = |error: serde_json::Error| {
+            let what = if error.is_data() { "it is JSON of something else" } else { "it is not JSON" };
+            cannot_be_read(name, region, format!("somebody else wrote the parameter: {what} ({error})"))
         };
-        let version = serde_json::from_str::<BTreeMap<String, serde_json::Value>>(text)
-            .map_err(|error| unreadable(error.to_string()))?
-            .remove("version");
+        let version =
+            serde_json::from_str::<BTreeMap<String, serde_json::Value>>(text).map_err(unreadable)?.remove("version");
         if version.as_ref().is_some_and(|version| version.as_u64() > Some(VERSION.into())) {
             return Err(Error::new(format!("the record {name} was written by a newer deployer"))
                 .cause(format!("this one knows the record's version {VERSION}"))
                 .hint("update the deployer"));
         }
-        serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))
+        serde_json::from_str(text).map_err(unreadable)
     }
+}
+
+/// The commands name the region of the parameter, if it is known: it need not be the one that the person has configured.
+fn cannot_be_read(name: &str, region: Option<&str>, cause: String) -> Error {
+    let command = |verb: &str| {
+        let region = region.into_iter().flat_map(|region| ["--region", region]);
+        let words: Vec<_> = ["ssm", verb].into_iter().chain(region).chain(["--name", name]).collect();
+        Command::aws(&words)
+    };
+    Error::new(format!("the record {name} cannot be read"))
+        .cause(cause)
+        .hint(text![
+            command("get-parameter"),
+            " shows it, and ",
+            command("get-parameter-history"),
+            " the versions before, of which you can write one again"
+        ])
+        .hint(text![
+            "or delete it: ",
+            command("delete-parameter"),
+            ". Then only what the file no longer declares is forgotten, and ",
+            Command::deployer("apply"),
+            " writes it again"
+        ])
 }
 
 /// Adds to the error of a parameter that could not be overwritten what a policy that demands tags has to leave out: AWS takes no tags
@@ -168,9 +203,8 @@ pub(crate) async fn list(aws: &Aws) -> Result<Vec<(String, Result<Record, Error>
         .into_iter()
         .flat_map(|page| page.parameters.unwrap_or_default())
         .filter_map(|parameter| {
-            let name = parameter.name?;
-            let record = Record::parse(&name, &parameter.value.unwrap_or_default());
-            Some((name.strip_prefix(RECORDS)?.trim_start_matches('/').to_owned(), record))
+            let name = parameter.name()?.strip_prefix(RECORDS)?.trim_start_matches('/').to_owned();
+            Some((name, Record::of(&parameter)))
         })
         .collect();
     records.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -190,7 +224,7 @@ pub(crate) async fn read(aws: &Aws, name: &str) -> Result<Option<Kept>, Error> {
     )?;
     let Some(tags) = tags else { return Ok(None) };
     let tags = tags::read(tags.tag_list, |tag| (Some(tag.key), Some(tag.value)));
-    Ok(Some(Kept { record: Record::parse(name, &parameter.value.unwrap_or_default())?, tags }))
+    Ok(Some(Kept { record: Record::of(&parameter)?, tags }))
 }
 
 #[cfg(test)]
@@ -227,13 +261,35 @@ mod tests {
 
     #[test]
     fn a_record_of_a_newer_deployer_and_one_that_somebody_edited_are_refused_in_their_own_words() {
-        let parse = |text: &str| Record::parse("/deployer/m", text).map_err(|error| error.what);
+        let parse = |text: &str| Record::parse("/deployer/m", None, text).map_err(|error| error.what);
         let written = record(&[entry("u", Some("a"))], &[]);
         assert_eq!(parse(&written.to_json()), Ok(written));
         let newer = parse(r#"{"version":2,"resources":{"anything":"else"}}"#).unwrap_err();
         assert!(newer.contains("written by a newer deployer"), "{newer}");
         for text in ["", "{}", r#"{"version":1,"resources":[{"kind":"castle","name":"n"}]}"#] {
             assert!(parse(text).unwrap_err().contains("cannot be read"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_is_no_record_is_told_with_what_it_is_and_what_shows_and_removes_it() {
+        let arn = "arn:aws:ssm:eu-west-1:123456789012:parameter/deployer/m";
+        let parameter =
+            |kind, value: &str| Parameter::builder().name("/deployer/m").arn(arn).r#type(kind).value(value).build();
+        for (kind, value, why) in [
+            (ParameterType::SecureString, "AQICAH", "it is a SecureString, and apply writes a String"),
+            (ParameterType::StringList, "a,b", "it is a StringList"),
+            (ParameterType::String, "rotation", "it is not JSON (expected value"),
+            (ParameterType::String, r#"{"version":1}"#, "it is JSON of something else (missing field"),
+            (ParameterType::String, "[]", "it is JSON of something else"),
+        ] {
+            let error = Record::of(&parameter(kind, value)).unwrap_err();
+            assert!(error.in_one_line().contains(why), "{}", error.in_one_line());
+            let hints: Vec<_> = error.hints.iter().map(ToString::to_string).collect();
+            for command in ["get-parameter", "get-parameter-history", "delete-parameter"] {
+                let command = format!("aws ssm {command} --region eu-west-1 --name /deployer/m`");
+                assert!(hints.iter().any(|hint| hint.contains(&command)), "{command}: {hints:?}");
+            }
         }
     }
 }

@@ -268,6 +268,11 @@ async fn a_record_of_somebody_else_or_of_a_newer_deployer_is_refused() {
         assert!(refused.contains(said), "{refused}");
     }
     assert_eq!(sandbox.mutations(before), ["ssm:PutParameter"; 2], "the test's own");
+    ssm.delete_parameter().name(RECORD).send().await.unwrap();
+    put("{}").r#type(ParameterType::SecureString).send().await.unwrap();
+    let refused = sandbox.deployer(&["plan", &config]).expect(1).in_one_line();
+    assert!(refused.contains("it is a SecureString, and apply writes a String"), "{refused}");
+    assert!(refused.contains(&format!("aws ssm delete-parameter --region {REGION} --name {RECORD}")), "{refused}");
     assert!(sandbox.inventory().contains(&"user administrator".to_owned()));
 }
 
