@@ -22,6 +22,24 @@ pub(crate) async fn check_profile() -> Result<(), Error> {
     Err(no_such_profile(name))
 }
 
+/// Keys in the environment come before a profile, and the SDK does not say so.
+pub(crate) fn profile_that_is_not_used() -> Option<Text> {
+    not_used(|variable| env::var(variable).ok())
+}
+
+fn not_used(value_of: impl Fn(&str) -> Option<String>) -> Option<Text> {
+    let value = |variable: &str| value_of(variable).filter(|value| !value.is_empty());
+    let profile = value("AWS_PROFILE")?;
+    let keys = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+    keys.iter().all(|key| value(key).is_some()).then(|| {
+        format!(
+            "the credentials are those of {}: they come before AWS_PROFILE, so profile {profile} is not used. To use the profile, unset both",
+            keys.join(" and ")
+        )
+        .into()
+    })
+}
+
 /// The SDK would panic on a line break in what it puts into a header, and AWS would call the signature wrong.
 pub(crate) fn check_characters(credentials: &Credentials) -> Result<(), Error> {
     let parts = [
@@ -168,4 +186,24 @@ fn mfa_hint(profile: &str) -> Text {
 fn let_the_cli_give_them(profile: &str) -> Text {
     let export = Command::aws(&["configure", "export-credentials", "--profile", profile]);
     format!("in ~/.aws/config, write a profile with `credential_process = {export}`, and name it in AWS_PROFILE").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_beside_keys_of_the_environment_is_told_as_not_used() {
+        let told = |set: &'static [(&'static str, &'static str)]| {
+            not_used(|name| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+        };
+        let keys = [("AWS_ACCESS_KEY_ID", "AKIA"), ("AWS_SECRET_ACCESS_KEY", "s3cret")];
+        let both = told(&[("AWS_PROFILE", "prod"), ("AWS_ACCESS_KEY_ID", "AKIA"), ("AWS_SECRET_ACCESS_KEY", "s3cret")]);
+        let both = both.unwrap().to_string();
+        assert!(both.contains("profile prod is not used") && both.contains("AWS_ACCESS_KEY_ID"), "{both}");
+        assert!(keys.iter().all(|(_, value)| !both.contains(value)), "{both}");
+        assert_eq!(told(&[("AWS_PROFILE", "prod")]), None);
+        assert_eq!(told(&[("AWS_PROFILE", "prod"), ("AWS_ACCESS_KEY_ID", "AKIA")]), None);
+        assert_eq!(told(&[("AWS_PROFILE", ""), ("AWS_ACCESS_KEY_ID", "AKIA"), ("AWS_SECRET_ACCESS_KEY", "s")]), None);
+    }
 }

@@ -1,6 +1,9 @@
 //! A deployment, connected to its AWS account: what every verb works with.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Once},
+    time::Duration,
+};
 
 use contract::{Command, Text, text};
 
@@ -8,7 +11,7 @@ use super::ended::{Shown, show, show_all};
 use crate::{
     aws::{self, Aws, Identity},
     config::{self, AccessKeyId, Config},
-    date,
+    credentials, date,
     deployment::{
         Allowed, Deployment,
         facts::Facts,
@@ -249,6 +252,13 @@ pub(super) async fn with_events<T>(screen: &Screen, work: impl AsyncFnOnce(Event
 
 /// Connects to a region's AWS. Calls that have no answer for long are told.
 pub(super) async fn connect(screen: &Screen, region: &str) -> Result<(Aws, Identity), Shown> {
+    // A run may connect to several deployments.
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        if let Some(note) = credentials::profile_that_is_not_used() {
+            screen.note(note);
+        }
+    });
     let told = screen.clone();
     let silence = Silence::new(move |unanswered| told.event(&Event::Unanswered(unanswered)));
     aws::connect(region, &silence).await.map_err(|error| show(screen, &error))

@@ -107,6 +107,23 @@ fn credentials_with_a_line_break_are_told_as_that_and_a_profile_that_is_not_ther
 }
 
 #[test]
+fn a_profile_beside_the_keys_of_the_environment_is_told_as_not_used() {
+    let sandbox = Sandbox::start();
+    let config = sandbox.config(&[]);
+    let plan = |set: &[(&str, &str)]| sandbox.deployer_with(&["plan", &config], set).expect(0).stderr;
+    let told = plan(&[("AWS_PROFILE", "prod")]);
+    assert!(told.contains("AWS_PROFILE, so profile prod is not used"), "{told}");
+    assert!(!plan(&[]).contains("is not used"));
+}
+
+#[test]
+fn standard_input_is_told_from_a_file_that_is_not_there() {
+    let sandbox = Sandbox::start();
+    let error = sandbox.deployer(&["apply", "-"]).expect(1).stderr;
+    assert!(error.contains("standard input is not read") && !error.contains("deployer init"), "{error}");
+}
+
+#[test]
 fn a_file_of_credentials_that_cannot_be_read_is_named() {
     let sandbox = Sandbox::start();
     let config = sandbox.config(&[]);
