@@ -46,11 +46,17 @@ pub(crate) fn parse(text: &str) -> Result<Duration, InvalidValue> {
         number.parse().ok().filter(|count| *count > 0 && number.len() <= MAX_DIGITS && !number.starts_with('0'));
     match (count, unit) {
         (Some(count), Some((_, unit))) => Ok(*unit * count),
+        _ if is_zero(text) => Err(InvalidValue::new(format!("`{text}` is no time"), "write at least 1s")),
         _ => Err(InvalidValue::new(
             format!("`{text}` is not a duration"),
             "write a whole number and one unit: 30s, 2m, 24h or 30d",
         )),
     }
+}
+
+/// Whether a text is a duration of nothing, in any unit: `0s`, `0h`.
+pub(super) fn is_zero(text: &str) -> bool {
+    text.strip_suffix(UNITS.map(|(letter, _)| letter)).is_some_and(|number| number == "0")
 }
 
 /// The shortest way to write a duration of whole seconds: `90s` is `1m30s`, a day is `24h`, more whole days `30d`.

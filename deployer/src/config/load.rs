@@ -301,6 +301,9 @@ fn unreadable(path: &Path, error: &io::Error) -> Problem {
         ErrorKind::NotFound if path.is_symlink() => {
             "it is a link to a file that does not exist: correct the link".to_owned()
         }
+        ErrorKind::NotFound if path == Path::new("-") => {
+            "standard input is not read: write the configuration into a file, and name that file".to_owned()
+        }
         ErrorKind::NotFound => {
             let similar = similar(path).map(|similar| format!("did you mean {}?", similar.display()));
             similar.unwrap_or_else(|| {

@@ -289,7 +289,7 @@ groups! {
         /// How long a superseded key is Inactive before it is deleted; 0s: it is deleted at once. If left out: three days, or nothing
         /// if rotations follow each other too soon for that.
         #[serde(default)]
-        #[schemars(extend("pattern" = "^(0s|[1-9][0-9]{0,5}[smhd])$"))]
+        #[schemars(extend("pattern" = "^(0[smhd]|[1-9][0-9]{0,5}[smhd])$"))]
         keep_inactive: Optional<Leaf<DurationText>>,
     }
 

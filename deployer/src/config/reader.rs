@@ -13,6 +13,10 @@ use super::{
 
 const NO_VALUE: &str = "write a value after the colon, or remove the key if it is optional";
 
+/// What is refused with a line break before the quote's end.
+pub(super) const NO_LINE_BREAK: &str =
+    "take the line break at its end away, which YAML's `|` and `>` leave: write the value on the line of its key";
+
 /// Reads the values of one document. If a method returns `None`, it has recorded a problem.
 pub(super) struct Reader<'a> {
     pub(super) source: &'a Source<'a>,
@@ -34,6 +38,7 @@ impl Reader<'_> {
             // The message quotes what is refused.
             let hint = match invisible(&message) {
                 Some(name) => format!("delete the invisible character in it, {name}; or {hint}"),
+                None if message.contains("\n`") => format!("{NO_LINE_BREAK}; or {hint}"),
                 None => hint,
             };
             Problem::at(self.source.place(at), code, message, hint)
@@ -245,7 +250,7 @@ impl Reader<'_> {
 }
 
 /// A character that nobody sees, or that looks like a space: a web page or a word processor adds such ones to what is copied.
-fn invisible(text: &str) -> Option<String> {
+pub(super) fn invisible(text: &str) -> Option<String> {
     text.chars().find_map(|c| {
         let name = match c {
             '\u{a0}' => "a no-break space",

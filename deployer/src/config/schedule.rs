@@ -195,7 +195,7 @@ fn cron_schedule(text: &str, arguments: &str) -> Result<Schedule, InvalidValue> 
     let Some(hours) = values(hours, 0, 23, &[]) else {
         return error("has a wrong hour", "hours are 0-23; lists, ranges and steps such as 8/12 are allowed");
     };
-    Ok(cron_of(text, &hours, days_between))
+    Ok(cron_of(text, &hours, days_between * months_between(&months, days_between)))
 }
 
 /// Whether one of the months has one of the days, at least in a leap year.
@@ -223,13 +223,20 @@ fn cron_of(text: &str, hours: &BTreeSet<u32>, days_between: u32) -> Schedule {
     }
 }
 
+/// The fewest months between two of these, if there is one day in each; of several days in a month, the next one may be in the same.
+fn months_between(months: &BTreeSet<u32>, days_between: u32) -> u32 {
+    let (Some(first), Some(last)) = (months.first(), months.last()) else { return 1 };
+    let fewest = gaps(months).chain([12 + first - last]).min().unwrap_or(1);
+    if days_between == SHORTEST_MONTH_DAYS { fewest } else { 1 }
+}
+
 fn gaps(values: &BTreeSet<u32>) -> impl Iterator<Item = u32> {
     values.iter().zip(values.iter().skip(1)).map(|(earlier, later)| later - earlier)
 }
 
 /// The fewest days between two days of the month; none if the field is not valid.
 ///
-/// Months are ignored, and each counts as the shortest one: the true distance is this or longer.
+/// Every month counts as the shortest one: the true distance is this or longer.
 fn days_between_of_month(field: &str) -> Option<u32> {
     if field == "L" {
         return Some(SHORTEST_MONTH_DAYS);

@@ -6,6 +6,7 @@ use super::{
     group::FIRST_LINES,
     node::{At, Found, Node},
     problem::{Code, Problem, Problems, Source},
+    reader::invisible,
 };
 
 /// Reads every document of a text, and finds what YAML a configuration may not use. A syntax error ends the reading, and is the
@@ -166,6 +167,9 @@ fn syntax_problem(source: &Source<'_>, error: &ScanError) -> Problem {
     let rest = source.text.get(start..).unwrap_or_default();
     if rest.starts_with('\0') {
         return problem(here, "remove the NUL character: the file may be a binary file, or UTF-16 text");
+    }
+    if let Some(name) = rest.chars().next().and_then(|first| invisible(&first.to_string())) {
+        return problem(here, &format!("delete the invisible character here, {name}"));
     }
     let hint = if rest.starts_with(['@', '`', '%', '!', '&', '|', '>']) {
         "a value that begins with a special character needs quotes"

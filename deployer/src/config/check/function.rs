@@ -4,7 +4,7 @@ use crate::config::{
     Architecture, Function, LOG_RETENTION_DAYS, LogLevel, Vpc,
     node::At,
     raw::{self, RawFunction, RawVpc},
-    reader::{Reader, if_given, or_default, required},
+    reader::{NO_LINE_BREAK, Reader, if_given, or_default, required},
 };
 
 impl Reader<'_> {
@@ -40,7 +40,10 @@ impl Reader<'_> {
             }
         }
         let vpc = if_given(&raw.vpc, |raw| self.vpc(raw));
-        let package = if_given(&raw.package, |leaf| self.text("function.package", leaf).map(str::to_owned));
+        let package = if_given(&raw.package, |leaf| match self.text("function.package", leaf)? {
+            path if path.ends_with('\n') => self.refuse(leaf.at, "no file has this name", NO_LINE_BREAK),
+            path => Some(path.to_owned()),
+        });
 
         Some(Function {
             memory_mb: memory_mb?,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::{
     Rotation, Schedule,
-    duration::{DAY, HOUR, spell},
+    duration::{DAY, HOUR, is_zero, spell},
     node::{At, Found},
     raw::{self, RawRotation},
     reader::{Reader, if_given, or_default},
@@ -29,7 +29,7 @@ impl Reader<'_> {
         let keep = if_given(&raw.keep_previous, |leaf| self.duration("rotation.keep_previous", leaf));
 
         let keep_inactive = if_given(&raw.keep_inactive, |leaf| match &leaf.found {
-            Found::Text(text) if text == "0s" => Some((Duration::ZERO, leaf.at)),
+            Found::Text(text) if is_zero(text) => Some((Duration::ZERO, leaf.at)),
             _ => self.duration("rotation.keep_inactive", leaf).map(|keep| (keep, leaf.at)),
         });
 

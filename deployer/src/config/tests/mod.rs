@@ -32,6 +32,12 @@ fn an_invisible_character_is_named_wherever_a_value_or_a_key_is_refused() {
         ("name: mail\u{200b}\nregion: eu-west-1\n", "a zero-width space (U+200B)"),
         ("name: m\nregion: eu-west-1\u{a0}\n", "a no-break space (U+00A0)"),
         ("name: m\nreg\u{feff}ion: eu-west-1\n", "a byte order mark (U+FEFF)"),
+        ("name: \u{feff}m\nregion: eu-west-1\n", "a byte order mark (U+FEFF)"),
+        ("name: \"m\u{feff}\"\nregion: eu-west-1\n", "a byte order mark (U+FEFF)"),
+        ("name: m\nregion: eu-west-1\ninstance: {id: \u{feff}i-0123456789abcdef0}\n", "a byte order mark (U+FEFF)"),
+        ("name: m\nregion: eu-west-1\nfunction: {memory: \u{feff}128}\n", "a byte order mark (U+FEFF)"),
+        ("name: m\nregion: eu-west-1\nfunction: {timeout: 5m\u{feff}}\n", "a byte order mark (U+FEFF)"),
+        ("name: m\nregion: eu-west-1\ntags: {team: \u{feff}mail}\n", "a byte order mark (U+FEFF)"),
         (
             "name: m\nregion: eu-west-1\nrotation: {schedule: \"rate(7\u{2009}days)\"}\n",
             "a space of another width (U+2009)",
@@ -41,6 +47,25 @@ fn an_invisible_character_is_named_wherever_a_value_or_a_key_is_refused() {
         let errors = as_text(&parsed(&yaml).unwrap_err());
         assert!(errors.contains(name), "{yaml}: {errors}");
     }
+}
+
+#[test]
+fn a_line_break_that_a_block_of_yaml_leaves_is_named_wherever_a_value_is_refused() {
+    let name = "name: |\n  mail\nregion: eu-west-1\nsecret: {name: m/smtp}\niam_user: {name: m}\n";
+    let package = with("function:\n  package: >\n    bootstrap.zip\n");
+    for yaml in [name, &package] {
+        let errors = as_text(&parsed(yaml).unwrap_err());
+        assert!(errors.contains("the line break at its end") && errors.contains("`|` and `>`"), "{errors}");
+    }
+}
+
+#[test]
+fn no_time_is_told_as_such_and_may_be_written_in_any_unit_where_it_is_accepted() {
+    for zero in ["0s", "0m", "0h", "0d"] {
+        assert_eq!(one(&with(&format!("rotation: {{keep_inactive: {zero}}}"))).rotation.keep_inactive, Duration::ZERO);
+    }
+    let errors = as_text(&parsed(&with("rotation: {keep_previous: 0h}")).unwrap_err());
+    assert!(errors.contains("`0h` is no time") && errors.contains("write at least 1s"), "{errors}");
 }
 
 #[test]
@@ -774,8 +799,12 @@ fn the_shortest_time_between_two_windows_is_never_overestimated() {
         ("cron(0 /10 * * ? *)", HOUR * 4),
         ("cron(0 4,12 1 * ? *)", HOUR * 8),
         ("cron(0 2 1 * ? *)", month),
-        ("cron(0 2 1 JAN ? *)", month),
-        ("cron(0 2 29 FEB ? *)", month),
+        ("cron(0 2 1 JAN ? *)", month * 12),
+        ("cron(0 2 29 FEB ? *)", month * 12),
+        ("cron(0 2 1 1/3 ? *)", month * 3),
+        ("cron(0 2 ? JAN,APR SUN#1 *)", month * 3),
+        ("cron(0 2 1,15 JAN ? *)", DAY * 14),
+        ("cron(0 2 ? JAN SUN *)", DAY * 7),
         ("cron(0 2 31 FEB-APR ? *)", month),
         ("cron(0 2 L * ? *)", month),
         ("cron(0 2 1,15 * ? *)", DAY * 14),
