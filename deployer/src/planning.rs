@@ -20,7 +20,7 @@ use crate::{
         owned::{Declared, Found, Owned},
         plan::{self, ChangedBy, Decided, Survey},
     },
-    error::{Error, ErrorKind},
+    error::Error,
     kinds::record,
     leftovers::leftovers,
     would_fail,
@@ -58,9 +58,9 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
         keep_the_credential_readable(deployment, &facts, &mut more.resources);
     }
     keep_what_is_protected(deployment, &facts, &mut more.resources);
-    // The record is then another deployment's too: how to delete what it names is no help.
-    let is_not_ours = |it: &Decided| it.ops.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotOurs);
-    if resources.iter().any(is_not_ours) {
+    // How to delete what the file no longer declares is no help to somebody whose file is refused: it may have to declare it again. The
+    // record may be another deployment's, too.
+    if resources.iter().any(|it| it.ops.is_err()) {
         more.resources.retain(|it| it.ops.is_ok());
     }
     let deleted = if nodes.is_empty() { Vec::new() } else { deleted(&more.resources) };

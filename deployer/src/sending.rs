@@ -107,8 +107,9 @@ const ANY: &str = "a@example.com";
 
 /// A denial may be due to what the simulator was not told: the address, or the value of a condition key, such as the host's own address.
 fn judged(denied: &Denied, user: &str, is_existing: bool, is_named: bool) -> MaySend {
-    if !denied.unknown_keys.is_empty() {
-        let keys: Vec<_> = denied.unknown_keys.iter().map(String::as_str).collect();
+    // The simulator names the keys of all policies. A request to SES has none of another service.
+    let keys: Vec<_> = denied.unknown_keys.iter().map(String::as_str).filter(|key| is_of_mail(key)).collect();
+    if !keys.is_empty() {
         let keys = keys.join(", ");
         return MaySend::Unseen(
             format!("whether user {user} may send cannot be seen: its policies depend on {keys}").into(),
@@ -170,6 +171,12 @@ fn judged(denied: &Denied, user: &str, is_existing: bool, is_named: bool) -> May
     MaySend::No(Refused { found: format!("SES refuses the mail of user {user}: {why}").into(), ways: vec![way] })
 }
 
+/// Whether a request to SES may have this condition key.
+fn is_of_mail(key: &str) -> bool {
+    let service = key.split(':').next().unwrap_or_default();
+    ["aws", "ses"].iter().any(|it| service.eq_ignore_ascii_case(it))
+}
+
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeSet, path::Path};
@@ -195,6 +202,8 @@ mod tests {
         for by in [DeniedBy::Statement, DeniedBy::NoPolicy] {
             let unseen = judged(&denied(by, &["aws:SourceIp"]), "mail", false, true);
             assert!(matches!(&unseen, MaySend::Unseen(why) if why.to_string().contains("aws:SourceIp")), "{unseen:?}");
+            let seen = judged(&denied(by, &["s3express:SessionMode"]), "mail", false, true);
+            assert!(matches!(seen, MaySend::No(_)), "{seen:?}");
         }
         assert!(matches!(judged(&denied(DeniedBy::NoPolicy, &[]), "mail", true, false), MaySend::Unseen(_)));
         for by in [DeniedBy::Statement, DeniedBy::PermissionsBoundary, DeniedBy::ServiceControlPolicy] {

@@ -101,11 +101,15 @@ async fn replace(session: &Session, args: &RotateArgs, leaked: &str) -> Result<D
             report = read(session).await?;
             session.or_show(refusal(session, &report).map_or(Ok(()), Err))?;
         }
-        timeline.add(format!("a rotation starts, because hosts may use {leaked}"));
+        let (users, names) = match report.hosts.as_slice() {
+            [] => ("programs", "AWSCURRENT names"),
+            _ => ("hosts", "every host has"),
+        };
+        timeline.add(format!("a rotation starts, because {users} may use {leaked}"));
         let version = rotate(session, &report, args.watch, args.patience).await?;
         report = read_once_current(session, &version).await?;
         let now = current_key(&report).unwrap_or("none");
-        timeline.add(format!("every host has access key {now}"));
+        timeline.add(format!("{names} access key {now}"));
     }
     delete(session, leaked, &mut timeline).await?;
     for entry in timeline.0 {
@@ -118,9 +122,10 @@ async fn replace(session: &Session, args: &RotateArgs, leaked: &str) -> Result<D
 /// Says what comes next. Returns the keys that have to go before a rotation, or refuses one that could not end.
 fn make_way(session: &Session, report: &Report, leaked: &str, is_used: bool) -> Result<Vec<String>, Shown> {
     if !is_used {
-        let who = match session.deployment.config.instance {
-            Some(_) => "no host needs it",
-            None => "whoever has not read AWSCURRENT since it was superseded stops sending",
+        let who = if report.hosts.is_empty() {
+            "whoever has not read AWSCURRENT since it was superseded stops sending"
+        } else {
+            "every host has confirmed another one, and whoever still uses this one stops sending"
         };
         session.screen.note(format!("this run deletes access key {leaked}, whatever its last use: {who}"));
         return Ok(vec![]);
@@ -136,10 +141,17 @@ fn make_way(session: &Session, report: &Report, leaked: &str, is_used: bool) -> 
             described(other)
         ));
     }
-    session.screen.note(format!(
-        "hosts may use access key {leaked}: a rotation replaces it. It is deleted as soon as every host has the new one, whatever its \
-         last use"
-    ));
+    session.screen.note(if report.hosts.is_empty() {
+        format!(
+            "programs may use access key {leaked}: a rotation replaces it. It is deleted right after that, whatever its last use: a program \
+             that has not read AWSCURRENT again by then stops sending"
+        )
+    } else {
+        format!(
+            "hosts may use access key {leaked}: a rotation replaces it. It is deleted as soon as every host has the new one, whatever its \
+             last use"
+        )
+    });
     Ok(others.into_iter().map(|key| key.key.clone()).collect())
 }
 

@@ -315,7 +315,12 @@ impl<T: Tagged> Owned<T> {
             Some(owner) => (
                 format!("deployment {owner} owns it"),
                 vec![
-                    "if this deployment got a new name (moved_from), use the file with that name: this file is out of date".into(),
+                    format!(
+                        "if this file gives that deployment another name, write its name before: `moved_from: {}`",
+                        owner.rsplit('/').next().unwrap_or(owner)
+                    )
+                    .into(),
+                    "if that is the new name of this deployment, use its file: this one is out of date".into(),
                     format!("else change {} in the configuration: two deployments cannot share {address}", T::NAME_KEY).into(),
                 ],
             ),

@@ -171,9 +171,12 @@ impl Tagged for User {
         let Observed { key_ids, powers, .. } = &found.observed;
         let powers = powers.iter().map(|powers| powers::told(&self.name, powers));
         let keys = (!key_ids.is_empty()).then(|| {
-            let keys = key_ids.join(" and ");
+            let (keys, stay) = match key_ids.as_slice() {
+                [key] => (format!("access key {key}"), "stays"),
+                keys => (format!("access keys {}", keys.join(" and ")), "stay"),
+            };
             format!(
-                "access key {keys} stays. A later rotation may delete a key that was never used and that no version of the secret names"
+                "{keys} {stay}. A later rotation may delete a key that was never used and that no version of the secret names"
             )
         });
         Some(powers.chain(keys).collect::<Vec<_>>().join("; ").into())
@@ -203,7 +206,7 @@ impl Tagged for User {
         }
         if !key_ids.is_empty() && !going.stop_mail {
             return Err(Error::new(format!("user {} has access keys that a host may be using", self.name))
-                .cause(format!("destroying it deletes {}, and mail sent with them stops", key_ids.join(" and ")))
+                .cause(format!("mail stops that is sent with {}, which a destroy of the user deletes", key_ids.join(" and ")))
                 .hint("give the hosts another credential first, then run the command again with --stop-mail"));
         }
         let keys = key_ids.iter().map(|id| {

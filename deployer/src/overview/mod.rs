@@ -20,7 +20,7 @@ use crate::{
         retirement,
     },
     sending::{MaySend, Refused},
-    status::{Key, State, Status, of_apply},
+    status::{CredentialStatus, Key, State, Status, of_apply},
 };
 
 #[cfg(test)]
@@ -280,8 +280,10 @@ fn rows(status: &Status, keep_inactive: Duration, now: SystemTime) -> Vec<Row> {
     let credential = &status.credential;
     let row = |subject, lines| Row { subject, lines };
     let date = |date: &String| with_distance(date, now);
-    let last = credential.last_rotated.as_ref().map_or("never".to_owned(), date);
+    let none = if secret_is_unread(status) { "not known" } else { "never" };
+    let last = credential.last_rotated.as_ref().map_or(none.to_owned(), date);
     let next = match &credential.next_rotation {
+        None if secret_is_unread(status) => "not known".to_owned(),
         _ if !credential.rotation_enabled => "none: rotation is not enabled".to_owned(),
         Some(next) => format!("by {}", date(next)),
         None => "not scheduled".to_owned(),
@@ -315,6 +317,13 @@ fn rows(status: &Status, keep_inactive: Duration, now: SystemTime) -> Vec<Row> {
     }
     rows.extend(mentions);
     rows
+}
+
+/// Whether nothing is known of the secret's rotation, because it could not be read.
+fn secret_is_unread(status: &Status) -> bool {
+    let is_rotation = |(address, state): &(Address, State)| address.kind == ResourceKind::Rotation && *state == State::Unknown;
+    let CredentialStatus { rotation_enabled, last_rotated, versions, .. } = &status.credential;
+    !rotation_enabled && last_rotated.is_none() && versions.is_empty() && status.resources.iter().any(is_rotation)
 }
 
 /// What only the function knows.
@@ -383,7 +392,7 @@ fn readers(report: &Report) -> Vec<Text> {
             "told: has confirmed the key in use"
         }
         (Some(_), Some(_), Some(_)) => "not every host is told: it may have the key in use or the new one",
-        _ if report.hides_a_key() => "it is not known which key it has, because the secret could not be read",
+        _ if report.hides_a_key() => "it is not known which key it has: a value of the secret cannot be read or used",
         _ => "not known to be told: no host has confirmed the key in use",
     };
     let of_host = |host: &contract::HostReport| format!("{} {}, {told}", host.instance, host.status).into();

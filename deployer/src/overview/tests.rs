@@ -185,6 +185,19 @@ fn while_the_secret_cannot_be_read_nobody_says_that_a_key_is_not_in_use_or_that_
 }
 
 #[test]
+fn what_could_not_be_read_of_the_rotation_is_not_called_never_or_off() {
+    let unread = |state| {
+        let resources = vec![(Address::new(ResourceKind::Rotation, "r"), state)];
+        let status = Status { resources, credential: CredentialStatus::default(), report: None, ..healthy() };
+        let rows = shown(&status).rows;
+        ["last rotation", "next rotation"]
+            .map(|subject| rows.iter().find(|row| row.subject == subject).unwrap().lines[0].to_string())
+    };
+    assert_eq!(unread(State::Unknown), ["not known", "not known"]);
+    assert_eq!(unread(State::Missing), ["never", "none: rotation is not enabled"]);
+}
+
+#[test]
 fn an_apply_that_a_resource_would_refuse_is_not_the_next_step() {
     let unknown = (Address::new(ResourceKind::Rotation, "r"), State::Unknown);
     let resources = [(ResourceKind::Function, State::AsDeclared), (ResourceKind::Topic, State::Differs)]

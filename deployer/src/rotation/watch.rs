@@ -241,7 +241,7 @@ fn step_ended(end: &StepEnd, watched_for: Duration) -> RotationEvent {
 fn failed(names: &Names, step: &str, failure: &Failure) -> Error {
     let error = Error::new(format!("the rotation of secret {} failed in {step}", names.secret));
     failure.cause_of(error.of_kind(ErrorKind::RotationFailed)).hint(text![
-        "the credential in use is unchanged. Remove the cause, then run ",
+        "AWSCURRENT is unchanged. Remove the cause, then run ",
         Command::deployer("recover"),
         "; Secrets Manager also tries again by itself during its window"
     ])
@@ -281,7 +281,7 @@ fn did_not_end(names: &Names, version: &str, limit: Duration) -> Error {
         .hint(text![
             "read the function's log (",
             Command::aws(&["logs", "tail", &names.log_group, "--since", "1h", "--region", names.region()]),
-            "); the credential in use is unchanged"
+            "); AWSCURRENT is unchanged"
         ])
 }
 

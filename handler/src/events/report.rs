@@ -257,7 +257,7 @@ fn verdict(situation: &Situation, key: &UsedKey) -> KeyVerdict {
         Verdict::MayGo(reason) => match keys::removal(situation, key, &reason) {
             Removal::Delete | Removal::Deactivate => KeyVerdict::MayGo(reason.to_string()),
             Removal::Wait { since, until } => KeyVerdict::MustStay {
-                reason: format!("it is Inactive since {}, and is deleted then (rotation.keep_inactive)", date(since)),
+                reason: format!("it is Inactive since {}, and waits for its deletion (rotation.keep_inactive)", date(since)),
                 until: Some(date(until)),
                 way_out: settled::way_out(situation, key),
             },

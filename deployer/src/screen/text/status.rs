@@ -83,7 +83,11 @@ fn push_resources(text: &mut String, columns: usize, status: &Status, verbose: b
         let found = if ok == 0 { "none".to_owned() } else { ok.to_string() };
         return push_row(text, columns, "resources", &format!("{found} of {all} that the file declares"));
     }
-    push_row(text, columns, "resources", &format!("{ok} of {all} are as the file declares"));
+    let unknown = match of_apply(resources).filter(|(_, state)| *state == State::Unknown).count() {
+        0 => String::new(),
+        unknown => format!("; {unknown} could not be read, or apply refuses them"),
+    };
+    push_row(text, columns, "resources", &format!("{ok} of {all} are as the file declares{unknown}"));
     for (address, state) in resources {
         let (word, style) = word(*state);
         if verbose || *state != State::AsDeclared {

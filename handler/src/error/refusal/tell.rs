@@ -5,7 +5,7 @@ use contract::{Command, SmtpEndpoint, Text, text};
 use super::parts::{Parts, list, parts, rotate, wait};
 use crate::error::{Attempts, HostResult, SmtpRefusal};
 
-const NO_KEY_CHANGED: &str = "AWSCURRENT was not moved, and no access key was deactivated or deleted";
+const NO_KEY_CHANGED: &str = "AWSCURRENT was not moved, and this step deactivated or deleted no access key";
 
 pub(super) fn login_refused(endpoint: &SmtpEndpoint, key: &str, in_a_row: u32, attempts: &Attempts) -> Parts {
     let next = [
