@@ -97,7 +97,7 @@ mod tests {
     }
 
     /// Whether a statement that denies, with these changes, denies role `hosts` to read the secret.
-    fn denies(changes: Value) -> bool {
+    fn denies(changes: &Value) -> bool {
         let mut statement = json!({"Effect": "Deny", "Principal": "*", "Action": policy::READ_SECRET, "Resource": "*"});
         let statement_of = statement.as_object_mut().unwrap();
         statement_of.extend(changes.as_object().unwrap().clone());
@@ -121,7 +121,7 @@ mod tests {
             role("arn:aws:iam::123456789012:role/hosts"),
             role("arn:aws:iam::123456789012:role/of/mail/hosts"),
         ] {
-            assert!(denies(certain.clone()), "{certain}");
+            assert!(denies(&certain), "{certain}");
         }
         for not in [
             json!({"Effect": "Allow"}),
@@ -138,7 +138,7 @@ mod tests {
             role("arn:aws:iam::123456789012:user/hosts"),
             role("arn:aws:sts::123456789012:assumed-role/hosts/i-1"),
         ] {
-            assert!(!denies(not.clone()), "{not}");
+            assert!(!denies(&not), "{not}");
         }
     }
 

@@ -95,13 +95,13 @@ async fn doctor_calls_no_address_told_that_a_policy_or_a_filter_keeps_every_mess
     filter("{}").await;
     deployed.run(&["doctor"]).expect(0);
 
-    let deny = r#"{"Statement":[{"Effect":"Deny","Principal":"*","Action":"sns:*","Resource":"*"}]}"#;
+    let deny = r#"{"Statement":[{"Effect":"Deny","Principal":"*","Action":"sns:Publish","Resource":"*"}]}"#;
     let set = sns.set_topic_attributes().topic_arn(TOPIC).attribute_name("Policy").attribute_value(deny);
     set.send().await.unwrap();
     for (verb, code) in [("doctor", 1), ("plan", 0), ("status", 0)] {
         let said = deployed.run(&[verb]).expect(code).in_one_line();
         assert!(
-            said.contains("the topic's policy denies sns:Publish: nobody may sns:* on everything"),
+            said.contains("the topic's policy denies sns:Publish: nobody may sns:Publish on everything"),
             "{verb}: {said}"
         );
         assert!(said.contains("aws sns get-topic-attributes"), "{verb}: {said}");
