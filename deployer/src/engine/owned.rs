@@ -321,7 +321,8 @@ impl<T: Tagged> Owned<T> {
                     )
                     .into(),
                     "if that is the new name of this deployment, use its file: this one is out of date".into(),
-                    format!("else change {} in the configuration: two deployments cannot share {address}", T::NAME_KEY).into(),
+                    format!("else change {} in the configuration: two deployments cannot share {address}", T::NAME_KEY)
+                        .into(),
                 ],
             ),
             None => (is_of_nobody(tags), vec![self.kind.hint_if_not_ours()]),

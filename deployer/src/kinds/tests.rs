@@ -72,7 +72,11 @@ fn check_ownership<T: Tagged>(kind: impl Fn() -> T, goal: T::Goal, observed: imp
             let hints: Vec<_> = error.hints.iter().map(ToString::to_string).collect();
             let expected = if tags.is_empty() { &way_out } else { &other_name };
             assert!(hints.contains(expected), "{address}, which is {whose}: {hints:?}");
-            let count = if tags.is_empty() && !offers_adoption { 1 } else { 2 };
+            let count = match tags.is_empty() {
+                true if offers_adoption => 2,
+                true => 1,
+                false => 3,
+            };
             assert_eq!(hints.len(), count, "{address}: {error:?}");
         }
     }

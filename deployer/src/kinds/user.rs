@@ -206,7 +206,10 @@ impl Tagged for User {
         }
         if !key_ids.is_empty() && !going.stop_mail {
             return Err(Error::new(format!("user {} has access keys that a host may be using", self.name))
-                .cause(format!("mail stops that is sent with {}, which a destroy of the user deletes", key_ids.join(" and ")))
+                .cause(format!(
+                    "mail stops that is sent with {}, which a destroy of the user deletes",
+                    key_ids.join(" and ")
+                ))
                 .hint("give the hosts another credential first, then run the command again with --stop-mail"));
         }
         let keys = key_ids.iter().map(|id| {

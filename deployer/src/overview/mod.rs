@@ -321,7 +321,8 @@ fn rows(status: &Status, keep_inactive: Duration, now: SystemTime) -> Vec<Row> {
 
 /// Whether nothing is known of the secret's rotation, because it could not be read.
 fn secret_is_unread(status: &Status) -> bool {
-    let is_rotation = |(address, state): &(Address, State)| address.kind == ResourceKind::Rotation && *state == State::Unknown;
+    let is_rotation =
+        |(address, state): &(Address, State)| address.kind == ResourceKind::Rotation && *state == State::Unknown;
     let CredentialStatus { rotation_enabled, last_rotated, versions, .. } = &status.credential;
     !rotation_enabled && last_rotated.is_none() && versions.is_empty() && status.resources.iter().any(is_rotation)
 }

@@ -174,3 +174,19 @@ async fn a_deployment_that_has_the_former_name_by_now_is_left_alone() {
     deployed.sandbox.config(&renamed[..1]);
     deployed.run(&PLAN).expect(0);
 }
+
+/// To delete the keys in use is no way out for somebody who mistyped the user.
+#[tokio::test]
+async fn another_user_of_the_same_secret_is_refused_without_a_way_to_delete_the_keys_in_use() {
+    let deployed = Deployed::example(&[]).await;
+    deployed.sandbox.config(&[("iam_user:\n  name: mail-prod-smtp", "iam_user:\n  name: mail-other-smtp")]);
+    let (ran, mutations) = deployed.run_watched(&["apply", "--auto-approve"]);
+    let said = ran.expect(1).in_one_line();
+    assert!(said.contains("write mail-prod-smtp as iam_user.name again"), "{said}");
+    assert!(!said.contains("--stop-mail"), "{said}");
+    assert_eq!(mutations, NOTHING);
+    // A deployment that only got another name is told how to say so.
+    deployed.sandbox.config(&[("name: mail-prod\n", "name: shop\n")]);
+    let said = deployed.run(&["plan"]).expect(1).in_one_line();
+    assert!(said.contains("write its name before: `moved_from: mail-prod`"), "{said}");
+}

@@ -312,6 +312,19 @@ pub(crate) fn until(situation: &Situation, key: &UsedKey) -> Option<SystemTime> 
     ends.into_iter().flatten().map(next_second).filter(|end| *end > situation.now).filter(lets_go).min()
 }
 
+/// When every time is over that keeps a key: no use keeps one for longer than [`LATE_USE_KEEPS`] or `keep_previous`.
+const LONG_AFTER: Duration = Duration::from_hours(100 * 365 * 24);
+
+/// What keeps a key once its grace is over, if the clock never lets go of it: then no date may be promised.
+#[must_use]
+pub(crate) fn beyond_the_grace(situation: &Situation, key: &UsedKey) -> Option<MustStay> {
+    let then = situation.now + LONG_AFTER;
+    match judge(&Situation { now: then, ..situation.clone() }, key) {
+        Verdict::MustStay(reason @ (MustStay::Foreign | MustStay::NobodyTold)) => Some(reason),
+        _ => None,
+    }
+}
+
 /// The first whole second at or after a time: dates are told without fractions.
 pub(crate) fn next_second(time: SystemTime) -> SystemTime {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -589,6 +602,23 @@ pub(crate) mod tests {
         let in_grace = Verdict::MustStay(MustStay::InGrace { ends: Some(began + DAY) });
         assert_eq!(at(began + DAY - Duration::from_secs(1)), in_grace);
         assert_eq!(at(began + DAY), superseded());
+    }
+
+    #[test]
+    fn what_keeps_a_key_after_its_grace_is_told_within_it() {
+        let in_grace = || Situation { grace_began: Some(now() - HOUR), ..a_month_later() };
+        let of = |situation: &Situation| beyond_the_grace(situation, &situation.keys[1]);
+        assert_eq!(of(&in_grace()), None);
+        let mut foreign = in_grace();
+        foreign.versions.truncate(1);
+        for used in [HOUR / 2, 40 * DAY] {
+            foreign.keys[1].last_used = Some(now() - used);
+            assert!(matches!(verdict_on(&foreign, "old"), Verdict::MustStay(MustStay::InGrace { .. })));
+            assert_eq!(of(&foreign), Some(MustStay::Foreign));
+        }
+        let mut untold = in_grace();
+        untold.versions[0].labels.retain(|label| label != TOLD);
+        assert_eq!(of(&untold), Some(MustStay::NobodyTold));
     }
 
     #[test]

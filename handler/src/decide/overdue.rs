@@ -10,40 +10,14 @@ use crate::date::date;
 /// punctuality. The daily rule notices an overdue rotation a day later at most.
 const SLACK: Duration = Duration::from_hours(3);
 
-const HOUR: u64 = 60 * 60;
-const DAY: u64 = 24 * HOUR;
-
 /// When Secrets Manager is to rotate a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Schedule {
-    /// When the next rotation begins, or latest begins; in the past if it did not succeed.
+    /// When the next rotation begins at the latest: the end of its window (Secrets Manager API reference, NextRotationDate). It is in the past
+    /// if that rotation did not succeed.
     pub(crate) next: Option<SystemTime>,
-    /// How long after that it may begin.
-    pub(crate) window: Window,
     /// When anything of the secret was last changed: its schedule, at the latest, was set then.
     pub(crate) last_changed: Option<SystemTime>,
-}
-
-/// The rotation window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Window {
-    /// Until the end of the UTC day in which it opens.
-    #[default]
-    RestOfDay,
-    /// So many hours.
-    Hours(u64),
-}
-
-impl Window {
-    fn end(self, begin: SystemTime) -> SystemTime {
-        match self {
-            Self::Hours(hours) => begin + Duration::from_secs(hours * HOUR),
-            Self::RestOfDay => {
-                let seconds = begin.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-                SystemTime::UNIX_EPOCH + Duration::from_secs((seconds / DAY + 1) * DAY)
-            }
-        }
-    }
 }
 
 /// How the rotations of a secret stand.
@@ -67,7 +41,7 @@ pub(crate) fn overdue(rotations: Rotations<'_>, now: SystemTime) -> Option<Text>
     let Rotations { secret, enabled, schedule, last_rotated, open } = rotations;
     let schedule = schedule.filter(|_| enabled)?;
     let due = match schedule.next {
-        Some(next) => Some(schedule.window.end(next)),
+        Some(next) => Some(next),
         // Without a date for the next one, a secret that was never rotated is due since it was set up.
         None if last_rotated.is_none() => schedule.last_changed,
         None => return None,
@@ -100,6 +74,8 @@ mod tests {
     use super::*;
 
     const TICK: Duration = Duration::from_secs(1);
+    const HOUR: u64 = 60 * 60;
+    const DAY: u64 = 24 * HOUR;
 
     /// Ten in the morning of some day.
     fn ten() -> SystemTime {
@@ -110,9 +86,9 @@ mod tests {
         Duration::from_secs(hours * HOUR)
     }
 
-    /// The next rotation is at ten, with a window of four hours.
+    /// The window of the next rotation ends at ten.
     fn at_ten() -> Schedule {
-        Schedule { next: Some(ten()), window: Window::Hours(4), last_changed: None }
+        Schedule { next: Some(ten()), last_changed: None }
     }
 
     /// Rotated a month ago, and no rotation is open.
@@ -123,10 +99,10 @@ mod tests {
 
     #[test]
     fn a_rotation_is_overdue_some_hours_after_its_window() {
-        let limit = ten() + hours(4) + SLACK;
+        let limit = ten() + SLACK;
         assert_eq!(overdue(of(&at_ten()), limit), None);
         let sentence = overdue(of(&at_ten()), limit + TICK).unwrap().to_string();
-        assert!(sentence.contains("due by 2024-10-04T14:00:00Z"), "{sentence}");
+        assert!(sentence.contains("due by 2024-10-04T10:00:00Z"), "{sentence}");
     }
 
     #[test]
@@ -142,7 +118,7 @@ mod tests {
     #[test]
     fn a_secret_that_was_never_rotated_is_overdue_with_and_without_a_date() {
         let never = |next, last_changed| {
-            let schedule = Schedule { next, last_changed, window: Window::Hours(4) };
+            let schedule = Schedule { next, last_changed };
             overdue(Rotations { last_rotated: None, ..of(&schedule) }, ten())
         };
         assert_eq!(never(Some(ten() + hours(24)), None), None, "it is still to come");
@@ -158,11 +134,5 @@ mod tests {
         let schedule = at_ten();
         assert_eq!(overdue(Rotations { enabled: false, ..of(&schedule) }, late), None);
         assert_eq!(overdue(Rotations { schedule: None, ..of(&schedule) }, late), None);
-    }
-
-    #[test]
-    fn the_rest_of_a_day_ends_at_midnight() {
-        assert_eq!(Window::RestOfDay.end(ten()), ten() + hours(14));
-        assert_eq!(Window::RestOfDay.end(ten() + hours(14)), ten() + hours(38));
     }
 }

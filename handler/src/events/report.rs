@@ -13,7 +13,7 @@ use contract::{
 use crate::{
     date::date,
     decide::{
-        keys::{self, AccessKey, Removal, Situation, UsedKey, Verdict},
+        keys::{self, AccessKey, MustStay, Removal, Situation, UsedKey, Verdict},
         settled,
     },
     error::Error,
@@ -257,13 +257,20 @@ fn verdict(situation: &Situation, key: &UsedKey) -> KeyVerdict {
         Verdict::MayGo(reason) => match keys::removal(situation, key, &reason) {
             Removal::Delete | Removal::Deactivate => KeyVerdict::MayGo(reason.to_string()),
             Removal::Wait { since, until } => KeyVerdict::MustStay {
-                reason: format!("it is Inactive since {}, and waits for its deletion (rotation.keep_inactive)", date(since)),
+                reason: format!(
+                    "it is Inactive since {}, and waits for its deletion (rotation.keep_inactive)",
+                    date(since)
+                ),
                 until: Some(date(until)),
                 way_out: settled::way_out(situation, key),
             },
         },
         Verdict::MustStay(reason) => KeyVerdict::MustStay {
-            reason: reason.to_string(),
+            reason: match &reason {
+                MustStay::InGrace { .. } => keys::beyond_the_grace(situation, key).unwrap_or(reason),
+                _ => reason,
+            }
+            .to_string(),
             until: keys::until(situation, key).map(date),
             way_out: settled::way_out(situation, key),
         },

@@ -15,7 +15,7 @@ use tracing::info;
 use crate::{
     decide::{
         keys::PROTECTING,
-        overdue::{Rotations, Schedule, Window, overdue},
+        overdue::{Rotations, Schedule, overdue},
         told_hosts,
     },
     error::{Cause, CrossedLabels, Error},
@@ -183,25 +183,9 @@ async fn describe_as_it_is(clients: &Clients, id: &str) -> Result<Secret, Error>
 
 /// The schedule in DescribeSecret's answer; none if the secret was never set up for rotation.
 fn schedule_of(answer: &DescribeSecretOutput) -> Option<Schedule> {
-    let rules = answer.rotation_rules()?;
+    answer.rotation_rules()?;
     let time = |date: Option<&aws_smithy_types::DateTime>| date.and_then(|date| SystemTime::try_from(*date).ok());
-    Some(Schedule {
-        next: time(answer.next_rotation_date()),
-        window: window_of(rules.duration(), rules.schedule_expression()),
-        last_changed: time(answer.last_changed_date()),
-    })
-}
-
-/// Without a duration the window of a schedule in hours closes after one hour, and that of one in days closes with the UTC day
-/// (Secrets Manager API reference, RotationRulesType). For a cron expression this takes the longer of both.
-fn window_of(duration: Option<&str>, expression: Option<&str>) -> Window {
-    let hours = duration.and_then(|text| text.strip_suffix('h')?.parse().ok());
-    let is_in_hours = expression.is_some_and(|text| text.starts_with("rate(") && text.contains("hour"));
-    match hours {
-        Some(hours) => Window::Hours(hours),
-        None if is_in_hours => Window::Hours(1),
-        None => Window::RestOfDay,
-    }
+    Some(Schedule { next: time(answer.next_rotation_date()), last_changed: time(answer.last_changed_date()) })
 }
 
 /// The versions that carry no label, the newest first. Secrets Manager deletes them when it has too many.
@@ -401,22 +385,7 @@ async fn put(clients: &Clients, request: &Request, value: &SecretValue) -> Resul
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::fake_aws::FakeAws;
-
-    #[test]
-    fn without_a_duration_the_window_ends_with_the_day_or_after_an_hour() {
-        for (duration, expression, window) in [
-            (Some("4h"), Some("rate(30 days)"), Window::Hours(4)),
-            (None, None, Window::RestOfDay),
-            (None, Some("rate(30 days)"), Window::RestOfDay),
-            (None, Some("cron(0 10 ? * MON *)"), Window::RestOfDay),
-            (None, Some("rate(12 hours)"), Window::Hours(1)),
-            (Some("2h"), Some("rate(12 hours)"), Window::Hours(2)),
-        ] {
-            assert_eq!(window_of(duration, expression), window, "{duration:?} {expression:?}");
-        }
-    }
 
     #[tokio::test]
     async fn rotation_that_is_not_said_to_be_off_is_on() {

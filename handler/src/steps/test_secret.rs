@@ -28,6 +28,8 @@ pub(crate) async fn run(rotation: &Rotation<'_>, secret: &Secret) -> Result<(), 
         return Ok(());
     }
     let credential = Credential::of(&pending);
+    // A test of the configuration is told from an open rotation by its lines in the log.
+    info!("asking SES whether it takes the credential");
     let smtp = Smtp::new(&clients.ses, &settings.smtp_endpoint)?;
     match &settings.test_mail {
         Some(mail) => test_mail::send(rotation, mail, &smtp, &credential, time.remaining(), true).await,

@@ -532,7 +532,11 @@ fn rotation(deployment: &Deployment, facts: &Facts) -> Finding {
         return Finding::new(check, Verdict::NotYet, evidence);
     }
     if !credential.rotation_enabled && facts.state_of(ResourceKind::Rotation) == Some(State::Unknown) {
-        return Finding::new(check, Verdict::Unknown, format!("how secret {secret} rotates could not be read: see the error below"));
+        return Finding::new(
+            check,
+            Verdict::Unknown,
+            format!("how secret {secret} rotates could not be read: see the error below"),
+        );
     }
     if !credential.rotation_enabled {
         return Finding::new(check, Verdict::Wrong, format!("somebody turned the rotation of secret {secret} off"))

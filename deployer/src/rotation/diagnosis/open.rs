@@ -54,6 +54,13 @@ pub(super) fn rotation_is_open(report: &Report) -> Option<Diagnosis> {
     if let Some(problem) = &version.problem {
         return give_up(format!("the value cannot be used ({problem})"));
     }
+    if names_the_key_in_use(report, version) {
+        let found = format!(
+            "AWSPENDING is on version {id}, which has the credential in use, and no step runs: a test of the rotation settings left it there, \
+             or somebody moved it. Secrets Manager takes it for an open rotation, and starts no other"
+        );
+        return Some(curable(found, Remedy::ClearPending { version: id.clone(), owes_a_rotation: false }, []));
+    }
     // To give it up would help nobody: the next one would meet the same.
     let has_to_wait = fails.clone().filter(|_| obstacle(report) == Some(Obstacle::Other));
     match credential(report, version) {
@@ -89,6 +96,12 @@ pub(super) fn rotation_is_open(report: &Report) -> Option<Diagnosis> {
             Some(fails) => waits(fails),
         }),
     }
+}
+
+/// Whether the version only repeats the credential of AWSCURRENT: no rotation has stored it.
+fn names_the_key_in_use(report: &Report, version: &VersionReport) -> bool {
+    let current = report.labelled(AWSCURRENT).filter(|current| current.key.is_some() && current.key == version.key);
+    current.is_some() && !has(version, DEPLOYING) && !has(version, AWSPREVIOUS)
 }
 
 /// Another tool stored the pending credential, and may have told hosts of it.

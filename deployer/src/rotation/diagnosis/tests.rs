@@ -496,3 +496,17 @@ fn a_secret_that_was_never_rotated_is_healthy_and_its_first_credential_is_named(
     };
     assert!(note.to_string().contains("`deployer rotate` makes the first"), "{note}");
 }
+
+/// A test of the rotation settings has a version with the credential in use; so has an edit of another field by `put-secret-value`.
+#[test]
+fn a_pending_version_that_repeats_the_credential_in_use_is_no_other_tools() {
+    let tested = |labels: &[&str]| {
+        let report = healthy().version("test", labels, "NOW");
+        Report { open: Some("test".into()), next: fails(Obstacle::PendingVersion, None), ..report }
+    };
+    let clear = Remedy::ClearPending { version: "test".into(), owes_a_rotation: false };
+    assert_eq!(remedies(&tested(&[AWSPENDING])), [clear.clone()]);
+    assert_eq!(remedies(&tested(&[AWSPENDING]).login("test", Login::Unclear(UNANSWERED.into()))), [clear]);
+    let others = healthy().version("other", &[AWSPENDING], "OLD");
+    assert!(remedies(&Report { open: Some("other".into()), ..others }).is_empty());
+}
