@@ -64,7 +64,9 @@ impl Kind for Sender {
         }
         let cause = match observed.identities.first() {
             Some((identity, _)) => format!("identity {identity} exists and is not verified yet"),
-            None => format!("neither {} is an SES identity here", identities_of(&self.address).join(" nor ")),
+            None => {
+                format!("neither {} is an SES identity in {}", identities_of(&self.address).join(" nor "), self.region)
+            }
         };
         let create = ["sesv2", "create-email-identity", "--region", &self.region, "--email-identity", &self.address];
         Err(Error::new(format!("SES does not accept mail from {}", self.address)).cause(cause).hint(text![

@@ -68,6 +68,9 @@ pub(crate) fn open(names: &Names, pending: &str) -> Error {
     Error::new(format!("a rotation of secret {} is open (version {pending})", names.secret))
         .of_kind(ErrorKind::RotationOpen)
         .hint(text![
+            "if a step of it runs, wait: ",
+            Command::deployer("status"),
+            " says so. Else ",
             Command::deployer("recover"),
             " shows its state and takes it to its end. Secrets Manager also tries it again by itself during its window"
         ])

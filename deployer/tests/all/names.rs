@@ -183,7 +183,7 @@ async fn another_user_of_the_same_secret_is_refused_without_a_way_to_delete_the_
     let (ran, mutations) = deployed.run_watched(&["apply", "--auto-approve"]);
     let said = ran.expect(1).in_one_line();
     assert!(said.contains("write mail-prod-smtp as iam_user.name again"), "{said}");
-    assert!(!said.contains("--stop-mail"), "{said}");
+    assert!(!said.contains("run the command again with --stop-mail"), "{said}");
     assert_eq!(mutations, NOTHING);
     // A deployment that only got another name is told how to say so.
     deployed.sandbox.config(&[("name: mail-prod\n", "name: shop\n")]);

@@ -546,7 +546,11 @@ fn rotation(deployment: &Deployment, facts: &Facts) -> Finding {
         return Finding::new(check, Verdict::Wrong, overdue);
     }
     if let Some(pending) = credential.pending.as_ref().filter(|_| credential.pending_is == Some(Pending::Rotation)) {
-        let evidence = format!("a rotation is open: version {pending} is AWSPENDING, and not {AWSCURRENT}");
+        let failed = match &facts.status.sign {
+            Some(LastSign::Failure { step, failure }) => format!("; it failed in {step}: {}", failure.finding()),
+            _ => String::new(),
+        };
+        let evidence = format!("a rotation is open: version {pending} is AWSPENDING, and not {AWSCURRENT}{failed}");
         return Finding::new(check, Verdict::Wrong, evidence)
             .fix(text![Command::deployer("recover"), " shows why it does not end, and how to end it"]);
     }

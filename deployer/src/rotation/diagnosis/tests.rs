@@ -505,7 +505,7 @@ fn a_pending_version_that_repeats_the_credential_in_use_is_no_other_tools() {
         Report { open: Some("test".into()), next: fails(Obstacle::PendingVersion, None), ..report }
     };
     let clear = Remedy::ClearPending { version: "test".into(), owes_a_rotation: false };
-    assert_eq!(remedies(&tested(&[AWSPENDING])), [clear.clone()]);
+    assert_eq!(remedies(&tested(&[AWSPENDING])), std::slice::from_ref(&clear));
     assert_eq!(remedies(&tested(&[AWSPENDING]).login("test", Login::Unclear(UNANSWERED.into()))), [clear]);
     let others = healthy().version("other", &[AWSPENDING], "OLD");
     assert!(remedies(&Report { open: Some("other".into()), ..others }).is_empty());
