@@ -55,8 +55,8 @@ impl Report {
     /// key it names.
     #[must_use]
     pub fn hides_a_key(&self) -> bool {
-        let in_use = [AWSCURRENT, AWSPENDING, DEPLOYING, TOLD].iter().filter_map(|label| self.labelled(label));
-        in_use.into_iter().any(|version| version.key.is_none() && version.problem.is_some())
+        let mut in_use = [AWSCURRENT, AWSPENDING, DEPLOYING, TOLD].iter().filter_map(|label| self.labelled(label));
+        in_use.any(|version| version.key.is_none() && version.problem.is_some())
     }
 
     /// The version that carries a label.

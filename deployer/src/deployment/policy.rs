@@ -129,33 +129,28 @@ pub(crate) fn allows(policy: &Value, needed: &Value) -> bool {
         all.into_iter().filter(|statement| statement["Effect"] == "Allow").collect::<Vec<_>>()
     };
     // A statement with NotAction or NotResource lacks the field.
-    let names = |statement: &Value, field: &str, one: &str| {
-        statement[field].is_null() || list(statement, field).iter().any(|pattern| covers_name(pattern, one))
-    };
+    let names =
+        |statement: &Value, field: &str, one: &str| statement[field].is_null() || any_covers(&statement[field], one);
     let allowing = statements(policy);
     statements(needed).iter().all(|needed| {
-        let resources = list(needed, "Resource");
-        let pairs =
-            list(needed, "Action").into_iter().flat_map(|action| resources.iter().map(move |it| (action.clone(), it)));
-        pairs.into_iter().all(|(action, resource)| {
-            allowing.iter().any(|it| names(it, "Action", &action) && names(it, "Resource", resource))
+        texts(&needed["Action"]).all(|action| {
+            texts(&needed["Resource"]).all(|resource| {
+                allowing.iter().any(|it| names(it, "Action", action) && names(it, "Resource", resource))
+            })
         })
     })
 }
 
-/// A field that [`normalized`] has made a list.
-fn list(statement: &Value, field: &str) -> Vec<String> {
-    texts(&statement[field])
+/// A string, or a list of strings: IAM lets a list of one be written without the list.
+pub(crate) fn texts(value: &Value) -> impl Iterator<Item = &str> {
+    value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice).iter().filter_map(Value::as_str)
 }
 
-fn texts(list: &Value) -> Vec<String> {
-    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
-}
-
-/// Whether IAM's pattern of actions or resources, in which `*` stands for any text and `?` for a character, covers one. That may be a
-/// pattern itself.
-pub(crate) fn covers_name(pattern: &str, text: &str) -> bool {
-    WildMatch::new(&pattern.to_ascii_lowercase()).matches(&text.to_ascii_lowercase())
+/// Whether one of IAM's patterns of actions or resources covers one, which may be a pattern itself. `*` stands for any text and `?` for a
+/// character.
+pub(crate) fn any_covers(patterns: &Value, name: &str) -> bool {
+    let covers = |pattern: &str| WildMatch::new(&pattern.to_ascii_lowercase()).matches(&name.to_ascii_lowercase());
+    texts(patterns).any(covers)
 }
 
 /// What the user may do: send as the configured addresses. SES also authorises the identity's default configuration set (SES
@@ -195,14 +190,12 @@ fn senders(policy: &Value) -> Senders {
     let policy = normalized(policy);
     let mut patterns = Vec::new();
     for statement in policy["Statement"].as_array().into_iter().flatten() {
-        let sends = list(statement, "Action").iter().any(|action| covers_name(action, "ses:SendRawEmail"));
-        if statement["Effect"] != "Allow" || !sends {
+        if statement["Effect"] != "Allow" || !any_covers(&statement["Action"], "ses:SendRawEmail") {
             continue;
         }
         let operators = ["StringLike", "StringEquals"].map(|operator| &statement["Condition"][operator][SENDER]);
         match operators.into_iter().find(|values| !values.is_null()) {
-            Some(Value::String(one)) => patterns.push(one.clone()),
-            Some(values) => patterns.extend(texts(values)),
+            Some(values) => patterns.extend(texts(values).map(str::to_owned)),
             None => return Senders::Any,
         }
     }

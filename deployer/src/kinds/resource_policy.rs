@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    deployment::policy,
+    deployment::policy::{any_covers, normalized, texts},
     sentences::{Home, sentences},
 };
 
@@ -27,15 +27,15 @@ pub(crate) fn denial(
     account: &str,
     role: Option<&str>,
 ) -> Option<Denial> {
-    let statements = policy::normalized(document)["Statement"].as_array().cloned().unwrap_or_default();
+    let statements = normalized(document)["Statement"].as_array().cloned().unwrap_or_default();
     let denies = |statement: &Value, action: &str| {
         statement["Effect"] == "Deny"
             && statement["Condition"].as_object().is_none_or(Map::is_empty)
             && names(&statement["Principal"], account, role)
-            && has(&statement["Resource"], resource)
+            && any_covers(&statement["Resource"], resource)
             && match &statement["NotAction"] {
-                Value::Null => has(&statement["Action"], action),
-                others => !has(others, action),
+                Value::Null => any_covers(&statement["Action"], action),
+                others => !any_covers(others, action),
             }
     };
     actions.iter().find_map(|&action| {
@@ -44,11 +44,6 @@ pub(crate) fn denial(
         let statement = if said.is_empty() { statement.to_string() } else { said };
         Some(Denial { action, statement, is_alone: statements.len() == 1 })
     })
-}
-
-/// Whether one of the patterns covers a text.
-fn has(patterns: &Value, text: &str) -> bool {
-    texts(patterns).any(|pattern| policy::covers_name(pattern, text))
 }
 
 /// Whether a statement's principals have the role among them. An account stands for everybody in it (IAM guide, "AWS JSON policy elements:
@@ -65,9 +60,4 @@ fn names(principal: &Value, account: &str, role: Option<&str>) -> bool {
         _ => false,
     };
     principal == "*" || texts(&principal["AWS"]).any(is_it)
-}
-
-/// A string, or a list of strings.
-fn texts(value: &Value) -> impl Iterator<Item = &str> {
-    value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice).iter().filter_map(Value::as_str)
 }
