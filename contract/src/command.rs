@@ -17,6 +17,9 @@ pub enum Command {
     Aws(Vec<String>),
 }
 
+/// What the AWS CLI knows that has no regions.
+const WITHOUT_REGION: [&str; 4] = ["configure", "iam", "sso", "sts"];
+
 impl Command {
     /// A command of the deployer's. `words` are ours, and are separated by spaces.
     #[must_use]
@@ -24,10 +27,31 @@ impl Command {
         Self::Deployer(words.split_whitespace().map(str::to_owned).collect())
     }
 
-    /// A command of the AWS CLI's.
+    /// A command of the AWS CLI's that acts in no region: on IAM or STS, or on the CLI's own files.
     #[must_use]
     pub fn aws(words: &[&str]) -> Self {
-        Self::Aws(words.iter().map(|&word| word.to_owned()).collect())
+        let service = words.first().copied().unwrap_or_default();
+        debug_assert!(WITHOUT_REGION.contains(&service), "a command on {service} names its region: aws_in");
+        Self::of_aws(words.iter().copied())
+    }
+
+    /// A command of the AWS CLI's on what is in a region, which need not be the one that the person has configured: resources of one
+    /// name may be in both. `region`: empty if it is not known.
+    #[must_use]
+    pub fn aws_in(region: &str, words: &[&str]) -> Self {
+        let (verb, rest) = words.split_at(words.len().min(2));
+        let region: &[&str] = if region.is_empty() { &[] } else { &["--region", region] };
+        Self::of_aws([verb, region, rest].concat())
+    }
+
+    /// As [`Command::aws_in`], in the region of an ARN (`arn:PARTITION:SERVICE:REGION:…`).
+    #[must_use]
+    pub fn aws_on(arn: &str, words: &[&str]) -> Self {
+        Self::aws_in(arn.split(':').nth(3).unwrap_or_default(), words)
+    }
+
+    fn of_aws<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::Aws(words.into_iter().map(str::to_owned).collect())
     }
 
     /// Replaces an access key that leaked, where it is in use, and deletes it.
@@ -58,12 +82,10 @@ impl Command {
     #[must_use]
     pub fn move_label(secret_arn: &str, label: &str, from: Option<&str>, to: Option<&str>) -> Self {
         let mut words = vec!["secretsmanager", "update-secret-version-stage"];
-        // The region is the secret's, and need not be the one that the person has configured.
-        words.extend(secret_arn.split(':').nth(3).into_iter().flat_map(|region| ["--region", region]));
         words.extend(["--secret-id", secret_arn, "--version-stage", label]);
         words.extend(to.into_iter().flat_map(|version| ["--move-to-version-id", version]));
         words.extend(from.into_iter().flat_map(|version| ["--remove-from-version-id", version]));
-        Self::aws(&words)
+        Self::aws_on(secret_arn, &words)
     }
 
     /// Makes an access key Active.
@@ -81,7 +103,7 @@ impl Command {
     /// Lets a function run again whose reserved concurrency is 0.
     #[must_use]
     pub fn start_function(arn: &str) -> Self {
-        Self::aws(&["lambda", "delete-function-concurrency", "--function-name", arn])
+        Self::aws_on(arn, &["lambda", "delete-function-concurrency", "--function-name", arn])
     }
 
     /// The command as it is typed into a POSIX shell. `config`, if given, ends a command of the deployer's.
@@ -135,6 +157,16 @@ mod tests {
         assert_eq!(Command::rotate_leaked(hostile).to_string(), format!("deployer rotate --leaked {quoted}"));
         assert_eq!(Command::reactivate(hostile).to_string(), format!("deployer recover --reactivate {quoted}"));
         assert!(Command::delete_key("u", hostile).to_string().ends_with(quoted));
+    }
+
+    #[test]
+    fn what_is_in_a_region_is_named_with_it() {
+        let words = ["logs", "tail", "/aws/lambda/f"];
+        assert_eq!(Command::aws_in("eu-west-1", &words).to_string(), "aws logs tail --region eu-west-1 /aws/lambda/f");
+        assert_eq!(Command::aws_in("", &words).to_string(), "aws logs tail /aws/lambda/f");
+        let function = "arn:aws:lambda:eu-west-1:123456789012:function:f";
+        let start = Command::start_function(function).to_string();
+        assert!(start.starts_with("aws lambda delete-function-concurrency --region eu-west-1 "), "{start}");
     }
 
     #[test]

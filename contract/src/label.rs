@@ -27,9 +27,6 @@ pub const TOLD: &str = "TOLD";
 /// says that only until the next change.
 pub const DONE: &str = "DONE";
 
-/// How many bytes a secret's value has at most (Secrets Manager quotas, "Secret value size").
-pub const LONGEST_SECRET: usize = 65_536;
-
 /// How many labels all versions of a secret have at most (Secrets Manager quotas).
 pub const MOST_LABELS: usize = 20;
 

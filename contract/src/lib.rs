@@ -33,8 +33,8 @@ pub use consumer::{Consumer, Instances};
 pub use event::Event;
 pub use fields::{Fields, Mapped, is_access_key_id};
 pub use label::{
-    AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, LONGEST_SECRET, MOST_LABELS, TOLD, hosts_label,
-    inactive_label, parse_hosts_label, parse_inactive_label, parse_since_label, since_label,
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, DEPLOYING, DONE, MOST_LABELS, TOLD, hosts_label, inactive_label,
+    parse_hosts_label, parse_inactive_label, parse_since_label, since_label,
 };
 pub use other_fields::OtherFields;
 pub use partition::Partition;
@@ -42,7 +42,7 @@ pub use printable::{is_hazard, printable, printable_json, printable_lines};
 pub use quarantine::{is_quarantined, quarantine};
 pub use refusal::{Refusal, RefusalKind};
 pub use report::{Denial, HostReport, KeyReport, KeyVerdict, Login, Next, Report, Retired, VersionReport, WayOut};
-pub use secret_value::{SecretValue, SecretValueError};
+pub use secret_value::{LONGEST_SECRET, SecretValue, SecretValueError};
 pub use settings::{Settings, SettingsError, TestMail, user_name};
 pub use smtp_endpoint::{SmtpEndpoint, SmtpEndpointError, Tls};
 pub use step::Step;

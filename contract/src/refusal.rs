@@ -59,6 +59,14 @@ impl fmt::Display for Refusal {
     }
 }
 
+impl RefusalKind {
+    /// Whether something was not answered, or not clearly, where createSecret only reads: then nothing follows from what a report lacks.
+    #[must_use]
+    pub fn is_of_a_read(self) -> bool {
+        matches!(self, Self::Aws | Self::KeyStateUnclear)
+    }
+}
+
 /// Declares the kinds with what the table of docs/when-a-rotation-fails.md says of each, so that no kind lacks its row.
 macro_rules! refusal_kinds {
     ($($kind:ident { found: $found:literal, next: $next:literal })*) => {

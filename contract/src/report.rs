@@ -126,6 +126,21 @@ pub struct KeyReport {
 }
 
 impl KeyReport {
+    /// What could still become of a key that must stay.
+    #[must_use]
+    pub fn way_out(&self) -> Option<WayOut> {
+        match &self.verdict {
+            KeyVerdict::MustStay { way_out, .. } => *way_out,
+            KeyVerdict::MayGo(_) => None,
+        }
+    }
+
+    /// Whether it is superseded, and nothing but its grace keeps it.
+    #[must_use]
+    pub fn only_its_grace_keeps_it(&self) -> bool {
+        self.way_out() == Some(WayOut::Leaked)
+    }
+
     /// When it was last used, for a sentence.
     #[must_use]
     pub fn last_use(&self) -> String {

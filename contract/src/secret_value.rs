@@ -4,6 +4,9 @@ use serde_json::{Value, value::RawValue};
 
 use crate::other_fields::{OtherFields, Parsed};
 
+/// How many bytes a secret's value has at most (Secrets Manager quotas, "Secret value size").
+pub const LONGEST_SECRET: usize = 65_536;
+
 /// The secret's JSON, with the field names that existing consumers read.
 ///
 /// Fields that we do not know are kept as they are, to the letter. `Debug` never shows the password.

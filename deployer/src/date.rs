@@ -34,7 +34,7 @@ fn distance(date: &str, now: SystemTime) -> Option<String> {
 }
 
 /// A duration in the unit that a person would choose.
-fn rough(duration: Duration) -> String {
+pub(crate) fn rough(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0..120 => format!("{seconds} s"),

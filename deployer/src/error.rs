@@ -397,6 +397,17 @@ fn proxy_variable(value_of: impl Fn(&str) -> Option<String>) -> Option<&'static 
     names.into_iter().find(|name| value_of(name).is_some_and(|value| !value.trim().is_empty()))
 }
 
+/// The result's value; keeps its error, once even if several reads failed with it.
+pub(crate) fn value_or_keep<T>(result: Result<T, Error>, unread: &mut Vec<Error>) -> Option<T> {
+    match result {
+        Ok(found) => Some(found),
+        Err(error) => {
+            error.push_new(unread);
+            None
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -478,5 +489,15 @@ mod tests {
         };
         assert!(hint(format!("{denied} in a service control policy")).contains("administers the organisation"));
         assert!(hint(format!("{denied} in an identity-based policy")).starts_with("allow iam:CreateRole for"));
+    }
+
+    #[test]
+    fn an_error_that_several_reads_met_is_kept_once() {
+        let mut unread = Vec::new();
+        for what in ["failed to read role r", "failed to read role r", "failed to read user u"] {
+            assert!(value_or_keep(Err::<(), _>(Error::new(what)), &mut unread).is_none());
+        }
+        assert_eq!(value_or_keep(Ok(1), &mut unread), Some(1));
+        assert_eq!(unread.len(), 2);
     }
 }

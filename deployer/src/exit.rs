@@ -54,7 +54,9 @@ impl Exit {
             Self::Credentials => "the credentials are missing, expired, or of another account",
             Self::RotationFailed => "a rotation failed, did not end, is open and in the way, or would fail",
             Self::Unread => "something could not be read",
-            Self::Interrupted => "Ctrl-C, SIGTERM or SIGHUP; run the command again",
+            Self::Interrupted => {
+                "Ctrl-C, SIGTERM or SIGHUP; a rotation that began goes on by itself, and the same command continues everything else"
+            }
             Self::ChangedSincePlan => "AWS, the file or the function changed since the plan, and nothing was changed",
         }
     }

@@ -38,7 +38,7 @@ const LAYERS: &[&[&str]] = &[
     &["engine/"],
     &["kinds/"],
     &["stack.rs", "leftovers.rs", "planning.rs", "sizes.rs", "terraform/", "would_fail.rs"],
-    &["lease.rs", "overview/", "rotation/", "saved_plan/", "status.rs"],
+    &["drift.rs", "lease.rs", "listed.rs", "overview/", "rotation/", "saved_plan/", "status.rs"],
     &["doctor/"],
     &["screen/"],
     &["commands/"],

@@ -146,12 +146,6 @@ pub(crate) async fn take(
     }
 }
 
-/// Deletes the parameter of a lease.
-async fn delete(aws: &Aws, name: &str) -> Result<(), Error> {
-    let answer = aws.ssm.delete_parameter().name(name).send().await;
-    absent_is_none(answer.failed_to(|| format!("delete the lease {name}")), &["ParameterNotFound"]).map(drop)
-}
-
 /// Whether there is a lease, whoever holds it.
 pub(crate) async fn exists(aws: &Aws, name: &str) -> Result<bool, Error> {
     let answer = aws.ssm.get_parameter().name(name).send().await.failed_to(|| format!("read the lease {name}"));
@@ -222,7 +216,7 @@ impl Lease {
         if self.last_version().await.is_none() {
             return Ok(());
         }
-        delete(&self.parameter.aws, &self.parameter.name).await
+        record::delete_lease(&self.parameter.aws, &self.parameter.name).await
     }
 
     /// Ends the renewal. Returns the version if the lease is still this run's.

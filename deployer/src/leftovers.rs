@@ -77,8 +77,8 @@ fn add(stack: &mut Stack<'_>, deployment: &Arc<Deployment>, Entry { kind, name, 
             stack.add(Rotation { secret: name, function_arn, deployment }, no_goal);
         }
         ResourceKind::Secret => {
-            let recovery_window_days = deployment.recovery_window_days();
-            stack.add_owned(Secret { name, recovery_window_days }, no_goal);
+            let (region, recovery_window_days) = (names.region().to_owned(), deployment.recovery_window_days());
+            stack.add_owned(Secret { name, region, recovery_window_days }, no_goal);
         }
         ResourceKind::Topic => {
             let arn = names.arn_of_topic(&name);

@@ -38,7 +38,7 @@ pub(crate) struct Surveyed {
 pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: Vec<Node>, toward: Toward) -> Surveyed {
     let aws = &aws.for_one_round();
     let reading = Box::pin(facts::read(aws, deployment, toward));
-    let Survey { facts, mut resources, mut stops_rotations, mut notes, mut mentions, foreign, .. } =
+    let Survey { facts, mut resources, stops_rotations, mut would_fail, mut notes, mut mentions, foreign, .. } =
         plan::survey(aws, &nodes, reading).await;
     if toward == Toward::Present {
         mentions.extend(note_of_unknown_keys(deployment, &facts));
@@ -46,8 +46,7 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
         mentions.extend(note_of_no_role(deployment));
         // A read that failed is an error of the secret.
         let denied = would_fail::denied_by_the_secret(aws, deployment).await.unwrap_or_default();
-        let secret = Address::new(ResourceKind::Secret, &deployment.names.secret);
-        stops_rotations.extend(denied.into_iter().map(|denied| (secret.clone(), denied.error)));
+        would_fail.extend(denied.into_iter().map(|denied| denied.error));
     }
     let left = left_over(deployment, &facts, &resources, toward);
     let mut more = plan::survey(aws, &left, Box::pin(async { facts })).await;
@@ -106,6 +105,7 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
             facts,
             resources,
             stops_rotations,
+            would_fail,
             changed_by,
             notes,
             mentions,

@@ -6,7 +6,7 @@ use contract::{Command, Text, text};
 use crate::{
     aws::Aws,
     config::Config,
-    deployment::{Deployment, caller},
+    deployment::{Deployment, caller, policy},
     error::Error,
     read_once,
     simulation::{self, Denied, DeniedBy},
@@ -134,7 +134,7 @@ fn judged(denied: &Denied, user: &str, is_existing: bool, is_named: bool) -> May
             .into(),
         );
     }
-    let action = "ses:SendRawEmail";
+    let action = policy::SEND;
     let (why, way) = match denied.by {
         DeniedBy::PermissionsBoundary => (
             format!("its permissions boundary does not allow {action}"),

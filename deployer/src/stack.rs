@@ -86,12 +86,12 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
         stack.add(sender, |_, _| Ok(()));
     }
     if config.secret.existing {
-        let secret =
-            ReferencedSecret { name: names.secret.clone(), owner: deployment.owner(), user: names.user.clone() };
+        let (region, owner) = (names.region().to_owned(), deployment.owner());
+        let secret = ReferencedSecret { name: names.secret.clone(), region, owner, user: names.user.clone() };
         stack.add(secret, |_, facts| Ok(referenced_secret::Goal { recorded_tags: facts.recorded_tags()? }));
     } else {
-        let recovery_window_days = deployment.recovery_window_days();
-        stack.add_owned(Secret { name: names.secret.clone(), recovery_window_days }, secret_goal);
+        let (region, recovery_window_days) = (names.region().to_owned(), deployment.recovery_window_days());
+        stack.add_owned(Secret { name: names.secret.clone(), region, recovery_window_days }, secret_goal);
     }
     if config.iam_user.existing {
         let user = ReferencedUser {

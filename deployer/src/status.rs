@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use futures_util::future::join_all;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -11,15 +10,12 @@ use contract::{AWSCURRENT, DEPLOYING, Report, Text};
 use crate::{
     aws::Aws,
     date::rfc3339,
-    deployment::{
-        Deployment,
-        record::{self, Applied},
-    },
+    deployment::Deployment,
     engine::{
         op::{Address, Op, ResourceKind, Toward, Verb},
-        plan::{ChangedBy, Decided, Plan, Planned, no_apply_mends},
+        plan::{ChangedBy, Decided, Planned},
     },
-    error::{Error, ErrorKind, FailedTo as _},
+    error::{Error, ErrorKind, FailedTo as _, value_or_keep},
     planning, read_once,
     rotation::{
         diagnosis, function,
@@ -146,6 +142,12 @@ fn states(resources: Vec<Decided>, unread: &mut Vec<Error>) -> (Vec<(Address, St
     (states, differ_in_tags)
 }
 
+/// Whether a resource of this kind has the name of the deployment's, and belongs to somebody else.
+fn is_somebody_elses(resources: &[Decided], kind: ResourceKind) -> bool {
+    let is_refused = |it: &Decided| it.ops.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotOurs);
+    resources.iter().any(|it| it.address.kind == kind && is_refused(it))
+}
+
 /// The senders that the file declares otherwise since the last apply are not yet those of the user's policy.
 fn by_the_last_apply(may_send: MaySend, user: &str, changed_by: &BTreeMap<Address, ChangedBy>) -> MaySend {
     let was_changed = changed_by.get(&Address::new(ResourceKind::User, user)) == Some(&ChangedBy::File);
@@ -177,11 +179,10 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     let renamed_from = deployment.config.moved_from.as_ref().filter(|_| moves).map(ToString::to_string);
     // What the file declares otherwise since the last apply, a rotation does not use yet.
     let is_others = |address: &Address| survey.changed_by.get(address) == Some(&ChangedBy::SomebodyElse);
-    let stops = survey.stops_rotations.into_iter();
-    let (by_policy, by_others): (Vec<_>, Vec<_>) = stops.partition(|(address, _)| no_apply_mends(address));
-    let by_others = by_others.into_iter().filter(|(address, _)| is_others(address));
-    let mut would_fail: Vec<_> = by_others.map(|(_, error)| error).collect();
+    let stops = survey.stops_rotations.into_iter().filter(|(address, _)| is_others(address));
+    let mut would_fail: Vec<_> = stops.map(|(_, error)| error).collect();
     let mut unread = Vec::new();
+    let user_is_refused = is_somebody_elses(&survey.resources, ResourceKind::User);
     let (resources, differ_in_tags) = states(survey.resources, &mut unread);
     let labels = value_or_keep(labels, &mut unread).flatten().unwrap_or_default();
     let elsewhere = labels.told_elsewhere(&deployment.names.secret);
@@ -192,7 +193,8 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
         credential.pending_is = sign.as_ref().map(pending_is);
     }
     let keys = value_or_keep(keys, &mut unread).unwrap_or_default();
-    let may_send = value_or_keep(may_send, &mut unread).flatten();
+    // Whether somebody else's user may send is not the question.
+    let may_send = value_or_keep(may_send, &mut unread).flatten().filter(|_| !user_is_refused);
     let may_send = may_send.map(|may_send| by_the_last_apply(may_send, &deployment.names.user, &survey.changed_by));
     let stopped = value_or_keep(account, &mut unread).and_then(|account| account.stopped());
     // The record of a former name is of another function.
@@ -228,7 +230,7 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     }
     // Nobody rotates before there is a function.
     if report.is_some() {
-        would_fail.extend(by_policy.into_iter().map(|(_, error)| error).chain(denied_to_hosts));
+        would_fail.extend(survey.would_fail.into_iter().chain(denied_to_hosts));
     }
     let (mentions, foreign) = (survey.mentions, survey.foreign);
     Status {
@@ -251,71 +253,11 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     }
 }
 
-/// What is not as the last apply left it.
-#[derive(Debug)]
-pub(crate) struct Drift {
-    /// What somebody else changed, with the ops that would put it right.
-    pub(crate) drifted: Vec<Planned>,
-    /// What differs and is declared otherwise than it was applied: whether it drifted cannot be told.
-    pub(crate) unclear: Vec<Address>,
-    /// What somebody else gave a resource of ours, and no apply takes away.
-    pub(crate) foreign: Vec<Text>,
-    /// Whether something differs that a person knows already.
-    pub(crate) ignores: bool,
-    pub(crate) applied: Applied,
-}
-
-impl Drift {
-    /// What a plan finds, without what a person knows already.
-    pub(crate) fn of(plan: Plan, applied: Applied, is_known: impl Fn(&Address, &Op) -> bool) -> Self {
-        let (mut drifted, mut unclear, mut ignores) = (Vec::new(), Vec::new(), false);
-        for mut resource in plan.resources {
-            let all = resource.ops.len();
-            resource.ops.retain(|op| !is_known(&resource.address, op));
-            ignores |= resource.ops.len() < all;
-            match resource.changed_by.filter(|_| !resource.ops.is_empty()) {
-                Some(ChangedBy::SomebodyElse) => drifted.push(resource),
-                Some(ChangedBy::File) => unclear.push(resource.address),
-                None => {}
-            }
-        }
-        Self { drifted, unclear, foreign: plan.foreign, ignores, applied }
-    }
-}
-
-/// A deployment, as its record and its secret have it.
-#[derive(Debug)]
-pub(crate) struct Listed {
-    pub(crate) name: String,
-    /// None if no apply has reached its goal.
-    pub(crate) applied: Option<Applied>,
-    /// Of its secret.
-    pub(crate) labels: Labels,
-}
-
-/// The deployments of a region that have a record, and what could not be read of them.
-///
-/// # Errors
-/// The records cannot be listed.
-pub(crate) async fn list(aws: &Aws) -> Result<(Vec<Listed>, Vec<Error>), Error> {
-    let read = record::list(aws).await?.into_iter().map(async |(name, record)| {
-        let record = record?;
-        let labels = match record.name_of(ResourceKind::Rotation) {
-            Some(secret) => labels::read(aws, secret).await?,
-            None => None,
-        };
-        Ok(Listed { name, applied: record.applied, labels: labels.unwrap_or_default() })
-    });
-    let mut unread = Vec::new();
-    let listed = join_all(read).await.into_iter().filter_map(|read| value_or_keep(read, &mut unread)).collect();
-    Ok((listed, unread))
-}
-
 fn pending_is(sign: &LastSign) -> Pending {
     match sign {
         LastSign::Tested => Pending::Test,
         LastSign::Opened => Pending::Unclear,
-        LastSign::Failure { .. } | LastSign::Fresh | LastSign::Old => Pending::Rotation,
+        LastSign::Failure(_) | LastSign::Fresh | LastSign::Old => Pending::Rotation,
     }
 }
 
@@ -328,17 +270,6 @@ impl From<Labels> for CredentialStatus {
             last_rotated: labels.last_rotated.map(rfc3339),
             next_rotation: labels.next_rotation.map(rfc3339),
             versions: labels.versions,
-        }
-    }
-}
-
-/// The result's value; keeps its error, once even if several reads failed with it.
-fn value_or_keep<T>(result: Result<T, Error>, unread: &mut Vec<Error>) -> Option<T> {
-    match result {
-        Ok(found) => Some(found),
-        Err(error) => {
-            error.push_new(unread);
-            None
         }
     }
 }
@@ -391,15 +322,5 @@ mod tests {
         assert!(change_tags_alone(&[tags()]));
         assert!(!change_tags_alone(&[]) && !change_tags_alone(&[tags(), rule()]));
         assert!(!change_tags_alone(&[Op::new(Verb::Delete, "events:DeleteRule")]));
-    }
-
-    #[test]
-    fn an_error_that_several_reads_met_is_kept_once() {
-        let mut unread = Vec::new();
-        for what in ["failed to read role r", "failed to read role r", "failed to read user u"] {
-            assert!(value_or_keep(Err::<(), _>(Error::new(what)), &mut unread).is_none());
-        }
-        assert_eq!(value_or_keep(Ok(1), &mut unread), Some(1));
-        assert_eq!(unread.len(), 2);
     }
 }

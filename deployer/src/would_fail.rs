@@ -11,6 +11,7 @@ use crate::{
     deployment::{
         Deployment,
         facts::{self, Facts},
+        names::Names,
         policy,
     },
     engine::{
@@ -62,11 +63,11 @@ pub(crate) async fn denied_by_the_secret(aws: &Aws, deployment: &Deployment) -> 
 
 fn denied_by(policy: &SecretPolicy, deployment: &Deployment) -> Vec<DeniedBySecret> {
     let names = &deployment.names;
-    let denial = |actions: &[&'static str], role| policy.denial(actions, names.account(), role);
+    let denial = |actions: &[&'static str], role| policy.denial(actions, names.account_id(), role);
     let function = denial(&policy::ON_SECRET, Some(names.role.as_str()));
     let hosts = deployment.config.instance.as_ref();
     let hosts = hosts.and_then(|hosts| denial(&[policy::READ_SECRET], hosts.role.as_deref()));
-    let of = |who, hosts, denial: &Denial| DeniedBySecret { hosts, error: is_denied(who, denial, &names.secret) };
+    let of = |who, hosts, denial: &Denial| DeniedBySecret { hosts, error: is_denied(who, denial, names) };
     match (function, hosts) {
         // A statement that denies one of the two a read, and everything else the other one, is told once.
         (Some(function), Some(hosts)) if function.statement == hosts.statement => {
@@ -79,15 +80,16 @@ fn denied_by(policy: &SecretPolicy, deployment: &Deployment) -> Vec<DeniedBySecr
     }
 }
 
-fn is_denied(who: &str, Denial { action, statement, is_alone }: &Denial, secret: &str) -> Error {
-    let command = |verb: &str| Command::aws(&["secretsmanager", verb, "--secret-id", secret]);
+fn is_denied(who: &str, Denial { action, statement, is_alone }: &Denial, names: &Names) -> Error {
+    let secret = &names.secret;
+    let command = |verb: &str| Command::aws_in(names.region(), &["secretsmanager", verb, "--secret-id", secret]);
     let way = if *is_alone {
         text!["if nobody needs this policy, delete it: ", command("delete-resource-policy")]
     } else {
         text![
             "take the statement out of the policy: ",
             command("get-resource-policy"),
-            " shows it, and aws secretsmanager put-resource-policy writes it again"
+            " shows it. Then write the policy again without it"
         ]
     };
     Error::new(format!("the resource policy of secret {secret} denies {who} {action}")).cause(statement).hint(way)
@@ -156,7 +158,7 @@ fn may_not_read(role: &str, by: DeniedBy) -> Error {
         DeniedBy::Statement => "a policy denies it",
         DeniedBy::NoPolicy => "no policy allows it",
     };
-    let action = "secretsmanager:GetSecretValue";
+    let action = policy::READ_SECRET;
     let way = match by {
         DeniedBy::NoPolicy => text![Command::deployer("policy --for instance"), " prints what the role needs"],
         DeniedBy::PermissionsBoundary => format!("allow {action} in the boundary of role {role}").into(),

@@ -13,13 +13,13 @@ use super::{
 use crate::{
     cli::DriftArgs,
     deployment::Deployment,
+    drift::Drift,
     engine::{
         op::{Address, Op, ResourceKind, Toward, Verb},
         plan::Plan,
     },
     error::Error,
     screen::Screen,
-    status::Drift,
 };
 
 pub(super) async fn run(screen: &Screen, args: &DriftArgs) -> Result<Done, Shown> {

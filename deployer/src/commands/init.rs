@@ -7,11 +7,11 @@ use std::{
 };
 
 use contract::{Command, text};
-use dialoguer::{Input, MultiSelect, Select};
+use dialoguer::{Input, MultiSelect, Select, console::Term};
 
 use super::{
-    ended::{Done, Shown},
-    session::connect,
+    ended::{Done, Shown, show},
+    session::try_connect,
 };
 use crate::{
     cli::{DEFAULT_CONFIG, InitArgs},
@@ -20,6 +20,7 @@ use crate::{
         template::{self, Named, Values},
     },
     error::Error,
+    interrupt,
     offers::{self, Offers},
     screen::Screen,
 };
@@ -108,6 +109,8 @@ impl InitArgs {
 /// Asks for what no flag gives. Each answer is checked as it is given, with all that is known by then, and asked for again.
 async fn ask(screen: &Screen, args: &InitArgs) -> Result<Values, Shown> {
     let mut values = of_flags(args, "mail-prod", "eu-west-1");
+    // A prompt hears Ctrl-C itself, and ends with an error.
+    let _draining = interrupt::drain(|| ()).map_err(|error| show(screen, &error))?;
     // A wrong flag cannot be asked for again.
     shown_as_mistake(screen, args, &values)?;
     let checked = |values: &Values, put: fn(&mut Values, String)| {
@@ -128,13 +131,9 @@ async fn ask(screen: &Screen, args: &InitArgs) -> Result<Values, Shown> {
         let check = checked(&values, |values, region| values.region = region);
         values.region = shown(screen, text_of(screen, "Region", &here, check))?;
     }
-    // Without credentials, the names are typed.
-    let offers = match connect(screen, &values.region).await {
-        Ok((aws, identity)) => {
-            values.account_id = Some(identity.account_id);
-            Some(Box::pin(offers::read(&aws)).await)
-        }
-        Err(_) => None,
+    let offers = tokio::select! {
+        offers = Box::pin(offers_of(screen, &mut values)) => offers,
+        () = interrupt::asked() => return Err(show(screen, &interrupted())),
     };
     let offered = |read: fn(&Offers) -> &Result<Vec<String>, Error>| match offers.as_ref().map(read) {
         Some(Ok(names)) => names.clone(),
@@ -172,6 +171,20 @@ async fn ask(screen: &Screen, args: &InitArgs) -> Result<Values, Shown> {
     Ok(values)
 }
 
+/// What the account has, and its id among the values. Without credentials, the names are typed.
+async fn offers_of(screen: &Screen, values: &mut Values) -> Option<Offers> {
+    match try_connect(screen, &values.region).await {
+        Ok((aws, identity)) => {
+            values.account_id = Some(identity.account_id);
+            Some(offers::read(&aws).await)
+        }
+        Err(error) => {
+            screen.note(format!("what the account has cannot be offered, so type the names: {}", error.in_one_line()));
+            None
+        }
+    }
+}
+
 /// Why a file with these values would be refused.
 fn complaint(values: &Values) -> Result<(), Error> {
     let Err(mistake) = config::parse(Path::new(DEFAULT_CONFIG), &template::fill(values)) else { return Ok(()) };
@@ -183,9 +196,10 @@ fn complaint(values: &Values) -> Result<(), Error> {
     ))
 }
 
-/// Shows what is wrong with the file of these values.
+/// Shows what is wrong with the file of these values. Nobody finds the place on the disk.
 fn shown_as_mistake(screen: &Screen, args: &InitArgs, values: &Values) -> Result<(), Shown> {
-    config::parse(&args.file, &template::fill(values)).map(drop).map_err(|error| {
+    let place = format!("{} (not written)", args.file.display());
+    config::parse(Path::new(&place), &template::fill(values)).map(drop).map_err(|error| {
         screen.config_error(&error);
         Shown::FAILED
     })
@@ -203,10 +217,18 @@ type Answer<T> = Result<T, dialoguer::Error>;
 
 /// Nobody answers: the terminal is closed, or Ctrl-C.
 fn shown<T>(screen: &Screen, answer: Answer<T>) -> Result<T, Shown> {
-    answer.map_err(|error| {
-        screen.error(&Error::new("nothing was written").cause(error));
-        Shown::FAILED
+    answer.map_err(|dialoguer::Error::IO(error)| {
+        // A selection hides it.
+        let _ = Term::stderr().show_cursor();
+        match error.kind() {
+            ErrorKind::Interrupted => show(screen, &interrupted()),
+            _ => show(screen, &Error::new("nothing was written").cause(error)),
+        }
     })
+}
+
+fn interrupted() -> Error {
+    Error { what: "interrupted: nothing was written".to_owned(), ..interrupt::interrupted() }
 }
 
 /// Asks until the answer passes the check. dialoguer's own check draws over a message that is longer than a line.

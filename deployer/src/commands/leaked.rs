@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use contract::{AWSCURRENT, AWSPENDING, Command, DEPLOYING, KeyReport, Next, Report, TOLD, WayOut, text};
+use contract::{AWSCURRENT, AWSPENDING, Command, DEPLOYING, KeyReport, Next, Report, TOLD, text};
 use tokio::time::Instant;
 
 use super::{
@@ -167,7 +167,7 @@ fn may_be_used(report: &Report, key: &str) -> bool {
 /// Other keys that have to go because the new key needs their slot, and that only their grace keeps.
 fn in_the_way<'a>(report: &'a Report, leaked: &'a str) -> impl Iterator<Item = &'a KeyReport> {
     let needs_a_slot = diagnosis::obstacle(report) == Some(Obstacle::NoSafeSlot);
-    let is_in_grace = move |key: &&KeyReport| diagnosis::way_out(key) == Some(WayOut::Leaked) && key.key != leaked;
+    let is_in_grace = move |key: &&KeyReport| key.only_its_grace_keeps_it() && key.key != leaked;
     report.keys.iter().filter(move |_| needs_a_slot).filter(is_in_grace)
 }
 

@@ -6,7 +6,7 @@ use super::{
     ended::{Done, Shown, show, show_all},
     session::connect,
 };
-use crate::{aws, cli::ListArgs, config, error::Error, screen::Screen, status};
+use crate::{aws, cli::ListArgs, config, error::Error, listed, screen::Screen};
 
 pub(super) async fn run(screen: &Screen, ListArgs { region }: &ListArgs) -> Result<Done, Shown> {
     let region = &match region {
@@ -14,7 +14,7 @@ pub(super) async fn run(screen: &Screen, ListArgs { region }: &ListArgs) -> Resu
         None => own_region().await.map_err(|error| show(screen, &error))?,
     };
     let (aws, _) = connect(screen, region).await?;
-    let (listed, unread) = status::list(&aws).await.map_err(|error| show_all(screen, &[error]))?;
+    let (listed, unread) = listed::list(&aws).await.map_err(|error| show_all(screen, &[error]))?;
     if unread.is_empty() || !listed.is_empty() {
         screen.list(region, &listed);
     }

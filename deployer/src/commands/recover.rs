@@ -173,9 +173,9 @@ fn owed(session: &Session, taken: &[Remedy], report: &Report) -> Option<Owed> {
 async fn wait_while_a_step_runs(session: &Session, is_first: bool) -> Result<(), Shown> {
     let note = match session.or_show(stand_still(session).await)? {
         Standstill::Closed => None,
-        Standstill::Failed { version, step, failure } => {
-            // What to do follows from how everything stands now, not from how it stood then.
-            Some(format!("the rotation to version {version} failed in {step}: {}", failure.finding()))
+        // What to do follows from how everything stands now, not from how it stood then.
+        Standstill::Failed { version, failed } => {
+            Some(format!("the rotation to version {version} {}", failed.sentence()))
         }
         Standstill::Silent { version } => {
             Some(format!("no step of the rotation to version {version} runs, and none has failed"))

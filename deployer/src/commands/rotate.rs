@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_smithy_types::DateTime;
-use contract::{AWSCURRENT, Command, KeyReport, KeyVerdict, Next, Report, Text, WayOut, text};
+use contract::{AWSCURRENT, Command, KeyReport, KeyVerdict, Next, Report, Text, text};
 
 use super::{
     each::for_each_deployment,
@@ -273,7 +273,7 @@ fn recover_hint(report: &Report) -> Option<Text> {
 
 /// Keys that only the grace keeps.
 fn in_grace(report: &Report) -> impl Iterator<Item = &KeyReport> {
-    report.keys.iter().filter(|key| diagnosis::way_out(key) == Some(WayOut::Leaked))
+    report.keys.iter().filter(|key| key.only_its_grace_keeps_it())
 }
 
 #[cfg(test)]

@@ -175,7 +175,7 @@ impl Session {
         .hint("update the deployer")
         .hint(text![
             "to go back on purpose, delete the record first, which forgets what the file no longer declares: ",
-            Command::aws(&["ssm", "delete-parameter", "--region", region, "--name", record])
+            Command::aws_in(region, &["ssm", "delete-parameter", "--name", record])
         ])
     }
 
@@ -250,8 +250,13 @@ pub(super) async fn with_events<T>(screen: &Screen, work: impl AsyncFnOnce(Event
     outcome
 }
 
-/// Connects to a region's AWS. Calls that have no answer for long are told.
+/// As [`try_connect`].
 pub(super) async fn connect(screen: &Screen, region: &str) -> Result<(Aws, Identity), Shown> {
+    try_connect(screen, region).await.map_err(|error| show(screen, &error))
+}
+
+/// Connects to a region's AWS. Calls that have no answer for long are told.
+pub(super) async fn try_connect(screen: &Screen, region: &str) -> Result<(Aws, Identity), Error> {
     // A run may connect to several deployments.
     static SAID: Once = Once::new();
     SAID.call_once(|| {
@@ -261,7 +266,7 @@ pub(super) async fn connect(screen: &Screen, region: &str) -> Result<(Aws, Ident
     });
     let told = screen.clone();
     let silence = Silence::new(move |unanswered| told.event(&Event::Unanswered(unanswered)));
-    aws::connect(region, &silence).await.map_err(|error| show(screen, &error))
+    aws::connect(region, &silence).await
 }
 
 /// Refuses what a person typed as an access key id and is none. It is not repeated: it may be a secret access key.

@@ -348,13 +348,13 @@ pub(crate) fn has_tags(action: &str) -> bool {
 pub(crate) fn of_sender(names: &Names, address: &str) -> Permission {
     let resources = identities_of(address).iter().map(|it| names.ses_arn(&format!("identity/{it}"))).collect();
     let condition = Some(json!({"StringEquals": {"ses:FromAddress": address}}));
-    Permission { actions: vec!["ses:SendRawEmail"], resources, condition }
+    Permission { actions: vec![policy::SEND], resources, condition }
 }
 
 /// What a host's script needs of the instances' role, beside the use of the secret's key.
 pub(crate) fn of_instance(names: &Names) -> Permission {
     let resources = vec![names.secret_arn_pattern()];
-    Permission { actions: vec!["secretsmanager:GetSecretValue"], resources, condition: None }
+    Permission { actions: vec![policy::READ_SECRET], resources, condition: None }
 }
 
 /// What a verb needs, or all of them together.
@@ -465,7 +465,7 @@ fn resources(on: On, config: &Config, names: &Names) -> Option<Vec<String>> {
 
 fn condition(on: On, names: &Names) -> Option<Value> {
     match on {
-        On::RoleForLambda => Some(json!({"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}})),
+        On::RoleForLambda => Some(json!({"StringEquals": {"iam:PassedToService": policy::LAMBDA}})),
         On::KeyOfSecret => Some(policy::through_secrets_manager(names)),
         _ => None,
     }

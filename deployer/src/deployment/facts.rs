@@ -210,7 +210,7 @@ pub(crate) async fn least(aws: &Aws, names: &Names) -> Result<Facts, Error> {
 /// No fact at all.
 pub(crate) fn unread() -> Facts {
     fn unread<T>() -> Fact<T> {
-        Err(Error::new("this fact was not read: on the way to absent, no goal is made"))
+        Err(Error::new("this fact was not read"))
     }
     Facts {
         user_arn: unread(),
@@ -414,12 +414,12 @@ async fn usable_key(aws: &Aws, key: Option<String>) -> Fact<Option<String>> {
     let error = Error::new(format!("KMS key {key} cannot be used: its state is {}", state.as_str())).cause(format!(
         "with this key, nobody can read or store the secret{when}. Hosts that have the credential go on sending"
     ));
-    let enable = Command::aws(&["kms", "enable-key", "--key-id", &arn]);
+    let enable = Command::aws_on(&arn, &["kms", "enable-key", "--key-id", &arn]);
     Err(match state {
         KeyState::Disabled => error.hint(text!["if nobody meant to lock the secret, run ", enable]),
         KeyState::PendingDeletion | KeyState::PendingReplicaDeletion => error.hint(text![
             "keep the key: run ",
-            Command::aws(&["kms", "cancel-key-deletion", "--key-id", &arn]),
+            Command::aws_on(&arn, &["kms", "cancel-key-deletion", "--key-id", &arn]),
             ", then ",
             enable
         ]),

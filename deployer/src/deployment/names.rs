@@ -197,11 +197,6 @@ impl Names {
         format!("arn:{}:{service}:{}:{}:{resource}", self.partition, self.region, self.account_id)
     }
 
-    /// The twelve digits.
-    pub(crate) fn account(&self) -> &str {
-        &self.account_id
-    }
-
     pub(crate) fn iam(&self, resource: &str) -> String {
         format!("arn:{}:iam::{}:{resource}", self.partition, self.account_id)
     }
@@ -350,6 +345,7 @@ impl Names {
         &self.region
     }
 
+    /// The twelve digits.
     pub(crate) fn account_id(&self) -> &str {
         &self.account_id
     }

@@ -29,7 +29,7 @@ pub(crate) fn trusts_lambda(trust: &Value) -> bool {
     statements.filter(|it| it["Effect"] == "Allow").any(|it| is_lambda(&it["Principal"]["Service"]))
 }
 
-const LAMBDA: &str = "lambda.amazonaws.com";
+pub(super) const LAMBDA: &str = "lambda.amazonaws.com";
 
 /// What the function does with the secret.
 pub(crate) const ON_SECRET: [&str; 5] = [
@@ -45,6 +45,9 @@ pub(crate) const PUBLISH: &str = "sns:Publish";
 
 /// What a host does with the secret.
 pub(crate) const READ_SECRET: &str = "secretsmanager:GetSecretValue";
+
+/// What a mail over SMTP needs (SES guide, "Controlling access": SMTP is authorized as this action).
+pub(crate) const SEND: &str = "ses:SendRawEmail";
 
 /// What the function may do: rotate this secret's credential with this user, these instances and this document, publish to
 /// this topic, and nothing else.
@@ -156,8 +159,7 @@ pub(crate) fn any_covers(patterns: &Value, name: &str) -> bool {
 /// What the user may do: send as the configured addresses. SES also authorises the identity's default configuration set (SES
 /// guide, "Controlling access"), so identities alone are not enough.
 pub(crate) fn user_permissions(config: &Config, names: &Names) -> Value {
-    let mut statement =
-        allow("Send", &["ses:SendRawEmail"], [names.ses_arn("identity/*"), names.ses_arn("configuration-set/*")]);
+    let mut statement = allow("Send", &[SEND], [names.ses_arn("identity/*"), names.ses_arn("configuration-set/*")]);
     let senders = config.ses.senders();
     if !senders.is_empty() {
         statement["Condition"] = json!({"StringLike": {SENDER: senders}});
@@ -190,7 +192,7 @@ fn senders(policy: &Value) -> Senders {
     let policy = normalized(policy);
     let mut patterns = Vec::new();
     for statement in policy["Statement"].as_array().into_iter().flatten() {
-        if statement["Effect"] != "Allow" || !any_covers(&statement["Action"], "ses:SendRawEmail") {
+        if statement["Effect"] != "Allow" || !any_covers(&statement["Action"], SEND) {
             continue;
         }
         let operators = ["StringLike", "StringEquals"].map(|operator| &statement["Condition"][operator][SENDER]);

@@ -159,13 +159,9 @@ impl Record {
     }
 }
 
-/// The commands name the region of the parameter, if it is known: it need not be the one that the person has configured.
+/// `region`: of the parameter, if it is known.
 fn cannot_be_read(name: &str, region: Option<&str>, cause: String) -> Error {
-    let command = |verb: &str| {
-        let region = region.into_iter().flat_map(|region| ["--region", region]);
-        let words: Vec<_> = ["ssm", verb].into_iter().chain(region).chain(["--name", name]).collect();
-        Command::aws(&words)
-    };
+    let command = |verb: &str| Command::aws_in(region.unwrap_or_default(), &["ssm", verb, "--name", name]);
     Error::new(format!("the record {name} cannot be read"))
         .cause(cause)
         .hint(text![
@@ -193,6 +189,12 @@ pub(crate) fn takes_no_tags(error: Error) -> Error {
         "if a policy demands tags: AWS takes none with an overwrite of a parameter, so the policy has to leave such a request out. Its \
          condition key ssm:Overwrite is true",
     )
+}
+
+/// Deletes the parameter of a lease, if it is there: it stands beside the record.
+pub(crate) async fn delete_lease(aws: &Aws, name: &str) -> Result<(), Error> {
+    let answer = aws.ssm.delete_parameter().name(name).send().await;
+    absent_is_none(answer.failed_to(|| format!("delete the lease {name}")), &["ParameterNotFound"]).map(drop)
 }
 
 /// Every record in the region, in order, by the name of its deployment.

@@ -42,14 +42,17 @@ pub(crate) trait Tagged: Send + Sync + Sized + 'static {
     /// As of [`Kind`].
     const IS_PROVEN_BY_ANSWERS: bool = false;
     /// The configuration's key that decides the resource's name.
-    const NAME_KEY: &'static str = "name";
+    const NAME_KEY: &'static str;
     /// Whether a resource that no deployment owns can be taken over.
     const IS_ADOPTABLE: bool = true;
 
     fn address(&self) -> Address;
 
     /// What a user can do if a resource of this name carries no owner's tag.
-    fn hint_if_not_ours(&self) -> Text;
+    fn hint_if_not_ours(&self) -> Text {
+        let (key, address) = (Self::NAME_KEY, self.address());
+        format!("change {key} in the configuration, or delete {address} first if nothing uses it").into()
+    }
 
     /// Reads, and never writes. None if there is no such resource.
     fn observe(&self, aws: &Aws) -> impl Future<Output = Result<Option<Found<Self::Observed>>, Error>> + Send;
@@ -295,10 +298,10 @@ impl<T: Tagged> Owned<T> {
 
     /// The record only explains: whose a resource is, its tag alone says.
     fn lost_its_tag(&self, tags: &Tags) -> Error {
-        let others = if tags.is_empty() { String::new() } else { format!("; its tags are {}", tags::pairs(tags)) };
+        let tags = and_its_tags(tags);
         Error::new(format!("{} has lost its tag {TAG_DEPLOYMENT}", self.address())).of_kind(ErrorKind::NotOurs).cause(
             format!(
-                "the record names it, so an apply of this deployment made it, and somebody removed the tag since{others}"
+                "the record names it, so an apply of this deployment made it, and somebody removed the tag since{tags}"
             ),
         )
     }
@@ -335,8 +338,11 @@ impl<T: Tagged> Owned<T> {
 
 /// Names the owner, as far as the tags of other tools tell: CloudFormation sets its stack's name, and many Terraform modules a tag.
 fn is_of_nobody(tags: &Tags) -> String {
-    let others = if tags.is_empty() { String::new() } else { format!("; its tags are {}", tags::pairs(tags)) };
-    format!("it carries no tag {TAG_DEPLOYMENT}, so this tool did not make it{others}")
+    format!("it carries no tag {TAG_DEPLOYMENT}, so this tool did not make it{}", and_its_tags(tags))
+}
+
+fn and_its_tags(tags: &Tags) -> String {
+    if tags.is_empty() { String::new() } else { format!("; its tags are {}", tags::pairs(tags)) }
 }
 
 /// Offers to take over what no deployment owns.

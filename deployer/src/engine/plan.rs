@@ -14,7 +14,7 @@ use crate::{
         erased::{Node, Observation},
         op::{Address, Effect, Op, ResourceKind, Toward, Verb},
     },
-    error::Error,
+    error::{Error, ErrorKind},
 };
 
 /// Every op that `apply` or `destroy` would run. Plain data: it holds no secret, and nothing that is left to decide.
@@ -139,6 +139,8 @@ pub(crate) struct Survey {
     pub(crate) resources: Vec<Decided>,
     /// Why rotations would fail, of each resource that they fail at as it is.
     pub(crate) stops_rotations: Vec<(Address, Error)>,
+    /// Why rotations would fail at what no file declares, so that no apply mends it.
+    pub(crate) would_fail: Vec<Error>,
     /// Of those resources of which the record knows the last apply.
     pub(crate) changed_by: BTreeMap<Address, ChangedBy>,
     /// What people should know.
@@ -178,6 +180,7 @@ pub(crate) async fn survey(aws: &Aws, stack: &[Node], reading: BoxFuture<'_, Fac
         facts,
         resources,
         stops_rotations,
+        would_fail: Vec::new(),
         changed_by,
         notes,
         mentions,
@@ -186,9 +189,11 @@ pub(crate) async fn survey(aws: &Aws, stack: &[Node], reading: BoxFuture<'_, Fac
     }
 }
 
-/// Whether what a rotation would fail at stays as it is: no file declares the resource policy of a secret.
-pub(crate) fn no_apply_mends(address: &Address) -> bool {
-    address.kind == ResourceKind::Secret
+/// It would make a key that nobody can be told of.
+fn first_rotation_would_fail(error: Error) -> Error {
+    Error { what: format!("the rotation that this run begins would fail: {}", error.what), ..error }
+        .of_kind(ErrorKind::RotationFailed)
+        .hint("or write rotation.rotate_on_create: false, and begin the rotation later")
 }
 
 fn note(error: &Error) -> Text {
@@ -209,15 +214,14 @@ pub(crate) fn plan(survey: Survey, toward: Toward) -> Result<(Plan, Facts), Vec<
     let Survey {
         facts,
         resources,
-        stops_rotations,
+        stops_rotations: _,
+        would_fail,
         changed_by,
         mut notes,
         mentions,
         foreign,
         deletes_most_of_the_record,
     } = survey;
-    notes.extend(stops_rotations.iter().filter(|(address, _)| no_apply_mends(address)).map(|(_, error)| note(error)));
-    notes.extend(mentions);
     let mut errors: Vec<Error> = Vec::new();
     let mut planned = Vec::new();
     for Decided { address, ops } in resources {
@@ -229,6 +233,12 @@ pub(crate) fn plan(survey: Survey, toward: Toward) -> Result<(Plan, Facts), Vec<
             Err(error) => error.push_new(&mut errors),
         }
     }
+    if planned.iter().flat_map(|resource| &resource.ops).any(|op| op.has(Effect::RotatesNow)) {
+        errors.extend(would_fail.into_iter().map(first_rotation_would_fail));
+    } else {
+        notes.extend(would_fail.iter().map(note));
+    }
+    notes.extend(mentions);
     let open_rotation = match &facts.labels {
         Ok(labels) => labels.open_and_enabled().map(str::to_owned),
         Err(error) => {

@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, MetricAlarm, Statistic, Tag};
-use contract::Text;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -163,13 +162,10 @@ impl Tagged for Alarm {
     const IS_PROVEN_BY_ANSWERS: bool = true;
     const CONFLICTS: &'static [&'static str] =
         &["ConcurrentModificationException", "ResourceNotFound", "ResourceNotFoundException"];
+    const NAME_KEY: &'static str = "names.alarms";
 
     fn address(&self) -> Address {
         Address::new(ResourceKind::Alarm, &self.name)
-    }
-
-    fn hint_if_not_ours(&self) -> Text {
-        "choose other names with names.alarms, or delete the alarm first if nobody needs it".into()
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Found<Observed>>, Error> {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use aws_sdk_ssm::types::{DocumentDescription, DocumentFormat, DocumentType, ResourceTypeForTagging};
-use contract::{AWSCURRENT, AWSPENDING, DocumentVariable, Text, VERSION_ID, VERSION_STAGE};
+use contract::{AWSCURRENT, AWSPENDING, DocumentVariable, VERSION_ID, VERSION_STAGE};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -148,13 +148,10 @@ impl Tagged for Document {
     const CONFLICTS: &'static [&'static str] =
         &["DocumentAlreadyExists", "DuplicateDocumentContent", "InvalidDocument", "InvalidResourceId"];
     const EFFECTS: &'static [Effect] = &[Effect::DisturbsRotation];
+    const NAME_KEY: &'static str = "names.document";
 
     fn address(&self) -> Address {
         Address::new(ResourceKind::Document, &self.name)
-    }
-
-    fn hint_if_not_ours(&self) -> Text {
-        "choose another deployment name, or delete the document first if nothing uses it".into()
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Found<Observed>>, Error> {

@@ -193,7 +193,7 @@ proptest! {
             none_of, seeds,
         );
         check_owned(
-            Secret { name: "s".into(), recovery_window_days: Some(30) },
+            Secret { name: "s".into(), region: "eu-west-1".into(), recovery_window_days: Some(30) },
             |(key, _)| {
                 let key = format!("arn:aws:kms:eu-west-1:123456789012:key/{key}");
                 secret::Goal {

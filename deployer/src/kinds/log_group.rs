@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use crate::{
     aws::Aws,
-    deployment::names::region_of,
     engine::{
         eventually::eventually,
         kind::{Context, Going},
@@ -58,6 +57,7 @@ impl Tagged for LogGroup {
     const TAG_ACTIONS: [&'static str; 2] = ["logs:TagResource", "logs:UntagResource"];
     const CONFLICTS: &'static [&'static str] =
         &["OperationAbortedException", "ResourceAlreadyExistsException", "ResourceNotFoundException"];
+    const NAME_KEY: &'static str = "names.function";
 
     fn address(&self) -> Address {
         Address::new(ResourceKind::LogGroup, &self.name)
@@ -66,15 +66,8 @@ impl Tagged for LogGroup {
     fn hint_if_not_ours(&self) -> Text {
         text![
             "if nothing else writes there, delete it (",
-            Command::aws(&[
-                "logs",
-                "delete-log-group",
-                "--region",
-                region_of(&self.arn),
-                "--log-group-name",
-                &self.name
-            ]),
-            "); else choose another deployment name"
+            Command::aws_on(&self.arn, &["logs", "delete-log-group", "--log-group-name", &self.name]),
+            "); else change names.function in the configuration"
         ]
     }
 
@@ -104,15 +97,8 @@ impl Tagged for LogGroup {
 
     fn delete(&self, found: &Found<Observed>, _: Going<'_>) -> Result<Vec<(Op, Call)>, Error> {
         if found.observed.is_protected {
-            let lift = Command::aws(&[
-                "logs",
-                "put-log-group-deletion-protection",
-                "--region",
-                region_of(&self.arn),
-                "--log-group-identifier",
-                &self.name,
-                "--no-deletion-protection-enabled",
-            ]);
+            let words = ["logs", "put-log-group-deletion-protection", "--log-group-identifier", &self.name];
+            let lift = Command::aws_on(&self.arn, &[&words[..], &["--no-deletion-protection-enabled"]].concat());
             return Err(Error::new(format!("log group {} is protected from deletion", self.name))
                 .cause("somebody turned its deletion protection on, and AWS refuses to delete it")
                 .hint(text!["if it may go, run ", lift]));

@@ -4,7 +4,7 @@
 //! forgets none.
 
 use aws_sdk_ssm::types::{ParameterTier, ParameterType, ResourceTypeForTagging};
-use contract::{Command, TAG_DEPLOYMENT, Text, text};
+use contract::{Command, TAG_DEPLOYMENT, text};
 use serde_json::Value;
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         owned::{Found, Tagged},
         tags::{self, Tags},
     },
-    error::{Error, FailedTo as _, absent_is_none},
+    error::{Error, FailedTo as _},
 };
 
 pub(crate) struct Record {
@@ -52,13 +52,10 @@ impl Tagged for Record {
     // PutParameter answers the version that it wrote.
     const IS_PROVEN_BY_ANSWERS: bool = true;
     const CONFLICTS: &'static [&'static str] = &["ParameterAlreadyExists", "ParameterNotFound", "TooManyUpdates"];
+    const NAME_KEY: &'static str = "name";
 
     fn address(&self) -> Address {
         Address::new(ResourceKind::Record, &self.name)
-    }
-
-    fn hint_if_not_ours(&self) -> Text {
-        "choose another deployment name, or delete the parameter first if nothing uses it".into()
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Found<Content>>, Error> {
@@ -88,11 +85,7 @@ impl Tagged for Record {
         match call {
             Call::Create(record, tags) => self.put(&context.aws, &record, Some(&tags)).await,
             Call::Put(record) => self.put(&context.aws, &record, None).await,
-            Call::DeleteLease(lease) => {
-                let answer = context.aws.ssm.delete_parameter().name(&lease).send().await;
-                absent_is_none(answer.failed_to(|| format!("delete the lease {lease}")), &["ParameterNotFound"])
-                    .map(drop)
-            }
+            Call::DeleteLease(lease) => record::delete_lease(&context.aws, &lease).await,
             Call::Delete => {
                 let answer = context.aws.ssm.delete_parameter().name(&self.name).send().await;
                 answer.failed_to(|| format!("delete the record {}", self.name)).map(drop)

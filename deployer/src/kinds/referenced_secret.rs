@@ -26,6 +26,7 @@ use crate::{
 
 pub(crate) struct ReferencedSecret {
     pub(crate) name: String,
+    pub(crate) region: String,
     pub(crate) owner: Owner,
     /// Name of the user, which a value has to name.
     pub(crate) user: String,
@@ -145,6 +146,7 @@ impl ReferencedSecret {
 
     fn put_placeholder(&self) -> Command {
         let value = SecretValue::placeholder(&self.user).to_json();
-        Command::aws(&["secretsmanager", "put-secret-value", "--secret-id", &self.name, "--secret-string", &value])
+        let words = ["secretsmanager", "put-secret-value", "--secret-id", &self.name, "--secret-string", &value];
+        Command::aws_in(&self.region, &words)
     }
 }

@@ -71,13 +71,10 @@ impl Tagged for Role {
     const TAG_ACTIONS: [&'static str; 2] = ["iam:TagRole", "iam:UntagRole"];
     const CONFLICTS: &'static [&'static str] = iam::CONFLICTS;
     const EFFECTS: &'static [Effect] = &[Effect::DisturbsRotation];
+    const NAME_KEY: &'static str = "names.role";
 
     fn address(&self) -> Address {
         Address::new(ResourceKind::Role, &self.name)
-    }
-
-    fn hint_if_not_ours(&self) -> Text {
-        "choose another deployment name, or delete the role first if nothing uses it".into()
     }
 
     fn foreign(&self, goal: &Goal, found: &Found<Observed>) -> Vec<Text> {

@@ -214,11 +214,12 @@ impl Rotation {
             || former.iter().any(|name| arn.ends_with(&format!(":function:{name}")))
     }
 
-    /// Whether a secret with these tags is one that the deployment did not make. It keeps its credential, whatever
-    /// `rotation.rotate_on_create` says.
+    /// Whether the deployment owns a secret with these tags that it did not make, or owns it after this run. It keeps its credential,
+    /// whatever `rotation.rotate_on_create` says. Of one that the file declares existing, a run takes the tag off, so the tag decides
+    /// nothing.
     fn adopts(&self, tags: &Tags) -> bool {
         let is_owned = !self.deployment.config.secret.existing;
-        tags.contains_key(TAG_ADOPTED) || is_owned && self.deployment.owner().takes_over(tags)
+        is_owned && (tags.contains_key(TAG_ADOPTED) || self.deployment.owner().takes_over(tags))
     }
 
     /// A hint to end the rotation would stop that of a deployment.
@@ -239,14 +240,7 @@ impl Rotation {
             ])
             .hint(text![
                 "else, to end that rotation, run ",
-                Command::aws(&[
-                    "secretsmanager",
-                    "cancel-rotate-secret",
-                    "--region",
-                    region,
-                    "--secret-id",
-                    &self.secret
-                ]),
+                Command::aws_in(region, &["secretsmanager", "cancel-rotate-secret", "--secret-id", &self.secret]),
                 ", then apply"
             ])
     }

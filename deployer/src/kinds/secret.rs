@@ -28,6 +28,7 @@ use crate::{
 
 pub(crate) struct Secret {
     pub(crate) name: String,
+    pub(crate) region: String,
     /// For how long a deleted secret can be restored; none to delete it for good.
     pub(crate) recovery_window_days: Option<i64>,
 }
@@ -132,7 +133,7 @@ impl Tagged for Secret {
                 .cause("Secrets Manager deletes no secret that has replicas, and the deployer did not make them")
                 .hint(text![
                     "if nobody reads the replicas, run ",
-                    Command::aws(&remove),
+                    Command::aws_in(&self.region, &remove),
                     ", then this command again"
                 ]));
         }
@@ -234,7 +235,10 @@ impl Secret {
             .cause("Secrets Manager encrypts no version again if the caller may not call kms:Encrypt with the new key")
             .hint(text![
                 "mail goes on, and readers keep the older key. Allow yourself kms:Encrypt on the new key, then run ",
-                Command::aws(&["secretsmanager", "update-secret", "--secret-id", name, "--kms-key-id", key]),
+                Command::aws_in(
+                    &self.region,
+                    &["secretsmanager", "update-secret", "--secret-id", name, "--kms-key-id", key]
+                ),
                 " and apply again"
             ])),
             _ => Ok(()),
@@ -297,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_version_that_stays_under_an_older_key_is_named_with_how_long_that_key_is_needed() {
-        let secret = Secret { name: "s".into(), recovery_window_days: None };
+        let secret = Secret { name: "s".into(), region: "eu-west-1".into(), recovery_window_days: None };
         let goal = Goal {
             user: "u".into(),
             kms_key_arn: None,

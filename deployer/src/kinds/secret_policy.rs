@@ -46,9 +46,8 @@ fn parsed(policy: String) -> Value {
 impl SecretPolicy {
     /// What a reviewer should know of it.
     pub(super) fn mention(&self, secret: &str) -> Option<Text> {
-        let show = || Command::aws(&["secretsmanager", "get-resource-policy", "--secret-id", secret]);
         match self {
-            Self::There { document, .. } => {
+            Self::There { secret: arn, document } => {
                 let statements = sentences(document, Home::NOWHERE).unwrap_or_else(|| vec![text_of(document)]);
                 (!statements.is_empty()).then(|| {
                     text![
@@ -56,7 +55,7 @@ impl SecretPolicy {
                             "secret {secret} has a resource policy, which no file declares and no apply changes: {}. ",
                             statements.join("; ")
                         ),
-                        show(),
+                        Command::aws_on(arn, &["secretsmanager", "get-resource-policy", "--secret-id", secret]),
                         " shows it"
                     ]
                 })

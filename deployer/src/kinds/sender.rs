@@ -68,10 +68,10 @@ impl Kind for Sender {
                 format!("neither {} is an SES identity in {}", identities_of(&self.address).join(" nor "), self.region)
             }
         };
-        let create = ["sesv2", "create-email-identity", "--region", &self.region, "--email-identity", &self.address];
+        let create = ["sesv2", "create-email-identity", "--email-identity", &self.address];
         Err(Error::new(format!("SES does not accept mail from {}", self.address)).cause(cause).hint(text![
             "verify the address or its domain in SES (",
-            Command::aws(&create),
+            Command::aws_in(&self.region, &create),
             "), or correct ses.sender"
         ]))
     }

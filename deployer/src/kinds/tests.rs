@@ -120,7 +120,7 @@ fn check_ownership<T: Tagged>(kind: impl Fn() -> T, goal: T::Goal, observed: imp
 #[test]
 fn no_owned_kind_touches_what_is_not_ours() {
     check_ownership(
-        || Secret { name: "s".into(), recovery_window_days: Some(30) },
+        || Secret { name: "s".into(), region: "eu-west-1".into(), recovery_window_days: Some(30) },
         secret::Goal { user: "u".into(), kms_key_arn: None, kms_key: None, under_older_keys: vec![] },
         || secret::Observed { kms_key: None, deleted: None, replicas: vec![], policy: SecretPolicy::None },
     );
@@ -463,7 +463,12 @@ fn what_the_deployment_made_and_the_file_declares_existing_loses_our_tags_and_no
     let ops = user.decide(absent(true), &made()).unwrap();
     assert_eq!(removed_tags(&ops[0].0), [TAG_DEPLOYMENT, TAG_PROTECT, TAG_SECRET]);
 
-    let secret = ReferencedSecret { name: "s".into(), owner: Owner::of("eu-west-1/m"), user: "u".into() };
+    let secret = ReferencedSecret {
+        name: "s".into(),
+        region: "eu-west-1".into(),
+        owner: Owner::of("eu-west-1/m"),
+        user: "u".into(),
+    };
     let made = referenced_secret::Observed {
         tags: tags_of_ours(),
         standing: referenced_secret::Standing::There,
@@ -530,7 +535,12 @@ fn the_deployments_own_role_is_not_declared_existing_also_if_the_deployment_goes
 #[test]
 fn a_referenced_secret_has_to_be_there_and_is_never_changed() {
     use referenced_secret::{Observed, Standing};
-    let secret = ReferencedSecret { name: "s".into(), owner: Owner::of("eu-west-1/m"), user: "u".into() };
+    let secret = ReferencedSecret {
+        name: "s".into(),
+        region: "eu-west-1".into(),
+        owner: Owner::of("eu-west-1/m"),
+        user: "u".into(),
+    };
     let absent = absent(true);
     let goal = referenced_secret::Goal { recorded_tags: BTreeSet::new() };
     let observed = |standing| Observed { tags: Tags::new(), standing, policy: SecretPolicy::None };

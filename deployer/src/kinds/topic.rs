@@ -91,13 +91,10 @@ impl Tagged for Topic {
 
     const TAG_ACTIONS: [&'static str; 2] = ["sns:TagResource", "sns:UntagResource"];
     const CONFLICTS: &'static [&'static str] = &["ConcurrentAccess", "NotFound", "ResourceNotFound", "StaleTag"];
+    const NAME_KEY: &'static str = "names.topic";
 
     fn address(&self) -> Address {
         Address::new(ResourceKind::Topic, &self.name)
-    }
-
-    fn hint_if_not_ours(&self) -> Text {
-        "choose another deployment name, or delete the topic first if nothing uses it".into()
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Found<Observed>>, Error> {
@@ -201,7 +198,7 @@ impl Topic {
         ];
         Some(text![
             format!("topic {} is encrypted with {key}, and with that key no alarm can publish to it: ", self.name),
-            Command::aws(&words),
+            Command::aws_on(&self.arn, &words),
             " turns the encryption off"
         ])
     }
@@ -237,7 +234,7 @@ impl Topic {
     }
 
     fn is_denied(&self, denial: &Denial) -> Error {
-        let show = Command::aws(&["sns", "get-topic-attributes", "--topic-arn", &self.arn]);
+        let show = Command::aws_on(&self.arn, &["sns", "get-topic-attributes", "--topic-arn", &self.arn]);
         Error::new(format!(
             "the function may not publish to topic {}: the topic's policy denies {}",
             self.name,
@@ -247,7 +244,7 @@ impl Topic {
         .hint(text![
             "take the statement out of the policy: ",
             show,
-            " shows it, and aws sns set-topic-attributes writes it again"
+            " shows it. Then write the policy again without it"
         ])
     }
 }
@@ -267,7 +264,7 @@ fn is_filtered(email: &str, subscription: &str, policy: &str) -> Error {
     let remove = [&words[..], &["--attribute-name", FILTER, "--attribute-value", "{}"]].concat();
     Error::new(format!("{email} is told only what the filter policy of its subscription lets through"))
         .cause(format!("SNS filters by {policy}, and the function's messages have no attributes"))
-        .hint(text!["take the filter policy away: ", Command::aws(&remove)])
+        .hint(text!["take the filter policy away: ", Command::aws_on(subscription, &remove)])
 }
 
 fn note_of_email(Goal { email }: &Goal, found: Option<&Found<Observed>>) -> Option<Text> {

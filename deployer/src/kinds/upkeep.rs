@@ -2,7 +2,6 @@
 //! overdue or was never attempted, which nothing else in AWS does.
 
 use aws_sdk_eventbridge::types::{RuleState, Tag, Target as SdkTarget};
-use contract::Text;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -74,13 +73,10 @@ impl Tagged for Upkeep {
     // PutTargets and RemoveTargets name each target that failed.
     const IS_PROVEN_BY_ANSWERS: bool = true;
     const CONFLICTS: &'static [&'static str] = &["ConcurrentModificationException", "ResourceNotFoundException"];
+    const NAME_KEY: &'static str = "names.rule";
 
     fn address(&self) -> Address {
         Address::new(ResourceKind::Upkeep, &self.name)
-    }
-
-    fn hint_if_not_ours(&self) -> Text {
-        "choose another deployment name, or delete the rule first if nothing uses it".into()
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Found<Observed>>, Error> {

@@ -13,8 +13,8 @@ use crate::{
     engine::op::{Address, ResourceKind},
     rotation::{
         diagnosis::{
-            Credential, Diagnosis, Known, Obstacle, Way, credential, diagnose, first_credential, left_open_by_an_edit,
-            obstacle, unread, was_never_rotated,
+            Credential, Diagnosis, Known, Obstacle, Way, credential, diagnose, first_credential,
+            is_no_longer_in_the_way, left_open_by_an_edit, obstacle, unread, was_never_rotated,
         },
         log::LastSign,
         retirement,
@@ -150,10 +150,16 @@ fn rotation(status: &Status, for_a_person: &mut Vec<Text>, once_that_is_done: &m
     match (&status.credential.pending, &status.sign) {
         // It ends by itself, in one way or the other.
         (Some(_), Some(LastSign::Fresh | LastSign::Opened | LastSign::Tested)) => return None,
-        (Some(version), Some(LastSign::Failure { step, failure })) => {
-            for_a_person.extend(failure.next().iter().cloned());
+        (Some(version), Some(LastSign::Failure(failed))) => {
+            let finding = failed.failure.finding();
+            let is_gone = is_no_longer_in_the_way(report, &failed.failure);
+            if !is_gone {
+                let since = if failed.is_old() { "unless somebody has done it since: " } else { "" };
+                for_a_person.extend(failed.failure.next().iter().cloned().map(|step| Text::from(since).then(step)));
+            }
             for_a_person.push(text![recover, " shows how the rotation stands, and takes it to its end"]);
-            let found = format!("a rotation is open (version {version}), and failed in {step}: {}", failure.finding());
+            let found = format!("a rotation is open (version {version}), and {}: {finding}", failed.when());
+            let found = if is_gone { format!("{found}. A rotation would not fail at that now") } else { found };
             return Some(found.into());
         }
         (Some(version), None) => {
@@ -376,7 +382,7 @@ fn open(status: &Status) -> Option<Text> {
             " tells in a minute"
         ],
         Some(LastSign::Fresh) => format!("a rotation runs: version {version}").into(),
-        Some(LastSign::Failure { .. } | LastSign::Old) | None => {
+        Some(LastSign::Failure(_) | LastSign::Old) | None => {
             format!("a rotation is open, and no step of it is known to run: version {version}").into()
         }
     })

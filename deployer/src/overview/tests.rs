@@ -6,7 +6,7 @@ use crate::{
     error::Error,
     rotation::{
         fixture::{self, key},
-        log::Failure,
+        log::{FailedStep, Failure},
     },
     sending::MaySend,
     status::CredentialStatus,
@@ -306,11 +306,25 @@ fn a_running_rotation_or_test_is_no_reason_to_look_and_a_failed_one_is() {
         assert_eq!(open(sign).0.0, Safety::Yes);
     }
     assert_eq!(open(LastSign::Fresh).1, ["a rotation runs: version new"]);
+    let failed = |failure, ago| LastSign::Failure(FailedStep { step: "createSecret".to_owned(), failure, ago });
     let failure = Failure::Other("HostsOffline".to_owned(), "i-1 is not online".to_owned());
-    let (judged, _, points) = open(LastSign::Failure { step: "createSecret".to_owned(), failure });
+    let (judged, _, points) = open(failed(failure, Duration::ZERO));
     let reason = "a rotation is open (version new), and failed in createSecret: HostsOffline: i-1 is not online";
     assert_eq!(judged, (Safety::Look, reason.to_owned()));
-    assert_eq!(points, ["`deployer recover` shows how the rotation stands, and takes it to its end"]);
+    let recover = "`deployer recover` shows how the rotation stands, and takes it to its end";
+    assert_eq!(points, [recover]);
+
+    // Hours later, somebody may have removed the cause; the function looks at some of the causes again.
+    let refused = |kind| {
+        let refusal = Refusal { next: vec!["start it".into()], ..Refusal::new(kind, "i-1 failed", "") };
+        open(failed(Failure::Refused(refusal), Duration::from_hours(3)))
+    };
+    let (judged, _, points) = refused(RefusalKind::HostsFailed);
+    assert!(judged.1.ends_with("and failed in createSecret 3 h ago: HostsFailed: i-1 failed"), "{}", judged.1);
+    assert_eq!(points, ["unless somebody has done it since: start it", recover]);
+    let (judged, _, points) = refused(RefusalKind::HostsOffline);
+    assert!(judged.1.ends_with("i-1 failed. A rotation would not fail at that now"), "{}", judged.1);
+    assert_eq!(points, [recover]);
 }
 
 #[test]
@@ -358,7 +372,7 @@ fn what_waits_for_another_point_comes_after_it() {
     report.last_rotated = Some("2026-01-01T00:00:00Z".into());
     assert_eq!(of(&report), ["start host i-1", "confirm the subscription"]);
     report.overdue = Some("the rotation is overdue".into());
-    let waits = "once that is corrected: `deployer recover`";
+    let waits = "once the cause is removed: `deployer recover`";
     assert_eq!(of(&report), ["start host i-1", "confirm the subscription", waits]);
 }
 

@@ -19,7 +19,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use crate::{
     aws::Aws,
     changes,
-    deployment::Deployment,
+    deployment::{Deployment, names::Names},
     engine::{
         events::Progress,
         eventually::{CONSISTENT_WITHIN, eventually},
@@ -262,7 +262,7 @@ async fn invoke<T: DeserializeOwned>(aws: &Aws, deployment: &Deployment, event: 
             )
         }
         Some("ResourceNotFoundException") => error.hint(text!["run ", Command::deployer("apply"), " first"]),
-        Some(NO_GRANT) => error.of_kind(ErrorKind::RotationFailed).hint(lost_grant(name, &deployment.names.role)),
+        Some(NO_GRANT) => error.of_kind(ErrorKind::RotationFailed).hint(lost_grant(&deployment.names)),
         Some(code) if NO_START.contains(&code) => error.of_kind(ErrorKind::RotationFailed),
         _ => error,
     })?;
@@ -299,16 +299,18 @@ const NO_START: [&str; 11] = [
 
 /// Lambda lets a role decrypt the environment by a grant for this role alone (Lambda guide, "Securing environment variables"). A role that is
 /// deleted and made anew has another id, and no grant.
-fn lost_grant(function: &str, role: &str) -> Text {
+fn lost_grant(names: &Names) -> Text {
+    let Names { role, function, .. } = names;
     let update = ["lambda", "update-function-configuration", "--function-name", function, "--role"];
+    let give = |role| Command::aws_in(names.region(), &[&update[..], &[role]].concat());
     text![
         format!(
             "Lambda may not decrypt the environment of the function for role {role}. If somebody deleted the role and made it anew, Lambda \
              has to get a new grant: give the function another role that Lambda may assume (",
         ),
-        Command::aws(&[&update[..], &["ANOTHER-ROLE"]].concat()),
+        give("ANOTHER-ROLE"),
         "), and then its own again (",
-        Command::aws(&[&update[..], &["ROLE"]].concat()),
+        give("ROLE"),
         "), with the roles' ARNs. Else allow kms:Decrypt on the function's key"
     ]
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::{
     aws::Aws,
+    date::rough,
     error::{Error, FailedTo as _},
     rotation::labels::Labels,
 };
@@ -101,11 +102,41 @@ impl Failure {
     }
 }
 
+/// A step that failed, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FailedStep {
+    pub(crate) step: String,
+    pub(crate) failure: Failure,
+    /// How long ago.
+    pub(crate) ago: Duration,
+}
+
+impl FailedStep {
+    /// Whether a person may have done something about it since.
+    pub(crate) fn is_old(&self) -> bool {
+        self.ago >= OLD_AFTER
+    }
+
+    /// `failed in setSecret 3 h ago: HostsFailed: …`
+    pub(crate) fn sentence(&self) -> String {
+        format!("{}: {}", self.when(), self.failure.finding())
+    }
+
+    /// `failed in setSecret 3 h ago`
+    pub(crate) fn when(&self) -> String {
+        let ago = if self.is_old() { format!(" {} ago", rough(self.ago)) } else { String::new() };
+        format!("failed in {}{ago}", self.step)
+    }
+}
+
+/// What is newer is told as of now.
+const OLD_AFTER: Duration = Duration::from_mins(2);
+
 /// The last sign that a rotation gave of itself.
 #[derive(Debug, PartialEq)]
 pub(crate) enum LastSign {
     /// A step failed, and none has begun since.
-    Failure { step: String, failure: Failure },
+    Failure(FailedStep),
     /// Something so recent that a step may be running.
     Fresh,
     /// Nothing yet, and the version is new: the log is about to tell whether this is a rotation or a test of the configuration.
@@ -150,8 +181,9 @@ impl RotationLog {
                 None => LastSign::Opened,
             };
         }
-        if let Some((StepEnd { step, .. }, failure)) = self.standing_failure() {
-            return LastSign::Failure { step: step.clone(), failure: failure.clone() };
+        if let Some((end, failure)) = self.standing_failure() {
+            let (step, failure) = (end.step.clone(), failure.clone());
+            return LastSign::Failure(FailedStep { step, failure, ago: end.age() });
         }
         // It completed, and somebody moved AWSCURRENT back.
         let completed = !self.has_begun_another && self.ends.last().is_some_and(|end| end.step == Step::Finish.name());
@@ -344,12 +376,12 @@ mod tests {
         let line = |request: &str, rest: &str| line("setSecret", request, rest);
         let failed = line("r1", r#""error":"HostsFailed","message":"m""#);
         let sign = |lines: &[&str]| log(lines).last_sign(&changed(STEP), STEP);
-        let failure = || LastSign::Failure {
-            step: "setSecret".to_owned(),
-            failure: Failure::Other("HostsFailed".to_owned(), "m".to_owned()),
-        };
-        assert_eq!(sign(&[&failed]), failure());
-        assert_eq!(sign(&[&failed, "REPORT RequestId: r1"]), failure());
+        for lines in [&[failed.as_str()][..], &[&failed, "REPORT RequestId: r1"]] {
+            let LastSign::Failure(it) = sign(lines) else { panic!("{lines:?}") };
+            assert_eq!((it.sentence().as_str(), it.is_old()), ("failed in setSecret: HostsFailed: m", false));
+            let older = FailedStep { ago: Duration::from_mins(3), ..it };
+            assert_eq!((older.when().as_str(), older.is_old()), ("failed in setSecret 3 min ago", true));
+        }
         assert_eq!(sign(&[&failed, &line("r2", r#""message":"a login was refused""#)]), LastSign::Fresh);
         assert_eq!(sign(&[&line("r1", r#""message":"step finished""#)]), LastSign::Fresh);
     }

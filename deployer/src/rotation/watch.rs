@@ -14,7 +14,7 @@ use crate::{
     error::{Error, ErrorKind, FailedTo as _, absent_is_none},
     rotation::{
         labels::{self, Labels},
-        log::{self, Failure, LastSign, RotationLog, StepEnd, StepSays},
+        log::{self, FailedStep, Failure, LastSign, RotationLog, StepEnd, StepSays},
     },
 };
 
@@ -283,7 +283,7 @@ fn did_not_end(names: &Names, version: &str, limit: Duration) -> Error {
         ))
         .hint(text![
             "read the function's log (",
-            Command::aws(&["logs", "tail", &names.log_group, "--since", "1h", "--region", names.region()]),
+            Command::aws_in(names.region(), &["logs", "tail", &names.log_group, "--since", "1h"]),
             "); AWSCURRENT is unchanged"
         ])
 }
@@ -294,7 +294,7 @@ pub(crate) enum Standstill {
     /// No rotation is open.
     Closed,
     /// A step failed, and Secrets Manager has not tried again yet.
-    Failed { version: String, step: String, failure: Failure },
+    Failed { version: String, failed: FailedStep },
     /// No step runs, and none has failed: Secrets Manager has stopped, or AWSCURRENT was moved back.
     Silent { version: String },
 }
@@ -306,7 +306,7 @@ pub(crate) async fn stand_still(aws: &Aws, deployment: &Deployment, progress: &P
     let what = "a rotation runs, or Secrets Manager tests the rotation settings";
     Ok(match wait_while(aws, deployment, progress, limit, what, runs).await? {
         None => Standstill::Closed,
-        Some((version, LastSign::Failure { step, failure })) => Standstill::Failed { version, step, failure },
+        Some((version, LastSign::Failure(failed))) => Standstill::Failed { version, failed },
         Some((version, _)) => Standstill::Silent { version },
     })
 }
@@ -393,10 +393,10 @@ pub(crate) async fn wait_until_closed(aws: &Aws, deployment: &Deployment, progre
     let otherwise = "to change now what it runs on, add --during-rotation";
     Err(match stand_still(aws, deployment, progress).await? {
         Standstill::Closed => return Ok(()),
-        Standstill::Failed { version, step, failure } => {
-            let error = open(&deployment.names, &version).cause(format!("it failed in {step}: {}", failure.finding()));
-            let mut error = failure.next().iter().cloned().fold(error, Error::hint);
-            if failure.is_at_the_hosts() {
+        Standstill::Failed { version, failed } => {
+            let error = open(&deployment.names, &version).cause(format!("it {}", failed.sentence()));
+            let mut error = failed.failure.next().iter().cloned().fold(error, Error::hint);
+            if failed.failure.is_at_the_hosts() {
                 // `recover` would tell the hosts of before, until the function gets those of the file.
                 let first =
                     "if this change takes away what it failed at, such as a host that is gone, add --during-rotation";

@@ -20,11 +20,13 @@ use crate::{
     config::ConfigError,
     deployment::Deployment,
     doctor::findings::Finding,
+    drift::Drift,
     engine::{events::Event, plan::Plan},
     error::Error,
+    listed::Listed,
     overview::Overview,
     rotation::diagnosis::Diagnosis,
-    status::{Drift, Listed, Status},
+    status::Status,
 };
 
 mod codes;

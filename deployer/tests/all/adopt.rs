@@ -5,6 +5,7 @@ use crate::support::{
     calls::NOTHING,
     deployed::Deployed,
     example::{EXISTING_SECRET, EXISTING_USER, ROTATE_LATER, SECRET, USER},
+    faults::Fault,
 };
 
 const ADOPT: [&str; 3] = ["apply", "--adopt", "--auto-approve"];
@@ -89,6 +90,28 @@ async fn a_secret_and_a_user_that_the_file_declared_existing_become_the_deployme
     deployed.run(&["plan", "--detailed-exitcode"]).expect(0);
     deployed.touched_no_key(before);
     assert_eq!(deployed.keys().await, keys);
+    deployed.mail_works().await;
+}
+
+#[tokio::test]
+async fn what_an_adoption_that_failed_half_way_took_over_is_handed_back_as_the_plan_says() {
+    let deployed = Deployed::before_apply(&[]).await;
+    let secret = contract::SecretValue::placeholder(USER).to_json();
+    deployed.aws.secrets.create_secret().name(SECRET).secret_string(secret).send().await.unwrap();
+    deployed.sandbox.make_user_by_hand("/").await;
+    deployed.sandbox.faults(&[Fault::refuse("lambda:CreateFunction", "InvalidParameterValueException").times(99)]);
+    deployed.run(&ADOPT).expect(11);
+    deployed.sandbox.faults(&[]);
+
+    deployed.sandbox.config(&[&EXISTING_USER[..], &EXISTING_SECRET].concat());
+    let planned = deployed.run(&["plan"]).expect(0).in_one_line();
+    let handed_over = format!("this deployment owns secret {SECRET}, and the file declares it existing: it is yours");
+    assert!(
+        planned.contains(&handed_over) && planned.contains("The credential rotates as soon as rotation is enabled"),
+        "{planned}"
+    );
+    deployed.run(&["apply", "--auto-approve"]).expect(0);
+    deployed.run(&["plan", "--detailed-exitcode"]).expect(0);
     deployed.mail_works().await;
 }
 

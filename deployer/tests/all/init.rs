@@ -33,7 +33,11 @@ fn init_writes_a_file_that_is_valid_can_be_planned_and_is_never_overwritten() {
     assert!(again.stderr.contains("config.yaml is there already, and init overwrites no file"), "{}", again.stderr);
     assert_eq!(fs::read_to_string(sandbox.path("config.yaml")).unwrap(), written);
     let other = sandbox.deployer(&["init", "--name", "Mail", "--region", "eu-west-1", "other.yaml"]).expect(1);
-    assert!(other.stderr.contains("other.yaml") && !sandbox.path("other.yaml").exists(), "{}", other.stderr);
+    assert!(
+        other.stderr.contains("other.yaml (not written):") && !sandbox.path("other.yaml").exists(),
+        "{}",
+        other.stderr
+    );
     let nobody = sandbox.deployer(&["init", "other.yaml"]).expect(1);
     assert!(nobody.stderr.contains("--name and --region"), "{}", nobody.stderr);
 }
@@ -78,6 +82,17 @@ async fn init_offers_on_a_terminal_what_the_account_has_and_asks_for_the_rest() 
     ];
     assert_eq!(active, expected, "{screen}");
     sandbox.deployer(&["validate", "new.yaml"]).expect(0);
+}
+
+#[test]
+fn an_interrupt_at_any_prompt_ends_init_with_its_own_code_and_writes_nothing() {
+    let sandbox = Sandbox::start();
+    // At a text, and at a selection.
+    for typed in ["\u{3}", "mail-y\n\n\u{3}"] {
+        let (code, screen) = sandbox.deployer_on_a_terminal(&["init", "new.yaml"], typed);
+        assert!(code == 16 && screen.contains("interrupted: nothing was written"), "{code}: {screen}");
+        assert!(!sandbox.path("new.yaml").exists());
+    }
 }
 
 #[tokio::test]

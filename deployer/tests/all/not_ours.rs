@@ -23,13 +23,13 @@ use crate::support::{
 const OWNED: [(&str, &str, &str); 9] = [
     ("secret mail-prod/smtp", "existing: true under secret", "secret.name"),
     ("user mail-prod-smtp", "existing: true under iam_user", "iam_user.name"),
-    ("role mail-prod-rotation-eu-west-1", "delete the role", "name"),
-    ("log group /aws/lambda/mail-prod-rotation", "aws logs delete-log-group", "name"),
-    ("function mail-prod-rotation", "delete the function", "name"),
-    ("topic mail-prod-rotation", "delete the topic", "name"),
-    ("document mail-prod-rotate-smtp", "delete the document", "name"),
-    ("upkeep mail-prod-upkeep", "delete the rule", "name"),
-    ("alarm mail-prod-errors", "delete the alarm", "name"),
+    ("role mail-prod-rotation-eu-west-1", "delete role mail-prod-rotation-eu-west-1 first", "names.role"),
+    ("log group /aws/lambda/mail-prod-rotation", "aws logs delete-log-group", "names.function"),
+    ("function mail-prod-rotation", "delete function mail-prod-rotation first", "names.function"),
+    ("topic mail-prod-rotation", "delete topic mail-prod-rotation first", "names.topic"),
+    ("document mail-prod-rotate-smtp", "delete document mail-prod-rotate-smtp first", "names.document"),
+    ("upkeep mail-prod-upkeep", "delete upkeep mail-prod-upkeep first", "names.rule"),
+    ("alarm mail-prod-errors", "delete alarm mail-prod-errors first", "names.alarms"),
 ];
 
 const OTHER: &str = "eu-west-1/other";
@@ -49,6 +49,11 @@ async fn every_kind_of_resource_that_is_not_ours_is_refused_and_left_alone() {
     let adopt = "to take it over, with what it holds, run `deployer plan --adopt`";
     expect_refusals(&sandbox, &config, &commands[..2], reason, |_, _, _| adopt.to_owned());
     assert!(!sandbox.deployer(&[commands[2], &[&config]].concat()).expect(1).stderr.contains("--adopt"));
+
+    for verb in ["status", "doctor"] {
+        let said = sandbox.deployer(&[verb, &config]).expect(1).in_one_line();
+        assert!(!said.contains("gives the user its policy"), "apply does not: {said}");
+    }
 
     tag_all(&aws).await;
     let commands = [&commands[..], &[&["plan", "--adopt"], &["apply", "--adopt", "--auto-approve"]]].concat();

@@ -14,7 +14,7 @@ use crate::support::{
     calls::NOTHING,
     controls::Ses,
     deployed::Deployed,
-    example::{ACCOUNT, FUNCTION, INSTANCE_ROLE, REGION, ROLE, SECRET, TOPIC, USER},
+    example::{ACCOUNT, EXISTING_SECRET, FUNCTION, INSTANCE_ROLE, REGION, ROLE, ROTATE_LATER, SECRET, TOPIC, USER},
     faults::Fault,
     rotation::SET,
 };
@@ -400,6 +400,34 @@ async fn a_resource_policy_that_denies_the_hosts_the_secret_is_told_before_a_rot
     delete.send().await.unwrap();
     deployed.run(&["recover", "--auto-approve"]).expect(0);
     deployed.mail_works().await;
+}
+
+#[tokio::test]
+async fn an_apply_begins_no_first_rotation_that_a_resource_policy_of_the_secret_would_end() {
+    let deployed = Deployed::before_apply(&EXISTING_SECRET).await;
+    let secret = contract::SecretValue::placeholder(USER).to_json();
+    deployed.aws.secrets.create_secret().name(SECRET).secret_string(secret).send().await.unwrap();
+    let deny = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Deny", "Principal": {"AWS": format!("arn:aws:iam::{ACCOUNT}:role/{INSTANCE_ROLE}")},
+         "Action": "secretsmanager:GetSecretValue", "Resource": "*"}
+    ]});
+    let put = deployed.aws.secrets.put_resource_policy().secret_id(SECRET).resource_policy(deny.to_string());
+    put.send().await.unwrap();
+    let before = deployed.mark();
+
+    for command in [&["plan"][..], &["apply", "--auto-approve"]] {
+        let refused = deployed.run(command).expect(14).in_one_line();
+        let why = format!(
+            "the rotation that this run begins would fail: the resource policy of secret {SECRET} denies the hosts"
+        );
+        assert!(refused.contains(&why) && refused.contains("rotate_on_create: false"), "{command:?}: {refused}");
+    }
+    assert_eq!(deployed.sandbox.mutations(before), NOTHING);
+
+    deployed.sandbox.config(&[&EXISTING_SECRET[..], &[ROTATE_LATER]].concat());
+    let applied = deployed.run(&["apply", "--auto-approve"]).expect(0).in_one_line();
+    assert!(applied.contains("a rotation would fail: the resource policy"), "{applied}");
+    deployed.touched_no_key(before);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use contract::{
-    AWSCURRENT, Denial, HostReport, KeyReport, KeyVerdict, LOGIN_GATE_SECONDS, Login, Next, RefusalKind, Report, Text,
+    AWSCURRENT, Denial, HostReport, KeyReport, KeyVerdict, LOGIN_GATE_SECONDS, Login, Next, Report, Text,
     VersionReport, is_quarantined, parse_hosts_label,
 };
 
@@ -312,7 +312,7 @@ async fn next(invocation: &Invocation<'_>, secret: &Secret, denied: &mut Denied)
 }
 
 fn is_unread(next: &Next) -> bool {
-    matches!(next, Next::Fail { refusal } if matches!(refusal.kind, RefusalKind::Aws | RefusalKind::KeyStateUnclear))
+    matches!(next, Next::Fail { refusal } if refusal.kind.is_of_a_read())
 }
 
 fn fails(error: &Error) -> Next {
@@ -326,7 +326,7 @@ mod tests {
         time::{Duration, SystemTime},
     };
 
-    use contract::{AWSPENDING, AWSPREVIOUS, DEPLOYING, Step, TOLD, WayOut};
+    use contract::{AWSPENDING, AWSPREVIOUS, DEPLOYING, RefusalKind, Step, TOLD, WayOut};
 
     use super::*;
     use crate::{

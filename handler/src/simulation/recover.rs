@@ -367,9 +367,7 @@ fn diagnose(report: &Report, owed: bool, reactivated: Option<&str>) -> Diagnosis
     if let Some(Credential::Inactive(key)) = current.map(|version| credential(report, version)) {
         return Diagnosis::End(Ended::Asks(Question::Inactive(key.to_owned())));
     }
-    if let Some(refusal) =
-        refusal.filter(|refusal| matches!(refusal.kind, RefusalKind::Aws | RefusalKind::KeyStateUnclear))
-    {
+    if let Some(refusal) = refusal.filter(|refusal| refusal.kind.is_of_a_read()) {
         return wait(refusal);
     }
     if !report.rotation_enabled {

@@ -22,7 +22,7 @@ use crate::{
     rotation::{
         diagnosis::{Diagnosis, Known, Way, diagnose},
         function::is_gone,
-        log::{Failure, LastSign},
+        log::{FailedStep, Failure, LastSign},
     },
     sending::{MaySend, Refused, SesAccount},
     simulation::{Denied, DeniedBy, Simulated},
@@ -352,9 +352,10 @@ fn script(config: &Config, facts: &Facts) -> Finding {
     let script = config.instance.as_ref().map_or("", |instance| &instance.script);
     let report = facts.report.as_ref().and_then(|report| report.as_ref().ok());
     let labelled = |label| report.and_then(|report| report.labelled(label));
-    if let Some(code) = cannot_run(facts) {
+    if let Some((failed, code)) = cannot_run(facts) {
         let evidence = format!(
-            "the open rotation failed on a host with exit code {code}, with which a shell says that a command is not there, or not executable"
+            "the open rotation {}, on a host with exit code {code}, with which a shell says that a command is not there, or not executable",
+            failed.when()
         );
         return Finding::new(Check::Script, Verdict::Wrong, evidence).fix(test_script(script));
     }
@@ -382,10 +383,12 @@ fn test_script(script: &str) -> String {
 
 /// The exit code with which a host's shell said that it could not run the script, or what the script runs; none if the open rotation, if there
 /// is one, did not fail so.
-fn cannot_run(facts: &Facts) -> Option<i32> {
-    let Some(LastSign::Failure { failure: Failure::Refused(refusal), .. }) = &facts.status.sign else { return None };
+fn cannot_run(facts: &Facts) -> Option<(&FailedStep, i32)> {
+    let Some(LastSign::Failure(failed)) = &facts.status.sign else { return None };
+    let Failure::Refused(refusal) = &failed.failure else { return None };
     // POSIX, "Exit Status for Commands": 126 is not executable, 127 is not found.
-    [127, 126].into_iter().find(|code| refusal.exit_codes.contains(code))
+    let code = [127, 126].into_iter().find(|code| refusal.exit_codes.contains(code))?;
+    Some((failed, code))
 }
 
 /// What IAM's simulator does not know.
@@ -547,7 +550,7 @@ fn rotation(deployment: &Deployment, facts: &Facts) -> Finding {
     }
     if let Some(pending) = credential.pending.as_ref().filter(|_| credential.pending_is == Some(Pending::Rotation)) {
         let failed = match &facts.status.sign {
-            Some(LastSign::Failure { step, failure }) => format!("; it failed in {step}: {}", failure.finding()),
+            Some(LastSign::Failure(failed)) => format!("; it {}", failed.sentence()),
             _ => String::new(),
         };
         let evidence = format!("a rotation is open: version {pending} is AWSPENDING, and not {AWSCURRENT}{failed}");

@@ -454,13 +454,18 @@ fn a_script_that_a_host_could_not_run_is_wrong_whatever_an_earlier_rotation_show
         };
         let failure = Failure::Refused(refusal);
         let mut facts = healthy();
-        facts.status.sign = Some(LastSign::Failure { step: "setSecret".into(), failure });
+        facts.status.sign =
+            Some(LastSign::Failure(FailedStep { step: "setSecret".into(), failure, ago: Duration::from_hours(3) }));
         of(&facts).into_iter().find(|finding| finding.check == Check::Script).unwrap()
     };
     for code in [126, 127] {
         let found = script(&[1, code]);
         assert_eq!(found.verdict, Verdict::Wrong);
-        assert!(found.evidence.to_string().contains(&format!("exit code {code}")), "{found:?}");
+        let evidence = found.evidence.to_string();
+        assert!(
+            evidence.contains(&format!("failed in setSecret 3 h ago, on a host with exit code {code}")),
+            "{found:?}"
+        );
         assert!(found.fix[0].to_string().contains("test -x /usr/local/bin/s.sh"), "{found:?}");
     }
     for others in [&[1][..], &[]] {

@@ -73,13 +73,10 @@ impl Tagged for Function {
     const EFFECTS: &'static [Effect] = &[Effect::DisturbsRotation];
     // After each update, `wait_until_active` reads that Lambda has made it.
     const IS_PROVEN_BY_ANSWERS: bool = true;
+    const NAME_KEY: &'static str = "names.function";
 
     fn address(&self) -> Address {
         Address::new(ResourceKind::Function, &self.name)
-    }
-
-    fn hint_if_not_ours(&self) -> Text {
-        "choose another deployment name, or delete the function first if nothing uses it".into()
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Found<Observed>>, Error> {

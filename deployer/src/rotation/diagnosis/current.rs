@@ -4,7 +4,7 @@ use contract::{AWSCURRENT, Command, DEPLOYING, RefusalKind, Report, TOLD, Text, 
 
 use super::{
     credential::{Credential, credential},
-    next::{person_about_next, would_fail},
+    next::{mended_by_a_rotation, person_about_next, would_fail},
     obstacle::{Obstacle, obstacle, refusal, why_a_new_one_would_fail},
     remedy::{Diagnosis, Remedy, Way, again, curable, was_an_accident},
     told::move_between,
@@ -88,8 +88,5 @@ pub(super) fn current_does_not_work(report: &Report) -> Option<Diagnosis> {
         return Some(Diagnosis::Person { found: found.into(), ways: vec![again()] });
     }
     let found = now.why_no_mail()?;
-    Some(match why_a_new_one_would_fail(report) {
-        None => curable(found, Remedy::Rotate, []),
-        Some(why) => person_about_next(report, Text::from(format!("{found}. A rotation would fail: ")).then(why)),
-    })
+    Some(mended_by_a_rotation(report, &found, ""))
 }

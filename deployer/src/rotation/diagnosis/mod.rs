@@ -16,8 +16,8 @@ mod tests;
 mod told;
 
 pub(crate) use credential::{Credential, credential};
-pub(crate) use next::{Owed, first_credential, way_out};
-pub(crate) use obstacle::{Obstacle, obstacle, unread};
+pub(crate) use next::{Owed, first_credential};
+pub(crate) use obstacle::{Obstacle, is_no_longer_in_the_way, obstacle, unread};
 pub(crate) use open::left_open_by_an_edit;
 pub(crate) use remedy::{Diagnosis, Remedy, Way, again};
 

@@ -1,6 +1,6 @@
 //! Whether a rotation that begins now would fail, and whether one is due.
 
-use contract::{AWSCURRENT, Command, KeyReport, KeyVerdict, Report, Text, WayOut, text};
+use contract::{AWSCURRENT, Command, Report, Text, WayOut, text};
 
 use super::{
     obstacle::{Obstacle, obstacle, refusal, why_a_new_one_would_fail},
@@ -18,7 +18,7 @@ pub(crate) enum Owed {
 
 pub(super) fn orphan_takes_the_slot(report: &Report) -> Option<Diagnosis> {
     let why = why_a_new_one_would_fail(report).filter(|_| obstacle(report) == Some(Obstacle::NoSafeSlot))?;
-    let orphan = report.keys.iter().find(|key| way_out(key) == Some(WayOut::RetireOrphan))?;
+    let orphan = report.keys.iter().find(|key| key.way_out() == Some(WayOut::RetireOrphan))?;
     let remedy = Remedy::DeleteOrphan { key: orphan.key.clone(), created: orphan.created.clone() };
     Some(curable(would_fail(why), remedy, []))
 }
@@ -61,7 +61,7 @@ pub(super) fn rotation_is_due(report: &Report, owed: Option<Owed>) -> Option<Dia
 
 /// The function's own words say what to do; only the deployer's commands are added.
 pub(super) fn person_about_next(report: &Report, found: Text) -> Diagnosis {
-    let leaked = report.keys.iter().find(|key| way_out(key) == Some(WayOut::Leaked)).map(|key| Way {
+    let leaked = report.keys.iter().find(|key| key.only_its_grace_keeps_it()).map(|key| Way {
         when: format!(
             "if no host needs access key {} any more, or if it leaked: any host that still uses it stops sending",
             key.key
@@ -70,6 +70,14 @@ pub(super) fn person_about_next(report: &Report, found: Text) -> Diagnosis {
         waits: false,
     });
     Diagnosis::Person { found, ways: std::iter::once(again()).chain(leaked).collect() }
+}
+
+/// A rotation mends it, in these words, unless one would fail.
+pub(super) fn mended_by_a_rotation(report: &Report, found: &str, how: &str) -> Diagnosis {
+    match why_a_new_one_would_fail(report) {
+        None => curable(format!("{found}{how}"), Remedy::Rotate, []),
+        Some(why) => person_about_next(report, Text::from(format!("{found}. A rotation would fail: ")).then(why)),
+    }
 }
 
 /// When the rotation is made that this run gave up.
@@ -83,17 +91,10 @@ fn given_up_hint(report: &Report) -> Text {
 }
 
 fn leaked_hint(report: &Report) -> Text {
-    let key = report.keys.iter().find(|key| way_out(key) == Some(WayOut::Leaked));
+    let key = report.keys.iter().find(|key| key.only_its_grace_keeps_it());
     key.map_or_else(Text::default, |key| {
         text![format!("; if access key {} leaked, ", key.key), Command::rotate_leaked(&key.key), " deletes it now"]
     })
-}
-
-pub(crate) fn way_out(key: &KeyReport) -> Option<WayOut> {
-    match &key.verdict {
-        KeyVerdict::MustStay { way_out, .. } => *way_out,
-        KeyVerdict::MayGo(_) => None,
-    }
 }
 
 /// The next step of a secret that holds no credential yet, where nothing rotates it before its schedule.

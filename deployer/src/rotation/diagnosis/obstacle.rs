@@ -2,6 +2,8 @@
 
 use contract::{Next, Refusal, RefusalKind, Report, Text};
 
+use crate::rotation::log::Failure;
+
 /// What is in the way of a rotation, as far as it decides on the remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Obstacle {
@@ -21,12 +23,13 @@ pub(crate) enum Obstacle {
 fn obstacle_of(kind: RefusalKind) -> Obstacle {
     use RefusalKind as Kind;
     match kind {
+        _ if kind.is_of_a_read() => Obstacle::Unread,
         Kind::RolledBack | Kind::CurrentIsNewer => Obstacle::CrossedLabels,
         Kind::PendingEmpty | Kind::PendingKeyGone | Kind::NotMarkedDeploying => Obstacle::PendingVersion,
         Kind::NoSafeSlot => Obstacle::NoSafeSlot,
-        // Before createSecret makes a key, every call reads.
-        Kind::Aws | Kind::KeyStateUnclear => Obstacle::Unread,
-        Kind::Settings
+        Kind::Aws
+        | Kind::KeyStateUnclear
+        | Kind::Settings
         | Kind::EventFieldMissing
         | Kind::UnknownStep
         | Kind::EventMalformed
@@ -85,6 +88,14 @@ pub(crate) fn obstacle(report: &Report) -> Option<Obstacle> {
 /// What the function could not read. Nothing may be concluded from what its report lacks.
 pub(crate) fn unread(report: &Report) -> Option<&Refusal> {
     refusal(report).filter(|refusal| obstacle_of(refusal.kind) == Obstacle::Unread)
+}
+
+/// Whether a rotation failed at what the function looks at again for each report, and a rotation would not fail at now.
+pub(crate) fn is_no_longer_in_the_way(report: &Report, failure: &Failure) -> bool {
+    use RefusalKind as Kind;
+    let is_looked_at =
+        |kind| matches!(kind, Kind::HostsOffline | Kind::DocumentChanged | Kind::UserMissing | Kind::NoSafeSlot);
+    matches!(failure, Failure::Refused(refusal) if is_looked_at(refusal.kind)) && refusal(report).is_none()
 }
 
 /// Why a new rotation would fail, whatever becomes of the open one.

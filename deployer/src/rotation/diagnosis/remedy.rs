@@ -85,7 +85,7 @@ pub(super) fn curable(found: impl Into<Text>, first: Remedy, then: impl IntoIter
 
 /// After something else was corrected.
 pub(crate) fn again() -> Way {
-    Way { when: "once that is corrected".to_owned(), command: Command::deployer("recover"), waits: true }
+    Way { when: "once the cause is removed".to_owned(), command: Command::deployer("recover"), waits: true }
 }
 
 /// A key may be Inactive because it leaked: only a person makes it Active again.

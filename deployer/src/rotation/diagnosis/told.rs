@@ -1,10 +1,10 @@
 //! What AWSCURRENT names is not what hosts were told of, or may have been told of: the labels DEPLOYING and TOLD.
 
-use contract::{AWSCURRENT, Command, DEPLOYING, Report, TOLD, Text, VersionReport, text};
+use contract::{AWSCURRENT, Command, DEPLOYING, Report, TOLD, VersionReport, text};
 
 use super::{
     credential::{Credential, credential},
-    next::person_about_next,
+    next::mended_by_a_rotation,
     obstacle::{Obstacle, obstacle, why_a_new_one_would_fail},
     remedy::{Diagnosis, Remedy, Way, again, curable, was_an_accident},
 };
@@ -135,8 +135,5 @@ pub(super) fn not_every_host_is_told(report: &Report) -> Option<Diagnosis> {
         None => "it is not known what the hosts have (no version is labelled TOLD)".to_owned(),
     };
     let found = format!("AWSCURRENT names access key {key}, and {has}");
-    Some(match why_a_new_one_would_fail(report) {
-        None => curable(format!("{found}: a rotation tells the hosts, without a new key"), Remedy::Rotate, []),
-        Some(why) => person_about_next(report, Text::from(format!("{found}. A rotation would fail: ")).then(why)),
-    })
+    Some(mended_by_a_rotation(report, &found, ": a rotation tells the hosts, without a new key"))
 }

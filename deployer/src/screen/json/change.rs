@@ -6,11 +6,11 @@ use serde::Serialize;
 use super::text_line::TextLine;
 use crate::{
     deployment::record::Applied,
+    drift::Drift,
     engine::{
         op::{Address, Change, Effect, Op, Verb},
         plan::{ChangedBy, Plan, Planned},
     },
-    status::Drift,
 };
 
 #[derive(Serialize, JsonSchema)]

@@ -22,16 +22,18 @@ use self::{
 use crate::{
     config::ConfigError,
     doctor::findings::{Check, Finding, Verdict},
+    drift::Drift,
     engine::{
         events::Event,
         op::{Address, Verb},
         plan::Plan,
     },
     error::Error,
+    listed::Listed,
     overview::Overview,
     rotation::diagnosis::Diagnosis,
     silence::Unanswered,
-    status::{Drift, Listed, Status},
+    status::Status,
 };
 
 pub(super) use self::error::ProblemLine;

@@ -8,8 +8,9 @@ use crate::{
     date::rfc3339,
     deployment::record::Applied,
     engine::op::Address,
+    listed::Listed,
     overview::{Overview, Safety},
-    status::{CredentialStatus, Key, Listed, State, Status},
+    status::{CredentialStatus, Key, State, Status},
 };
 
 #[derive(Serialize, JsonSchema)]

@@ -8,8 +8,8 @@ use crate::{
     date::rfc3339,
     deployment::record::Applied,
     engine::events::{Event, RotationEvent},
+    listed::Listed,
     silence::Unanswered,
-    status::Listed,
 };
 
 mod failure;

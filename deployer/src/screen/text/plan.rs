@@ -14,12 +14,12 @@ use crate::{
     aws::Identity,
     config::Config,
     deployment::{Deployment, key_life::KeyLife, record::Applied},
+    drift::Drift,
     engine::{
         op::{Effect, Toward, Verb},
         plan::{Plan, Planned},
     },
     kinds::event_invoke,
-    status::Drift,
 };
 
 pub(in crate::screen) fn plan(
