@@ -72,6 +72,11 @@ impl Fields {
         Self(names)
     }
 
+    /// The names that are mapped.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// Whether nothing is mapped.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -87,9 +92,10 @@ impl Fields {
     }
 
     /// What a person should know of the fields that are not ours: a mapped one that is not written yet, and one that looks like a
-    /// credential and that no rotation writes. Names no value.
+    /// credential and that no rotation writes. `others`: the values of the other versions, whose credentials a field may still hold. Names no
+    /// value.
     #[must_use]
-    pub fn notes(&self, current: &SecretValue, endpoint: &SmtpEndpoint) -> Vec<Text> {
+    pub fn notes(&self, current: &SecretValue, others: &[&SecretValue], endpoint: &SmtpEndpoint) -> Vec<Text> {
         let stale = self.0.iter().filter(|(name, mapped)| {
             let now = current.other.get(name);
             !current.is_placeholder() && now.as_ref() != Some(&content(**mapped, current, endpoint, now.as_ref()))
@@ -103,7 +109,12 @@ impl Fields {
         let unmapped = current.other.names().filter(|name| !self.0.contains_key(*name));
         let unmapped = unmapped.filter_map(|name| {
             let value = current.other.get(name)?;
-            Some(is_not_written(name, looks_like(name, &value, current)?))
+            let text = value.as_str().filter(|text| !text.is_empty())?;
+            if let Some(mapped) = part_of(text, current) {
+                return Some(is_not_written(name, mapped, true));
+            }
+            let other = others.iter().find_map(|other| part_of(text, other)).or_else(|| looks_like(name, text))?;
+            Some(is_not_written(name, other, false))
         });
         stale.chain(unmapped).take(MAX_NOTES).collect()
     }
@@ -120,25 +131,37 @@ fn content(mapped: Mapped, credential: &SecretValue, endpoint: &SmtpEndpoint, no
     }
 }
 
-/// Which part of a credential a field seems to hold: by its value, or by its name.
-fn looks_like(name: &str, value: &Value, current: &SecretValue) -> Option<Mapped> {
-    let text = value.as_str().filter(|text| !text.is_empty())?;
-    if text == current.access_key_id || is_access_key_id(text) {
-        return Some(Mapped::AccessKeyId);
+/// Which part of this credential a field holds.
+fn part_of(text: &str, credential: &SecretValue) -> Option<Mapped> {
+    if text == credential.access_key_id {
+        Some(Mapped::AccessKeyId)
+    } else if text == credential.smtp_password {
+        Some(Mapped::SmtpPassword)
+    } else {
+        None
     }
-    if text == current.smtp_password {
-        return Some(Mapped::SmtpPassword);
+}
+
+/// Which part of some credential a field seems to hold: by its value, or by its name.
+fn looks_like(name: &str, text: &str) -> Option<Mapped> {
+    if is_access_key_id(text) {
+        return Some(Mapped::AccessKeyId);
     }
     let name: String = name.chars().filter(|c| !"_-".contains(*c)).map(|c| c.to_ascii_lowercase()).collect();
     USUAL_NAMES.iter().find(|(usual, _)| *usual == name).map(|(_, mapped)| *mapped)
 }
 
-fn is_not_written(name: &str, mapped: Mapped) -> Text {
+fn is_not_written(name: &str, mapped: Mapped, is_in_use: bool) -> Text {
     let word = mapped.spelling();
     let name: String = name.chars().take(LONGEST_NAME).collect();
+    let (what, then) = if is_in_use {
+        ("holds the credential in use", "gets an old one after the next rotation")
+    } else {
+        ("looks like another credential than the one in use", "cannot send once that one is retired")
+    };
     format!(
-        "the field {name} of AWSCURRENT looks like a credential, and no rotation writes it: a program that reads it gets an old one \
-         after the next rotation. Map it (secret: {{fields: {{{name}: {word}}}}}), or remove it from the secret"
+        "the field {name} of AWSCURRENT {what}, and no rotation writes it: a program that reads it {then}. Map it (secret: {{fields: \
+         {{{name}: {word}}}}}), or remove it from the secret"
     )
     .into()
 }
@@ -176,7 +199,7 @@ mod tests {
     }
 
     fn notes(fields: &Fields, other: &str) -> Vec<String> {
-        fields.notes(&value(other), &endpoint()).iter().map(ToString::to_string).collect()
+        fields.notes(&value(other), &[], &endpoint()).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -214,13 +237,23 @@ mod tests {
     }
 
     #[test]
+    fn a_field_with_an_older_credential_is_told_from_one_with_the_credential_in_use() {
+        let older = SecretValue::parse(r#"{"username":"u","AccessKeyId":"OLD","SMTPPassword":"p-old"}"#).unwrap();
+        let told = |other: &str| Fields::default().notes(&value(other), &[&older], &endpoint())[0].to_string();
+        assert!(told(r#"{"mailpw":"p"}"#).contains("holds the credential in use"));
+        for other in [r#"{"mailpw":"p-old"}"#, r#"{"mailuser2":"OLD"}"#, r#"{"anything":"AKIAIOSFODNN7EXAMPLE"}"#] {
+            assert!(told(other).contains("cannot send once that one is retired"), "{other}");
+        }
+    }
+
+    #[test]
     fn a_mapped_field_that_no_rotation_has_written_yet_is_told() {
         let told = notes(&fields(ALL), r#"{"SMTP_USERNAME":"NEW","SMTP_PASSWORD":"old","host":"x"}"#);
         let told_of = ["SMTP_PASSWORD", "host", "port"];
         assert!(told.len() == 3 && told.iter().zip(told_of).all(|(note, name)| note.contains(name)), "{told:?}");
         let mut written = value("{}");
         fields(ALL).write(&mut written, &endpoint());
-        assert_eq!(fields(ALL).notes(&written, &endpoint()), []);
-        assert_eq!(fields(ALL).notes(&SecretValue::placeholder("u"), &endpoint()), []);
+        assert_eq!(fields(ALL).notes(&written, &[], &endpoint()), []);
+        assert_eq!(fields(ALL).notes(&SecretValue::placeholder("u"), &[], &endpoint()), []);
     }
 }

@@ -499,6 +499,8 @@ pub enum PolicyFor {
     Doctor,
     Drift,
     Export,
+    /// What the function's role needs, if the file names one
+    Function,
     Init,
     /// What the instances' role needs
     Instance,

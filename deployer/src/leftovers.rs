@@ -50,7 +50,10 @@ fn add(stack: &mut Stack<'_>, deployment: &Arc<Deployment>, Entry { kind, name, 
         ResourceKind::EventInvoke => stack.add(EventInvoke { function: name }, no_goal),
         ResourceKind::Function => {
             let arn = names.arn_of_function(&name);
-            stack.add_owned(Function { name, arn, secret_arn_prefix: names.secret_arn_prefix() }, no_goal);
+            stack.add_owned(
+                Function { name, arn, secret_arn_prefix: names.secret_arn_prefix(), deployment: None },
+                no_goal,
+            );
         }
         ResourceKind::InstanceAccess => {
             // No role's name has a slash.

@@ -67,9 +67,18 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
         notes.extend(note_of_the_move(deployment, toward));
     } else {
         notes.extend(note_of_deletions(&deleted, &facts));
+        notes.extend(note_of_hosts_that_cannot_read(deployment, &deleted, toward));
         notes.extend(note_of_keys_left(deployment, &deleted, &facts, toward));
     }
     let deletes_most_of_the_record = !moves && are_most(&deleted, &facts);
+    notes.extend((deletes_most_of_the_record && toward == Toward::Present).then(|| {
+        let name = deployment.config.name.as_str();
+        text![
+            "this deletes most of what the record names, so apply asks for the deployment's name, and without a question only ",
+            Command::words(&["apply", "--auto-approve", "--delete-leftovers", name]),
+            " does it"
+        ]
+    }));
     resources.extend(more.resources);
     mentions.extend(more.mentions);
 
@@ -164,6 +173,20 @@ fn note_of_deletions(deleted: &[Address], facts: &Facts) -> Option<Text> {
             names.join(", ")
         )]
     })
+}
+
+/// The file names another role of the hosts, or none: those that have the role before cannot read the secret any more.
+fn note_of_hosts_that_cannot_read(deployment: &Deployment, deleted: &[Address], toward: Toward) -> Option<Text> {
+    deployment.config.instance.as_ref().filter(|_| toward == Toward::Present)?;
+    let access = deleted.iter().find(|address| address.kind == ResourceKind::InstanceAccess)?;
+    let (role, _) = access.name.split_once('/')?;
+    Some(
+        format!(
+            "role {role} may not read the secret any more: of a host that still has it no rotation completes, and when it boots it gets no \
+             credential. Give the hosts their other role before"
+        )
+        .into(),
+    )
 }
 
 /// What carries no tag is protected with the record.

@@ -31,7 +31,8 @@ pub(crate) fn excess(config: &Config) -> Vec<Excess> {
     let names = Names::in_account(config, account_id);
     let user_arn = names.owned_user_arn();
     let current = config.secret.kms_key.as_ref().map(|_| names.kms_key_arn(&"0".repeat(36)));
-    let role = policy::role_permissions(config, &names, &user_arn, &KmsKeys { current, older: Vec::new() });
+    let role =
+        policy::role_permissions(config, &names, vec![user_arn.clone()], &KmsKeys { current, older: Vec::new() });
     let user = if config.iam_user.existing { Value::Null } else { policy::user_permissions(config, &names) };
     // A map of text always has a JSON form.
     let variables = serde_json::to_string(&environment(config, &names, &user_arn)).unwrap_or_default();

@@ -131,6 +131,7 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
         name: names.function.clone(),
         arn: names.function_arn(),
         secret_arn_prefix: names.secret_arn_prefix(),
+        deployment: Some(Arc::clone(deployment)),
     };
     stack.add_owned(function, function_goal);
     let permissions =
@@ -198,7 +199,7 @@ fn known_policies(config: &Config) -> BTreeSet<String> {
 }
 
 fn role_goal(Deployment { config, names, .. }: &Deployment, facts: &Facts) -> Result<role::Goal, Error> {
-    let policy = policy::role_permissions(config, names, facts.user_arn()?, &facts.kms_keys()?);
+    let policy = policy::role_permissions(config, names, vec![facts.user_arn()?.to_owned()], &facts.kms_keys()?);
     let boundary = config.function.role_permissions_boundary.as_ref().map(ToString::to_string);
     let placement = Placement { path: names.role_path.clone(), boundary };
     Ok(role::Goal { placement, trust: policy::role_trust(), policy })
@@ -218,7 +219,9 @@ fn function_goal(Deployment { config, names, .. }: &Deployment, facts: &Facts) -
         source: facts.package()?.source_digest.clone(),
         former: facts.former()?.clone(),
         existing_role_needs: match config.function.role {
-            Some(_) => Some(policy::role_permissions(config, names, facts.user_arn()?, &facts.kms_keys()?)),
+            Some(_) => {
+                Some(policy::role_permissions(config, names, vec![facts.user_arn()?.to_owned()], &facts.kms_keys()?))
+            }
             None => None,
         },
         secret_is_there: !facts.labels()?.versions.is_empty(),
@@ -294,6 +297,7 @@ fn rotation_goal(Deployment { config, names, .. }: &Deployment, facts: &Facts) -
         && labels.labelled(contract::DEPLOYING).is_none()
         && facts.user_keys()?.len() >= KEYS_PER_USER;
     Ok(rotation::Goal {
+        function_arn: names.function_arn(),
         schedule: config.rotation.schedule.to_string(),
         window: config.rotation.window.map(|window| format!("{}h", window.as_secs() / 3600)),
         rotate_when_enabled: config.rotation.rotate_on_create && !has_ours,

@@ -36,6 +36,8 @@ pub(crate) struct Status {
     pub(crate) differ_in_tags: Vec<Address>,
     /// Whether the record names an apply that reached its goal.
     pub(crate) was_applied: bool,
+    /// The name of the function that the record has.
+    pub(crate) function_before: Option<String>,
     /// The deployment's former name, if the file gives it another one and was not applied yet.
     pub(crate) renamed_from: Option<String>,
     pub(crate) credential: CredentialStatus,
@@ -72,10 +74,14 @@ pub(crate) enum State {
     Unknown,
 }
 
-/// The resources that an apply makes, or uses because they exist: hosts and the sender are there whatever it does.
+/// The resources that an apply makes, or uses because they exist: hosts and the sender are there whatever it does. The record that an apply
+/// writes again is none that differs.
 pub(crate) fn of_apply(resources: &[(Address, State)]) -> impl Iterator<Item = &(Address, State)> {
     let others = [ResourceKind::Hosts, ResourceKind::Sender];
-    resources.iter().filter(move |(address, _)| !others.contains(&address.kind))
+    let is_old_record = |kind, state| kind == ResourceKind::Record && state == State::Differs;
+    resources
+        .iter()
+        .filter(move |(address, state)| !others.contains(&address.kind) && !is_old_record(address.kind, *state))
 }
 
 /// Labels and dates of the secret; dates in RFC 3339, UTC.
@@ -199,6 +205,8 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     let stopped = value_or_keep(account, &mut unread).and_then(|account| account.stopped());
     // The record of a former name is of another function.
     let was_applied = survey.facts.record().is_ok_and(|kept| kept.is_some_and(|kept| kept.record.applied.is_some()));
+    let kept = survey.facts.record().ok().flatten();
+    let function_before = kept.and_then(|kept| kept.record.name_of(ResourceKind::Function)).map(str::to_owned);
     let mut told = survey.notes;
     // A function of that name may be somebody else's: then its state is unknown.
     let is_ours = |(address, state): &(Address, State)| {
@@ -218,7 +226,7 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     let is_gone =
         |(address, state): &(Address, State)| address.kind == ResourceKind::Function && *state == State::Missing;
     if was_applied && resources.iter().any(is_gone) {
-        unread.push(function::is_gone(&deployment.names.function));
+        unread.push(function::is_not_there(&deployment.names.function, function_before.as_deref()));
     }
     if report.as_ref().is_some_and(was_only_edited) {
         told.retain(|note| Some(note) != elsewhere.as_ref());
@@ -237,6 +245,7 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
         resources,
         differ_in_tags,
         was_applied,
+        function_before,
         renamed_from,
         credential,
         keys,

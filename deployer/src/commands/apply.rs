@@ -5,7 +5,7 @@ use contract::{Command, KeyReport, KeyVerdict, Report, Text, text};
 
 use super::{
     approve::Approval,
-    each::{for_each_deployment, say_if_the_function_cannot_be_built},
+    each::{for_each_deployment, say_what_the_files_tell},
     ended::{Done, Shown},
     run_plan,
     session::{Prepared, Session, standing, unusable_key},
@@ -33,7 +33,7 @@ pub(super) async fn run(screen: &Screen, args: &ApplyArgs) -> Result<Done, Shown
         delete_leftovers: args.leftovers.delete_leftovers.as_deref(),
         ..Approval::by_yes(&typed)
     };
-    say_if_the_function_cannot_be_built(screen, &args.config);
+    say_what_the_files_tell(screen, &args.config);
     for_each_deployment(screen, &args.config, async |session: Session| {
         let session = session.allowing(Allowed { stop_mail: args.stop_mail, purge_secret: false, adopt: args.adopt });
         let plan = async || prepare(&session, args.during_rotation).await;

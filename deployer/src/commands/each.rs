@@ -46,13 +46,40 @@ fn is_a_plan(path: &Path) -> Option<Error> {
     Some(error.hint(text![Command::complete(&["apply", &path]), " runs what is in the plan"]))
 }
 
-/// Says, before anything is read from AWS, that the function could not be built. Whether it has to be is not known yet.
-pub(super) fn say_if_the_function_cannot_be_built(screen: &Screen, path: &Path) {
+/// Says what the files alone tell, before anything is read from AWS: that the function could not be built (whether it has to be is not known
+/// yet), and which host two deployments share.
+pub(super) fn say_what_the_files_tell(screen: &Screen, path: &Path) {
     // Its mistakes are shown by what reads it next.
     let (configs, _) = config::load_what_is_valid(path, &DERIVED);
     if let Some(error) = configs.iter().find_map(|config| Package::check_tools(config).err()) {
         screen.note(Text::join([error.in_one_line().into()].into_iter().chain(error.hints), ": "));
     }
+    say_what_hosts_share(screen, &configs);
+}
+
+/// Says which host is told of two credentials by one script: it confirms each of them, and may keep only the one that it got last.
+pub(super) fn say_what_hosts_share(screen: &Screen, configs: &[Config]) {
+    for (at, earlier) in configs.iter().enumerate() {
+        for later in &configs[at + 1..] {
+            if let Some(host) = shared_host(earlier, later) {
+                screen.note(format!(
+                    "deployments {} and {} tell host {host} of their credentials by one script: unless it keeps one of each secret, whose ARN \
+                     is its argument, the host has only the credential that it got last, and each deployment takes it for told",
+                    earlier.name, later.name
+                ));
+            }
+        }
+    }
+}
+
+/// An instance that both tell by the same script.
+fn shared_host<'a>(a: &'a Config, b: &Config) -> Option<&'a str> {
+    let may_be_one_account = a.account_id.is_none() || b.account_id.is_none() || a.account_id == b.account_id;
+    let (of_a, of_b) = (a.instance.as_ref()?, b.instance.as_ref()?);
+    if !may_be_one_account || a.region != b.region || of_a.script != of_b.script {
+        return None;
+    }
+    of_a.ids.iter().find(|id| of_b.ids.contains(id)).map(|id| &**id)
 }
 
 /// Runs `work` on one deployment after the other, and stops at the first that fails. Then it names those that it did not reach.

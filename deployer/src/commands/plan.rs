@@ -5,7 +5,7 @@ use std::path::Path;
 use contract::{Command, text};
 
 use super::{
-    each::{read_each_deployment, say_if_the_function_cannot_be_built},
+    each::{read_each_deployment, say_what_the_files_tell},
     ended::{Done, Shown, show},
     run_plan::check_purge,
     session::{Prepared, Session},
@@ -32,7 +32,7 @@ pub(super) async fn run(screen: &Screen, args: &PlanArgs) -> Result<Done, Shown>
         return Err(show(screen, &error.hint("with --out, write --purge-secret=SECRET")));
     }
     if toward == Toward::Present {
-        say_if_the_function_cannot_be_built(screen, &args.target.config);
+        say_what_the_files_tell(screen, &args.target.config);
     }
     let allowed = Allowed { stop_mail: args.stop_mail, purge_secret: args.purge_secret.is_some(), adopt: args.adopt };
     let mut planned = Vec::new();

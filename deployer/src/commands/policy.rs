@@ -1,4 +1,4 @@
-//! `deployer policy`: the least-privilege IAM policy of whoever runs the deployer, or of the instances.
+//! `deployer policy`: the least-privilege IAM policy of whoever runs the deployer, of the function, or of the instances.
 
 use serde_json::Value;
 
@@ -49,9 +49,19 @@ async fn names(screen: &Screen, config: &Config) -> Result<Names, Shown> {
 
 /// None if nothing has to be allowed.
 fn of(config: &Config, names: &Names, verb: Option<PolicyFor>) -> Option<Value> {
-    if verb == Some(PolicyFor::Instance) {
-        let current = config.secret.kms_key.as_deref().map(|key| names.key_arn_pattern(key));
-        return Some(policy::instance_permissions(names, &KmsKeys { current, older: Vec::new() }));
+    let keys = || KmsKeys {
+        current: config.secret.kms_key.as_deref().map(|key| names.key_arn_pattern(key)),
+        older: Vec::new(),
+    };
+    match verb {
+        Some(PolicyFor::Instance) => return Some(policy::instance_permissions(names, &keys())),
+        Some(PolicyFor::Function) => {
+            let user = &names.user;
+            let users =
+                if config.iam_user.existing { names.with_any_path("user", user) } else { vec![names.owned_user_arn()] };
+            return Some(policy::role_permissions(config, names, users, &keys()));
+        }
+        _ => {}
     }
     let permissions = caller::permissions(config, names, verb);
     (!permissions.is_empty()).then(|| caller::policy(&permissions))

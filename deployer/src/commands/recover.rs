@@ -60,7 +60,8 @@ async fn recover(
     let began = Instant::now();
     loop {
         wait_while_a_step_runs(session, taken.is_empty()).await?;
-        let report = session.or_show(function::report(&session.aws, deployment, true).await)?;
+        let asked = rotate::no_rotation_can_run(function::report(&session.aws, deployment, true).await);
+        let report = session.or_show(asked)?;
         session.or_show(rotate::check_secret(&deployment.names, &report))?;
         let known = Known { owed: owed(session, taken, &report), reactivated: args.reactivate.as_deref() };
         let diagnosis = match diagnose(&report, known) {
@@ -72,6 +73,10 @@ async fn recover(
         let in_file = deployment.config.instance.as_ref().map_or(&[][..], |instance| &instance.ids);
         if let Some(note) = taken_out(&report, |host| in_file.iter().any(|id| **id == *host)) {
             screen.note(note);
+        }
+        if matches!(diagnosis, Diagnosis::Healthy { .. }) {
+            // What needs a person beside the rotation.
+            report.notes.iter().for_each(|note| screen.note(note.clone()));
         }
         let remedy = match diagnosis {
             Diagnosis::Healthy { .. } if taken.len() + done_before == 0 => return Ok(Done::NothingToDo),

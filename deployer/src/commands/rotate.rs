@@ -45,7 +45,10 @@ pub(super) async fn run(screen: &Screen, args: &RotateArgs) -> Result<Done, Show
             );
             (sentence, text![Command::deployer("rotate"), " makes a new access key now"])
         } else {
-            if let Some(note) = previous_key(&session, &report).await {
+            // Nothing of the rotation depends on it.
+            let after = function::report(&session.aws, &session.deployment, false).await.ok();
+            let notes = after.iter().flat_map(|after| after.notes.iter().cloned());
+            for note in notes.chain(previous_key(&report, after.as_ref())) {
                 session.screen.note(note);
             }
             let next = text![Command::deployer("status"), " shows the keys, and when the previous one goes"];
@@ -66,11 +69,10 @@ fn kept_key(before: &Report) -> Option<&str> {
 /// Rotating does not delete a leaked key at once; say so. Of one that was Inactive or deleted before, there is nothing to say.
 ///
 /// How long the key stays the function knows: the file may declare another time, and not be applied.
-async fn previous_key(session: &Session, before: &Report) -> Option<Text> {
+fn previous_key(before: &Report, after: Option<&Report>) -> Option<Text> {
     let key = current_key(before)?;
     before.keys.iter().find(|it| it.key == key && it.active)?;
-    let after = function::report(&session.aws, &session.deployment, false).await.ok();
-    let verdict = after.as_ref().and_then(|after| after.keys.iter().find(|it| it.key == key)).map(|it| &it.verdict);
+    let verdict = after.and_then(|after| after.keys.iter().find(|it| it.key == key)).map(|it| &it.verdict);
     let stays = match verdict {
         Some(KeyVerdict::MayGo(_)) => "goes with the next daily upkeep".to_owned(),
         Some(KeyVerdict::MustStay { until: Some(until), .. }) => {
@@ -92,8 +94,17 @@ pub(super) fn current_key(report: &Report) -> Option<&str> {
 
 /// The function's report. A function of another secret is refused: the file was changed since the last apply, or is another one.
 pub(super) async fn read(session: &Session) -> Result<Report, Shown> {
-    let report = session.or_show(function::report(&session.aws, &session.deployment, false).await)?;
+    let report =
+        session.or_show(no_rotation_can_run(function::report(&session.aws, &session.deployment, false).await))?;
     session.or_show(check_secret(&session.deployment.names, &report)).map(|()| report)
+}
+
+/// A function that refuses to say how everything stands, or fails, takes no step either.
+pub(super) fn no_rotation_can_run(asked: Result<Report, Error>) -> Result<Report, Error> {
+    asked.map_err(|error| match error.kind() {
+        ErrorKind::Refused | ErrorKind::Failed => error.of_kind(ErrorKind::RotationFailed),
+        _ => error,
+    })
 }
 
 pub(super) fn check_secret(names: &Names, report: &Report) -> Result<(), Error> {

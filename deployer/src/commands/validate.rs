@@ -1,7 +1,7 @@
 //! `deployer validate`: checks the configuration without one AWS call.
 
 use super::{
-    each::load,
+    each::{load, say_what_hosts_share},
     ended::{Done, Shown},
 };
 use crate::{
@@ -19,5 +19,6 @@ pub(super) fn run(screen: &Screen, ValidateArgs { target, format }: &ValidateArg
         let (name, region) = (&config.name, &config.region);
         screen.of_deployment(name, region).done(&format!("{} is valid: {name} in {region}", target.config.display()));
     }
+    say_what_hosts_share(screen, &configs);
     Ok(Done::NothingToDo)
 }

@@ -156,7 +156,7 @@ checked_text!(
         (3..=64).contains(&text.len())
             && is_made_of(text, alphanumeric, "_-")
             && !RESERVED_DOCUMENT_PREFIXES.iter().any(|prefix| text.to_ascii_lowercase().starts_with(prefix)),
-        || format!("`{text}` does not suit a function, a document, a rule and a topic"),
+        || format!("`{text}` is no name that a function, a document, a rule, a topic and alarms may all have"),
         "use 3 to 64 letters, digits, - and _, and do not begin with aws, amazon or amzn",
     )
 );

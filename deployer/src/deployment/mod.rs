@@ -102,6 +102,11 @@ impl Owner {
         &self.id
     }
 
+    /// The deployment's region.
+    pub(crate) fn region(&self) -> &str {
+        self.id.split('/').next().unwrap_or_default()
+    }
+
     /// Whether this value of the ownership tag is the deployment's, or was.
     pub(crate) fn is(&self, id: &str) -> bool {
         self.id == id || self.former_id.as_deref() == Some(id)

@@ -51,7 +51,7 @@ pub(crate) const SEND: &str = "ses:SendRawEmail";
 
 /// What the function may do: rotate this secret's credential with this user, these instances and this document, publish to
 /// this topic, and nothing else.
-pub(crate) fn role_permissions(config: &Config, names: &Names, user_arn: &str, keys: &KmsKeys) -> Value {
+pub(crate) fn role_permissions(config: &Config, names: &Names, user_arns: Vec<String>, keys: &KmsKeys) -> Value {
     let mut statements = vec![
         allow("Secret", &ON_SECRET, [names.secret_arn_pattern()]),
         allow(
@@ -65,7 +65,7 @@ pub(crate) fn role_permissions(config: &Config, names: &Names, user_arn: &str, k
                 "iam:ListAttachedUserPolicies",
                 "iam:UpdateAccessKey",
             ],
-            [user_arn.to_owned()],
+            user_arns,
         ),
         allow("Log", &["logs:CreateLogStream", "logs:PutLogEvents"], [format!("{}:*", names.log_group_arn())]),
     ];

@@ -210,7 +210,8 @@ impl<T: Tagged> Kind for Owned<T> {
                     return Err(self.lost_its_tag(&found.tags).hint(text![
                         "to set the tag again, run ",
                         Command::deployer("plan --adopt"),
-                        ": the plan shows what would change"
+                        ", which shows what would change, and then ",
+                        Command::deployer("apply --adopt")
                     ]));
                 } else {
                     self.check_owner(&found.tags).map_err(|error| or_adopt::<T>(error, &found.tags))?;
@@ -306,6 +307,26 @@ impl<T: Tagged> Owned<T> {
         )
     }
 
+    /// What a user can do beside the deployment that owns a resource of this name: `owner`, as its tag has it.
+    fn ways_beside(&self, owner: &str, address: &Address) -> Vec<Text> {
+        let (region, name) = owner.rsplit_once('/').unwrap_or(("", owner));
+        let else_change =
+            format!("else change {} in the configuration: two deployments cannot share {address}", T::NAME_KEY);
+        if !region.is_empty() && region != self.owner.region() {
+            let is_new = format!(
+                "if this file had {region} before: in another region it is a new deployment. Destroy the one in {region} first, with the file \
+                 as it was"
+            );
+            return vec![is_new.into(), else_change.into()];
+        }
+        vec![
+            format!("if this file gives that deployment another name, write its name before: `moved_from: {name}`")
+                .into(),
+            "if that is the new name of this deployment, use its file: this one is out of date".into(),
+            else_change.into(),
+        ]
+    }
+
     /// Refuses a resource of this name that the deployment does not own.
     fn check_owner(&self, tags: &Tags) -> Result<(), Error> {
         let owner = tags.get(TAG_DEPLOYMENT).map(String::as_str);
@@ -315,19 +336,7 @@ impl<T: Tagged> Owned<T> {
         let address = self.address();
         // A hint to delete the resource would break the deployment that owns it.
         let (cause, hints) = match owner {
-            Some(owner) => (
-                format!("deployment {owner} owns it"),
-                vec![
-                    format!(
-                        "if this file gives that deployment another name, write its name before: `moved_from: {}`",
-                        owner.rsplit('/').next().unwrap_or(owner)
-                    )
-                    .into(),
-                    "if that is the new name of this deployment, use its file: this one is out of date".into(),
-                    format!("else change {} in the configuration: two deployments cannot share {address}", T::NAME_KEY)
-                        .into(),
-                ],
-            ),
+            Some(owner) => (format!("deployment {owner} owns it"), self.ways_beside(owner, &address)),
             None => (is_of_nobody(tags), vec![self.kind.hint_if_not_ours()]),
         };
         let error = Error::new(format!("{address} exists, but this deployment does not own it"));

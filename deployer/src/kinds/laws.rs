@@ -248,7 +248,7 @@ proptest! {
             none_of, seeds,
         );
         check_owned(
-            Function { name: "f".into(), arn: "arn".into(), secret_arn_prefix: "prefix".into() },
+            Function { name: "f".into(), arn: "arn".into(), secret_arn_prefix: "prefix".into(), deployment: None },
             |(size, source)| function::Goal {
                 role_arn: "role".into(), timeout: Duration::from_mins(5), memory_mb: 128 + u32::from(size),
                 environment: BTreeMap::from([("KEY".into(), "value".into())]), architecture: Architecture::Arm64,

@@ -37,6 +37,7 @@ pub(crate) struct Rotation {
 /// Fields that follow from what is there are no part of the digest in the record.
 #[derive(Serialize)]
 pub(crate) struct Goal {
+    pub(crate) function_arn: String,
     pub(crate) schedule: String,
     pub(crate) window: Option<String>,
     /// Whether enabling the rotation rotates the credential at once.

@@ -56,9 +56,17 @@ pub(crate) struct Observed {
 }
 
 pub(crate) enum Call {
-    Create { user: String, kms_key: Option<String>, tags: Tags },
+    Create {
+        user: String,
+        kms_key: Option<String>,
+        tags: Tags,
+    },
     Restore,
-    SetKey(String),
+    /// `former`: as Secrets Manager names it. An empty key stands for AWS's own (API reference of UpdateSecret).
+    SetKey {
+        key: String,
+        former: Option<String>,
+    },
     Delete,
 }
 
@@ -183,12 +191,12 @@ impl Tagged for Secret {
                 let answer = client.restore_secret().secret_id(name).send().await;
                 answer.failed_to(|| format!("restore secret {name}")).map(drop)
             }
-            Call::SetKey(key) => {
+            Call::SetKey { key, former } => {
                 let request = client.update_secret().secret_id(name).kms_key_id(&key);
                 request.send().await.failed_to(|| format!("set the KMS key of secret {name}"))?;
                 let not_yet = |error: &Error| error.kind() == ErrorKind::Refused;
                 eventually(&context.progress, ENCRYPTED_AGAIN_WITHIN, not_yet, || async {
-                    self.check_that_all_are_encrypted_again(&context.aws, &key).await
+                    self.check_that_all_are_encrypted_again(&context.aws, &key, former.as_deref()).await
                 })
                 .await
             }
@@ -221,28 +229,36 @@ const ENCRYPTED_AGAIN_WITHIN: Duration = Duration::from_secs(20);
 impl Secret {
     /// Without kms:Encrypt on the new key, Secrets Manager sets the key, and silently encrypts no version again. Then what depends on
     /// this secret is not changed, so that its readers keep the older key.
-    async fn check_that_all_are_encrypted_again(&self, aws: &Aws, key: &str) -> Result<(), Error> {
+    async fn check_that_all_are_encrypted_again(
+        &self,
+        aws: &Aws,
+        key: &str,
+        former: Option<&str>,
+    ) -> Result<(), Error> {
         let name = &self.name;
         let versions = labels::encrypted(aws, name).await?;
         let is_current =
             |version: &&SecretVersionsListEntry| version.version_stages().iter().any(|label| label == AWSCURRENT);
         let now = versions.iter().find(is_current).and_then(|version| version.kms_key_ids().first());
-        match now {
-            Some(now) if !key.is_empty() && now != key && !key.ends_with(&format!(":key/{now}")) => Err(Error::new(
-                format!("secret {name} has the KMS key {key}, and AWSCURRENT is still encrypted under {now}"),
-            )
+        let is_it = |now: &str, key: &str| now == key || key.ends_with(&format!(":key/{now}"));
+        // How AWS names its own key there is not documented, so that one is only told from the former key.
+        let is_not_yet = |now: &&String| match key {
+            "" => former.is_some_and(|former| is_it(now, former)),
+            key => !is_it(now, key),
+        };
+        let Some(now) = now.filter(is_not_yet) else { return Ok(()) };
+        let named = if key.is_empty() { AWS_OWN_KEY } else { key };
+        Err(Error::new(format!("secret {name} has the KMS key {named}, and AWSCURRENT is still encrypted under {now}"))
             .of_kind(ErrorKind::Refused)
-            .cause("Secrets Manager encrypts no version again if the caller may not call kms:Encrypt with the new key")
+            .cause("Secrets Manager encrypts no version again if the caller may not call kms:Encrypt with the new key, or kms:Decrypt with the old one")
             .hint(text![
-                "mail goes on, and readers keep the older key. Allow yourself kms:Encrypt on the new key, then run ",
+                "mail goes on, and readers keep the older key. Allow yourself both, then run ",
                 Command::aws_in(
                     &self.region,
                     &["secretsmanager", "update-secret", "--secret-id", name, "--kms-key-id", key]
                 ),
                 " and apply again"
-            ])),
-            _ => Ok(()),
-        }
+            ]))
     }
 }
 
@@ -250,8 +266,12 @@ impl Secret {
 fn note_of_key(goal: &Goal, observed: &Observed) -> Option<Text> {
     let changes = set_key(goal, observed).is_some();
     let older = goal.under_older_keys.join(", ");
-    let again = "the new KMS key encrypts the versions labelled AWSCURRENT, AWSPENDING and AWSPREVIOUS again, if you may call \
-                 kms:Encrypt with it";
+    let again = match &goal.kms_key_arn {
+        Some(_) => {
+            "the new KMS key encrypts the versions labelled AWSCURRENT, AWSPENDING and AWSPREVIOUS again, if you may call kms:Encrypt with it"
+        }
+        None => "AWS's own key encrypts the versions labelled AWSCURRENT, AWSPENDING and AWSPREVIOUS again",
+    };
     let kept = format!(
         "stays encrypted as it is: {older}. Its readers keep kms:Decrypt; keep that key as long as somebody needs the version. \
          DEPLOYING and TOLD leave it with the next rotation; any other label stays until you take it off"
@@ -263,6 +283,9 @@ fn note_of_key(goal: &Goal, observed: &Observed) -> Option<Text> {
         (false, true) => None,
     }
 }
+
+/// How a plan names the key that Secrets Manager uses where nobody names one.
+const AWS_OWN_KEY: &str = "aws/secretsmanager";
 
 /// The key may be written as an id, an alias or an ARN; what is compared is the key that each names.
 fn set_key(goal: &Goal, observed: &Observed) -> Option<(Op, Call)> {
@@ -277,11 +300,14 @@ fn set_key(goal: &Goal, observed: &Observed) -> Option<(Op, Call)> {
     if same {
         return None;
     }
-    // Empty stands for AWS's own key (API reference of UpdateSecret).
-    let key = goal.kms_key_arn.clone().unwrap_or_default();
-    let from = observed.kms_key.clone().map(Value::from);
-    let op = Op::new(Verb::Update, "secretsmanager:UpdateSecret").with("kms_key_id", from, Some(key.clone().into()));
-    Some((op, Call::SetKey(key)))
+    let (key, former) = (goal.kms_key_arn.clone(), observed.kms_key.clone());
+    let to = key.clone().unwrap_or_else(|| AWS_OWN_KEY.to_owned());
+    let op = Op::new(Verb::Update, "secretsmanager:UpdateSecret").with(
+        "kms_key_id",
+        former.clone().map(Value::from),
+        Some(to.into()),
+    );
+    Some((op, Call::SetKey { key: key.unwrap_or_default(), former }))
 }
 
 /// A secret that was deleted without a recovery window is purged a while later, and blocks its name until then.

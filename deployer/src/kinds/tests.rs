@@ -259,7 +259,7 @@ fn absent<Goal>(stop_mail: bool) -> Aim<'static, Goal> {
 }
 
 fn function() -> Function {
-    Function { name: "f".into(), arn: "arn".into(), secret_arn_prefix: "prefix".into() }
+    Function { name: "f".into(), arn: "arn".into(), secret_arn_prefix: "prefix".into(), deployment: None }
 }
 
 fn placement() -> Placement {

@@ -43,6 +43,7 @@ fn healthy() -> Status {
         resources: vec![(Address::new(ResourceKind::Function, "f"), State::AsDeclared)],
         differ_in_tags: vec![],
         was_applied: true,
+        function_before: None,
         renamed_from: None,
         credential: CredentialStatus {
             rotation_enabled: true,

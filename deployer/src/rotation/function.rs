@@ -85,13 +85,18 @@ pub(crate) async fn notes(aws: &Aws, deployment: &Deployment) -> Notes {
     }
 }
 
-/// Somebody deleted the function, so nobody can ask it.
-pub(crate) fn is_gone(function: &str) -> Error {
-    Error::new(format!("failed to ask function {function}: it was deleted")).of_kind(ErrorKind::Unread).hint(text![
-        "run ",
-        Command::deployer("apply"),
-        ", which makes the function again"
-    ])
+/// Nobody can ask the function: somebody deleted it, or the file gives it another name than the last apply (`before`).
+pub(crate) fn is_not_there(function: &str, before: Option<&str>) -> Error {
+    match before.filter(|before| *before != function) {
+        Some(before) => Error::new(format!("failed to ask function {function}: it is not made yet"))
+            .of_kind(ErrorKind::Unread)
+            .cause(format!("the last apply made function {before}, which still rotates the credential"))
+            .hint(text![Command::deployer("apply"), format!(" makes it, and deletes {before}")])
+            .hint("or give it its name of before, under names.function"),
+        None => Error::new(format!("failed to ask function {function}: it was deleted"))
+            .of_kind(ErrorKind::Unread)
+            .hint(text!["run ", Command::deployer("apply"), ", which makes the function again"]),
+    }
 }
 
 /// Asks the function how everything stands until IAM no longer denies it anything: a policy that was just written may not be in
@@ -113,7 +118,7 @@ pub(crate) async fn wait_until_allowed(aws: &Aws, deployment: &Deployment, progr
             Err(error) if error.kind() == ErrorKind::Denied => return Err(error),
             Err(_) => None,
         };
-        denied.map_or(Ok(()), |denied| Err(is_not_allowed(&deployment.names.function, &denied)))
+        denied.map_or(Ok(()), |denied| Err(is_not_allowed(deployment, &denied)))
     })
     .await
 }
@@ -165,15 +170,26 @@ fn is_denial(text: &str) -> bool {
     text.contains("AccessDenied")
 }
 
-fn is_not_allowed(function: &str, denied: &str) -> Error {
-    Error::new(format!("function {function} may not do what a rotation needs"))
-        .of_kind(ErrorKind::Refused)
-        .cause(denied)
-        .hint(text![
+fn is_not_allowed(deployment: &Deployment, denied: &str) -> Error {
+    let error = Error::new(format!("function {} may not do what a rotation needs", deployment.names.function));
+    let error = error.of_kind(ErrorKind::Refused).cause(denied);
+    match &deployment.config.function.role {
+        Some(role) => error.hint(role_is_yours(role)),
+        None => error.hint(text![
             "find out what denies it (a permissions boundary, a service control policy, or the key's policy), then run ",
             Command::deployer("apply"),
             " again"
-        ])
+        ]),
+    }
+}
+
+/// No apply changes a role that the file names.
+fn role_is_yours(role: &str) -> Text {
+    text![
+        format!("the file names role {role}, which no apply changes: give it the policy that "),
+        Command::deployer("policy --for function"),
+        " prints, and find out whether anything denies it"
+    ]
 }
 
 /// Has the function delete a key that a crashed createSecret left behind.
@@ -270,7 +286,15 @@ async fn invoke<T: DeserializeOwned>(aws: &Aws, deployment: &Deployment, event: 
     if answer.function_error.is_some() {
         return Err(failure(name, payload.as_ref()));
     }
-    read_answer(name, payload.as_ref())
+    let answer = read_answer(name, payload.as_ref());
+    match &deployment.config.function.role {
+        // The function does not know that its role is not the deployer's.
+        Some(role) => answer.map_err(|error| {
+            let is_denied = error.kind() == ErrorKind::Refused && is_denial(&error.in_one_line());
+            if is_denied { Error { hints: vec![role_is_yours(role)], ..error } } else { error }
+        }),
+        None => answer,
+    }
 }
 
 /// How to start a function whose reserved concurrency is 0.

@@ -13,6 +13,8 @@ use crate::{
     engine::events::{Event, Events, Progress, RotationEvent},
     error::{Error, ErrorKind, FailedTo as _, absent_is_none},
     rotation::{
+        diagnosis::left_open_by_an_edit,
+        function,
         labels::{self, Labels},
         log::{self, FailedStep, Failure, LastSign, RotationLog, StepEnd, StepSays},
     },
@@ -377,7 +379,18 @@ pub(crate) async fn watch_open(
 ) -> Result<(), Error> {
     match wait_while_tested(aws, deployment, progress).await? {
         None => Ok(()),
-        Some((version, LastSign::Old)) => Err(open(&deployment.names, &version).cause(NO_STEP_RUNS)),
+        Some((version, LastSign::Old)) => match function::report(aws, deployment, false).await {
+            // Nothing of it is left to watch.
+            Ok(report) if left_open_by_an_edit(&report).is_some() => {
+                progress.events.say(Event::Note(text![
+                    format!("a completed rotation left AWSPENDING on version {version}, and no other begins before it is taken off: "),
+                    Command::deployer("recover"),
+                    " does that, and so does the daily upkeep"
+                ]));
+                Ok(())
+            }
+            _ => Err(open(&deployment.names, &version).cause(NO_STEP_RUNS)),
+        },
         Some((version, _)) => {
             progress.events.say(Event::Rotation(RotationEvent::Found { version: version.clone() }));
             watch(aws, deployment, &version, retries, &progress.events).await

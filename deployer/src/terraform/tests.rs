@@ -76,7 +76,7 @@ fn the_module_knows_every_variable_statement_and_line_that_the_deployer_writes()
     let module = module();
     let policies = [
         policy::role_trust(),
-        policy::role_permissions(config, names, &names.owned_user_arn(), &keys),
+        policy::role_permissions(config, names, vec![names.owned_user_arn()], &keys),
         policy::user_permissions(config, names),
         policy::instance_permissions(names, &keys),
     ];

@@ -167,7 +167,7 @@ async fn a_first_rotation_that_was_ended_by_hand_is_told_and_made_up_for_by_appl
     assert!(applied.stderr.contains("rotation completed"), "{}", applied.stderr);
     deployed.expect_health().await;
     deployed.run(&["plan", "--detailed-exitcode"]).expect(0);
-    assert!(deployed.run(&["recover"]).expect(0).stdout.contains("Nothing has to be done"));
+    assert!(deployed.run(&["recover"]).expect(0).stdout.contains("The rotation needs nothing"));
 }
 
 #[tokio::test]

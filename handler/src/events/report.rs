@@ -113,7 +113,10 @@ async fn notes(invocation: &Invocation<'_>, secret: &Secret, values: &Values<'_>
     };
     let current = secret.version_labelled(AWSCURRENT).and_then(|version| values.get(version));
     let current = current.and_then(|value| value.as_ref().ok()?.as_ref());
-    let fields = current.map(|current| settings.fields.notes(&current.value, &settings.smtp_endpoint));
+    let current_version = secret.version_labelled(AWSCURRENT);
+    let others = values.iter().filter(|(id, _)| Some(**id) != current_version);
+    let others: Vec<_> = others.filter_map(|(_, value)| Some(&value.as_ref().ok()?.as_ref()?.value)).collect();
+    let fields = current.map(|current| settings.fields.notes(&current.value, &others, &settings.smtp_endpoint));
     let read = values.iter().filter_map(|(id, value)| Some((*id, value.as_ref().ok()?.as_ref()?)));
     let password = passwords::other(secret, read).map(|other| other.note());
     quarantine.into_iter().chain(password).chain(fields.into_iter().flatten()).collect()

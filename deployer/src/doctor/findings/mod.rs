@@ -20,8 +20,8 @@ use crate::{
     kinds::topic::Subscriber,
     overview::{nothing_is_deployed, stopped, unusable},
     rotation::{
-        diagnosis::{Diagnosis, Known, Way, diagnose},
-        function::is_gone,
+        diagnosis::{Diagnosis, Known, Way, diagnose, left_open_by_an_edit},
+        function::is_not_there,
         log::{FailedStep, Failure, LastSign},
     },
     sending::{MaySend, Refused, SesAccount},
@@ -130,7 +130,7 @@ pub(crate) fn findings(deployment: &Deployment, facts: &Facts, now: SystemTime) 
     // The sender and the function have checks of their own.
     let of_sender = facts.sender.as_ref().and_then(|sender| sender.as_ref().err());
     let of_function = facts.report.as_ref().and_then(|report| report.as_ref().err());
-    let gone = is_gone(&deployment.names.function);
+    let gone = is_not_there(&deployment.names.function, facts.status.function_before.as_deref());
     let told: Vec<_> = of_sender.into_iter().chain(of_function).chain([&gone]).map(|error| &error.what).collect();
     let others = facts.status.unread.iter().filter(|error| !told.contains(&&error.what));
     found.extend(others.map(|error| Finding::of(Check::Resources, verdict_of(error), error)));
@@ -441,7 +441,7 @@ fn function(deployment: &Deployment, facts: &Facts) -> Vec<Finding> {
     let (check, name) = (Check::Function, &deployment.names.function);
     let report = match (facts.state_of(ResourceKind::Function), &facts.report) {
         (Some(State::Missing), _) => {
-            let gone = is_gone(&deployment.names.function);
+            let gone = is_not_there(&deployment.names.function, facts.status.function_before.as_deref());
             return vec![if was_deployed(facts) {
                 Finding::of(check, Verdict::Wrong, &gone)
             } else {
@@ -461,7 +461,9 @@ fn function(deployment: &Deployment, facts: &Facts) -> Vec<Finding> {
 
 fn unusable_key(report: &Report) -> Option<Finding> {
     let fix = text![Command::deployer("recover"), " shows what to do"];
-    Some(Finding::new(Check::User, Verdict::Wrong, unusable(report)?).fix(fix))
+    // Before the first rotation, no credential is as it should be.
+    let found = unusable(report).or_else(|| stopped(report).filter(|_| report.last_rotated.is_some()))?;
+    Some(Finding::new(Check::User, Verdict::Wrong, found).fix(fix))
 }
 
 /// What is wrong although a rotation would begin, as `status` tells it too. An open rotation, or one that is off, has a check of its own.
@@ -497,9 +499,15 @@ fn next(name: &str, report: &Report) -> Finding {
             said(format!("a rotation would continue with access key {key}, which is stored already"))
         }
         Next::Fail { refusal } => {
-            // A grace ends by itself before the next rotation.
-            if let Diagnosis::Healthy { note: Some(note) } = diagnose(report, Known::default()) {
-                return Finding::new(Check::Function, Verdict::Ok, note);
+            match diagnose(report, Known::default()) {
+                // A grace ends by itself before the next rotation.
+                Diagnosis::Healthy { note: Some(note) } => return Finding::new(Check::Function, Verdict::Ok, note),
+                // The refusal's own steps are for who has no `recover`.
+                Diagnosis::Curable { found, first, .. } => {
+                    return Finding::new(Check::Function, Verdict::Wrong, found)
+                        .fix(text![Command::deployer("recover"), format!(" offers to {}", first.sentence())]);
+                }
+                Diagnosis::Healthy { note: None } | Diagnosis::Person { .. } => {}
             }
             let fix = refusal.next.iter().cloned();
             let finding =
@@ -548,6 +556,22 @@ fn rotation(deployment: &Deployment, facts: &Facts) -> Finding {
     if let Some(overdue) = overdue {
         return Finding::new(check, Verdict::Wrong, overdue);
     }
+    let report = facts.report.as_ref().and_then(|report| report.as_ref().ok());
+    if let Some(left) = report.and_then(left_open_by_an_edit) {
+        let evidence = format!(
+            "a completed rotation left AWSPENDING on version {}, since somebody edited the secret: no other begins before it is taken off",
+            left.version
+        );
+        return Finding::new(check, Verdict::Wrong, evidence)
+            .fix(text![Command::deployer("recover"), " takes it off, and so does the daily upkeep"]);
+    }
+    if matches!(facts.state_of(ResourceKind::Permission), Some(State::Missing | State::Differs)) {
+        let evidence = format!(
+            "the permissions of function {} are not as they were made: Secrets Manager, or the daily rule, may not invoke it",
+            deployment.names.function
+        );
+        return Finding::new(check, Verdict::Wrong, evidence).fix(apply());
+    }
     if let Some(pending) = credential.pending.as_ref().filter(|_| credential.pending_is == Some(Pending::Rotation)) {
         let failed = match &facts.status.sign {
             Some(LastSign::Failure(failed)) => format!("; it {}", failed.sentence()),
@@ -566,6 +590,10 @@ fn upkeep(deployment: &Deployment, facts: &Facts) -> Finding {
     let (check, rule) = (Check::Upkeep, &deployment.names.upkeep);
     let works = || Finding::new(check, Verdict::Ok, format!("rule {rule} invokes the function every day"));
     match facts.state_of(ResourceKind::Upkeep) {
+        Some(State::AsDeclared) if facts.state_of(ResourceKind::Function) == Some(State::Missing) => {
+            Finding::new(check, Verdict::Wrong, format!("rule {rule} invokes a function that is not there"))
+                .fix(apply())
+        }
         Some(State::AsDeclared) => works(),
         Some(State::Missing) => {
             let is_deployed = facts.state_of(ResourceKind::Function) != Some(State::Missing);
@@ -607,7 +635,7 @@ fn notifications(config: &Config, facts: &Facts) -> Option<Finding> {
             format!("{email} has not confirmed its subscription, and is told nothing"),
         )
         .fix("follow the link in the mail from AWS Notifications; it is valid for two days, and apply sends another"),
-        Ok(None) if facts.state_of(ResourceKind::Topic) == Some(State::Missing) => {
+        Ok(None) if facts.state_of(ResourceKind::Topic) == Some(State::Missing) && !was_deployed(facts) => {
             Finding::new(check, Verdict::NotYet, format!("{email} is not subscribed"))
         }
         Ok(None) => Finding::new(check, Verdict::Wrong, format!("{email} is not subscribed")).fix(apply()),
@@ -634,7 +662,11 @@ fn resources(facts: &Facts) -> Finding {
     }
     match count(State::Unknown) {
         0 => Finding::new(check, Verdict::Ok, format!("all {all} resources are as the file declares")),
-        unknown => Finding::new(check, Verdict::Unknown, format!("{unknown} of {all} resources could not be read")),
+        unknown => Finding::new(
+            check,
+            Verdict::Unknown,
+            format!("{unknown} of {all} resources could not be read, or are refused"),
+        ),
     }
 }
 

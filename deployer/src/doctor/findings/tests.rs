@@ -79,6 +79,7 @@ fn healthy() -> Facts {
         status: Status {
             differ_in_tags: vec![],
             was_applied: true,
+            function_before: None,
             renamed_from: None,
             resources: resources(State::AsDeclared),
             credential: CredentialStatus {
@@ -534,7 +535,7 @@ fn a_function_that_was_deleted_or_cannot_be_asked_is_told_once() {
     let mut facts = healthy();
     facts.status.resources[0].1 = State::Missing;
     facts.report = None;
-    facts.status.unread = vec![is_gone(&deployment().names.function)];
+    facts.status.unread = vec![is_not_there(&deployment().names.function, None)];
     let about_function =
         |facts: &Facts| not_ok(facts).into_iter().filter(|(_, said)| said.contains("failed to")).collect::<Vec<_>>();
     let found = about_function(&facts);

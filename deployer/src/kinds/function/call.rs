@@ -9,7 +9,11 @@ pub(crate) enum Call {
         tags: Tags,
     },
     /// Sets the goal, and the defaults of the fields whose names are given.
-    UpdateConfiguration(Goal, Vec<&'static str>),
+    UpdateConfiguration {
+        goal: Goal,
+        resets: Vec<&'static str>,
+        gets_another_role: bool,
+    },
     /// Of the alias, if it is one's.
     DeleteUrl(Option<String>),
     DeleteCodeSigning,

@@ -10,7 +10,7 @@ use crate::rotation::diagnosis::{Diagnosis, Remedy, Way};
 #[derive(Serialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub(in crate::screen) enum DiagnosisLine {
-    /// Nothing has to be done.
+    /// The rotation needs nothing.
     Healthy { note: Option<TextLine> },
     /// The remedies that follow help.
     Curable { found: TextLine },

@@ -93,7 +93,7 @@ pub(in crate::screen) fn diagnosis(diagnosis: &Diagnosis, config: Option<&str>, 
             if let Some(note) = note {
                 push_note(&mut text, columns, 0, note, config);
             }
-            let _ = writeln!(text, "{GREEN}Healthy.{GREEN:#} Nothing has to be done.");
+            let _ = writeln!(text, "{GREEN}Healthy.{GREEN:#} The rotation needs nothing.");
         }
         Diagnosis::Curable { found: wrong, first, then } => {
             push_wrapped(&mut text, columns, 0, &format!("{YELLOW}Found:{YELLOW:#} {}", found(wrong)));
