@@ -156,10 +156,9 @@ fn judged(denied: &Denied, user: &str, is_existing: bool, is_named: bool) -> May
                 Command::aws(&["iam", "list-groups-for-user", "--user-name", user])
             ],
         ),
-        DeniedBy::ServiceControlPolicy => (
-            format!("a service control policy denies {action}"),
-            format!("ask whoever runs the organisation to allow {action} in this account").into(),
-        ),
+        DeniedBy::ServiceControlPolicy => {
+            (format!("a service control policy denies {action}"), simulation::ask_the_organisation(action))
+        }
         DeniedBy::NoPolicy if is_existing => {
             (format!("no policy allows {action}"), format!("give user {user} a policy that allows {action}").into())
         }

@@ -8,6 +8,8 @@ use aws_sdk_iam::types::{
 use futures_util::future::try_join_all;
 use serde::Serialize;
 
+use contract::Text;
+
 use crate::{
     aws::Aws,
     deployment::{
@@ -46,6 +48,11 @@ pub(crate) enum DeniedBy {
     Statement,
     PermissionsBoundary,
     ServiceControlPolicy,
+}
+
+/// What helps against a service control policy.
+pub(crate) fn ask_the_organisation(action: &str) -> Text {
+    format!("ask whoever runs the organisation to allow {action} in this account").into()
 }
 
 /// How many simulations run at once: IAM does not publish its rates.

@@ -81,8 +81,7 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
     let Deployment { config, names, .. } = &**deployment;
     let going = matches!(toward, Toward::Absent { .. });
 
-    if let Some(mail) = &config.ses.test_mail {
-        let sender = Sender { address: mail.sender.clone(), region: config.region.to_string() };
+    if let Some(sender) = Sender::of(config) {
         stack.add(sender, |_, _| Ok(()));
     }
     if config.secret.existing {
@@ -144,8 +143,8 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
         stack.add(Hosts { ids, region: config.region.to_string() }, |_, _| Ok(()));
     }
     if let Some(notify) = &config.notify {
-        let (topic, email) = (Topic { name: names.topic.clone(), arn: names.topic_arn() }, notify.email.clone());
-        stack.add_owned(topic, move |_, _| Ok(topic::Goal { email: email.clone() }));
+        let email = notify.email.clone();
+        stack.add_owned(Topic::of(names), move |_, _| Ok(topic::Goal { email: email.clone() }));
         for (name, watches) in names.alarms.iter().zip(Watches::ALL) {
             let (arn, together) = (names.arn_of_alarm(name), names.alarms.to_vec());
             let alarm = Alarm { name: name.clone(), arn, together, going };
@@ -164,12 +163,7 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
             });
         }
     }
-    let rotation = Rotation {
-        secret: names.secret.clone(),
-        function_arn: names.function_arn(),
-        deployment: Arc::clone(deployment),
-    };
-    stack.add(rotation, rotation_goal);
+    stack.add(Rotation::of(deployment), rotation_goal);
     let upkeep = Upkeep { name: names.upkeep.clone(), arn: names.upkeep_arn() };
     stack.add_owned(upkeep, |deployment, _| Ok(upkeep::Goal { function_arn: deployment.names.function_arn() }));
     stack.nodes

@@ -60,6 +60,8 @@ pub(crate) struct Status {
     pub(crate) may_send: Option<MaySend>,
     /// Whether SES has stopped the account.
     pub(crate) stopped: Option<Refused>,
+    /// Why SES sends no mail of the file's sender, if the last apply had it too. The error is among those of `unread`.
+    pub(crate) sender_is_refused: Option<String>,
     /// What could not be read, or is not as it must be.
     pub(crate) unread: Vec<Error>,
 }
@@ -148,6 +150,13 @@ fn states(resources: Vec<Decided>, unread: &mut Vec<Error>) -> (Vec<(Address, St
     (states, differ_in_tags)
 }
 
+/// Why SES does not accept mail from the sender, as far as that is known.
+fn refused_sender(resources: &[Decided]) -> Option<String> {
+    let sender = resources.iter().find(|it| it.address.kind == ResourceKind::Sender)?;
+    let error = sender.ops.as_ref().err().filter(|error| error.kind() == ErrorKind::Failed && !error.cause_is_aws())?;
+    Some(error.what.clone())
+}
+
 /// Whether a resource of this kind has the name of the deployment's, and belongs to somebody else.
 fn is_somebody_elses(resources: &[Decided], kind: ResourceKind) -> bool {
     let is_refused = |it: &Decided| it.ops.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotOurs);
@@ -188,6 +197,10 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     let stops = survey.stops_rotations.into_iter().filter(|(address, _)| is_others(address));
     let mut would_fail: Vec<_> = stops.map(|(_, error)| error).collect();
     let mut unread = Vec::new();
+    // The function has the sender of the test mail in its environment.
+    let function = Address::new(ResourceKind::Function, &deployment.names.function);
+    let is_applied = survey.changed_by.get(&function) == Some(&ChangedBy::SomebodyElse);
+    let sender_is_refused = refused_sender(&survey.resources).filter(|_| is_applied);
     let user_is_refused = is_somebody_elses(&survey.resources, ResourceKind::User);
     let (resources, differ_in_tags) = states(survey.resources, &mut unread);
     let labels = value_or_keep(labels, &mut unread).flatten().unwrap_or_default();
@@ -258,6 +271,7 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
         foreign,
         may_send,
         stopped,
+        sender_is_refused,
         unread,
     }
 }

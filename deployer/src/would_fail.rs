@@ -99,12 +99,7 @@ async fn stops_before_the_hosts(aws: &Aws, deployment: &Arc<Deployment>) -> Resu
     let nodes = stack(deployment, Toward::Present);
     let needed: Vec<_> = nodes.iter().filter(|node| node.resource.may_stop_rotations()).collect();
     let facts = facts::least(aws, &deployment.names).await?;
-    let names = &deployment.names;
-    let rotation = Rotation {
-        secret: names.secret.clone(),
-        function_arn: names.function_arn(),
-        deployment: Arc::clone(deployment),
-    };
+    let rotation = Rotation::of(deployment);
     let observed = rotation.observe(aws).await?;
     let mut found: Vec<Error> = rotation.check_function(observed.as_ref(), &[]).err().into_iter().collect();
     let observed = join_all(needed.iter().map(|node| node.resource.observe(aws))).await;
@@ -141,7 +136,7 @@ pub(crate) async fn denied_to_hosts(aws: &Aws, deployment: &Deployment) -> Optio
 }
 
 /// What denies, whatever the request has: a policy may ask for the network of the host, which IAM's simulator is not told.
-fn certain(simulated: &Simulated) -> Option<DeniedBy> {
+pub(crate) fn certain(simulated: &Simulated) -> Option<DeniedBy> {
     // Our own policy asks about the use of the key, which is another call.
     let is_certain = |denied: &&Denied| denied.unknown_keys.iter().all(|key| key.starts_with("kms:"));
     simulated.denied.iter().find(is_certain).map(|denied| denied.by)
@@ -151,7 +146,8 @@ fn role_of_hosts(deployment: &Deployment) -> Option<&RoleName> {
     deployment.config.instance.as_ref()?.role.as_ref()
 }
 
-fn may_not_read(role: &str, by: DeniedBy) -> Error {
+/// Why the hosts may not read the secret, and what changes that.
+pub(crate) fn may_not_read(role: &str, by: DeniedBy) -> Error {
     let why = match by {
         DeniedBy::PermissionsBoundary => "its permissions boundary does not allow it",
         DeniedBy::ServiceControlPolicy => "a service control policy denies it",
@@ -163,18 +159,14 @@ fn may_not_read(role: &str, by: DeniedBy) -> Error {
         DeniedBy::NoPolicy => text![Command::deployer("policy --for instance"), " prints what the role needs"],
         DeniedBy::PermissionsBoundary => format!("allow {action} in the boundary of role {role}").into(),
         DeniedBy::Statement => format!("find the policy of role {role} that denies {action}, and take it away").into(),
-        DeniedBy::ServiceControlPolicy => {
-            format!("ask whoever runs the organisation to allow {action} in this account").into()
-        }
+        DeniedBy::ServiceControlPolicy => simulation::ask_the_organisation(action),
     };
     Error::new(format!("the hosts may not read the secret as role {role}: {why}")).hint(way)
 }
 
 /// A rotation whose test mail SES would not take makes a key, and tells no host. The function may not ask SES.
 async fn refuses_the_test_mail(aws: &Aws, deployment: &Deployment) -> Result<Vec<Error>, Error> {
-    let config = &deployment.config;
-    let Some(mail) = &config.ses.test_mail else { return Ok(Vec::new()) };
-    let sender = Sender { address: mail.sender.clone(), region: config.region.to_string() };
+    let Some(sender) = Sender::of(&deployment.config) else { return Ok(Vec::new()) };
     let observed = match sender.observe(aws).await {
         Err(error) if error.kind() == ErrorKind::Denied => return Ok(Vec::new()),
         observed => observed?,

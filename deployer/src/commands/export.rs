@@ -103,10 +103,7 @@ async fn arns(session: &Session) -> Result<Arns, Error> {
     let secret = read_once::secret(aws, &names.secret).await?.and_then(|secret| secret.arn);
     let secret = secret.ok_or_else(|| Error::new(format!("secret {} does not exist", names.secret)))?;
     let subscription = match &config.notify {
-        Some(notify) => {
-            let topic = Topic { name: names.topic.clone(), arn: names.topic_arn() };
-            topic.subscription_arn(aws, &notify.email).await?
-        }
+        Some(notify) => Topic::of(names).subscription_arn(aws, &notify.email).await?,
         None => None,
     };
     if config.notify.is_some() && subscription.is_none() {

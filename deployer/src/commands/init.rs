@@ -231,9 +231,15 @@ fn interrupted() -> Error {
     Error { what: "interrupted: nothing was written".to_owned(), ..interrupt::interrupted() }
 }
 
+/// Ctrl-C where no prompt heard it ends with the next one.
+fn before_a_prompt() -> Answer<()> {
+    if interrupt::is_asked() { Err(dialoguer::Error::IO(ErrorKind::Interrupted.into())) } else { Ok(()) }
+}
+
 /// Asks until the answer passes the check. dialoguer's own check draws over a message that is longer than a line.
 fn text_of(screen: &Screen, prompt: &str, default: &str, check: impl Fn(&str) -> Result<(), Error>) -> Answer<String> {
     loop {
+        before_a_prompt()?;
         let input = Input::new().with_prompt(prompt).allow_empty(default.is_empty());
         let input = if default.is_empty() { input } else { input.default(default.to_owned()) };
         let answer: String = input.interact_text()?;
@@ -257,6 +263,7 @@ fn choose(
     if offered.is_empty() {
         return a_new_one();
     }
+    before_a_prompt()?;
     let items: Vec<_> = std::iter::once("create a new one").chain(offered.iter().map(String::as_str)).collect();
     match Select::new().with_prompt(what).items(&items).default(0).interact()? {
         0 => a_new_one(),
@@ -269,6 +276,7 @@ fn choose_hosts(screen: &Screen, offered: &[String], check: impl Fn(&str) -> Res
         let prompt = "Instances that use the credential, separated by spaces (empty: none)";
         return Ok(words(&text_of(screen, prompt, "", check)?));
     }
+    before_a_prompt()?;
     let prompt = "Instances that use the credential (space selects, enter ends; none is fine)";
     let chosen = MultiSelect::new().with_prompt(prompt).items(offered).interact()?;
     Ok(chosen.into_iter().map(|index| offered[index].clone()).collect())
@@ -279,6 +287,7 @@ fn choose_sender(screen: &Screen, identities: &[String], check: impl Fn(&str) ->
     if identities.is_empty() {
         return text_of(screen, prompt, "", check);
     }
+    before_a_prompt()?;
     let items: Vec<_> = std::iter::once("no test mail").chain(identities.iter().map(String::as_str)).collect();
     match Select::new().with_prompt("Verified identity that sends the test mail").items(&items).default(0).interact()? {
         0 => Ok(String::new()),

@@ -10,7 +10,7 @@ use super::{
     approve::approve,
     each::{for_each, load_what_is_valid, read_each},
     ended::{Done, Shown, show},
-    rotate::{check_its_way, current_key, read, refusal, rotate},
+    rotating::{check_its_way, current_key, read, refusal, rotate},
     session::{Session, check_key_id},
     watched::stand_still,
 };

@@ -36,6 +36,7 @@ mod policy;
 mod recover;
 mod rollback;
 mod rotate;
+mod rotating;
 mod run_plan;
 mod session;
 mod status;

@@ -10,7 +10,7 @@ use super::{
     approve::approve,
     each::for_each_deployment,
     ended::{Done, Shown},
-    rotate,
+    rotating,
     session::{Session, check_key_id},
     watched::stand_still,
 };
@@ -60,9 +60,9 @@ async fn recover(
     let began = Instant::now();
     loop {
         wait_while_a_step_runs(session, taken.is_empty()).await?;
-        let asked = rotate::no_rotation_can_run(function::report(&session.aws, deployment, true).await);
+        let asked = rotating::no_rotation_can_run(function::report(&session.aws, deployment, true).await);
         let report = session.or_show(asked)?;
-        session.or_show(rotate::check_secret(&deployment.names, &report))?;
+        session.or_show(rotating::check_secret(&deployment.names, &report))?;
         let known = Known { owed: owed(session, taken, &report), reactivated: args.reactivate.as_deref() };
         let diagnosis = match diagnose(&report, known) {
             Diagnosis::Healthy { note } => outside(session).await?.unwrap_or(Diagnosis::Healthy { note }),
@@ -94,7 +94,7 @@ async fn recover(
         }
         // Nothing is given up for a rotation that would fail.
         if matches!(remedy, Remedy::Rotate | Remedy::ClearPending { owes_a_rotation: true, .. }) {
-            session.or_show(rotate::check_its_way(session).await)?;
+            session.or_show(rotating::check_its_way(session).await)?;
         }
         if !args.auto_approve {
             approve(session, &question(&remedy, &report), &["recover"], taken.len() + done_before).await?;
@@ -153,7 +153,7 @@ fn say_the_end(session: &Session, changes: usize, took: Duration) {
 fn question(remedy: &Remedy, report: &Report) -> String {
     let question = format!("{}?", capitalized(&remedy.sentence()));
     match remedy {
-        Remedy::Rotate => format!("{question} {}.", capitalized(&rotate::forecast(report))),
+        Remedy::Rotate => format!("{question} {}.", capitalized(&rotating::forecast(report))),
         _ => question,
     }
 }
@@ -202,9 +202,9 @@ enum Taken {
 
 async fn take(session: &Session, remedy: &Remedy, report: &Report, args: &RecoverArgs) -> Result<Taken, Shown> {
     let Some(change) = change(&session.aws, &session.deployment, remedy) else {
-        return rotate::rotate(session, report, args.watch, args.patience).await.map(|_| Taken::Done);
+        return rotating::rotate(session, report, args.watch, args.patience).await.map(|_| Taken::Done);
     };
-    let _draining = rotate::drain(session)?;
+    let _draining = rotating::drain(session)?;
     let lease = session.take_lease("recover", args.patience.lease_timeout).await?;
     let waited = lease.waited;
     let changed = if waited { Ok(()) } else { change.await };

@@ -112,8 +112,7 @@ async fn permissions(aws: &Aws, deployment: &Deployment, identity: &Identity) ->
 }
 
 async fn sender(aws: &Aws, deployment: &Deployment) -> Option<Result<(), Error>> {
-    let mail = deployment.config.ses.test_mail.as_ref()?;
-    let sender = Sender { address: mail.sender.clone(), region: deployment.config.region.to_string() };
+    let sender = Sender::of(&deployment.config)?;
     Some(async { sender.decide(Aim::Present(&()), &Box::pin(sender.observe(aws)).await?).map(drop) }.await)
 }
 
@@ -148,6 +147,5 @@ async fn has_password(aws: &Aws, deployment: &Deployment) -> Result<bool, Error>
 
 async fn subscriber(aws: &Aws, deployment: &Deployment) -> Result<Option<Subscriber>, Error> {
     let Some(notify) = &deployment.config.notify else { return Ok(None) };
-    let topic = Topic { name: deployment.names.topic.clone(), arn: deployment.names.topic_arn() };
-    topic.subscriber(aws, &notify.email, &deployment.names.role).await
+    Topic::of(&deployment.names).subscriber(aws, &notify.email, &deployment.names.role).await
 }

@@ -85,6 +85,13 @@ pub(crate) enum Call {
 
 const MOVE_LABEL: &str = "secretsmanager:UpdateSecretVersionStage";
 
+impl Rotation {
+    pub(crate) fn of(deployment: &Arc<Deployment>) -> Self {
+        let names = &deployment.names;
+        Self { secret: names.secret.clone(), function_arn: names.function_arn(), deployment: Arc::clone(deployment) }
+    }
+}
+
 impl Kind for Rotation {
     type Goal = Goal;
     /// None if there is no secret.

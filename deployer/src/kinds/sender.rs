@@ -5,6 +5,7 @@ use contract::{Command, Text, text};
 
 use crate::{
     aws::Aws,
+    config::Config,
     deployment::names::identities_of,
     engine::{
         kind::{Aim, Context, Kind, Stake},
@@ -28,6 +29,14 @@ pub(crate) struct Observed {
     pub(super) identities: Vec<(String, bool)>,
     /// The account's standing here.
     pub(crate) account: SesAccount,
+}
+
+impl Sender {
+    /// That of the file's test mail; none if it has none.
+    pub(crate) fn of(config: &Config) -> Option<Self> {
+        let mail = config.ses.test_mail.as_ref()?;
+        Some(Self { address: mail.sender.clone(), region: config.region.to_string() })
+    }
 }
 
 impl Kind for Sender {

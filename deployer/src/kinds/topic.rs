@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     aws::Aws,
-    deployment::policy,
+    deployment::{names::Names, policy},
     digest,
     engine::{
         kind::{Context, Going},
@@ -83,6 +83,13 @@ const AWS_KEY: &str = "alias/aws/sns";
 const PENDING: &str = "PendingConfirmation";
 /// Listed for a while in place of the ARN of a subscription that the subscriber ended.
 const DELETED: &str = "Deleted";
+
+impl Topic {
+    /// The deployment's.
+    pub(crate) fn of(names: &Names) -> Self {
+        Self { name: names.topic.clone(), arn: names.topic_arn() }
+    }
+}
 
 impl Tagged for Topic {
     type Goal = Goal;

@@ -74,7 +74,8 @@ pub(crate) fn overview(status: &Status, keep_inactive: Duration, now: SystemTime
         1 => Some(Text::from("1 point below needs a person")),
         count => Some(format!("{count} points below need a person").into()),
     };
-    let stopped = status.report.as_ref().and_then(stopped).or_else(|| refused(status, &mut for_a_person));
+    let stopped = status.report.as_ref().and_then(why_no_mail).or_else(|| refused(status, &mut for_a_person));
+    let stopped = stopped.or_else(|| status.sender_is_refused.clone().map(Text::from));
     let reason = unread.or(would_fail).or(rotation).or(resources).or_else(|| doubt(status)).or(notes);
     let (mail_is_safe, reason) = match (stopped, reason) {
         (Some(stopped), _) => (Safety::No, stopped),
@@ -86,7 +87,7 @@ pub(crate) fn overview(status: &Status, keep_inactive: Duration, now: SystemTime
 }
 
 /// Why a host that uses AWSCURRENT's credential cannot send.
-pub(crate) fn stopped(report: &Report) -> Option<Text> {
+pub(crate) fn why_no_mail(report: &Report) -> Option<Text> {
     let labelled = report.labelled(AWSCURRENT);
     let Some(version) = labelled.filter(|version| version.key.is_some()) else {
         let why = match labelled.and_then(|version| version.problem.as_ref()) {
@@ -133,10 +134,10 @@ fn would_fail(status: &Status, for_a_person: &mut Vec<Text>) -> Option<Text> {
     Some(format!("a rotation would fail: {}", first.what).into())
 }
 
-/// As [`stopped`], if AWSCURRENT holds a credential: before the first rotation there is none, and nothing is wrong.
+/// As [`why_no_mail`], if AWSCURRENT holds a credential: before the first rotation there is none, and nothing is wrong.
 pub(crate) fn unusable(report: &Report) -> Option<Text> {
     report.labelled(AWSCURRENT)?.key.as_ref()?;
-    stopped(report)
+    why_no_mail(report)
 }
 
 /// What is wrong with the rotation. Adds what a person can do, and what only once something else is done.
@@ -199,7 +200,7 @@ fn hosts_are_not_known(report: &Report) -> Option<Text> {
 /// Whether something is left to do once what is in the way of the next rotation was corrected. If only that is wrong, nothing is: Secrets
 /// Manager rotates on schedule.
 fn is_left_to_recover(report: &Report) -> bool {
-    let next_alone = obstacle(report) == Some(Obstacle::Other) && stopped(report).is_none();
+    let next_alone = obstacle(report) == Some(Obstacle::Other) && why_no_mail(report).is_none();
     !next_alone || report.open.is_some() || report.overdue.is_some() || was_never_rotated(report)
 }
 

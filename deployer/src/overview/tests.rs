@@ -61,6 +61,7 @@ fn healthy() -> Status {
         mentions: vec![],
         may_send: Some(MaySend::Yes),
         stopped: None,
+        sender_is_refused: None,
         unread: vec![],
     }
 }
@@ -237,7 +238,7 @@ fn a_key_that_ses_accepts_is_not_called_deleted_though_an_old_list_lacks_it() {
     let mut report = report();
     report.keys.retain(|key| key.key != "NOW");
     report.versions[0].login = Some(Login::Accepted);
-    assert_eq!(stopped(&report), None);
+    assert_eq!(why_no_mail(&report), None);
 }
 
 #[test]

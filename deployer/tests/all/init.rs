@@ -84,13 +84,20 @@ async fn init_offers_on_a_terminal_what_the_account_has_and_asks_for_the_rest() 
     sandbox.deployer(&["validate", "new.yaml"]).expect(0);
 }
 
-#[test]
-fn an_interrupt_at_any_prompt_ends_init_with_its_own_code_and_writes_nothing() {
+#[tokio::test]
+async fn an_interrupt_at_any_prompt_ends_init_with_its_own_code_and_writes_nothing() {
     let sandbox = Sandbox::start();
+    sandbox.aws().await.iam.create_user().user_name("mail-y-smtp").send().await.unwrap();
     // At a text, and at a selection.
-    for typed in ["\u{3}", "mail-y\n\n\u{3}"] {
-        let (code, screen) = sandbox.deployer_on_a_terminal(&["init", "new.yaml"], typed);
-        assert!(code == 16 && screen.contains("interrupted: nothing was written"), "{code}: {screen}");
+    for (typed, prompt) in [("", "Name of the deployment"), ("mail-y\n\n", "IAM user")] {
+        let mut terminal = sandbox.terminal(&["init", "--secret", "mail-y/smtp", "new.yaml"], &[]);
+        terminal.types(typed);
+        terminal.wait_for(prompt);
+        // Until the prompt reads keys, the terminal makes a signal of the key, which the next prompt would end with.
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        terminal.types("\u{3}");
+        let (code, written) = terminal.end();
+        assert!(code == 16 && written.contains("interrupted: nothing was written"), "{code}: {written}");
         assert!(!sandbox.path("new.yaml").exists());
     }
 }

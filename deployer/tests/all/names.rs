@@ -54,6 +54,34 @@ async fn a_function_rotates_as_an_existing_role_that_allows_what_the_plan_says_a
 }
 
 #[tokio::test]
+async fn a_role_that_may_do_nothing_does_not_replace_one_that_works() {
+    let deployed = Deployed::new().await;
+    let iam = &deployed.aws.iam;
+    iam.create_role().role_name("lambda-mail").assume_role_policy_document(TRUST_OF_LAMBDA).send().await.unwrap();
+    deployed.sandbox.config(&[("  # role: lambda-mail", "  role: lambda-mail")]);
+
+    let applied = deployed.run(&APPLY).expect(11).in_one_line();
+
+    assert!(applied.contains(&format!("function {FUNCTION} may not do what a rotation needs")), "{applied}");
+    assert!(
+        applied.contains("no apply changes: give it the policy that `deployer policy --for function`"),
+        "{applied}"
+    );
+    assert!(deployed.sandbox.inventory().contains(&format!("role {ROLE}")), "the role before stays until then");
+    let status = deployed.run(&["status"]).in_one_line();
+    assert!(status.contains("`deployer policy --for function`") && !status.contains("its policy again"), "{status}");
+
+    let policy = deployed.run(&["policy", "--for", "function"]).expect(0).stdout;
+    let put = iam.put_role_policy().role_name("lambda-mail").policy_name("theirs").policy_document(policy);
+    put.send().await.unwrap();
+    deployed.run(&APPLY).expect(0);
+    assert!(!deployed.sandbox.inventory().contains(&format!("role {ROLE}")));
+    deployed.run(&PLAN).expect(0);
+    deployed.run(&["rotate"]).expect(0);
+    deployed.mail_works().await;
+}
+
+#[tokio::test]
 async fn other_names_are_made_anew_the_ones_before_are_deleted_and_nothing_rotates() {
     let deployed = Deployed::new().await;
     let version = deployed.labelled("AWSCURRENT").await;

@@ -128,7 +128,8 @@ async fn a_function_whose_role_was_made_anew_is_told_with_the_way_to_a_new_grant
         iam.delete_role_policy().role_name(ROLE).policy_name(policy).send().await.unwrap();
     }
     iam.delete_role().role_name(ROLE).send().await.unwrap();
-    let update = format!("aws lambda update-function-configuration --function-name {FUNCTION} --role ROLE");
+    let update =
+        format!("aws lambda update-function-configuration --region {REGION} --function-name {FUNCTION} --role ROLE");
     // The second apply changes nothing, and does not call that well either.
     for code in [11, 1] {
         let said = deployed.run(&["apply", "--auto-approve"]).expect(code).in_one_line();
@@ -171,14 +172,17 @@ async fn a_kms_key_that_nobody_may_use_is_told_before_anything_changes() {
     for (verb, code) in [("plan", 1), ("apply", 1), ("status", 15), ("doctor", 1)] {
         let arguments: &[&str] = if verb == "apply" { &["apply", "--auto-approve"] } else { &[verb] };
         let said = deployed.run(arguments).expect(code).in_one_line();
-        assert!(said.contains(told) && said.contains("aws kms enable-key --key-id arn:aws:kms"), "{verb}: {said}");
+        assert!(
+            said.contains(told) && said.contains("aws kms enable-key --region eu-west-1 --key-id arn:aws:kms"),
+            "{verb}: {said}"
+        );
     }
     assert_eq!(deployed.sandbox.mutations(before), NOTHING);
 
     deployed.aws.kms.schedule_key_deletion().key_id(&key).pending_window_in_days(7).send().await.unwrap();
     let said = deployed.run(&["plan"]).expect(1).in_one_line();
     assert!(said.contains("its state is PendingDeletion") && said.contains("; KMS deletes it at 20"), "{said}");
-    assert!(said.contains("aws kms cancel-key-deletion --key-id arn:aws:kms"), "{said}");
+    assert!(said.contains("aws kms cancel-key-deletion --region eu-west-1 --key-id arn:aws:kms"), "{said}");
 
     deployed.aws.kms.cancel_key_deletion().key_id(&key).send().await.unwrap();
     deployed.aws.kms.enable_key().key_id(&key).send().await.unwrap();
@@ -380,7 +384,7 @@ async fn a_resource_policy_that_denies_the_hosts_the_secret_is_told_before_a_rot
     put.send().await.unwrap();
 
     let why = format!("the resource policy of secret {SECRET} denies the hosts secretsmanager:GetSecretValue");
-    let way = format!("aws secretsmanager delete-resource-policy --secret-id {SECRET}");
+    let way = format!("aws secretsmanager delete-resource-policy --region {REGION} --secret-id {SECRET}");
     says_that_a_rotation_would_fail(&deployed, &why, &way).await;
     for (verb, code) in [("plan", 0), ("status", 0), ("doctor", 1)] {
         let said = deployed.run(&[verb]).expect(code).in_one_line();

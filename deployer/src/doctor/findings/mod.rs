@@ -18,7 +18,7 @@ use crate::{
     engine::op::ResourceKind,
     error::Error,
     kinds::topic::Subscriber,
-    overview::{nothing_is_deployed, stopped, unusable},
+    overview::{nothing_is_deployed, unusable, why_no_mail},
     rotation::{
         diagnosis::{Diagnosis, Known, Way, diagnose, left_open_by_an_edit},
         function::is_not_there,
@@ -27,7 +27,7 @@ use crate::{
     sending::{MaySend, Refused, SesAccount},
     simulation::{Denied, DeniedBy, Simulated},
     status::{Pending, State, of_apply},
-    would_fail::DeniedBySecret,
+    would_fail::{self, DeniedBySecret},
 };
 
 /// The result of one check.
@@ -426,8 +426,12 @@ fn instance_role(deployment: &Deployment, facts: &Facts) -> Option<Finding> {
             }
         }
         Ok(Some(simulated)) => {
-            let evidence = format!("role {role} is denied {}", said(&simulated.denied));
-            Finding::new(check, Verdict::Wrong, evidence).fix(policy())
+            let seen = || {
+                let evidence = format!("role {role} is denied {}", said(&simulated.denied));
+                Finding::new(check, Verdict::Wrong, evidence).fix(policy())
+            };
+            let certain = would_fail::certain(simulated);
+            certain.map_or_else(seen, |by| Finding::of(check, Verdict::Wrong, &would_fail::may_not_read(role, by)))
         }
     })
 }
@@ -462,13 +466,13 @@ fn function(deployment: &Deployment, facts: &Facts) -> Vec<Finding> {
 fn unusable_key(report: &Report) -> Option<Finding> {
     let fix = text![Command::deployer("recover"), " shows what to do"];
     // Before the first rotation, no credential is as it should be.
-    let found = unusable(report).or_else(|| stopped(report).filter(|_| report.last_rotated.is_some()))?;
+    let found = unusable(report).or_else(|| why_no_mail(report).filter(|_| report.last_rotated.is_some()))?;
     Some(Finding::new(Check::User, Verdict::Wrong, found).fix(fix))
 }
 
 /// What is wrong although a rotation would begin, as `status` tells it too. An open rotation, or one that is off, has a check of its own.
 fn needs_a_person(report: &Report) -> Option<Finding> {
-    if !report.rotation_enabled || report.open.is_some() || stopped(report).is_some() {
+    if !report.rotation_enabled || report.open.is_some() || why_no_mail(report).is_some() {
         return None;
     }
     let wrong = |found| Finding::new(Check::Function, Verdict::Wrong, found);

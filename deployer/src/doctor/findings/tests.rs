@@ -98,6 +98,7 @@ fn healthy() -> Facts {
             mentions: vec![],
             may_send: Some(MaySend::Yes),
             stopped: None,
+            sender_is_refused: None,
             unread: vec![],
         },
         report: Some(Ok(report())),
@@ -219,7 +220,7 @@ type Case<'a> = (fn(&mut Facts), &'a str, &'a [&'a str]);
 
 #[test]
 fn each_thing_that_is_wrong_is_one_finding_with_its_evidence_and_its_fix() {
-    let cases: [Case; 15] = [
+    let cases: [Case; 16] = [
         (
             |it| it.expires = Some(SystemTime::UNIX_EPOCH + Duration::from_mins(5)),
             "Credentials Wrong",
@@ -274,7 +275,12 @@ fn each_thing_that_is_wrong_is_one_finding_with_its_evidence_and_its_fix() {
         (
             |it| it.instance_role = Some(Ok(Some(Simulated { asked: 1, denied: vec![denied(DeniedBy::Statement)] }))),
             "InstanceRole Wrong",
-            &["role hosts is denied", "`deployer policy --for instance`"],
+            &["as role hosts: a policy denies it", "find the policy of role hosts that denies"],
+        ),
+        (
+            |it| it.instance_role = Some(Ok(Some(Simulated { asked: 1, denied: vec![denied(DeniedBy::NoPolicy)] }))),
+            "InstanceRole Wrong",
+            &["as role hosts: no policy allows it", "`deployer policy --for instance`"],
         ),
         (
             |it| it.status.credential.rotation_enabled = false,

@@ -44,9 +44,9 @@ impl Observed {
             // Nothing follows from what somebody took away.
             return Vec::new();
         };
-        let then = &json!(goal.environment);
-        let notes = [no_longer_tells(now, then), no_longer_writes(now, then)];
-        let of_there = [does_not_tell_yet(now, then), shortens_the_grace(now, then)];
+        let planned = &json!(goal.environment);
+        let notes = [no_longer_tells(now, planned), no_longer_writes(now, planned)];
+        let of_there = [does_not_tell_yet(now, planned), shortens_the_grace(now, planned)];
         notes.into_iter().chain(of_there.into_iter().filter(|_| goal.secret_is_there)).flatten().collect()
     }
 
@@ -68,8 +68,8 @@ pub(super) fn failure(configuration: &FunctionConfiguration) -> Option<String> {
 }
 
 /// Which instances get no further credential. The key that they use is retired all the same.
-fn no_longer_tells(now: &Value, then: &Value) -> Option<Text> {
-    let gone: Vec<_> = hosts(now).difference(&hosts(then)).cloned().collect();
+fn no_longer_tells(now: &Value, goal: &Value) -> Option<Text> {
+    let gone: Vec<_> = hosts(now).difference(&hosts(goal)).cloned().collect();
     let (hosts, them, they_have) = match gone.as_slice() {
         [] => return None,
         [host] => (format!("host {host}"), "it", "it has"),
@@ -83,11 +83,11 @@ fn no_longer_tells(now: &Value, then: &Value) -> Option<Text> {
 
 /// Which instances have not confirmed the credential in use, since they were not asked, or by another script. No key is retired before they
 /// have.
-fn does_not_tell_yet(now: &Value, then: &Value) -> Option<Text> {
+fn does_not_tell_yet(now: &Value, goal: &Value) -> Option<Text> {
     let of = |environment: &Value| instances(environment).map(|it| it.script);
-    let is_another_script = of(now).is_some_and(|script| of(then).is_some_and(|other| other != script));
+    let is_another_script = of(now).is_some_and(|script| of(goal).is_some_and(|other| other != script));
     let told = if is_another_script { BTreeSet::new() } else { hosts(now) };
-    let added: Vec<_> = hosts(then).difference(&told).cloned().collect();
+    let added: Vec<_> = hosts(goal).difference(&told).cloned().collect();
     let (hosts, have, them) = match added.as_slice() {
         [] => return None,
         [host] => (format!("host {host}"), "has", "it"),
@@ -104,12 +104,12 @@ fn does_not_tell_yet(now: &Value, then: &Value) -> Option<Text> {
 }
 
 /// Which fields of the secret's value no rotation writes any more: they keep the credential of the last one.
-fn no_longer_writes(now: &Value, then: &Value) -> Option<Text> {
+fn no_longer_writes(now: &Value, goal: &Value) -> Option<Text> {
     let fields = |environment: &Value| -> SecretFields {
         let json = environment[SECRET_FIELDS].as_str();
         json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
     };
-    let stays = fields(then);
+    let stays = fields(goal);
     let gone: Vec<_> =
         fields(now).names().filter(|name| stays.names().all(|it| it != *name)).map(str::to_owned).collect();
     (!gone.is_empty()).then(|| {
@@ -123,20 +123,20 @@ fn no_longer_writes(now: &Value, then: &Value) -> Option<Text> {
 }
 
 /// A grace counts from when a key was superseded, so a shorter one may be over already.
-fn shortens_the_grace(now: &Value, then: &Value) -> Option<Text> {
+fn shortens_the_grace(now: &Value, goal: &Value) -> Option<Text> {
     let shorter = [
         ("keep_previous", KEEP_PREVIOUS_SECONDS, "make it Inactive"),
         ("keep_inactive", KEEP_INACTIVE_SECONDS, "delete it"),
     ];
     let notes = shorter.into_iter().filter_map(|(key, variable, what)| {
         let of = |environment: &Value| environment[variable].as_str()?.parse().ok().map(Duration::from_secs);
-        let (now, then) = (of(now)?, of(then)?);
-        (then < now).then(|| {
+        let (before, after) = (of(now)?, of(goal)?);
+        (after < before).then(|| {
             Text::from(format!(
                 "rotation.{key} gets shorter ({} instead of {}), for a key that is superseded already too: once that is over, the daily \
                  upkeep may {what}",
-                config::spell(then),
-                config::spell(now)
+                config::spell(after),
+                config::spell(before)
             ))
         })
     });

@@ -29,7 +29,7 @@ use crate::support::{
     calls::NOTHING,
     controls::Subscriptions,
     deployed::Deployed,
-    example::{EMAIL, FUNCTION, FUNCTION_ARN, RECORD, ROLE_POLICY, ROTATE_LATER, SECRET, USER},
+    example::{EMAIL, FUNCTION, FUNCTION_ARN, RECORD, REGION, ROLE_POLICY, ROTATE_LATER, SECRET, USER},
     faults::Fault,
     sandbox::Ran,
 };
@@ -214,7 +214,7 @@ async fn code_that_somebody_tagged_as_ours_beside_their_layer_is_uploaded_again(
 async fn a_function_that_somebody_stopped_is_told_by_plan_status_and_rotate_with_the_way_to_start_it() {
     let deployed = Deployed::example(&[]).await;
     function::stop(&deployed).await.unwrap();
-    let start = format!("aws lambda delete-function-concurrency --function-name {FUNCTION_ARN}");
+    let start = format!("aws lambda delete-function-concurrency --region {REGION} --function-name {FUNCTION_ARN}");
     for (command, code) in [("plan", 0), ("status", 15), ("rotate", 14), ("recover", 14)] {
         let said = deployed.run(&[command]).expect(code).in_one_line();
         assert!(!said.contains("again in a minute"), "to wait helps nothing: {command}: {said}");
@@ -244,7 +244,7 @@ async fn a_resource_policy_that_somebody_gave_the_secret_is_told_as_a_sentence_a
         let said = deployed.run(&[verb]).expect(0).in_one_line();
         assert!(said.contains("nobody may secretsmanager:PutSecretValue on everything"), "{verb}: {said}");
         assert!(
-            said.contains(&format!("aws secretsmanager get-resource-policy --secret-id {SECRET}")),
+            said.contains(&format!("aws secretsmanager get-resource-policy --region {REGION} --secret-id {SECRET}")),
             "{verb}: {said}"
         );
     }

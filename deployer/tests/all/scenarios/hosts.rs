@@ -1,7 +1,7 @@
 //! Hosts that are offline, and scripts that fail.
 
 use crate::support::{
-    aws::OTHER_DOCUMENT,
+    aws::{OTHER_DOCUMENT, TRUST_OF_LAMBDA},
     controls::Upkeep,
     deployed::{Deployed, LONG_GRACE, SHORTEST_TIMEOUT},
     example::{DOCUMENT, INSTANCES, RULE, host_script},
@@ -89,6 +89,20 @@ async fn an_instance_is_removed_from_the_yaml_between_rotations_and_still_sends(
     deployed.copy_credential(INSTANCES[0], INSTANCES[1]);
     deployed.sandbox.operator(&failure.command_to_delete(&removed.access_key_id));
     deployed.completes_when_tried_again().await;
+}
+
+#[tokio::test]
+async fn another_role_of_the_hosts_is_told_as_what_the_hosts_of_before_cannot_do_then() {
+    let deployed = Deployed::with(&[]).await;
+    let create = deployed.aws.iam.create_role().role_name("other-role").assume_role_policy_document(TRUST_OF_LAMBDA);
+    create.send().await.unwrap();
+    let told =
+        "role mail-prod-instance may not read the secret any more: of a host that still has it no rotation completes";
+    for other in ["  role: other-role\n", ""] {
+        deployed.sandbox.config(&[("  role: mail-prod-instance\n", other)]);
+        let planned = deployed.run(&["plan"]).expect(0).in_one_line();
+        assert!(planned.contains(told), "{planned}");
+    }
 }
 
 #[tokio::test]

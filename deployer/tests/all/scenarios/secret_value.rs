@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::{
-    deployed::Deployed,
+    deployed::{Deployed, LONG_GRACE},
     example::SECRET,
     rotation::{CREATE, Failure},
     shown::assert_shown,
@@ -155,5 +155,31 @@ async fn extra_fields_are_kept() {
             assert!(rotated.to_json().contains(field), "{}", rotated.to_json());
         }
         assert_ne!(rotated.access_key_id, value.access_key_id);
+    }
+}
+
+#[tokio::test]
+async fn a_field_that_the_file_maps_no_more_is_told_before_and_after_it_is_old() {
+    let mapped = (
+        "# fields: {SMTP_USERNAME: access_key_id, SMTP_PASSWORD: smtp_password, host: smtp_host, port: smtp_port}",
+        "fields: {SMTP_USER: access_key_id, mailpw: smtp_password}",
+    );
+    let deployed = Deployed::with(&[mapped]).await;
+    deployed.sandbox.config(&[LONG_GRACE]);
+    let planned = deployed.run(&["plan"]).expect(0).in_one_line();
+    assert!(planned.contains("no longer maps SMTP_USER, mailpw under secret.fields"), "{planned}");
+    deployed.run(&["apply", "--auto-approve"]).expect(0);
+
+    let rotated = deployed.run(&["rotate"]).expect(0).in_one_line();
+
+    for field in ["SMTP_USER", "mailpw"] {
+        let old = format!("the field {field} of AWSCURRENT looks like another credential than the one in use");
+        for said in [
+            rotated.clone(),
+            deployed.run(&["status"]).expect(0).in_one_line(),
+            deployed.run(&["recover"]).expect(0).in_one_line(),
+        ] {
+            assert!(said.contains(&old), "{said}");
+        }
     }
 }

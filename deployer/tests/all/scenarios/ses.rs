@@ -156,6 +156,8 @@ async fn a_rotation_whose_test_mail_ses_would_not_take_is_not_started() {
     }
     let recover = deployed.run(&["recover", "--auto-approve"]).expect(14).in_one_line();
     assert!(recover.contains("a rotation would fail: SES does not accept mail from"), "{recover}");
+    let status = deployed.run(&["status"]).in_one_line();
+    assert!(status.contains("Is mail safe? no: SES does not accept mail from"), "{status}");
     deployed.sandbox.control(&Ses { sending: false });
     assert!(deployed.run(&["rotate"]).expect(14).in_one_line().contains("SES sends nothing for this account"));
     assert_eq!(deployed.keys().await, keys);
