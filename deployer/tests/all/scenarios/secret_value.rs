@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::{
-    deployed::{Deployed, LONG_GRACE},
+    deployed::Deployed,
     example::SECRET,
     rotation::{CREATE, Failure},
     shown::assert_shown,
@@ -165,7 +165,7 @@ async fn a_field_that_the_file_maps_no_more_is_told_before_and_after_it_is_old()
         "fields: {SMTP_USER: access_key_id, mailpw: smtp_password}",
     );
     let deployed = Deployed::with(&[mapped]).await;
-    deployed.sandbox.config(&[LONG_GRACE]);
+    deployed.sandbox.config(&[]);
     let planned = deployed.run(&["plan"]).expect(0).in_one_line();
     assert!(planned.contains("no longer maps SMTP_USER, mailpw under secret.fields"), "{planned}");
     deployed.run(&["apply", "--auto-approve"]).expect(0);
