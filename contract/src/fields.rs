@@ -72,9 +72,16 @@ impl Fields {
         Self(names)
     }
 
-    /// The names that are mapped.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+    /// The names of the fields that hold a part of the credential, and so are old after a rotation that does not write them.
+    pub fn of_credential(&self) -> impl Iterator<Item = &str> {
+        let is_of_it = |mapped: &Mapped| matches!(mapped, Mapped::AccessKeyId | Mapped::SmtpPassword);
+        self.0.iter().filter(move |(_, mapped)| is_of_it(mapped)).map(|(name, _)| name.as_str())
+    }
+
+    /// Whether a field is mapped.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     /// Whether nothing is mapped.
@@ -111,10 +118,12 @@ impl Fields {
             let value = current.other.get(name)?;
             let text = value.as_str().filter(|text| !text.is_empty())?;
             if let Some(mapped) = part_of(text, current) {
-                return Some(is_not_written(name, mapped, true));
+                return Some(is_not_written(name, mapped, Held::InUse));
             }
             let other = others.iter().find_map(|other| part_of(text, other)).or_else(|| looks_like(name, text))?;
-            Some(is_not_written(name, other, false))
+            // Before the first rotation, a program keeps its own credential there.
+            let held = if current.is_placeholder() { Held::Unknown } else { Held::Another };
+            Some(is_not_written(name, other, held))
         });
         stale.chain(unmapped).take(MAX_NOTES).collect()
     }
@@ -151,13 +160,23 @@ fn looks_like(name: &str, text: &str) -> Option<Mapped> {
     USUAL_NAMES.iter().find(|(usual, _)| *usual == name).map(|(_, mapped)| *mapped)
 }
 
-fn is_not_written(name: &str, mapped: Mapped, is_in_use: bool) -> Text {
+/// Whose credential a field holds.
+#[derive(Clone, Copy)]
+enum Held {
+    InUse,
+    Another,
+    /// AWSCURRENT holds none to compare it with.
+    Unknown,
+}
+
+fn is_not_written(name: &str, mapped: Mapped, held: Held) -> Text {
     let word = mapped.spelling();
     let name: String = name.chars().take(LONGEST_NAME).collect();
-    let (what, then) = if is_in_use {
-        ("holds the credential in use", "gets an old one after the next rotation")
-    } else {
-        ("looks like another credential than the one in use", "cannot send once that one is retired")
+    let gets_old = "gets an old one after the next rotation";
+    let (what, then) = match held {
+        Held::InUse => ("holds the credential in use", gets_old),
+        Held::Unknown => ("looks like a credential", gets_old),
+        Held::Another => ("looks like another credential than the one in use", "cannot send once that one is retired"),
     };
     format!(
         "the field {name} of AWSCURRENT {what}, and no rotation writes it: a program that reads it {then}. Map it (secret: {{fields: \

@@ -22,24 +22,29 @@ use crate::{
     stack::Stack,
 };
 
-/// The nodes that delete what the record names and `declared` does not, in an order in which each depends on earlier ones.
+/// The nodes that delete what the record names and `declared` does not. `toward`: where the rest of the deployment goes. They are in an order in which each depends on earlier ones.
 pub(crate) fn leftovers(
     deployment: &Arc<Deployment>,
     record: &Record,
     declared: &[Address],
     owner: Owner,
-    stop_mail: bool,
+    toward: Toward,
 ) -> Vec<Node> {
+    let stop_mail = match toward {
+        Toward::Present => deployment.allowed.stop_mail,
+        Toward::Absent { stop_mail } => stop_mail,
+    };
+    let goes_on = toward == Toward::Present;
     let mut stack = Stack::new(deployment, owner, Toward::Absent { stop_mail }, Stage::Leftover);
     let is_left = |entry: &&Entry| !declared.contains(&entry.address());
     for entry in record.resources.iter().filter(is_left) {
-        add(&mut stack, deployment, entry);
+        add(&mut stack, deployment, entry, goes_on);
     }
     stack.nodes
 }
 
-/// Nothing but the names matters.
-fn add(stack: &mut Stack<'_>, deployment: &Arc<Deployment>, Entry { kind, name, existing, .. }: &Entry) {
+/// Nothing but the names matters. `goes_on`: whether the rest of the deployment stays.
+fn add(stack: &mut Stack<'_>, deployment: &Arc<Deployment>, Entry { kind, name, existing, .. }: &Entry, goes_on: bool) {
     let (names, name) = (&deployment.names, name.clone());
     match kind {
         ResourceKind::Alarm => {
@@ -50,10 +55,7 @@ fn add(stack: &mut Stack<'_>, deployment: &Arc<Deployment>, Entry { kind, name, 
         ResourceKind::EventInvoke => stack.add(EventInvoke { function: name }, no_goal),
         ResourceKind::Function => {
             let arn = names.arn_of_function(&name);
-            stack.add_owned(
-                Function { name, arn, secret_arn_prefix: names.secret_arn_prefix(), deployment: None },
-                no_goal,
-            );
+            stack.add_owned(Function { name, arn, secret_arn_prefix: names.secret_arn_prefix() }, no_goal);
         }
         ResourceKind::InstanceAccess => {
             // No role's name has a slash.
@@ -73,7 +75,8 @@ fn add(stack: &mut Stack<'_>, deployment: &Arc<Deployment>, Entry { kind, name, 
         // Somebody else's.
         ResourceKind::Role if *existing => {}
         ResourceKind::Role => {
-            stack.add_owned(Role { name, policy_name: names.role_policy.clone(), going: true }, no_goal);
+            let (policy_name, replaced_in) = (names.role_policy.clone(), goes_on.then(|| Arc::clone(deployment)));
+            stack.add_owned(Role { name, policy_name, going: true, replaced_in }, no_goal);
         }
         ResourceKind::Rotation => {
             let (function_arn, deployment) = (names.function_arn(), Arc::clone(deployment));

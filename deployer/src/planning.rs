@@ -71,14 +71,6 @@ pub(crate) async fn survey(aws: &Aws, deployment: &Arc<Deployment>, mut nodes: V
         notes.extend(note_of_keys_left(deployment, &deleted, &facts, toward));
     }
     let deletes_most_of_the_record = !moves && are_most(&deleted, &facts);
-    notes.extend((deletes_most_of_the_record && toward == Toward::Present).then(|| {
-        let name = deployment.config.name.as_str();
-        text![
-            "this deletes most of what the record names, so apply asks for the deployment's name, and without a question only ",
-            Command::words(&["apply", "--auto-approve", "--delete-leftovers", name]),
-            " does it"
-        ]
-    }));
     resources.extend(more.resources);
     mentions.extend(more.mentions);
 
@@ -132,11 +124,18 @@ fn changed_by(nodes: &[Node], facts: &Facts) -> BTreeMap<Address, ChangedBy> {
         return BTreeMap::new();
     }
     let before = |address: &Address| kept.record.resources.iter().find(|entry| entry.address() == *address);
+    let is_function =
+        |node: &&Node| node.resource.address().kind == ResourceKind::Function && node.stage == Stage::Declared;
+    let function = nodes.iter().find(is_function).map(|node| node.resource.address().name);
+    // The rotation invokes it.
+    let renames_the_function = function.as_deref() != kept.record.name_of(ResourceKind::Function);
     let of_node = |node: &Node| {
         let address = node.resource.address();
         let now = node.resource.entry(facts)?;
         let is_same = now.declared.is_some() && before(&address).is_some_and(|it| it.declared == now.declared);
-        let by = if is_same && node.stage == Stage::Declared { ChangedBy::SomebodyElse } else { ChangedBy::File };
+        let is_of_file =
+            node.stage != Stage::Declared || address.kind == ResourceKind::Rotation && renames_the_function;
+        let by = if is_same && !is_of_file { ChangedBy::SomebodyElse } else { ChangedBy::File };
         Some((address, by))
     };
     nodes.iter().filter_map(of_node).collect()
@@ -150,11 +149,7 @@ fn left_over(deployment: &Arc<Deployment>, facts: &Facts, declared: &[Decided], 
     }
     let Ok(Some(record)) = facts.recorded() else { return Vec::new() };
     let declared: Vec<_> = declared.iter().map(|it| it.address.clone()).collect();
-    let stop_mail = match toward {
-        Toward::Present => deployment.allowed.stop_mail,
-        Toward::Absent { stop_mail } => stop_mail,
-    };
-    leftovers(deployment, &record, &declared, deployment.owner(), stop_mail)
+    leftovers(deployment, &record, &declared, deployment.owner(), toward)
 }
 
 /// What of the leftovers the plan changes.
@@ -175,15 +170,19 @@ fn note_of_deletions(deleted: &[Address], facts: &Facts) -> Option<Text> {
     })
 }
 
-/// The file names another role of the hosts, or none: those that have the role before cannot read the secret any more.
+/// The file names another role of the hosts, or none: those that have the role before may lose the secret.
 fn note_of_hosts_that_cannot_read(deployment: &Deployment, deleted: &[Address], toward: Toward) -> Option<Text> {
-    deployment.config.instance.as_ref().filter(|_| toward == Toward::Present)?;
+    let instance = deployment.config.instance.as_ref().filter(|_| toward == Toward::Present)?;
     let access = deleted.iter().find(|address| address.kind == ResourceKind::InstanceAccess)?;
-    let (role, _) = access.name.split_once('/')?;
+    let (role, policy) = access.name.split_once('/')?;
+    let way = match &instance.role {
+        Some(other) => format!("give the hosts role {other} before"),
+        None => "let another policy of the role allow it before".to_owned(),
+    };
     Some(
         format!(
-            "role {role} may not read the secret any more: of a host that still has it no rotation completes, and when it boots it gets no \
-             credential. Give the hosts their other role before"
+            "the run takes policy {policy} from role {role}: unless another policy lets it read the secret, no rotation of a host that still has \
+             this role completes, and when such a host boots it gets no credential. If so, {way}"
         )
         .into(),
     )

@@ -119,7 +119,7 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
     if config.function.role.is_some() {
         stack.add(ReferencedRole { name: names.role.clone(), owner: deployment.owner() }, |_, _| Ok(()));
     } else {
-        let role = Role { name: names.role.clone(), policy_name: names.role_policy.clone(), going };
+        let role = Role { name: names.role.clone(), policy_name: names.role_policy.clone(), going, replaced_in: None };
         stack.add_owned(role, role_goal);
     }
     let log_group = LogGroup { name: names.log_group.clone(), arn: names.log_group_arn() };
@@ -130,7 +130,6 @@ pub(crate) fn stack(deployment: &Arc<Deployment>, toward: Toward) -> Vec<Node> {
         name: names.function.clone(),
         arn: names.function_arn(),
         secret_arn_prefix: names.secret_arn_prefix(),
-        deployment: Some(Arc::clone(deployment)),
     };
     stack.add_owned(function, function_goal);
     let permissions =
@@ -291,7 +290,6 @@ fn rotation_goal(Deployment { config, names, .. }: &Deployment, facts: &Facts) -
         && labels.labelled(contract::DEPLOYING).is_none()
         && facts.user_keys()?.len() >= KEYS_PER_USER;
     Ok(rotation::Goal {
-        function_arn: names.function_arn(),
         schedule: config.rotation.schedule.to_string(),
         window: config.rotation.window.map(|window| format!("{}h", window.as_secs() / 3600)),
         rotate_when_enabled: config.rotation.rotate_on_create && !has_ours,

@@ -9,6 +9,7 @@ use contract::{AWSCURRENT, DEPLOYING, Report, Text};
 
 use crate::{
     aws::Aws,
+    config::Config,
     date::rfc3339,
     deployment::Deployment,
     engine::{
@@ -60,7 +61,8 @@ pub(crate) struct Status {
     pub(crate) may_send: Option<MaySend>,
     /// Whether SES has stopped the account.
     pub(crate) stopped: Option<Refused>,
-    /// Why SES sends no mail of the file's sender, if the last apply had it too. The error is among those of `unread`.
+    /// Why SES sends none of the user's mail, if the user sends as the file's sender alone and the last apply had that too. The error is among
+    /// those of `unread`.
     pub(crate) sender_is_refused: Option<String>,
     /// What could not be read, or is not as it must be.
     pub(crate) unread: Vec<Error>,
@@ -76,8 +78,8 @@ pub(crate) enum State {
     Unknown,
 }
 
-/// The resources that an apply makes, or uses because they exist: hosts and the sender are there whatever it does. The record that an apply
-/// writes again is none that differs.
+/// The resources that an apply makes, or uses because they exist: hosts and the sender are there whatever it does. A record that only has to
+/// be written again does not count.
 pub(crate) fn of_apply(resources: &[(Address, State)]) -> impl Iterator<Item = &(Address, State)> {
     let others = [ResourceKind::Hosts, ResourceKind::Sender];
     let is_old_record = |kind, state| kind == ResourceKind::Record && state == State::Differs;
@@ -150,6 +152,12 @@ fn states(resources: Vec<Decided>, unread: &mut Vec<Error>) -> (Vec<(Address, St
     (states, differ_in_tags)
 }
 
+/// Whether the user sends as nobody else than the sender of the test mail.
+fn sends_as_one(config: &Config) -> bool {
+    let sender = config.ses.test_mail.as_ref().map(|mail| &mail.sender);
+    matches!((config.ses.from.as_slice(), sender), ([only], Some(sender)) if only.eq_ignore_ascii_case(sender))
+}
+
 /// Why SES does not accept mail from the sender, as far as that is known.
 fn refused_sender(resources: &[Decided]) -> Option<String> {
     let sender = resources.iter().find(|it| it.address.kind == ResourceKind::Sender)?;
@@ -200,7 +208,8 @@ pub(crate) async fn read(aws: &Aws, deployment: &Arc<Deployment>) -> Status {
     // The function has the sender of the test mail in its environment.
     let function = Address::new(ResourceKind::Function, &deployment.names.function);
     let is_applied = survey.changed_by.get(&function) == Some(&ChangedBy::SomebodyElse);
-    let sender_is_refused = refused_sender(&survey.resources).filter(|_| is_applied);
+    let sender_is_refused =
+        refused_sender(&survey.resources).filter(|_| is_applied && sends_as_one(&deployment.config));
     let user_is_refused = is_somebody_elses(&survey.resources, ResourceKind::User);
     let (resources, differ_in_tags) = states(survey.resources, &mut unread);
     let labels = value_or_keep(labels, &mut unread).flatten().unwrap_or_default();

@@ -86,12 +86,12 @@ pub(super) async fn apply(
 pub(super) async fn prepare(session: &Session, during_rotation: bool) -> Result<Prepared, Shown> {
     let prepared = session.plan(Toward::Present).await?;
     if during_rotation || !prepared.plan.disturbs_a_rotation() {
-        return Ok(prepared);
+        return prepared.check_its_rotation(session);
     }
     let closed = session
         .with_progress(async |progress| watch::wait_until_closed(&session.aws, &session.deployment, &progress).await);
     session.or_show(closed.await)?;
-    session.plan(Toward::Present).await
+    session.plan(Toward::Present).await?.check_its_rotation(session)
 }
 
 /// Watches this run's rotation, or one that another run, maybe killed, has started: an apply that ended before the rotation

@@ -63,8 +63,8 @@ pub(super) fn say_what_hosts_share(screen: &Screen, configs: &[Config]) {
         for later in &configs[at + 1..] {
             if let Some(host) = shared_host(earlier, later) {
                 screen.note(format!(
-                    "deployments {} and {} tell host {host} of their credentials by one script: unless it keeps one of each secret, whose ARN \
-                     is its argument, the host has only the credential that it got last, and each deployment takes it for told",
+                    "deployments {} and {} tell host {host} by one script: unless the script keeps a credential for each secret (its argument \
+                     is the secret's ARN), the host has only the one that it got last, while each deployment counts the host as told",
                     earlier.name, later.name
                 ));
             }
@@ -165,5 +165,28 @@ fn say_what_was_not_reached(screen: &Screen, rest: &[Config]) {
     let names: Vec<String> = rest.iter().map(|config| format!("{} in {}", config.name, config.region)).collect();
     if !names.is_empty() {
         screen.note(format!("the run stopped here, and did not reach {}", names.join(", ")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_shared_if_both_tell_it_by_one_script_and_may_be_in_one_account() {
+        let of = |rest: &str, instance: &str| {
+            let yaml = format!(
+                "name: m\nregion: eu-west-1\nsecret: {{name: s}}\niam_user: {{name: u}}\n{rest}instance: {{{instance}}}\n"
+            );
+            config::parse(Path::new("m.yaml"), &yaml).unwrap().remove(0)
+        };
+        let one = "id: i-0123456789abcdef0, script: /a";
+        let first = of("", one);
+        let shared = |other: &Config| shared_host(&first, other).map(str::to_owned);
+        assert_eq!(shared(&of("", one)).as_deref(), Some("i-0123456789abcdef0"));
+        assert_eq!(shared(&of("", "id: i-0123456789abcdef0, script: /b")), None);
+        assert_eq!(shared(&of("", "id: i-0123456789abcdef1, script: /a")), None);
+        let [a, b] = ["123456789012", "210987654321"].map(|account| of(&format!("account_id: '{account}'\n"), one));
+        assert_eq!(shared_host(&a, &b), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use contract::{Command, text};
+use contract::{Command, Text, text};
 
 use super::{
     each::{read_each_deployment, say_what_the_files_tell},
@@ -38,12 +38,15 @@ pub(super) async fn run(screen: &Screen, args: &PlanArgs) -> Result<Done, Shown>
     let mut planned = Vec::new();
     let done = read_each_deployment(screen, &args.target.config, async |session: Session| {
         let session = session.allowing(allowed);
-        let prepared = session.plan(toward).await?;
+        let prepared = session.plan(toward).await?.check_its_rotation(&session)?;
         if purged.is_some() {
             session.or_show(check_purge(&prepared.plan, purged))?;
         }
         if !args.markdown {
             session.screen.plan(&session.deployment, &session.identity, &prepared.plan);
+            if prepared.plan.deletes_most_of_the_record && toward == Toward::Present {
+                session.screen.note(asks_for_the_name(args, &session.deployment.config.name));
+            }
         }
         let done = if prepared.plan.is_empty() { Done::NothingToDo } else { Done::Differences };
         planned.push((session, prepared));
@@ -63,6 +66,19 @@ pub(super) async fn run(screen: &Screen, args: &PlanArgs) -> Result<Done, Shown>
         say_how_to_apply(screen, out);
     }
     Ok(done)
+}
+
+/// What `apply` asks for before it runs such a plan, and the command that runs it without a question.
+fn asks_for_the_name(args: &PlanArgs, name: &str) -> Text {
+    let flags = [(args.stop_mail, "--stop-mail"), (args.adopt, "--adopt")];
+    let flags = flags.into_iter().filter(|(is_given, _)| *is_given).map(|(_, flag)| flag);
+    let words: Vec<_> =
+        std::iter::once("apply").chain(flags).chain(["--auto-approve", "--delete-leftovers", name]).collect();
+    text![
+        "this plan deletes most of what the record names, so apply asks for the name of the deployment; without a question, ",
+        Command::words(&words),
+        " runs it"
+    ]
 }
 
 fn reviewed((session, prepared): (Session, Prepared)) -> Reviewed {

@@ -74,10 +74,6 @@ async fn recover(
         if let Some(note) = taken_out(&report, |host| in_file.iter().any(|id| **id == *host)) {
             screen.note(note);
         }
-        if matches!(diagnosis, Diagnosis::Healthy { .. }) {
-            // What needs a person beside the rotation.
-            report.notes.iter().for_each(|note| screen.note(note.clone()));
-        }
         let remedy = match diagnosis {
             Diagnosis::Healthy { .. } if taken.len() + done_before == 0 => return Ok(Done::NothingToDo),
             Diagnosis::Healthy { .. } => {

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_smithy_types::DateTime;
-use contract::{Command, KeyVerdict, Next, Report, Text, text};
+use contract::{AWSCURRENT, Command, KeyVerdict, Next, Report, Text, text};
 
 use super::{
     each::for_each_deployment,
@@ -25,7 +25,7 @@ pub(super) async fn run(screen: &Screen, args: &RotateArgs) -> Result<Done, Show
         let notes = untold(&session, &report).into_iter().chain(next_fails(rotation, &report, SystemTime::now()));
         notes.for_each(|note| session.screen.note(note));
         let began = Instant::now();
-        rotate(&session, &report, args.watch, args.patience).await?;
+        let version = rotate(&session, &report, args.watch, args.patience).await?;
         let secret = &session.deployment.names.secret;
         let (sentence, next) = if let Some(key) = kept_key(&report) {
             let sentence = format!(
@@ -35,6 +35,9 @@ pub(super) async fn run(screen: &Screen, args: &RotateArgs) -> Result<Done, Show
         } else {
             // Nothing of the rotation depends on it.
             let after = function::report(&session.aws, &session.deployment, false).await.ok();
+            // Secrets Manager may still answer from before.
+            let is_new = |after: &Report| after.labelled(AWSCURRENT).is_some_and(|current| current.version == version);
+            let after = after.filter(is_new);
             let notes = after.iter().flat_map(|after| after.notes.iter().cloned());
             for note in notes.chain(previous_key(&report, after.as_ref())) {
                 session.screen.note(note);
@@ -123,7 +126,7 @@ mod tests {
     use std::path::Path;
 
     use aws_smithy_types::date_time::Format;
-    use contract::{AWSCURRENT, VersionReport};
+    use contract::VersionReport;
 
     use super::*;
     use crate::{config::parse, rotation::fixture};

@@ -192,7 +192,7 @@ async fn delete_what_a_killed_destroy_left(
 /// Builds the function if it is uploaded, notes in the record what may be made, and runs the ops.
 async fn build_and_execute(
     session: &Session,
-    Prepared { plan, nodes, facts, record }: &Prepared,
+    Prepared { plan, nodes, facts, record, .. }: &Prepared,
     rotation_token: &Arc<str>,
     events: Events,
 ) -> Result<Summary, Error> {

@@ -51,12 +51,27 @@ pub(super) struct Prepared {
     pub(super) facts: Facts,
     /// What the record is to hold in the end.
     pub(super) record: Option<Record>,
+    /// Why a rotation would fail at what no apply mends.
+    would_fail: Vec<Error>,
 }
 
 /// The live display's title while a command only reads.
 pub(super) const READING: &str = "reading what AWS has";
 
 impl Prepared {
+    /// Refuses a plan that begins a rotation which would fail: it would make a key that nobody can be told of.
+    pub(super) fn check_its_rotation(self, session: &Session) -> Result<Self, Shown> {
+        if self.would_fail.is_empty() || !self.plan.has(Effect::RotatesNow) {
+            return Ok(self);
+        }
+        let refused = |error: &Error| {
+            let what = format!("the rotation that this run begins would fail: {}", error.what);
+            let error = Error { what, ..error.clone() }.of_kind(ErrorKind::RotationFailed);
+            error.hint("or write rotation.rotate_on_create: false, and begin the rotation later")
+        };
+        Err(show_all(&session.screen, &self.would_fail.iter().map(refused).collect::<Vec<_>>()))
+    }
+
     /// Digest of the sources of the function's code; none on the way to absent, where nothing needs it.
     pub(super) fn function(&self) -> Option<&str> {
         let package = self.facts.package().ok().filter(|_| self.plan.toward == Toward::Present);
@@ -139,6 +154,7 @@ impl Session {
         let _reading = self.screen.live(READING);
         let surveying = Box::pin(planning::survey(&self.aws, &self.deployment, declared, toward));
         let Surveyed { nodes, survey, record } = surveying.await;
+        let would_fail = survey.would_fail.clone();
         let applied = survey.facts.recorded().ok().flatten().and_then(|record| record.applied);
         let applied_as_named = survey.facts.record().ok().flatten().and_then(|kept| kept.record.applied.clone());
         let (mut plan, facts) = plan::plan(survey, toward).map_err(|errors| {
@@ -161,7 +177,7 @@ impl Session {
             let told: Vec<_> = told.into_iter().filter(|note| !plan.notes.contains(note)).collect();
             plan.notes.extend(told);
         }
-        Ok(Prepared { plan, nodes, facts, record })
+        Ok(Prepared { plan, nodes, facts, record, would_fail })
     }
 
     fn is_older_than(&self, newer: &str) -> Error {

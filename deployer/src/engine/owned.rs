@@ -314,8 +314,9 @@ impl<T: Tagged> Owned<T> {
             format!("else change {} in the configuration: two deployments cannot share {address}", T::NAME_KEY);
         if !region.is_empty() && region != self.owner.region() {
             let is_new = format!(
-                "if this file had {region} before: in another region it is a new deployment. Destroy the one in {region} first, with the file \
-                 as it was"
+                "if this file had {region} before: in another region it is a new deployment. Change {}, apply, and give the hosts its \
+                 credential; then destroy the one in {region}, with the file as it was",
+                T::NAME_KEY
             );
             return vec![is_new.into(), else_change.into()];
         }

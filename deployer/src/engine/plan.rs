@@ -14,7 +14,7 @@ use crate::{
         erased::{Node, Observation},
         op::{Address, Effect, Op, ResourceKind, Toward, Verb},
     },
-    error::{Error, ErrorKind},
+    error::Error,
 };
 
 /// Every op that `apply` or `destroy` would run. Plain data: it holds no secret, and nothing that is left to decide.
@@ -189,13 +189,6 @@ pub(crate) async fn survey(aws: &Aws, stack: &[Node], reading: BoxFuture<'_, Fac
     }
 }
 
-/// It would make a key that nobody can be told of.
-fn first_rotation_would_fail(error: Error) -> Error {
-    Error { what: format!("the rotation that this run begins would fail: {}", error.what), ..error }
-        .of_kind(ErrorKind::RotationFailed)
-        .hint("or write rotation.rotate_on_create: false, and begin the rotation later")
-}
-
 fn note(error: &Error) -> Text {
     let found = Text::from(format!("a rotation would fail: {}", error.in_one_line()));
     Text::join(std::iter::once(found).chain(error.hints.iter().cloned()), ". ")
@@ -233,11 +226,7 @@ pub(crate) fn plan(survey: Survey, toward: Toward) -> Result<(Plan, Facts), Vec<
             Err(error) => error.push_new(&mut errors),
         }
     }
-    if planned.iter().flat_map(|resource| &resource.ops).any(|op| op.has(Effect::RotatesNow)) {
-        errors.extend(would_fail.into_iter().map(first_rotation_would_fail));
-    } else {
-        notes.extend(would_fail.iter().map(note));
-    }
+    notes.extend(would_fail.iter().map(note));
     notes.extend(mentions);
     let open_rotation = match &facts.labels {
         Ok(labels) => labels.open_and_enabled().map(str::to_owned),

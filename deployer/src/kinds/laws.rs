@@ -172,7 +172,7 @@ proptest! {
             none_of, seeds,
         );
         check_owned(
-            Role { name: "r".into(), policy_name: "p".into(), going: false },
+            Role { name: "r".into(), policy_name: "p".into(), going: false, replaced_in: None },
             |seed| role::Goal { placement: placement(), trust: a_policy((0, 0)), policy: a_policy(seed) },
             |goal| role::Observed {
                 placement: placement(), trust: observed(&goal.trust), policy: Some(observed(&goal.policy)),
@@ -248,7 +248,7 @@ proptest! {
             none_of, seeds,
         );
         check_owned(
-            Function { name: "f".into(), arn: "arn".into(), secret_arn_prefix: "prefix".into(), deployment: None },
+            Function { name: "f".into(), arn: "arn".into(), secret_arn_prefix: "prefix".into() },
             |(size, source)| function::Goal {
                 role_arn: "role".into(), timeout: Duration::from_mins(5), memory_mb: 128 + u32::from(size),
                 environment: BTreeMap::from([("KEY".into(), "value".into())]), architecture: Architecture::Arm64,

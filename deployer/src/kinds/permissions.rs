@@ -20,6 +20,9 @@ use crate::{
     read_once,
 };
 
+/// How the error begins that names the function which Secrets Manager may not invoke.
+pub(crate) const MAY_NOT_INVOKE: &str = "Secrets Manager may not invoke function";
+
 pub(crate) struct Permissions {
     pub(crate) function: String,
     pub(crate) function_arn: String,
@@ -159,7 +162,7 @@ impl Permissions {
             is_it && it["Effect"] == "Allow" && is_part_of(&it["Condition"], &ours["Condition"])
         };
         observed.iter().find(lets).is_none().then(|| {
-            Error::new(format!("Secrets Manager may not invoke function {} for the secret", self.function))
+            Error::new(format!("{MAY_NOT_INVOKE} {} for the secret", self.function))
                 .hint(text![Command::deployer("apply"), " puts the permission back"])
         })
     }

@@ -4,7 +4,7 @@
 //! forgets none.
 
 use aws_sdk_ssm::types::{ParameterTier, ParameterType, ResourceTypeForTagging};
-use contract::{Command, TAG_DEPLOYMENT, text};
+use contract::{Command, TAG_DEPLOYMENT, Text, text};
 use serde_json::Value;
 
 use crate::{
@@ -56,6 +56,10 @@ impl Tagged for Record {
 
     fn address(&self) -> Address {
         Address::new(ResourceKind::Record, &self.name)
+    }
+
+    fn hint_if_not_ours(&self) -> Text {
+        "change name in the configuration, or delete the parameter first if nothing uses it".into()
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Found<Content>>, Error> {

@@ -1,13 +1,15 @@
 //! The function's execution role and its one inline policy.
 
-use contract::Text;
+use std::sync::Arc;
+
+use contract::{Command, Text, text};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
     aws::Aws,
     date,
-    deployment::{TAG_KEPT_SINCE, policy},
+    deployment::{Deployment, TAG_KEPT_SINCE, policy},
     engine::{
         eventually::{CONSISTENT_WITHIN, eventually},
         kind::{Context, Going},
@@ -18,6 +20,7 @@ use crate::{
     error::{Error, FailedTo as _, absent_is_none},
     kinds::{iam, network_interfaces},
     read_once,
+    rotation::function,
 };
 
 pub(crate) struct Role {
@@ -26,6 +29,9 @@ pub(crate) struct Role {
     pub(crate) policy_name: String,
     /// Whether it is to be deleted: what IAM wants removed before is read only then.
     pub(crate) going: bool,
+    /// The deployment whose function has another role from this run on. It is asked whether it may do what a rotation needs, before this
+    /// role loses anything. None if the function goes, or keeps the role.
+    pub(crate) replaced_in: Option<Arc<Deployment>>,
 }
 
 #[derive(Serialize)]
@@ -158,6 +164,16 @@ impl Tagged for Role {
 
     async fn run(&self, context: &Context, call: Call) -> Result<(), Error> {
         let (client, name) = (&context.aws.iam, &self.name);
+        if let Some(deployment) = &self.replaced_in {
+            let answered = function::wait_until_allowed(&context.aws, deployment, &context.progress).await?;
+            if answered.is_none() {
+                let function = &deployment.names.function;
+                return Err(Error::new(format!(
+                    "function {function} does not say what its other role may do, so role {name} stays"
+                ))
+                .hint(text![Command::deployer("status"), " shows why it does not answer"]));
+            }
+        }
         match call {
             Call::Create { placement, trust, tags } => {
                 let request = client.create_role().role_name(name).assume_role_policy_document(trust.to_string());

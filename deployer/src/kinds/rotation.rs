@@ -37,7 +37,6 @@ pub(crate) struct Rotation {
 /// Fields that follow from what is there are no part of the digest in the record.
 #[derive(Serialize)]
 pub(crate) struct Goal {
-    pub(crate) function_arn: String,
     pub(crate) schedule: String,
     pub(crate) window: Option<String>,
     /// Whether enabling the rotation rotates the credential at once.
@@ -176,7 +175,7 @@ impl Kind for Rotation {
         let (client, name) = (&context.aws.secretsmanager, &self.secret);
         match call {
             Call::Enable { schedule, window, immediately } => {
-                function::wait_until_allowed(&context.aws, &self.deployment, &context.progress).await?;
+                function::wait_until_ready(&context.aws, &self.deployment, &context.progress).await?;
                 // Secrets Manager checks that it may invoke the function; it sees the permission with a delay.
                 let cannot_invoke = |error: &Error| error.is("AccessDeniedException", "cannot invoke");
                 let rules = RotationRulesType::builder().schedule_expression(schedule).set_duration(window).build();

@@ -62,11 +62,8 @@ pub(crate) enum Call {
         tags: Tags,
     },
     Restore,
-    /// `former`: as Secrets Manager names it. An empty key stands for AWS's own (API reference of UpdateSecret).
-    SetKey {
-        key: String,
-        former: Option<String>,
-    },
+    /// An empty key stands for AWS's own (API reference of UpdateSecret).
+    SetKey(String),
     Delete,
 }
 
@@ -191,7 +188,8 @@ impl Tagged for Secret {
                 let answer = client.restore_secret().secret_id(name).send().await;
                 answer.failed_to(|| format!("restore secret {name}")).map(drop)
             }
-            Call::SetKey { key, former } => {
+            Call::SetKey(key) => {
+                let former = key_of_current(&context.aws, name).await?;
                 let request = client.update_secret().secret_id(name).kms_key_id(&key);
                 request.send().await.failed_to(|| format!("set the KMS key of secret {name}"))?;
                 let not_yet = |error: &Error| error.kind() == ErrorKind::Refused;
@@ -236,29 +234,42 @@ impl Secret {
         former: Option<&str>,
     ) -> Result<(), Error> {
         let name = &self.name;
-        let versions = labels::encrypted(aws, name).await?;
-        let is_current =
-            |version: &&SecretVersionsListEntry| version.version_stages().iter().any(|label| label == AWSCURRENT);
-        let now = versions.iter().find(is_current).and_then(|version| version.kms_key_ids().first());
-        let is_it = |now: &str, key: &str| now == key || key.ends_with(&format!(":key/{now}"));
-        // How AWS names its own key there is not documented, so that one is only told from the former key.
-        let is_not_yet = |now: &&String| match key {
-            "" => former.is_some_and(|former| is_it(now, former)),
-            key => !is_it(now, key),
+        let now = key_of_current(aws, name).await?;
+        let Some(now) = now.filter(|now| is_not_yet(now, key, former)) else { return Ok(()) };
+        let (named, needs) = if key.is_empty() {
+            (AWS_OWN_KEY, "to call kms:Decrypt with the older key")
+        } else {
+            (key, "to call kms:Encrypt with the new key, and kms:Decrypt with the older one")
         };
-        let Some(now) = now.filter(is_not_yet) else { return Ok(()) };
-        let named = if key.is_empty() { AWS_OWN_KEY } else { key };
         Err(Error::new(format!("secret {name} has the KMS key {named}, and AWSCURRENT is still encrypted under {now}"))
             .of_kind(ErrorKind::Refused)
-            .cause("Secrets Manager encrypts no version again if the caller may not call kms:Encrypt with the new key, or kms:Decrypt with the old one")
+            .cause(format!("Secrets Manager encrypts no version again if the caller is not allowed {needs}"))
             .hint(text![
-                "mail goes on, and readers keep the older key. Allow yourself both, then run ",
+                format!("mail goes on, and readers keep the older key. Allow yourself {needs}, then run "),
                 Command::aws_in(
                     &self.region,
                     &["secretsmanager", "update-secret", "--secret-id", name, "--kms-key-id", key]
                 ),
                 " and apply again"
             ]))
+    }
+}
+
+/// The KMS key that encrypts AWSCURRENT, as Secrets Manager lists it.
+async fn key_of_current(aws: &Aws, secret: &str) -> Result<Option<String>, Error> {
+    let versions = labels::encrypted(aws, secret).await?;
+    let is_current =
+        |version: &&SecretVersionsListEntry| version.version_stages().iter().any(|label| label == AWSCURRENT);
+    Ok(versions.iter().find(is_current).and_then(|version| version.kms_key_ids().first()).cloned())
+}
+
+/// Whether a version that is encrypted under a key now is not yet under the new one, or AWS's own if that is empty. How AWS lists its own
+/// key is not documented for every case, so that one is also told from the former key.
+fn is_not_yet(now: &str, key: &str, former: Option<&str>) -> bool {
+    if key.is_empty() {
+        former == Some(now) && !is_aws_managed_key(now)
+    } else {
+        now != key && !key.ends_with(&format!(":key/{now}"))
     }
 }
 
@@ -300,14 +311,11 @@ fn set_key(goal: &Goal, observed: &Observed) -> Option<(Op, Call)> {
     if same {
         return None;
     }
-    let (key, former) = (goal.kms_key_arn.clone(), observed.kms_key.clone());
+    let key = goal.kms_key_arn.clone();
     let to = key.clone().unwrap_or_else(|| AWS_OWN_KEY.to_owned());
-    let op = Op::new(Verb::Update, "secretsmanager:UpdateSecret").with(
-        "kms_key_id",
-        former.clone().map(Value::from),
-        Some(to.into()),
-    );
-    Some((op, Call::SetKey { key: key.unwrap_or_default(), former }))
+    let from = observed.kms_key.clone().map(Value::from);
+    let op = Op::new(Verb::Update, "secretsmanager:UpdateSecret").with("kms_key_id", from, Some(to.into()));
+    Some((op, Call::SetKey(key.unwrap_or_default())))
 }
 
 /// A secret that was deleted without a recovery window is purged a while later, and blocks its name until then.
@@ -324,6 +332,21 @@ fn sm_tags(tags: &Tags) -> Vec<aws_sdk_secretsmanager::types::Tag> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_version_under_the_former_key_is_not_encrypted_again_yet() {
+        let (old, new) = ("arn:aws:kms:r:1:key/old", "arn:aws:kms:r:1:key/new");
+        for (now, key, is_expected) in [
+            (old, new, true),
+            (new, new, false),
+            ("new", new, false),
+            (old, "", true),
+            ("DefaultEncryptionKey", "", false),
+        ] {
+            assert_eq!(is_not_yet(now, key, Some(old)), is_expected, "{now} {key:?}");
+        }
+        assert!(!is_not_yet("DefaultEncryptionKey", "", Some("DefaultEncryptionKey")), "it never had the older one");
+    }
 
     #[test]
     fn a_version_that_stays_under_an_older_key_is_named_with_how_long_that_key_is_needed() {

@@ -130,7 +130,7 @@ fn no_owned_kind_touches_what_is_not_ours() {
         || keys_only(&["AKIA"]),
     );
     check_ownership(
-        || Role { name: "r".into(), policy_name: "p".into(), going: true },
+        || Role { name: "r".into(), policy_name: "p".into(), going: true, replaced_in: None },
         role::Goal { placement: placement(), trust: json!({}), policy: json!({}) },
         || a_role(None),
     );
@@ -259,7 +259,7 @@ fn absent<Goal>(stop_mail: bool) -> Aim<'static, Goal> {
 }
 
 fn function() -> Function {
-    Function { name: "f".into(), arn: "arn".into(), secret_arn_prefix: "prefix".into(), deployment: None }
+    Function { name: "f".into(), arn: "arn".into(), secret_arn_prefix: "prefix".into() }
 }
 
 fn placement() -> Placement {
@@ -293,7 +293,7 @@ fn a_role(policy: Option<Value>) -> role::Observed {
 
 #[test]
 fn the_role_of_a_function_in_a_vpc_keeps_its_policy_until_lambda_has_removed_the_network_interfaces() {
-    let role = Role { name: "r".into(), policy_name: "p".into(), going: true };
+    let role = Role { name: "r".into(), policy_name: "p".into(), going: true, replaced_in: None };
     let calls = |policy: Value| -> Vec<String> {
         let found = Found { tags: Tags::new(), observed: a_role(Some(policy)) };
         role.delete(&found, Going { stop_mail: false, former: &NOTHING, record: None })

@@ -2,6 +2,7 @@
 //! overdue or was never attempted, which nothing else in AWS does.
 
 use aws_sdk_eventbridge::types::{RuleState, Tag, Target as SdkTarget};
+use contract::Text;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -77,6 +78,10 @@ impl Tagged for Upkeep {
 
     fn address(&self) -> Address {
         Address::new(ResourceKind::Upkeep, &self.name)
+    }
+
+    fn hint_if_not_ours(&self) -> Text {
+        "change names.rule in the configuration, or delete the rule first if nothing uses it".into()
     }
 
     async fn observe(&self, aws: &Aws) -> Result<Option<Found<Observed>>, Error> {

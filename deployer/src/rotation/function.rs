@@ -99,26 +99,38 @@ pub(crate) fn is_not_there(function: &str, before: Option<&str>) -> Error {
     }
 }
 
-/// Asks the function how everything stands until IAM no longer denies it anything: a policy that was just written may not be in
-/// force yet. A value that only a person can correct is refused: the deployer does not read it, and a rotation would only fail.
-/// Whatever else is in the way of a rotation, the rotation itself tells.
-pub(crate) async fn wait_until_allowed(aws: &Aws, deployment: &Deployment, progress: &Progress) -> Result<(), Error> {
+/// As [`wait_until_allowed`]. A value that only a person can correct is refused: the deployer does not read it, and a rotation would only
+/// fail. Whatever else is in the way of a rotation, the rotation itself tells.
+pub(crate) async fn wait_until_ready(aws: &Aws, deployment: &Deployment, progress: &Progress) -> Result<(), Error> {
+    let report = wait_until_allowed(aws, deployment, progress).await?;
+    match report.as_ref().and_then(unusable_value) {
+        Some(refusal) => Err(is_not_enabled(&deployment.names.secret, refusal)),
+        None => Ok(()),
+    }
+}
+
+/// Asks the function how everything stands until IAM no longer denies it anything: a policy that was just written may not be in force yet.
+/// None if it cannot say.
+pub(crate) async fn wait_until_allowed(
+    aws: &Aws,
+    deployment: &Deployment,
+    progress: &Progress,
+) -> Result<Option<Report>, Error> {
     let is_denied = |error: &Error| error.kind() == ErrorKind::Refused;
     eventually(progress, CONSISTENT_WITHIN, is_denied, || async {
-        let denied = match report(aws, deployment, false).await {
-            Ok(report) => match unusable_value(&report) {
-                Some(refusal) => return Err(is_not_enabled(&deployment.names.secret, refusal)),
-                None => denials(&report).into_iter().next(),
+        match report(aws, deployment, false).await {
+            Ok(report) => match denials(&report).into_iter().next() {
+                Some(denied) => Err(is_not_allowed(deployment, &denied)),
+                None => Ok(Some(report)),
             },
             // The report itself failed: then the function has only AWS's words, which begin with AWS's code.
-            Err(error) if error.kind() == ErrorKind::Refused => {
-                Some(error.in_one_line()).filter(|text| is_denial(text))
+            Err(error) if error.kind() == ErrorKind::Refused && is_denial(&error.in_one_line()) => {
+                Err(is_not_allowed(deployment, &error.in_one_line()))
             }
             // Who may not invoke the function may not enable the rotation either.
-            Err(error) if error.kind() == ErrorKind::Denied => return Err(error),
-            Err(_) => None,
-        };
-        denied.map_or(Ok(()), |denied| Err(is_not_allowed(deployment, &denied)))
+            Err(error) if error.kind() == ErrorKind::Denied => Err(error),
+            Err(_) => Ok(None),
+        }
     })
     .await
 }

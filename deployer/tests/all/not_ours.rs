@@ -28,7 +28,7 @@ const OWNED: [(&str, &str, &str); 9] = [
     ("function mail-prod-rotation", "delete function mail-prod-rotation first", "names.function"),
     ("topic mail-prod-rotation", "delete topic mail-prod-rotation first", "names.topic"),
     ("document mail-prod-rotate-smtp", "delete document mail-prod-rotate-smtp first", "names.document"),
-    ("upkeep mail-prod-upkeep", "delete upkeep mail-prod-upkeep first", "names.rule"),
+    ("upkeep mail-prod-upkeep", "delete the rule first", "names.rule"),
     ("alarm mail-prod-errors", "delete alarm mail-prod-errors first", "names.alarms"),
 ];
 

@@ -120,7 +120,7 @@ pub(crate) fn no_such_key(user: &str, key: &str) -> String {
 }
 
 fn was_to_go(key: &str, reason: &str) -> String {
-    format!("access key {key} was to go, and stays as it is: {reason}")
+    format!("access key {key} was not deleted: {reason}. It is unchanged")
 }
 
 #[cfg(test)]

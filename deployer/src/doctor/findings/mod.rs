@@ -17,7 +17,7 @@ use crate::{
     deployment::{Deployment, names::Names},
     engine::op::ResourceKind,
     error::Error,
-    kinds::topic::Subscriber,
+    kinds::{permissions, topic::Subscriber},
     overview::{nothing_is_deployed, unusable, why_no_mail},
     rotation::{
         diagnosis::{Diagnosis, Known, Way, diagnose, left_open_by_an_edit},
@@ -459,8 +459,10 @@ fn function(deployment: &Deployment, facts: &Facts) -> Vec<Finding> {
     };
     let notes = report.notes.iter().map(|note| Finding::new(check, Verdict::Wrong, note.clone()));
     let begins = !matches!(report.next, Next::Fail { .. });
-    let next = needs_a_person(report).filter(|_| begins).unwrap_or_else(|| next(name, report));
-    unusable_key(report).into_iter().chain([next]).chain(notes).collect()
+    // That has a line of its own.
+    let is_left_open = left_open_by_an_edit(report).is_some();
+    let next = needs_a_person(report).filter(|_| begins).or_else(|| (!is_left_open).then(|| next(name, report)));
+    unusable_key(report).into_iter().chain(next).chain(notes).collect()
 }
 
 fn unusable_key(report: &Report) -> Option<Finding> {
@@ -569,13 +571,6 @@ fn rotation(deployment: &Deployment, facts: &Facts) -> Finding {
         return Finding::new(check, Verdict::Wrong, evidence)
             .fix(text![Command::deployer("recover"), " takes it off, and so does the daily upkeep"]);
     }
-    if matches!(facts.state_of(ResourceKind::Permission), Some(State::Missing | State::Differs)) {
-        let evidence = format!(
-            "the permissions of function {} are not as they were made: Secrets Manager, or the daily rule, may not invoke it",
-            deployment.names.function
-        );
-        return Finding::new(check, Verdict::Wrong, evidence).fix(apply());
-    }
     if let Some(pending) = credential.pending.as_ref().filter(|_| credential.pending_is == Some(Pending::Rotation)) {
         let failed = match &facts.status.sign {
             Some(LastSign::Failure(failed)) => format!("; it {}", failed.sentence()),
@@ -584,6 +579,11 @@ fn rotation(deployment: &Deployment, facts: &Facts) -> Finding {
         let evidence = format!("a rotation is open: version {pending} is AWSPENDING, and not {AWSCURRENT}{failed}");
         return Finding::new(check, Verdict::Wrong, evidence)
             .fix(text![Command::deployer("recover"), " shows why it does not end, and how to end it"]);
+    }
+    if let Some(error) =
+        facts.status.would_fail.iter().find(|error| error.what.starts_with(permissions::MAY_NOT_INVOKE))
+    {
+        return Finding::of(check, Verdict::Wrong, error);
     }
     let date = |date: &Option<String>, none: &str| date.clone().unwrap_or_else(|| none.to_owned());
     let (last, next) = (date(&credential.last_rotated, "never"), date(&credential.next_rotation, "an unknown date"));
@@ -639,7 +639,7 @@ fn notifications(config: &Config, facts: &Facts) -> Option<Finding> {
             format!("{email} has not confirmed its subscription, and is told nothing"),
         )
         .fix("follow the link in the mail from AWS Notifications; it is valid for two days, and apply sends another"),
-        Ok(None) if facts.state_of(ResourceKind::Topic) == Some(State::Missing) && !was_deployed(facts) => {
+        Ok(None) if facts.state_of(ResourceKind::Topic) == Some(State::Missing) => {
             Finding::new(check, Verdict::NotYet, format!("{email} is not subscribed"))
         }
         Ok(None) => Finding::new(check, Verdict::Wrong, format!("{email} is not subscribed")).fix(apply()),

@@ -220,7 +220,7 @@ type Case<'a> = (fn(&mut Facts), &'a str, &'a [&'a str]);
 
 #[test]
 fn each_thing_that_is_wrong_is_one_finding_with_its_evidence_and_its_fix() {
-    let cases: [Case; 16] = [
+    let cases: [Case; 17] = [
         (
             |it| it.expires = Some(SystemTime::UNIX_EPOCH + Duration::from_mins(5)),
             "Credentials Wrong",
@@ -281,6 +281,14 @@ fn each_thing_that_is_wrong_is_one_finding_with_its_evidence_and_its_fix() {
             |it| it.instance_role = Some(Ok(Some(Simulated { asked: 1, denied: vec![denied(DeniedBy::NoPolicy)] }))),
             "InstanceRole Wrong",
             &["as role hosts: no policy allows it", "`deployer policy --for instance`"],
+        ),
+        (
+            |it| {
+                let error = Error::new("Secrets Manager may not invoke function m-rotation for the secret");
+                it.status.would_fail = vec![error.hint("let it")];
+            },
+            "Rotation Wrong",
+            &["Secrets Manager may not invoke function", "let it"],
         ),
         (
             |it| it.status.credential.rotation_enabled = false,

@@ -9,11 +9,7 @@ pub(crate) enum Call {
         tags: Tags,
     },
     /// Sets the goal, and the defaults of the fields whose names are given.
-    UpdateConfiguration {
-        goal: Goal,
-        resets: Vec<&'static str>,
-        gets_another_role: bool,
-    },
+    UpdateConfiguration(Goal, Vec<&'static str>),
     /// Of the alias, if it is one's.
     DeleteUrl(Option<String>),
     DeleteCodeSigning,

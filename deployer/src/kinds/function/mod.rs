@@ -1,6 +1,6 @@
 //! The rotation function: its code, its configuration, its tags.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use aws_sdk_lambda::{
     operation::get_function::GetFunctionOutput,
@@ -15,7 +15,6 @@ use serde_json::{Map, Value};
 
 use crate::{
     aws::Aws,
-    deployment::Deployment,
     engine::{
         eventually::{CONSISTENT_WITHIN, Pauses, eventually},
         kind::{Context, Going},
@@ -57,8 +56,6 @@ pub(crate) struct Function {
     pub(crate) arn: String,
     /// Of the secret that it rotates, without the random characters.
     pub(crate) secret_arn_prefix: String,
-    /// Whose function is asked what it may do, after it got another role; none if it goes.
-    pub(crate) deployment: Option<Arc<Deployment>>,
 }
 
 /// What a new role may take until Lambda can assume it: seconds as a rule, minutes rarely.
@@ -134,8 +131,7 @@ impl Tagged for Function {
             let failed = failed.as_deref().map(Value::from);
             let op = Op::new(Verb::Update, "lambda:UpdateFunctionConfiguration").with("failed_update", failed, None);
             let op = fields.iter().fold(op, |op, (field, to)| with_field(op, field, configuration.get(field), to));
-            let gets_another_role = configuration.get("role") != fields.get("role");
-            ops.push((op, Call::UpdateConfiguration { goal: goal.clone(), resets, gets_another_role }));
+            ops.push((op, Call::UpdateConfiguration(goal.clone(), resets)));
         }
         // Last: new code with the old environment refuses everything, so nothing may come between those two.
         ops.extend(mark);
@@ -182,7 +178,7 @@ impl Tagged for Function {
                 let answer = lambda.delete_function_concurrency().function_name(name).send().await;
                 answer.failed_to(|| format!("delete the reserved concurrency of function {name}")).map(drop)
             }
-            Call::UpdateConfiguration { goal, resets, gets_another_role } => {
+            Call::UpdateConfiguration(goal, resets) => {
                 eventually(&context.progress, role_usable_within(context), waits_for_role_or_update, || async {
                     let request = lambda.update_function_configuration().function_name(name).role(&goal.role_arn);
                     let request = request.runtime(Runtime::Providedal2023).handler(HANDLER);
@@ -193,12 +189,7 @@ impl Tagged for Function {
                     request.send().await.failed_to(|| format!("update function {name}")).map(drop)
                 })
                 .await?;
-                self.wait_until_active(context).await?;
-                // The role before it goes after that.
-                match self.deployment.as_ref().filter(|_| gets_another_role && goal.secret_is_there) {
-                    Some(deployment) => function::wait_until_allowed(&context.aws, deployment, &context.progress).await,
-                    None => Ok(()),
-                }
+                self.wait_until_active(context).await
             }
             Call::KeepCode { source, code_sha256 } => {
                 eventually(&context.progress, ACTIVE_WITHIN, is_in_progress, || async {

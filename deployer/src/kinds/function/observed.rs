@@ -109,9 +109,8 @@ fn no_longer_writes(now: &Value, goal: &Value) -> Option<Text> {
         let json = environment[SECRET_FIELDS].as_str();
         json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
     };
-    let stays = fields(goal);
-    let gone: Vec<_> =
-        fields(now).names().filter(|name| stays.names().all(|it| it != *name)).map(str::to_owned).collect();
+    let (before, after) = (fields(now), fields(goal));
+    let gone: Vec<_> = before.of_credential().filter(|name| !after.has(name)).collect();
     (!gone.is_empty()).then(|| {
         format!(
             "the file no longer maps {} under secret.fields: a program that reads it has an old credential after the next rotation, and \

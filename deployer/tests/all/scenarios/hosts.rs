@@ -96,12 +96,13 @@ async fn another_role_of_the_hosts_is_told_as_what_the_hosts_of_before_cannot_do
     let deployed = Deployed::with(&[]).await;
     let create = deployed.aws.iam.create_role().role_name("other-role").assume_role_policy_document(TRUST_OF_LAMBDA);
     create.send().await.unwrap();
-    let told =
-        "role mail-prod-instance may not read the secret any more: of a host that still has it no rotation completes";
-    for other in ["  role: other-role\n", ""] {
+    let told = "from role mail-prod-instance: unless another policy lets it read the secret, no rotation of a host";
+    for (other, way) in
+        [("  role: other-role\n", "give the hosts role other-role before"), ("", "let another policy of the role")]
+    {
         deployed.sandbox.config(&[("  role: mail-prod-instance\n", other)]);
         let planned = deployed.run(&["plan"]).expect(0).in_one_line();
-        assert!(planned.contains(told), "{planned}");
+        assert!(planned.contains(told) && planned.contains(way), "{planned}");
     }
 }
 
