@@ -22,7 +22,8 @@ use crate::{
     stack::Stack,
 };
 
-/// The nodes that delete what the record names and `declared` does not. `toward`: where the rest of the deployment goes. They are in an order in which each depends on earlier ones.
+/// The nodes that delete what the record names and `declared` does not, in an order in which each depends on earlier ones. `toward`: where
+/// the rest of the deployment goes.
 pub(crate) fn leftovers(
     deployment: &Arc<Deployment>,
     record: &Record,

@@ -74,9 +74,8 @@ pub(super) fn say_what_hosts_share(screen: &Screen, configs: &[Config]) {
 
 /// An instance that both tell by the same script.
 fn shared_host<'a>(a: &'a Config, b: &Config) -> Option<&'a str> {
-    let may_be_one_account = a.account_id.is_none() || b.account_id.is_none() || a.account_id == b.account_id;
     let (of_a, of_b) = (a.instance.as_ref()?, b.instance.as_ref()?);
-    if !may_be_one_account || a.region != b.region || of_a.script != of_b.script {
+    if !a.may_share_an_account(b) || a.region != b.region || of_a.script != of_b.script {
         return None;
     }
     of_a.ids.iter().find(|id| of_b.ids.contains(id)).map(|id| &**id)

@@ -160,11 +160,10 @@ pub(super) async fn check_its_way(session: &Session) -> Result<(), Error> {
 
 /// The command that may make it succeed, beside those that the function names.
 fn recover_hint(report: &Report) -> Option<Text> {
-    let recover = Command::deployer("recover");
     match diagnosis::diagnose(report, diagnosis::Known::default()) {
-        Diagnosis::Curable { first, .. } => Some(text![recover, format!(" offers to {}", first.sentence())]),
+        Diagnosis::Curable { first, .. } => Some(first.offered()),
         Diagnosis::Person { ways, .. } if ways.len() > 1 => {
-            Some(text![recover, " finds out which credentials work, and what there is to decide"])
+            Some(text![Command::deployer("recover"), " finds out which credentials work, and what there is to decide"])
         }
         Diagnosis::Person { .. } | Diagnosis::Healthy { .. } => None,
     }

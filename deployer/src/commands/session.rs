@@ -266,7 +266,7 @@ pub(super) async fn with_events<T>(screen: &Screen, work: impl AsyncFnOnce(Event
     outcome
 }
 
-/// As [`try_connect`].
+/// As [`try_connect`], and shows the error.
 pub(super) async fn connect(screen: &Screen, region: &str) -> Result<(Aws, Identity), Shown> {
     try_connect(screen, region).await.map_err(|error| show(screen, &error))
 }

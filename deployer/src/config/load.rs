@@ -176,7 +176,7 @@ fn taken_twice(found: &[Placed], taken: fn(&Config) -> Vec<Taken>) -> Problems {
         for taken in taken(&later.config) {
             let (key, message) = (taken.key, format!("two deployments have the {} `{}`", taken.key, taken.name));
             let owners = owners.entry(taken).or_default();
-            if let Some(earlier) = owners.iter().find(|earlier| may_share_an_account(earlier, later)) {
+            if let Some(earlier) = owners.iter().find(|earlier| earlier.config.may_share_an_account(&later.config)) {
                 // The other may have derived the name.
                 let is_chosen = |placed: &Placed| placed.places.names.contains_key(key);
                 let (wrong, other) = if is_chosen(later) { (later, *earlier) } else { (*earlier, later) };
@@ -192,14 +192,9 @@ fn taken_twice(found: &[Placed], taken: fn(&Config) -> Vec<Taken>) -> Problems {
     problems
 }
 
-fn may_share_an_account(a: &Placed, b: &Placed) -> bool {
-    let (a, b) = (&a.config.account_id, &b.config.account_id);
-    a.is_none() || b.is_none() || a == b
-}
-
 /// Finds what two deployments share and must not. Deployments in different accounts share nothing.
 fn conflicts(earlier: &Placed, later: &Placed) -> Vec<Problem> {
-    if !may_share_an_account(earlier, later) {
+    if !earlier.config.may_share_an_account(&later.config) {
         return Vec::new();
     }
     let (a, b) = (&earlier.config, &later.config);

@@ -86,6 +86,14 @@ pub struct Config {
     pub source: PathBuf,
 }
 
+impl Config {
+    /// Whether two deployments are in one account, as far as their files tell.
+    pub(crate) fn may_share_an_account(&self, other: &Self) -> bool {
+        let (a, b) = (&self.account_id, &other.account_id);
+        a.is_none() || b.is_none() || a == b
+    }
+}
+
 /// Names of resources that the deployer creates; none: they follow from the deployment's name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ResourceNames {

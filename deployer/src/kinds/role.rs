@@ -29,8 +29,8 @@ pub(crate) struct Role {
     pub(crate) policy_name: String,
     /// Whether it is to be deleted: what IAM wants removed before is read only then.
     pub(crate) going: bool,
-    /// The deployment whose function has another role from this run on. It is asked whether it may do what a rotation needs, before this
-    /// role loses anything. None if the function goes, or keeps the role.
+    /// The deployment whose function has another role from this run on. It is asked whether it may read what a rotation reads, before
+    /// this role loses anything. None if the function goes, or keeps the role.
     pub(crate) replaced_in: Option<Arc<Deployment>>,
 }
 

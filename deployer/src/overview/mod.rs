@@ -152,14 +152,13 @@ fn rotation(status: &Status, for_a_person: &mut Vec<Text>, once_that_is_done: &m
         // It ends by itself, in one way or the other.
         (Some(_), Some(LastSign::Fresh | LastSign::Opened | LastSign::Tested)) => return None,
         (Some(version), Some(LastSign::Failure(failed))) => {
-            let finding = failed.failure.finding();
             let is_gone = is_no_longer_in_the_way(report, &failed.failure);
             if !is_gone {
                 let since = if failed.is_old() { "unless somebody has done it since: " } else { "" };
                 for_a_person.extend(failed.failure.next().iter().cloned().map(|step| Text::from(since).then(step)));
             }
             for_a_person.push(text![recover, " shows how the rotation stands, and takes it to its end"]);
-            let found = format!("a rotation is open (version {version}), and {}: {finding}", failed.when());
+            let found = format!("a rotation is open (version {version}), and {}", failed.sentence());
             let found = if is_gone { format!("{found}. A rotation would not fail at that now") } else { found };
             return Some(found.into());
         }
@@ -177,7 +176,7 @@ fn rotation(status: &Status, for_a_person: &mut Vec<Text>, once_that_is_done: &m
             hosts_are_not_known(report)
         }
         Diagnosis::Curable { found, first, .. } => {
-            for_a_person.push(text![recover, format!(" offers to {}", first.sentence())]);
+            for_a_person.push(first.offered());
             Some(found)
         }
         Diagnosis::Person { found, ways } => {

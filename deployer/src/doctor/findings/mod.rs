@@ -480,9 +480,7 @@ fn needs_a_person(report: &Report) -> Option<Finding> {
     let wrong = |found| Finding::new(Check::Function, Verdict::Wrong, found);
     match diagnose(report, Known::default()) {
         Diagnosis::Healthy { .. } => None,
-        Diagnosis::Curable { found, first, .. } => {
-            Some(wrong(found).fix(text![Command::deployer("recover"), format!(" offers to {}", first.sentence())]))
-        }
+        Diagnosis::Curable { found, first, .. } => Some(wrong(found).fix(first.offered())),
         Diagnosis::Person { found, ways } => Some(
             ways.into_iter()
                 .fold(wrong(found), |it, Way { when, command, .. }| it.fix(text![format!("{when}: "), command])),
@@ -510,8 +508,7 @@ fn next(name: &str, report: &Report) -> Finding {
                 Diagnosis::Healthy { note: Some(note) } => return Finding::new(Check::Function, Verdict::Ok, note),
                 // The refusal's own steps are for who has no `recover`.
                 Diagnosis::Curable { found, first, .. } => {
-                    return Finding::new(Check::Function, Verdict::Wrong, found)
-                        .fix(text![Command::deployer("recover"), format!(" offers to {}", first.sentence())]);
+                    return Finding::new(Check::Function, Verdict::Wrong, found).fix(first.offered());
                 }
                 Diagnosis::Healthy { note: None } | Diagnosis::Person { .. } => {}
             }

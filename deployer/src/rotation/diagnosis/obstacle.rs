@@ -23,13 +23,11 @@ pub(crate) enum Obstacle {
 fn obstacle_of(kind: RefusalKind) -> Obstacle {
     use RefusalKind as Kind;
     match kind {
-        _ if kind.is_of_a_read() => Obstacle::Unread,
         Kind::RolledBack | Kind::CurrentIsNewer => Obstacle::CrossedLabels,
         Kind::PendingEmpty | Kind::PendingKeyGone | Kind::NotMarkedDeploying => Obstacle::PendingVersion,
         Kind::NoSafeSlot => Obstacle::NoSafeSlot,
-        Kind::Aws
-        | Kind::KeyStateUnclear
-        | Kind::Settings
+        Kind::Aws | Kind::KeyStateUnclear => Obstacle::Unread,
+        Kind::Settings
         | Kind::EventFieldMissing
         | Kind::UnknownStep
         | Kind::EventMalformed
@@ -103,4 +101,16 @@ pub(super) fn why_a_new_one_would_fail(report: &Report) -> Option<Text> {
     let refusal = refusal(report).filter(|refusal| obstacle_of(refusal.kind) != Obstacle::PendingVersion)?;
     let until = refusal.until.as_ref().map_or_else(String::new, |until| format!(" (it cannot run before {until})"));
     Some(refusal.in_full().then(until))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_read_is_the_same_to_the_function_and_here() {
+        for kind in RefusalKind::ALL {
+            assert_eq!(obstacle_of(*kind) == Obstacle::Unread, kind.is_of_a_read(), "{kind}");
+        }
+    }
 }

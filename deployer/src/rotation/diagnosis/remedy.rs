@@ -1,6 +1,6 @@
 //! What a diagnosis says: that nothing is wrong, what a run can do about it, or what a person may choose from.
 
-use contract::{Command, Text};
+use contract::{Command, Text, text};
 
 /// What is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,11 @@ impl Remedy {
             Self::DeleteOrphan { .. } => "lambda:InvokeFunction",
             Self::Rotate => "secretsmanager:RotateSecret",
         }
+    }
+
+    /// The command that offers it.
+    pub(crate) fn offered(&self) -> Text {
+        text![Command::deployer("recover"), format!(" offers to {}", self.sentence())]
     }
 
     /// What it does, as an imperative.
